@@ -1,0 +1,57 @@
+# Everything from a bare clone: needs python3 (3.11 or newer), pip and make. `make help` lists the targets.
+
+PYTHON ?= python3
+SIZE   ?= 4GB
+MEMORY ?= 1GB
+ARGS   ?=
+
+VENV := .venv
+BIN  := $(VENV)/bin
+# uv is used where a version that knows dependency groups is found: it installs faster.
+UV   := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && command -v uv)
+PIP  := $(if $(UV),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow check bench clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@echo "Settings: PYTHON=$(PYTHON) SIZE=$(SIZE) MEMORY=$(MEMORY) ARGS='$(ARGS)' (as in: make demo SIZE=200MB)"
+
+demo: $(VENV)/.installed  ## fit Old Faithful, then a mixture to a 4 GB store in 1 GB of memory
+	@$(BIN)/dem demo --size $(SIZE) --memory $(MEMORY) --scratch scratch $(ARGS)
+
+test: $(VENV)/.installed-test  ## run the tests
+	@$(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 $(ARGS)
+
+test-slow: $(VENV)/.installed-test  ## run the tests that need minutes
+	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+check: $(VENV)/.installed-check  ## ruff and mypy
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m mypy
+
+bench: $(VENV)/.installed-bench  ## measure, side by side; writes benchmarks/RESULTS.md
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean:  ## remove what the demo wrote, caches and builds (.venv stays)
+	@rm -rf scratch dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+
+# One stamp for each set of dependencies; a newer pyproject.toml installs again.
+$(VENV)/.installed: pyproject.toml | $(VENV)/.created
+	@echo "Installing dem into $(VENV) ..."
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
+	@echo "Installing dem and what 'make $*' needs into $(VENV) ..."
+	@$(PIP) --editable . --group $*
+	@touch $@
+
+$(VENV)/.created:
+	@$(PYTHON) -c 'import sys; sys.exit("dem needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": name another, as in PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@$(if $(UV),uv venv --quiet --allow-existing --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
+	@$(if $(UV),,$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip)  # groups need pip 25.1
+	@touch $@

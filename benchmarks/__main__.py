@@ -1,0 +1,67 @@
+"""Run all benchmarks, print the table of ratios, and write it to benchmarks/RESULTS.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.common import Row, rows_from
+
+MODULES = {
+    "iteration-1": ("benchmarks.iteration", "1"),
+    "iteration-2": ("benchmarks.iteration", "2"),
+    "products": ("benchmarks.products",),
+    "passes": ("benchmarks.passes",),
+    "stores": ("benchmarks.stores",),
+}
+PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "zarr", "dask")
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| case | beside | ratio | bar | met | |", "|---|---|---:|---:|---|---|"]
+    for row in rows:
+        bar = f"{'>=' if row.at_least else '<='} {row.bar:g}"
+        met = "yes" if row.met else "**no**"
+        lines.append(f"| {row.case} | {row.peer} | {row.ratio:.2f} | {bar} | {met} | {row.note} |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Return the processor and the versions, for the record."""
+    cpu = platform.processor() or platform.machine()
+    if Path("/proc/cpuinfo").exists():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        cpu = names[0].split(": ", 1)[1] if names else cpu
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+
+
+def main() -> None:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*MODULES, []], help="which ones (all of them)")
+    parser.add_argument("--scratch", default="scratch", help="folder for the stores that are measured")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    for name in options.names or MODULES:
+        module, *arguments = MODULES[name]
+        rows += rows_from(module, *arguments, *([options.scratch] if name == "stores" else []))
+        print(table(rows[-1:]) if len(rows) == 1 else table(rows).splitlines()[-1], flush=True)
+    text = table(rows)
+    print(f"\n{text}\n\n{sum(row.met for row in rows)} of {len(rows)} bars met.")
+    if not options.names:
+        head = (
+            "# Benchmark results\n\nWritten by `make bench`. Every ratio is measured side by side in one run; "
+            "where dem is compared with a peer on speed, it is how many times faster dem is.\n\n"
+        )
+        RESULTS.write_text(f"{head}{date.today()}, {machine()}.\n\n{text}\n")
+
+
+if __name__ == "__main__":
+    main()

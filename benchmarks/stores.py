@@ -1,0 +1,155 @@
+"""Passes over Zarr stores on worker processes, beside what they are made of."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import zarr
+
+from benchmarks.common import Row, mixture_data, send, side_by_side, timed
+from dem.cluster import local_cluster
+from dem.families import FullGaussian
+from dem.model import Block
+from dem.models.mixture import MixtureModel, MixtureParams
+from dem.run_ppca import fit_closed_form
+from dem.scan import Scanner
+from dem.source import open_source
+from dem.stats import Additive
+from dem.sweep.dask import DaskSweep
+from dem.sweep.memory import process_bytes
+
+D, K = 16, 16
+ROWS = 8_000_000
+"""512 MB of float32: several partitions for each of two workers."""
+
+
+def write_store(path: Path, n: int, d: int, chunk_rows: int) -> Path:
+    """Write n rows (n, d) float32 of a mixture, compressed with zstd, unless they are there."""
+    if not (path / "zarr.json").exists():
+        part = zarr.create_array(path, shape=(n, d), chunks=(chunk_rows, d), dtype="f4", compressors=zarr.codecs.ZstdCodec(level=0))
+        step = max(chunk_rows, 2**20 // chunk_rows * chunk_rows)
+        for i, start in enumerate(range(0, n, step)):
+            rows = min(step, n - start)
+            # Values on a grid, as instruments give them, so that there is something to compress.
+            part[start : start + rows] = np.round(mixture_data(rows, d, K, seed=i)[0], 2).astype("f4")
+    return path
+
+
+def read_only() -> Callable[[Block], Additive]:
+    """Return the kernel that reads and does nothing else."""
+    return lambda block: Additive(len(block.x))
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """A partition without a store: one block of random rows, many times."""
+
+    rows: int
+    block: int
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the same rows again and again."""
+        x = mixture_data(self.block, D, K, seed=0)[0].astype("f4")
+        for first in range(0, self.rows, self.block):
+            yield Block(x[: min(self.block, self.rows - first)], None, first)
+
+
+@dataclass(frozen=True)
+class RepeatedSource:
+    """A source without a store, cut like the one it stands in for."""
+
+    name: str
+    n_rows: int
+    n_columns: int
+    dtype: np.dtype
+    partitions: tuple[Repeated, ...]
+    compact: bool = True
+
+
+def mixture_kernel(path: Path):
+    """Return the maker of a mixture's kernel in float64, at the true number of components."""
+    x = np.asarray(zarr.open_array(path, mode="r")[:30_000])
+    model = MixtureModel(K, FullGaussian(1e-6)).bind(Scanner(D, False, len(x), 0, None)()(Block(x)))
+    params = model.exact(model.start(Block(x), np.random.default_rng(0)))
+    return partial(model.kernel, params)
+
+
+def pass_rows(scratch: Path) -> list[Row]:
+    """Return the rows about passes of a mixture on one and two workers."""
+    big = write_store(scratch / "bench-64MB.zarr", ROWS, D, 2**20)
+    small = write_store(scratch / "bench-2000.zarr", ROWS, D, 2000)
+    make = mixture_kernel(big)
+    source, fine = open_source(big), open_source(small)
+    blocks = tuple(Repeated(int(rows), 2**18) for rows in source.row_chunks)
+    alone = RepeatedSource("rows in memory", ROWS, D, np.dtype("f4"), blocks)
+    with local_cluster(2) as two:
+        sweep = DaskSweep(source, two)
+        runs = [
+            timed(lambda: sweep(make)),
+            timed(lambda: sweep(read_only)),
+            timed(lambda: DaskSweep(alone, two)(make)),
+            timed(lambda: DaskSweep(fine, two)(make)),
+            timed(lambda: DaskSweep(fine, two)(read_only)),
+        ]
+        both, reading, kernel, both_fine, reading_fine = side_by_side(runs)
+        with local_cluster(1) as one:
+            single, double = side_by_side([timed(lambda: DaskSweep(source, one)(make)), timed(lambda: sweep(make))])
+    chunks = ROWS / 2000
+    cost = (reading_fine - reading) * 2 / chunks * 1e3
+    return [
+        Row("a pass over a zstd store, 2 workers", "decoding + kernel", both / (reading + kernel), 1.15, False,
+            f"{both:.2f} s; decoding {reading:.2f}, kernel {kernel:.2f}"),
+        Row("2 workers, one pass", "1 worker", single / double, 1.7, True, f"{single:.2f} s / {double:.2f} s"),
+        Row("chunks of 2,000 rows", "64 MB chunks", both_fine / both, 2, False,
+            f"zarr's own cost: {cost:.2f} ms a chunk on one worker"),
+    ]  # fmt: skip
+
+
+def ppca_rows(scratch: Path) -> list[Row]:
+    """Return the row of PPCA in one pass."""
+    path = write_store(scratch / "bench-ppca.zarr", 2_000_000, 64, 2**16)
+    source = open_source(path)
+    scanner = Scanner(64, True, 30_000, 0, source.n_rows)
+    with local_cluster(2) as client:
+        sweep = DaskSweep(source, client)
+        fit, reading = side_by_side(
+            [timed(lambda: fit_closed_form(sweep(partial(scanner)), 8)), timed(lambda: sweep(read_only))]
+        )
+    note = f"{fit:.2f} s / {reading:.2f} s"
+    return [Row("PPCA 2M x 64, q=8, from Zarr", "reading the store alone", fit / reading, 1.5, False, note)]
+
+
+FIT = """
+import json, sys, dem
+from dem.sweep.memory import PeakMemory
+with PeakMemory() as memory:
+    dem.GaussianMixture(16, max_iter=2, engine=dem.Engine(memory="1GB")).fit(sys.argv[1])
+print(json.dumps(memory.peak))
+"""
+
+
+def memory_rows(scratch: Path) -> list[Row]:
+    """Return the row of the peak memory of a process tree under a limit, on a 4 GB store."""
+    path = write_store(scratch / "bench-4GB.zarr", 62_500_000, D, 2**18)
+    done = subprocess.run([sys.executable, "-c", FIT, str(path)], stdout=subprocess.PIPE, text=True, check=True)
+    with local_cluster(1) as client:
+        idle = next(iter(client.run(process_bytes).values()))
+    peak, limit = json.loads(done.stdout), 10**9 + idle
+    note = f"{peak / 1e6:.0f} MB; an idle worker takes {idle / 1e6:.0f} MB"
+    return [Row("peak memory, 4 GB store, 1 GB limit", "1 GB and an idle worker", peak / limit, 1, False, note)]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scratch", type=Path)
+    folder = parser.parse_args().scratch
+    folder.mkdir(parents=True, exist_ok=True)
+    send(pass_rows(folder) + ppca_rows(folder) + memory_rows(folder))

@@ -1,0 +1,173 @@
+"""The command line: parses, then calls what a Python user calls.
+
+`dask` imports this module at every call, for its plugin `dask dem`. So it imports nothing but click, and
+each command imports what it needs when it runs: the one place where imports inside functions are right.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dem import __version__
+from dem.cli_options import (
+    Bytes,
+    Columns,
+    Commands,
+    Share,
+    output,
+    overwrite,
+    sample_size,
+    seed,
+    weights,
+    where,
+)
+
+COVARIANCES = ["full", "tied", "diag", "spherical"]
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="dem")
+def main() -> None:
+    """Fit mixtures and PPCA to Zarr stores larger than memory.
+
+    Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted.
+    """
+
+
+@main.group()
+def fit() -> None:
+    """Fit a model to the rows of a store."""
+
+
+@fit.command("gmm")
+@click.argument("data", metavar="STORE")
+@click.option("-k", "--components", "n_components", type=click.IntRange(1), required=True)
+@click.option("--covariance", "covariance_type", type=click.Choice(COVARIANCES), default="full")
+@click.option("--tol", type=click.FloatRange(0), default=1e-3, help="Least gain of a pass, nats a row.")
+@click.option("--max-iter", type=click.IntRange(1), default=100)
+@click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Added to variances.")
+@click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
+@sample_size
+@seed
+@weights
+@output
+@overwrite
+@where
+def fit_gmm(**options: Any) -> None:
+    """Fit a Gaussian mixture."""
+    from dem.commands.fit import fit_gmm
+
+    fit_gmm(**options)
+
+
+@fit.command("ppca")
+@click.argument("data", metavar="STORE")
+@click.option("-q", "--components", "n_components", type=Share(), help="Or a share of the variance.")
+@click.option("--solver", type=click.Choice(["auto", "closed_form", "em"]), default="auto")
+@click.option("--tol", type=click.FloatRange(0), default=1e-6, help="Least gain of an iteration, nats a row.")
+@click.option("--max-iter", type=click.IntRange(1), default=500)
+@sample_size
+@seed
+@weights
+@output
+@overwrite
+@where
+def fit_ppca(**options: Any) -> None:
+    """Fit probabilistic PCA."""
+    from dem.commands.fit import fit_ppca
+
+    fit_ppca(**options)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("data", metavar="STORE")
+@click.option("--what", type=click.Choice(["labels", "proba", "score"]), default="labels")
+@output
+@overwrite
+@where
+def predict(**options: Any) -> None:
+    """Write each row's component, probabilities or log-likelihood."""
+    from dem.commands.rows import write
+
+    write(**options)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("data", metavar="STORE")
+@output
+@overwrite
+@where
+def transform(**options: Any) -> None:
+    """Write each row's posterior mean in the latent space of a PPCA."""
+    from dem.commands.rows import write
+
+    write(what="latent", **options)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("data", metavar="STORE")
+@weights
+@where
+def score(**options: Any) -> None:
+    """Tell the mean log-likelihood of a store's rows."""
+    from dem.commands.rows import score
+
+    score(**options)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.option("-n", "n", type=click.IntRange(1), required=True, help="How many rows.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64")
+@click.option("--seed", type=int, default=0)
+@output
+@overwrite
+@where
+def sample(**options: Any) -> None:
+    """Write rows drawn from a model."""
+    from dem.commands.rows import sample
+
+    sample(**options)
+
+
+@main.command()
+@click.argument("path", metavar="STORE|MODEL")
+@click.option("--scan/--no-scan", default=True, help="Read an array for its ranges and missing values.")
+@click.option("--all", "every", is_flag=True, help="Show all columns, however many.")
+@where
+def info(**options: Any) -> None:
+    """Tell what a store or a model holds."""
+    from dem.commands.info import info
+
+    info(**options)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
+@click.option("--columns", type=Columns(), default="0,1", help="Which two columns (of a PPCA, latents).")
+@output
+@overwrite
+@where
+def plot(**options: Any) -> None:
+    """Draw a model and its history."""
+    from dem.commands.picture import draw
+
+    draw(**options)
+
+
+@main.command()
+@click.option("--size", type=Bytes(), default="4GB", help="Of the store to be fitted.")
+@click.option("--memory", type=Bytes(), default="1GB", help="Limit of the whole process tree.")
+@click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder to write in.")
+@click.option("--workers", type=click.IntRange(1), help="Processes at most  [default: one a core].")
+def demo(**options: Any) -> None:
+    """Fit Old Faithful, then a mixture to a store that does not fit in the memory given."""
+    from dem.demo import demo
+
+    demo(**options)

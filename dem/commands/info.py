@@ -1,0 +1,141 @@
+"""dem info: what a store or a model holds."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import zarr
+from rich.console import RenderableType
+
+from dem import human, run, store
+from dem.commands.fit import describe, ending
+from dem.commands.session import Session, plain
+from dem.commands.tables import facts, grid, parameters, passes
+from dem.estimators import load
+from dem.scan import Scan
+
+MOST_COLUMNS = 30
+
+
+def info(path: str, session: Session, *, scan: bool, every: bool) -> None:
+    """Tell about a model, an array or a group.
+
+    Parameters
+    ----------
+    path : str
+    session : Session
+    scan : bool
+        Read the array, for its ranges and missing values.
+    every : bool
+        Show all columns, however many.
+    """
+    if store.is_model(path):
+        _model(path, session)
+        return
+    try:
+        node = zarr.open(path, mode="r")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"No Zarr store at {path}.") from None
+    if isinstance(node, zarr.Group):
+        _group(path, node, session)
+    else:
+        _array(path, node, session, scan=scan, every=every)
+
+
+def _model(path: str, session: Session) -> None:
+    saved, model = store.load(path), load(path)
+    record = {"path": path, "kind": "model", "model": saved.model, **saved.attributes, **saved.arrays}
+    source = getattr(model, "source_", None)
+    bound = getattr(model, "lower_bound_", None)
+    shown = {
+        path: describe(model),
+        "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}"
+        if source
+        else None,
+        "ended": ending(model) if source else None,
+        "log-likelihood": f"{bound:.6f} nats a row" if bound is not None else None,
+        "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
+    }
+    session.result(record, facts(shown), "", *parameters(model), *passes(model), summary=False)
+
+
+def _group(path: str, group: zarr.Group, session: Session) -> None:
+    arrays = {
+        name: item for name, item in sorted(group.members(max_depth=None)) if isinstance(item, zarr.Array)
+    }
+    record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
+    rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
+    head = facts({path: f"Zarr group (v{group.metadata.zarr_format}) of {len(arrays)} arrays"})
+    table = grid(["array", "shape", "dtype", "chunks"], rows)
+    session.result(record, head, *([table] if rows else []), summary=False)
+
+
+def _array(path: str, array: zarr.Array[Any], session: Session, *, scan: bool, every: bool) -> None:
+    layout = _layout(array)
+    stored, chunk = layout["stored_bytes"], math.prod(array.chunks) * array.dtype.itemsize
+    ratio = "" if not stored else f", {human.size(stored)} stored ({array.nbytes / stored:.2f} to 1)"
+    shown = {
+        path: f"Zarr array (v{array.metadata.zarr_format})",
+        "shape": f"{array.shape}, {array.dtype}",
+        "chunks": f"{array.chunks}, {human.size(chunk)} each decoded",
+        "shards": f"{array.shards}" if array.shards else None,
+        "size": f"{human.size(array.nbytes)} decoded{ratio}",
+    }
+    record: dict[str, Any] = {"path": path, "kind": "array", **layout}
+    below: list[RenderableType] = []
+    if scan and array.ndim == 2 and array.dtype.kind in "biuf" and array.size:
+        with session.engine() as engine:
+            found = run.scan(path, engine=engine, sample_size=1)
+        record["columns"] = _columns(found)
+        below = [_column_table(record["columns"], every=every)]
+    elif array.ndim != 2:
+        below = [f"(a model is fitted to an array of rows and columns; this one has {array.ndim} dimensions)"]
+    session.result(record, facts(shown), *below, summary=False)
+
+
+def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
+    stored = None
+    with suppress(Exception):  # some stores cannot list
+        stored = int(array.nbytes_stored())
+    return {
+        "shape": array.shape,
+        "dtype": str(array.dtype),
+        "chunks": array.chunks,
+        "shards": array.shards,
+        "decoded_bytes": array.nbytes,
+        "stored_bytes": stored,
+        "attributes": dict(array.attrs),
+    }
+
+
+def _columns(found: Scan) -> list[dict[str, Any]]:
+    """Return a record for each column; means are told only where every value is finite."""
+    whole = not (found.missing.any() or found.infinite.any())
+    sd = np.sqrt(found.moments.scatter / max(found.moments.weight, 1.0))
+    return [
+        {
+            "min": plain(found.low[j]),
+            "max": plain(found.high[j]),
+            "mean": plain(found.moments.mean[j]) if whole else None,
+            "sd": plain(sd[j]) if whole else None,
+            "nan": int(found.missing[j]),
+            "inf": int(found.infinite[j]),
+        }
+        for j in range(found.n_columns)
+    ]
+
+
+def _column_table(columns: list[dict[str, Any]], *, every: bool) -> RenderableType:
+    shown = columns if every else columns[:MOST_COLUMNS]
+    rows = [
+        [str(j)]
+        + ["-" if c[name] is None else human.number(c[name]) for name in ("min", "max", "mean", "sd")]
+        + [f"{c[name]:,}" for name in ("nan", "inf")]
+        for j, c in enumerate(shown)
+    ]
+    rest = len(columns) - len(shown)
+    title = f"Columns (the first {len(shown)} of {len(columns)}; --all shows the rest)" if rest else "Columns"
+    return grid(["column", "min", "max", "mean", "sd", "NaN", "inf"], rows, title)

@@ -1,0 +1,29 @@
+"""dem plot: a model's picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dem import plot, run
+from dem.commands.session import Session
+from dem.estimators import load
+
+SAMPLE_ROWS = 30_000
+
+
+def draw(
+    model: str, output: str, session: Session, *, data: str | None, columns: tuple[int, int], overwrite: bool
+) -> None:
+    """Draw a model, with a sample of rows where a store is given."""
+    if Path(output).exists() and not overwrite:
+        raise FileExistsError(f"{output} exists already: choose another name, or use --overwrite.")
+    estimator, rows = load(model), None
+    if data is not None:
+        with session.engine() as engine:
+            rows = run.scan(data, engine=engine, sample_size=SAMPLE_ROWS).sample.x
+        if rows.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."
+            )
+    plot.figure(estimator, rows, columns).savefig(output, dpi=150)
+    session.result({"output": output, "model": model}, f"{output}: picture of {model}")

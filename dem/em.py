@@ -1,0 +1,171 @@
+"""The loop: sweep, objective, stop?, M-step. It knows the Model contract alone.
+
+The variational view (PRML 9.4): after the E-step the bound touches the log-likelihood; the M-step
+raises it to Q(new) + H(q), where the entropy H(q) = log-likelihood - Q(old). So each pass tells the
+bound after the M-step, and the next one the KL divergence that the E-step closes, from sums alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Generic
+
+from dem.model import Block, MakeKernel, Model, P, S, Sweep
+
+log = logging.getLogger("dem")
+
+ROUNDING = 1e-9
+"""Relative change of the objective below which a fall is rounding: the kernels' own tolerance."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass told.
+
+    Attributes
+    ----------
+    objective : float
+        Of the parameters that the pass was made with, in nats a row.
+    bound : float or None
+        The evidence lower bound after the M-step that followed; None after the last pass, or where
+        the model has none. The next pass's objective less this is the KL divergence that its E-step closed.
+    """
+
+    objective: float
+    bound: float | None = None
+
+
+@dataclass(frozen=True)
+class State(Generic[P]):
+    """Where a fit stands.
+
+    Attributes
+    ----------
+    params : P
+        The current parameters; once stopped, those that the last objective belongs to.
+    history : tuple of Pass
+        One entry for each pass over the data.
+    n_iter : int
+        M-steps made.
+    stop_reason : str or None
+        "converged", "max_iter", "fell" (the objective fell by less than `tol`: settled, but not at a
+        maximum), or None while running.
+    """
+
+    params: P
+    history: tuple[Pass, ...] = ()
+    n_iter: int = 0
+    stop_reason: str | None = None
+
+    @property
+    def objective(self) -> float:
+        """The last pass's objective, in nats a row."""
+        return self.history[-1].objective
+
+    @property
+    def change(self) -> float | None:
+        """The last change of the objective; None before the second pass."""
+        return self.history[-1].objective - self.history[-2].objective if len(self.history) > 1 else None
+
+
+@dataclass(frozen=True)
+class OneBlock:
+    """The sweep of rows that are one block in memory."""
+
+    block: Block
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the kernel's statistics of the block."""
+        return make_kernel()(self.block)
+
+
+def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_iter: int) -> State[P]:
+    """Return the state after one pass: stopped, or with new parameters.
+
+    Stopping is tested before the M-step, so that the reported objective is that of the reported
+    parameters. A stop in arithmetic that is not exact asks for one more pass that is.
+
+    Parameters
+    ----------
+    model : Model
+    state : State
+    stats : S
+        The statistics of a full pass with `state.params`.
+    tol : float
+        Stop when the objective rises by less, in nats a row, or not at all.
+    max_iter : int
+        Most M-steps.
+
+    Raises
+    ------
+    FloatingPointError
+        If the objective is not a number.
+    """
+    objective = model.objective(state.params, stats)
+    if objective != objective:
+        raise FloatingPointError(f"the objective is not a number in pass {len(state.history) + 1} of the fit")
+    scored = replace(state, history=(*state.history, Pass(objective)))
+    reason = why_stop(scored, tol=tol, max_iter=max_iter)
+    if reason is not None:
+        exact = model.exact(state.params)
+        if exact is state.params:
+            return replace(scored, stop_reason=reason)
+        return replace(state, params=exact)  # the same parameters once more, for the record
+    params = model.m_step(state.params, stats)
+    before, after = model.expected(state.params, stats), model.expected(params, stats)
+    if before is None or after is None:
+        return State(params, scored.history, state.n_iter + 1)
+    gain = after - before
+    if gain < tol or state.n_iter + 1 == max_iter:
+        params = model.exact(params)  # likely the last pass: make it one that can be reported
+    return State(params, (*state.history, Pass(objective, objective + gain)), state.n_iter + 1)
+
+
+def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
+    """Return why the fit should stop, or None."""
+    change = state.change
+    if change is not None:
+        if change < -ROUNDING * max(1.0, abs(state.objective)):
+            if -change < tol:
+                return "fell"
+        elif change < tol or change <= 0:
+            return "converged"
+    return "max_iter" if state.n_iter >= max_iter else None
+
+
+def fit(
+    model: Model[P, S],
+    params: P,
+    sweep: Sweep,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[[State[P]], object] | None = None,
+) -> State[P]:
+    """Return the state at which EM stops.
+
+    Parameters
+    ----------
+    model : Model
+        Bound to the data.
+    params : P
+        Where to start.
+    sweep : Sweep
+        One full pass over the data.
+    tol, max_iter
+        See `advance`.
+    callback : callable or None
+        Called with the state after each pass.
+    """
+    state: State[P] = State(params)
+    while state.stop_reason is None:
+        stats = sweep(partial(model.kernel, state.params))
+        state = advance(model, state, stats, tol=tol, max_iter=max_iter)
+        if state.history:
+            log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
+        if callback is not None:
+            callback(state)
+    return state

@@ -1,0 +1,9 @@
+"""The scikit-learn face of the models: thin, without maths and without Dask."""
+
+from __future__ import annotations
+
+from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.load import load
+from dem.estimators.ppca import PPCA
+
+__all__ = ["PPCA", "GaussianMixture", "load"]

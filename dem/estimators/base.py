@@ -1,0 +1,247 @@
+"""What every estimator does: take data in, give row-wise outputs back, go to disk."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from dem import em, run, store
+from dem.engine import Engine
+from dem.model import Rowwise
+from dem.source import Source, is_lazy, open_source
+from dem.source.generated import GeneratedSource
+
+SAMPLE_CHUNK_BYTES = 16 * 2**20
+
+
+class Estimator(BaseEstimator):
+    """Base of the estimators.
+
+    A subclass keeps the model's parameters in public attributes, as scikit-learn's do, and says in
+    `_fitted` how a model and its parameters are made of them.
+    """
+
+    engine: Engine | None
+    _saved: ClassVar[tuple[str, ...]]
+    """Names of the fitted arrays that go to disk."""
+    _saved_numbers: ClassVar[tuple[str, ...]] = ("lower_bound_", "lower_bounds_")
+    """Names of fitted numbers, beside those that all estimators have."""
+
+    @abstractmethod
+    def _fitted(self) -> tuple[Rowwise[Any], Any]:
+        """Return the model and its parameters, from the public attributes."""
+
+    def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Source:
+        """Return the source of rows that X is, and check its columns against the model's.
+
+        Raises
+        ------
+        ValueError
+            If the data are unusable, or their columns are not the model's.
+        """
+        if not is_lazy(X):
+            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+            return open_source(X, sample_weight)
+        source = open_source(X, sample_weight)
+        if reset:
+            self.n_features_in_ = source.n_columns
+            self.__dict__.pop("feature_names_in_", None)
+        elif source.n_columns != self.n_features_in_:
+            raise ValueError(
+                f"{source.name} has {source.n_columns} columns, but {type(self).__name__} was fitted on "
+                f"{self.n_features_in_}: give it data with the same columns in the same order"
+            )
+        return source
+
+    def _rows(self, X: Any, what: str) -> Any:
+        """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise."""
+        check_is_fitted(self)
+        return run.rows(*self._fitted(), self._open(X), what, self.engine)
+
+    def _mean(self, X: Any, what: str, sample_weight: Any = None) -> run.Mean:
+        """Return the weighted mean of a row-wise output, from one pass."""
+        check_is_fitted(self)
+        model, params = self._fitted()
+        workspace = model.workspace_bytes(self.n_features_in_)
+        source = self._open(X, sample_weight)
+        return run.mean(model, params, source, what, workspace_bytes=workspace, engine=self.engine)
+
+    def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
+        """Write a row-wise output of X as a Zarr array, region by region.
+
+        Parameters
+        ----------
+        X : str, Path or zarr.Array of shape (n, d)
+        path : str or Path
+            Of the array to write; chunked like X's rows.
+        what : str
+            Which output: see the class.
+        overwrite : bool
+            Replace what stands at `path`, once the new array is whole.
+
+        Raises
+        ------
+        FileExistsError
+            If something stands at `path` and `overwrite` is not set.
+        ValueError
+            If there is no such output, or X does not suit the model.
+        """
+        check_is_fitted(self)
+        model, params = self._fitted()
+        run.write(
+            model,
+            params,
+            self._open(X),
+            what,
+            path,
+            workspace_bytes=model.workspace_bytes(self.n_features_in_),
+            engine=self.engine,
+            overwrite=overwrite,
+        )
+
+    def write_sample(
+        self,
+        n_samples: int,
+        path: str | Path,
+        *,
+        dtype: DTypeLike = "float64",
+        chunk_rows: int | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write rows drawn from the model as a Zarr array, chunk by chunk, of any number.
+
+        Parameters
+        ----------
+        n_samples : int
+        path : str or Path
+            Of the array (n, d) to write.
+        dtype : dtype, default="float64"
+        chunk_rows : int, optional
+            Rows of a chunk; by default chunks of about 16 MiB. Each chunk has a generator of its own, so the
+            rows depend on the seed and the chunks, not on the number of workers.
+        overwrite : bool
+            Replace what stands at `path`, once the new array is whole.
+
+        Raises
+        ------
+        FileExistsError
+            If something stands at `path` and `overwrite` is not set.
+        """
+        check_is_fitted(self)
+        check_number("n_samples", n_samples, int, 1)
+        kind, d = np.dtype(dtype), self.n_features_in_
+        rows = max(1, SAMPLE_CHUNK_BYTES // (d * kind.itemsize)) if chunk_rows is None else chunk_rows
+        check_number("chunk_rows", rows, int, 1)
+        run.write_sample(
+            *self._fitted(),
+            GeneratedSource(n_samples, min(rows, n_samples), d * kind.itemsize),
+            path,
+            dtype=kind,
+            columns=d,
+            seed=integer_seed(self.random_state),
+            engine=self.engine,
+            overwrite=overwrite,
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted model as a Zarr group, whole or not at all; `dem.load` reads it.
+
+        Parameters
+        ----------
+        path : str or Path
+            A path or URL. A model that stands there is replaced.
+        """
+        check_is_fitted(self)
+        store.save(path, store.Saved(type(self).__name__, self._arrays(), self._attributes()))
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that make up the fitted model."""
+        return {name: np.asarray(getattr(self, name)) for name in self._saved if hasattr(self, name)}
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return everything else, as JSON has it."""
+        names = ("n_features_in_", "n_iter_", "n_passes_", "stop_reason_", "converged_", "history_", "source_")
+        fitted = {name: getattr(self, name) for name in (*names, *self._saved_numbers) if hasattr(self, name)}
+        if hasattr(self, "feature_names_in_"):
+            fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]
+        return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
+
+    @classmethod
+    def _restore(cls, saved: store.Saved) -> Self:
+        """Return the estimator that `save` wrote."""
+        estimator = cls(**saved.attributes["settings"])
+        for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
+            setattr(estimator, name, value)
+        if hasattr(estimator, "feature_names_in_"):
+            estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
+        return estimator
+
+
+def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constructor's arguments that JSON can hold; arrays of first parameters are left out."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in params.items()
+        if value is None or isinstance(value, bool | int | float | str | np.generic)
+    }
+
+
+def history(state: em.State[Any]) -> list[dict[str, Any]]:
+    """Return the history as plain records."""
+    return [
+        {"pass": i, "log_likelihood": p.objective, "bound": p.bound} for i, p in enumerate(state.history, start=1)
+    ]
+
+
+def source_record(source: Source, n_rows: int) -> dict[str, Any]:
+    """Return what is remembered of the training data."""
+    return {"name": source.name, "shape": [n_rows, source.n_columns], "dtype": str(source.dtype)}
+
+
+def integer_seed(random_state: Any) -> int:
+    """Return a seed for NumPy's generators from scikit-learn's kind of random_state; None gives 0.
+
+    A fit should not depend on luck, so the default is a fixed seed.
+    """
+    if random_state is None:
+        return 0
+    if isinstance(random_state, int | np.integer):
+        return int(random_state)
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    if isinstance(random_state, np.random.Generator):
+        return int(random_state.integers(2**31 - 1))
+    raise ValueError(f"random_state must be None, an integer or a NumPy generator, not {random_state!r}")
+
+
+def check_number(name: str, value: Any, kind: type, low: float, *, strict: bool = False) -> None:
+    """Refuse a setting that is not a number of this kind, or too small.
+
+    Raises
+    ------
+    ValueError
+    """
+    kinds = (int, np.integer) if kind is int else (int, float, np.number)
+    word = "an integer" if kind is int else "a number"
+    sign = ">" if strict else ">="
+    number = isinstance(value, kinds) and not isinstance(value, bool)
+    if not number or not np.isfinite(value) or not (value > low if strict else value >= low):
+        raise ValueError(f"{name} must be {word} {sign} {low}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
+    """Refuse a setting that is none of these words.
+
+    Raises
+    ------
+    ValueError
+    """
+    if value not in tuple(choices):
+        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

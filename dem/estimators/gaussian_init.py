@@ -1,0 +1,107 @@
+"""Checks of the mixture's parameters where users set them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dem.families.gaussian import Given
+from dem.linalg import factor_precision
+from dem.model import Float
+
+
+def check_given(
+    weights: Any, means: Any, precisions: Any, covariance_type: str, k: int, d: int
+) -> Given:
+    """Return the first parameters that the user has set, checked and factorised.
+
+    Parameters
+    ----------
+    weights : array of shape (k,) or None
+    means : array of shape (k, d) or None
+    precisions : array or None
+        Shaped as `covariance_type` has it.
+    covariance_type : str
+    k, d : int
+
+    Raises
+    ------
+    ValueError
+        If a shape or a value is wrong.
+    """
+    return Given(
+        None if weights is None else check_weights(weights, k, "weights_init"),
+        None if means is None else check_array(means, (k, d), "means_init"),
+        None if precisions is None else check_precisions(precisions, covariance_type, k, d, "precisions_init"),
+    )
+
+
+def check_array(values: Any, shape: tuple[int, ...], name: str) -> Float:
+    """Return the values as float64 of this shape, all finite.
+
+    Raises
+    ------
+    ValueError
+    """
+    array = np.array(values, dtype=np.float64)
+    if array.shape != shape:
+        raise ValueError(f"{name} should have the shape {shape}, but got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    return array
+
+
+def check_weights(weights: Any, k: int, name: str) -> Float:
+    """Return mixing proportions: not negative, summing to 1.
+
+    Raises
+    ------
+    ValueError
+    """
+    array = check_array(weights, (k,), name)
+    if (array < 0).any() or (array > 1).any():
+        raise ValueError(f"{name} should be between 0 and 1, but got {array.min():.5g} to {array.max():.5g}")
+    if abs(array.sum() - 1) > 1e-6:
+        raise ValueError(f"{name} should sum to 1, but got the sum {array.sum():.8g}")
+    return array / array.sum()
+
+
+def covariance_shape(covariance_type: str, k: int, d: int) -> tuple[int, ...]:
+    """Return the shape of covariances and precisions."""
+    shapes = {"full": (k, d, d), "tied": (d, d), "diag": (k, d), "spherical": (k,)}
+    return shapes[covariance_type]
+
+
+def check_covariances(covariances: Any, covariance_type: str, k: int, d: int, name: str) -> Float:
+    """Return covariances of the right shape, symmetric or positive.
+
+    Raises
+    ------
+    ValueError
+    """
+    array = check_array(covariances, covariance_shape(covariance_type, k, d), name)
+    if covariance_type in ("full", "tied"):
+        size = np.sqrt(np.einsum("...ii->...i", np.abs(array)))
+        if (np.abs(array - np.swapaxes(array, -1, -2)) > 1e-8 * size[..., :, None] * size[..., None, :]).any():
+            raise ValueError(f"{name} should be symmetric, with a positive definite matrix for each component")
+    elif (array <= 0).any():
+        raise ValueError(f"{name} should be positive, but the smallest is {array.min():.5g}")
+    return array
+
+
+def check_precisions(precisions: Any, covariance_type: str, k: int, d: int, name: str) -> Float:
+    """Return the Cholesky factors U of the precisions, P = U U'.
+
+    Raises
+    ------
+    ValueError
+    """
+    array = check_covariances(precisions, covariance_type, k, d, name)
+    if covariance_type in ("diag", "spherical"):
+        return np.asarray(np.sqrt(array))
+    try:
+        factors = [factor_precision(precision) for precision in array.reshape(-1, d, d)]
+    except np.linalg.LinAlgError:
+        raise ValueError(f"{name} should be symmetric and positive definite, but a matrix is not") from None
+    return np.reshape(factors, array.shape)

@@ -1,0 +1,37 @@
+"""From a model on disk to its estimator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dem import store
+from dem.estimators.base import Estimator
+from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.ppca import PPCA
+
+MODELS: dict[str, type[Estimator]] = {model.__name__: model for model in (GaussianMixture, PPCA)}
+"""The estimators that can be loaded, by name."""
+
+
+def load(path: str | Path) -> Estimator:
+    """Return the fitted estimator that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+        A path or URL.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is stored at the path.
+    ValueError
+        What is stored there is no dem model, is damaged, or was written by a newer version.
+    """
+    saved = store.load(path)
+    if saved.model not in MODELS:
+        raise ValueError(
+            f"{path} holds a model of kind {saved.model!r}, which this version of dem does not know "
+            f"(it knows {', '.join(MODELS)}): upgrade dem"
+        )
+    return MODELS[saved.model]._restore(saved)

@@ -1,0 +1,193 @@
+"""What the four Gaussian families share: means, and the form of their parameters.
+
+log N(x | mu, C) = -0.5 * (d log 2 pi - log |P| + (x - mu)' P (x - mu)), P = inv(C) = U U'   (PRML 2.43)
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from dem.frame import Frame
+from dem.model import Array, Float
+from dem.scan import Scan
+
+LOG_2PI = float(np.log(2 * np.pi))
+EMPTY = 10 * np.finfo(np.float64).eps
+"""Components with fewer expected rows than this keep their means and covariances."""
+
+NOT_POSITIVE = (
+    "a component's covariance is not positive definite: it has collapsed onto too few or equal rows; "
+    "use fewer components, a larger reg_covar, or columns of similar scale"
+)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """The parameters of K Gaussians, in the data's own units.
+
+    Attributes
+    ----------
+    means : array of shape (K, d)
+    covariances : array
+        (K, d, d) full, (d, d) tied, (K, d) diagonal, (K,) spherical.
+    precisions_cholesky : array
+        Of the same shape: upper triangular U with inv(C) = U U', or 1 / sqrt of the variances. The
+        reference: densities are computed from it, so that a badly conditioned covariance costs no digits.
+    """
+
+    means: Float
+    covariances: Float
+    precisions_cholesky: Float
+
+@dataclass(frozen=True)
+class Given:
+    """First parameters that the user has set; None where the sample is to tell them.
+
+    Attributes
+    ----------
+    weights : array of shape (K,) or None
+    means : array of shape (K, d) or None
+    precisions_cholesky : array or None
+        In the family's shape.
+    """
+
+    weights: Float | None = None
+    means: Float | None = None
+    precisions_cholesky: Float | None = None
+
+
+@dataclass(frozen=True)
+class Gaussian(ABC):
+    """One kind of covariance.
+
+    Attributes
+    ----------
+    reg_covar : float
+        Added to the diagonal of the covariances after the M-step, in the data's units squared.
+    """
+
+    reg_covar: float = 0.0
+
+    isotropic: ClassVar[bool] = False
+    needs_scatter: ClassVar[bool] = False
+    complete: ClassVar[bool] = True
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family itself: most need nothing of the whole data."""
+        return self
+
+    def shared(self, theta: Gaussians) -> float:
+        """Return 0: all of log p is in the features."""
+        return 0.0
+
+    def centres(self, theta: Gaussians) -> Float:
+        """Return the means."""
+        return theta.means
+
+    def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
+        """Return means and covariances by PRML 9.24 and 9.25.
+
+        Raises
+        ------
+        ValueError
+            If a covariance is not positive definite.
+        """
+        d = len(frame.scale)
+        counts = sums[0]
+        safe = np.maximum(counts, EMPTY)
+        offsets = sums[1 : 1 + d].T / safe[:, None]
+        covariances = self.covariances(sums, frame, offsets)
+        means = frame.shift + offsets / frame.scale
+        if previous is not None and (empty := counts < EMPTY).any():
+            means = np.where(empty[:, None], previous.means, means)
+            covariances = self.keep(covariances, previous.covariances, empty)
+        return self.from_covariances(means, covariances)
+
+    def from_covariances(self, means: Float, covariances: Float) -> Gaussians:
+        """Return the parameters with covariances of this family's shape, factorised.
+
+        Raises
+        ------
+        ValueError
+            If a covariance is not positive definite.
+        """
+        try:
+            return Gaussians(means, covariances, self.factor(covariances))
+        except np.linalg.LinAlgError:
+            raise ValueError(NOT_POSITIVE) from None
+
+    def from_precisions(self, means: Float, precisions_cholesky: Float) -> Gaussians:
+        """Return the parameters with these factors of the precisions."""
+        return Gaussians(means, self.invert(precisions_cholesky), precisions_cholesky)
+
+    def override(self, theta: Gaussians, given: Given) -> Gaussians:
+        """Return `theta` with what the user has set."""
+        means = theta.means if given.means is None else given.means
+        if given.precisions_cholesky is not None:
+            return self.from_precisions(means, given.precisions_cholesky)
+        return Gaussians(means, theta.covariances, theta.precisions_cholesky)
+
+    def keep(self, new: Float, old: Float, empty: Array) -> Float:
+        """Return `new` with the entries of empty components taken from `old`."""
+        return np.asarray(np.where(empty.reshape(-1, *[1] * (new.ndim - 1)), old, new))
+
+    def expected(self, theta: Gaussians, sums: Float, frame: Frame) -> float:
+        """Return <eta, S>, the sum of r log p over rows and components."""
+        return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
+
+    @abstractmethod
+    def n_features(self, d: int) -> int:
+        """Return the number of features."""
+
+    def n_centred(self, d: int) -> int:
+        """Return the number of features of the centred path."""
+        return self.n_features(d)
+
+    @abstractmethod
+    def fill(self, features: Array, d: int) -> None:
+        """Complete the features in place."""
+
+    @abstractmethod
+    def natural(self, theta: Gaussians, frame: Frame) -> Float:
+        """Return the natural parameters."""
+
+    @abstractmethod
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the covariances, floored by reg_covar, given each mean's offset (K, d) in the frame."""
+
+    @abstractmethod
+    def factor(self, covariances: Float) -> Float:
+        """Return the Cholesky factors of the precisions."""
+
+    @abstractmethod
+    def invert(self, precisions_cholesky: Float) -> Float:
+        """Return the covariances from the factors of the precisions."""
+
+    @abstractmethod
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+        """Write the log-densities, centred."""
+
+    @abstractmethod
+    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+        """Add the centred features' sums."""
+
+    @abstractmethod
+    def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return n rows of one component."""
+
+    @abstractmethod
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return the number of free parameters of means and covariances."""
+
+    @abstractmethod
+    def full_covariances(self, theta: Gaussians) -> Float:
+        """Return the covariances as (K, d, d)."""
+
+
+def offsets_of(theta: Gaussians, frame: Frame) -> Float:
+    """Return the means (K, d) in the frame."""
+    return (theta.means - frame.shift) * frame.scale

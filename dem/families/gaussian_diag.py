@@ -1,0 +1,90 @@
+"""Gaussians with a variance for each column: features 1, x and x^2."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
+from dem.frame import Frame
+from dem.model import Array, Float
+
+
+class DiagonalGaussian(Gaussian):
+    """Variances of shape (K, d)."""
+
+    def n_features(self, d: int) -> int:
+        """Return 1 + 2 d."""
+        return 1 + 2 * d
+
+    def fill(self, features: Array, d: int) -> None:
+        """Write x^2."""
+        x = features[1 : 1 + d]
+        np.multiply(x, x, out=features[1 + d :])
+
+    def natural(self, theta: Gaussians, frame: Frame) -> Float:
+        """Return eta: (log-normaliser, p m, -p / 2), p the precisions and m the means in the frame."""
+        root = theta.precisions_cholesky / frame.scale
+        precision = root**2
+        offsets = offsets_of(theta, frame)
+        log_det = np.log(theta.precisions_cholesky).sum(axis=1)
+        constant = log_det - 0.5 * (offsets.shape[1] * LOG_2PI + ((root * offsets) ** 2).sum(axis=1))
+        return np.concatenate([constant[:, None], precision * offsets, -0.5 * precision], axis=1)
+
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the variances, plus reg_covar."""
+        second = sums[1 + len(frame.scale) :].T / np.maximum(sums[0], 1e-300)[:, None]
+        return np.asarray((second - offsets**2) / frame.scale**2 + self.reg_covar)
+
+    def factor(self, covariances: Float) -> Float:
+        """Return 1 / sqrt of the variances."""
+        return inverse_root(covariances)
+
+    def invert(self, precisions_cholesky: Float) -> Float:
+        """Return the variances."""
+        return np.asarray(1 / precisions_cholesky**2)
+
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+        """Write -0.5 sum of ((x - mu) / sigma)^2 and the normaliser."""
+        for k, (mean, root) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
+            whitened = x - mean[:, None]
+            whitened *= root[:, None]
+            np.einsum("ij,ij->j", whitened, whitened, out=out[k])
+            out[k] *= -0.5
+            out[k] += np.log(root).sum() - 0.5 * len(mean) * LOG_2PI
+
+    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+        """Add 1, x - mu and (x - mu)^2, each times the responsibility."""
+        d = len(x)
+        for k, mean in enumerate(theta.means):
+            centred = x - mean[:, None]
+            out[0, k] += resp[k].sum()
+            out[1 : 1 + d, k] += centred @ resp[k]
+            centred *= centred
+            out[1 + d :, k] += centred @ resp[k]
+
+    def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return mu + z sigma."""
+        deviation = 1 / theta.precisions_cholesky[component]
+        z = rng.standard_normal((n, theta.means.shape[1]))
+        return np.asarray(theta.means[component] + z * deviation)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return 2 K d."""
+        return 2 * k * d
+
+    def full_covariances(self, theta: Gaussians) -> Float:
+        """Return diagonal matrices."""
+        return theta.covariances[:, :, None] * np.eye(theta.means.shape[1])
+
+
+def inverse_root(variances: Float) -> Float:
+    """Return 1 / sqrt(variances).
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If one is not positive and finite.
+    """
+    if not (np.isfinite(variances).all() and (variances > 0).all()):
+        raise np.linalg.LinAlgError("a variance is not positive")
+    return np.asarray(1 / np.sqrt(variances))

@@ -1,0 +1,115 @@
+"""Gaussians with a full covariance each: features 1, x and the upper triangle of x x'."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
+from dem.frame import Frame
+from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
+from dem.model import Array, Float
+
+
+class FullGaussian(Gaussian):
+    """Covariances of shape (K, d, d)."""
+
+    def n_features(self, d: int) -> int:
+        """Return 1 + d + d (d + 1) / 2."""
+        return 1 + d + triangle_size(d)
+
+    def fill(self, features: Array, d: int) -> None:
+        """Write x_i x_j for i <= j, row by row of the triangle."""
+        x = features[1 : 1 + d]
+        start = 1 + d
+        for i in range(d):
+            np.multiply(x[i], x[i:], out=features[start : start + d - i])
+            start += d - i
+
+    def natural(self, theta: Gaussians, frame: Frame) -> Float:
+        """Return eta: (log-normaliser, P m, -P_ii / 2 and -P_ij), m the means in the frame."""
+        return full_natural(offsets_of(theta, frame), theta.precisions_cholesky, frame)
+
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the sums' second moments about the means, plus reg_covar."""
+        d = len(frame.scale)
+        second = unpack(sums[1 + d :].T / np.maximum(sums[0], 1e-300)[:, None], d)
+        central = second - offsets[:, :, None] * offsets[:, None, :]
+        central /= frame.scale[:, None] * frame.scale
+        return floored(central, self.reg_covar)
+
+    def factor(self, covariances: Float) -> Float:
+        """Return U for each component."""
+        return precisions_cholesky(covariances)
+
+    def invert(self, precisions_cholesky: Float) -> Float:
+        """Return inv(U U') for each component."""
+        return covariances_from(precisions_cholesky)
+
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+        """Write -0.5 |U' (x - mu)|^2 and the normaliser."""
+        for k, (mean, upper) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
+            centred_log_density(x, mean, upper, out[k])
+
+    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+        """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""
+        add_centred_sums(theta.means, x, resp, out)
+
+    def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return mu + inv(U') z."""
+        return draw_full(theta.means[component], theta.precisions_cholesky[component], n, rng)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return K d + K d (d + 1) / 2."""
+        return k * d + k * triangle_size(d)
+
+    def full_covariances(self, theta: Gaussians) -> Float:
+        """Return the covariances as they are."""
+        return theta.covariances
+
+
+def full_natural(offsets: Float, upper: Float, frame: Frame) -> Float:
+    """Return the natural parameters (K, F) of full Gaussians with means `offsets` in the frame."""
+    d = offsets.shape[1]
+    scaled = upper / frame.scale[:, None]  # the factor of the precision in the frame's units
+    precision = scaled @ np.swapaxes(scaled, -1, -2)
+    whitened = np.einsum("kij,ki->kj", scaled, offsets)
+    linear = np.einsum("kij,kj->ki", scaled, whitened)
+    log_det = np.log(np.einsum("kii->ki", upper)).sum(axis=1)
+    constant = log_det - 0.5 * (d * LOG_2PI + (whitened**2).sum(axis=1))
+    row, column = np.triu_indices(d)
+    quadratic = np.where(row == column, -0.5, -1.0) * precision[:, row, column]
+    return np.concatenate([constant[:, None], linear, quadratic], axis=1)
+
+
+def centred_log_density(x: Float, mean: Float, upper: Float, out: Float) -> None:
+    """Write log N(x | mean, inv(U U')) for the columns of x (d, n) into `out` (n,)."""
+    whitened = upper.T @ (x - mean[:, None])
+    np.einsum("ij,ij->j", whitened, whitened, out=out)
+    out *= -0.5
+    out += np.log(np.diag(upper)).sum() - 0.5 * len(mean) * LOG_2PI
+
+
+def add_centred_sums(centres: Float, x: Float, resp: Float, out: Float) -> None:
+    """Add each component's centred features, weighted by `resp` (K, n), to `out` (F, K)."""
+    d = len(x)
+    row, column = np.triu_indices(d)
+    for k, centre in enumerate(centres):
+        centred = x - centre[:, None]
+        weighted = centred * resp[k]
+        out[0, k] += resp[k].sum()
+        out[1 : 1 + d, k] += weighted.sum(axis=1)
+        out[1 + d :, k] += (weighted @ centred.T)[row, column]
+
+
+def draw_full(mean: Float, upper: Float, n: int, rng: np.random.Generator) -> Float:
+    """Return n rows of N(mean, inv(U U'))."""
+    z = rng.standard_normal((len(mean), n))
+    return np.asarray(mean + scipy.linalg.solve_triangular(upper, z, trans="T").T)
+
+
+def floored(covariances: Float, reg_covar: float) -> Float:
+    """Return the covariances (..., d, d) with reg_covar added to their diagonals."""
+    index = np.arange(covariances.shape[-1])
+    covariances[..., index, index] += reg_covar
+    return covariances

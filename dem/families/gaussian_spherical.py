@@ -1,0 +1,82 @@
+"""Gaussians with one variance for all columns: features 1, x and |x|^2."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
+from dem.families.gaussian_diag import inverse_root
+from dem.frame import Frame
+from dem.model import Array, Float
+
+
+class SphericalGaussian(Gaussian):
+    """Variances of shape (K,)."""
+
+    isotropic: ClassVar[bool] = True
+
+    def n_features(self, d: int) -> int:
+        """Return d + 2."""
+        return d + 2
+
+    def fill(self, features: Array, d: int) -> None:
+        """Write |x|^2."""
+        x = features[1 : 1 + d]
+        np.einsum("ij,ij->j", x, x, out=features[1 + d])
+
+    def natural(self, theta: Gaussians, frame: Frame) -> Float:
+        """Return eta: (log-normaliser, p m, -p / 2), p the precisions and m the means in the frame."""
+        root = theta.precisions_cholesky / frame.scale[0]
+        offsets = offsets_of(theta, frame)
+        d = offsets.shape[1]
+        squares = (offsets**2).sum(axis=1)
+        constant = d * np.log(theta.precisions_cholesky) - 0.5 * (d * LOG_2PI + root**2 * squares)
+        precision = (root**2)[:, None]
+        return np.concatenate([constant[:, None], precision * offsets, -0.5 * precision], axis=1)
+
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the mean of the columns' variances, plus reg_covar."""
+        d = len(frame.scale)
+        second = sums[1 + d] / np.maximum(sums[0], 1e-300)
+        return np.asarray((second - (offsets**2).sum(axis=1)) / (d * frame.scale[0] ** 2) + self.reg_covar)
+
+    def factor(self, covariances: Float) -> Float:
+        """Return 1 / sqrt of the variances."""
+        return inverse_root(covariances)
+
+    def invert(self, precisions_cholesky: Float) -> Float:
+        """Return the variances."""
+        return np.asarray(1 / precisions_cholesky**2)
+
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+        """Write -0.5 |x - mu|^2 / sigma^2 and the normaliser."""
+        d = len(x)
+        for k, (mean, root) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
+            centred = x - mean[:, None]
+            np.einsum("ij,ij->j", centred, centred, out=out[k])
+            out[k] *= -0.5 * root**2
+            out[k] += d * (np.log(root) - 0.5 * LOG_2PI)
+
+    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+        """Add 1, x - mu and |x - mu|^2, each times the responsibility."""
+        d = len(x)
+        for k, mean in enumerate(theta.means):
+            centred = x - mean[:, None]
+            out[0, k] += resp[k].sum()
+            out[1 : 1 + d, k] += centred @ resp[k]
+            out[1 + d, k] += np.einsum("ij,ij->j", centred, centred) @ resp[k]
+
+    def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return mu + z sigma."""
+        z = rng.standard_normal((n, theta.means.shape[1]))
+        return np.asarray(theta.means[component] + z / theta.precisions_cholesky[component])
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return K d + K."""
+        return k * d + k
+
+    def full_covariances(self, theta: Gaussians) -> Float:
+        """Return multiples of the identity."""
+        return theta.covariances[:, None, None] * np.eye(theta.means.shape[1])

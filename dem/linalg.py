@@ -1,0 +1,105 @@
+"""Small dense algebra: packed triangles, factors of covariances that stay exact when ill-conditioned."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from dem.model import Float
+
+LONG_DOUBLE_FROM = 1e4
+"""Condition estimate above which a factor is computed in long double: eps * 1e4 is 2e-12."""
+
+
+def triangle_size(d: int) -> int:
+    """Return the number of entries in the upper triangle of a (d, d) matrix."""
+    return d * (d + 1) // 2
+
+
+def unpack(packed: Float, d: int) -> Float:
+    """Return symmetric matrices (..., d, d) from upper triangles (..., d * (d + 1) / 2), row by row."""
+    full = np.empty((*packed.shape[:-1], d, d))
+    row, column = np.triu_indices(d)
+    full[..., row, column] = packed
+    full[..., column, row] = packed
+    return full
+
+
+def pack(full: Float) -> Float:
+    """Return the upper triangles (..., d * (d + 1) / 2) of matrices (..., d, d), row by row."""
+    row, column = np.triu_indices(full.shape[-1])
+    packed: Float = full[..., row, column]
+    return packed
+
+
+def precisions_cholesky(covariances: Float) -> Float:
+    """Return upper triangular U with inv(C) = U @ U.T for each covariance C.
+
+    A float64 factor of a matrix with condition number c is good to c * eps only, so where the
+    condition asks for it the factor is computed in long double.
+
+    Parameters
+    ----------
+    covariances : array of shape (..., d, d)
+
+    Returns
+    -------
+    array of shape (..., d, d)
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not positive definite.
+    """
+    variances = np.einsum("...ii->...i", covariances)
+    if not (np.isfinite(covariances).all() and (variances > 0).all()):
+        raise np.linalg.LinAlgError("a covariance is not positive definite")
+    deviations = power_of_two(np.sqrt(variances))  # exact to divide by: a rounding would be amplified too
+    scales = deviations[..., :, None] * deviations[..., None, :]
+    lower = np.linalg.cholesky(covariances / scales)
+    diagonal = np.einsum("...ii->...i", lower)
+    condition = (diagonal.max(-1) / diagonal.min(-1)) ** 2
+    if np.any(condition > LONG_DOUBLE_FROM):
+        inverse = _inverse_cholesky_longdouble((covariances / scales).astype(np.longdouble))
+    else:
+        inverse = np.linalg.inv(lower)
+    upper = np.swapaxes(inverse, -1, -2) / deviations[..., :, None]
+    return np.triu(upper.astype(np.float64))
+
+
+def _inverse_cholesky_longdouble(matrices: np.ndarray) -> np.ndarray:
+    """Return inv(L) for the Cholesky factors L of `matrices`, column by column in long double."""
+    d = matrices.shape[-1]
+    lower = np.zeros_like(matrices)
+    inverse = np.zeros_like(matrices)
+    for j in range(d):
+        column = matrices[..., j:, j] - np.einsum("...ij,...j->...i", lower[..., j:, :j], lower[..., j, :j])
+        if np.any(column[..., 0] <= 0):
+            raise np.linalg.LinAlgError("a covariance is not positive definite")
+        pivot = np.sqrt(column[..., 0])
+        lower[..., j:, j] = column / pivot[..., None]
+        row = -np.einsum("...i,...ij->...j", lower[..., j, :j], inverse[..., :j, :])
+        inverse[..., j, :] = row / pivot[..., None]
+        inverse[..., j, j] = 1 / pivot
+    return inverse
+
+
+def covariances_from(precisions_chol: Float) -> Float:
+    """Return inv(U @ U.T) for each upper triangular U of shape (..., d, d)."""
+    inverse = np.linalg.inv(precisions_chol)
+    return np.asarray(np.swapaxes(inverse, -1, -2) @ inverse)
+
+
+def factor_precision(precision: Float) -> Float:
+    """Return the upper triangular U with `precision` = U @ U.T.
+
+    U is unique, so it comes from the Cholesky factor of the matrix with its axes reversed.
+    """
+    flipped = scipy.linalg.cholesky(precision[::-1, ::-1], lower=True)
+    return np.ascontiguousarray(flipped[::-1, ::-1])
+
+
+def power_of_two(scale: Float) -> Float:
+    """Return the powers of two nearest to `scale`: multiplying by them is exact to undo."""
+    exponent = np.round(np.log2(scale))
+    return np.asarray(np.exp2(exponent))

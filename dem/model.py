@@ -1,0 +1,116 @@
+"""What a model is: the contract between the maths and the engine.
+
+Everything below runs on NumPy and SciPy alone. A model is a frozen object of pure functions; its
+parameters ``P`` and its statistics ``S`` are values. The engine knows only what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.stats import Statistics
+
+if TYPE_CHECKING:
+    from dem.scan import Scan
+
+Array = NDArray[Any]
+Float = NDArray[np.float64]
+
+P = TypeVar("P")
+P_contra = TypeVar("P_contra", contravariant=True)
+S = TypeVar("S", bound=Statistics)
+S_co = TypeVar("S_co", bound=Statistics, covariant=True)
+
+
+class Block(NamedTuple):
+    """Rows that one task holds.
+
+    Attributes
+    ----------
+    x : array of shape (n, d)
+        The rows, of any real dtype.
+    weight : array of shape (n,) or None
+        The rows' weights, finite and not negative; None means 1 each.
+    first : int
+        The key of the first row; row i has the key ``first + i``. For a source whose length is
+        known this is the global row index, so that it does not depend on the chunking.
+    """
+
+    x: Array
+    weight: Array | None = None
+    first: int = 0
+
+
+Kernel = Callable[[Block], S]
+"""The statistics of one block. Holds workspaces, so it belongs to one task and is not shared."""
+
+MakeKernel = Callable[[], Callable[[Block], S]]
+"""What travels to the tasks: small, picklable; called once per task to build the kernel."""
+
+
+class Sweep(Protocol):
+    """One full pass over the rows, summed in a fixed tree."""
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the sum of the kernel's statistics over all blocks."""
+
+
+class Model(Protocol[P, S]):
+    """A latent-variable model: pure functions between parameters and statistics that add."""
+
+    @property
+    def needs_scatter(self) -> bool:
+        """Whether the first pass must gather the whole (d, d) scatter."""
+
+    def workspace_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block of d columns, in bytes, in any kind of pass."""
+
+    def bind(self, scan: Scan) -> Self:
+        """Return the model fitted out for this data: frame, ranges, support checks, constants."""
+
+    def start(self, sample: Block, rng: np.random.Generator) -> P:
+        """Return initial parameters from a sample of rows."""
+
+    def kernel(self, params: P) -> Callable[[Block], S]:
+        """Return the function from a block to its expected sufficient statistics."""
+
+    def m_step(self, params: P, stats: S) -> P:
+        """Return the parameters that maximise the expected log joint density given `stats`."""
+
+    def objective(self, params: P, stats: S) -> float:
+        """Return what EM never lets fall, in nats a row (the log-likelihood of `params`)."""
+
+    def expected(self, params: P, stats: S) -> float | None:
+        """Return Q(params; stats), in nats a row; None where there is none."""
+
+    def exact(self, params: P) -> P:
+        """Return the same parameters, marked for the most exact kernel that pays.
+
+        `params` itself (the same object) means that they are so marked already.
+        """
+
+
+class Rowwise(Protocol[P_contra]):
+    """Models with an output for every row."""
+
+    def rows(self, params: P_contra, what: str) -> Callable[[Block], Array]:
+        """Return the function from a block to one output named `what`, an entry (or row) per row."""
+
+    def draw(self, params: P_contra, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
+        """Return n rows (n, d) drawn from the model, and their latent variables."""
+
+    def workspace_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block of d columns and its results, in bytes."""
+
+    def output(self, params: P_contra, what: str) -> tuple[np.dtype[Any], int | None]:
+        """Return that output's dtype, and its number of columns (None for one value a row).
+
+        Raises
+        ------
+        ValueError
+            If there is no such output; the names are listed.
+        """

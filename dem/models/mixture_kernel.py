@@ -1,0 +1,199 @@
+"""The E-step of a mixture on one block: joint log-densities, responsibilities, sums.
+
+Arrays are feature-major and component-major, so that every reduction runs along contiguous rows of a
+tile; the tile is sized so that its features stay in the cache. Workspaces are allocated once a task.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+import numpy as np
+
+from dem.families.gaussian import Gaussian, Gaussians
+from dem.frame import Frame
+from dem.model import Array, Block, Float
+
+CACHE_BYTES = 2**21
+"""What a tile's features and responsibilities may take: about a core's second-level cache."""
+MIN_TILE, MAX_TILE = 256, 16384
+
+
+class Precision(IntEnum):
+    """The arithmetic of a sweep, from the cheapest to the most exact."""
+
+    SINGLE = 0
+    DOUBLE = 1
+    CENTRED = 2
+
+
+@dataclass(frozen=True)
+class MixtureStats:
+    """Expected sufficient statistics of a mixture.
+
+    Attributes
+    ----------
+    rows : int
+    weight : float
+        Sum of the rows' weights.
+    log_likelihood : float
+        Weighted sum over the rows, in nats, of what the features give of log p(x).
+    sums : array of shape (F, K)
+        Responsibility-weighted sums of the features.
+    frame : Frame
+        Where the features were taken: statistics of different frames do not add.
+    precision : Precision
+        The arithmetic that made them.
+    """
+
+    rows: int
+    weight: float
+    log_likelihood: float
+    sums: Float
+    frame: Frame
+    precision: Precision
+
+    def __add__(self, other: MixtureStats) -> MixtureStats:
+        """Return the statistics of both sets of rows.
+
+        Raises
+        ------
+        ValueError
+            If they were taken in different frames.
+        """
+        if self.precision != other.precision or not self.frame.same(other.frame):
+            raise ValueError("these statistics were taken about different reference points: they do not add")
+        return MixtureStats(
+            self.rows + other.rows,
+            self.weight + other.weight,
+            self.log_likelihood + other.log_likelihood,
+            self.sums + other.sums,
+            self.frame,
+            self.precision,
+        )
+
+
+class Densities(Protocol):
+    """Joint log-densities log w_k p(x | k) of a tile, and the sums that go with them."""
+
+    frame: Frame
+    precision: Precision
+    n_sums: int
+    tile: int
+
+    def joint(self, rows: Array) -> Array:
+        """Return the (K, n) joint log-densities of rows (n, d), in a workspace that may be overwritten."""
+
+    def add(self, resp: Array, out: Float) -> None:
+        """Add the sums of the tile last given to `joint`, weighted by `resp` (K, n), to `out` (F, K)."""
+
+
+class LinearDensities:
+    """The fast path: L = H T and S = T R'."""
+
+    def __init__(
+        self, family: Gaussian, theta: Gaussians, log_weights: Float, frame: Frame, precision: Precision
+    ) -> None:
+        k, d = theta.means.shape
+        dtype = np.float32 if precision == Precision.SINGLE else np.float64
+        eta = family.natural(theta, frame)
+        eta[:, 0] += log_weights
+        self.family, self.frame, self.precision, self.d = family, frame, precision, d
+        self.eta = eta.astype(dtype)
+        self.n_sums = family.n_features(d)
+        self.tile = tile_rows((self.n_sums + k) * self.eta.itemsize)
+        self._features = np.empty((self.n_sums, self.tile), dtype)
+        self._features[0] = 1
+        self._joint = np.empty((k, self.tile), dtype)
+        self._sums = np.empty((self.n_sums, k), dtype)
+        self._now = self._features
+
+    def joint(self, rows: Array) -> Array:
+        """Return H T."""
+        n = len(rows)
+        features = self._now = self._features[:, :n]
+        self.frame.tile(rows, features[1 : 1 + self.d])
+        self.family.fill(features, self.d)
+        return np.matmul(self.eta, features, out=self._joint[:, :n])
+
+    def add(self, resp: Array, out: Float) -> None:
+        """Add T R'."""
+        out += np.matmul(self._now, resp.T, out=self._sums)
+
+
+class CentredDensities:
+    """The exact path: every component about its own centre, in float64 and the data's units."""
+
+    def __init__(self, family: Gaussian, theta: Gaussians, log_weights: Float) -> None:
+        k, d = theta.means.shape
+        self.family, self.theta, self.log_weights = family, theta, log_weights
+        self.frame, self.precision = Frame.at(theta.means), Precision.CENTRED
+        self.n_sums = family.n_centred(d)
+        self.tile = tile_rows((4 * d + k) * 8)
+        self._x = np.empty((d, self.tile))
+        self._joint = np.empty((k, self.tile))
+        self._now = self._x
+
+    def joint(self, rows: Array) -> Array:
+        """Return the log-densities about each centre, plus the log-weights."""
+        n = len(rows)
+        x = self._now = self._x[:, :n]
+        x[...] = rows.T
+        joint = self._joint[:, :n]
+        self.family.log_density(self.theta, x, joint)
+        joint += self.log_weights[:, None]
+        return joint
+
+    def add(self, resp: Array, out: Float) -> None:
+        """Add the centred features' sums."""
+        self.family.sums(self.theta, self._now, resp, out)
+
+
+class MixtureKernel:
+    """From a block to its statistics."""
+
+    def __init__(self, densities: Densities, n_components: int) -> None:
+        self.densities, self.n_components = densities, n_components
+
+    def __call__(self, block: Block) -> MixtureStats:
+        """Return the statistics of a block of shape (n, d)."""
+        densities, x = self.densities, block.x
+        sums = np.zeros((densities.n_sums, self.n_components))
+        log_likelihood = 0.0
+        for start in range(0, len(x), densities.tile):
+            joint = densities.joint(x[start : start + densities.tile])
+            row_log_likelihood = normalise(joint)
+            if block.weight is None:
+                log_likelihood += float(row_log_likelihood.sum(dtype=np.float64))
+            else:
+                weight = block.weight[start : start + densities.tile]
+                joint *= weight
+                log_likelihood += float(row_log_likelihood @ np.asarray(weight, dtype=np.float64))
+            densities.add(joint, sums)
+        weight_sum = float(len(x)) if block.weight is None else float(block.weight.sum(dtype=np.float64))
+        return MixtureStats(len(x), weight_sum, log_likelihood, sums, densities.frame, densities.precision)
+
+
+def normalise(joint: Array) -> Array:
+    """Turn joint log-densities (K, n) into responsibilities in place; return the rows' log-likelihoods (n,).
+
+    Log-responsibilities are kept above `floor`, where exp is far below one rounding of any sum but not
+    yet denormal: products with denormal numbers are a hundred times slower on some processors.
+    """
+    floor = -600.0 if joint.dtype == np.float64 else -60.0
+    largest = joint.max(axis=0)
+    joint -= largest
+    np.maximum(joint, floor, out=joint)
+    np.exp(joint, out=joint)
+    total = joint.sum(axis=0)
+    joint *= 1 / total
+    np.log(total, out=total)
+    total += largest
+    return total
+
+
+def tile_rows(bytes_per_row: int) -> int:
+    """Return how many rows of a tile fit in the cache: a multiple of 64."""
+    return int(np.clip(CACHE_BYTES // bytes_per_row // 64 * 64, MIN_TILE, MAX_TILE))

@@ -1,0 +1,46 @@
+"""What models with row-wise outputs share: the choice of an output, and the check of new rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+import numpy as np
+
+from dem.model import Block, Float
+
+V = TypeVar("V")
+
+
+def named(choices: Mapping[str, V], what: str) -> V:
+    """Return the choice of that name.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the names are listed.
+    """
+    if what not in choices:
+        raise ValueError(f"there is no output {what!r}: choose one of {', '.join(choices)}")
+    return choices[what]
+
+
+def check_finite(block: Block) -> tuple[Float, Float]:
+    """Return the smallest and largest value of each column of a block that has rows.
+
+    Raises
+    ------
+    ValueError
+        If a value is missing or infinite.
+    """
+    low = np.asarray(block.x.min(axis=0), dtype=np.float64)
+    high = np.asarray(block.x.max(axis=0), dtype=np.float64)
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        row, column = np.argwhere(~np.isfinite(block.x))[0]
+        value = block.x[row, column]
+        what = "missing values (NaN)" if np.isnan(value) else "infinite values"
+        raise ValueError(
+            f"row {block.first + row} holds {value} in column {column}: {what} are not supported by this "
+            f"model yet; remove such rows or fill them in"
+        )
+    return low, high

@@ -1,0 +1,206 @@
+"""Row-wise results (labels, responsibilities, scores, latents): lazy, in memory, or written to a store.
+
+All three forms take a `make_rows`: small and picklable, called once per task, it returns the
+function from a block to one entry (or row) per row, which must also accept a block without rows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+from dask.task_spec import Task, TaskRef
+from numpy.typing import DTypeLike
+
+from dem.model import Array, Block, Sweep
+from dem.source import Delayed, Partition, Source
+from dem.stats import Additive
+from dem.sweep.serial import SerialSweep, empty_block
+from dem.sweep.threads import ThreadSweep
+
+MakeRows = Callable[[], Callable[[Block], Array]]
+METADATA = ("zarr.json", ".zarray", ".zgroup")
+Written = Additive
+"""The statistics of a pass that writes: how many rows it wrote."""
+
+
+def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | None = None) -> da.Array:
+    """Return the results as a Dask array with one block per partition.
+
+    Parameters
+    ----------
+    source : Source
+    make_rows : callable
+    dtype : dtype of the results
+    columns : int, optional
+        Results have shape (n, columns); without it, (n,).
+    """
+    token = uuid.uuid4().hex
+    name, maker = f"dem-rows-{token}", f"dem-make-rows-{token}"
+    inner = () if columns is None else (columns,)
+    empty = np.empty((0, *inner), dtype)
+    graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
+    for i, partition in enumerate(source.partitions):
+        if isinstance(partition, Delayed):
+            graph.update(partition.dask)
+        rows = TaskRef(partition.key) if isinstance(partition, Delayed) else partition
+        key = (name, i) + (0,) * len(inner)
+        graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty)
+    chunks = (source.row_chunks, *((k,) for k in inner))
+    return da.Array(graph, name, chunks, dtype=dtype, meta=empty)
+
+
+def _itself(value: MakeRows) -> MakeRows:
+    return value
+
+
+def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array) -> Array:
+    rows = make_rows()
+    done = [rows(block).astype(empty.dtype, copy=False) for block in partition.blocks()]
+    return np.concatenate([empty, *done]) if len(done) != 1 else done[0]
+
+
+def collect(source: Source, make_rows: MakeRows, n_threads: int = 1) -> Array:
+    """Return the results as one array in memory; their dtype and shape are those of an empty block's."""
+    if source.n_rows is None:
+        raise ValueError(f"{source.name} has an unknown number of rows: call compute_chunk_sizes() first.")
+    example = make_rows()(empty_block(source))
+    out = np.empty((source.n_rows, *example.shape[1:]), example.dtype)
+    sweep: Sweep = ThreadSweep(source, n_threads) if n_threads > 1 else SerialSweep(source)
+    sweep(partial(_writer, make_rows, out))
+    return out
+
+
+def write(
+    sweep: Sweep,
+    source: Source,
+    make_rows: MakeRows,
+    path: str | os.PathLike[str],
+    dtype: DTypeLike,
+    columns: int | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+) -> zarr.Array[Any]:
+    """Write the results to a Zarr array in one pass, each block to its own rows.
+
+    The array is chunked like the rows of the source, so that no two tasks share a chunk. On a
+    local disk it is written under a hidden name beside `path` and moved there once it is whole. At
+    a URL it is written in place, with the attribute ``complete`` false until it is whole;
+    `overwrite` then removes the old one at the start.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        A sweep over `source`.
+    source : Source
+    make_rows : callable
+    path : str or Path
+        A path, or a URL that zarr can write.
+    dtype : dtype of the results
+    columns : int, optional
+        Results have shape (n, columns); without it, (n,).
+    attributes : mapping, optional
+        Attributes of the array, as JSON takes them.
+    overwrite : bool
+        Replace what is there.
+
+    Raises
+    ------
+    FileExistsError
+        Something is at `path` already.
+    ValueError
+        The rows of the source are not in chunks of equal size.
+    """
+    if source.n_rows is None or source.chunk_rows is None:
+        raise ValueError(
+            f"Results for {source.name} cannot be written region by region, since its chunks have unknown or "
+            "unequal sizes: call compute_chunk_sizes() or rechunk() on it first."
+        )
+    inner = () if columns is None else (columns,)
+    layout = {
+        "shape": (source.n_rows, *inner),
+        "chunks": (min(source.chunk_rows, source.n_rows), *inner),
+        "dtype": np.dtype(dtype),
+        "zarr_format": 3,
+    }
+    with _new_array(os.fspath(path), layout, dict(attributes or {}), overwrite) as out:
+        sweep(partial(_writer, make_rows, out))
+    return zarr.open_array(os.fspath(path), mode="r")
+
+
+def _writer(make_rows: MakeRows, out: Array | zarr.Array[Any]) -> Callable[[Block], Written]:
+    """Return the kernel that writes a block's results to its rows of `out`."""
+    rows = make_rows()
+
+    def kernel(block: Block) -> Written:
+        n = len(block.x)
+        if n:
+            out[block.first : block.first + n] = rows(block)
+        return Written(n)
+
+    return kernel
+
+
+@contextmanager
+def _new_array(
+    path: str, layout: dict[str, Any], attributes: dict[str, Any], overwrite: bool
+) -> Iterator[zarr.Array[Any]]:
+    """Give a new array to write to; at the end it stands at `path`, or after an error nothing does."""
+    if "://" in path:
+        if not overwrite and _exists(path):
+            raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
+        unfinished = {**attributes, "complete": False}
+        out = zarr.create_array(path, **layout, overwrite=overwrite, attributes=unfinished)
+        yield out
+        out.attrs["complete"] = True
+        return
+    target = Path(path).absolute()
+    if target.exists() and not overwrite:
+        raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
+    if target.exists() and not any((target / name).exists() for name in METADATA):
+        raise FileExistsError(f"{path} exists and is no Zarr store: choose another name.")
+    with _hidden_beside(target) as new, _hidden_beside(target) as old:
+        yield zarr.create_array(new, **layout, attributes=attributes)
+        _replace(target, new, old)
+
+
+def _replace(target: Path, new: Path, old: Path) -> None:
+    """Put `new` in the place of `target`, which becomes `old`: a folder cannot be swapped at once."""
+    if target.exists():
+        target.rename(old)
+    try:
+        new.rename(target)
+    except BaseException:
+        if old.exists():
+            old.rename(target)
+        raise
+
+
+@contextmanager
+def _hidden_beside(target: Path) -> Iterator[Path]:
+    """Give a hidden name in the same folder; whatever stands there at the end is removed."""
+    path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield path
+    finally:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _exists(path: str) -> bool:
+    try:
+        zarr.open(path, mode="r")
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,334 @@
+"""The one place where source, scan, start, sweep and em meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from dem import em, outputs
+from dem.engine import Engine, Passes
+from dem.model import Array, Block, Model, P, Rowwise, S
+from dem.scan import Scan, Scanner
+from dem.source import Source, open_source
+from dem.start import Start, best_start
+from dem.stats import Additive
+from dem.sweep.blas import single_threaded_blas
+
+
+@dataclass(frozen=True)
+class Fit(Generic[P, S]):
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    model : Model
+        Bound to the data.
+    state : State
+        Parameters, history, and why it stopped.
+    scan : Scan
+        What the first pass told of the data.
+    n_passes : int
+        Full passes over the data, the first scan included.
+    """
+
+    model: Model[P, S]
+    state: em.State[P]
+    scan: Scan
+    n_passes: int
+
+
+def fit(
+    model: Model[P, S],
+    source: Source,
+    *,
+    start: Start,
+    params: P | None = None,
+    tol: float,
+    max_iter: int,
+    engine: Engine | None = None,
+    callback: Callable[[em.State[P]], object] | None = None,
+) -> Fit[P, S]:
+    """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
+
+    Parameters
+    ----------
+    model : Model
+        Not yet bound to data.
+    source : Source
+    start : Start
+        How to find the first parameters.
+    params : P, optional
+        The first parameters, where they are known: no start is made then.
+    tol, max_iter
+        See `dem.em.advance`.
+    engine : Engine, optional
+        Where and within what memory to run.
+    callback : callable, optional
+        Called with the state after each pass of EM.
+
+    Raises
+    ------
+    ValueError
+        The data hold missing or infinite values, or do not suit the model.
+    OSError
+        A chunk cannot be read.
+    MemoryError
+        The plan does not fit in the memory given.
+    """
+    with (engine or Engine()).open(source, model.workspace_bytes(source.n_columns)) as sweep:
+        found = first_scan(sweep, source, start, scatter=model.needs_scatter)
+        check_values(found, source)
+        bound = model.bind(found)
+        if params is None:
+            weight = found.sample.weight
+            sample = Block(found.sample.x, None if (weight == 1).all() else weight)
+            sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
+            with single_threaded():
+                params = best_start(model, sample, start)
+            sweep.progress.end(None)
+
+        def after_pass(state: em.State[P]) -> None:
+            sweep.progress.end(state)
+            if callback is not None:
+                callback(state)
+
+        state = em.fit(bound, params, sweep, tol=tol, max_iter=max_iter, callback=after_pass)
+        return Fit(bound, state, found, sweep.count)
+
+
+def scan(
+    data: Any,
+    sample_weight: Any = None,
+    *,
+    engine: Engine | None = None,
+    sample_size: int = Start.sample_size,
+    seed: int = 0,
+    scatter: bool = False,
+) -> Scan:
+    """Return counts, moments, ranges and a sample of the rows, from one pass.
+
+    Parameters
+    ----------
+    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+    sample_weight : array-like of shape (n,), optional
+        In any of the same forms.
+    engine : Engine, optional
+    sample_size : int
+        Rows in the sample.
+    seed : int
+        Of the sample.
+    scatter : bool
+        Gather the whole (d, d) scatter, not only its diagonal.
+    """
+    start = Start(sample_size=sample_size, seed=seed)
+    return scan_source(open_source(data, sample_weight), start, scatter=scatter, engine=engine)
+
+
+def scan_source(source: Source, start: Start, *, scatter: bool, engine: Engine | None) -> Scan:
+    """Return the scan of an open source; see `scan`."""
+    with (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep:
+        return first_scan(sweep, source, start, scatter=scatter)
+
+
+def rows(model: Rowwise[P], params: P, source: Source, what: str, engine: Engine | None = None) -> Any:
+    """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise.
+
+    Parameters
+    ----------
+    model : Rowwise
+    params : P
+    source : Source
+    what : str
+        Which output: see the model.
+    engine : Engine, optional
+        Its number of workers is used for data in memory.
+    """
+    dtype, columns = model.output(params, what)
+    make_rows = partial(model.rows, params, what)
+    if source.lazy:
+        return outputs.lazy(source, make_rows, dtype, columns)
+    return outputs.collect(source, make_rows, min((engine or Engine()).n_workers, len(source.partitions)))
+
+
+def write(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    what: str,
+    path: str | Path,
+    *,
+    workspace_bytes: int,
+    engine: Engine | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a row-wise output as a Zarr array, region by region, in one pass.
+
+    Parameters
+    ----------
+    model, params, source, what
+        See `rows`.
+    path : str or Path
+    workspace_bytes : int
+        What a task allocates beside its block and its results.
+    engine : Engine, optional
+    overwrite : bool
+        Replace what stands at `path`, once the new array is whole.
+    """
+    dtype, columns = model.output(params, what)
+    block_rows = -(-source.block_bytes // (source.n_columns * source.dtype.itemsize))
+    results = 2 * block_rows * (columns or 1) * dtype.itemsize
+    with (engine or Engine()).open(source, workspace_bytes + results) as sweep:
+        attributes = {"what": what, "model": type(model).__name__, "source": source.name}
+        make_rows = partial(model.rows, params, what)
+        outputs.write(sweep.as_named(what), source, make_rows, path, dtype, columns, attributes, overwrite)
+
+
+def write_sample(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    path: str | Path,
+    *,
+    dtype: np.dtype[Any],
+    columns: int,
+    seed: int,
+    engine: Engine | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write rows drawn from the model, chunk by chunk.
+
+    Parameters
+    ----------
+    model, params
+    source : Source
+        Of as many rows, without columns: it tells the chunks.
+    path : str or Path
+    dtype : dtype
+        Of the array to write.
+    columns : int
+        d.
+    seed : int
+        Each chunk's generator is seeded by this and the chunk's first row.
+    engine : Engine, optional
+    overwrite : bool
+    """
+    make_rows = partial(_draw_rows, model, params, seed)
+    made = 4 * 8 * columns * (source.chunk_rows or 0)
+    with (engine or Engine()).open(source, made) as sweep:
+        attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
+        outputs.write(sweep.as_named("sample"), source, make_rows, path, dtype, columns, attributes, overwrite)
+
+
+def _draw_rows(model: Rowwise[P], params: P, seed: int) -> Callable[[Block], Array]:
+    """Return the function that draws the rows of a block."""
+    return lambda block: model.draw(params, len(block.x), np.random.default_rng([seed, block.first]))[0]
+
+
+@dataclass(frozen=True)
+class Mean(Additive):
+    """The weighted mean of a row-wise output.
+
+    Attributes
+    ----------
+    rows : int
+    weight : float
+        Sum of the weights.
+    total : float
+        Weighted sum of the output.
+    """
+
+    weight: float
+    total: float
+
+    @property
+    def mean(self) -> float:
+        """The weighted mean."""
+        return self.total / self.weight
+
+
+def mean(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    what: str,
+    *,
+    workspace_bytes: int,
+    engine: Engine | None = None,
+) -> Mean:
+    """Return the weighted mean of an output with one value a row, from one pass."""
+    with (engine or Engine()).open(source, workspace_bytes) as sweep:
+        return sweep.named(what, partial(_mean_kernel, model, params, what))
+
+
+def _mean_kernel(model: Rowwise[P], params: P, what: str) -> Callable[[Block], Mean]:
+    """Return the kernel that sums a row-wise output."""
+    rows = model.rows(params, what)
+
+    def kernel(block: Block) -> Mean:
+        values = rows(block)
+        if block.weight is None:
+            return Mean(len(values), float(len(values)), float(values.sum()))
+        return Mean(len(values), float(block.weight.sum(dtype=np.float64)), float(values @ block.weight))
+
+    return kernel
+
+
+def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool) -> Scan:
+    """Return the scan of the whole source."""
+    scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows)
+    return sweep.named("first scan", partial(scanner))
+
+
+@contextmanager
+def single_threaded() -> Iterator[None]:
+    """Keep BLAS and OpenMP on one thread: sums of several threads differ in their last bits."""
+    with single_threaded_blas(), threadpool_limits(1, "openmp"):
+        yield
+
+
+def scan_bytes(n_columns: int, *, scatter: bool) -> int:
+    """Return what a scan allocates beside its block, in bytes."""
+    return 8 * n_columns * (3 * 4096 + (4 * n_columns if scatter else 8))
+
+
+def check_values(found: Scan, source: Source) -> None:
+    """Refuse missing and infinite values, and weights that are all zero.
+
+    Raises
+    ------
+    ValueError
+        Saying how many, in which columns, and where the first one is.
+    """
+    if not found.moments.weight > 0 and not (found.infinite.any() or found.missing.any()):
+        raise ValueError(f"the weights of {source.name} are all zero: give some rows a positive sample_weight")
+    for counts, first, what, advice in (
+        (
+            found.infinite,
+            found.first_infinite,
+            "infinite values (inf)",
+            "no model can use them: remove or replace these rows",
+        ),
+        (
+            found.missing,
+            found.first_missing,
+            "missing values (NaN)",
+            "missing values are not supported by this model yet: remove these rows or fill them in",
+        ),
+    ):
+        if counts.any():
+            columns = ", ".join(f"{j} ({n:,})" for j, n in enumerate(counts) if n)
+            if len(columns) > 200:
+                columns = f"{int((counts > 0).sum())} of {len(counts)} columns"
+            else:
+                columns = f"column {columns}" if (counts > 0).sum() == 1 else f"columns {columns}"
+            raise ValueError(
+                f"{source.name} holds {int(counts.sum()):,} {what}, in {columns}; "
+                f"the first is in {source.locate(first)}; {advice}"
+            )

@@ -1,0 +1,119 @@
+"""The three ways to fit probabilistic PCA: closed form, EM on the moments, EM with a pass per iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dem import em, run
+from dem.engine import Engine
+from dem.families.gaussian import LOG_2PI
+from dem.model import Block, Float
+from dem.models.ppca import (
+    MomentsPPCAModel,
+    PPCAModel,
+    PPCAParams,
+    canonical,
+    closed_form,
+    without_rounding,
+)
+from dem.scan import Scan
+from dem.source import Source
+from dem.start import Start
+
+SCATTERS = 8
+"""Copies of the (d, d) scatter that a pass and its tree may hold at a time."""
+DEFAULT_BYTES = 2**30
+"""What these copies may take where no memory limit is set: d up to 4,096."""
+
+
+@dataclass(frozen=True)
+class PPCAFit:
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    params : PPCAParams
+        With orthogonal loadings, the longest first.
+    components : array of shape (q, d)
+        Their directions.
+    scan : Scan
+        What the first pass told of the data.
+    n_passes : int
+    log_likelihood : float
+        In nats a row.
+    state : State or None
+        EM's history; None for the closed form.
+    """
+
+    params: PPCAParams
+    components: Float
+    scan: Scan
+    n_passes: int
+    log_likelihood: float
+    state: em.State[PPCAParams] | None
+
+
+@dataclass(frozen=True)
+class EMSettings:
+    """How EM runs: see `dem.em.advance` and `dem.start.Start`."""
+
+    tol: float
+    max_iter: int
+    start: Start
+    callback: Callable[[em.State[PPCAParams]], object] | None = None
+
+
+def moments_fit(d: int, memory_bytes: int | None) -> bool:
+    """Whether the (d, d) scatter fits; it does not depend on the number of workers."""
+    return SCATTERS * 8 * d * d <= (memory_bytes or DEFAULT_BYTES)
+
+
+def scan_moments(source: Source, start: Start, engine: Engine | None) -> Scan:
+    """Return the scan with the whole scatter; the one pass of the first two ways."""
+    found = run.scan_source(source, start, scatter=True, engine=engine)
+    run.check_values(found, source)
+    return found
+
+
+def spectrum(scan: Scan) -> Float:
+    """Return the eigenvalues of the covariance, the largest first, none negative."""
+    return without_rounding(np.linalg.eigvalsh(scan.moments.covariance)[::-1])
+
+
+def fit_closed_form(scan: Scan, n_components: int) -> PPCAFit:
+    """Return the maximum-likelihood parameters from the moments."""
+    params, values, components = closed_form(scan.moments, n_components)
+    q, d = components.shape
+    with np.errstate(divide="ignore"):
+        log_det = np.log(values[:q]).sum() + ((d - q) * np.log(params.noise_variance) if q < d else 0.0)
+    log_likelihood = -0.5 * (d * LOG_2PI + float(log_det) + d)
+    return PPCAFit(params, components, scan, 1, log_likelihood, None)
+
+
+def fit_moments(scan: Scan, n_components: int, settings: EMSettings) -> PPCAFit:
+    """Return what EM makes of the moments, in memory."""
+    model = MomentsPPCAModel(n_components).bind(scan)
+    params = model.start(Block(scan.sample.x, scan.sample.weight), np.random.default_rng(settings.start.seed))
+    nothing = em.OneBlock(Block(np.empty((0, scan.n_columns))))
+    state = em.fit(
+        model, params, nothing, tol=settings.tol, max_iter=settings.max_iter, callback=settings.callback
+    )
+    return PPCAFit(*canonical(state.params), scan, 1, state.objective, state)
+
+
+def fit_wide(source: Source, n_components: int, settings: EMSettings, engine: Engine | None) -> PPCAFit:
+    """Return what EM makes of the data, a pass per iteration: d^2 is never formed."""
+    found = run.fit(
+        PPCAModel(n_components),
+        source,
+        start=settings.start,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        engine=engine,
+        callback=settings.callback,
+    )
+    state = found.state
+    return PPCAFit(*canonical(state.params), found.scan, found.n_passes, state.objective, state)

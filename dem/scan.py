@@ -1,0 +1,246 @@
+"""The first pass: counts, moments, ranges and a uniform sample of the rows.
+
+Moments merge by Chan, Golub and LeVeque (1983): raw sums fail when the data lie far from zero.
+The sample is bottom-k by a hash of (seed, row key): it merges, and it is the same for every
+chunking and every number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.model import Array, Block, Float
+
+TILE = 4096
+SAMPLE_BYTES = 64 * 2**20
+"""The sample never takes more bytes than this, whatever the number of rows asked for."""
+
+NO_ROW = np.iinfo(np.int64).max
+UInt = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted moments that merge.
+
+    Attributes
+    ----------
+    weight : float
+        The sum of the weights.
+    mean : array of shape (d,)
+    scatter : array of shape (d,) or (d, d)
+        Sum of weighted squares (or outer products) about the mean.
+    """
+
+    weight: float
+    mean: Float
+    scatter: Float
+
+    def __add__(self, other: Moments) -> Moments:
+        """Return the moments of both sets together (Chan et al. 1983, eq. 1.3)."""
+        weight = self.weight + other.weight
+        if weight == 0:
+            return self
+        share = other.weight / weight
+        delta = other.mean - self.mean
+        between = np.outer(delta, delta) if self.scatter.ndim == 2 else delta * delta
+        return Moments(
+            weight,
+            self.mean + share * delta,
+            self.scatter + other.scatter + between * (self.weight * share),
+        )
+
+    @property
+    def covariance(self) -> Float:
+        """The maximum-likelihood covariance, (d, d), or the variances, (d,)."""
+        return self.scatter / self.weight
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The k rows of smallest hash among those seen, in the order of their hashes."""
+
+    k: int
+    keys: UInt
+    x: Array
+    weight: Float
+
+    def __add__(self, other: Sample) -> Sample:
+        """Return the bottom k of both."""
+        keys = np.concatenate([self.keys, other.keys])
+        order = np.argsort(keys)[: self.k]
+        x = np.concatenate([self.x, other.x])[order]
+        return Sample(self.k, keys[order], x, np.concatenate([self.weight, other.weight])[order])
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the first pass learns of the data.
+
+    Attributes
+    ----------
+    rows : int
+        Number of rows, whatever their weights.
+    moments : Moments
+        Weighted moments over all rows; the scatter is (d, d) where it was asked for.
+    low, high : array of shape (d,)
+        Ranges of the columns, missing values aside.
+    missing, infinite : array of shape (d,)
+        How many entries of each column are NaN, and how many are infinite.
+    first_missing, first_infinite : int
+        The key of the first row with such an entry; `NO_ROW` where there is none.
+    sample : Sample
+        Uniform sample of the rows.
+    """
+
+    rows: int
+    moments: Moments
+    low: Float
+    high: Float
+    missing: NDArray[np.int64]
+    infinite: NDArray[np.int64]
+    first_missing: int
+    first_infinite: int
+    sample: Sample
+
+    def __add__(self, other: Scan) -> Scan:
+        """Return the scan of both sets of rows together."""
+        return Scan(
+            self.rows + other.rows,
+            self.moments + other.moments,
+            np.minimum(self.low, other.low),
+            np.maximum(self.high, other.high),
+            self.missing + other.missing,
+            self.infinite + other.infinite,
+            min(self.first_missing, other.first_missing),
+            min(self.first_infinite, other.first_infinite),
+            self.sample + other.sample,
+        )
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns."""
+        return len(self.low)
+
+
+def hashes(keys: UInt, seed: int) -> UInt:
+    """Return a hash for each row key: SplitMix64 (Steele, Lea and Flood 2014), a bijection for each seed."""
+    with np.errstate(over="ignore"):
+        z = keys + np.uint64(seed % 2**64) * np.uint64(0xD1342543DE82EF95) + np.uint64(0x9E3779B97F4A7C15)
+        for _ in range(2):  # keys that count upwards need both rounds
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            z ^= z >> np.uint64(31)
+    return z
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Makes the kernel of the first pass: called without arguments, it gives `scan`.
+
+    Attributes
+    ----------
+    n_columns : int
+    scatter : bool
+        Gather the whole (d, d) scatter, not only the diagonal.
+    sample_size : int
+        Rows in the sample.
+    seed : int
+    n_rows : int or None
+        The total, where known: then a task returns only rows that can still be in the sample.
+    """
+
+    n_columns: int
+    scatter: bool
+    sample_size: int
+    seed: int
+    n_rows: int | None
+
+    def __call__(self) -> Callable[[Block], Scan]:
+        """Return the kernel."""
+        return self.scan
+
+    @property
+    def k(self) -> int:
+        """Rows in the sample, bounded in bytes too."""
+        return max(1, min(self.sample_size, SAMPLE_BYTES // (8 * max(1, self.n_columns))))
+
+    def scan(self, block: Block) -> Scan:
+        """Return the scan of a block of shape (n, d)."""
+        x = block.x
+        d = self.n_columns
+        empty = Moments(0.0, np.zeros(d), np.zeros((d, d) if self.scatter else d))
+        total = Scan(
+            0,
+            empty,
+            np.full(d, np.inf),
+            np.full(d, -np.inf),
+            np.zeros(d, np.int64),
+            np.zeros(d, np.int64),
+            NO_ROW,
+            NO_ROW,
+            self._sample(block),
+        )
+        low, high, moments = total.low, total.high, total.moments
+        missing, infinite = total.missing, total.infinite
+        first_missing = first_infinite = NO_ROW
+        tile = np.empty((d, min(TILE, max(1, len(x)))))
+        for start in range(0, len(x), TILE):
+            rows = x[start : start + TILE]
+            t = tile[:, : len(rows)]
+            t[...] = rows.T
+            low = np.fmin(low, np.fmin.reduce(t, axis=1))
+            high = np.fmax(high, np.fmax.reduce(t, axis=1))
+            weight = None if block.weight is None else block.weight[start : start + TILE]
+            if x.dtype.kind == "f" and not (fine := np.isfinite(t)).all():
+                nan = np.isnan(t)
+                missing = missing + nan.sum(axis=1)
+                infinite = infinite + (~fine & ~nan).sum(axis=1)
+                first = block.first + start
+                first_missing = min(first_missing, _first(nan, first))
+                first_infinite = min(first_infinite, _first(~fine & ~nan, first))
+                continue  # moments of such rows mean nothing: models that refuse them never look
+            moments = moments + self._moments(t, weight)
+        return Scan(
+            len(x), moments, low, high, missing, infinite, first_missing, first_infinite, total.sample
+        )
+
+    def _moments(self, tile: Float, weight: Array | None) -> Moments:
+        """Return the moments of a tile (d, n), which is left centred."""
+        total = float(tile.shape[1]) if weight is None else float(weight.sum(dtype=np.float64))
+        if total == 0:
+            return Moments(0.0, np.zeros(len(tile)), np.zeros((len(tile),) * (2 if self.scatter else 1)))
+        centre = tile.mean(axis=1) if weight is None else tile @ weight / total
+        tile -= centre[:, None]
+        weighted = tile if weight is None else tile * weight
+        # The rounding of the centre leaves a remainder, which belongs to the mean and not to the scatter.
+        rest = weighted.sum(axis=1) / total
+        if self.scatter:
+            scatter = weighted @ tile.T - total * np.outer(rest, rest)
+        else:
+            scatter = np.einsum("ij,ij->i", weighted, tile) - total * rest * rest
+        return Moments(total, centre + rest, scatter)
+
+    def _sample(self, block: Block) -> Sample:
+        """Return the rows of a block that may belong to the sample."""
+        n = len(block.x)
+        keys = hashes(np.arange(block.first, block.first + n, dtype=np.uint64), self.seed)
+        k = self.k
+        if self.n_rows is not None and self.n_rows > 2 * k:
+            # Six standard deviations above the expected count: the bottom k are among them.
+            keep = np.flatnonzero(keys < np.uint64((k + 6 * k**0.5) / self.n_rows * 2**64))
+        else:
+            keep = np.arange(n)
+        keep = keep[np.argsort(keys[keep])[:k]]
+        weight = np.ones(n) if block.weight is None else block.weight
+        return Sample(k, keys[keep], block.x[keep], np.asarray(weight[keep], dtype=np.float64))
+
+
+def _first(flags: NDArray[np.bool_], first: int) -> int:
+    """Return the key of the first column of `flags` (d, n) with a True; `NO_ROW` without one."""
+    hits = np.flatnonzero(flags.any(axis=0))
+    return first + int(hits[0]) if len(hits) else NO_ROW

@@ -1,0 +1,63 @@
+"""First responsibilities on the in-memory sample, by scikit-learn's K-means and k-means++."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from sklearn.cluster import KMeans, kmeans_plusplus
+
+from dem.model import Float
+
+METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+"""scikit-learn's names of the ways to start."""
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """How responsibilities are first made.
+
+    Attributes
+    ----------
+    method : str
+        "k-means++": rows chosen far from each other as centres; "kmeans": Lloyd's algorithm from these;
+        "random_from_data": rows drawn at random as centres (all three give each row to its nearest
+        centre, in whitened coordinates); "random": random responsibilities.
+    """
+
+    method: str = "k-means++"
+
+    def responsibilities(self, x: Float, weight: Float, k: int, rng: np.random.Generator) -> Float:
+        """Return responsibilities (k, n) for rows x (n, d) with weights (n,)."""
+        if self.method == "random":
+            resp = rng.random((k, len(x)))
+            return np.asarray(resp / resp.sum(axis=0))
+        z = whitened(x)
+        seed = int(rng.integers(2**31 - 1))
+        if self.method == "kmeans":
+            labels = KMeans(k, n_init=1, max_iter=50, random_state=seed).fit(z, sample_weight=weight).labels_
+        elif self.method == "k-means++":
+            centres, _ = kmeans_plusplus(z, k, sample_weight=weight, random_state=seed)
+            labels = nearest(z, centres)
+        else:
+            chosen = rng.choice(len(z), k, replace=False, p=weight / weight.sum())
+            labels = nearest(z, z[chosen])
+        return np.asarray(np.arange(k)[:, None] == labels, dtype=np.float64)
+
+
+def whitened(x: Float) -> Float:
+    """Return x (n, d) turned and scaled to unit covariance; directions without spread are left out."""
+    centred = x - x.mean(axis=0)
+    scale = np.abs(centred).max(axis=0)
+    centred /= np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
+    keep = values > 1e-12 * values.max(initial=0.0)
+    if not keep.any():
+        return centred
+    return np.asarray(centred @ (vectors[:, keep] / np.sqrt(values[keep])))
+
+
+def nearest(x: Float, centres: Float) -> np.ndarray:
+    """Return the index of the nearest centre for each row."""
+    return np.asarray(cdist(x, centres, "sqeuclidean").argmin(axis=1))

@@ -1,0 +1,136 @@
+"""Where rows come from: arrays in memory, Zarr stores and Dask arrays, as partitions of blocks."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+import dask.array as da
+import numpy as np
+from dask.delayed import Delayed
+from zarr import Array as ZarrArray  # the name zarr is the submodule's here
+from zarr import Group as ZarrGroup
+
+from dem.model import Block
+from dem.source.dask_array import open_dask
+from dem.source.memory import open_memory
+from dem.source.stores import open_array
+from dem.source.weights import as_weights
+from dem.source.zarr import open_zarr
+
+__all__ = ["Delayed", "Partition", "Source", "evaluate", "is_lazy", "open_source"]
+
+
+class Partition(Protocol):
+    """The rows of one task."""
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the rows in order, one block in memory at a time."""
+
+
+class Source(Protocol):
+    """Rows, cut into partitions by the data's own chunks and never by the number of workers.
+
+    Attributes
+    ----------
+    name : str
+        What to call the data in messages: "store.zarr/temperature", "array".
+    n_rows : int or None
+        None while unknown (Dask arrays of unknown chunk sizes).
+    n_columns : int
+    dtype : numpy.dtype
+    partitions : sequence of Partition or Delayed
+        Delayed ones (of Dask arrays) evaluate to a Partition.
+    row_chunks : tuple of int (or NaN)
+        The rows of each partition.
+    chunk_rows : int or None
+        Rows of the data's own chunk (the inner one if sharded), which outputs are chunked by; None
+        where chunks are irregular. All partitions begin at a multiple of it.
+    block_bytes : int
+        Decoded bytes of the largest block that a task allocates; 0 where blocks are views.
+    read_bytes : int
+        Bytes that a task holds while it reads such a block; `block_bytes` are part of it.
+    in_memory : bool
+        The rows are in this process's memory.
+    lazy : bool
+        Row-wise outputs should be lazy Dask arrays.
+    compact : bool
+        Partitions are small handles, cheap to send all together.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def n_rows(self) -> int | None: ...  # noqa: D102
+    @property
+    def n_columns(self) -> int: ...  # noqa: D102
+    @property
+    def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
+    @property
+    def partitions(self) -> Sequence[Partition | Delayed]: ...  # noqa: D102
+    @property
+    def row_chunks(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def chunk_rows(self) -> int | None: ...  # noqa: D102
+    @property
+    def block_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def read_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def in_memory(self) -> bool: ...  # noqa: D102
+    @property
+    def lazy(self) -> bool: ...  # noqa: D102
+    @property
+    def compact(self) -> bool: ...  # noqa: D102
+
+    def locate(self, row: int) -> str:
+        """Say where the row of this key is: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
+
+
+def open_source(data: Any, weights: Any = None, *, partition_bytes: int | None = None) -> Source:
+    """Return the source of rows that `data` is.
+
+    Parameters
+    ----------
+    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+        A path or URL of a Zarr array (``store.zarr/name`` for one inside a group), an open one, a
+        Dask array of any chunking, or whatever NumPy makes an array of.
+    weights : array-like, str, Path, zarr.Array, dask.array.Array of shape (n,), or None
+        The rows' weights, finite and not negative, in any form and chunking.
+    partition_bytes : int, optional
+        The decoded size to aim at for a partition of a store or an array in memory; a Dask array
+        is swept by its own chunks.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is stored at the path.
+    TypeError
+        Sparse data, or objects that are no numbers.
+    ValueError
+        A group instead of an array, not two-dimensional, no rows, no columns, a dtype that does
+        not hold real numbers, or weights that do not fit.
+    """
+    if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
+        array = open_array(data)
+        return open_zarr(array, as_weights(weights, array.shape[0] if array.shape else 0), partition_bytes)
+    if isinstance(data, da.Array):
+        known = data.ndim > 0 and not math.isnan(data.shape[0])
+        return open_dask(data, as_weights(weights, data.shape[0] if known else None))
+    return open_memory(data, weights, partition_bytes)
+
+
+def evaluate(partition: Partition | Delayed) -> Partition:
+    """Return the partition itself, computing it in this thread if it is Delayed."""
+    return partition.compute(scheduler="synchronous") if isinstance(partition, Delayed) else partition
+
+
+def is_lazy(data: Any) -> bool:
+    """Whether the data are a store or a Dask array, not an array in memory."""
+    return isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array)

@@ -1,0 +1,157 @@
+"""Rows of a Dask array: one partition per row band of its own chunks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import dask.array as da
+import dask.base
+import numpy as np
+import scipy.sparse
+from dask.delayed import Delayed
+
+from dem.model import Array
+from dem.source.checks import check_dtype, check_shape
+from dem.source.delayed import block_weight, delayed_partitions
+from dem.source.memory import MemoryPartition
+from dem.source.weights import Weights, as_dask
+
+UNKNOWN_BLOCK_KEYS = 40
+"""Bits left for the row within a block where global row numbers are unknown."""
+
+
+@dataclass(frozen=True)
+class DaskSource:
+    """A Dask array whose columns are whole.
+
+    Attributes
+    ----------
+    x : dask.array.Array of shape (n, d)
+        With a single chunk along the columns; the number of rows may be unknown.
+    weight : dask.array.Array of shape (n,) or None
+        With the same chunks along the rows.
+    """
+
+    x: da.Array
+    weight: da.Array | None = None
+
+    name = "Dask array"
+    in_memory = False
+    lazy = True
+    compact = False
+
+    @property
+    def n_rows(self) -> int | None:
+        """The number of rows; None if unknown."""
+        rows = self.x.shape[0]
+        return None if math.isnan(rows) else int(rows)
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns."""
+        return int(self.x.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the rows."""
+        dtype: np.dtype[Any] = np.dtype(self.x.dtype)
+        return dtype
+
+    @property
+    def row_chunks(self) -> tuple[float, ...]:
+        """The number of rows of each partition; NaN where unknown."""
+        return tuple(self.x.chunks[0])
+
+    @property
+    def chunk_rows(self) -> int | None:
+        """Rows of a chunk where all (but the last, shorter one) are equal; else None."""
+        first, *rest = self.row_chunks
+        regular = first > 0 and all(rows == first for rows in rest[:-1]) and (not rest or rest[-1] <= first)
+        return int(first) if regular else None
+
+    @property
+    def first_rows(self) -> list[int]:
+        """The key of each partition's first row."""
+        if self.n_rows is None:
+            return [i << UNKNOWN_BLOCK_KEYS for i in range(len(self.row_chunks))]
+        return [0, *np.cumsum(self.row_chunks[:-1], dtype=np.int64).tolist()]
+
+    @cached_property
+    def partitions(self) -> list[Delayed]:
+        """Delayed objects that evaluate to the partitions; they share one low-level graph."""
+        arrays = [self.x] if self.weight is None else [self.x, self.weight]
+        make = partial(_partition, self.n_columns, self.weight is not None)
+        return delayed_partitions(make, arrays, [(first,) for first in self.first_rows])
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of the largest block; 0 if unknown."""
+        rows = 0 if self.n_rows is None else int(max(self.row_chunks))
+        return rows * self.n_columns * self.dtype.itemsize
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes held while a block is made: twice the block, as a guess at what its graph holds."""
+        return 2 * self.block_bytes
+
+    def locate(self, row: int) -> str:
+        """Say which block holds the row of this key, for messages."""
+        firsts = self.first_rows
+        block = int(np.searchsorted(firsts, row, side="right")) - 1
+        if self.n_rows is None:
+            return f"row {row - firsts[block]} of block {block} of the {self.name}"
+        return f"row {row} (block {block}) of the {self.name}"
+
+
+def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> MemoryPartition:
+    """Return the partition of one evaluated block, which may differ from what its meta promised."""
+    x = np.asarray(block)
+    if x.ndim != 2 or x.shape[1] != n_columns:
+        raise ValueError(
+            f"A block of the Dask array has shape {x.shape}, but {n_columns} columns were promised: "
+            "correct the meta or the chunks of the array."
+        )
+    first = rest[-1]
+    return MemoryPartition(x, block_weight(rest[0], len(x), first) if weighted else None, first)
+
+
+def open_dask(x: da.Array, weights: Weights | None = None) -> DaskSource:
+    """Return the source of a Dask array of any chunking.
+
+    Raises
+    ------
+    TypeError
+        Blocks are sparse.
+    ValueError
+        Wrong number of dimensions, no columns, no rows, dtype not real, or weights whose chunks
+        cannot be matched because chunk sizes are unknown.
+    """
+    if scipy.sparse.issparse(x._meta):
+        raise TypeError(
+            "Sparse data was passed, but dense data is required: use 'x.map_blocks(lambda b: b.toarray())'."
+        )
+    check_shape(x.shape, "the Dask array")
+    check_dtype(np.dtype(x.dtype), "the Dask array")
+    if math.isnan(x.shape[1]):
+        raise ValueError("The Dask array has an unknown number of columns: call compute_chunk_sizes() first.")
+    if x.numblocks[1] > 1:
+        x = x.rechunk({1: -1})
+    if weights is not None:
+        weights = _aligned(weights, x)
+    x, weight = dask.base.optimize(x, weights)  # together, so that shared inputs stay shared
+    return DaskSource(x, weight)
+
+
+def _aligned(weights: Weights, x: da.Array) -> da.Array:
+    """Return the weights as a Dask array with the row bands of `x`."""
+    if not math.isnan(x.shape[0]):
+        return as_dask(weights, x.chunks[0])
+    if isinstance(weights, da.Array) and weights.numblocks[0] == x.numblocks[0]:
+        return weights
+    raise ValueError(
+        "The Dask array has unknown chunk sizes, so its weights must be a Dask array with the same "
+        "chunks: call compute_chunk_sizes() on the data first."
+    )

@@ -1,0 +1,84 @@
+"""Rows that are made up rather than read: something to sweep when the output is all there is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from dem.model import Block
+from dem.source.grid import block_rows, partition_rows
+
+PARTITION_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class GeneratedPartition:
+    """A run of whole chunks of rows without columns."""
+
+    start: int
+    stop: int
+    chunk_rows: int
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return self.stop - self.start
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield a block of no columns for each chunk."""
+        for first, last in block_rows(self.start, self.stop, self.chunk_rows, self.chunk_rows):
+            yield Block(np.empty((last - first, 0)), None, first)
+
+
+@dataclass(frozen=True)
+class GeneratedSource:
+    """`n_rows` rows without columns, in blocks of `chunk_rows`.
+
+    A `rows` function that draws ``len(block.x)`` rows with a generator seeded by (seed,
+    ``block.first``) gives the same rows on any number of workers.
+
+    Attributes
+    ----------
+    n_rows, chunk_rows : int
+    row_bytes : int
+        Bytes of one row to be made.
+    """
+
+    n_rows: int
+    chunk_rows: int
+    row_bytes: int
+
+    name = "generated rows"
+    n_columns = 0
+    dtype = np.dtype(np.float64)
+    in_memory = False
+    lazy = False
+    compact = True
+
+    @cached_property
+    def partitions(self) -> list[GeneratedPartition]:
+        """Runs of whole chunks."""
+        ranges = partition_rows(self.n_rows, self.chunk_rows, self.row_bytes, PARTITION_BYTES)
+        return [GeneratedPartition(a, b, self.chunk_rows) for a, b in ranges]
+
+    @property
+    def row_chunks(self) -> tuple[int, ...]:
+        """The number of rows of each partition."""
+        return tuple(p.rows for p in self.partitions)
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of the rows of one block."""
+        return self.chunk_rows * self.row_bytes
+
+    @property
+    def read_bytes(self) -> int:
+        """Bytes held while a block is written: the rows, as a chunk, and encoded."""
+        return 3 * self.block_bytes
+
+    def locate(self, row: int) -> str:
+        """Say where a row is, for messages."""
+        return f"row {row} of the {self.name}"

@@ -1,0 +1,147 @@
+"""Rows of an array in memory: partitions are views of row ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from dem.model import Array, Block, Float
+from dem.source.checks import check_dtype, check_shape
+from dem.source.grid import partition_rows
+from dem.source.weights import as_weights, in_memory
+
+PARTITION_BYTES = 16 * 2**20
+UNIT_BYTES = 2**19
+
+
+@dataclass(frozen=True)
+class MemoryPartition:
+    """Rows that are in memory already: one block."""
+
+    x: Array
+    weight: Float | None = None
+    first: int = 0
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return len(self.x)
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the rows as one block: a view, no copy."""
+        yield Block(self.x, self.weight, self.first)
+
+
+@dataclass(frozen=True)
+class MemorySource:
+    """An array in memory.
+
+    Attributes
+    ----------
+    x : array of shape (n, d)
+    weight : float64 array of shape (n,) or None
+    partition_bytes : int
+        The size to aim at for a partition. With the shape and dtype it determines the partitions.
+    """
+
+    x: Array
+    weight: Float | None = None
+    name: str = "array"
+    partition_bytes: int = PARTITION_BYTES
+
+    in_memory = True
+    lazy = False
+    compact = False
+
+    @property
+    def n_rows(self) -> int:
+        """The number of rows."""
+        return int(self.x.shape[0])
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns."""
+        return int(self.x.shape[1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the rows."""
+        return self.x.dtype
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of about half a megabyte: what partitions are made of, and the chunks of outputs."""
+        unit_bytes = min(UNIT_BYTES, self.partition_bytes // 8)
+        return max(1, unit_bytes // (self.n_columns * self.dtype.itemsize))
+
+    @property
+    def _ranges(self) -> list[tuple[int, int]]:
+        row_bytes = self.n_columns * self.dtype.itemsize
+        return partition_rows(self.n_rows, self.chunk_rows, row_bytes, self.partition_bytes)
+
+    @property
+    def row_chunks(self) -> tuple[int, ...]:
+        """The number of rows of each partition."""
+        return tuple(stop - start for start, stop in self._ranges)
+
+    @property
+    def partitions(self) -> list[MemoryPartition]:
+        """Views of successive row ranges."""
+        w = self.weight
+        return [MemoryPartition(self.x[a:b], None if w is None else w[a:b], a) for a, b in self._ranges]
+
+    @property
+    def block_bytes(self) -> int:
+        """No bytes beyond those of the array itself: blocks are views."""
+        return 0
+
+    @property
+    def read_bytes(self) -> int:
+        """No bytes beyond those of the array itself."""
+        return 0
+
+    def locate(self, row: int) -> str:
+        """Say where a row is, for messages."""
+        return f"row {row} of the {self.name}"
+
+
+def as_numeric(data: Any, name: str = "array") -> Array:
+    """Return `data` as a checked two-dimensional array of real numbers, copying only if need be.
+
+    Numbers in an object array become float64, masked entries NaN.
+
+    Raises
+    ------
+    TypeError
+        Sparse input, or objects that are no numbers.
+    ValueError
+        Wrong number of dimensions, no rows, no columns, or a dtype that does not hold real numbers.
+    """
+    if scipy.sparse.issparse(data):
+        raise TypeError(
+            "Sparse data was passed, but dense data is required: use '.toarray()' to make a dense array."
+        )
+    x = np.asanyarray(data)
+    check_shape(x.shape, f"the {name}")
+    if x.dtype == object:
+        try:
+            x = x.astype(np.float64)
+        except (TypeError, ValueError) as error:
+            message = f"The {name} has dtype object, with values that are no numbers: {error}"
+            raise type(error)(message) from error
+    check_dtype(x.dtype, f"the {name}")
+    if isinstance(x, np.ma.MaskedArray):
+        floating = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
+        x = np.ma.filled(x.astype(floating), np.nan) if np.ma.is_masked(x) else x.data
+    return np.asarray(x)
+
+
+def open_memory(data: Any, weights: Any = None, partition_bytes: int | None = None) -> MemorySource:
+    """Return the source of whatever NumPy makes an array of; see `as_numeric` for refusals."""
+    x = as_numeric(data)
+    w = as_weights(weights, len(x))
+    return MemorySource(x, None if w is None else in_memory(w), "array", partition_bytes or PARTITION_BYTES)

@@ -1,0 +1,119 @@
+"""The rows' weights, in whatever form they come, cut to the blocks of the data."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import dask.array as da
+import numpy as np
+import zarr
+
+from dem.model import Float
+from dem.source.checks import check_weight_values, check_weights
+from dem.source.stores import open_array, store_name
+
+
+@dataclass(frozen=True)
+class StoredWeights:
+    """Weights in a Zarr array of shape (n,); a small handle that travels to the tasks."""
+
+    array: zarr.Array[Any]
+
+    @property
+    def chunk(self) -> int:
+        """Rows of what the store holds under one key: a shard, or a chunk."""
+        return int((self.array.shards or self.array.chunks)[0])
+
+    def cut(self, spans: Iterable[tuple[int, int]]) -> Iterator[Float]:
+        """Yield the weights of successive row ranges, reading each chunk once.
+
+        The weights' chunks need not be those of the data: what a read brought beyond the present
+        range is kept for the next ones.
+        """
+        begin, held = 0, np.empty(0)
+        for first, last in spans:
+            if last > begin + len(held):
+                kept = held[max(0, first - begin) :]
+                begin, after = first, first + len(kept)
+                end = min(-(-last // self.chunk) * self.chunk, self.array.shape[0])
+                held = np.concatenate([kept, self.read(after, end)])
+            yield held[first - begin : last - begin]
+
+    def read(self, first: int, last: int) -> Float:
+        """Return the weights of rows `first` to `last` (exclusive), checked."""
+        name = store_name(self.array)
+        try:
+            weight = np.asarray(self.array[first:last]).astype(np.float64, copy=False)
+        except Exception as error:  # codecs raise whatever they like
+            where = f"the weights of rows {first} to {last - 1} in {name}"
+            raise OSError(f"Cannot read {where}: {type(error).__name__}: {error}") from error
+        check_weight_values(weight, first, name)
+        return weight
+
+    def lazy(self) -> da.Array:
+        """Return the weights as a Dask array with the store's own chunks."""
+        lazy: da.Array = da.from_zarr(self.array)
+        return lazy
+
+
+Weights = Float | StoredWeights | da.Array
+
+
+def as_weights(weights: Any, n_rows: int | None) -> Weights | None:
+    """Return checked weights: a float64 array whose values are checked, or a lazy form.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_rows,), path, URL, zarr.Array, dask.array.Array or None
+        A number stands for that weight in every row, where the number of rows is known.
+    n_rows : int or None
+        The number of rows of the data; None if unknown.
+
+    Raises
+    ------
+    ValueError
+        Wrong number of dimensions or length, not real numbers, negative, NaN or infinite.
+    """
+    if weights is None:
+        return None
+    if isinstance(weights, da.Array):
+        check_weights(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
+        return weights
+    if isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
+        stored = open_array(weights)
+        check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
+        return StoredWeights(stored)
+    array = np.asarray(weights)
+    if array.ndim == 0 and n_rows is not None:
+        array = np.full(n_rows, array)
+    check_weights(array.shape, array.dtype, n_rows, "the array of weights")
+    array = array.astype(np.float64, copy=False)
+    check_weight_values(array, 0, "the array of weights")
+    return array
+
+
+def in_memory(weights: Weights) -> Float:
+    """Return the weights as an array in memory, for data that are there too."""
+    if isinstance(weights, StoredWeights):
+        return weights.read(0, weights.array.shape[0])
+    if isinstance(weights, da.Array):
+        array: Float = np.asarray(weights.compute(), np.float64)
+        check_weight_values(array, 0, "the Dask array of weights")
+        return array
+    return weights
+
+
+def as_dask(weights: Weights, row_chunks: tuple[int, ...]) -> da.Array:
+    """Return the weights as a Dask array with these chunks, whose sizes are all known."""
+    if isinstance(weights, np.ndarray):
+        lazy = da.from_array(weights, chunks=(row_chunks,), name=False)
+    else:
+        lazy = weights.lazy() if isinstance(weights, StoredWeights) else weights
+    if math.isnan(lazy.shape[0]):
+        raise ValueError("The weights have unknown chunk sizes: call their compute_chunk_sizes() first.")
+    aligned: da.Array = lazy.rechunk((row_chunks,))
+    return aligned

@@ -1,0 +1,58 @@
+"""BLAS on one thread: tasks are the parallelism, and the bits must not depend on thread counts."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy  # noqa: F401  (threadpoolctl sees only libraries that are loaded)
+import scipy.linalg  # noqa: F401
+from threadpoolctl import ThreadpoolController, threadpool_limits
+
+_lock = threading.Lock()
+_users = 0
+_limits: threadpool_limits | None = None
+
+
+@functools.cache
+def _controller() -> ThreadpoolController:
+    """Return the loaded libraries; finding them takes milliseconds, so once per process."""
+    return ThreadpoolController()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Keep BLAS on one thread in this process while any sweep runs.
+
+    The limit belongs to the process. The first sweep in sets it and the last one out lifts it, so
+    that sweeps in several threads do not undo each other's.
+    """
+    global _users, _limits
+    with _lock:
+        if _users == 0:
+            _limits = _controller().limit(limits=1, user_api="blas")
+        _users += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if _users == 0 and _limits is not None:
+                _limits.restore_original_limits()
+
+
+def limit_blas_in_worker() -> None:
+    """Put BLAS on one thread for the rest of this process's life, unless a sweep here does so now.
+
+    For the worker processes of a cluster, whose tasks are all there is. A task that runs in the
+    process of its own sweep (threads, a cluster in this process) finds the limit set already.
+    """
+    if _users == 0:
+        _limit_for_good()
+
+
+@functools.cache
+def _limit_for_good() -> None:
+    _controller().limit(limits=1, user_api="blas")

@@ -1,0 +1,101 @@
+"""Bytes, before the start: what a sweep will hold, and the refusal of what cannot fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dem.source import Source
+
+IDLE_WORKER_BYTES = 110_000_000
+"""A worker process between tasks (measured: 80 MB with all that a task imports, up to 110 MB later)."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The bytes of a whole process tree during a sweep.
+
+    Attributes
+    ----------
+    name : str
+        What the data are called in messages.
+    block_bytes : int
+        The largest decoded block.
+    read_bytes : int
+        What a task holds while it reads that block, the block among it.
+    workspace_bytes : int
+        What a kernel holds besides: workspaces and statistics.
+    client_bytes : int
+        This process, with what it holds already.
+    n_workers : int
+        How many tasks run at a time.
+    worker_bytes : int
+        An idle worker process; 0 for threads of this process.
+    """
+
+    name: str
+    block_bytes: int
+    read_bytes: int
+    workspace_bytes: int
+    client_bytes: int
+    n_workers: int = 1
+    worker_bytes: int = IDLE_WORKER_BYTES
+
+    @property
+    def task_bytes(self) -> int:
+        """What one task holds at most."""
+        return self.read_bytes + self.workspace_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """What the whole process tree holds at most."""
+        return self.client_bytes + self.n_workers * (self.worker_bytes + self.task_bytes)
+
+    def check(self, limit_bytes: int | None) -> None:
+        """Refuse a plan that cannot fit.
+
+        Raises
+        ------
+        MemoryError
+            The process tree would pass the limit; the message has both numbers.
+        """
+        if limit_bytes is None or self.total_bytes <= limit_bytes:
+            return
+        workers = f"{self.n_workers} worker{'s' if self.n_workers > 1 else ''}"
+        each = self.worker_bytes + self.task_bytes
+        raise MemoryError(
+            f"One chunk of {self.name} needs {megabytes(self.block_bytes)} decoded, and the pass "
+            f"{megabytes(self.total_bytes)} in all ({megabytes(self.client_bytes)} for this process, "
+            f"{workers} x {megabytes(each)}), but the limit is {megabytes(limit_bytes)}: "
+            "raise the memory limit, or rechunk the data to smaller chunks."
+        )
+
+    def within(self, limit_bytes: int | None) -> Plan:
+        """Return the plan with as many of its workers as the limit allows.
+
+        Raises
+        ------
+        MemoryError
+            Not even one worker fits.
+        """
+        plan = self
+        while limit_bytes is not None and plan.n_workers > 1 and plan.total_bytes > limit_bytes:
+            plan = replace(plan, n_workers=plan.n_workers - 1)
+        plan.check(limit_bytes)
+        return plan
+
+
+def plan_sweep(
+    source: Source,
+    workspace_bytes: int,
+    client_bytes: int,
+    n_workers: int,
+    worker_bytes: int = IDLE_WORKER_BYTES,
+) -> Plan:
+    """Return the plan of sweeps over `source`."""
+    sizes = source.block_bytes, source.read_bytes
+    return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes)
+
+
+def megabytes(n_bytes: int) -> str:
+    """Return a size in words: 1,234 MB (of 10^6 bytes)."""
+    return f"{n_bytes / 1e6:,.0f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e6:.2g} MB"

@@ -1,0 +1,87 @@
+"""One pass in this thread: the sweep that all others must equal to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from dem.model import Block, MakeKernel
+from dem.source import Partition, Source, evaluate
+from dem.stats import Statistics, tree_sum
+from dem.sweep.blas import single_threaded_blas
+
+S = TypeVar("S", bound=Statistics)
+Progress = Callable[[int, int], None]
+"""Called with the number of partitions done and their number in all."""
+
+
+def sum_partition(make_kernel: MakeKernel[S], partition: Partition, empty: Block) -> S:
+    """Return the sum of the kernel's statistics over one partition, from left to right.
+
+    Parameters
+    ----------
+    make_kernel : callable
+        Builds the kernel: once, here.
+    partition : Partition
+        Its blocks are streamed: a block is let go before the next one is read.
+    empty : Block
+        A block without rows, which stands in for a partition that has none.
+    """
+    kernel = make_kernel()
+    total: S | None = None
+    for block in partition.blocks():
+        stats = kernel(block)
+        del block
+        total = stats if total is None else total + stats
+    return kernel(empty) if total is None else total
+
+
+def empty_block(source: Source) -> Block:
+    """Return a block of the source's columns and dtype without rows."""
+    return Block(np.empty((0, source.n_columns), source.dtype))
+
+
+def check_rows(total: S, source: Source) -> S:
+    """Return `total` if it counts every row of the source, once.
+
+    Raises
+    ------
+    RuntimeError
+        Rows were lost or counted twice.
+    """
+    if source.n_rows is not None and total.rows != source.n_rows:
+        raise RuntimeError(
+            f"A pass over {source.name} summed {total.rows:,} rows, but it has {source.n_rows:,}: "
+            "the data changed during the pass, or the engine is at fault."
+        )
+    return total
+
+
+@dataclass(frozen=True)
+class SerialSweep:
+    """One full pass in the calling thread.
+
+    Attributes
+    ----------
+    source : Source
+    progress : callable, optional
+        Called with (partitions done, partitions in all) after each partition.
+    """
+
+    source: Source
+    progress: Progress | None = None
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the sum of the kernel's statistics over all blocks."""
+        empty = empty_block(self.source)
+        partitions = self.source.partitions
+        sums = []
+        with single_threaded_blas():
+            for partition in partitions:
+                sums.append(sum_partition(make_kernel, evaluate(partition), empty))
+                if self.progress:
+                    self.progress(len(sums), len(partitions))
+            return check_rows(tree_sum(sums), self.source)

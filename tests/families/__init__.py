@@ -1,0 +1,1 @@
+"""Names here may repeat in other folders."""

@@ -1,0 +1,226 @@
+"""The laws that every model obeys, and the table of all models.
+
+A new model gets one line in MODELS, and `test_laws.py` holds it to all of this.
+"""
+
+import pickle
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import Enum
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from dem import em
+from dem.families import COVARIANCE_TYPES
+from dem.frame import Frame
+from dem.model import Block
+from dem.models.mixture import MixtureModel, MixtureParams
+from dem.models.ppca import MomentsPPCAModel, PPCAModel
+from dem.scan import Scanner
+from dem.seeding import Seeding
+
+N, D, K = 300, 3, 3
+WHOLE = 2**30
+"""Coordinates are multiples of 1 / WHOLE, so that a shift by a power of two is exact."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, and what is particular about it."""
+
+    name: str
+    model: Any
+    streams: bool = True  # its kernel reads rows; False where the first pass told all
+    column_scales: bool = True  # a scale per column gives a model of the same kind
+
+
+def mixture(covariance_type, method="kmeans"):
+    return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method))
+
+
+MODELS = {
+    case.name: case
+    for case in (
+        Case("full", mixture("full")),
+        Case("tied", mixture("tied")),
+        Case("diag", mixture("diag")),
+        Case("spherical", mixture("spherical"), column_scales=False),
+        Case("ppca", PPCAModel(2), column_scales=False),
+        Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
+    )
+}
+
+
+def data(seed=0, n=N):
+    """Return overlapping clusters of different shapes (n, D), on a grid of 1 / WHOLE."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])
+    shapes = rng.normal(size=(K, D, D)) + np.eye(D)
+    label = rng.integers(K, size=n)
+    x = centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(n, D)))
+    return np.round(x * WHOLE) / WHOLE
+
+
+def bind(model, x, weight=None):
+    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None)()(Block(x, weight))
+    return model.bind(scan)
+
+
+def begin(model, x, weight=None, seed=0):
+    """Return first parameters; after one M-step, so that no symmetry of the start is left."""
+    params = model.start(Block(x, weight), np.random.default_rng(seed))
+    return model.m_step(params, total(model, params, x, weight))
+
+
+def total(model, params, x, weight=None):
+    return model.kernel(params)(Block(x, weight))
+
+
+def run(model, params, x, weight=None, *, n_iter=30):
+    return em.fit(model, params, em.OneBlock(Block(x, weight)), tol=0, max_iter=n_iter)
+
+
+def moved(params, shift, scale):
+    """Return the parameters of (x + shift) * scale, given those of x; `scale` is a number or one per column."""
+    if not isinstance(params, MixtureParams):
+        return replace(
+            params,
+            mean=(params.mean + shift) * scale,
+            loadings=params.loadings * scale,
+            noise_variance=params.noise_variance * scale**2,
+        )
+    theta = params.theta
+    d = theta.means.shape[1]
+    s = np.broadcast_to(np.asarray(scale, float), d)
+    matrices = theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3 or (
+        theta.covariances.shape == (d, d) and theta.precisions_cholesky[1:, 0].max() == 0
+    )
+    if matrices:
+        covariances, factor = theta.covariances * s[:, None] * s, theta.precisions_cholesky / s[:, None]
+    else:
+        s = s if theta.covariances.ndim == 2 else s[0]
+        covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
+    moved = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
+    return replace(params, theta=moved)
+
+
+def numbers(value):
+    """Return the numbers and arrays of a value, in a fixed order."""
+    if isinstance(value, Enum | Frame) or value is None:
+        return []
+    if is_dataclass(value):
+        return [a for f in fields(value) for a in numbers(getattr(value, f.name))]
+    return [np.asarray(value)]
+
+
+def assert_close(found, expected, tolerance):
+    """Compare two values field by field, relative to each field's largest entry."""
+    for a, b in zip(numbers(found), numbers(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(initial=0))
+
+
+def assert_same_bits(found, expected):
+    for a, b in zip(numbers(found), numbers(expected), strict=True):
+        assert a.dtype == b.dtype
+        assert a.tobytes() == b.tobytes()
+
+
+def adds_over_any_chunking(model, params, x, weight, cuts):
+    """Statistics add: over any cut, empty blocks included; the order does not matter."""
+    edges = [0, *sorted(cuts), len(x)]
+    kernel = model.kernel(params)
+    parts = [
+        kernel(Block(x[a:b], None if weight is None else weight[a:b]))
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    whole = total(model, params, x, weight)
+    forward, backward = parts[0], parts[-1]
+    for part in parts[1:]:
+        assert_same_bits(forward + part, part + forward)
+        forward = forward + part
+    for part in parts[-2::-1]:
+        backward = backward + part
+    assert forward.rows == backward.rows == whole.rows == len(x)
+    assert_close(forward, whole, 1e-10)
+    assert_close(backward, whole, 1e-10)
+
+
+def empty_block_is_zero(model, params, x):
+    zero, stats = total(model, params, x[:0]), total(model, params, x)
+    assert all((value == 0).all() for value in numbers(zero))
+    assert_same_bits(stats + zero, stats)
+    assert_same_bits(zero + stats, stats)
+    assert_same_bits(total(model, params, x[:0], np.empty(0)), zero)
+
+
+def objective_never_falls(model, params, x, weight=None):
+    """Exact at reg_covar=0: over 30 iterations, no fall beyond rounding. Return the state."""
+    state = run(model, params, x, weight)
+    objectives = np.array([p.objective for p in state.history])
+    assert len(objectives) > 2
+    assert (np.diff(objectives) >= -1e-12 * np.maximum(1, np.abs(objectives[1:]))).all()
+    return state
+
+
+def bound_lies_between(state):
+    """ELBO ascent: objective(old) <= bound after the M-step <= objective(new)   (PRML 9.4)."""
+    for old, new in zip(state.history[:-1], state.history[1:], strict=True):
+        rounding = 1e-12 * max(1, abs(new.objective))
+        assert old.objective - rounding <= old.bound <= new.objective + rounding
+
+
+def moves_with_the_data(case, x, shift, scale, tolerance):
+    """EM in other units finds the same model; the objective differs by the log of the Jacobian."""
+    model = bind(case.model, x)
+    params = begin(model, x)
+    y = (x + shift) * scale
+    other = bind(case.model, y)
+    here = run(model, params, x, n_iter=5)
+    there = run(other, moved(params, shift, scale), y, n_iter=5)
+    jacobian = np.log(np.broadcast_to(np.abs(scale), x.shape[1])).sum()
+    for a, b in zip(here.history, there.history, strict=True):
+        assert abs(b.objective + jacobian - a.objective) <= tolerance * max(1, abs(a.objective))
+    back = moved(moved(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
+    assert_close(back, here.params, tolerance)
+    what = "label" if isinstance(params, MixtureParams) else "latent"
+    rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
+    np.testing.assert_allclose(*rows, rtol=0, atol=0 if what == "label" else tolerance * np.abs(rows[0]).max())
+
+
+def same_step(case, params, one, two, tolerance=1e-11):
+    """Two data sets (rows and weights) that say the same give the same objective and M-step."""
+    steps = []
+    for x, weight in (one, two):
+        model = bind(case.model, x, weight)
+        stats = total(model, params, x, weight)
+        steps.append((model.objective(params, stats), model.m_step(params, stats), model.expected(params, stats)))
+    (a, p, q), (b, r, s) = steps
+    assert abs(a - b) <= tolerance * max(1, abs(a))
+    assert_close(r, p, tolerance)
+    assert (q is None) == (s is None)
+    assert q is None or abs(q - s) <= tolerance * max(1, abs(q))
+
+
+def statistics_do_not_grow(case):
+    """What a task returns does not depend on how many rows it has seen."""
+    sizes = []
+    for n in (50, 5000):
+        x = data(n=n)
+        model = bind(case.model, x)
+        sizes.append(len(pickle.dumps(total(model, begin(model, x), x))))
+    assert abs(sizes[0] - sizes[1]) <= 16  # a count may take a few bytes more
+
+
+def everything_travels(case, x):
+    """Models, parameters, statistics and kernels' makers pickle, and give the same bits afterwards."""
+    model = bind(case.model, x)
+    params = begin(model, x)
+    stats = total(model, params, x)
+    assert pickle.loads(pickle.dumps(case.model)) == case.model
+    travelled, same_params, same_stats = pickle.loads(pickle.dumps((model, params, stats)))
+    assert_same_bits(same_params, params)
+    assert_same_bits(same_stats, stats)
+    assert_same_bits(total(travelled, same_params, x), stats)
+    make = pickle.loads(pickle.dumps(partial(model.kernel, params)))
+    assert_same_bits(make()(Block(x)), stats)

@@ -1,0 +1,100 @@
+"""Mixtures against long double, where float64 has a hard time."""
+
+import numpy as np
+import pytest
+import reference
+from laws import bind, total
+from models.problems import HARDSHIPS, D, K, problem
+
+from dem import GaussianMixture
+from dem.families import COVARIANCE_TYPES
+from dem.models.mixture import Precision
+
+TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
+HARD = pytest.mark.parametrize("hard", HARDSHIPS.values(), ids=HARDSHIPS)
+
+
+def e_step(p, x):
+    return reference.e_step(x, p.weights, p.means, reference.dense(p.covariances, p.kind, K, D))
+
+
+@TYPES
+@HARD
+def test_row_log_likelihoods(kind, hard, rng):
+    """Each row within 1e-9, relative; rows in the middle of nowhere too."""
+    p = problem(kind, hard, rng)
+    x = np.concatenate([p.x, p.between])
+    model = GaussianMixture.from_parameters(p.weights, p.means, p.covariances, kind)
+    assert reference.relative_error(model.score_samples(x), e_step(p, x)[0]) < 1e-9
+
+
+@TYPES
+@HARD
+def test_summed_log_likelihood(kind, hard, rng):
+    p = problem(kind, hard, rng)
+    model = bind(p.model, p.x)
+    objective = model.objective(p.params, total(model, p.params, p.x))
+    assert reference.relative_error(objective, e_step(p, p.x)[0].mean()) < 1e-9
+
+
+@TYPES
+@HARD
+@pytest.mark.parametrize("weighted", [False, True])
+def test_m_step(kind, hard, weighted, rng):
+    """Means and covariances within 1e-9 of their components' own spread."""
+    p = problem(kind, hard, rng)
+    weight = rng.exponential(size=len(p.x)) if weighted else None
+    model = bind(p.model, p.x, weight)
+    new = model.m_step(p.params, total(model, p.params, p.x, weight))
+    weights, means, covariances = reference.m_step(p.x, e_step(p, p.x)[1], kind, weight)
+    assert reference.relative_error(new.weights, weights) < 1e-9
+    dense = reference.dense(covariances, kind, K, D)
+    found = reference.dense(new.theta.covariances, kind, K, D)
+    deviations = np.sqrt(np.einsum("kii->ki", dense))
+    rounding = np.spacing(np.abs(new.theta.means))
+    assert (np.abs(new.theta.means - means) < 1e-9 * deviations + rounding).all()
+    error = np.abs(found - dense) / (deviations[:, :, None] * deviations[:, None, :])
+    assert float(error.max()) < 1e-9
+
+
+@TYPES
+@HARD
+def test_responsibilities_and_labels(kind, hard, rng):
+    p = problem(kind, hard, rng)
+    model = GaussianMixture.from_parameters(p.weights, p.means, p.covariances, kind)
+    expected = e_step(p, p.x)[1]
+    proba = model.predict_proba(p.x)
+    # A relative error of 1e-9 of log-densities up to their size is what responsibilities may show.
+    np.testing.assert_allclose(proba, expected.T.astype(float), atol=1e-8)
+    np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-14)
+    sure = np.sort(expected, axis=0)[-2] < 0.499
+    np.testing.assert_array_equal(model.predict(p.x)[sure], expected.argmax(axis=0)[sure])
+
+
+@TYPES
+def test_the_far_spread_cases_do_take_the_centred_path(kind, rng):
+    """So that the tests above hold both paths."""
+    chosen = {}
+    for name in ("plain", "spread-1e7"):
+        p = problem(kind, HARDSHIPS[name], rng)
+        chosen[name] = bind(p.model, p.x).precision(p.params)
+    assert chosen == {"plain": Precision.DOUBLE, "spread-1e7": Precision.CENTRED}
+
+
+@TYPES
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_single_precision_far_from_zero(kind, dtype, rng):
+    """Mean 1e4 and deviation 1: the fit is that of the same values in float64, and so are all scores."""
+    offset = 1e4 if dtype == np.float32 else 1e2
+    centres = np.array([[0.0, 0, 0], [3, 1, 2], [-2, 4, 1]])
+    x = (offset + centres[rng.integers(3, size=2000)] + rng.normal(size=(2000, 3))).astype(dtype)
+    settings = {"covariance_type": kind, "tol": 1e-4, "max_iter": 30, "n_init": 2}
+    low = GaussianMixture(3, **settings).fit(x)
+    high = GaussianMixture(3, **settings).fit(x.astype(np.float64))
+    assert low.means_.dtype == low.covariances_.dtype == np.float64
+    np.testing.assert_allclose(low.weights_, high.weights_, atol=1e-6)
+    np.testing.assert_allclose(low.means_, high.means_, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(low.covariances_, high.covariances_, rtol=0, atol=1e-6)
+    assert low.lower_bound_ == pytest.approx(high.lower_bound_, rel=1e-9)
+    np.testing.assert_allclose(low.score_samples(x), low.score_samples(x.astype(np.float64)), rtol=1e-12)
+    assert low.lower_bound_ == pytest.approx(low.score(x), rel=1e-9)

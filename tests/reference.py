@@ -1,0 +1,89 @@
+"""Gaussian mixtures in long double (x86: 64 bits of mantissa), straight from the textbook.
+
+Nothing of dem is used here. Covariances are dense, (K, d, d), whatever the family.
+"""
+
+import numpy as np
+
+LONG = np.longdouble
+PI = LONG("3.14159265358979323846264338327950288")
+LOG_2PI = np.log(2 * PI)
+
+
+def cholesky(matrix):
+    """Return L with `matrix` = L L'."""
+    a = np.asarray(matrix, LONG)
+    lower = np.zeros_like(a)
+    for j in range(len(a)):
+        pivot = a[j, j] - (lower[j, :j] ** 2).sum()
+        if not pivot > 0:
+            raise np.linalg.LinAlgError("not positive definite")
+        lower[j, j] = np.sqrt(pivot)
+        lower[j + 1 :, j] = (a[j + 1 :, j] - lower[j + 1 :, :j] @ lower[j, :j]) / lower[j, j]
+    return lower
+
+
+def solve_lower(lower, b):
+    """Return inv(L) b by forward substitution."""
+    z = np.zeros(b.shape, LONG)
+    for i in range(len(lower)):
+        z[i] = (b[i] - lower[i, :i] @ z[:i]) / lower[i, i]
+    return z
+
+
+def dense(covariances, covariance_type, k, d):
+    """Return the covariances as (K, d, d)."""
+    c = np.asarray(covariances, LONG)
+    eye = np.eye(d, dtype=LONG)
+    return {
+        "full": lambda: c,
+        "tied": lambda: np.repeat(c[None], k, axis=0),
+        "diag": lambda: c[:, :, None] * eye,
+        "spherical": lambda: c[:, None, None] * eye,
+    }[covariance_type]()
+
+
+def log_densities(x, means, covariances):
+    """Return log N(x | mu_k, C_k), of shape (K, n)."""
+    rows = np.asarray(x).astype(LONG)
+    out = []
+    for mean, covariance in zip(np.asarray(means, LONG), covariances, strict=True):
+        lower = cholesky(covariance)
+        z = solve_lower(lower, (rows - mean).T)
+        out.append(-(z**2).sum(axis=0) / 2 - np.log(np.diag(lower)).sum() - len(mean) * LOG_2PI / 2)
+    return np.array(out)
+
+
+def e_step(x, weights, means, covariances):
+    """Return each row's log-likelihood (n,) and the responsibilities (K, n)."""
+    with np.errstate(divide="ignore"):
+        joint = log_densities(x, means, covariances) + np.log(np.asarray(weights, LONG))[:, None]
+    largest = joint.max(axis=0)
+    total = largest + np.log(np.exp(joint - largest).sum(axis=0))
+    return total, np.exp(joint - total)
+
+
+def m_step(x, resp, covariance_type, row_weights=None):
+    """Return the weights, means and covariances (in the shape of their type) that follow."""
+    rows = np.asarray(x).astype(LONG)
+    r = resp if row_weights is None else resp * np.asarray(row_weights, LONG)
+    counts = r.sum(axis=1)
+    # The means by a first guess and its remainder: even long double loses digits at an offset of 1e8.
+    centre = rows.mean(axis=0)
+    means = centre + (r @ (rows - centre)) / counts[:, None]
+    scatters = np.array([((rows - m) * rk[:, None]).T @ (rows - m) for m, rk in zip(means, r, strict=True)])
+    full = scatters / counts[:, None, None]
+    diagonal = np.einsum("kii->ki", full)
+    covariances = {
+        "full": lambda: full,
+        "tied": lambda: scatters.sum(axis=0) / counts.sum(),
+        "diag": lambda: diagonal,
+        "spherical": lambda: diagonal.mean(axis=1),
+    }[covariance_type]()
+    return counts / counts.sum(), means, covariances
+
+
+def relative_error(found, expected):
+    """Return the largest error relative to max(1, |expected|), entry by entry."""
+    expected = np.asarray(expected, LONG)
+    return float((np.abs(np.asarray(found, LONG) - expected) / np.maximum(1, np.abs(expected))).max())

@@ -1,0 +1,58 @@
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import zarr
+
+from dem.source import open_source
+from dem.sweep.memory import PeakMemory, process_bytes, tree_bytes
+from dem.sweep.plan import Plan, megabytes, plan_sweep
+
+PLAN = Plan("x.zarr", 50_000_000, 150_000_000, 10_000_000, 100_000_000, 3, 90_000_000)
+
+
+def test_a_plan_adds_up():
+    assert PLAN.task_bytes == 160_000_000
+    assert PLAN.total_bytes == 850_000_000
+    PLAN.check(None)
+    PLAN.check(850_000_000)
+    assert PLAN.within(600_000_000).n_workers == 2
+    assert PLAN.within(None).n_workers == 3
+
+
+def test_a_plan_that_cannot_fit_is_refused_with_both_numbers():
+    with pytest.raises(MemoryError, match=r"chunk of x.zarr needs 50 MB .* 850 MB in all .* limit is 849 MB"):
+        PLAN.check(849_000_000)
+    with pytest.raises(MemoryError, match=r"350 MB in all .*1 worker x 250 MB.*limit is 256 MB: raise"):
+        PLAN.within(256_000_000)
+    assert megabytes(1_234_567_890) == "1,235 MB"
+    assert megabytes(1234) == "0.0012 MB"
+
+
+def test_the_plan_of_a_source():
+    z = zarr.create_array(zarr.storage.MemoryStore(), shape=(4000, 1000), chunks=(2000, 500), dtype="f8")
+    plan = plan_sweep(open_source(z), 5, 7, 2, worker_bytes=11)
+    assert plan.block_bytes == 2000 * 1000 * 8
+    assert plan.total_bytes == 7 + 2 * (11 + 5 + 3 * plan.block_bytes)
+    assert plan_sweep(open_source(np.zeros((10, 2))), 5, 7, 2, 0).total_bytes == 17
+
+
+def test_memory_of_the_process_tree():
+    code = "import sys; b = bytearray(60_000_000); print(1, flush=True); sys.stdin.read()"
+    before = tree_bytes()
+    with (
+        PeakMemory(0.01) as memory,
+        subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as child,
+    ):
+        child.stdout.readline()
+        assert process_bytes(child.pid) > 60e6
+        grown = tree_bytes()
+        deadline = time.monotonic() + 20
+        while memory.peak < grown - 5e6 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.communicate("")
+    assert grown - before > 60e6
+    assert memory.peak >= grown - 5e6
+    assert process_bytes(2**22 + 1) == 0

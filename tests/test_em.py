@@ -1,0 +1,197 @@
+"""The loop, with toy models: it knows the contract alone."""
+
+import logging
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pytest
+
+from dem import em
+from dem.model import Block
+from dem.stats import Additive
+
+
+@dataclass(frozen=True)
+class Sums(Additive):
+    value: float
+
+
+@dataclass
+class Scripted:
+    """A model whose parameters are a number of M-steps, and whose objectives are given."""
+
+    objectives: list[float]
+    gains: float | None = None
+    single: bool = False  # objectives of inexact passes are off by 1e-6
+    calls: list[str] = field(default_factory=list)
+
+    def kernel(self, params):
+        self.calls.append("sweep")
+        return lambda block: Sums(len(block.x), 0.0)
+
+    def objective(self, params, stats):
+        step, exact = params
+        return self.objectives[step] + (0.0 if exact or not self.single else 1e-6)
+
+    def m_step(self, params, stats):
+        self.calls.append("m_step")
+        return (params[0] + 1, params[1])
+
+    def expected(self, params, stats):
+        return None if self.gains is None else self.gains * params[0]
+
+    def exact(self, params):
+        return params if params[1] else (params[0], True)
+
+
+@dataclass(frozen=True)
+class UnitMixture:
+    """Two unit Gaussians at -m and m: EM for m is m <- mean of x tanh(m x)."""
+
+    def kernel(self, m):
+        def kernel(block):
+            x = block.x[:, 0]
+            log_likelihood = (np.logaddexp(-((x - m) ** 2) / 2, -((x + m) ** 2) / 2)).sum()
+            return replace(Sums(len(x), 0.0), value=np.array([(x * np.tanh(m * x)).sum(), log_likelihood]))
+
+        return kernel
+
+    def objective(self, m, stats):
+        return stats.value[1] / stats.rows
+
+    def m_step(self, m, stats):
+        return stats.value[0] / stats.rows
+
+    def expected(self, m, stats):
+        return m * stats.value[0] / stats.rows - m * m / 2
+
+    def exact(self, m):
+        return m
+
+
+NOTHING = em.OneBlock(Block(np.empty((0, 1))))
+
+
+def fit(model, *, tol=0.0, max_iter=100, exact=True, callback=None):
+    return em.fit(model, (0, exact), NOTHING, tol=tol, max_iter=max_iter, callback=callback)
+
+
+def test_converges_to_the_fixed_point(rng):
+    x = np.concatenate([rng.normal(-2, 1, 500), rng.normal(2, 1, 500)])[:, None]
+    state = em.fit(UnitMixture(), 0.3, em.OneBlock(Block(x)), tol=1e-14, max_iter=10_000)
+    assert state.stop_reason == "converged"
+    m = state.params
+    assert abs(m - np.mean(x * np.tanh(m * x))) < 1e-6
+    assert abs(m - 2) < 0.15
+    assert [p.objective for p in state.history] == sorted(p.objective for p in state.history)
+    for old, new in zip(state.history[:-1], state.history[1:], strict=True):
+        assert old.objective <= old.bound <= new.objective + 1e-14
+
+
+def test_stops_when_the_gain_is_below_tol():
+    state = fit(Scripted([0.0, 1.0, 1.5, 1.6, 1.61]), tol=0.2)
+    assert (state.stop_reason, state.n_iter, state.params) == ("converged", 3, (3, True))
+    assert [p.objective for p in state.history] == [0.0, 1.0, 1.5, 1.6]
+    assert state.change == pytest.approx(0.1)
+
+
+def test_stop_is_tested_before_the_m_step():
+    """The last objective belongs to the reported parameters."""
+    model = Scripted([0.0, 1.0, 1.0])
+    state = fit(model)
+    assert model.objectives[state.params[0]] == state.objective == 1.0
+    assert model.calls == ["sweep", "m_step", "sweep", "m_step", "sweep"]
+
+
+@pytest.mark.parametrize("max_iter", [1, 2, 5])
+def test_max_iter_counts_m_steps_and_one_more_pass_scores(max_iter):
+    model = Scripted(list(map(float, range(10))))
+    state = fit(model, max_iter=max_iter)
+    assert (state.stop_reason, state.n_iter) == ("max_iter", max_iter)
+    assert model.calls.count("m_step") == max_iter
+    assert model.calls.count("sweep") == len(state.history) == max_iter + 1
+    assert state.objective == max_iter
+
+
+def test_convergence_at_max_iter_is_convergence():
+    assert fit(Scripted([0.0, 1.0, 1.0]), max_iter=2).stop_reason == "converged"
+
+
+def test_a_fall_below_tol_is_told_as_such():
+    assert fit(Scripted([0.0, 1.0, 1.0 - 1e-4]), tol=1e-3).stop_reason == "fell"
+
+
+def test_a_fall_of_tol_or_more_goes_on():
+    state = fit(Scripted([0.0, 1.0, 0.5, 2.0, 2.0]), tol=1e-3)
+    assert (state.stop_reason, state.n_iter) == ("converged", 4)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_a_fall_within_rounding_is_convergence(scale):
+    rounded = scale * (1 + 1e-12)
+    assert fit(Scripted([0.0, rounded, scale]), tol=1e-15).stop_reason == "converged"
+    below = scale * (1 - 1e-8)
+    assert fit(Scripted([0.0, scale, below]), tol=1e-1).stop_reason == "fell"
+
+
+def test_tol_zero_never_stops_while_the_objective_rises():
+    assert fit(Scripted([0.0, 1.0, 1.0 + 1e-15, 1.0 + 1e-15])).n_iter == 3
+
+
+def test_an_objective_that_is_not_a_number_is_an_error():
+    with pytest.raises(FloatingPointError, match="pass 2"):
+        fit(Scripted([0.0, np.nan]))
+
+
+def test_the_callback_sees_every_pass():
+    seen = []
+    state = fit(Scripted([0.0, 1.0, 1.0]), callback=seen.append)
+    assert [len(s.history) for s in seen] == [1, 2, 3]
+    assert [s.n_iter for s in seen] == [1, 2, 2]
+    assert seen[-1] is state
+    assert [s.stop_reason for s in seen] == [None, None, "converged"]
+
+
+@pytest.mark.parametrize("script", [[0.0, 1.0, 1.0, 1.0], [0.0, 1.0, 2.0, 3.0]], ids=["converged", "max_iter"])
+def test_a_stop_in_inexact_arithmetic_asks_for_one_exact_pass(script):
+    model = Scripted(script, single=True)
+    state = fit(model, max_iter=2, exact=False)
+    assert model.calls == ["sweep", "m_step", "sweep", "m_step", "sweep", "sweep"]
+    assert state.params == (2, True)
+    assert state.objective == script[2]
+    assert state.n_iter == 2
+
+
+def test_an_expected_last_pass_is_made_exact_at_once():
+    """The bound tells when the gain is below tol, and the number of M-steps when they are spent."""
+    model = Scripted([0.0, 1.0, 2.0, 3.0], gains=1.0, single=True)
+    fit(model, max_iter=2, exact=False)
+    assert model.calls.count("sweep") == 3
+    model = Scripted([0.0, 1.0, 1.0 + 1e-9], gains=1e-9, single=True)
+    fit(model, tol=1e-3, max_iter=50, exact=False)
+    assert model.calls.count("sweep") == 3
+
+
+def test_the_bound_is_the_objective_plus_the_gain():
+    state = fit(Scripted([0.0, 1.0, 1.0], gains=0.5))
+    assert [p.bound for p in state.history] == [0.5, 1.5, None]
+    assert [p.bound for p in fit(Scripted([0.0, 1.0, 1.0])).history] == [None] * 3
+
+
+def test_advance_is_pure():
+    model, state = Scripted([0.0, 1.0]), em.State((0, True))
+    stats = Sums(1, 0.0)
+    first = em.advance(model, state, stats, tol=0, max_iter=5)
+    again = em.advance(model, state, stats, tol=0, max_iter=5)
+    assert first == again
+    assert state == em.State((0, True))
+
+
+def test_each_pass_is_logged(caplog):
+    with caplog.at_level(logging.INFO, "dem"):
+        fit(Scripted([0.0, 1.0, 1.0]))
+    assert [r.getMessage() for r in caplog.records] == [
+        "pass 1: 0 nats a row",
+        "pass 2: 1 nats a row",
+        "pass 3: 1 nats a row",
+    ]

@@ -1,0 +1,200 @@
+import os
+from functools import partial
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import MemoryStore
+
+from dem.cluster import local_cluster
+from dem.outputs import collect, lazy, write
+from dem.source import open_source
+from dem.source.generated import GeneratedSource
+from dem.sweep.dask import DaskSweep
+from dem.sweep.serial import SerialSweep
+from dem.sweep.threads import ThreadSweep
+
+X = np.random.default_rng(4).normal(size=(5003, 4))
+
+
+def largest(block):
+    return np.argmax(block.x, axis=1) if len(block.x) else np.empty(0, np.int64)
+
+
+def doubled(block):
+    return 2 * block.x[:, :2]
+
+
+def constant(function):
+    return function
+
+
+make_largest, make_doubled = partial(constant, largest), partial(constant, doubled)
+
+
+def make_store(store, **layout):
+    z = zarr.create_array(store, shape=X.shape, dtype=X.dtype, **layout)
+    z[:] = X
+    return z
+
+
+@pytest.fixture(params=["zarr", "sharded", "array", "dask"])
+def source(request):
+    return {
+        "zarr": lambda: open_source(make_store(MemoryStore(), chunks=(200, 4)), partition_bytes=40_000),
+        "sharded": lambda: open_source(make_store(MemoryStore(), chunks=(50, 4), shards=(400, 4))),
+        "array": lambda: open_source(X, partition_bytes=40_000),
+        "dask": lambda: open_source(da.from_array(X, chunks=(700, 3))),
+    }[request.param]()
+
+
+def test_lazy(source):
+    labels = lazy(source, make_largest, np.int64)
+    assert labels.chunks == (source.row_chunks,)
+    da.utils.assert_eq(labels, X.argmax(1))
+    both = lazy(source, make_doubled, np.float32, 2)
+    assert both.dtype == np.float32
+    da.utils.assert_eq(both[1000:3000], (2 * X[1000:3000, :2]).astype(np.float32))
+
+
+def test_lazy_with_unknown_sizes():
+    x = da.from_array(X, chunks=(700, 3))
+    labels = lazy(open_source(x[x[:, 0] > 1]), make_largest, np.int64)
+    assert np.isnan(labels.shape[0])
+    np.testing.assert_array_equal(labels.compute(), X[X[:, 0] > 1].argmax(1))
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_collect(n_threads):
+    source = open_source(X, partition_bytes=40_000)
+    np.testing.assert_array_equal(collect(source, make_largest, n_threads), X.argmax(1))
+    np.testing.assert_array_equal(collect(source, make_doubled, n_threads), 2 * X[:, :2])
+    x = da.from_array(X, chunks=700)
+    with pytest.raises(ValueError, match="unknown number of rows"):
+        collect(open_source(x[x[:, 0] > 1]), make_largest)
+
+
+@pytest.mark.parametrize("sweep", [SerialSweep, partial(ThreadSweep, n_threads=2), DaskSweep])
+def test_write(source, sweep, tmp_path):
+    path = tmp_path / "labels.zarr"
+    out = write(sweep(source), source, make_largest, path, np.int32, attributes={"model": "toy"})
+    np.testing.assert_array_equal(out[:], X.argmax(1))
+    assert out.metadata.zarr_format == 3
+    assert out.chunks == (min(source.chunk_rows, len(X)),)
+    assert out.attrs["model"] == "toy"
+    both = write(sweep(source), source, make_doubled, str(tmp_path / "both.zarr"), np.float64, 2)
+    np.testing.assert_array_equal(both[:], 2 * X[:, :2])
+    assert sorted(os.listdir(tmp_path)) == ["both.zarr", "labels.zarr"]
+
+
+def test_an_existing_output_is_kept_until_the_end(tmp_path):
+    source = open_source(X, partition_bytes=40_000)
+    path = tmp_path / "labels.zarr"
+    write(SerialSweep(source), source, make_largest, path, np.int32)
+
+    def never():
+        raise AssertionError("work began")
+
+    with pytest.raises(FileExistsError, match=r"labels.zarr exists already"):
+        write(SerialSweep(source), source, never, path, np.int32)
+
+    def sees_the_old_one():
+        assert zarr.open_array(path, mode="r").shape == (5003,)
+        return doubled
+
+    write(SerialSweep(source), source, sees_the_old_one, path, np.float64, 2, overwrite=True)
+    assert zarr.open_array(path, mode="r").shape == (5003, 2)
+    assert os.listdir(tmp_path) == ["labels.zarr"]
+    (tmp_path / "precious").mkdir()
+    with pytest.raises(FileExistsError, match="is no Zarr store"):
+        write(SerialSweep(source), source, never, tmp_path / "precious", np.int32, overwrite=True)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_half_written_stays(error, overwrite, tmp_path):
+    source = open_source(X, partition_bytes=40_000)
+    path = tmp_path / "labels.zarr"
+    if overwrite:
+        write(SerialSweep(source), source, make_largest, path, np.int32)
+
+    def fails(block):
+        if block.first > 3000:
+            raise error
+        return largest(block)
+
+    with pytest.raises(error):
+        write(SerialSweep(source), source, lambda: fails, path, np.int32, overwrite=overwrite)
+    assert os.listdir(tmp_path) == (["labels.zarr"] if overwrite else [])
+    if overwrite:
+        np.testing.assert_array_equal(zarr.open_array(path)[:], X.argmax(1))
+
+
+def test_an_interrupted_cluster_writes_nothing_after_the_end(tmp_path):
+    make_store(tmp_path / "x.zarr", chunks=(50, 4))
+    source = open_source(tmp_path / "x.zarr", partition_bytes=10_000)
+
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    def slow_rows():
+        import time
+
+        def rows(block):
+            time.sleep(0.2)
+            return block.x[:, 0]
+
+        return rows
+
+    with local_cluster(2) as client:
+        with pytest.raises(KeyboardInterrupt):
+            write(DaskSweep(source, client, interrupt), source, slow_rows, tmp_path / "out.zarr", float)
+        assert os.listdir(tmp_path) == ["x.zarr"]
+        write(DaskSweep(source, client), source, lambda: lambda b: b.x[:, 1], tmp_path / "out.zarr", float)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "out.zarr")[:], X[:, 1])
+
+
+def test_urls_are_marked_whole_at_the_end():
+    source = open_source(X, partition_bytes=40_000)
+    url = "memory://outputs/labels.zarr"
+
+    def unfinished():
+        assert zarr.open_array(url, mode="r").attrs["complete"] is False
+        return largest
+
+    out = write(SerialSweep(source), source, unfinished, url, np.int32)
+    assert out.attrs["complete"] is True
+    np.testing.assert_array_equal(out[:], X.argmax(1))
+    with pytest.raises(FileExistsError, match="exists already"):
+        write(SerialSweep(source), source, unfinished, url, np.int32)
+    write(SerialSweep(source), source, unfinished, url, np.int32, overwrite=True)
+
+
+def test_irregular_chunks_are_refused(tmp_path):
+    for chunks in ((100, 4903), (4903, 100)):
+        source = open_source(da.from_array(X, chunks=(chunks, 4)))
+        if source.chunk_rows is None:
+            with pytest.raises(ValueError, match="unequal sizes"):
+                write(SerialSweep(source), source, make_largest, tmp_path / "out.zarr", np.int32)
+    assert os.listdir(tmp_path) == []
+
+
+def drawn(seed, block):
+    return np.random.default_rng((seed, block.first)).normal(size=(len(block.x), 3))
+
+
+def make_drawn(seed):
+    return partial(drawn, seed)
+
+
+def test_generated_rows_are_the_same_on_any_sweep(tmp_path):
+    source = GeneratedSource(n_rows=10_007, chunk_rows=500, row_bytes=2**20)
+    assert len(source.partitions) > 1
+    make_rows = partial(make_drawn, 5)
+    a = write(SerialSweep(source), source, make_rows, tmp_path / "a.zarr", np.float64, 3)
+    b = write(ThreadSweep(source, 2), source, make_rows, tmp_path / "b.zarr", np.float64, 3)
+    assert a[:].tobytes() == b[:].tobytes()
+    assert len(np.unique(a[:, 0])) == 10_007
+    assert a.chunks == (500, 3)
+    assert source.locate(3) == "row 3 of the generated rows"

@@ -1,0 +1,164 @@
+"""Pictures hold what they should, whatever the model."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.patches import Ellipse
+
+from dem import plot
+from dem.plot_axes import PALETTE, limits, pair_covariances
+
+RNG = np.random.default_rng(0)
+HISTORY = [{"pass": i, "log_likelihood": -3 - 0.5**i, "bound": None} for i in range(1, 6)]
+
+
+def mixture(k=3, d=4, kind="full", **more):
+    """Return something with a fitted mixture's attributes."""
+    a = RNG.normal(size=(k, d, d))
+    full = a @ a.transpose(0, 2, 1) + np.eye(d)
+    covariances = {
+        "full": full,
+        "tied": full[0],
+        "diag": np.einsum("kii->ki", full),
+        "spherical": full[:, 0, 0],
+    }[kind]
+    return SimpleNamespace(
+        weights_=RNG.dirichlet(np.ones(k)),
+        means_=RNG.normal(size=(k, d)),
+        covariances_=covariances,
+        covariance_type=kind,
+        **more,
+    )
+
+
+def ppca(q=3, d=6, **more):
+    """Return something with a fitted PPCA's attributes."""
+    variance = np.linspace(3, 1, q)
+    return SimpleNamespace(
+        explained_variance_=variance,
+        explained_variance_ratio_=variance / 10,
+        noise_variance_=0.5,
+        mean_=np.zeros(d),
+        transform=lambda x: x[:, :q],
+        **more,
+    )
+
+
+def ellipses(ax):
+    return [patch for patch in ax.patches if isinstance(patch, Ellipse)]
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_every_component_has_its_ellipses(kind, tmp_path):
+    fig = plot.mixture(mixture(kind=kind), RNG.normal(size=(200, 4)), columns=(3, 1))
+    (ax,) = fig.axes
+    assert len(ellipses(ax)) == 6
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("column 3", "column 1")
+    fig.savefig(tmp_path / "p.png", dpi=30)
+
+
+def test_an_ellipse_is_the_points_at_one_sigma():
+    model = mixture(k=1, d=2)
+    one = ellipses(plot.mixture(model).axes[0])[0]
+    # A path of curves: its vertices at the quarters lie on the ellipse.
+    points = one.get_patch_transform().transform([[1, 0], [0, 1], [-1, 0], [0, -1]])
+    offsets = points - model.means_[0]
+    distances = np.einsum("ni,ij,nj->n", offsets, np.linalg.inv(model.covariances_[0]), offsets)
+    np.testing.assert_allclose(distances, 1, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
+def test_covariances_of_a_pair_of_columns(kind):
+    model = mixture(kind=kind)
+    found = pair_covariances(model, [2, 0])
+    assert found.shape == (3, 2, 2)
+    if kind == "full":
+        np.testing.assert_array_equal(found[1], model.covariances_[1][np.ix_([2, 0], [2, 0])])
+    if kind == "diag":
+        np.testing.assert_array_equal(found[1], np.diag(model.covariances_[1, [2, 0]]))
+
+
+def test_many_rows_become_a_histogram_and_many_components_one_colour(tmp_path):
+    fig = plot.mixture(mixture(k=12), RNG.normal(size=(20_000, 4)))
+    (ax,) = fig.axes
+    assert len(ax.collections) == 1
+    assert {patch.get_edgecolor()[:3] for patch in ellipses(ax)} == {(0.0, 114 / 255, 178 / 255)}
+    assert ax.get_title() == "12 components: 1 and 2 sigma; lines by weight"
+    fig.savefig(tmp_path / "p.png", dpi=30)
+
+
+def test_one_column_shows_densities(tmp_path):
+    model = mixture(d=1)
+    fig = plot.figure(model, RNG.normal(size=(500, 1)))
+    (ax,) = fig.axes
+    total = next(line for line in ax.lines if line.get_label() == "mixture")
+    assert np.trapezoid(total.get_ydata(), total.get_xdata()) <= 1 + 1e-6
+    alone = plot.figure(model).axes[0]
+    total = next(line for line in alone.lines if line.get_label() == "mixture")
+    assert np.trapezoid(total.get_ydata(), total.get_xdata()) == pytest.approx(1, abs=2e-3)
+    fig.savefig(tmp_path / "p.png", dpi=30)
+
+
+def test_the_history_is_drawn_beside_the_mixture(tmp_path):
+    model = mixture(history_=HISTORY, stop_reason_="converged")
+    fig = plot.figure(model, RNG.normal(size=(50, 4)), labels=["a", "b", "c", "d"])
+    left, right = fig.axes
+    assert left.get_xlabel() == "a"
+    np.testing.assert_array_equal(right.lines[0].get_ydata(), [e["log_likelihood"] for e in HISTORY])
+    assert right.get_title() == "converged after 5 passes"
+    fig.savefig(tmp_path / "p.png", dpi=30)
+    assert len(plot.history(model).axes) == 1
+
+
+def test_no_history_no_picture_of_it():
+    assert len(plot.figure(mixture()).axes) == 1
+    with pytest.raises(ValueError, match="no history"):
+        plot.history(mixture())
+
+
+def test_names_of_the_training_data_are_used():
+    model = mixture(d=2, feature_names_in_=np.array(["height", "weight"], dtype=object))
+    assert plot.mixture(model).axes[0].get_ylabel() == "weight"
+
+
+@pytest.mark.parametrize("columns", [(0, 4), (-1, 0), (0, 1, 2)])
+def test_wrong_columns_are_refused(columns):
+    with pytest.raises(ValueError, match="two of the 4 columns"):
+        plot.mixture(mixture(), columns=columns)
+
+
+def test_rows_that_cannot_be_shown():
+    x = np.full((10, 4), np.nan)
+    with pytest.raises(ValueError, match="no row without NaN"):
+        plot.mixture(mixture(), x)
+    x[3:] = 1.0  # a few rows, all the same
+    plot.mixture(mixture(), x)
+
+
+def test_outliers_do_not_shrink_the_picture():
+    x = RNG.normal(size=(10_000, 2))
+    x[0] = 1e9
+    low, high = limits(x)
+    assert (high - low < 10).all()
+
+
+@pytest.mark.parametrize("q", [1, 3, 20])
+@pytest.mark.parametrize("n", [0, 100, 9000])
+def test_ppca(q, n, tmp_path):
+    x = RNG.normal(size=(n, 25)) if n else None
+    fig = plot.figure(ppca(q=q, d=25, history_=HISTORY, stop_reason_="max_iter"), x)
+    assert len(fig.axes) == (3 if n else 2)
+    fig.savefig(tmp_path / "p.png", dpi=30)
+
+
+def test_ppca_without_noise_and_with_a_wide_spectrum(tmp_path):
+    model = ppca(history_=[])
+    model.noise_variance_, model.explained_variance_ = 0.0, np.array([1e6, 10.0, 0.0])
+    fig = plot.figure(model)
+    assert fig.axes[0].get_yscale() == "log"
+    fig.savefig(tmp_path / "p.png", dpi=30)
+
+
+def test_colours_differ():
+    assert len(set(PALETTE)) == len(PALETTE)
