@@ -9,7 +9,7 @@ VENV := .venv
 BIN  := $(VENV)/bin
 # uv is used where a version that knows dependency groups is found: it installs faster.
 UV   := $(shell uv pip install --help 2>/dev/null | grep -q -e --group && command -v uv)
-PIP  := $(if $(UV),uv pip install --python $(BIN)/python,$(BIN)/python -m pip install --disable-pip-version-check) --quiet
+PIP  := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install -qq --disable-pip-version-check)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -53,5 +53,5 @@ $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
 $(VENV)/.created:
 	@$(PYTHON) -c 'import sys; sys.exit("dem needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": name another, as in PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@$(if $(UV),uv venv --quiet --allow-existing --python $(PYTHON) $(VENV),$(PYTHON) -m venv $(VENV))
-	@$(if $(UV),,$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip)  # groups need pip 25.1
+	@$(if $(UV),,$(BIN)/python -m pip install -qq --disable-pip-version-check --upgrade pip)  # groups need pip 25.1
 	@touch $@

@@ -1,0 +1,1 @@
+"""Ratios of speed and memory, each measured side by side in one run."""

@@ -32,10 +32,13 @@ class Pass:
     bound : float or None
         The evidence lower bound after the M-step that followed; None after the last pass, or where
         the model has none. The next pass's objective less this is the KL divergence that its E-step closed.
+    exact : bool
+        Whether the pass was made in arithmetic that may be reported.
     """
 
     objective: float
     bound: float | None = None
+    exact: bool = True
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,9 @@ class State(Generic[P]):
 
     @property
     def change(self) -> float | None:
-        """The last change of the objective; None before the second pass."""
-        return self.history[-1].objective - self.history[-2].objective if len(self.history) > 1 else None
+        """The last change of the objective; None before the second pass in the same arithmetic."""
+        last = self.history[-2:]
+        return last[1].objective - last[0].objective if len(last) == 2 and last[0].exact == last[1].exact else None
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     """Return the state after one pass: stopped, or with new parameters.
 
     Stopping is tested before the M-step, so that the reported objective is that of the reported
-    parameters. A stop in arithmetic that is not exact asks for one more pass that is.
+    parameters. No fit stops in arithmetic that is not exact: where it would, or where the sums show that
+    an M-step gains little, the next passes are exact, and the last two always are: the one that gives the
+    parameters and the one that scores them.
 
     Parameters
     ----------
@@ -107,21 +113,19 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     objective = model.objective(state.params, stats)
     if objective != objective:
         raise FloatingPointError(f"the objective is not a number in pass {len(state.history) + 1} of the fit")
-    scored = replace(state, history=(*state.history, Pass(objective)))
+    exact = model.exact(state.params) is state.params
+    scored = replace(state, history=(*state.history, Pass(objective, None, exact)))
     reason = why_stop(scored, tol=tol, max_iter=max_iter)
-    if reason is not None:
-        exact = model.exact(state.params)
-        if exact is state.params:
-            return replace(scored, stop_reason=reason)
-        return replace(state, params=exact)  # the same parameters once more, for the record
+    if reason is not None and exact:
+        return replace(scored, stop_reason=reason)
     params = model.m_step(state.params, stats)
     before, after = model.expected(state.params, stats), model.expected(params, stats)
-    if before is None or after is None:
-        return State(params, scored.history, state.n_iter + 1)
-    gain = after - before
-    if gain < tol or state.n_iter + 1 == max_iter:
-        params = model.exact(params)  # likely the last pass: make it one that can be reported
-    return State(params, (*state.history, Pass(objective, objective + gain)), state.n_iter + 1)
+    gain = None if before is None or after is None else after - before
+    n_iter = state.n_iter + 1
+    if reason is not None or (gain is not None and gain < tol) or n_iter + 1 >= max_iter:
+        params = model.exact(params)
+    bound = None if gain is None else objective + gain
+    return State(params, (*state.history, Pass(objective, bound, exact)), n_iter)
 
 
 def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
@@ -160,7 +164,7 @@ def fit(
     callback : callable or None
         Called with the state after each pass.
     """
-    state: State[P] = State(params)
+    state: State[P] = State(params if max_iter > 1 else model.exact(params))
     while state.stop_reason is None:
         stats = sweep(partial(model.kernel, state.params))
         state = advance(model, state, stats, tol=tol, max_iter=max_iter)

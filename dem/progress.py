@@ -26,7 +26,7 @@ class Report:
     Attributes
     ----------
     name : str
-        "first scan", "pass 3", "labels".
+        "first scan", "start on 30,000 rows", "pass 3", "label".
     rows, nbytes : int or None
         What the pass has read; None where it is not known.
     seconds : float
@@ -57,7 +57,7 @@ def rates(rows: float | None, nbytes: float | None, elapsed: float) -> str:
 
 def line(report: Report) -> str:
     """Return a pass in one line."""
-    parts = [f"{report.name:<10}"]
+    parts = [f"{report.name:<20}"]
     if report.log_likelihood is not None:
         parts.append(f"{report.log_likelihood:.6f} nats a row")
         parts.append(f"({report.change:+.1e})" if report.change is not None else " " * 10)
@@ -133,7 +133,7 @@ class JSONLines(Lines):
     def tell(self, report: Report) -> None:
         """Print an object, without what is not known."""
         known = {key: value for key, value in asdict(report).items() if value is not None}
-        print(json.dumps({"event": "pass", **known}), file=self.stream, flush=True)
+        print(json.dumps({"event": "step", **known}), file=self.stream, flush=True)
 
 
 class Live(Timed):
@@ -145,7 +145,7 @@ class Live(Timed):
         super().__init__(clock)
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<20}"),
             BarColumn(bar_width=30),
             TextColumn("{task.fields[facts]}"),
             console=console or Console(stderr=True),
@@ -157,7 +157,9 @@ class Live(Timed):
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
         """Show an empty bar."""
         super().begin(what, rows, nbytes)
-        self._show(what, total=None)
+        self.close()
+        self.task = self.bar.add_task(what, total=None, facts="")
+        self.bar.start()
 
     def advance(self, done: int, total: int) -> None:
         """Move the bar; tell the speed and the time that is left in this pass."""
@@ -168,12 +170,6 @@ class Live(Timed):
             facts.append(f"{human.seconds(elapsed * (1 / share - 1))} left")
         if self.task is not None:
             self.bar.update(self.task, completed=done, total=total, facts="  ".join(filter(None, facts)))
-
-    def end(self, state: Any) -> None:
-        """Leave a line behind, and wait for what follows."""
-        super().end(state)
-        if state is None or state.stop_reason is None:
-            self._show("...", total=None)  # such as the starts on the sample, after the first scan
 
     def tell(self, report: Report) -> None:
         """Print a line in the bar's place."""
@@ -186,11 +182,6 @@ class Live(Timed):
             self.bar.stop()
             self.bar.remove_task(self.task)
             self.task = None
-
-    def _show(self, what: str, total: int | None) -> None:
-        self.close()
-        self.task = self.bar.add_task(what, total=total, facts="")
-        self.bar.start()
 
 
 class Silent(Timed):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from dem import em, outputs
 from dem.engine import Engine, Passes
@@ -19,7 +17,6 @@ from dem.scan import Scan, Scanner
 from dem.source import Source, open_source
 from dem.start import Start, best_start
 from dem.stats import Additive
-from dem.sweep.blas import single_threaded_blas
 
 
 @dataclass(frozen=True)
@@ -90,8 +87,7 @@ def fit(
             weight = found.sample.weight
             sample = Block(found.sample.x, None if (weight == 1).all() else weight)
             sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
-            with single_threaded():
-                params = best_start(model, sample, start)
+            params = best_start(model, sample, start, (engine or Engine()).n_workers)
             sweep.progress.end(None)
 
         def after_pass(state: em.State[P]) -> None:
@@ -196,8 +192,6 @@ def write_sample(
     source: Source,
     path: str | Path,
     *,
-    dtype: np.dtype[Any],
-    columns: int,
     seed: int,
     engine: Engine | None = None,
     overwrite: bool = False,
@@ -208,18 +202,15 @@ def write_sample(
     ----------
     model, params
     source : Source
-        Of as many rows, without columns: it tells the chunks.
+        A generated one: it tells the shape, the dtype and the chunks.
     path : str or Path
-    dtype : dtype
-        Of the array to write.
-    columns : int
-        d.
     seed : int
         Each chunk's generator is seeded by this and the chunk's first row.
     engine : Engine, optional
     overwrite : bool
     """
     make_rows = partial(_draw_rows, model, params, seed)
+    columns, dtype = source.n_columns, source.dtype
     made = 4 * 8 * columns * (source.chunk_rows or 0)
     with (engine or Engine()).open(source, made) as sweep:
         attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
@@ -284,13 +275,6 @@ def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool) ->
     """Return the scan of the whole source."""
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows)
     return sweep.named("first scan", partial(scanner))
-
-
-@contextmanager
-def single_threaded() -> Iterator[None]:
-    """Keep BLAS and OpenMP on one thread: sums of several threads differ in their last bits."""
-    with single_threaded_blas(), threadpool_limits(1, "openmp"):
-        yield
 
 
 def scan_bytes(n_columns: int, *, scatter: bool) -> int:

@@ -80,7 +80,7 @@ def scan_moments(source: Source, start: Start, engine: Engine | None) -> Scan:
 
 def spectrum(scan: Scan) -> Float:
     """Return the eigenvalues of the covariance, the largest first, none negative."""
-    return without_rounding(np.linalg.eigvalsh(scan.moments.covariance)[::-1])
+    return without_rounding(np.asarray(np.linalg.eigvalsh(scan.moments.covariance)[::-1]))
 
 
 def fit_closed_form(scan: Scan, n_components: int) -> PPCAFit:

@@ -31,13 +31,14 @@ class Moments:
     ----------
     weight : float
         The sum of the weights.
-    mean : array of shape (d,)
+    centre : long double array of shape (d,)
+        The mean: far from zero, float64 would round off what the scatter about it needs.
     scatter : array of shape (d,) or (d, d)
         Sum of weighted squares (or outer products) about the mean.
     """
 
     weight: float
-    mean: Float
+    centre: NDArray[np.longdouble]
     scatter: Float
 
     def __add__(self, other: Moments) -> Moments:
@@ -46,13 +47,19 @@ class Moments:
         if weight == 0:
             return self
         share = other.weight / weight
-        delta = other.mean - self.mean
+        step = other.centre - self.centre
+        delta = step.astype(np.float64)
         between = np.outer(delta, delta) if self.scatter.ndim == 2 else delta * delta
         return Moments(
             weight,
-            self.mean + share * delta,
+            self.centre + share * step,
             self.scatter + other.scatter + between * (self.weight * share),
         )
+
+    @property
+    def mean(self) -> Float:
+        """The mean, (d,)."""
+        return self.centre.astype(np.float64)
 
     @property
     def covariance(self) -> Float:
@@ -173,7 +180,7 @@ class Scanner:
         """Return the scan of a block of shape (n, d)."""
         x = block.x
         d = self.n_columns
-        empty = Moments(0.0, np.zeros(d), np.zeros((d, d) if self.scatter else d))
+        empty = self._no_moments()
         total = Scan(
             0,
             empty,
@@ -213,7 +220,7 @@ class Scanner:
         """Return the moments of a tile (d, n), which is left centred."""
         total = float(tile.shape[1]) if weight is None else float(weight.sum(dtype=np.float64))
         if total == 0:
-            return Moments(0.0, np.zeros(len(tile)), np.zeros((len(tile),) * (2 if self.scatter else 1)))
+            return self._no_moments()
         centre = tile.mean(axis=1) if weight is None else tile @ weight / total
         tile -= centre[:, None]
         weighted = tile if weight is None else tile * weight
@@ -223,7 +230,12 @@ class Scanner:
             scatter = weighted @ tile.T - total * np.outer(rest, rest)
         else:
             scatter = np.einsum("ij,ij->i", weighted, tile) - total * rest * rest
-        return Moments(total, centre + rest, scatter)
+        return Moments(total, centre.astype(np.longdouble) + rest, scatter)
+
+    def _no_moments(self) -> Moments:
+        """Return the moments of no rows."""
+        d = self.n_columns
+        return Moments(0.0, np.zeros(d, np.longdouble), np.zeros((d, d) if self.scatter else d))
 
     def _sample(self, block: Block) -> Sample:
         """Return the rows of a block that may belong to the sample."""

@@ -7,11 +7,13 @@ in moments of the whole data, which depend on the chunking, could flip a choice 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from dem import em
+from dem.blas import single_threaded_blas, single_threaded_openmp
 from dem.model import Block, Model, P, S
 from dem.scan import Scanner
 
@@ -40,7 +42,7 @@ class Start:
     seed: int = 0
 
 
-def best_start(model: Model[P, S], sample: Block, start: Start) -> P:
+def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int = 1) -> P:
     """Return the parameters at which the best of several runs of EM on the sample ends.
 
     Parameters
@@ -50,26 +52,32 @@ def best_start(model: Model[P, S], sample: Block, start: Start) -> P:
     sample : Block
         The rows, in an order that does not depend on the chunking.
     start : Start
+    n_threads : int
+        Starts run at a time; they do not depend on each other.
 
     Raises
     ------
     ValueError
         If no start gives a proper model; the last one's reason.
     """
+    sample = Block(sample.x.astype(np.float64), sample.weight)  # exact arithmetic costs little here
     scan = Scanner(sample.x.shape[1], model.needs_scatter, len(sample.x), start.seed, None)
     bound = model.bind(scan()(sample))
     sweep = em.OneBlock(sample)
-    runs: list[em.State[P]] = []
-    failure: ValueError | None = None
-    for i in range(start.n_init):
-        rng = np.random.default_rng([start.seed, i])
+    def short(i: int) -> em.State[P] | ValueError:
         try:
-            params = bound.start(sample, rng)
-            runs.append(em.fit(bound, params, sweep, tol=LONG_TOL, max_iter=SHORT_ITER))
+            params = bound.start(sample, np.random.default_rng([start.seed, i]))
+            return em.fit(bound, params, sweep, tol=LONG_TOL, max_iter=SHORT_ITER)
         except ValueError as error:
-            failure = error
-    if not runs:
-        raise failure or ValueError("n_init must be at least 1")
-    runs.sort(key=lambda run: -run.objective)
-    longer = [em.fit(bound, run.params, sweep, tol=LONG_TOL, max_iter=LONG_ITER) for run in runs[:FINALISTS]]
+            return error
+
+    def long(run: em.State[P]) -> em.State[P]:
+        return em.fit(bound, run.params, sweep, tol=LONG_TOL, max_iter=LONG_ITER)
+
+    with single_threaded_blas(), ThreadPoolExecutor(n_threads, initializer=single_threaded_openmp) as pool:
+        runs = list(pool.map(short, range(start.n_init)))
+        good = sorted((run for run in runs if isinstance(run, em.State)), key=lambda run: -run.objective)
+        if not good:
+            raise next(run for run in runs if isinstance(run, ValueError))
+        longer = list(pool.map(long, good[:FINALISTS]))
     return max(longer, key=lambda run: run.objective).params

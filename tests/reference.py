@@ -68,10 +68,12 @@ def m_step(x, resp, covariance_type, row_weights=None):
     rows = np.asarray(x).astype(LONG)
     r = resp if row_weights is None else resp * np.asarray(row_weights, LONG)
     counts = r.sum(axis=1)
-    # The means by a first guess and its remainder: even long double loses digits at an offset of 1e8.
-    centre = rows.mean(axis=0)
-    means = centre + (r @ (rows - centre)) / counts[:, None]
-    scatters = np.array([((rows - m) * rk[:, None]).T @ (rows - m) for m, rk in zip(means, r, strict=True)])
+    # About float64 centres near the means, so that no difference is rounded, whatever the offset.
+    centres = (r @ rows / counts[:, None]).astype(np.float64).astype(LONG)
+    offsets = np.array([rk @ (rows - c) for c, rk in zip(centres, r, strict=True)]) / counts[:, None]
+    centred = [rows - c - o for c, o in zip(centres, offsets, strict=True)]
+    scatters = np.array([(y * rk[:, None]).T @ y for y, rk in zip(centred, r, strict=True)])
+    means = centres + offsets
     full = scatters / counts[:, None, None]
     diagonal = np.einsum("kii->ki", full)
     covariances = {

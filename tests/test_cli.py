@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import entry_points
 
+import click
 import numpy as np
 import pytest
 import zarr
@@ -77,8 +79,8 @@ def test_fit_reports_to_machines(folder, tmp_path):
     assert record["bic"] == pytest.approx(model.bic(folder / "x.zarr"), rel=1e-12)
     assert record["aic"] == pytest.approx(model.aic(folder / "x.zarr"), rel=1e-12)
     events = [json.loads(line) for line in result.stderr.splitlines()]
-    assert [e["name"] for e in events][:2] == ["first scan", "pass 1"]
-    assert len(events) == record["passes"]
+    assert [e["name"] for e in events][:3] == ["first scan", "start on 900 rows", "pass 1"]
+    assert len(events) == record["passes"] + 1
 
 
 def test_quiet_says_nothing(folder, tmp_path):
@@ -294,6 +296,15 @@ def test_sizes():
     size = cli_options.Bytes()
     assert (size.convert("1GB", None, None), size.convert("1GiB", None, None)) == (10**9, 2**30)
     assert size.convert(5, None, None) == 5
+
+
+def test_dask_knows_the_command():
+    (entry,) = entry_points(group="dask_cli", name="dem")
+    dask = click.Group("dask")
+    dask.add_command(entry.load())  # as Dask's own command line does
+    result = CliRunner().invoke(dask, ["dem", "info", "nowhere"])
+    assert result.exit_code == 1
+    assert result.stderr == "dem: No Zarr store at nowhere.\n"
 
 
 def test_the_module_is_light_for_dask_to_import():

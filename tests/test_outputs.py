@@ -189,7 +189,7 @@ def make_drawn(seed):
 
 
 def test_generated_rows_are_the_same_on_any_sweep(tmp_path):
-    source = GeneratedSource(n_rows=10_007, chunk_rows=500, row_bytes=2**20)
+    source = GeneratedSource(n_rows=10_007, chunk_rows=500, n_columns=2**17, dtype=np.dtype(np.float64))
     assert len(source.partitions) > 1
     make_rows = partial(make_drawn, 5)
     a = write(SerialSweep(source), source, make_rows, tmp_path / "a.zarr", np.float64, 3)

@@ -47,7 +47,7 @@ def test_json_lines():
     drive(progress.JSONLines(stream, clock()))
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [e["name"] for e in events] == ["first scan", "pass 1", "pass 2", "pass 3", "pass 4"]
-    assert events[0] == {"event": "pass", "name": "first scan", "rows": 1000, "nbytes": 8000000, "seconds": 1}
+    assert events[0] == {"event": "step", "name": "first scan", "rows": 1000, "nbytes": 8000000, "seconds": 1}
     assert events[2]["change"] == 0.5
     assert events[4]["stop_reason"] == "converged"
 
@@ -58,7 +58,7 @@ def test_live_leaves_a_line_for_each_pass_and_no_bar():
     drive(shown)
     assert shown.task is None
     text = stream.getvalue()
-    assert "pass 4      -2.500000 nats a row  (+0.0e+00)" in text
+    assert "pass 4                -2.500000 nats a row  (+0.0e+00)" in text
     assert "50%" in text
     assert "left" in text
 

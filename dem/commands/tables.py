@@ -52,7 +52,8 @@ def passes(model: Any) -> list[RenderableType]:
     rows = [[str(e["pass"]), f"{v:.9g}", c] for e, v, c in zip(entries, values, changes, strict=True)]
     if len(rows) > MOST_ROWS:
         rows = [*rows[:4], ["...", "", ""], *rows[-(MOST_ROWS - 5) :]]
-    return [grid(["pass", "log-likelihood", "change"], rows, "History (nats a row)")]
+    what = "pass" if hasattr(model, "weights_") else "iteration"
+    return [grid([what, "log-likelihood", "change"], rows, "History (nats a row)")]
 
 
 def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:

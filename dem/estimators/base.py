@@ -141,10 +141,8 @@ class Estimator(BaseEstimator):
         check_number("chunk_rows", rows, int, 1)
         run.write_sample(
             *self._fitted(),
-            GeneratedSource(n_samples, min(rows, n_samples), d * kind.itemsize),
+            GeneratedSource(n_samples, min(rows, n_samples), d, kind),
             path,
-            dtype=kind,
-            columns=d,
             seed=integer_seed(self.random_state),
             engine=self.engine,
             overwrite=overwrite,

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.decomposition import PCA as SklearnPCA
+from sklearn import decomposition
 from sklearn.utils.validation import check_is_fitted
 
 from dem import em
@@ -239,10 +239,10 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         check_is_fitted(self)
         return np.asarray(self.noise_variance_ * np.linalg.pinv(latent_precision(self._fitted()[1])))
 
-    def to_sklearn(self) -> SklearnPCA:
+    def to_sklearn(self) -> decomposition.PCA:
         """Return the fitted scikit-learn PCA with the same directions, mean and variances."""
         check_is_fitted(self)
-        model = SklearnPCA(self.n_components_)
+        model = decomposition.PCA(self.n_components_)
         for name in (*self._saved, *self._saved_numbers, "n_features_in_", "feature_names_in_"):
             if hasattr(self, name) and name != "lower_bound_":
                 setattr(model, name, getattr(self, name))

@@ -37,7 +37,7 @@ class TiedGaussian(Gaussian):
 
     def bind(self, scan: Scan, frame: Frame) -> TiedGaussian:
         """Take the second moment of all rows about the frame's origin."""
-        offset = scan.moments.mean - frame.shift
+        offset = (scan.moments.centre - frame.shift).astype(np.float64)
         return replace(self, second=scan.moments.covariance + np.outer(offset, offset))
 
     def n_features(self, d: int) -> int:

@@ -86,7 +86,7 @@ class MixtureModel:
     n_components: int
     family: Gaussian
     seeding: Seeding = field(default_factory=Seeding)
-    given: Given = Given()
+    given: Given = field(default_factory=Given)
     frame: Frame | None = None
     largest: Float | None = None
     typical: Float | None = None

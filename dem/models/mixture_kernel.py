@@ -183,11 +183,11 @@ def normalise(joint: Array) -> Array:
     yet denormal: products with denormal numbers are a hundred times slower on some processors.
     """
     floor = -600.0 if joint.dtype == np.float64 else -60.0
-    largest = joint.max(axis=0)
+    largest: Array = joint.max(axis=0)
     joint -= largest
     np.maximum(joint, floor, out=joint)
     np.exp(joint, out=joint)
-    total = joint.sum(axis=0)
+    total: Array = joint.sum(axis=0)
     joint *= 1 / total
     np.log(total, out=total)
     total += largest

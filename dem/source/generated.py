@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -43,20 +44,25 @@ class GeneratedSource:
     Attributes
     ----------
     n_rows, chunk_rows : int
-    row_bytes : int
-        Bytes of one row to be made.
+    n_columns : int
+    dtype : numpy.dtype
+        Of the rows to be made; the blocks themselves have no columns.
     """
 
     n_rows: int
     chunk_rows: int
-    row_bytes: int
+    n_columns: int
+    dtype: np.dtype[Any]
 
     name = "generated rows"
-    n_columns = 0
-    dtype = np.dtype(np.float64)
     in_memory = False
     lazy = False
     compact = True
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return self.n_columns * self.dtype.itemsize
 
     @cached_property
     def partitions(self) -> list[GeneratedPartition]:

@@ -15,10 +15,10 @@ from dask.callbacks import Callback
 from dask.task_spec import List, Task, TaskRef
 from distributed import Client, as_completed
 
+from dem.blas import limit_blas_in_worker, single_threaded_blas
 from dem.model import Block, MakeKernel
 from dem.source import Delayed, Partition, Source
 from dem.stats import Statistics, add_up, groups
-from dem.sweep.blas import limit_blas_in_worker, single_threaded_blas
 from dem.sweep.serial import Progress, check_rows, empty_block, sum_partition
 
 S = TypeVar("S", bound=Statistics)

@@ -8,10 +8,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from dem.blas import single_threaded_blas
 from dem.model import Block, MakeKernel
 from dem.source import Partition, Source, evaluate
 from dem.stats import Statistics, tree_sum
-from dem.sweep.blas import single_threaded_blas
 
 S = TypeVar("S", bound=Statistics)
 Progress = Callable[[int, int], None]

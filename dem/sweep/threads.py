@@ -6,10 +6,10 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import TypeVar
 
+from dem.blas import single_threaded_blas
 from dem.model import MakeKernel
 from dem.source import Delayed, Partition, Source, evaluate
 from dem.stats import Statistics, tree_sum
-from dem.sweep.blas import single_threaded_blas
 from dem.sweep.serial import Progress, check_rows, empty_block, sum_partition
 
 S = TypeVar("S", bound=Statistics)

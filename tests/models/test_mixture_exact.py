@@ -88,13 +88,16 @@ def test_single_precision_far_from_zero(kind, dtype, rng):
     offset = 1e4 if dtype == np.float32 else 1e2
     centres = np.array([[0.0, 0, 0], [3, 1, 2], [-2, 4, 1]])
     x = (offset + centres[rng.integers(3, size=2000)] + rng.normal(size=(2000, 3))).astype(dtype)
-    settings = {"covariance_type": kind, "tol": 1e-4, "max_iter": 30, "n_init": 2}
+    precisions = {"full": np.array([np.eye(3)] * 3), "tied": np.eye(3), "diag": np.ones((3, 3)), "spherical": np.ones(3)}
+    start = {"weights_init": np.full(3, 1 / 3), "means_init": offset + centres, "precisions_init": precisions[kind]}
+    settings = {"covariance_type": kind, "tol": 0, "max_iter": 8, **start}
     low = GaussianMixture(3, **settings).fit(x)
     high = GaussianMixture(3, **settings).fit(x.astype(np.float64))
     assert low.means_.dtype == low.covariances_.dtype == np.float64
     np.testing.assert_allclose(low.weights_, high.weights_, atol=1e-6)
     np.testing.assert_allclose(low.means_, high.means_, rtol=0, atol=1e-6)
     np.testing.assert_allclose(low.covariances_, high.covariances_, rtol=0, atol=1e-6)
+    assert low.n_iter_ == high.n_iter_ == 8
     assert low.lower_bound_ == pytest.approx(high.lower_bound_, rel=1e-9)
     np.testing.assert_allclose(low.score_samples(x), low.score_samples(x.astype(np.float64)), rtol=1e-12)
     assert low.lower_bound_ == pytest.approx(low.score(x), rel=1e-9)

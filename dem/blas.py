@@ -56,3 +56,11 @@ def limit_blas_in_worker() -> None:
 @functools.cache
 def _limit_for_good() -> None:
     _controller().limit(limits=1, user_api="blas")
+
+
+def single_threaded_openmp() -> None:
+    """Keep OpenMP regions that this thread opens on one thread, for the rest of the thread's life.
+
+    scikit-learn's K-means adds up what its threads give in the order in which they end.
+    """
+    _controller().limit(limits=1, user_api="openmp")
