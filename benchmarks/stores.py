@@ -16,9 +16,10 @@ import zarr
 
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
 from dem.cluster import local_cluster
+from dem.demo import rows_of, store_path, truth, write_once
 from dem.families import FullGaussian
 from dem.model import Block
-from dem.models.mixture import MixtureModel, MixtureParams
+from dem.models.mixture import MixtureModel
 from dem.run_ppca import fit_closed_form
 from dem.scan import Scanner
 from dem.source import open_source
@@ -34,7 +35,8 @@ ROWS = 8_000_000
 def write_store(path: Path, n: int, d: int, chunk_rows: int) -> Path:
     """Write n rows (n, d) float32 of a mixture, compressed with zstd, unless they are there."""
     if not (path / "zarr.json").exists():
-        part = zarr.create_array(path, shape=(n, d), chunks=(chunk_rows, d), dtype="f4", compressors=zarr.codecs.ZstdCodec(level=0))
+        zstd = zarr.codecs.ZstdCodec(level=0)
+        part = zarr.create_array(path, shape=(n, d), chunks=(chunk_rows, d), dtype="f4", compressors=zstd)
         step = max(chunk_rows, 2**20 // chunk_rows * chunk_rows)
         for i, start in enumerate(range(0, n, step)):
             rows = min(step, n - start)
@@ -138,7 +140,9 @@ print(json.dumps(memory.peak))
 
 def memory_rows(scratch: Path) -> list[Row]:
     """Return the row of the peak memory of a process tree under a limit, on a 4 GB store."""
-    path = write_store(scratch / "bench-4GB.zarr", 62_500_000, D, 2**18)
+    n = rows_of(4 * 10**9)
+    path = store_path(scratch, n)
+    write_once(truth(), n, path)  # the demo's
     done = subprocess.run([sys.executable, "-c", FIT, str(path)], stdout=subprocess.PIPE, text=True, check=True)
     with local_cluster(1) as client:
         idle = next(iter(client.run(process_bytes).values()))

@@ -75,7 +75,7 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
     limit = engine.memory_bytes
     known = truth()
     n = rows_of(size)
-    path = folder / f"mixture-{n}x{COLUMNS}-seed{SEED}.zarr"
+    path = store_path(folder, n)
     nbytes = n * COLUMNS * 4
     within = "" if limit is None else f", in {human.size(limit)} of memory"
     console.print(
@@ -151,6 +151,11 @@ def rows_of(size: int) -> int:
             f"A store of {human.size(size)} is too small for the demo: give it at least {least}."
         )
     return n
+
+
+def store_path(folder: Path, n: int) -> Path:
+    """Return where the store of n rows stands."""
+    return folder / f"mixture-{n}x{COLUMNS}-seed{SEED}.zarr"
 
 
 def truth(seed: int = SEED) -> GaussianMixture:

@@ -103,6 +103,9 @@ class Rowwise(Protocol[P_contra]):
     def draw(self, params: P_contra, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the model, and their latent variables."""
 
+    def n_parameters(self, d: int) -> int:
+        """Return the number of free parameters for data of d columns."""
+
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block of d columns and its results, in bytes."""
 

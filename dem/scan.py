@@ -93,7 +93,8 @@ class Scan:
     rows : int
         Number of rows, whatever their weights.
     moments : Moments
-        Weighted moments over all rows; the scatter is (d, d) where it was asked for.
+        Weighted moments over the rows without missing or infinite values; the scatter is (d, d) where it
+        was asked for.
     low, high : array of shape (d,)
         Ranges of the columns, missing values aside.
     missing, infinite : array of shape (d,)
@@ -210,7 +211,8 @@ class Scanner:
                 first = block.first + start
                 first_missing = min(first_missing, _first(nan, first))
                 first_infinite = min(first_infinite, _first(~fine & ~nan, first))
-                continue  # moments of such rows mean nothing: models that refuse them never look
+                complete = fine.all(axis=0)
+                t, weight = t[:, complete], None if weight is None else weight[complete]
             moments = moments + self._moments(t, weight)
         return Scan(
             len(x), moments, low, high, missing, infinite, first_missing, first_infinite, total.sample
@@ -242,11 +244,9 @@ class Scanner:
         n = len(block.x)
         keys = hashes(np.arange(block.first, block.first + n, dtype=np.uint64), self.seed)
         k = self.k
-        if self.n_rows is not None and self.n_rows > 2 * k:
-            # Six standard deviations above the expected count: the bottom k are among them.
-            keep = np.flatnonzero(keys < np.uint64((k + 6 * k**0.5) / self.n_rows * 2**64))
-        else:
-            keep = np.arange(n)
+        # Six standard deviations above the expected count: the bottom k are among them.
+        share = 1.0 if self.n_rows is None else (k + 6 * k**0.5) / self.n_rows
+        keep = np.flatnonzero(keys < np.uint64(share * 2**64)) if share < 1 else np.arange(n)
         keep = keep[np.argsort(keys[keep])[:k]]
         weight = np.ones(n) if block.weight is None else block.weight
         return Sample(k, keys[keep], block.x[keep], np.asarray(weight[keep], dtype=np.float64))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import D, K, MODELS, N
+from laws import MODELS, D, K, N
 
 from dem.models.mixture import MixtureParams, Precision
 from dem.seeding import METHODS

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import reference
@@ -18,10 +20,7 @@ def scan(x, weight=None, first=0, *, scatter=True, k=40, seed=0, n_rows=None):
 def pieces(x, cuts, weight=None, **settings):
     """Return the scans of the pieces of x, in order."""
     edges = [0, *sorted(cuts), len(x)]
-    return [
-        scan(x[a:b], None if weight is None else weight[a:b], a, **settings)
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    return [scan(x[a:b], None if weight is None else weight[a:b], a, **settings) for a, b in pairwise(edges)]
 
 
 def merged(parts):
@@ -69,7 +68,9 @@ def test_the_covariance_is_numpys(rng):
     x, weight = rng.normal(size=(10_000, D)), rng.integers(1, 5, 10_000)
     np.testing.assert_allclose(scan(x).moments.covariance, np.cov(x.T, ddof=0), rtol=1e-12, atol=1e-14)
     expected = np.cov(x.T, ddof=0, fweights=weight)
-    np.testing.assert_allclose(scan(x, weight.astype(float)).moments.covariance, expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        scan(x, weight.astype(float)).moments.covariance, expected, rtol=1e-12, atol=1e-14
+    )
 
 
 @given(cuts=CUTS, order=st.randoms(use_true_random=False))

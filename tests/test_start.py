@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from laws import bind, data, mixture, run
@@ -12,7 +14,7 @@ from dem.start import Start, best_start
 def sample_of(x, k, cuts=()):
     edges = [0, *cuts, len(x)]
     scanner = Scanner(x.shape[1], False, k, 0, len(x))
-    parts = [scanner()(Block(x[a:b], None, a)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    parts = [scanner()(Block(x[a:b], None, a)) for a, b in pairwise(edges)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -97,9 +97,7 @@ def ending(model: Any) -> str:
 
 def criteria(model: Any, log_likelihood: float, rows: int) -> dict[str, float]:
     """Return BIC and AIC, from a mean log-likelihood that is known already: no pass over the data."""
-    if not hasattr(model, "weights_"):
-        return {}
-    n = model._n_parameters()
+    n = model.n_parameters_
     return {
         "bic": float(-2 * log_likelihood * rows + n * np.log(rows)),
         "aic": float(-2 * log_likelihood * rows + 2 * n),

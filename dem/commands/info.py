@@ -112,8 +112,8 @@ def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
 
 
 def _columns(found: Scan) -> list[dict[str, Any]]:
-    """Return a record for each column; means are told only where every value is finite."""
-    whole = not (found.missing.any() or found.infinite.any())
+    """Return a record for each column; means and deviations are those of the rows without NaN or inf."""
+    whole = found.moments.weight > 0
     sd = np.sqrt(found.moments.scatter / max(found.moments.weight, 1.0))
     return [
         {

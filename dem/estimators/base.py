@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dem import em, run, store
@@ -21,7 +21,7 @@ from dem.source.generated import GeneratedSource
 SAMPLE_CHUNK_BYTES = 16 * 2**20
 
 
-class Estimator(BaseEstimator):
+class Estimator(DensityMixin, BaseEstimator):
     """Base of the estimators.
 
     A subclass keeps the model's parameters in public attributes, as scikit-learn's do, and says in
@@ -72,6 +72,32 @@ class Estimator(BaseEstimator):
         workspace = model.workspace_bytes(self.n_features_in_)
         source = self._open(X, sample_weight)
         return run.mean(model, params, source, what, workspace_bytes=workspace, engine=self.engine)
+
+    def score_samples(self, X: Any) -> Any:
+        """Return log p(x) of each row, in nats, of shape (n,).
+
+        A NumPy array for data in memory, a lazy Dask array otherwise.
+        """
+        return self._rows(X, "score")
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """Return the (weighted) mean of log p(x), in nats a row, from one pass."""
+        return self._mean(X, "score", sample_weight).mean
+
+    def bic(self, X: Any) -> float:
+        """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better."""
+        found = self._mean(X, "score")
+        return -2 * found.total + self.n_parameters_ * float(np.log(found.rows))
+
+    def aic(self, X: Any) -> float:
+        """Return Akaike's information criterion, -2 log p(X) + 2 parameters: lower is better."""
+        return -2 * self._mean(X, "score").total + 2 * self.n_parameters_
+
+    @property
+    def n_parameters_(self) -> int:
+        """Number of free parameters."""
+        check_is_fitted(self)
+        return self._fitted()[0].n_parameters(self.n_features_in_)
 
     def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
         """Write a row-wise output of X as a Zarr array, region by region.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dem.families.gaussian import Given
+from dem.families.family import Given
 from dem.linalg import factor_precision
 from dem.model import Float
 

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import DensityMixin
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
@@ -21,7 +20,13 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
-from dem.estimators.gaussian_init import check_covariances, check_given, check_weights
+from dem.estimators.gaussian_init import (
+    check_array,
+    check_covariances,
+    check_given,
+    check_weights,
+    covariance_shape,
+)
 from dem.families import COVARIANCE_TYPES, Gaussian, Gaussians
 from dem.model import Array, Float
 from dem.models.mixture import MixtureModel, MixtureParams, check_rows
@@ -29,7 +34,7 @@ from dem.seeding import METHODS, Seeding
 from dem.start import Start
 
 
-class GaussianMixture(DensityMixin, Estimator):
+class GaussianMixture(Estimator):
     """Gaussian mixture, fitted by expectation-maximisation to data of any size.
 
     p(x) = sum over k of w_k N(x | mu_k, C_k)   (PRML 9.7). The data may be a path or URL of a Zarr array,
@@ -160,6 +165,7 @@ class GaussianMixture(DensityMixin, Estimator):
         """
         means = np.atleast_2d(np.asarray(means, dtype=np.float64))
         k, d = means.shape
+        means = check_array(means, (k, d), "means")
         model = cls(k, covariance_type=covariance_type)
         model._check_settings()
         weights = check_weights(weights, k, "weights")
@@ -210,7 +216,7 @@ class GaussianMixture(DensityMixin, Estimator):
         )
         model = MixtureModel(k, self._family(), Seeding(self.init_params), given)
         params = model.known()
-        if self.warm_start and hasattr(self, "means_") and self.means_.shape == (k, d):
+        if self.warm_start and self._fits(k, d):
             params = self._fitted()[1]
         fitted = run.fit(
             model,
@@ -248,23 +254,6 @@ class GaussianMixture(DensityMixin, Estimator):
     def predict_proba(self, X: Any) -> Any:
         """Return the responsibilities, of shape (n, n_components)   (PRML 9.13)."""
         return self._rows(X, "proba")
-
-    def score_samples(self, X: Any) -> Any:
-        """Return log p(x) of each row, in nats, of shape (n,)."""
-        return self._rows(X, "score")
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the (weighted) mean of log p(x), in nats a row, from one pass."""
-        return self._mean(X, "score", sample_weight).mean
-
-    def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion, in nats times 2: lower is better."""
-        found = self._mean(X, "score")
-        return -2 * found.total + self._n_parameters() * float(np.log(found.rows))
-
-    def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion, in nats times 2: lower is better."""
-        return -2 * self._mean(X, "score").total + 2 * self._n_parameters()
 
     def sample(self, n_samples: int = 1) -> tuple[Float, Array]:
         """Return n rows drawn from the mixture (n, d), and their components (n,)."""
@@ -308,6 +297,11 @@ class GaussianMixture(DensityMixin, Estimator):
         """Return the family of this covariance type."""
         return COVARIANCE_TYPES[self.covariance_type](float(self.reg_covar))
 
+    def _fits(self, k: int, d: int) -> bool:
+        """Whether the last fit's parameters have the shapes that this one wants."""
+        shape = covariance_shape(self.covariance_type, k, d)
+        return hasattr(self, "means_") and self.means_.shape == (k, d) and self.covariances_.shape == shape
+
     def _keep(self, params: MixtureParams) -> None:
         """Keep the parameters as public attributes."""
         theta = params.theta
@@ -318,10 +312,6 @@ class GaussianMixture(DensityMixin, Estimator):
         """Return the model and its parameters."""
         theta = Gaussians(self.means_, self.covariances_, self.precisions_cholesky_)
         return MixtureModel(len(self.weights_), self._family()), MixtureParams(self.weights_, theta)
-
-    def _n_parameters(self) -> int:
-        """Return the number of free parameters."""
-        return self._fitted()[0].n_parameters(self.means_.shape[1])
 
     def _after_pass(
         self, callback: Callable[[em.State[MixtureParams]], object] | None, state: em.State[MixtureParams]

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn import decomposition
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dem import em
@@ -164,6 +164,8 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
                 f"the covariance of {d} columns takes {8 * d * d / 1e9:.1f} GB, several times over, and does "
                 f"not fit in memory: use solver='em' and an integer n_components"
             )
+        elif self.n_components >= d:
+            raise ValueError(f"n_components={self.n_components} must be less than the {d} columns for EM: use fewer")
         else:
             fitted = fit_wide(source, int(self.n_components), settings, self.engine)
         self._keep(fitted)
@@ -202,14 +204,6 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         if reconstruct == "least_squares":
             back = latent_precision(params) @ np.linalg.pinv(params.loadings)
         return X @ back + self.mean_
-
-    def score_samples(self, X: Any) -> Any:
-        """Return log p(x) of each row, in nats, of shape (n,)."""
-        return self._rows(X, "score")
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the (weighted) mean of log p(x), in nats a row, from one pass."""
-        return self._mean(X, "score", sample_weight).mean
 
     def sample(self, n_samples: int = 1) -> Float:
         """Return n rows W z + mu + noise, of shape (n, d)."""

@@ -8,6 +8,7 @@ evaluated about its own centre, and its statistics are the same features, taken 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
 import numpy as np
@@ -17,6 +18,26 @@ from dem.model import Array, Float
 from dem.scan import Scan
 
 T = TypeVar("T")
+
+EMPTY = 10 * np.finfo(np.float64).eps
+"""Components with fewer expected rows than this keep their parameters."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """First parameters that the user has set; None where the sample is to tell them.
+
+    Attributes
+    ----------
+    weights : array of shape (K,) or None
+    means : array of shape (K, d) or None
+    precisions_cholesky : array or None
+        In the family's shape.
+    """
+
+    weights: Float | None = None
+    means: Float | None = None
+    precisions_cholesky: Float | None = None
 
 
 class Family(Protocol[T]):
@@ -57,6 +78,15 @@ class Family(Protocol[T]):
 
     def sums(self, theta: T, x: Float, resp: Float, out: Float) -> None:
         """Add the features of x about each component's centre, weighted by `resp` (K, n), to `out` (F', K)."""
+
+    def initial(self, x: Float, resp: Float, centres: Float) -> T:
+        """Return parameters from responsibilities (K, n) of the columns of `x` (d, n), about `centres` (K, d)."""
+
+    def override(self, theta: T, given: Given) -> T:
+        """Return `theta` with what the user has set."""
+
+    def known(self, given: Given) -> T | None:
+        """Return the parameters that the user has set, if they are all there."""
 
     def estimate(self, sums: Float, frame: Frame, previous: T | None) -> T:
         """Return the parameters that maximise the expected log density given sums taken in `frame`."""

@@ -11,13 +11,12 @@ from typing import ClassVar, Self
 
 import numpy as np
 
+from dem.families.family import EMPTY, Given
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
 
 LOG_2PI = float(np.log(2 * np.pi))
-EMPTY = 10 * np.finfo(np.float64).eps
-"""Components with fewer expected rows than this keep their means and covariances."""
 
 NOT_POSITIVE = (
     "a component's covariance is not positive definite: it has collapsed onto too few or equal rows; "
@@ -42,22 +41,6 @@ class Gaussians:
     means: Float
     covariances: Float
     precisions_cholesky: Float
-
-@dataclass(frozen=True)
-class Given:
-    """First parameters that the user has set; None where the sample is to tell them.
-
-    Attributes
-    ----------
-    weights : array of shape (K,) or None
-    means : array of shape (K, d) or None
-    precisions_cholesky : array or None
-        In the family's shape.
-    """
-
-    weights: Float | None = None
-    means: Float | None = None
-    precisions_cholesky: Float | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +106,18 @@ class Gaussian(ABC):
     def from_precisions(self, means: Float, precisions_cholesky: Float) -> Gaussians:
         """Return the parameters with these factors of the precisions."""
         return Gaussians(means, self.invert(precisions_cholesky), precisions_cholesky)
+
+    def initial(self, x: Float, resp: Float, centres: Float) -> Gaussians:
+        """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n), about `centres`."""
+        sums = np.zeros((self.n_centred(len(x)), len(resp)))
+        self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, resp, sums)
+        return self.estimate(sums, Frame.at(centres), None)
+
+    def known(self, given: Given) -> Gaussians | None:
+        """Return the parameters that the user has set, if means and precisions are there."""
+        if given.means is None or given.precisions_cholesky is None:
+            return None
+        return self.from_precisions(given.means, given.precisions_cholesky)
 
     def override(self, theta: Gaussians, given: Given) -> Gaussians:
         """Return `theta` with what the user has set."""

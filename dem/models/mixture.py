@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dem.families.gaussian import EMPTY, Gaussian, Gaussians, Given
+from dem.families.family import EMPTY, Family, Given
 from dem.frame import Frame
 from dem.model import Array, Block, Float
 from dem.models.mixture_kernel import (
@@ -50,14 +50,14 @@ class MixtureParams:
     ----------
     weights : array of shape (K,)
         The mixing proportions, summing to 1.
-    theta : Gaussians
+    theta
         The parameters of all K components.
     floor : Precision
         The least exact arithmetic that the next sweep may use: within a fit it only rises.
     """
 
     weights: Float
-    theta: Gaussians
+    theta: Any
     floor: Precision = Precision.SINGLE
 
 
@@ -68,7 +68,7 @@ class MixtureModel:
     Attributes
     ----------
     n_components : int
-    family : Gaussian
+    family : Family
     seeding : Seeding
         How the first responsibilities are made from the sample.
     given : Given
@@ -84,7 +84,7 @@ class MixtureModel:
     """
 
     n_components: int
-    family: Gaussian
+    family: Family[Any]
     seeding: Seeding = field(default_factory=Seeding)
     given: Given = field(default_factory=Given)
     frame: Frame | None = None
@@ -121,7 +121,7 @@ class MixtureModel:
         resp = self.seeding.responsibilities(x, weight, self.n_components, rng) * weight
         counts = np.maximum(resp.sum(axis=1), EMPTY)
         centres = (resp / counts[:, None]) @ x
-        theta = self.from_responsibilities(x, resp, centres)
+        theta = self.family.initial(np.ascontiguousarray(x.T), resp, centres)
         return MixtureParams(
             counts / counts.sum() if self.given.weights is None else self.given.weights,
             self.family.override(theta, self.given),
@@ -129,18 +129,8 @@ class MixtureModel:
 
     def known(self) -> MixtureParams | None:
         """Return the first parameters, if the user has set all of them."""
-        given = self.given
-        if given.weights is None or given.means is None or given.precisions_cholesky is None:
-            return None
-        return MixtureParams(given.weights, self.family.from_precisions(given.means, given.precisions_cholesky))
-
-    def from_responsibilities(self, x: Float, resp: Float, centres: Float) -> Gaussians:
-        """Return the family's estimate from responsibilities (K, n), summed about `centres` (K, d)."""
-        k, d = centres.shape
-        about = Gaussians(centres, np.empty(0), np.empty(0))
-        sums = np.zeros((self.family.n_centred(d), k))
-        self.family.sums(about, np.ascontiguousarray(x.T), resp, sums)
-        return self.family.estimate(sums, Frame.at(centres), None)
+        theta = self.family.known(self.given)
+        return None if theta is None or self.given.weights is None else MixtureParams(self.given.weights, theta)
 
     def precision(self, params: MixtureParams) -> Precision:
         """Return the cheapest arithmetic that meets the tolerance for these parameters and this data."""
@@ -215,7 +205,7 @@ class MixtureModel:
         out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
         if len(x) == 0:
             return out
-        frame = Frame.at(params.weights @ params.theta.means)
+        frame = Frame.at(params.weights @ self.family.centres(params.theta))
         size = self._size(params.theta, frame, frame.largest(*check_finite(block)))
         linear = self.family.complete and ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE
         densities = self._densities(params, Precision.DOUBLE if linear else Precision.CENTRED, frame)
@@ -234,7 +224,7 @@ class MixtureModel:
     def draw(self, params: MixtureParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the mixture, and their components (n,): ancestral sampling."""
         labels = rng.choice(self.n_components, size=n, p=params.weights)
-        x = np.empty((n, params.theta.means.shape[1]))
+        x = np.empty((n, self.family.centres(params.theta).shape[1]))
         for k in range(self.n_components):
             chosen = np.flatnonzero(labels == k)
             x[chosen] = self.family.draw(params.theta, k, len(chosen), rng)
@@ -250,7 +240,7 @@ class MixtureModel:
         features = max(self.family.n_features(d), self.family.n_centred(d))
         return 8 * (max(features * MIN_TILE, CACHE_BYTES // 8) + 4 * features * k + 4 * k * d * d)
 
-    def _size(self, theta: Gaussians, frame: Frame, magnitudes: Float) -> float:
+    def _size(self, theta: Any, frame: Frame, magnitudes: Float) -> float:
         """Return max over k of |eta_k| . t, with t the features of these magnitudes (d,)."""
         d = len(magnitudes)
         features = np.ones((self.family.n_features(d), 1))

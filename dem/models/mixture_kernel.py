@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from dem.families.gaussian import Gaussian, Gaussians
+from dem.families.family import Family
 from dem.frame import Frame
 from dem.model import Array, Block, Float
+
+T = TypeVar("T")
 
 CACHE_BYTES = 2**21
 """What a tile's features and responsibilities may take: about a core's second-level cache."""
@@ -90,13 +92,13 @@ class Densities(Protocol):
         """Add the sums of the tile last given to `joint`, weighted by `resp` (K, n), to `out` (F, K)."""
 
 
-class LinearDensities:
+class LinearDensities(Generic[T]):
     """The fast path: L = H T and S = T R'."""
 
     def __init__(
-        self, family: Gaussian, theta: Gaussians, log_weights: Float, frame: Frame, precision: Precision
+        self, family: Family[T], theta: T, log_weights: Float, frame: Frame, precision: Precision
     ) -> None:
-        k, d = theta.means.shape
+        k, d = family.centres(theta).shape
         dtype = np.float32 if precision == Precision.SINGLE else np.float64
         eta = family.natural(theta, frame)
         eta[:, 0] += log_weights
@@ -123,13 +125,14 @@ class LinearDensities:
         out += np.matmul(self._now, resp.T, out=self._sums)
 
 
-class CentredDensities:
+class CentredDensities(Generic[T]):
     """The exact path: every component about its own centre, in float64 and the data's units."""
 
-    def __init__(self, family: Gaussian, theta: Gaussians, log_weights: Float) -> None:
-        k, d = theta.means.shape
+    def __init__(self, family: Family[T], theta: T, log_weights: Float) -> None:
+        centres = family.centres(theta)
+        k, d = centres.shape
         self.family, self.theta, self.log_weights = family, theta, log_weights
-        self.frame, self.precision = Frame.at(theta.means), Precision.CENTRED
+        self.frame, self.precision = Frame.at(centres), Precision.CENTRED
         self.n_sums = family.n_centred(d)
         self.tile = tile_rows((4 * d + k) * 8)
         self._x = np.empty((d, self.tile))

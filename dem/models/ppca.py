@@ -164,7 +164,8 @@ class PPCAModel:
     ----------
     n_components : int
     mean : array of shape (d,) or None
-        The mean of all rows, which is the maximum-likelihood mu on complete data; None before `bind`.
+        The mean of all rows, which is the maximum-likelihood mu on complete data and replaces that of any
+        parameters; None before `bind`.
     """
 
     n_components: int
@@ -193,11 +194,11 @@ class PPCAModel:
         loadings = 1e-3 * noise**0.5 * rng.standard_normal((d, q))
         found = min(q, len(lengths))
         loadings[:, :found] += directions[:found].T * np.sqrt(np.maximum(values[:found] - noise, 0.0))
-        return PPCAParams(mean if self.mean is None else self.mean, loadings, noise)
+        return self._centred(PPCAParams(mean, loadings, noise))
 
     def kernel(self, params: PPCAParams) -> Callable[[Block], PPCAStats]:
         """Return the E-step of one block."""
-        return PPCAKernel(params)
+        return PPCAKernel(self._centred(params))
 
     def m_step(self, params: PPCAParams, stats: PPCAStats) -> PPCAParams:
         """Return W and s^2   (PRML 12.56, 12.57), as updates by the residuals about the old W."""
@@ -215,7 +216,11 @@ class PPCAModel:
         noise = float((residual + np.sum((new @ posterior) * new)) / d)
         if not noise > np.finfo(np.float64).eps * np.sum(new**2) / d:
             raise ValueError(NO_DENSITY)
-        return PPCAParams(params.mean, new, noise)
+        return self._centred(PPCAParams(params.mean, new, noise))
+
+    def _centred(self, params: PPCAParams) -> PPCAParams:
+        """Return the parameters with the mean of all rows: a start on a sample has the sample's."""
+        return params if self.mean is None else replace(params, mean=self.mean)
 
     def objective(self, params: PPCAParams, stats: PPCAStats) -> float:
         """Return the log-likelihood in nats a row."""
@@ -258,6 +263,11 @@ class PPCAModel:
         z = rng.standard_normal((n, q))
         noise = params.noise_variance**0.5 * rng.standard_normal((n, d))
         return z @ params.loadings.T + params.mean + noise, z
+
+    def n_parameters(self, d: int) -> int:
+        """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58)."""
+        q = self.n_components
+        return d + 1 + d * q - q * (q - 1) // 2
 
     def workspace_bytes(self, d: int) -> int:
         """Return what one kernel or scan allocates beside its block, in bytes."""

@@ -1,4 +1,5 @@
 import logging
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -20,7 +21,12 @@ def x(rng):
 
 
 def start(kind="full"):
-    shapes = {"full": np.array([np.eye(D)] * K), "tied": np.eye(D), "diag": np.ones((K, D)), "spherical": np.ones(K)}
+    shapes = {
+        "full": np.array([np.eye(D)] * K),
+        "tied": np.eye(D),
+        "diag": np.ones((K, D)),
+        "spherical": np.ones(K),
+    }
     return {"weights_init": np.full(K, 1 / K), "means_init": CENTRES + 0.5, "precisions_init": shapes[kind]}
 
 
@@ -31,10 +37,12 @@ def test_all_first_parameters_given_leaves_out_the_start(kind, x, monkeypatch):
     assert model.n_passes_ == 3  # scan, one step, its score
 
 
-@pytest.mark.parametrize("given", [["weights_init"], ["means_init"], ["precisions_init"], ["weights_init", "means_init"]])
+@pytest.mark.parametrize("given", [[name] for name in start()] + [["weights_init", "means_init"]])
 @TYPES
 def test_first_parameters_given_in_part(kind, given, x):
-    model = GaussianMixture(K, covariance_type=kind, **{name: start(kind)[name] for name in given}, tol=1e-8).fit(x)
+    model = GaussianMixture(
+        K, covariance_type=kind, **{name: start(kind)[name] for name in given}, tol=1e-8
+    ).fit(x)
     whole = GaussianMixture(K, covariance_type=kind, **start(kind), tol=1e-8).fit(x)
     assert model.converged_
     assert model.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-4)
@@ -120,7 +128,7 @@ def test_the_logger_tells_each_pass(x, caplog):
 def test_the_history_tells_the_bound(x):
     history = GaussianMixture(K, **start(), tol=0, max_iter=4, reg_covar=0).fit(x).history_
     assert [h["pass"] for h in history] == [1, 2, 3, 4, 5]
-    for old, new in zip(history[:-1], history[1:], strict=True):
+    for old, new in pairwise(history):
         assert old["log_likelihood"] <= old["bound"] <= new["log_likelihood"]
     assert history[-1]["bound"] is None
 
@@ -155,7 +163,7 @@ def test_from_parameters_scores_as_scipy_does(kind, x):
         "diag": lambda k: np.diag(covariances[k]),
         "spherical": lambda k: covariances[k] * np.eye(2),
     }[kind]
-    density = sum(w * scipy.stats.multivariate_normal(m, full(k)).pdf(x) for k, (w, m) in enumerate(zip(weights, CENTRES, strict=True)))
+    density = sum(weights[k] * scipy.stats.multivariate_normal(CENTRES[k], full(k)).pdf(x) for k in range(K))
     np.testing.assert_allclose(model.score_samples(x), np.log(density), rtol=1e-12)
     np.testing.assert_allclose(model.covariances_, covariances)
     assert model.score(x) == pytest.approx(np.log(density).mean(), rel=1e-12)
@@ -166,7 +174,9 @@ def test_from_parameters_scores_as_scipy_does(kind, x):
 def test_score_weighs_the_rows(x, rng):
     model = GaussianMixture(K).fit(x)
     weight = rng.exponential(size=len(x))
-    assert model.score(x, sample_weight=weight) == pytest.approx(np.average(model.score_samples(x), weights=weight))
+    assert model.score(x, sample_weight=weight) == pytest.approx(
+        np.average(model.score_samples(x), weights=weight)
+    )
 
 
 @TYPES

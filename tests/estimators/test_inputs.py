@@ -1,5 +1,7 @@
 """The same rows in any form give the same parameters; bad ones are refused in one sentence."""
 
+from functools import partial
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -81,7 +83,9 @@ def test_any_form_gives_the_same_mixture(form, kind, mixtures, x, tmp_path):
     np.testing.assert_array_equal(np.asarray(model.predict(data)), expected.predict(x))
     np.testing.assert_allclose(np.asarray(model.score_samples(data)), expected.score_samples(x), rtol=1e-10)
     assert model.score(data) == pytest.approx(expected.score(x), rel=1e-12)
-    assert isinstance(model.predict_proba(data), np.ndarray if isinstance(data, list | np.ndarray) else da.Array)
+    assert isinstance(
+        model.predict_proba(data), np.ndarray if isinstance(data, list | np.ndarray) else da.Array
+    )
 
 
 @ANY
@@ -92,20 +96,30 @@ def test_any_form_gives_the_same_ppca(form, x, tmp_path):
     np.testing.assert_allclose(np.asarray(model.transform(data)), expected.transform(x), atol=1e-10)
 
 
-@pytest.mark.parametrize("as_", [np.asarray, list, lambda w: da.from_array(w, chunks=37)], ids=["array", "list", "dask"])
+@pytest.mark.parametrize(
+    "as_", [np.asarray, list, partial(da.from_array, chunks=37)], ids=["array", "list", "dask"]
+)
 @ANY
 def test_weights_in_any_form(form, as_, x, weight, tmp_path):
-    given = {"weights_init": [0.3, 0.3, 0.4], "means_init": x[:K], "precisions_init": np.array([np.eye(D)] * K)}
-    expected = GaussianMixture(K, **given, max_iter=5, tol=0).fit(np.repeat(x, (2 * weight).astype(int), axis=0))
+    given = {
+        "weights_init": [0.3, 0.3, 0.4],
+        "means_init": x[:K],
+        "precisions_init": np.array([np.eye(D)] * K),
+    }
+    expected = GaussianMixture(K, **given, max_iter=5, tol=0).fit(
+        np.repeat(x, (2 * weight).astype(int), axis=0)
+    )
     model = GaussianMixture(K, **given, max_iter=5, tol=0).fit(form(tmp_path, x), sample_weight=as_(weight))
     assert_same_mixture(model, expected)
 
 
 @settings(max_examples=20)
-@given(cuts=st.lists(st.integers(0, N), max_size=8), kind=st.sampled_from(["full", "tied", "diag", "spherical"]))
+@given(
+    cuts=st.lists(st.integers(0, N), max_size=8), kind=st.sampled_from(["full", "tied", "diag", "spherical"])
+)
 def test_any_chunking_gives_the_same_mixture(cuts, kind, x, weight):
     edges = [0, *sorted(cuts), N]
-    sizes = tuple(b - a for a, b in zip(edges[:-1], edges[1:], strict=True))
+    sizes = tuple(np.diff(edges).tolist())
     far = x + 1e4
     model = GaussianMixture(K, covariance_type=kind, tol=0, max_iter=4, n_init=1)
     chunked = clone(model).fit(da.from_array(far, chunks=(sizes, D)), sample_weight=weight)
@@ -115,23 +129,34 @@ def test_any_chunking_gives_the_same_mixture(cuts, kind, x, weight):
 
 def test_unknown_chunk_sizes(x, weight):
     """Rows have other keys there, so the start is another: compare from given parameters."""
-    given = {"weights_init": [0.3, 0.3, 0.4], "means_init": x[:K], "precisions_init": np.array([np.eye(D)] * K)}
+    given = {
+        "weights_init": [0.3, 0.3, 0.4],
+        "means_init": x[:K],
+        "precisions_init": np.array([np.eye(D)] * K),
+    }
     for w in (None, weight):
         expected = GaussianMixture(K, **given).fit(x, sample_weight=w)
         rows = unknown_chunks(x)
-        model = GaussianMixture(K, **given).fit(rows, sample_weight=None if w is None else da.from_array(w, chunks=70))
+        model = GaussianMixture(K, **given).fit(
+            rows, sample_weight=None if w is None else da.from_array(w, chunks=70)
+        )
         assert_same_mixture(model, expected)
     assert model.source_["shape"] == [N, D]
     np.testing.assert_array_equal(model.predict(unknown_chunks(x)).compute(), expected.predict(x))
-    assert GaussianMixture(K).fit(unknown_chunks(x)).score(x) == pytest.approx(GaussianMixture(K).fit(x).score(x), abs=1e-2)
+    scores = [GaussianMixture(K).fit(data).score(x) for data in (x, unknown_chunks(x))]
+    assert scores[1] == pytest.approx(scores[0], abs=1e-2)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8, np.uint8, np.int64, np.uint64, bool, ">f8", ">i4", np.longdouble])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u1", "i8", "u8", "?", ">f8", ">i4", "g"])
 @pytest.mark.parametrize("model", [GaussianMixture(2, tol=1e-5), PPCA(2)], ids=["mixture", "ppca"])
 def test_any_dtype_is_fitted_as_its_values(dtype, model, x):
-    rows = (np.abs(20 * x) if np.dtype(dtype).kind == "u" else 20 * x if np.dtype(dtype) != bool else x > 0).astype(dtype)
-    low, high = model.fit(rows).score(rows), type(model)(**model.get_params()).fit(rows.astype(float)).score(rows.astype(float))
-    assert low == pytest.approx(high, abs=1e-5 if rows.dtype.itemsize <= 4 and rows.dtype.kind == "f" else 1e-12)
+    kind = np.dtype(dtype).kind
+    rows = (x > 0 if kind == "b" else np.abs(20 * x) if kind == "u" else 20 * x).astype(dtype)
+    wide = rows.astype(float)
+    expected = clone(model).fit(wide).score(wide)
+    assert model.fit(rows).score(rows) == pytest.approx(
+        expected, abs=1e-5 if dtype in ("f2", "f4") else 1e-12
+    )
 
 
 def bad(x, value, row=3, column=1):
@@ -141,7 +166,10 @@ def bad(x, value, row=3, column=1):
 
 
 REFUSED = {
-    "nan": (lambda x: bad(x, np.nan), r"1 missing values \(NaN\), in column 1 .*row 3 .*not supported by this model yet"),
+    "nan": (
+        lambda x: bad(x, np.nan),
+        r"1 missing values \(NaN\), in column 1 .*row 3 .*not supported by this model",
+    ),
     "inf": (lambda x: bad(x, np.inf), r"1 infinite values \(inf\), in column 1 .*row 3 "),
     "no-rows": (lambda x: x[:0], "Found array with 0 sample"),
     "one-dimension": (lambda x: x[:, 0], "Expected 2D array, got 1D array"),
@@ -172,7 +200,9 @@ def test_words_and_stores_that_are_not_there_are_refused(model):
 def test_other_columns_than_the_models_are_refused(model, x):
     model.fit(x)
     for data in (x[:, :2], da.from_array(x[:, :2])):
-        with pytest.raises(ValueError, match=r"(has 2 columns|X has 2 features), but .* (fitted on|is expecting) 4"):
+        with pytest.raises(
+            ValueError, match=r"(has 2 columns|X has 2 features), but .* (fitted on|is expecting) 4"
+        ):
             model.score(data)
 
 

@@ -26,7 +26,10 @@ LOPSIDED = np.array([np.eye(D), np.eye(D), [[1.0, 0.5], [0, 1]]])
         ({"n_components": 2.5}, "n_components must be an integer >= 1, got 2.5"),
         ({"n_components": True}, "n_components must be an integer"),
         ({"n_components": 51}, "50 rows are too few for n_components=51"),
-        ({"covariance_type": "round"}, "covariance_type must be one of full, tied, diag, spherical, got 'round'"),
+        (
+            {"covariance_type": "round"},
+            "covariance_type must be one of full, tied, diag, spherical, got 'round'",
+        ),
         ({"init_params": "luck"}, "init_params must be one of kmeans, .* got 'luck'"),
         ({"tol": -1e-3}, "tol must be a number >= 0"),
         ({"tol": np.nan}, "tol must be a number >= 0"),
@@ -48,8 +51,14 @@ LOPSIDED = np.array([np.eye(D), np.eye(D), [[1.0, 0.5], [0, 1]]])
         ({"precisions_init": INDEFINITE}, "precisions_init should be symmetric and positive definite"),
         ({"precisions_init": LOPSIDED}, "precisions_init should be symmetric"),
         ({"precisions_init": -EYE[0], "covariance_type": "tied"}, "precisions_init should be .*positive"),
-        ({"precisions_init": np.zeros((K, D)), "covariance_type": "diag"}, "precisions_init should be positive"),
-        ({"precisions_init": [1.0, -1, 1], "covariance_type": "spherical"}, "precisions_init should be positive"),
+        (
+            {"precisions_init": np.zeros((K, D)), "covariance_type": "diag"},
+            "precisions_init should be positive",
+        ),
+        (
+            {"precisions_init": [1.0, -1, 1], "covariance_type": "spherical"},
+            "precisions_init should be positive",
+        ),
     ],
 )
 def test_mixture(settings, message):
@@ -95,7 +104,12 @@ def test_from_parameters(weights, means, covariances, kind, message):
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_a_refused_matrix_of_the_user_is_not_said_to_have_collapsed(kind):
-    covariances = {"full": [[[1.0, 2], [2, 1]]], "tied": [[1.0, 2], [2, 1]], "diag": [[-1.0, 1]], "spherical": [-1.0]}
+    covariances = {
+        "full": [[[1.0, 2], [2, 1]]],
+        "tied": [[1.0, 2], [2, 1]],
+        "diag": [[-1.0, 1]],
+        "spherical": [-1.0],
+    }
     with pytest.raises(ValueError, match="covariances") as caught:
         GaussianMixture.from_parameters([1.0], [[0.0, 0]], covariances[kind], kind)
     assert "collapsed" not in str(caught.value)
@@ -119,7 +133,7 @@ def test_a_constant_column_works_by_the_regulariser(kind, rng):
     np.testing.assert_allclose(model.means_[:, 1], 3, rtol=1e-12)
     assert np.isfinite(model.score(x))
     if kind != "spherical":
-        with pytest.raises(ValueError, match="not positive definite.*larger reg_covar"):
+        with pytest.raises(ValueError, match=r"not positive definite.*larger reg_covar"):
             GaussianMixture(2, covariance_type=kind, reg_covar=0).fit(x)
 
 

@@ -13,7 +13,9 @@ from dem.scan import Scanner
 K, D, N = 3, 4, 400
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 FRAMES = pytest.mark.parametrize(
-    ("shift", "scale"), [([0.0] * D, [1.0] * D), ([1.0, -2, 0.5, 3], [2.0**4, 2.0**-3, 1.0, 2.0])], ids=["plain", "moved"]
+    ("shift", "scale"),
+    [([0.0] * D, [1.0] * D), ([1.0, -2, 0.5, 3], [2.0**4, 2.0**-3, 1.0, 2.0])],
+    ids=["plain", "moved"],
 )
 
 
@@ -56,7 +58,7 @@ def test_log_density(kind, rng):
 @TYPES
 @FRAMES
 def test_natural_parameters_give_the_log_density(kind, shift, scale, rng):
-    """eta . t(x) is log p, up to the quadratic term that the tied family shares out as a mean over the rows."""
+    """eta . t(x) is log p, up to the term that the tied family knows as a mean over the rows."""
     family, theta, x = some(kind, rng)
     frame = frame_of(kind, shift, scale)
     found = family.natural(theta, frame) @ features(family, x, frame)
@@ -105,12 +107,16 @@ def test_expected_log_density(kind, centred, rng):
     if centred:
         frame = Frame.at(theta.means + 0.5)
         sums = np.zeros((family.n_centred(D), K))
-        family.sums(Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), resp, sums)
+        family.sums(
+            Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), resp, sums
+        )
     else:
         frame = frame_of(kind, [1.0, -2, 0.5, 3], [2.0, 4, 1, 1])
         family = bound(family, x, frame)
         sums = features(family, x, frame) @ resp.T
-    assert abs(family.expected(theta, sums, frame) - float(expected.sum())) < 1e-11 * abs(float(expected.sum()))
+    assert abs(family.expected(theta, sums, frame) - float(expected.sum())) < 1e-11 * abs(
+        float(expected.sum())
+    )
 
 
 @TYPES
@@ -140,7 +146,7 @@ def test_empty_components_keep_their_parameters(kind, rng):
 @TYPES
 def test_collapsed_components_are_refused(kind):
     family = COVARIANCE_TYPES[kind]()
-    with pytest.raises(ValueError, match="not positive definite.*collapsed.*reg_covar"):
+    with pytest.raises(ValueError, match=r"not positive definite.*collapsed.*reg_covar"):
         family.estimate(np.eye(family.n_centred(1), 1)[:, :1] * 5, Frame.at(np.zeros((1, 1))), None)
 
 
@@ -150,7 +156,9 @@ def test_precisions_invert_covariances(kind, rng):
     back = family.from_precisions(theta.means, theta.precisions_cholesky)
     np.testing.assert_allclose(back.covariances, theta.covariances, rtol=1e-11, atol=1e-11)
     np.testing.assert_allclose(
-        family.full_covariances(theta), reference.dense(theta.covariances, kind, K, D).astype(float), rtol=1e-15
+        family.full_covariances(theta),
+        reference.dense(theta.covariances, kind, K, D).astype(float),
+        rtol=1e-15,
     )
 
 
@@ -184,4 +192,6 @@ def test_the_tied_family_needs_the_scatter():
 
 def test_offsets_are_the_means_in_the_frame():
     theta = Gaussians(np.array([[3.0, 5.0]]), np.ones((1, 2)), np.ones((1, 2)))
-    np.testing.assert_array_equal(offsets_of(theta, Frame(np.array([1.0, 1.0]), np.array([2.0, 0.5]))), [[4.0, 2.0]])
+    np.testing.assert_array_equal(
+        offsets_of(theta, Frame(np.array([1.0, 1.0]), np.array([2.0, 0.5]))), [[4.0, 2.0]]
+    )

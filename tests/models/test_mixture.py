@@ -7,7 +7,7 @@ from laws import K, begin, bind, data, mixture, run, total
 
 from dem import em
 from dem.families import COVARIANCE_TYPES
-from dem.families.gaussian import Given
+from dem.families.family import Given
 from dem.frame import Frame
 from dem.model import Block
 from dem.models.mixture import MixtureModel, MixtureParams, Precision, check_distinct, check_rows
@@ -15,7 +15,8 @@ from dem.seeding import METHODS
 
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 X = data()
-ROUND = (np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])[np.arange(300) % 3] + np.random.default_rng(0).normal(size=(300, 3)))
+CENTRES = np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])
+ROUND = CENTRES[np.arange(300) % 3] + np.random.default_rng(0).normal(size=(300, 3))
 ROUND32 = ROUND.astype(np.float32)
 OUTPUTS = ("label", "proba", "score")
 
@@ -36,7 +37,11 @@ def test_every_arithmetic_agrees_within_its_tolerance(kind, weighted, rng):
     for precision in Precision:
         stats = total(model, at(params, precision), x, weight)
         assert stats.precision == precision
-        results[precision] = model.objective(params, stats), model.m_step(params, stats), model.expected(params, stats)
+        results[precision] = (
+            model.objective(params, stats),
+            model.m_step(params, stats),
+            model.expected(params, stats),
+        )
     exact, new, q = results[Precision.CENTRED]
     for precision, tolerance, loose in ((Precision.SINGLE, 1e-4, 1e-4), (Precision.DOUBLE, 1e-9, 1e-11)):
         objective, other, expected = results[precision]
@@ -64,7 +69,12 @@ def test_the_cheapest_arithmetic_that_meets_the_tolerance(kind, dtype, spread, e
     """By how far the components lie apart, in their own deviations."""
     family = COVARIANCE_TYPES[kind]()
     means = spread * np.array([[-1.0, 0], [1, 0]])
-    one = {"full": np.array([np.eye(2)] * 2), "tied": np.eye(2), "diag": np.ones((2, 2)), "spherical": np.ones(2)}
+    one = {
+        "full": np.array([np.eye(2)] * 2),
+        "tied": np.eye(2),
+        "diag": np.ones((2, 2)),
+        "spherical": np.ones(2),
+    }
     x = (means[rng.integers(2, size=200)] + rng.normal(size=(200, 2))).astype(dtype)
     model = bind(MixtureModel(2, family), x)
     params = begin(model, x.astype(np.float64))
@@ -79,7 +89,12 @@ def test_the_arithmetic_only_moves_up_within_a_fit(kind, rng):
     x = np.concatenate([rng.normal(c, 1e-4, (100, 2)) for c in (-3.0, 0.0, 3.0)]).astype(np.float32)
     model = bind(MixtureModel(3, COVARIANCE_TYPES[kind]()), x)
     weights, means = np.full(3, 1 / 3), np.array([[-2.0, -2], [0, 0], [2, 2]])
-    one = {"full": np.array([np.eye(2)] * 3), "tied": np.eye(2), "diag": np.ones((3, 2)), "spherical": np.ones(3)}
+    one = {
+        "full": np.array([np.eye(2)] * 3),
+        "tied": np.eye(2),
+        "diag": np.ones((3, 2)),
+        "spherical": np.ones(3),
+    }
     params = MixtureParams(weights, model.family.from_covariances(means, one[kind]))
     seen = []
 
@@ -128,7 +143,9 @@ def test_rows_agree_with_long_double(kind, what):
     params = run(model, begin(model, X), X, n_iter=3).params
     dense = reference.dense(params.theta.covariances, kind, K, X.shape[1])
     score, resp = reference.e_step(X, params.weights, params.theta.means, dense)
-    expected = {"label": resp.argmax(axis=0), "proba": resp.T.astype(float), "score": score.astype(float)}[what]
+    expected = {"label": resp.argmax(axis=0), "proba": resp.T.astype(float), "score": score.astype(float)}[
+        what
+    ]
     found = model.rows(params, what)(Block(X))
     dtype, columns = model.output(params, what)
     assert found.dtype == dtype
@@ -187,7 +204,9 @@ def test_drawn_rows_follow_the_mixture(kind):
     params = begin(model, X)
     x, labels = model.draw(params, 20_000, np.random.default_rng(1))
     share = np.bincount(labels, minlength=K) / len(x)
-    assert (np.abs(share - params.weights) < 4 * np.sqrt(params.weights * (1 - params.weights) / len(x))).all()
+    assert (
+        np.abs(share - params.weights) < 4 * np.sqrt(params.weights * (1 - params.weights) / len(x))
+    ).all()
     full = model.family.full_covariances(params.theta)
     for k in range(K):
         error = np.sqrt(np.diag(full[k]) / (labels == k).sum())

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import reference
 from laws import bind, total
-from models.problems import HARDSHIPS, D, K, problem
 
 from dem import GaussianMixture
 from dem.families import COVARIANCE_TYPES
 from dem.models.mixture import Precision
+from models.problems import HARDSHIPS, D, K, problem
 
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 HARD = pytest.mark.parametrize("hard", HARDSHIPS.values(), ids=HARDSHIPS)
@@ -81,16 +81,23 @@ def test_the_far_spread_cases_do_take_the_centred_path(kind, rng):
     assert chosen == {"plain": Precision.DOUBLE, "spread-1e7": Precision.CENTRED}
 
 
+def single_precision_rows(dtype, rng):
+    """Return rows of mean 1e4 (float16: 100) and deviation 1, and the settings of a fit of 8 iterations."""
+    offset = 1e4 if dtype == np.float32 else 1e2
+    centres = offset + np.array([[0.0, 0, 0], [3, 1, 2], [-2, 4, 1]])
+    x = (centres[rng.integers(3, size=2000)] + rng.normal(size=(2000, 3))).astype(dtype)
+    return x, {"weights_init": np.full(3, 1 / 3), "means_init": centres, "tol": 0, "max_iter": 8}
+
+
+PRECISIONS = {"full": [np.eye(3)] * 3, "tied": np.eye(3), "diag": np.ones((3, 3)), "spherical": np.ones(3)}
+
+
 @TYPES
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
 def test_single_precision_far_from_zero(kind, dtype, rng):
     """Mean 1e4 and deviation 1: the fit is that of the same values in float64, and so are all scores."""
-    offset = 1e4 if dtype == np.float32 else 1e2
-    centres = np.array([[0.0, 0, 0], [3, 1, 2], [-2, 4, 1]])
-    x = (offset + centres[rng.integers(3, size=2000)] + rng.normal(size=(2000, 3))).astype(dtype)
-    precisions = {"full": np.array([np.eye(3)] * 3), "tied": np.eye(3), "diag": np.ones((3, 3)), "spherical": np.ones(3)}
-    start = {"weights_init": np.full(3, 1 / 3), "means_init": offset + centres, "precisions_init": precisions[kind]}
-    settings = {"covariance_type": kind, "tol": 0, "max_iter": 8, **start}
+    x, settings = single_precision_rows(dtype, rng)
+    settings |= {"covariance_type": kind, "precisions_init": PRECISIONS[kind]}
     low = GaussianMixture(3, **settings).fit(x)
     high = GaussianMixture(3, **settings).fit(x.astype(np.float64))
     assert low.means_.dtype == low.covariances_.dtype == np.float64
@@ -101,3 +108,38 @@ def test_single_precision_far_from_zero(kind, dtype, rng):
     assert low.lower_bound_ == pytest.approx(high.lower_bound_, rel=1e-9)
     np.testing.assert_allclose(low.score_samples(x), low.score_samples(x.astype(np.float64)), rtol=1e-12)
     assert low.lower_bound_ == pytest.approx(low.score(x), rel=1e-9)
+
+
+@TYPES
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_reported_parameters_of_single_precision_rows_come_from_an_exact_pass(kind, dtype, rng):
+    """The last M-step is that of long double, and the last pass scores it."""
+    x, settings = single_precision_rows(dtype, rng)
+    states = []
+    model = GaussianMixture(
+        3, covariance_type=kind, precisions_init=PRECISIONS[kind], **settings, reg_covar=0
+    ).fit(x, callback=states.append)
+    before = states[-3].params
+    dense = reference.dense(before.theta.covariances, kind, 3, 3)
+    resp = reference.e_step(x, before.weights, before.theta.means, dense)[1]
+    weights, means, covariances = reference.m_step(x, resp, kind)
+    assert reference.relative_error(model.weights_, weights) < 1e-9
+    assert reference.relative_error(model.means_, means) < 1e-9
+    assert reference.relative_error(model.covariances_, covariances) < 1e-9
+    dense = reference.dense(model.covariances_, kind, 3, 3)
+    expected = reference.e_step(x, model.weights_, model.means_, dense)[0].mean()
+    assert reference.relative_error(model.lower_bound_, expected) < 1e-9
+
+
+@TYPES
+@pytest.mark.parametrize("weights", [[0.5, 0.5, 0.0], [1 - 1e-12, 5e-13, 5e-13], [1.0, 0.0, 0.0]])
+def test_components_of_little_or_no_weight(kind, weights, rng):
+    p = problem(kind, HARDSHIPS["plain"], rng)
+    model = GaussianMixture.from_parameters(weights, p.means, p.covariances, kind)
+    dense = reference.dense(p.covariances, kind, K, D)
+    score, resp = reference.e_step(p.x, model.weights_, p.means, dense)
+    # A weight of 0 counts as the smallest normal number, about exp(-708).
+    near = score > -300
+    assert near.sum() > 50
+    assert reference.relative_error(model.score_samples(p.x)[near], score[near]) < 1e-9
+    np.testing.assert_allclose(model.predict_proba(p.x)[near], resp.T[near].astype(float), atol=1e-9)

@@ -5,7 +5,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 from laws import begin, bind, run, total
-from sklearn.decomposition import PCA as SklearnPCA
+from sklearn import decomposition
 
 from dem import run as runs
 from dem.model import Block
@@ -50,7 +50,7 @@ def log_likelihood(params, x, weight=None):
 def test_closed_form_is_scikit_learns_with_n_for_n_minus_1(q, rng):
     x = rows(rng)
     params, values, components = closed_form(moments(x), q)
-    theirs = SklearnPCA(q, svd_solver="full").fit(x)
+    theirs = decomposition.PCA(q, svd_solver="full").fit(x)
     ml = (N - 1) / N
     np.testing.assert_allclose(components, theirs.components_, atol=1e-12)
     np.testing.assert_allclose(values[:q], ml * theirs.explained_variance_, rtol=1e-12)
@@ -60,7 +60,7 @@ def test_closed_form_is_scikit_learns_with_n_for_n_minus_1(q, rng):
 
 
 def test_closed_form_maximises_the_likelihood(rng):
-    """No better parameters are found by a quasi-Newton method, from the closed form or elsewhere   (PRML 12.45)."""
+    """No better parameters are found by a quasi-Newton method, from there or elsewhere   (PRML 12.45)."""
     x = rows(rng, n=60)
     best, _, _ = closed_form(moments(x), Q)
 
@@ -125,7 +125,7 @@ def test_wide_em_through_the_engine_reaches_the_closed_form(rng):
 
 
 def test_wide_em_when_there_are_fewer_rows_than_columns(rng):
-    x = rng.normal(size=(20, Q)) @ rng.normal(size=(Q, 60)) * 3 + 0.3 * rng.normal(size=(20, 60))
+    x = 0.3 * rng.normal(size=(20, Q)) @ rng.normal(size=(Q, 60)) + rng.normal(size=(20, 60))
     best, _, _ = closed_form(moments(x), Q)
     fit = runs.fit(PPCAModel(Q), open_source(x), start=Start(1, 8), tol=1e-12, max_iter=2000)
     assert fit.state.objective == pytest.approx(log_likelihood(best, x), abs=1e-7)
@@ -176,7 +176,9 @@ def test_latents_are_the_posterior_means(rng):
     expected = (x - params.mean) @ np.linalg.inv(dense(params)) @ params.loadings
     np.testing.assert_allclose(PPCAModel(Q).rows(params, "latent")(Block(x)), expected, atol=1e-13)
     posterior = np.eye(Q) - params.loadings.T @ np.linalg.inv(dense(params)) @ params.loadings
-    np.testing.assert_allclose(params.noise_variance * np.linalg.inv(latent_precision(params)), posterior, atol=1e-14)
+    np.testing.assert_allclose(
+        params.noise_variance * np.linalg.inv(latent_precision(params)), posterior, atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("q", [2, D])
@@ -192,7 +194,9 @@ def test_all_directions_leave_no_noise(rng):
     assert params.noise_variance == 0
     np.testing.assert_allclose(dense(params), np.cov(x.T, ddof=0), atol=1e-12)
     found = PPCAModel(D).rows(params, "score")(Block(x))
-    np.testing.assert_allclose(found, scipy.stats.multivariate_normal(params.mean, dense(params)).logpdf(x), rtol=1e-10)
+    np.testing.assert_allclose(
+        found, scipy.stats.multivariate_normal(params.mean, dense(params)).logpdf(x), rtol=1e-10
+    )
 
 
 def test_without_noise_rows_have_no_density(rng):
@@ -200,7 +204,9 @@ def test_without_noise_rows_have_no_density(rng):
     with pytest.raises(ValueError, match="no density; use fewer components"):
         PPCAModel(Q).rows(params, "score")(Block(np.ones((3, D))))
     z = rng.normal(size=(4, Q))
-    np.testing.assert_allclose(PPCAModel(Q).rows(params, "latent")(Block(z @ params.loadings.T)), z, atol=1e-12)
+    np.testing.assert_allclose(
+        PPCAModel(Q).rows(params, "latent")(Block(z @ params.loadings.T)), z, atol=1e-12
+    )
 
 
 def test_drawn_rows_have_the_covariance(rng):
