@@ -32,16 +32,16 @@ ROWS = 8_000_000
 """512 MB of float32: several partitions for each of two workers."""
 
 
-def write_store(path: Path, n: int, d: int, chunk_rows: int) -> Path:
-    """Write n rows (n, d) float32 of a mixture, compressed with zstd, unless they are there."""
+def write_store(path: Path, n: int, d: int, chunk_rows: int, dtype: str = "f4") -> Path:
+    """Write n rows (n, d) of a mixture, compressed with zstd, unless they are there."""
     if not (path / "zarr.json").exists():
         zstd = zarr.codecs.ZstdCodec(level=0)
-        part = zarr.create_array(path, shape=(n, d), chunks=(chunk_rows, d), dtype="f4", compressors=zstd)
+        part = zarr.create_array(path, shape=(n, d), chunks=(chunk_rows, d), dtype=dtype, compressors=zstd)
         step = max(chunk_rows, 2**20 // chunk_rows * chunk_rows)
         for i, start in enumerate(range(0, n, step)):
             rows = min(step, n - start)
             # Values on a grid, as instruments give them, so that there is something to compress.
-            part[start : start + rows] = np.round(mixture_data(rows, d, K, seed=i)[0], 2).astype("f4")
+            part[start : start + rows] = np.round(mixture_data(rows, d, K, seed=i)[0], 2).astype(dtype)
     return path
 
 
@@ -116,8 +116,13 @@ def pass_rows(scratch: Path) -> list[Row]:
 
 
 def ppca_rows(scratch: Path) -> list[Row]:
-    """Return the row of PPCA in one pass."""
-    path = write_store(scratch / "bench-ppca.zarr", 2_000_000, 64, 2**16)
+    """Return the rows of PPCA in one pass."""
+    return [ppca_row(scratch, dtype) for dtype in ("float64", "float32")]
+
+
+def ppca_row(scratch: Path, dtype: str) -> Row:
+    """Return the row of one dtype."""
+    path = write_store(scratch / f"bench-ppca-{dtype}.zarr", 2_000_000, 64, 2**16, dtype)
     source = open_source(path)
     scanner = Scanner(64, True, 30_000, 0, source.n_rows)
     with local_cluster(2) as client:
@@ -126,7 +131,8 @@ def ppca_rows(scratch: Path) -> list[Row]:
             [timed(lambda: fit_closed_form(sweep(partial(scanner)), 8)), timed(lambda: sweep(read_only))]
         )
     note = f"{fit:.2f} s / {reading:.2f} s"
-    return [Row("PPCA 2M x 64, q=8, from Zarr", "reading the store alone", fit / reading, 1.5, False, note)]
+    name = f"PPCA 2M x 64, q=8, {dtype}, from Zarr"
+    return Row(name, "reading the store alone", fit / reading, 1.5, False, note)
 
 
 FIT = """

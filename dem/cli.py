@@ -27,9 +27,7 @@ from dem.cli_options import (
 COVARIANCES = ["full", "tied", "diag", "spherical"]
 
 
-@click.group(
-    "dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
-)
+@click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="dem")
 def main() -> None:
     """Fit mixtures and PPCA to Zarr stores larger than memory.

@@ -130,9 +130,7 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
             try:
                 client.wait_for_workers(n_workers, timeout=START_SECONDS)
             except TimeoutError as error:
-                raise RuntimeError(
-                    f"{n_workers} worker processes did not come up within {START_SECONDS} s."
-                ) from error
+                raise RuntimeError(f"{n_workers} worker processes did not come up within {START_SECONDS} s.") from error
             yield client
 
 

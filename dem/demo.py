@@ -147,9 +147,7 @@ def rows_of(size: int) -> int:
     n = size // (COLUMNS * 4)
     if n < LEAST_ROWS:
         least = human.size(LEAST_ROWS * COLUMNS * 4)
-        raise ValueError(
-            f"A store of {human.size(size)} is too small for the demo: give it at least {least}."
-        )
+        raise ValueError(f"A store of {human.size(size)} is too small for the demo: give it at least {least}.")
     return n
 
 

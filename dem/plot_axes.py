@@ -136,9 +136,7 @@ def draw_rows(ax: Axes, x: Float, low: Float, high: Float, colour: str = "0.55")
     bins = int(np.clip(len(x) ** 0.5 / 2, 60, 160))
     counts, *edges = np.histogram2d(x[:, 0], x[:, 1], bins=bins, range=[[low[0], high[0]], [low[1], high[1]]])
     shown = np.where(counts > 0, counts, np.nan).T
-    norm = LogNorm(
-        vmin=0.3, vmax=max(3.0, float(counts.max()) * 2)
-    )  # lines stay readable on the darkest cell
+    norm = LogNorm(vmin=0.3, vmax=max(3.0, float(counts.max()) * 2))  # lines stay readable on the darkest cell
     ax.pcolormesh(edges[0], edges[1], shown, cmap="Greys", norm=norm, linewidth=0, rasterized=True)
 
 

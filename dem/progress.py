@@ -139,9 +139,7 @@ class JSONLines(Lines):
 class Live(Timed):
     """A line for each pass, and below them a bar for the one that runs."""
 
-    def __init__(
-        self, console: Console | None = None, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(clock)
         self.bar = Progress(
             SpinnerColumn(),

@@ -1,22 +1,18 @@
-"""The one place where source, scan, start, sweep and em meet."""
+"""Where source, scan, start, sweep and em meet: a fit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Generic
 
-import numpy as np
-
-from dem import em, outputs
+from dem import em
 from dem.engine import Engine, Passes
-from dem.model import Array, Block, Model, P, Rowwise, S
-from dem.scan import Scan, Scanner
+from dem.model import Block, Model, P, S
+from dem.scan import Scan, Scanner, scan_bytes
 from dem.source import Source, open_source
 from dem.start import Start, best_start
-from dem.stats import Additive
 
 
 @dataclass(frozen=True)
@@ -133,153 +129,10 @@ def scan_source(source: Source, start: Start, *, scatter: bool, engine: Engine |
         return first_scan(sweep, source, start, scatter=scatter)
 
 
-def rows(model: Rowwise[P], params: P, source: Source, what: str, engine: Engine | None = None) -> Any:
-    """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise.
-
-    Parameters
-    ----------
-    model : Rowwise
-    params : P
-    source : Source
-    what : str
-        Which output: see the model.
-    engine : Engine, optional
-        Its number of workers is used for data in memory.
-    """
-    dtype, columns = model.output(params, what)
-    make_rows = partial(model.rows, params, what)
-    if source.lazy:
-        return outputs.lazy(source, make_rows, dtype, columns)
-    return outputs.collect(source, make_rows, min((engine or Engine()).n_workers, len(source.partitions)))
-
-
-def write(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    what: str,
-    path: str | Path,
-    *,
-    workspace_bytes: int,
-    engine: Engine | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write a row-wise output as a Zarr array, region by region, in one pass.
-
-    Parameters
-    ----------
-    model, params, source, what
-        See `rows`.
-    path : str or Path
-    workspace_bytes : int
-        What a task allocates beside its block and its results.
-    engine : Engine, optional
-    overwrite : bool
-        Replace what stands at `path`, once the new array is whole.
-    """
-    dtype, columns = model.output(params, what)
-    block_rows = -(-source.block_bytes // (source.n_columns * source.dtype.itemsize))
-    results = 2 * block_rows * (columns or 1) * dtype.itemsize
-    with (engine or Engine()).open(source, workspace_bytes + results) as sweep:
-        attributes = {"what": what, "model": type(model).__name__, "source": source.name}
-        make_rows = partial(model.rows, params, what)
-        outputs.write(sweep.as_named(what), source, make_rows, path, dtype, columns, attributes, overwrite)
-
-
-def write_sample(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    path: str | Path,
-    *,
-    seed: int,
-    engine: Engine | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write rows drawn from the model, chunk by chunk.
-
-    Parameters
-    ----------
-    model, params
-    source : Source
-        A generated one: it tells the shape, the dtype and the chunks.
-    path : str or Path
-    seed : int
-        Each chunk's generator is seeded by this and the chunk's first row.
-    engine : Engine, optional
-    overwrite : bool
-    """
-    make_rows = partial(_draw_rows, model, params, seed)
-    columns, dtype = source.n_columns, source.dtype
-    made = 4 * 8 * columns * (source.chunk_rows or 0)
-    with (engine or Engine()).open(source, made) as sweep:
-        attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
-        outputs.write(sweep.as_named("sample"), source, make_rows, path, dtype, columns, attributes, overwrite)
-
-
-def _draw_rows(model: Rowwise[P], params: P, seed: int) -> Callable[[Block], Array]:
-    """Return the function that draws the rows of a block."""
-    return lambda block: model.draw(params, len(block.x), np.random.default_rng([seed, block.first]))[0]
-
-
-@dataclass(frozen=True)
-class Mean(Additive):
-    """The weighted mean of a row-wise output.
-
-    Attributes
-    ----------
-    rows : int
-    weight : float
-        Sum of the weights.
-    total : float
-        Weighted sum of the output.
-    """
-
-    weight: float
-    total: float
-
-    @property
-    def mean(self) -> float:
-        """The weighted mean."""
-        return self.total / self.weight
-
-
-def mean(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    what: str,
-    *,
-    workspace_bytes: int,
-    engine: Engine | None = None,
-) -> Mean:
-    """Return the weighted mean of an output with one value a row, from one pass."""
-    with (engine or Engine()).open(source, workspace_bytes) as sweep:
-        return sweep.named(what, partial(_mean_kernel, model, params, what))
-
-
-def _mean_kernel(model: Rowwise[P], params: P, what: str) -> Callable[[Block], Mean]:
-    """Return the kernel that sums a row-wise output."""
-    rows = model.rows(params, what)
-
-    def kernel(block: Block) -> Mean:
-        values = rows(block)
-        if block.weight is None:
-            return Mean(len(values), float(len(values)), float(values.sum()))
-        return Mean(len(values), float(block.weight.sum(dtype=np.float64)), float(values @ block.weight))
-
-    return kernel
-
-
 def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool) -> Scan:
     """Return the scan of the whole source."""
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows)
     return sweep.named("first scan", partial(scanner))
-
-
-def scan_bytes(n_columns: int, *, scatter: bool) -> int:
-    """Return what a scan allocates beside its block, in bytes."""
-    return 8 * n_columns * (3 * 4096 + (4 * n_columns if scatter else 8))
 
 
 def check_values(found: Scan, source: Source) -> None:

@@ -11,14 +11,8 @@ from dem import em, run
 from dem.engine import Engine
 from dem.families.gaussian import LOG_2PI
 from dem.model import Block, Float
-from dem.models.ppca import (
-    MomentsPPCAModel,
-    PPCAModel,
-    PPCAParams,
-    canonical,
-    closed_form,
-    without_rounding,
-)
+from dem.models.ppca import MomentsPPCAModel, PPCAModel
+from dem.models.ppca_algebra import PPCAParams, canonical, closed_form, without_rounding
 from dem.scan import Scan
 from dem.source import Source
 from dem.start import Start
@@ -98,9 +92,7 @@ def fit_moments(scan: Scan, n_components: int, settings: EMSettings) -> PPCAFit:
     model = MomentsPPCAModel(n_components).bind(scan)
     params = model.start(Block(scan.sample.x, scan.sample.weight), np.random.default_rng(settings.start.seed))
     nothing = em.OneBlock(Block(np.empty((0, scan.n_columns))))
-    state = em.fit(
-        model, params, nothing, tol=settings.tol, max_iter=settings.max_iter, callback=settings.callback
-    )
+    state = em.fit(model, params, nothing, tol=settings.tol, max_iter=settings.max_iter, callback=settings.callback)
     return PPCAFit(*canonical(state.params), scan, 1, state.objective, state)
 
 

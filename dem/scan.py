@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from dem.model import Array, Block, Float
 
-TILE = 4096
+TILE_BYTES = 2**19
+"""Decoded bytes of a tile: it stays in a core's second-level cache."""
+MAX_TILE = 4096
 SAMPLE_BYTES = 64 * 2**20
 """The sample never takes more bytes than this, whatever the number of rows asked for."""
 
@@ -181,31 +183,20 @@ class Scanner:
         """Return the scan of a block of shape (n, d)."""
         x = block.x
         d = self.n_columns
-        empty = self._no_moments()
-        total = Scan(
-            0,
-            empty,
-            np.full(d, np.inf),
-            np.full(d, -np.inf),
-            np.zeros(d, np.int64),
-            np.zeros(d, np.int64),
-            NO_ROW,
-            NO_ROW,
-            self._sample(block),
-        )
-        low, high, moments = total.low, total.high, total.moments
-        missing, infinite = total.missing, total.infinite
+        low, high = np.full(d, np.inf), np.full(d, -np.inf)
+        missing, infinite = np.zeros(d, np.int64), np.zeros(d, np.int64)
         first_missing = first_infinite = NO_ROW
-        tile = np.empty((d, min(TILE, max(1, len(x)))))
-        for start in range(0, len(x), TILE):
-            rows = x[start : start + TILE]
+        sums = BlockSums(d, self.scatter)
+        tile = np.empty((d, tile_rows(d)))
+        for start in range(0, len(x), tile.shape[1]):
+            rows = x[start : start + tile.shape[1]]
             t = tile[:, : len(rows)]
             t[...] = rows.T
-            low = np.fmin(low, np.fmin.reduce(t, axis=1))
-            high = np.fmax(high, np.fmax.reduce(t, axis=1))
-            weight = None if block.weight is None else block.weight[start : start + TILE]
-            if x.dtype.kind == "f" and not (fine := np.isfinite(t)).all():
-                nan = np.isnan(t)
+            lowest, highest = t.min(axis=1), t.max(axis=1)
+            weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
+            if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
+                lowest, highest = np.fmin.reduce(t, axis=1), np.fmax.reduce(t, axis=1)
+                fine, nan = np.isfinite(t), np.isnan(t)
                 missing = missing + nan.sum(axis=1)
                 infinite = infinite + (~fine & ~nan).sum(axis=1)
                 first = block.first + start
@@ -213,31 +204,19 @@ class Scanner:
                 first_infinite = min(first_infinite, _first(~fine & ~nan, first))
                 complete = fine.all(axis=0)
                 t, weight = t[:, complete], None if weight is None else weight[complete]
-            moments = moments + self._moments(t, weight)
+            low, high = np.fmin(low, lowest), np.fmax(high, highest)
+            sums.add(t, weight)
         return Scan(
-            len(x), moments, low, high, missing, infinite, first_missing, first_infinite, total.sample
+            len(x),
+            sums.moments(),
+            low,
+            high,
+            missing,
+            infinite,
+            first_missing,
+            first_infinite,
+            self._sample(block),
         )
-
-    def _moments(self, tile: Float, weight: Array | None) -> Moments:
-        """Return the moments of a tile (d, n), which is left centred."""
-        total = float(tile.shape[1]) if weight is None else float(weight.sum(dtype=np.float64))
-        if total == 0:
-            return self._no_moments()
-        centre = tile.mean(axis=1) if weight is None else tile @ weight / total
-        tile -= centre[:, None]
-        weighted = tile if weight is None else tile * weight
-        # The rounding of the centre leaves a remainder, which belongs to the mean and not to the scatter.
-        rest = weighted.sum(axis=1) / total
-        if self.scatter:
-            scatter = weighted @ tile.T - total * np.outer(rest, rest)
-        else:
-            scatter = np.einsum("ij,ij->i", weighted, tile) - total * rest * rest
-        return Moments(total, centre.astype(np.longdouble) + rest, scatter)
-
-    def _no_moments(self) -> Moments:
-        """Return the moments of no rows."""
-        d = self.n_columns
-        return Moments(0.0, np.zeros(d, np.longdouble), np.zeros((d, d) if self.scatter else d))
 
     def _sample(self, block: Block) -> Sample:
         """Return the rows of a block that may belong to the sample."""
@@ -250,6 +229,54 @@ class Scanner:
         keep = keep[np.argsort(keys[keep])[:k]]
         weight = np.ones(n) if block.weight is None else block.weight
         return Sample(k, keys[keep], block.x[keep], np.asarray(weight[keep], dtype=np.float64))
+
+
+class BlockSums:
+    """Weighted sums over one block, about the mean of its first tile.
+
+    How far the block's other rows lie from there is part of the block's own variance, so that the sums
+    lose no more than the number of tiles in roundings.
+    """
+
+    def __init__(self, d: int, scatter: bool) -> None:
+        self.weight = 0.0
+        self.centre: Float | None = None
+        self.first = np.zeros(d)
+        self.second = np.zeros((d, d) if scatter else d)
+
+    def add(self, tile: Float, weight: Array | None) -> None:
+        """Add the columns of a tile (d, n), which is left centred."""
+        if tile.shape[1] == 0:
+            return
+        if self.centre is None:
+            self.centre = tile.mean(axis=1)
+        tile -= self.centre[:, None]
+        weighted = tile if weight is None else tile * weight
+        self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))
+        self.first += weighted.sum(axis=1)
+        if self.second.ndim == 2:
+            self.second += weighted @ tile.T
+        else:
+            self.second += np.einsum("ij,ij->i", weighted, tile)
+
+    def moments(self) -> Moments:
+        """Return the moments of the columns added."""
+        if self.centre is None or self.weight == 0:
+            return Moments(0.0, np.zeros(len(self.first), np.longdouble), np.zeros_like(self.second))
+        rest = self.first / self.weight
+        between = np.outer(rest, rest) if self.second.ndim == 2 else rest * rest
+        scatter = self.second - self.weight * between
+        return Moments(self.weight, self.centre.astype(np.longdouble) + rest, scatter)
+
+
+def tile_rows(d: int) -> int:
+    """Return the rows of a tile of d columns."""
+    return max(1, min(MAX_TILE, TILE_BYTES // (8 * max(1, d))))
+
+
+def scan_bytes(d: int, *, scatter: bool) -> int:
+    """Return what a scan allocates beside its block, in bytes."""
+    return 8 * d * (3 * tile_rows(d) + (4 * d if scatter else 8))
 
 
 def _first(flags: NDArray[np.bool_], first: int) -> int:

@@ -64,6 +64,7 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
     scan = Scanner(sample.x.shape[1], model.needs_scatter, len(sample.x), start.seed, None)
     bound = model.bind(scan()(sample))
     sweep = em.OneBlock(sample)
+
     def short(i: int) -> em.State[P] | ValueError:
         try:
             params = bound.start(sample, np.random.default_rng([start.seed, i]))

@@ -152,9 +152,7 @@ def is_model(path: StoreLike, storage_options: dict[str, Any] | None = None) -> 
         return False
 
 
-def check_free(
-    path: StoreLike, *, overwrite: bool = True, storage_options: dict[str, Any] | None = None
-) -> None:
+def check_free(path: StoreLike, *, overwrite: bool = True, storage_options: dict[str, Any] | None = None) -> None:
     """Refuse to write over anything but a model, or what an unfinished first save left.
 
     Raises
@@ -214,9 +212,7 @@ def _plain(saved: Saved) -> Saved:
     for key in sorted(saved.arrays):
         array = np.asarray(saved.arrays[key])
         if array.dtype.kind not in "biuf":
-            raise ValueError(
-                f"Cannot save {key} of dtype {array.dtype}: parameters are arrays of real numbers."
-            )
+            raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters are arrays of real numbers.")
         arrays[key] = array.astype(array.dtype.newbyteorder("<"), copy=False)
     attributes = json.loads(json.dumps(dict(saved.attributes), default=_to_python))
     return Saved(saved.model, arrays, attributes)

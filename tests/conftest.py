@@ -2,9 +2,7 @@ import hypothesis
 import numpy as np
 import pytest
 
-hypothesis.settings.register_profile(
-    "seeded", deadline=None, derandomize=True, max_examples=50, database=None
-)
+hypothesis.settings.register_profile("seeded", deadline=None, derandomize=True, max_examples=50, database=None)
 hypothesis.settings.load_profile("seeded")
 
 

@@ -102,9 +102,7 @@ def moved(params, shift, scale):
     else:
         s = s if theta.covariances.ndim == 2 else s[0]
         covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
-    moved = replace(
-        theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor
-    )
+    moved = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
     return replace(params, theta=moved)
 
 
@@ -188,9 +186,7 @@ def moves_with_the_data(case, x, shift, scale, tolerance):
     assert_close(back, here.params, tolerance)
     what = "label" if isinstance(params, MixtureParams) else "latent"
     rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
-    np.testing.assert_allclose(
-        *rows, rtol=0, atol=0 if what == "label" else tolerance * np.abs(rows[0]).max()
-    )
+    np.testing.assert_allclose(*rows, rtol=0, atol=0 if what == "label" else tolerance * np.abs(rows[0]).max())
 
 
 def same_step(case, params, one, two, tolerance=1e-11):
@@ -199,9 +195,7 @@ def same_step(case, params, one, two, tolerance=1e-11):
     for x, weight in (one, two):
         model = bind(case.model, x, weight)
         stats = total(model, params, x, weight)
-        steps.append(
-            (model.objective(params, stats), model.m_step(params, stats), model.expected(params, stats))
-        )
+        steps.append((model.objective(params, stats), model.m_step(params, stats), model.expected(params, stats)))
     (a, p, q), (b, r, s) = steps
     assert abs(a - b) <= tolerance * max(1, abs(a))
     assert_close(r, p, tolerance)

@@ -56,9 +56,7 @@ def failed(*words):
 
 def test_fit_gmm_is_the_fit_of_a_python_user(folder, tmp_path):
     words = ["-k", 2, "--covariance", "diag", "--tol", 1e-5, "--reg-covar", 0, "--n-init", 2, "--seed", 3]
-    out = done(
-        "fit", "gmm", folder / "x.zarr", *words, "--weights", folder / "w.zarr", "-o", tmp_path / "m.zarr"
-    )
+    out = done("fit", "gmm", folder / "x.zarr", *words, "--weights", folder / "w.zarr", "-o", tmp_path / "m.zarr")
     assert "Gaussian mixture, 2 components, diag covariances, 3 columns" in out
     assert "converged" in out
     expected = dem.GaussianMixture(2, covariance_type="diag", tol=1e-5, reg_covar=0, n_init=2, random_state=3)
@@ -201,16 +199,12 @@ def test_info_of_a_model(folder, name, word):
 
 
 def test_plot(folder, tmp_path):
-    done(
-        "plot", folder / "gmm.zarr", "--data", folder / "x.zarr", "--columns", "2,0", "-o", tmp_path / "a.png"
-    )
+    done("plot", folder / "gmm.zarr", "--data", folder / "x.zarr", "--columns", "2,0", "-o", tmp_path / "a.png")
     done("plot", folder / "ppca.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "b.svg")
     done("plot", folder / "gmm.zarr", "-o", tmp_path / "c.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert "exists already" in failed("plot", folder / "gmm.zarr", "-o", tmp_path / "a.png")
-    assert "two of the 3 columns" in failed(
-        "plot", folder / "gmm.zarr", "--columns", "0,3", "-o", tmp_path / "d.png"
-    )
+    assert "two of the 3 columns" in failed("plot", folder / "gmm.zarr", "--columns", "0,3", "-o", tmp_path / "d.png")
     assert "Format" in failed("plot", folder / "gmm.zarr", "-o", tmp_path / "d.nothing")
 
 

@@ -94,9 +94,7 @@ def test_an_unguarded_script(script):
 def test_a_script_that_is_stopped_leaves_no_process(sent, script, tmp_path):
     command = [sys.executable, script, "wait"]
     env = {**os.environ, "TMPDIR": str(tmp_path)}  # a killed script cannot remove its scratch folder
-    with subprocess.Popen(
-        command, env=env, stdout=-1, stderr=-1, text=True, start_new_session=True
-    ) as process:
+    with subprocess.Popen(command, env=env, stdout=-1, stderr=-1, text=True, start_new_session=True) as process:
         assert process.stdout.readline() == "6\n"
         pids = process.stdout.readline().split()
         assert len(pids) == 2

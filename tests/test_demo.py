@@ -65,9 +65,7 @@ def test_a_full_disk_is_told_before_writing(tmp_path, monkeypatch):
 def test_distance_does_not_mind_the_order_of_components():
     known = demo.truth()
     order = np.random.default_rng(0).permutation(demo.COMPONENTS)
-    other = dem.GaussianMixture.from_parameters(
-        known.weights_[order], known.means_[order], known.covariances_[order]
-    )
+    other = dem.GaussianMixture.from_parameters(known.weights_[order], known.means_[order], known.covariances_[order])
     assert demo.distance(other, known) == (0.0, 0.0)
     moved = dem.GaussianMixture.from_parameters(known.weights_, known.means_ + 0.01, known.covariances_)
     means, weights = demo.distance(moved, known)

@@ -22,6 +22,7 @@ ENGINE = [
     "outputs",
     "store",
     "run",
+    "run_rows",
     "run_ppca",
     "estimators",
 ]
@@ -53,9 +54,7 @@ def imports(path):
             elif isinstance(node, ast.ImportFrom):
                 assert node.level == 0, f"{path}: relative import"
                 if node.module == "dem":
-                    yield from (
-                        f"dem.{alias.name}" for alias in node.names if not alias.name.startswith("__")
-                    )
+                    yield from (f"dem.{alias.name}" for alias in node.names if not alias.name.startswith("__"))
                 else:
                     yield node.module
             else:
@@ -95,15 +94,11 @@ def test_no_imports_are_hidden_in_functions_of_the_maths():
             tree = ast.parse(path.read_text())
             top = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom | ast.If)]
             inner = [n for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)]
-            assert len(inner) == sum(
-                isinstance(n, ast.Import | ast.ImportFrom) for t in top for n in ast.walk(t)
-            ), path
+            assert len(inner) == sum(isinstance(n, ast.Import | ast.ImportFrom) for t in top for n in ast.walk(t)), path
 
 
 def run(code):
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(code)], capture_output=True, text=True
-    )
+    return subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], capture_output=True, text=True)
 
 
 def test_models_fit_where_dask_and_zarr_are_not_installed():
@@ -140,9 +135,7 @@ def test_models_fit_where_dask_and_zarr_are_not_installed():
 @pytest.mark.parametrize("module", [f"dem.{name}" for name in MATHS])
 def test_each_layer_of_the_maths_can_be_imported_first(module):
     """No circle hides behind the order of the imports. (scikit-learn itself may import rich.)"""
-    done = run(
-        f"import sys, {module}; assert not set(sys.modules) & {{'dask', 'distributed', 'zarr', 'click'}}"
-    )
+    done = run(f"import sys, {module}; assert not set(sys.modules) & {{'dask', 'distributed', 'zarr', 'click'}}")
     assert done.returncode == 0, done.stderr
 
 

@@ -28,9 +28,7 @@ def test_triangles_pack_and_unpack(d, k):
 
 
 def test_triangles_run_row_by_row():
-    np.testing.assert_array_equal(
-        linalg.pack(np.array([[1.0, 2, 3], [2, 4, 5], [3, 5, 6]])), np.arange(1.0, 7)
-    )
+    np.testing.assert_array_equal(linalg.pack(np.array([[1.0, 2, 3], [2, 4, 5], [3, 5, 6]])), np.arange(1.0, 7))
 
 
 @pytest.mark.parametrize("condition", [1, 1e3, 1e5, 1e8, 1e10])
@@ -53,9 +51,7 @@ def test_factors_of_a_stack_are_the_factors_of_each(rng):
     stack = np.array([covariance(rng, c) for c in (1e1, 1e9, 1e2)])
     together = linalg.precisions_cholesky(stack)
     for one, c in zip(together, stack, strict=True):
-        np.testing.assert_allclose(
-            one, linalg.precisions_cholesky(c), rtol=1e-10, atol=1e-10 * np.abs(one).max()
-        )
+        np.testing.assert_allclose(one, linalg.precisions_cholesky(c), rtol=1e-10, atol=1e-10 * np.abs(one).max())
 
 
 @pytest.mark.parametrize(
@@ -83,9 +79,7 @@ def test_a_nearly_singular_matrix_among_good_ones_is_refused():
 
 def test_covariances_from_is_the_inverse_of_the_factor(rng):
     stack = np.array([covariance(rng, c) for c in (1, 1e2, 1e4)])
-    np.testing.assert_allclose(
-        linalg.covariances_from(linalg.precisions_cholesky(stack)), stack, rtol=0, atol=1e-12
-    )
+    np.testing.assert_allclose(linalg.covariances_from(linalg.precisions_cholesky(stack)), stack, rtol=0, atol=1e-12)
 
 
 def test_factor_precision_is_upper_triangular(rng):

@@ -12,7 +12,7 @@ import pytest
 import zarr
 from laws import assert_same_bits
 
-from dem import Engine, GaussianMixture, run
+from dem import Engine, GaussianMixture, run, run_rows
 from dem.families import COVARIANCE_TYPES
 from dem.model import Block
 from dem.models.mixture import MixtureModel, Precision
@@ -45,9 +45,7 @@ def store(rows, tmp_path_factory):
 def small_partitions(monkeypatch):
     """Stores are cut as large ones are, and swept by processes."""
     monkeypatch.setattr("dem.run.open_source", partial(open_source, partition_bytes=PARTITION_BYTES))
-    monkeypatch.setattr(
-        "dem.estimators.base.open_source", partial(open_source, partition_bytes=PARTITION_BYTES)
-    )
+    monkeypatch.setattr("dem.estimators.base.open_source", partial(open_source, partition_bytes=PARTITION_BYTES))
 
 
 MODELS = {
@@ -180,7 +178,7 @@ def test_the_mean_of_an_output_is_weighted(rows):
     model = GaussianMixture(K, n_init=1).fit(rows[:500])
     fitted, params = model._fitted()
     weight = np.arange(500.0)
-    found = run.mean(fitted, params, open_source(rows[:500], weight), "score", workspace_bytes=0)
+    found = run_rows.mean(fitted, params, open_source(rows[:500], weight), "score", workspace_bytes=0)
     assert found.mean == pytest.approx(np.average(model.score_samples(rows[:500]), weights=weight), rel=1e-12)
     assert (found.rows, found.weight) == (500, weight.sum())
 

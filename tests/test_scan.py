@@ -68,9 +68,7 @@ def test_the_covariance_is_numpys(rng):
     x, weight = rng.normal(size=(10_000, D)), rng.integers(1, 5, 10_000)
     np.testing.assert_allclose(scan(x).moments.covariance, np.cov(x.T, ddof=0), rtol=1e-12, atol=1e-14)
     expected = np.cov(x.T, ddof=0, fweights=weight)
-    np.testing.assert_allclose(
-        scan(x, weight.astype(float)).moments.covariance, expected, rtol=1e-12, atol=1e-14
-    )
+    np.testing.assert_allclose(scan(x, weight.astype(float)).moments.covariance, expected, rtol=1e-12, atol=1e-14)
 
 
 @given(cuts=CUTS, order=st.randoms(use_true_random=False))

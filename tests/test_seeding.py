@@ -26,8 +26,7 @@ def test_responsibilities_sum_to_one(x, rng, method):
 @pytest.mark.parametrize("method", METHODS)
 def test_the_generator_alone_decides(x, method):
     one, same, *others = (
-        Seeding(method).responsibilities(x, np.ones(len(x)), K, np.random.default_rng(s))
-        for s in (1, 1, 2, 3, 4)
+        Seeding(method).responsibilities(x, np.ones(len(x)), K, np.random.default_rng(s)) for s in (1, 1, 2, 3, 4)
     )
     np.testing.assert_array_equal(one, same)
     assert not all(np.array_equal(one, other) for other in others)

@@ -42,9 +42,7 @@ def same(a: Saved, b: Saved) -> bool:
         and a.arrays[k].shape == b.arrays[k].shape
         for k in a.arrays
     )
-    plain = [
-        json.dumps(s.attributes, default=lambda v: v.item() if hasattr(v, "item") else str(v)) for s in (a, b)
-    ]
+    plain = [json.dumps(s.attributes, default=lambda v: v.item() if hasattr(v, "item") else str(v)) for s in (a, b)]
     return arrays and a.model == b.model and plain[0] == plain[1]
 
 

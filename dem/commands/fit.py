@@ -21,9 +21,7 @@ ENDINGS = {
 }
 
 
-def fit_gmm(
-    data: str, output: str, session: Session, *, weights: str | None, overwrite: bool, **settings: Any
-) -> None:
+def fit_gmm(data: str, output: str, session: Session, *, weights: str | None, overwrite: bool, **settings: Any) -> None:
     """Fit a Gaussian mixture and save it."""
     _fit(GaussianMixture(**settings), data, output, session, weights, overwrite)
 

@@ -52,9 +52,7 @@ def _model(path: str, session: Session) -> None:
     bound = getattr(model, "lower_bound_", None)
     shown = {
         path: describe(model),
-        "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}"
-        if source
-        else None,
+        "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
         "ended": ending(model) if source else None,
         "log-likelihood": f"{bound:.6f} nats a row" if bound is not None else None,
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
@@ -63,9 +61,7 @@ def _model(path: str, session: Session) -> None:
 
 
 def _group(path: str, group: zarr.Group, session: Session) -> None:
-    arrays = {
-        name: item for name, item in sorted(group.members(max_depth=None)) if isinstance(item, zarr.Array)
-    }
+    arrays = {name: item for name, item in sorted(group.members(max_depth=None)) if isinstance(item, zarr.Array)}
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
     rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
     head = facts({path: f"Zarr group (v{group.metadata.zarr_format}) of {len(arrays)} arrays"})

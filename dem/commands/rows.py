@@ -49,9 +49,7 @@ def score(model: str, data: str, session: Session, *, weights: str | None) -> No
     session.result(record, facts(shown), summary=False)
 
 
-def sample(
-    model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool
-) -> None:
+def sample(model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool) -> None:
     """Write rows drawn from a model."""
     estimator = load(model)
     with session.engine() as engine:

@@ -42,9 +42,7 @@ class Session:
     def engine(self) -> Iterator[Engine]:
         """Give the engine to run on; leave the terminal as it was at the end."""
         with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
-            yield Engine(
-                memory=self.memory, scheduler=self.scheduler, workers=self.workers, progress=progress
-            )
+            yield Engine(memory=self.memory, scheduler=self.scheduler, workers=self.workers, progress=progress)
 
     def result(self, record: Mapping[str, Any], *shown: RenderableType, summary: bool = True) -> None:
         """Give the result on standard output.

@@ -63,8 +63,7 @@ def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     sds = np.sqrt(np.einsum("kii->ki", pair_covariances(model, range(shown))))
     order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
     rows = [
-        [str(i), f"{model.weights_[i]:.4f}"]
-        + [f"{model.means_[i, j]:.4g} ± {sds[i, j]:.3g}" for j in range(shown)]
+        [str(i), f"{model.weights_[i]:.4f}"] + [f"{model.means_[i, j]:.4g} ± {sds[i, j]:.3g}" for j in range(shown)]
         for i in order
     ]
     tables: list[RenderableType] = [

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dem import em, run, store
+from dem import em, run_rows, store
 from dem.engine import Engine
 from dem.model import Rowwise
 from dem.source import Source, is_lazy, open_source
@@ -63,15 +63,15 @@ class Estimator(DensityMixin, BaseEstimator):
     def _rows(self, X: Any, what: str) -> Any:
         """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise."""
         check_is_fitted(self)
-        return run.rows(*self._fitted(), self._open(X), what, self.engine)
+        return run_rows.rows(*self._fitted(), self._open(X), what, self.engine)
 
-    def _mean(self, X: Any, what: str, sample_weight: Any = None) -> run.Mean:
+    def _mean(self, X: Any, what: str, sample_weight: Any = None) -> run_rows.Mean:
         """Return the weighted mean of a row-wise output, from one pass."""
         check_is_fitted(self)
         model, params = self._fitted()
         workspace = model.workspace_bytes(self.n_features_in_)
         source = self._open(X, sample_weight)
-        return run.mean(model, params, source, what, workspace_bytes=workspace, engine=self.engine)
+        return run_rows.mean(model, params, source, what, workspace_bytes=workspace, engine=self.engine)
 
     def score_samples(self, X: Any) -> Any:
         """Return log p(x) of each row, in nats, of shape (n,).
@@ -121,7 +121,7 @@ class Estimator(DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         model, params = self._fitted()
-        run.write(
+        run_rows.write(
             model,
             params,
             self._open(X),
@@ -165,7 +165,7 @@ class Estimator(DensityMixin, BaseEstimator):
         kind, d = np.dtype(dtype), self.n_features_in_
         rows = max(1, SAMPLE_CHUNK_BYTES // (d * kind.itemsize)) if chunk_rows is None else chunk_rows
         check_number("chunk_rows", rows, int, 1)
-        run.write_sample(
+        run_rows.write_sample(
             *self._fitted(),
             GeneratedSource(n_samples, min(rows, n_samples), d, kind),
             path,
@@ -219,9 +219,7 @@ def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def history(state: em.State[Any]) -> list[dict[str, Any]]:
     """Return the history as plain records."""
-    return [
-        {"pass": i, "log_likelihood": p.objective, "bound": p.bound} for i, p in enumerate(state.history, start=1)
-    ]
+    return [{"pass": i, "log_likelihood": p.objective, "bound": p.bound} for i, p in enumerate(state.history, start=1)]
 
 
 def source_record(source: Source, n_rows: int) -> dict[str, Any]:

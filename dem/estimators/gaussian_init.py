@@ -11,9 +11,7 @@ from dem.linalg import factor_precision
 from dem.model import Float
 
 
-def check_given(
-    weights: Any, means: Any, precisions: Any, covariance_type: str, k: int, d: int
-) -> Given:
+def check_given(weights: Any, means: Any, precisions: Any, covariance_type: str, k: int, d: int) -> Given:
     """Return the first parameters that the user has set, checked and factorised.
 
     Parameters

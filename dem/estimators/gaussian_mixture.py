@@ -211,9 +211,7 @@ class GaussianMixture(Estimator):
         if source.n_rows is not None:
             check_rows(source.n_rows, self.n_components)
         k, d = self.n_components, source.n_columns
-        given = check_given(
-            self.weights_init, self.means_init, self.precisions_init, self.covariance_type, k, d
-        )
+        given = check_given(self.weights_init, self.means_init, self.precisions_init, self.covariance_type, k, d)
         model = MixtureModel(k, self._family(), Seeding(self.init_params), given)
         params = model.known()
         if self.warm_start and self._fits(k, d):

@@ -21,7 +21,8 @@ from dem.estimators.base import (
     source_record,
 )
 from dem.model import Float
-from dem.models.ppca import PPCAModel, PPCAParams, inverse_without_noise, latent_precision, projection
+from dem.models.ppca import PPCAModel
+from dem.models.ppca_algebra import PPCAParams, inverse_without_noise, latent_precision, projection
 from dem.run_ppca import (
     EMSettings,
     PPCAFit,

@@ -95,9 +95,7 @@ class Densities(Protocol):
 class LinearDensities(Generic[T]):
     """The fast path: L = H T and S = T R'."""
 
-    def __init__(
-        self, family: Family[T], theta: T, log_weights: Float, frame: Frame, precision: Precision
-    ) -> None:
+    def __init__(self, family: Family[T], theta: T, log_weights: Float, frame: Frame, precision: Precision) -> None:
         k, d = family.centres(theta).shape
         dtype = np.float32 if precision == Precision.SINGLE else np.float64
         eta = family.natural(theta, frame)

@@ -1,8 +1,6 @@
-"""Probabilistic PCA: x | z ~ N(W z + mu, s^2 I), z ~ N(0, I)   (PRML 12.2; Tipping and Bishop 1999).
+"""Probabilistic PCA by EM: a pass per iteration with statistics of size O(d q), or none on the moments.
 
-On complete data the mean and the covariance of x are sufficient: one pass over the data, then the closed
-form, or EM on the moments in memory. Where d^2 does not fit, `PPCAModel` makes EM with statistics of
-size O(d q), one pass per iteration.
+E-step: E[z | x] = inv(M) W' (x - mu)   (PRML 12.48). M-step: W and s^2 from the sums   (PRML 12.56, 12.57).
 """
 
 from __future__ import annotations
@@ -14,36 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from dem.families.gaussian import LOG_2PI
 from dem.model import Array, Block, Float
+from dem.models.ppca_algebra import NO_DENSITY, PPCAParams, latent_precision, log_normaliser, projection
 from dem.models.rowwise import check_finite, named
 from dem.scan import Moments, Scan
 from dem.stats import Additive
 
 TILE_BYTES = 2**20
-
-NO_DENSITY = (
-    "the covariance is singular: the data lie in a subspace, where they have no density; use fewer "
-    "components, or leave out columns that are constant or sums of others"
-)
-
-
-@dataclass(frozen=True)
-class PPCAParams:
-    """Parameters of probabilistic PCA, in the data's units.
-
-    Attributes
-    ----------
-    mean : array of shape (d,)
-    loadings : array of shape (d, q)
-        W.
-    noise_variance : float
-        s^2.
-    """
-
-    mean: Float
-    loadings: Float
-    noise_variance: float
 
 
 @dataclass(frozen=True)
@@ -66,94 +41,6 @@ class PPCAStats(Additive):
     zz: Float
     rz: Float
     rr: float
-
-
-def latent_precision(params: PPCAParams) -> Float:
-    """Return M = W' W + s^2 I   (PRML 12.41); the posterior covariance of z is s^2 inv(M)."""
-    w = params.loadings
-    return np.asarray(w.T @ w + params.noise_variance * np.eye(w.shape[1]))
-
-
-def log_normaliser(params: PPCAParams) -> float:
-    """Return -0.5 (d log 2 pi + log |C|) with |C| = s^(2 (d - q)) |M|   (PRML 12.43)."""
-    d, q = params.loadings.shape
-    log_det = np.linalg.slogdet(latent_precision(params))[1]
-    if not np.isfinite(log_det) or (q < d and not params.noise_variance > 0):
-        raise ValueError(NO_DENSITY)
-    if q < d:
-        log_det += (d - q) * np.log(params.noise_variance)
-    return float(-0.5 * (d * LOG_2PI + log_det))
-
-
-def projection(params: PPCAParams) -> Float:
-    """Return the (d, q) matrix A with E[z | x] = A' (x - mu): A = W inv(M)   (PRML 12.48)."""
-    m, w = latent_precision(params), params.loadings
-    if params.noise_variance > 0:
-        return np.asarray(np.linalg.solve(m, w.T).T)
-    return np.asarray(w @ np.linalg.pinv(m, hermitian=True))  # without noise, M may be singular
-
-
-def inverse_without_noise(params: PPCAParams) -> Float:
-    """Return inv(W W') where W is square.
-
-    Raises
-    ------
-    ValueError
-        If W W' is singular.
-    """
-    inverse = np.linalg.pinv(params.loadings)
-    if np.linalg.matrix_rank(params.loadings) < len(params.loadings):
-        raise ValueError(NO_DENSITY)
-    return np.asarray(inverse.T @ inverse)
-
-
-def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float, Float]:
-    """Return the maximum-likelihood parameters   (PRML 12.45, 12.46, with R = I).
-
-    Parameters
-    ----------
-    moments : Moments
-        With the whole scatter (d, d).
-    n_components : int
-        q, less than d, or d (then the noise variance is 0).
-
-    Returns
-    -------
-    params : PPCAParams
-    variances : array of shape (d,)
-        All eigenvalues of the covariance, the largest first.
-    components : array of shape (q, d)
-        The principal directions, each with its largest entry positive.
-    """
-    values, vectors = np.linalg.eigh(moments.covariance)
-    values = without_rounding(values[::-1])
-    q, d = n_components, len(values)
-    components = fixed_signs(vectors[:, ::-1].T[:q])
-    noise = float(values[q:].mean()) if q < d else 0.0
-    loadings = components.T * np.sqrt(np.maximum(values[:q] - noise, 0.0))
-    return PPCAParams(moments.mean, loadings, noise), values, components
-
-
-def without_rounding(values: Float) -> Float:
-    """Return eigenvalues, the largest first, with those that are rounding of 0 set to 0."""
-    return np.where(values > len(values) * np.finfo(np.float64).eps * values[0], values, 0.0)
-
-
-def fixed_signs(components: Float) -> Float:
-    """Return the rows with the entry of largest magnitude positive, as scikit-learn's PCA has them."""
-    largest = np.abs(components).argmax(axis=1)
-    signs = np.sign(components[np.arange(len(components)), largest])
-    return np.asarray(components * np.where(signs == 0, 1.0, signs)[:, None])
-
-
-def canonical(params: PPCAParams) -> tuple[PPCAParams, Float]:
-    """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d).
-
-    EM finds W up to a rotation of z only   (PRML, after 12.46).
-    """
-    directions, lengths, _ = np.linalg.svd(params.loadings, full_matrices=False)
-    components = fixed_signs(directions.T)
-    return replace(params, loadings=components.T * lengths), components
 
 
 @dataclass(frozen=True)

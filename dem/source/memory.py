@@ -122,9 +122,7 @@ def as_numeric(data: Any, name: str = "array") -> Array:
         Wrong number of dimensions, no rows, no columns, or a dtype that does not hold real numbers.
     """
     if scipy.sparse.issparse(data):
-        raise TypeError(
-            "Sparse data was passed, but dense data is required: use '.toarray()' to make a dense array."
-        )
+        raise TypeError("Sparse data was passed, but dense data is required: use '.toarray()' to make a dense array.")
     x = np.asanyarray(data)
     check_shape(x.shape, f"the {name}")
     if x.dtype == object:

@@ -222,9 +222,7 @@ def _weighed(weight: Any, partition: ZarrPartition) -> ZarrPartition:
     return replace(partition, weight=block_weight(weight, partition.rows, partition.start))
 
 
-def open_zarr(
-    array: zarr.Array[Any], weights: Weights | None = None, partition_bytes: int | None = None
-) -> ZarrSource:
+def open_zarr(array: zarr.Array[Any], weights: Weights | None = None, partition_bytes: int | None = None) -> ZarrSource:
     """Return the source of a Zarr array.
 
     Raises

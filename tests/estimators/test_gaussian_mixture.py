@@ -40,9 +40,7 @@ def test_all_first_parameters_given_leaves_out_the_start(kind, x, monkeypatch):
 @pytest.mark.parametrize("given", [[name] for name in start()] + [["weights_init", "means_init"]])
 @TYPES
 def test_first_parameters_given_in_part(kind, given, x):
-    model = GaussianMixture(
-        K, covariance_type=kind, **{name: start(kind)[name] for name in given}, tol=1e-8
-    ).fit(x)
+    model = GaussianMixture(K, covariance_type=kind, **{name: start(kind)[name] for name in given}, tol=1e-8).fit(x)
     whole = GaussianMixture(K, covariance_type=kind, **start(kind), tol=1e-8).fit(x)
     assert model.converged_
     assert model.lower_bound_ == pytest.approx(whole.lower_bound_, abs=1e-4)
@@ -174,9 +172,7 @@ def test_from_parameters_scores_as_scipy_does(kind, x):
 def test_score_weighs_the_rows(x, rng):
     model = GaussianMixture(K).fit(x)
     weight = rng.exponential(size=len(x))
-    assert model.score(x, sample_weight=weight) == pytest.approx(
-        np.average(model.score_samples(x), weights=weight)
-    )
+    assert model.score(x, sample_weight=weight) == pytest.approx(np.average(model.score_samples(x), weights=weight))
 
 
 @TYPES

@@ -83,9 +83,7 @@ def test_any_form_gives_the_same_mixture(form, kind, mixtures, x, tmp_path):
     np.testing.assert_array_equal(np.asarray(model.predict(data)), expected.predict(x))
     np.testing.assert_allclose(np.asarray(model.score_samples(data)), expected.score_samples(x), rtol=1e-10)
     assert model.score(data) == pytest.approx(expected.score(x), rel=1e-12)
-    assert isinstance(
-        model.predict_proba(data), np.ndarray if isinstance(data, list | np.ndarray) else da.Array
-    )
+    assert isinstance(model.predict_proba(data), np.ndarray if isinstance(data, list | np.ndarray) else da.Array)
 
 
 @ANY
@@ -96,9 +94,7 @@ def test_any_form_gives_the_same_ppca(form, x, tmp_path):
     np.testing.assert_allclose(np.asarray(model.transform(data)), expected.transform(x), atol=1e-10)
 
 
-@pytest.mark.parametrize(
-    "as_", [np.asarray, list, partial(da.from_array, chunks=37)], ids=["array", "list", "dask"]
-)
+@pytest.mark.parametrize("as_", [np.asarray, list, partial(da.from_array, chunks=37)], ids=["array", "list", "dask"])
 @ANY
 def test_weights_in_any_form(form, as_, x, weight, tmp_path):
     given = {
@@ -106,17 +102,13 @@ def test_weights_in_any_form(form, as_, x, weight, tmp_path):
         "means_init": x[:K],
         "precisions_init": np.array([np.eye(D)] * K),
     }
-    expected = GaussianMixture(K, **given, max_iter=5, tol=0).fit(
-        np.repeat(x, (2 * weight).astype(int), axis=0)
-    )
+    expected = GaussianMixture(K, **given, max_iter=5, tol=0).fit(np.repeat(x, (2 * weight).astype(int), axis=0))
     model = GaussianMixture(K, **given, max_iter=5, tol=0).fit(form(tmp_path, x), sample_weight=as_(weight))
     assert_same_mixture(model, expected)
 
 
 @settings(max_examples=20)
-@given(
-    cuts=st.lists(st.integers(0, N), max_size=8), kind=st.sampled_from(["full", "tied", "diag", "spherical"])
-)
+@given(cuts=st.lists(st.integers(0, N), max_size=8), kind=st.sampled_from(["full", "tied", "diag", "spherical"]))
 def test_any_chunking_gives_the_same_mixture(cuts, kind, x, weight):
     edges = [0, *sorted(cuts), N]
     sizes = tuple(np.diff(edges).tolist())
@@ -137,9 +129,7 @@ def test_unknown_chunk_sizes(x, weight):
     for w in (None, weight):
         expected = GaussianMixture(K, **given).fit(x, sample_weight=w)
         rows = unknown_chunks(x)
-        model = GaussianMixture(K, **given).fit(
-            rows, sample_weight=None if w is None else da.from_array(w, chunks=70)
-        )
+        model = GaussianMixture(K, **given).fit(rows, sample_weight=None if w is None else da.from_array(w, chunks=70))
         assert_same_mixture(model, expected)
     assert model.source_["shape"] == [N, D]
     np.testing.assert_array_equal(model.predict(unknown_chunks(x)).compute(), expected.predict(x))
@@ -154,9 +144,7 @@ def test_any_dtype_is_fitted_as_its_values(dtype, model, x):
     rows = (x > 0 if kind == "b" else np.abs(20 * x) if kind == "u" else 20 * x).astype(dtype)
     wide = rows.astype(float)
     expected = clone(model).fit(wide).score(wide)
-    assert model.fit(rows).score(rows) == pytest.approx(
-        expected, abs=1e-5 if dtype in ("f2", "f4") else 1e-12
-    )
+    assert model.fit(rows).score(rows) == pytest.approx(expected, abs=1e-5 if dtype in ("f2", "f4") else 1e-12)
 
 
 def bad(x, value, row=3, column=1):
@@ -200,9 +188,7 @@ def test_words_and_stores_that_are_not_there_are_refused(model):
 def test_other_columns_than_the_models_are_refused(model, x):
     model.fit(x)
     for data in (x[:, :2], da.from_array(x[:, :2])):
-        with pytest.raises(
-            ValueError, match=r"(has 2 columns|X has 2 features), but .* (fitted on|is expecting) 4"
-        ):
+        with pytest.raises(ValueError, match=r"(has 2 columns|X has 2 features), but .* (fitted on|is expecting) 4"):
             model.score(data)
 
 

@@ -23,11 +23,7 @@ def x(rng):
 @pytest.fixture
 def noisy(rng):
     """EM creeps where the noise is small beside the signal: its rate is 1 - (s^2 / variance)^2."""
-    return (
-        5.0
-        + rng.normal(size=(N, Q)) @ np.linalg.qr(rng.normal(size=(D, Q)))[0].T * 1.5
-        + rng.normal(size=(N, D))
-    )
+    return 5.0 + rng.normal(size=(N, Q)) @ np.linalg.qr(rng.normal(size=(D, Q)))[0].T * 1.5 + rng.normal(size=(N, D))
 
 
 @pytest.mark.parametrize("q", [1, 2, 5, 6, None, 0.5, 0.9, 0.9999])
@@ -56,9 +52,7 @@ def test_scores_are_those_of_the_gaussian(q, x, rng):
     np.testing.assert_allclose(model.score_samples(y), expected, rtol=1e-10)
     weight = rng.exponential(size=20)
     assert model.score(y) == pytest.approx(expected.mean(), rel=1e-10)
-    assert model.score(y, sample_weight=weight) == pytest.approx(
-        np.average(expected, weights=weight), rel=1e-10
-    )
+    assert model.score(y, sample_weight=weight) == pytest.approx(np.average(expected, weights=weight), rel=1e-10)
     assert model.lower_bound_ == pytest.approx(model.score(x), rel=1e-10)
 
 
@@ -86,9 +80,7 @@ def test_reconstructions(x):
     np.testing.assert_allclose(model.inverse_transform(z), z @ w.T + model.mean_, atol=1e-12)
     projected = (x - model.mean_) @ v.T @ v + model.mean_
     np.testing.assert_allclose(model.inverse_transform(z, reconstruct="least_squares"), projected, atol=1e-11)
-    errors = [
-        ((model.inverse_transform(z, reconstruct=how) - x) ** 2).sum() for how in ("least_squares", "mean")
-    ]
+    errors = [((model.inverse_transform(z, reconstruct=how) - x) ** 2).sum() for how in ("least_squares", "mean")]
     assert errors[0] < errors[1]
     with pytest.raises(ValueError, match="reconstruct must be one of mean, least_squares"):
         model.inverse_transform(z, reconstruct="most")
@@ -99,9 +91,7 @@ def test_all_directions_reconstruct_the_rows(x):
     assert model.n_components_ == D
     assert model.noise_variance_ == 0
     for how in ("mean", "least_squares"):
-        np.testing.assert_allclose(
-            model.inverse_transform(model.transform(x), reconstruct=how), x, atol=1e-11
-        )
+        np.testing.assert_allclose(model.inverse_transform(model.transform(x), reconstruct=how), x, atol=1e-11)
     np.testing.assert_allclose(model.posterior_covariance_, 0, atol=1e-15)
 
 
@@ -218,9 +208,7 @@ def test_to_sklearn(x):
 def test_clone_pipeline_and_names(x):
     model = make_pipeline(StandardScaler(), PPCA(Q), GaussianMixture(2, n_init=1)).fit(x)
     assert model.predict(x).shape == (N,)
-    assert (
-        clone(PPCA(0.5, solver="em", tol=1e-3)).get_params() == PPCA(0.5, solver="em", tol=1e-3).get_params()
-    )
+    assert clone(PPCA(0.5, solver="em", tol=1e-3)).get_params() == PPCA(0.5, solver="em", tol=1e-3).get_params()
     assert list(PPCA(Q).fit(x).get_feature_names_out()) == ["ppca0", "ppca1"]
 
 
@@ -232,6 +220,4 @@ def test_lazy_rows_have_lazy_outputs(x):
     np.testing.assert_array_equal(z.compute(), model.transform(x))
     back = model.inverse_transform(z, reconstruct="least_squares")
     assert isinstance(back, da.Array)
-    np.testing.assert_allclose(
-        back.compute(), model.inverse_transform(model.transform(x), reconstruct="least_squares")
-    )
+    np.testing.assert_allclose(back.compute(), model.inverse_transform(model.transform(x), reconstruct="least_squares"))

@@ -107,16 +107,12 @@ def test_expected_log_density(kind, centred, rng):
     if centred:
         frame = Frame.at(theta.means + 0.5)
         sums = np.zeros((family.n_centred(D), K))
-        family.sums(
-            Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), resp, sums
-        )
+        family.sums(Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), resp, sums)
     else:
         frame = frame_of(kind, [1.0, -2, 0.5, 3], [2.0, 4, 1, 1])
         family = bound(family, x, frame)
         sums = features(family, x, frame) @ resp.T
-    assert abs(family.expected(theta, sums, frame) - float(expected.sum())) < 1e-11 * abs(
-        float(expected.sum())
-    )
+    assert abs(family.expected(theta, sums, frame) - float(expected.sum())) < 1e-11 * abs(float(expected.sum()))
 
 
 @TYPES
@@ -192,6 +188,4 @@ def test_the_tied_family_needs_the_scatter():
 
 def test_offsets_are_the_means_in_the_frame():
     theta = Gaussians(np.array([[3.0, 5.0]]), np.ones((1, 2)), np.ones((1, 2)))
-    np.testing.assert_array_equal(
-        offsets_of(theta, Frame(np.array([1.0, 1.0]), np.array([2.0, 0.5]))), [[4.0, 2.0]]
-    )
+    np.testing.assert_array_equal(offsets_of(theta, Frame(np.array([1.0, 1.0]), np.array([2.0, 0.5]))), [[4.0, 2.0]])

@@ -143,9 +143,7 @@ def test_rows_agree_with_long_double(kind, what):
     params = run(model, begin(model, X), X, n_iter=3).params
     dense = reference.dense(params.theta.covariances, kind, K, X.shape[1])
     score, resp = reference.e_step(X, params.weights, params.theta.means, dense)
-    expected = {"label": resp.argmax(axis=0), "proba": resp.T.astype(float), "score": score.astype(float)}[
-        what
-    ]
+    expected = {"label": resp.argmax(axis=0), "proba": resp.T.astype(float), "score": score.astype(float)}[what]
     found = model.rows(params, what)(Block(X))
     dtype, columns = model.output(params, what)
     assert found.dtype == dtype
@@ -204,9 +202,7 @@ def test_drawn_rows_follow_the_mixture(kind):
     params = begin(model, X)
     x, labels = model.draw(params, 20_000, np.random.default_rng(1))
     share = np.bincount(labels, minlength=K) / len(x)
-    assert (
-        np.abs(share - params.weights) < 4 * np.sqrt(params.weights * (1 - params.weights) / len(x))
-    ).all()
+    assert (np.abs(share - params.weights) < 4 * np.sqrt(params.weights * (1 - params.weights) / len(x))).all()
     full = model.family.full_covariances(params.theta)
     for k in range(K):
         error = np.sqrt(np.diag(full[k]) / (labels == k).sum())

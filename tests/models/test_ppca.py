@@ -9,15 +9,8 @@ from sklearn import decomposition
 
 from dem import run as runs
 from dem.model import Block
-from dem.models.ppca import (
-    MomentsPPCAModel,
-    PPCAModel,
-    PPCAParams,
-    canonical,
-    closed_form,
-    latent_precision,
-    log_normaliser,
-)
+from dem.models.ppca import MomentsPPCAModel, PPCAModel
+from dem.models.ppca_algebra import PPCAParams, canonical, closed_form, latent_precision, log_normaliser
 from dem.scan import Scanner
 from dem.source import open_source
 from dem.start import Start
@@ -176,9 +169,7 @@ def test_latents_are_the_posterior_means(rng):
     expected = (x - params.mean) @ np.linalg.inv(dense(params)) @ params.loadings
     np.testing.assert_allclose(PPCAModel(Q).rows(params, "latent")(Block(x)), expected, atol=1e-13)
     posterior = np.eye(Q) - params.loadings.T @ np.linalg.inv(dense(params)) @ params.loadings
-    np.testing.assert_allclose(
-        params.noise_variance * np.linalg.inv(latent_precision(params)), posterior, atol=1e-14
-    )
+    np.testing.assert_allclose(params.noise_variance * np.linalg.inv(latent_precision(params)), posterior, atol=1e-14)
 
 
 @pytest.mark.parametrize("q", [2, D])
@@ -194,9 +185,7 @@ def test_all_directions_leave_no_noise(rng):
     assert params.noise_variance == 0
     np.testing.assert_allclose(dense(params), np.cov(x.T, ddof=0), atol=1e-12)
     found = PPCAModel(D).rows(params, "score")(Block(x))
-    np.testing.assert_allclose(
-        found, scipy.stats.multivariate_normal(params.mean, dense(params)).logpdf(x), rtol=1e-10
-    )
+    np.testing.assert_allclose(found, scipy.stats.multivariate_normal(params.mean, dense(params)).logpdf(x), rtol=1e-10)
 
 
 def test_without_noise_rows_have_no_density(rng):
@@ -204,9 +193,7 @@ def test_without_noise_rows_have_no_density(rng):
     with pytest.raises(ValueError, match="no density; use fewer components"):
         PPCAModel(Q).rows(params, "score")(Block(np.ones((3, D))))
     z = rng.normal(size=(4, Q))
-    np.testing.assert_allclose(
-        PPCAModel(Q).rows(params, "latent")(Block(z @ params.loadings.T)), z, atol=1e-12
-    )
+    np.testing.assert_allclose(PPCAModel(Q).rows(params, "latent")(Block(z @ params.loadings.T)), z, atol=1e-12)
 
 
 def test_drawn_rows_have_the_covariance(rng):
