@@ -7,15 +7,12 @@ bound after the M-step, and the next one the KL divergence that the E-step close
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic
 
 from dem.model import Block, MakeKernel, Model, P, S, Sweep
-
-log = logging.getLogger("dem")
 
 ROUNDING = 1e-9
 """Relative change of the objective below which a fall is rounding: the kernels' own tolerance."""
@@ -168,8 +165,6 @@ def fit(
     while state.stop_reason is None:
         stats = sweep(partial(model.kernel, state.params))
         state = advance(model, state, stats, tol=tol, max_iter=max_iter)
-        if state.history:
-            log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
         if callback is not None:
             callback(state)
     return state

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+import dask
 from dask.utils import parse_bytes
 
 from dem import em
@@ -19,8 +20,7 @@ from dem.stats import Statistics
 from dem.sweep.dask import DaskSweep
 from dem.sweep.memory import process_bytes
 from dem.sweep.plan import plan_sweep
-from dem.sweep.serial import Progress as Advance
-from dem.sweep.serial import SerialSweep
+from dem.sweep.serial import Advance, SerialSweep
 from dem.sweep.threads import ThreadSweep
 
 S = TypeVar("S", bound=Statistics)
@@ -28,8 +28,8 @@ S = TypeVar("S", bound=Statistics)
 IN_PROCESS_BYTES = 256 * 2**20
 """Stores smaller than this (decoded) are swept in this process: a cluster takes seconds to start."""
 
-CLIENT_GROWTH = 60 * 2**20
-"""What this process grows by: the scheduler, connections, and the sample with its starts."""
+CLIENT_GROWTH = 50 * 2**20
+"""What this process grows by with a local cluster: the scheduler and its connections."""
 
 
 class Progress(Protocol):
@@ -104,7 +104,8 @@ class Engine:
     ----------
     memory : int or str, optional
         Limit for this process and all that it starts, in bytes or like "1GB". A plan that cannot keep to it is
-        refused before it starts. Workers of a cluster elsewhere are not counted.
+        refused before it starts. It does not bind the workers of a cluster that is used instead, nor row-wise
+        results that are asked for in memory.
     scheduler : str, optional
         Address of a Dask scheduler, like "tcp://10.0.0.1:8786".
     workers : int, optional
@@ -153,7 +154,7 @@ class Engine:
         return self.workers
 
     @contextmanager
-    def open(self, source: Source, workspace_bytes: int) -> Iterator[Passes]:
+    def open(self, source: Source, workspace_bytes: int, held_bytes: int = 0) -> Iterator[Passes]:
         """Choose how to sweep a source; close what was started at the end.
 
         Parameters
@@ -161,6 +162,8 @@ class Engine:
         source : Source
         workspace_bytes : int
             What a task allocates beside its block.
+        held_bytes : int
+            What this process will hold besides, such as the sample.
 
         Raises
         ------
@@ -170,21 +173,26 @@ class Engine:
             No scheduler answers at the address.
         """
         progress = self.progress or Silent()
-        with self._sweep(source, workspace_bytes, progress.advance) as sweep:
+        with self._sweep(source, workspace_bytes, held_bytes, progress.advance) as sweep:
             yield Passes(sweep, source, progress)
 
     @contextmanager
-    def _sweep(self, source: Source, workspace_bytes: int, advance: Advance) -> Iterator[Sweep]:
+    def _sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Sweep]:
         limit, n_workers = self.memory_bytes, self.n_workers
         if not source.in_memory and self.scheduler is not None:
             with connect(self.scheduler) as client:
                 yield DaskSweep(source, client, advance)
             return
         client = None if source.in_memory else active_client()
-        if client is not None or is_delayed(source):
+        if client is not None:
             yield DaskSweep(source, client, advance)
             return
-        here = process_bytes()
+        here = process_bytes() + held_bytes
+        if is_delayed(source):
+            plan_sweep(source, workspace_bytes, here, n_workers, worker_bytes=0).check(limit)
+            with dask.config.set(num_workers=n_workers):
+                yield DaskSweep(source, None, advance)
+            return
         if source.in_memory or (decoded_bytes(source) or 0) <= IN_PROCESS_BYTES:
             threads = min(n_workers, len(source.partitions))
             plan = plan_sweep(source, workspace_bytes, here, threads, worker_bytes=0).within(limit)

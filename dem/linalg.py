@@ -25,13 +25,6 @@ def unpack(packed: Float, d: int) -> Float:
     return full
 
 
-def pack(full: Float) -> Float:
-    """Return the upper triangles (..., d * (d + 1) / 2) of matrices (..., d, d), row by row."""
-    row, column = np.triu_indices(full.shape[-1])
-    packed: Float = full[..., row, column]
-    return packed
-
-
 def precisions_cholesky(covariances: Float) -> Float:
     """Return upper triangular U with inv(C) = U @ U.T for each covariance C.
 

@@ -23,7 +23,6 @@ Float = NDArray[np.float64]
 P = TypeVar("P")
 P_contra = TypeVar("P_contra", contravariant=True)
 S = TypeVar("S", bound=Statistics)
-S_co = TypeVar("S_co", bound=Statistics, covariant=True)
 
 
 class Block(NamedTuple):
@@ -45,11 +44,9 @@ class Block(NamedTuple):
     first: int = 0
 
 
-Kernel = Callable[[Block], S]
-"""The statistics of one block. Holds workspaces, so it belongs to one task and is not shared."""
-
 MakeKernel = Callable[[], Callable[[Block], S]]
-"""What travels to the tasks: small, picklable; called once per task to build the kernel."""
+"""What travels to the tasks: small, picklable; called once per task to build the kernel, the function from a
+block to its statistics, which holds workspaces and belongs to that task."""
 
 
 class Sweep(Protocol):

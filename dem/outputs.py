@@ -10,7 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,14 @@ import dask.array as da
 import numpy as np
 import zarr
 from dask.task_spec import Task, TaskRef
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import DTypeLike
+from zarr.core.sync import sync
 
 from dem.model import Array, Block, Sweep
 from dem.source import Delayed, Partition, Source
+from dem.source.stores import address, is_url
 from dem.stats import Additive
 from dem.sweep.serial import SerialSweep, empty_block
 from dem.sweep.threads import ThreadSweep
@@ -93,9 +97,10 @@ def write(
     """Write the results to a Zarr array in one pass, each block to its own rows.
 
     The array is chunked like the rows of the source, so that no two tasks share a chunk. On a
-    local disk it is written under a hidden name beside `path` and moved there once it is whole. At
-    a URL it is written in place, with the attribute ``complete`` false until it is whole;
-    `overwrite` then removes the old one at the start.
+    local disk it is written under a hidden name beside `path` and moved there once it is whole.
+    Object stores cannot rename. So at a URL it is written in place, and `overwrite` removes the old one
+    at the start; after an error nothing is left there. What a killed process leaves has the attribute
+    ``complete`` false, and is refused as data.
 
     Parameters
     ----------
@@ -132,9 +137,12 @@ def write(
         "dtype": np.dtype(dtype),
         "zarr_format": 3,
     }
-    with _new_array(os.fspath(path), layout, dict(attributes or {}), overwrite) as out:
+    where = address(path)
+    _check_free(path, where, overwrite)
+    new_array = _new_at_url if is_url(where) else _new_on_disk
+    with new_array(where, layout, dict(attributes or {})) as out:
         sweep(partial(_writer, make_rows, out))
-    return zarr.open_array(os.fspath(path), mode="r")
+    return zarr.open_array(where, mode="r")
 
 
 def _writer(make_rows: MakeRows, out: Array | zarr.Array[Any]) -> Callable[[Block], Written]:
@@ -150,24 +158,34 @@ def _writer(make_rows: MakeRows, out: Array | zarr.Array[Any]) -> Callable[[Bloc
     return kernel
 
 
+def _check_free(path: str | os.PathLike[str], where: str, overwrite: bool) -> None:
+    """Refuse what exists; with `overwrite`, only what is no Zarr store."""
+    files, root = url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
+    if not files.exists(root):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
+    if not any(files.exists(f"{root}/{name}") for name in METADATA):
+        raise FileExistsError(f"{path} exists and is no Zarr store: choose another name.")
+
+
 @contextmanager
-def _new_array(
-    path: str, layout: dict[str, Any], attributes: dict[str, Any], overwrite: bool
-) -> Iterator[zarr.Array[Any]]:
-    """Give a new array to write to; at the end it stands at `path`, or after an error nothing does."""
-    if "://" in path:
-        if not overwrite and _exists(path):
-            raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
-        unfinished = {**attributes, "complete": False}
-        out = zarr.create_array(path, **layout, overwrite=overwrite, attributes=unfinished)
+def _new_at_url(url: str, layout: dict[str, Any], attributes: dict[str, Any]) -> Iterator[zarr.Array[Any]]:
+    """Give a new array to write to, in place of what is at the URL; after an error nothing is there."""
+    out = zarr.create_array(url, **layout, overwrite=True, attributes={**attributes, "complete": False})
+    try:
         yield out
         out.attrs["complete"] = True
-        return
-    target = Path(path).absolute()
-    if target.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
-    if target.exists() and not any((target / name).exists() for name in METADATA):
-        raise FileExistsError(f"{path} exists and is no Zarr store: choose another name.")
+    except BaseException:
+        with suppress(Exception):  # the failure itself is what to report
+            sync(out.store_path.delete_dir())
+        raise
+
+
+@contextmanager
+def _new_on_disk(path: str, layout: dict[str, Any], attributes: dict[str, Any]) -> Iterator[zarr.Array[Any]]:
+    """Give a new array to write to; at the end it stands at `path`, and after an error what stood there before."""
+    target = Path(path)
     with _hidden_beside(target) as new, _hidden_beside(target) as old:
         yield zarr.create_array(new, **layout, attributes=attributes)
         _replace(target, new, old)
@@ -196,11 +214,3 @@ def _hidden_beside(target: Path) -> Iterator[Path]:
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
-
-
-def _exists(path: str) -> bool:
-    try:
-        zarr.open(path, mode="r")
-    except FileNotFoundError:
-        return False
-    return True

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Generic
 
 from dem import em
 from dem.engine import Engine, Passes
 from dem.model import Block, Model, P, S
-from dem.scan import Scan, Scanner, scan_bytes
+from dem.scan import Scan, Scanner, sample_rows, scan_bytes
 from dem.source import Source, open_source
 from dem.start import Start, best_start
+
+log = logging.getLogger("dem")
+
+SAMPLE_COPIES = 3
+"""The sample as it came, merged, and as float64."""
+START_COPIES = 4
+"""What each start holds at a time: the rows whitened, centred, transposed, and a little more."""
 
 
 @dataclass(frozen=True)
@@ -75,18 +82,23 @@ def fit(
     MemoryError
         The plan does not fit in the memory given.
     """
-    with (engine or Engine()).open(source, model.workspace_bytes(source.n_columns)) as sweep:
+    engine = engine or Engine()
+    threads = starts_at_a_time(start, source, engine)
+    held = start_bytes(start, source, threads)
+    with engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep:
         found = first_scan(sweep, source, start, scatter=model.needs_scatter)
+        log.info("first scan: %d rows of %s", found.rows, source.name)
         check_values(found, source)
         bound = model.bind(found)
         if params is None:
             weight = found.sample.weight
             sample = Block(found.sample.x, None if (weight == 1).all() else weight)
             sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
-            params = best_start(model, sample, start, (engine or Engine()).n_workers)
+            params = best_start(model, sample, start, threads)
             sweep.progress.end(None)
 
         def after_pass(state: em.State[P]) -> None:
+            log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
             sweep.progress.end(state)
             if callback is not None:
                 callback(state)
@@ -132,7 +144,24 @@ def scan_source(source: Source, start: Start, *, scatter: bool, engine: Engine |
 def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool) -> Scan:
     """Return the scan of the whole source."""
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows)
-    return sweep.named("first scan", partial(scanner))
+    return sweep.named("first scan", scanner)
+
+
+def start_bytes(start: Start, source: Source, threads: int) -> int:
+    """Return what the sample takes, and so many starts on it at a time, in bytes."""
+    d = source.n_columns
+    rows = sample_rows(start.sample_size, d)
+    if source.n_rows is not None:
+        rows = min(rows, source.n_rows)
+    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads)
+
+
+def starts_at_a_time(start: Start, source: Source, engine: Engine) -> int:
+    """Return how many starts to run at a time: no more than leave half of the memory limit to the passes."""
+    threads, limit = engine.n_workers, engine.memory_bytes
+    while limit is not None and threads > 1 and start_bytes(start, source, threads) > limit / 2:
+        threads -= 1
+    return threads
 
 
 def check_values(found: Scan, source: Source) -> None:
@@ -166,6 +195,6 @@ def check_values(found: Scan, source: Source) -> None:
             else:
                 columns = f"column {columns}" if (counts > 0).sum() == 1 else f"columns {columns}"
             raise ValueError(
-                f"{source.name} holds {int(counts.sum()):,} {what}, in {columns}; "
-                f"the first is in {source.locate(first)}; {advice}"
+                f"{source.name} holds {what}: {int(counts.sum()):,} in {columns}; "
+                f"the first is in {source.locate(*first)}; {advice}"
             )

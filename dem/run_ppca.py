@@ -9,10 +9,15 @@ import numpy as np
 
 from dem import em, run
 from dem.engine import Engine
-from dem.families.gaussian import LOG_2PI
 from dem.model import Block, Float
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
-from dem.models.ppca_algebra import PPCAParams, canonical, closed_form, without_rounding
+from dem.models.ppca_algebra import (
+    PPCAParams,
+    canonical,
+    closed_form,
+    closed_form_log_likelihood,
+    without_rounding,
+)
 from dem.scan import Scan
 from dem.source import Source
 from dem.start import Start
@@ -80,10 +85,7 @@ def spectrum(scan: Scan) -> Float:
 def fit_closed_form(scan: Scan, n_components: int) -> PPCAFit:
     """Return the maximum-likelihood parameters from the moments."""
     params, values, components = closed_form(scan.moments, n_components)
-    q, d = components.shape
-    with np.errstate(divide="ignore"):
-        log_det = np.log(values[:q]).sum() + ((d - q) * np.log(params.noise_variance) if q < d else 0.0)
-    log_likelihood = -0.5 * (d * LOG_2PI + float(log_det) + d)
+    log_likelihood = closed_form_log_likelihood(values, n_components, params.noise_variance)
     return PPCAFit(params, components, scan, 1, log_likelihood, None)
 
 

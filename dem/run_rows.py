@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from dem import outputs
 from dem.engine import Engine
 from dem.model import Array, Block, P, Rowwise
+from dem.models.rowwise import NotFiniteError
 from dem.source import Source
 from dem.stats import Additive
 
@@ -67,7 +69,17 @@ def write(
     with (engine or Engine()).open(source, workspace_bytes + results) as sweep:
         attributes = {"what": what, "model": type(model).__name__, "source": source.name}
         make_rows = partial(model.rows, params, what)
-        outputs.write(sweep.as_named(what), source, make_rows, path, dtype, columns, attributes, overwrite)
+        with located(source):
+            outputs.write(sweep.as_named(what), source, make_rows, path, dtype, columns, attributes, overwrite)
+
+
+@contextmanager
+def located(source: Source) -> Iterator[None]:
+    """Add to the error of a value that is not finite which chunk it is in."""
+    try:
+        yield
+    except NotFiniteError as error:
+        raise ValueError(f"{error} (it is in {source.locate(error.row, error.column)})") from None
 
 
 def write_sample(
@@ -138,7 +150,7 @@ def mean(
     engine: Engine | None = None,
 ) -> Mean:
     """Return the weighted mean of an output with one value a row, from one pass."""
-    with (engine or Engine()).open(source, workspace_bytes) as sweep:
+    with (engine or Engine()).open(source, workspace_bytes) as sweep, located(source):
         return sweep.named(what, partial(_mean_kernel, model, params, what))
 
 

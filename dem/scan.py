@@ -21,7 +21,9 @@ MAX_TILE = 4096
 SAMPLE_BYTES = 64 * 2**20
 """The sample never takes more bytes than this, whatever the number of rows asked for."""
 
-NO_ROW = np.iinfo(np.int64).max
+Place = tuple[int, int]
+"""The key of a row, and a column."""
+NOWHERE: Place = (np.iinfo(np.int64).max, 0)
 UInt = NDArray[np.uint64]
 
 
@@ -101,8 +103,8 @@ class Scan:
         Ranges of the columns, missing values aside.
     missing, infinite : array of shape (d,)
         How many entries of each column are NaN, and how many are infinite.
-    first_missing, first_infinite : int
-        The key of the first row with such an entry; `NO_ROW` where there is none.
+    first_missing, first_infinite : (int, int)
+        The key of the first row with such an entry, and its first column; `NOWHERE` where there is none.
     sample : Sample
         Uniform sample of the rows.
     """
@@ -113,8 +115,8 @@ class Scan:
     high: Float
     missing: NDArray[np.int64]
     infinite: NDArray[np.int64]
-    first_missing: int
-    first_infinite: int
+    first_missing: Place
+    first_infinite: Place
     sample: Sample
 
     def __add__(self, other: Scan) -> Scan:
@@ -177,7 +179,7 @@ class Scanner:
     @property
     def k(self) -> int:
         """Rows in the sample, bounded in bytes too."""
-        return max(1, min(self.sample_size, SAMPLE_BYTES // (8 * max(1, self.n_columns))))
+        return sample_rows(self.sample_size, self.n_columns)
 
     def scan(self, block: Block) -> Scan:
         """Return the scan of a block of shape (n, d)."""
@@ -185,7 +187,7 @@ class Scanner:
         d = self.n_columns
         low, high = np.full(d, np.inf), np.full(d, -np.inf)
         missing, infinite = np.zeros(d, np.int64), np.zeros(d, np.int64)
-        first_missing = first_infinite = NO_ROW
+        first_missing = first_infinite = NOWHERE
         sums = BlockSums(d, self.scatter)
         tile = np.empty((d, tile_rows(d)))
         for start in range(0, len(x), tile.shape[1]):
@@ -269,6 +271,11 @@ class BlockSums:
         return Moments(self.weight, self.centre.astype(np.longdouble) + rest, scatter)
 
 
+def sample_rows(sample_size: int, d: int) -> int:
+    """Return how many rows of d columns the sample has at most."""
+    return max(1, min(sample_size, SAMPLE_BYTES // (8 * max(1, d))))
+
+
 def tile_rows(d: int) -> int:
     """Return the rows of a tile of d columns."""
     return max(1, min(MAX_TILE, TILE_BYTES // (8 * max(1, d))))
@@ -279,7 +286,7 @@ def scan_bytes(d: int, *, scatter: bool) -> int:
     return 8 * d * (3 * tile_rows(d) + (4 * d if scatter else 8))
 
 
-def _first(flags: NDArray[np.bool_], first: int) -> int:
-    """Return the key of the first column of `flags` (d, n) with a True; `NO_ROW` without one."""
+def _first(flags: NDArray[np.bool_], first: int) -> Place:
+    """Return the first place of a True in `flags` (d, n), by row and then by column; `NOWHERE` without one."""
     hits = np.flatnonzero(flags.any(axis=0))
-    return first + int(hits[0]) if len(hits) else NO_ROW
+    return (first + int(hits[0]), int(flags[:, hits[0]].argmax())) if len(hits) else NOWHERE

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.metrics import pairwise_distances_argmin
 
 from dem.model import Float
 
@@ -39,10 +39,10 @@ class Seeding:
             labels = KMeans(k, n_init=1, max_iter=50, random_state=seed).fit(z, sample_weight=weight).labels_
         elif self.method == "k-means++":
             centres, _ = kmeans_plusplus(z, k, sample_weight=weight, random_state=seed)
-            labels = nearest(z, centres)
+            labels = pairwise_distances_argmin(z, centres)
         else:
             chosen = rng.choice(len(z), k, replace=False, p=weight / weight.sum())
-            labels = nearest(z, z[chosen])
+            labels = pairwise_distances_argmin(z, z[chosen])
         return np.asarray(np.arange(k)[:, None] == labels, dtype=np.float64)
 
 
@@ -56,8 +56,3 @@ def whitened(x: Float) -> Float:
     if not keep.any():
         return centred
     return np.asarray(centred @ (vectors[:, keep] / np.sqrt(values[keep])))
-
-
-def nearest(x: Float, centres: Float) -> np.ndarray:
-    """Return the index of the nearest centre for each row."""
-    return np.asarray(cdist(x, centres, "sqeuclidean").argmin(axis=1))

@@ -17,7 +17,6 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,9 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
+
+from dem import __version__
+from dem.source.stores import address, is_url
 
 FORMAT = 1
 """The format that is written. Readers refuse a higher one."""
@@ -63,7 +65,6 @@ def save(
     saved: Saved,
     *,
     overwrite: bool = True,
-    storage_options: dict[str, Any] | None = None,
 ) -> None:
     """Write a model; a model that is there already is replaced whole, or not at all.
 
@@ -74,8 +75,6 @@ def save(
     saved : Saved
     overwrite : bool
         Replace a model that is there.
-    storage_options : dict, optional
-        For URLs, handed to fsspec.
 
     Raises
     ------
@@ -87,25 +86,25 @@ def save(
         The new generation does not read back as it was written; the old model stays.
     """
     saved = _plain(saved)
-    check_free(path, overwrite=overwrite, storage_options=storage_options)
+    check_free(path, overwrite=overwrite)
     generation = f"generation-{uuid.uuid4().hex[:16]}"
     checksum = _checksum(saved)
     try:
-        _write(path, generation, saved, storage_options)
-        root = _open(path, "r+", storage_options)
+        _write(path, generation, saved)
+        root = _open(path, "r+")
         if _checksum(_read(root, generation)) != checksum:
             raise OSError(f"{path} did not store the model as it was written.")
     except BaseException:
         with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
-            _remove(_open(path, "r+", storage_options), {generation})
+            _remove(_open(path, "r+"), {generation})
         raise
     # From here on the new generation may be the one that counts, even if the next line fails: remove nothing.
-    stamp = {"format": FORMAT, "dem": _version(), "generation": generation, "sha256": checksum}
+    stamp = {"format": FORMAT, "dem": __version__, "generation": generation, "sha256": checksum}
     root.update_attributes({STAMP: stamp})
     _remove(root, _generations(root) - {generation})
 
 
-def load(path: StoreLike, storage_options: dict[str, Any] | None = None) -> Saved:
+def load(path: StoreLike) -> Saved:
     """Return the model at a path or URL.
 
     Raises
@@ -116,9 +115,10 @@ def load(path: StoreLike, storage_options: dict[str, Any] | None = None) -> Save
         What is there is no model of dem, is damaged, or was written by a newer dem.
     """
     try:
-        root = _open(path, "r", storage_options)
+        root = _open(path, "r")
     except FileNotFoundError:
-        there = _is_local(path) and Path(str(path)).exists()
+        local = _local(path)
+        there = local is not None and local.exists()
         what = f"{path} exists, but it is no Zarr store." if there else f"No model at {path}."
         raise FileNotFoundError(what) from None
     except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
@@ -131,7 +131,7 @@ def load(path: StoreLike, storage_options: dict[str, Any] | None = None) -> Save
     if stamp["format"] > FORMAT:
         raise ValueError(
             f"{path} was written by a newer dem ({stamp.get('dem')}, format {stamp['format']}); "
-            f"this dem ({_version()}) reads formats up to {FORMAT}."
+            f"this dem ({__version__}) reads formats up to {FORMAT}."
         )
     try:
         saved = _read(root, stamp["generation"])
@@ -144,15 +144,15 @@ def load(path: StoreLike, storage_options: dict[str, Any] | None = None) -> Save
     return saved
 
 
-def is_model(path: StoreLike, storage_options: dict[str, Any] | None = None) -> bool:
+def is_model(path: StoreLike) -> bool:
     """Say whether a model of dem is at a path or URL (whole or damaged, of any version)."""
     try:
-        return _stamp(_open(path, "r", storage_options)) is not None
+        return _stamp(_open(path, "r")) is not None
     except Exception:  # nothing there, an array, no Zarr at all
         return False
 
 
-def check_free(path: StoreLike, *, overwrite: bool = True, storage_options: dict[str, Any] | None = None) -> None:
+def check_free(path: StoreLike, *, overwrite: bool = True) -> None:
     """Refuse to write over anything but a model, or what an unfinished first save left.
 
     Raises
@@ -161,9 +161,10 @@ def check_free(path: StoreLike, *, overwrite: bool = True, storage_options: dict
         See `save`.
     """
     try:
-        root = _open(path, "r", storage_options)
+        root = _open(path, "r")
     except FileNotFoundError:
-        if _is_local(path) and _holds_something(Path(str(path))):
+        local = _local(path)
+        if local is not None and _holds_something(local):
             raise FileExistsError(f"{path} exists, and it is no model of dem: it is left alone.") from None
         return
     except Exception:  # an array, or a root that cannot be read
@@ -174,10 +175,10 @@ def check_free(path: StoreLike, *, overwrite: bool = True, storage_options: dict
         raise FileExistsError(f"{path} is a model already: choose another name, or allow overwriting.")
 
 
-def _write(path: StoreLike, name: str, saved: Saved, options: dict[str, Any] | None) -> None:
+def _write(path: StoreLike, name: str, saved: Saved) -> None:
     """Write one generation; nothing names it yet."""
     attributes = {"model": saved.model, "arrays": list(saved.arrays), "attributes": saved.attributes}
-    group = zarr.create_group(path, path=name, attributes=attributes, storage_options=options, zarr_format=3)
+    group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=3)
     for key, array in saved.arrays.items():
         # Without empty chunks a lost chunk of zeros could not be told from one that was never written.
         group.create_array(key, data=array, chunks=_chunks(array), config={"write_empty_chunks": True})
@@ -237,9 +238,9 @@ def _checksum(saved: Saved) -> str:
     return digest.hexdigest()
 
 
-def _open(path: StoreLike, mode: Any, options: dict[str, Any] | None) -> zarr.Group:
+def _open(path: StoreLike, mode: Any) -> zarr.Group:
     """Return the root; consolidated metadata would hide newer generations."""
-    return zarr.open_group(path, mode=mode, storage_options=options, use_consolidated=False)
+    return zarr.open_group(_where(path), mode=mode, use_consolidated=False)
 
 
 def _stamp(root: zarr.Group) -> dict[str, Any] | None:
@@ -258,16 +259,17 @@ def _remove(root: zarr.Group, generations: set[str]) -> None:
             del root[name]
 
 
-def _is_local(path: StoreLike) -> bool:
-    return isinstance(path, str | Path) and "://" not in str(path)
+def _where(path: StoreLike) -> str | Store:
+    """Return what zarr opens."""
+    return path if isinstance(path, Store) else address(path)
+
+
+def _local(path: StoreLike) -> Path | None:
+    """Return the path where it is one on this machine."""
+    where = _where(path)
+    return Path(where) if isinstance(where, str) and not is_url(where) else None
 
 
 def _holds_something(path: Path) -> bool:
     return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
-
-def _version() -> str:
-    try:
-        return version("distributed-em")
-    except PackageNotFoundError:  # run from a folder of sources
-        return "unknown"

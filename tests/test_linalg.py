@@ -19,16 +19,16 @@ def covariance(rng, condition, scales=None):
 
 
 @given(d=st.integers(1, 9), k=st.integers(0, 3))
-def test_triangles_pack_and_unpack(d, k):
+def test_triangles_unpack(d, k):
     full = np.random.default_rng(d).normal(size=(k, d, d))
     full = full + np.swapaxes(full, -1, -2)
-    packed = linalg.pack(full)
+    packed = full[:, *np.triu_indices(d)]
     assert packed.shape == (k, linalg.triangle_size(d))
     np.testing.assert_array_equal(linalg.unpack(packed, d), full)
 
 
 def test_triangles_run_row_by_row():
-    np.testing.assert_array_equal(linalg.pack(np.array([[1.0, 2, 3], [2, 4, 5], [3, 5, 6]])), np.arange(1.0, 7))
+    np.testing.assert_array_equal(linalg.unpack(np.arange(1.0, 7), 3), [[1, 2, 3], [2, 4, 5], [3, 5, 6]])
 
 
 @pytest.mark.parametrize("condition", [1, 1e3, 1e5, 1e8, 1e10])

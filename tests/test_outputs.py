@@ -5,6 +5,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from fsspec.implementations.memory import MemoryFileSystem
 from zarr.storage import MemoryStore
 
 from dem.cluster import local_cluster
@@ -169,6 +170,61 @@ def test_urls_are_marked_whole_at_the_end():
     with pytest.raises(FileExistsError, match="exists already"):
         write(SerialSweep(source), source, unfinished, url, np.int32)
     write(SerialSweep(source), source, unfinished, url, np.int32, overwrite=True)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_nothing_half_written_stays_at_a_url(error, overwrite, tmp_path):
+    source = open_source(X, partition_bytes=40_000)
+    url = f"memory://{tmp_path.name}/labels.zarr"
+    if overwrite:
+        write(SerialSweep(source), source, make_largest, url, np.int32)
+
+    def fails(block):
+        if block.first > 3000:
+            with pytest.raises(ValueError, match=r"labels.zarr is not complete"):
+                open_source(url)
+            raise error
+        return largest(block)
+
+    with pytest.raises(error):
+        write(SerialSweep(source), source, lambda: fails, url, np.int32, overwrite=overwrite)
+    assert MemoryFileSystem().find(f"/{tmp_path.name}") == []
+    with pytest.raises(FileNotFoundError):
+        open_source(url)
+    write(SerialSweep(source), source, make_largest, url, np.int32)
+    np.testing.assert_array_equal(zarr.open_array(url, mode="r")[:], X.argmax(1))
+
+
+def test_what_a_killed_writer_left_is_no_data(tmp_path):
+    array = zarr.create_array(tmp_path / "z.zarr", data=X, attributes={"complete": False})
+    for data in (tmp_path / "z.zarr", array):
+        with pytest.raises(ValueError, match=r"z.zarr is not complete"):
+            open_source(data)
+    array.attrs["complete"] = True
+    assert open_source(tmp_path / "z.zarr").n_rows == len(X)
+
+
+def test_other_things_at_a_url_are_left_alone(tmp_path):
+    source = open_source(X)
+    files = MemoryFileSystem()
+    files.pipe(f"/{tmp_path.name}/folder/precious.txt", b"mine")
+    with pytest.raises(FileExistsError, match="is no Zarr store"):
+        write(SerialSweep(source), source, make_largest, f"memory://{tmp_path.name}/folder", int, overwrite=True)
+    assert files.cat(f"/{tmp_path.name}/folder/precious.txt") == b"mine"
+
+
+def test_a_file_url_is_its_path(tmp_path):
+    source = open_source(X)
+    url = (tmp_path / "with a space.zarr").as_uri()
+    assert "%20" in url
+    write(SerialSweep(source), source, make_largest, url, np.int32)
+    assert os.listdir(tmp_path) == ["with a space.zarr"]
+    assert "complete" not in zarr.open_array(tmp_path / "with a space.zarr").attrs
+    with pytest.raises(FileExistsError, match="exists already"):
+        write(SerialSweep(source), source, make_largest, url, np.int32)
+    write(SerialSweep(source), source, make_doubled, url, np.float64, 2, overwrite=True)
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "with a space.zarr")[:], 2 * X[:, :2])
 
 
 def test_irregular_chunks_are_refused(tmp_path):

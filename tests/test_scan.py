@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dem.model import Block
-from dem.scan import NO_ROW, SAMPLE_BYTES, Scanner, hashes
+from dem.scan import NOWHERE, SAMPLE_BYTES, Scanner, hashes
 
 N, D = 500, 3
 
@@ -140,20 +140,20 @@ def test_bad_values_are_counted_and_located(rng, cuts):
     found = merged(pieces(x, cuts))
     np.testing.assert_array_equal(found.missing, [0, 2, 1])
     np.testing.assert_array_equal(found.infinite, [1, 0, 2])
-    assert (found.first_missing, found.first_infinite) == (4, 77)
+    assert (found.first_missing, found.first_infinite) == ((4, 1), (77, 0))
     assert found.rows == N
     np.testing.assert_array_equal(found.low[:2], [np.nanmin(x[:, 0]), np.nanmin(x[:, 1])])
 
 
 def test_infinities_of_both_signs_in_one_column_raise_no_warning():
     found = scan(np.array([[np.inf], [-np.inf], [np.nan], [1.0]]))
-    assert (found.infinite[0], found.missing[0], found.first_missing) == (2, 1, 2)
+    assert (found.infinite[0], found.missing[0], found.first_missing) == (2, 1, (2, 0))
 
 
 def test_large_finite_values_are_no_infinities():
     found = scan(np.full((5000, 1), 1e150), scatter=False)
     assert found.infinite[0] == found.missing[0] == 0
-    assert found.first_infinite == found.first_missing == NO_ROW
+    assert found.first_infinite == found.first_missing == NOWHERE
 
 
 def test_ranges(rng):

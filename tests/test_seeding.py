@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
-from dem.seeding import METHODS, Seeding, nearest, whitened
+from dem.seeding import METHODS, Seeding, whitened
 
 K = 3
 
@@ -60,8 +59,3 @@ def test_directions_without_spread_are_left_out(rng):
     a = rng.normal(size=(100, 1))
     assert whitened(np.hstack([a, 2 * a, np.ones((100, 1))])).shape == (100, 1)
     np.testing.assert_array_equal(whitened(np.ones((5, 2))), 0)
-
-
-def test_nearest(rng):
-    x, centres = rng.normal(size=(50, 2)), rng.normal(size=(4, 2))
-    np.testing.assert_array_equal(nearest(x, centres), cdist(x, centres).argmin(axis=1))

@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
+import dem
 from dem import store
 from dem.store import Saved
 
@@ -46,11 +49,12 @@ def same(a: Saved, b: Saved) -> bool:
     return arrays and a.model == b.model and plain[0] == plain[1]
 
 
-@pytest.fixture(params=["path", "str", "url", "store"])
+@pytest.fixture(params=["path", "str", "url", "file", "store"])
 def place(request, tmp_path):
     return {
         "path": tmp_path / "m.zarr",
         "str": str(tmp_path / "m.zarr"),
+        "file": (tmp_path / "m o.zarr").as_uri(),
         "url": f"memory://{tmp_path.name}/m.zarr",
         "store": MemoryStore(),
     }[request.param]
@@ -66,7 +70,7 @@ def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
     store.save(place, SAVED)
     store.save(place, OTHER)
     assert same(store.load(place), OTHER)
-    root = zarr.open_group(place, mode="r")
+    root = zarr.open_group(store._where(place), mode="r")
     assert len(list(root.keys())) == 1
 
 
@@ -258,3 +262,16 @@ def test_large_arrays_are_cut_into_chunks(tmp_path, monkeypatch):
     store.save(tmp_path / "m.zarr", SAVED)
     assert same(store.load(tmp_path / "m.zarr"), SAVED)
     assert len(list((generation(tmp_path / "m.zarr") / "covariances_" / "c").iterdir())) == 3
+
+
+def test_a_file_url_is_its_path(tmp_path):
+    store.save((tmp_path / "m.zarr").as_uri(), SAVED)
+    assert same(store.load(tmp_path / "m.zarr"), SAVED)
+    (tmp_path / "file.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="left alone"):
+        store.save((tmp_path / "file.txt").as_uri(), SAVED)
+
+
+def test_the_version_is_the_packages():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["version"] == dem.__version__

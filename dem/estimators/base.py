@@ -17,6 +17,7 @@ from dem.engine import Engine
 from dem.model import Rowwise
 from dem.source import Source, is_lazy, open_source
 from dem.source.generated import GeneratedSource
+from dem.source.memory import as_numeric
 
 SAMPLE_CHUNK_BYTES = 16 * 2**20
 
@@ -47,6 +48,8 @@ class Estimator(DensityMixin, BaseEstimator):
             If the data are unusable, or their columns are not the model's.
         """
         if not is_lazy(X):
+            if np.ma.isMaskedArray(X):
+                X = as_numeric(X)  # scikit-learn would drop the mask
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             return open_source(X, sample_weight)
         source = open_source(X, sample_weight)

@@ -254,7 +254,10 @@ class GaussianMixture(Estimator):
         return self._rows(X, "proba")
 
     def sample(self, n_samples: int = 1) -> tuple[Float, Array]:
-        """Return n rows drawn from the mixture (n, d), and their components (n,)."""
+        """Return n rows drawn from the mixture (n, d), and their components (n,).
+
+        The same rows in each call, unless `random_state` is a generator.
+        """
         check_is_fitted(self)
         check_number("n_samples", n_samples, int, 1)
         model, params = self._fitted()
@@ -316,7 +319,7 @@ class GaussianMixture(Estimator):
     ) -> None:
         """Print a line where `verbose` asks for it, and call back."""
         n = len(state.history)
-        if self.verbose and n and (n % self.verbose_interval == 0 or state.stop_reason):
+        if self.verbose and (n % self.verbose_interval == 0 or state.stop_reason):
             print(f"pass {n}: mean log-likelihood {state.objective:.9g} nats a row")
         if callback is not None:
             callback(state)

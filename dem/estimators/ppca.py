@@ -22,7 +22,14 @@ from dem.estimators.base import (
 )
 from dem.model import Float
 from dem.models.ppca import PPCAModel
-from dem.models.ppca_algebra import PPCAParams, inverse_without_noise, latent_precision, projection
+from dem.models.ppca_algebra import (
+    PPCAParams,
+    covariance,
+    latent_size,
+    least_squares,
+    posterior_covariance,
+    precision,
+)
 from dem.run_ppca import (
     EMSettings,
     PPCAFit,
@@ -52,7 +59,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     solver : {"auto", "closed_form", "em"}, default="auto"
         "closed_form": the eigenvectors of the covariance, one pass. "em": EM, in memory on the covariance (one
         pass), or with a pass per iteration where the (d, d) covariance does not fit. "auto": the closed form
-        where it fits, else EM.
+        where it fits, else EM. With q = n_features there is nothing for EM to find, and the closed form is used.
     tol : float, default=1e-6
         EM stops when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=500
@@ -200,14 +207,21 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """
         check_is_fitted(self)
         check_choice("reconstruct", reconstruct, ("mean", "least_squares"))
+        latents = X if hasattr(X, "ndim") else np.asarray(X, dtype=np.float64)
+        if latents.ndim != 2 or latents.shape[1] != self.n_components_:
+            raise ValueError(
+                f"inverse_transform takes an array of {self.n_components_} columns, as transform gives it, "
+                f"but got the shape {latents.shape}"
+            )
         params = self._fitted()[1]
-        back = params.loadings.T
-        if reconstruct == "least_squares":
-            back = latent_precision(params) @ np.linalg.pinv(params.loadings)
-        return X @ back + self.mean_
+        back = params.loadings.T if reconstruct == "mean" else least_squares(params)
+        return latents @ back + self.mean_
 
     def sample(self, n_samples: int = 1) -> Float:
-        """Return n rows W z + mu + noise, of shape (n, d)."""
+        """Return n rows W z + mu + noise, of shape (n, d).
+
+        The same rows in each call, unless `random_state` is a generator.
+        """
         check_is_fitted(self)
         check_number("n_samples", n_samples, int, 1)
         model, params = self._fitted()
@@ -216,23 +230,18 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     def get_covariance(self) -> Float:
         """Return C = W W' + s^2 I, of shape (d, d)   (PRML 12.36)."""
         check_is_fitted(self)
-        loadings = self._fitted()[1].loadings
-        return np.asarray(loadings @ loadings.T + self.noise_variance_ * np.eye(len(loadings)))
+        return covariance(self._fitted()[1])
 
     def get_precision(self) -> Float:
         """Return inv(C) = (I - W inv(M) W') / s^2, of shape (d, d)   (PRML 12.42)."""
         check_is_fitted(self)
-        params = self._fitted()[1]
-        if self.noise_variance_ == 0:
-            return inverse_without_noise(params)
-        d = len(self.mean_)
-        return np.asarray((np.eye(d) - projection(params) @ params.loadings.T) / self.noise_variance_)
+        return precision(self._fitted()[1])
 
     @property
     def posterior_covariance_(self) -> Float:
         """Covariance of z given x, s^2 inv(M), of shape (q, q): the same for every row   (PRML 12.42)."""
         check_is_fitted(self)
-        return np.asarray(self.noise_variance_ * np.linalg.pinv(latent_precision(self._fitted()[1])))
+        return posterior_covariance(self._fitted()[1])
 
     def to_sklearn(self) -> decomposition.PCA:
         """Return the fitted scikit-learn PCA with the same directions, mean and variances."""
@@ -252,7 +261,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         """Refuse wrong settings, before anything is read."""
         q = self.n_components
         whole = isinstance(q, int | np.integer) and not isinstance(q, bool)
-        if q is not None and not (whole and q >= 1) and not (isinstance(q, float) and 0 < q < 1):
+        if q is not None and not (whole and q >= 1) and not (isinstance(q, float | np.floating) and 0 < q < 1):
             raise ValueError(
                 f"n_components must be an integer >= 1, a share of the variance between 0 and 1, or None, got {q!r}"
             )
@@ -277,10 +286,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             return max(1, int((spectrum(scan) > 0).sum()))
         if isinstance(self.n_components, int | np.integer):
             return int(self.n_components)
-        shares = np.cumsum(spectrum(scan))
-        if shares[-1] == 0:  # constant columns: one direction explains the nothing that there is
-            return 1
-        return int(np.searchsorted(shares / shares[-1], self.n_components, side="right") + 1)
+        return latent_size(float(self.n_components), spectrum(scan))
 
     def _keep(self, fitted: PPCAFit) -> None:
         """Keep the parameters as public attributes."""

@@ -100,5 +100,8 @@ class Family(Protocol[T]):
     def draw(self, theta: T, component: int, n: int, rng: np.random.Generator) -> Float:
         """Return n rows (n, d) of one component."""
 
+    def factor_size(self, k: int, d: int) -> int:
+        """Return how many numbers the largest array of K components' parameters holds."""
+
     def n_parameters(self, k: int, d: int) -> int:
         """Return the number of free parameters of K components, the weights aside."""

@@ -138,6 +138,10 @@ class Gaussian(ABC):
     def n_features(self, d: int) -> int:
         """Return the number of features."""
 
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the size of K matrices (d, d)."""
+        return k * d * d
+
     def n_centred(self, d: int) -> int:
         """Return the number of features of the centred path."""
         return self.n_features(d)

@@ -68,6 +68,10 @@ class DiagonalGaussian(Gaussian):
         z = rng.standard_normal((n, theta.means.shape[1]))
         return np.asarray(theta.means[component] + z * deviation)
 
+    def factor_size(self, k: int, d: int) -> int:
+        """Return K d: there are no matrices."""
+        return k * d
+
     def n_parameters(self, k: int, d: int) -> int:
         """Return 2 K d."""
         return 2 * k * d

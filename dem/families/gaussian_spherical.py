@@ -73,6 +73,10 @@ class SphericalGaussian(Gaussian):
         z = rng.standard_normal((n, theta.means.shape[1]))
         return np.asarray(theta.means[component] + z / theta.precisions_cholesky[component])
 
+    def factor_size(self, k: int, d: int) -> int:
+        """Return K d: there are no matrices."""
+        return k * d
+
     def n_parameters(self, k: int, d: int) -> int:
         """Return K d + K."""
         return k * d + k

@@ -25,7 +25,7 @@ from dem.models.mixture_kernel import (
     MixtureKernel,
     MixtureStats,
     Precision,
-    normalise,
+    Softmax,
 )
 from dem.models.rowwise import check_finite, named
 from dem.scan import Scan
@@ -209,15 +209,16 @@ class MixtureModel:
         size = self._size(params.theta, frame, frame.largest(*check_finite(block)))
         linear = self.family.complete and ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE
         densities = self._densities(params, Precision.DOUBLE if linear else Precision.CENTRED, frame)
+        softmax = Softmax(densities)
         for start in range(0, len(x), densities.tile):
             rows = slice(start, start + densities.tile)
             joint = densities.joint(x[rows])
             if what == "label":
                 out[rows] = joint.argmax(axis=0)
             elif what == "score":
-                out[rows] = normalise(joint)
+                out[rows] = softmax(joint)
             else:
-                normalise(joint)
+                softmax(joint)
                 out[rows] = joint.T
         return out
 
@@ -238,7 +239,8 @@ class MixtureModel:
         """Return what one kernel allocates beside its block, in bytes."""
         k = self.n_components
         features = max(self.family.n_features(d), self.family.n_centred(d))
-        return 8 * (max(features * MIN_TILE, CACHE_BYTES // 8) + 4 * features * k + 4 * k * d * d)
+        factors = self.family.factor_size(k, d)
+        return 8 * (max(features * MIN_TILE, CACHE_BYTES // 8) + 4 * features * k + 4 * factors)
 
     def _size(self, theta: Any, frame: Frame, magnitudes: Float) -> float:
         """Return max over k of |eta_k| . t, with t the features of these magnitudes (d,)."""

@@ -157,6 +157,7 @@ class MixtureKernel:
 
     def __init__(self, densities: Densities, n_components: int) -> None:
         self.densities, self.n_components = densities, n_components
+        self.softmax = Softmax(densities)
 
     def __call__(self, block: Block) -> MixtureStats:
         """Return the statistics of a block of shape (n, d)."""
@@ -165,7 +166,7 @@ class MixtureKernel:
         log_likelihood = 0.0
         for start in range(0, len(x), densities.tile):
             joint = densities.joint(x[start : start + densities.tile])
-            row_log_likelihood = normalise(joint)
+            row_log_likelihood = self.softmax(joint)
             if block.weight is None:
                 log_likelihood += float(row_log_likelihood.sum(dtype=np.float64))
             else:
@@ -177,22 +178,32 @@ class MixtureKernel:
         return MixtureStats(len(x), weight_sum, log_likelihood, sums, densities.frame, densities.precision)
 
 
-def normalise(joint: Array) -> Array:
-    """Turn joint log-densities (K, n) into responsibilities in place; return the rows' log-likelihoods (n,).
+class Softmax:
+    """From joint log-densities to responsibilities, in place; holds the workspaces of a tile.
 
-    Log-responsibilities are kept above `floor`, where exp is far below one rounding of any sum but not
-    yet denormal: products with denormal numbers are a hundred times slower on some processors.
+    Log-responsibilities are kept above a floor where exp is far below one rounding of any sum but not yet
+    denormal: products with denormal numbers are a hundred times slower on some processors.
     """
-    floor = -600.0 if joint.dtype == np.float64 else -60.0
-    largest: Array = joint.max(axis=0)
-    joint -= largest
-    np.maximum(joint, floor, out=joint)
-    np.exp(joint, out=joint)
-    total: Array = joint.sum(axis=0)
-    joint *= 1 / total
-    np.log(total, out=total)
-    total += largest
-    return total
+
+    def __init__(self, densities: Densities) -> None:
+        dtype = np.float32 if densities.precision == Precision.SINGLE else np.float64
+        self._largest, self._total, self._inverse = np.empty((3, densities.tile), dtype)
+        self._floor = -60.0 if dtype == np.float32 else -600.0
+
+    def __call__(self, joint: Array) -> Array:
+        """Turn joint (K, n) into responsibilities; return the log-likelihoods (n,), valid until the next call."""
+        n = joint.shape[1]
+        largest, total, inverse = self._largest[:n], self._total[:n], self._inverse[:n]
+        np.max(joint, axis=0, out=largest)
+        joint -= largest
+        np.maximum(joint, self._floor, out=joint)
+        np.exp(joint, out=joint)
+        np.sum(joint, axis=0, out=total)
+        np.reciprocal(total, out=inverse)
+        joint *= inverse
+        np.log(total, out=total)
+        total += largest
+        return total
 
 
 def tile_rows(bytes_per_row: int) -> int:

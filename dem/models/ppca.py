@@ -152,8 +152,11 @@ class PPCAModel:
         return z @ params.loadings.T + params.mean + noise, z
 
     def n_parameters(self, d: int) -> int:
-        """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58)."""
-        q = self.n_components
+        """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58).
+
+        With q = d the covariance is free, as it is with q = d - 1.
+        """
+        q = min(self.n_components, d - 1)
         return d + 1 + d * q - q * (q - 1) // 2
 
     def workspace_bytes(self, d: int) -> int:

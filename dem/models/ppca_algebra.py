@@ -63,18 +63,59 @@ def projection(params: PPCAParams) -> Float:
     return np.asarray(w @ np.linalg.pinv(m, hermitian=True))  # without noise, M may be singular
 
 
-def inverse_without_noise(params: PPCAParams) -> Float:
-    """Return inv(W W') where W is square.
+def covariance(params: PPCAParams) -> Float:
+    """Return C = W W' + s^2 I, (d, d)   (PRML 12.36)."""
+    w = params.loadings
+    return np.asarray(w @ w.T + params.noise_variance * np.eye(len(w)))
+
+
+def precision(params: PPCAParams) -> Float:
+    """Return inv(C) = (I - W inv(M) W') / s^2, (d, d)   (PRML 12.42).
 
     Raises
     ------
     ValueError
-        If W W' is singular.
+        If C is singular.
     """
-    inverse = np.linalg.pinv(params.loadings)
-    if np.linalg.matrix_rank(params.loadings) < len(params.loadings):
+    w = params.loadings
+    if params.noise_variance > 0:
+        return np.asarray((np.eye(len(w)) - projection(params) @ w.T) / params.noise_variance)
+    if np.linalg.matrix_rank(w) < len(w):
         raise ValueError(NO_DENSITY)
+    inverse = np.linalg.pinv(w)
     return np.asarray(inverse.T @ inverse)
+
+
+def posterior_covariance(params: PPCAParams) -> Float:
+    """Return the covariance of z given x, s^2 inv(M), (q, q): the same for every row   (PRML, after 12.42)."""
+    return np.asarray(params.noise_variance * np.linalg.pinv(latent_precision(params), hermitian=True))
+
+
+def least_squares(params: PPCAParams) -> Float:
+    """Return B (q, d) such that E[z | x]' B + mu is the orthogonal projection of x on the principal subspace.
+
+    It is M inv(W'W) W', which undoes the shrinking of E[z | x]   (Tipping and Bishop 1999, section 3.3).
+    """
+    return np.asarray(latent_precision(params) @ np.linalg.pinv(params.loadings))
+
+
+def closed_form_log_likelihood(variances: Float, q: int, noise_variance: float) -> float:
+    """Return the mean log-likelihood at the closed form's optimum, in nats a row   (PRML 12.44, 12.46).
+
+    Infinite where the data lie in a subspace.
+    """
+    d = len(variances)
+    with np.errstate(divide="ignore"):
+        log_det = np.log(variances[:q]).sum() + ((d - q) * np.log(noise_variance) if q < d else 0.0)
+    return -0.5 * (d * LOG_2PI + float(log_det) + d)
+
+
+def latent_size(share: float, variances: Float) -> int:
+    """Return how many directions explain more than this share of the variance."""
+    shares = np.cumsum(variances)
+    if shares[-1] == 0:  # constant columns: one direction explains the nothing that there is
+        return 1
+    return int(np.searchsorted(shares / shares[-1], share, side="right") + 1)
 
 
 def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float, Float]:

@@ -25,12 +25,30 @@ def named(choices: Mapping[str, V], what: str) -> V:
     return choices[what]
 
 
+class NotFiniteError(ValueError):
+    """A row that no output can be computed for.
+
+    Attributes
+    ----------
+    row : int
+        Its key.
+    column : int
+    """
+
+    def __init__(self, message: str, row: int, column: int) -> None:
+        super().__init__(message, row, column)
+        self.row, self.column = row, column
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 def check_finite(block: Block) -> tuple[Float, Float]:
     """Return the smallest and largest value of each column of a block that has rows.
 
     Raises
     ------
-    ValueError
+    NotFiniteError
         If a value is missing or infinite.
     """
     low = np.asarray(block.x.min(axis=0), dtype=np.float64)
@@ -39,8 +57,9 @@ def check_finite(block: Block) -> tuple[Float, Float]:
         row, column = np.argwhere(~np.isfinite(block.x))[0]
         value = block.x[row, column]
         what = "missing values (NaN)" if np.isnan(value) else "infinite values"
-        raise ValueError(
+        message = (
             f"row {block.first + row} holds {value} in column {column}: {what} are not supported by this "
-            f"model yet; remove such rows or fill them in"
+            "model yet; remove such rows or fill them in"
         )
+        raise NotFiniteError(message, block.first + int(row), int(column))
     return low, high

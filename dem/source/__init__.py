@@ -89,8 +89,8 @@ class Source(Protocol):
     @property
     def compact(self) -> bool: ...  # noqa: D102
 
-    def locate(self, row: int) -> str:
-        """Say where the row of this key is: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
+    def locate(self, row: int, column: int = 0) -> str:
+        """Say where a value is, by its row's key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
 
 
 def open_source(data: Any, weights: Any = None, *, partition_bytes: int | None = None) -> Source:

@@ -97,7 +97,7 @@ class DaskSource:
         """Bytes held while a block is made: twice the block, as a guess at what its graph holds."""
         return 2 * self.block_bytes
 
-    def locate(self, row: int) -> str:
+    def locate(self, row: int, column: int = 0) -> str:
         """Say which block holds the row of this key, for messages."""
         firsts = self.first_rows
         block = int(np.searchsorted(firsts, row, side="right")) - 1

@@ -85,6 +85,6 @@ class GeneratedSource:
         """Bytes held while a block is written: the rows, as a chunk, and encoded."""
         return 3 * self.block_bytes
 
-    def locate(self, row: int) -> str:
+    def locate(self, row: int, column: int = 0) -> str:
         """Say where a row is, for messages."""
         return f"row {row} of the {self.name}"

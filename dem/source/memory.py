@@ -104,7 +104,7 @@ class MemorySource:
         """No bytes beyond those of the array itself."""
         return 0
 
-    def locate(self, row: int) -> str:
+    def locate(self, row: int, column: int = 0) -> str:
         """Say where a row is, for messages."""
         return f"row {row} of the {self.name}"
 

@@ -5,11 +5,35 @@ from __future__ import annotations
 import os
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import zarr
 
+Node = zarr.Array[Any] | zarr.Group
 
-def open_array(data: str | os.PathLike[str] | zarr.Array[Any] | zarr.Group) -> zarr.Array[Any]:
+
+def address(path: str | os.PathLike[str]) -> str:
+    """Return a URL as it is, and everything on this machine as an absolute path: workers live elsewhere.
+
+    Raises
+    ------
+    ValueError
+        A ``file://`` URL without an absolute path.
+    """
+    text = os.fspath(path)
+    if text.startswith("file://"):
+        text = unquote(text.removeprefix("file://").removeprefix("localhost"))
+        if not text.startswith("/"):
+            raise ValueError(f"{path} names no file of this machine: write file:///folder/name, or the path alone.")
+    return text if is_url(text) else os.path.abspath(text)
+
+
+def is_url(path: str) -> bool:
+    """Whether an address is somewhere else than in a folder of this machine."""
+    return "://" in path
+
+
+def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
     """Return the array at a path or URL (``store.zarr/name`` for one inside a group).
 
     Raises
@@ -17,14 +41,15 @@ def open_array(data: str | os.PathLike[str] | zarr.Array[Any] | zarr.Group) -> z
     FileNotFoundError
         Nothing is there.
     ValueError
-        A group is there; the message lists the arrays inside.
+        A group is there, and the message lists the arrays inside; or an array that was never completed.
     """
     if isinstance(data, zarr.Array | zarr.Group):
         node, where = data, store_name(data)
     else:
-        where = os.fspath(data)
-        node = _open(where)
+        node, where = open_node(data), os.fspath(data)
     if isinstance(node, zarr.Array):
+        if node.attrs.get("complete") is False:  # see dem.outputs
+            raise ValueError(f"{where} is not complete: dem is still writing it, or was killed while it did.")
         return node
     members = node.members(max_depth=3)
     inside = sorted(f"{path} {item.shape}" for path, item in members if isinstance(item, zarr.Array))
@@ -32,18 +57,26 @@ def open_array(data: str | os.PathLike[str] | zarr.Array[Any] | zarr.Group) -> z
     raise ValueError(f"{where} is a Zarr group, {listing}: name one array, as in {where}/NAME.")
 
 
-def _open(path: str) -> zarr.Array[Any] | zarr.Group:
-    local = "://" not in path
+def open_node(path: str | os.PathLike[str]) -> Node:
+    """Return the array or group at a path or URL.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing is there, or something that is no Zarr store.
+    """
+    where = address(path)
     try:
-        return zarr.open(os.path.abspath(path) if local else path, mode="r")  # workers live elsewhere
+        return zarr.open(where, mode="r")
     except FileNotFoundError as error:
-        if local and os.path.exists(path):
+        if not is_url(where) and os.path.exists(where):
             raise FileNotFoundError(f"{path} exists, but it is no Zarr array or group.") from error
         raise FileNotFoundError(f"No Zarr store at {path}.") from error
 
 
-def store_name(node: zarr.Array[Any] | zarr.Group) -> str:
+def store_name(node: Node) -> str:
     """Return a short name for messages: the address from its last ``.zarr`` on."""
-    parts = PurePosixPath(str(node.store_path)).parts
+    root = getattr(node.store, "path", node.store)  # stores at URLs have a path; others are named by their text
+    parts = (PurePosixPath(str(root)) / node.path).parts
     stores = [i for i, part in enumerate(parts) if part.endswith(".zarr")]
     return str(PurePosixPath(*parts[stores[-1] if stores else -1 :]))

@@ -213,9 +213,9 @@ class ZarrSource:
         """Bytes held while a block is read: the block, its chunks being decoded, and encoded."""
         return 3 * self.block_bytes
 
-    def locate(self, row: int) -> str:
-        """Say which chunk holds a row, for messages."""
-        return self.handle.locate(row)
+    def locate(self, row: int, column: int = 0) -> str:
+        """Say which chunk holds a value, for messages."""
+        return self.handle.locate(row, column)
 
 
 def _weighed(weight: Any, partition: ZarrPartition) -> ZarrPartition:

@@ -19,7 +19,7 @@ from dem.blas import limit_blas_in_worker, single_threaded_blas
 from dem.model import Block, MakeKernel
 from dem.source import Delayed, Partition, Source
 from dem.stats import Statistics, add_up, groups
-from dem.sweep.serial import Progress, check_rows, empty_block, sum_partition
+from dem.sweep.serial import Advance, check_rows, empty_block, sum_partition
 
 S = TypeVar("S", bound=Statistics)
 T = TypeVar("T")
@@ -49,7 +49,7 @@ class DaskSweep:
 
     source: Source
     client: Client | None = None
-    progress: Progress | None = None
+    progress: Advance | None = None
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from dem import human
 from dem.source import Source
 
 IDLE_WORKER_BYTES = 110_000_000
@@ -63,9 +64,9 @@ class Plan:
         workers = f"{self.n_workers} worker{'s' if self.n_workers > 1 else ''}"
         each = self.worker_bytes + self.task_bytes
         raise MemoryError(
-            f"One chunk of {self.name} needs {megabytes(self.block_bytes)} decoded, and the pass "
-            f"{megabytes(self.total_bytes)} in all ({megabytes(self.client_bytes)} for this process, "
-            f"{workers} x {megabytes(each)}), but the limit is {megabytes(limit_bytes)}: "
+            f"One chunk of {self.name} needs {human.size(self.block_bytes)} decoded, and the pass "
+            f"{human.size(self.total_bytes)} in all ({human.size(self.client_bytes)} for this process, "
+            f"{workers} x {human.size(each)}), but the limit is {human.size(limit_bytes)}: "
             "raise the memory limit, or rechunk the data to smaller chunks."
         )
 
@@ -94,8 +95,3 @@ def plan_sweep(
     """Return the plan of sweeps over `source`."""
     sizes = source.block_bytes, source.read_bytes
     return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes)
-
-
-def megabytes(n_bytes: int) -> str:
-    """Return a size in words: 1,234 MB (of 10^6 bytes)."""
-    return f"{n_bytes / 1e6:,.0f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e6:.2g} MB"

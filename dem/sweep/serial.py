@@ -14,7 +14,7 @@ from dem.source import Partition, Source, evaluate
 from dem.stats import Statistics, tree_sum
 
 S = TypeVar("S", bound=Statistics)
-Progress = Callable[[int, int], None]
+Advance = Callable[[int, int], None]
 """Called with the number of partitions done and their number in all."""
 
 
@@ -72,7 +72,7 @@ class SerialSweep:
     """
 
     source: Source
-    progress: Progress | None = None
+    progress: Advance | None = None
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks."""

@@ -10,7 +10,7 @@ from dem.blas import single_threaded_blas
 from dem.model import MakeKernel
 from dem.source import Delayed, Partition, Source, evaluate
 from dem.stats import Statistics, tree_sum
-from dem.sweep.serial import Progress, check_rows, empty_block, sum_partition
+from dem.sweep.serial import Advance, check_rows, empty_block, sum_partition
 
 S = TypeVar("S", bound=Statistics)
 
@@ -29,7 +29,7 @@ class ThreadSweep:
 
     source: Source
     n_threads: int
-    progress: Progress | None = None
+    progress: Advance | None = None
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks.

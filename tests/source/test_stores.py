@@ -1,0 +1,86 @@
+"""Stores by path, by URL and by handle: the same rows, under a name that people know."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import MemoryStore, WrapperStore, ZipStore
+
+from dem import PPCA, GaussianMixture
+from dem.source import open_source
+from dem.source.stores import address, store_name
+
+X = np.random.default_rng(3).normal(size=(400, 3)) + 5 * np.repeat([[0], [1]], 200, axis=0)
+
+
+def at_url(folder):
+    zarr.create_array(f"memory://{folder.name}/x.zarr", data=X, chunks=(90, 3))
+    return f"memory://{folder.name}/x.zarr", "x.zarr"
+
+
+def inside_a_group_at_a_url(folder):
+    group = zarr.open_group(f"memory://{folder.name}/g.zarr", mode="w")
+    group.create_array("deep/rows", data=X, chunks=(90, 3))
+    return f"memory://{folder.name}/g.zarr/deep/rows", "g.zarr/deep/rows"
+
+
+def handle_inside_a_group_at_a_url(folder):
+    path, name = inside_a_group_at_a_url(folder)
+    return zarr.open_group(path.removesuffix("/deep/rows"), mode="r")["deep/rows"], name
+
+
+def at_a_file_url(folder):
+    zarr.create_array(folder / "x y.zarr", data=X, chunks=(90, 3))
+    return (folder / "x y.zarr").as_uri(), "x y.zarr"
+
+
+FORMS = [at_url, inside_a_group_at_a_url, handle_inside_a_group_at_a_url, at_a_file_url]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_urls_are_opened_and_named(form, tmp_path):
+    data, name = form(tmp_path)
+    source = open_source(data)
+    assert source.name == name
+    assert source.locate(100) == f"chunk c/1/0 (rows 90 to 179) of {name}"
+    np.testing.assert_array_equal(np.concatenate([b.x for p in source.partitions for b in p.blocks()]), X)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("model", [GaussianMixture, PPCA])
+def test_models_are_fitted_to_urls(form, model, tmp_path):
+    data, name = form(tmp_path)
+    weight = np.linspace(0.5, 2, len(X))
+    zarr.create_array(f"memory://{tmp_path.name}/w.zarr", data=weight, chunks=(70,))
+    found = model(2).fit(data, sample_weight=f"memory://{tmp_path.name}/w.zarr")
+    expected = model(2).fit(X, sample_weight=weight)
+    assert found.lower_bound_ == pytest.approx(expected.lower_bound_, rel=1e-10)
+    np.testing.assert_allclose(found.score_samples(data).compute(), expected.score_samples(X), rtol=1e-8)
+    assert found.source_["name"] == name
+
+
+def test_a_group_at_a_url_lists_its_arrays(tmp_path):
+    path, _ = inside_a_group_at_a_url(tmp_path)
+    with pytest.raises(ValueError, match=r"g.zarr is a Zarr group, with the arrays deep/rows \(400, 3\)"):
+        open_source(path.removesuffix("/deep/rows"))
+    with pytest.raises(FileNotFoundError, match=r"No Zarr store at memory://.*/nothing\.$"):
+        open_source(f"{path}/nothing")
+
+
+def test_names_of_other_stores(tmp_path):
+    inner = MemoryStore()
+    zarr.open_group(inner, mode="w").create_array("rows", data=X)
+    assert store_name(zarr.open_group(inner, mode="r")["rows"]) == "rows"
+    assert store_name(zarr.open_group(WrapperStore(inner), mode="r")["rows"]) == "rows"
+    with ZipStore(tmp_path / "a.zip", mode="w") as zipped:
+        assert store_name(zarr.create_array(zipped, data=X)) == "a.zip"
+
+
+def test_addresses(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert address("a/b.zarr") == address(Path("a/b.zarr")) == f"{tmp_path}/a/b.zarr"
+    assert address("s3://bucket/a.zarr") == "s3://bucket/a.zarr"
+    assert address("file:///a%20b/c.zarr") == address("file://localhost/a b/c.zarr") == "/a b/c.zarr"
+    with pytest.raises(ValueError, match="file://a/b names no file of this machine"):
+        address("file://a/b")
