@@ -11,20 +11,9 @@ from typing import Any
 import click
 
 from dem import __version__
-from dem.cli_options import (
-    Bytes,
-    Columns,
-    Commands,
-    Share,
-    output,
-    overwrite,
-    sample_size,
-    seed,
-    weights,
-    where,
-)
+from dem.cli_options import WORKERS, Bytes, Columns, Commands, Share, fitting, weights, where, writing
 
-COVARIANCES = ["full", "tied", "diag", "spherical"]
+COVARIANCES = ["full", "tied", "diag", "spherical"]  # dem.families has them too, but imports NumPy
 
 
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -43,18 +32,19 @@ def fit() -> None:
 
 @fit.command("gmm")
 @click.argument("data", metavar="STORE")
-@click.option("-k", "--components", "n_components", type=click.IntRange(1), required=True)
-@click.option("--covariance", "covariance_type", type=click.Choice(COVARIANCES), default="full")
+@click.option("-k", "--components", "n_components", type=click.IntRange(1), required=True, help="How many.")
+@click.option(
+    "--covariance",
+    "covariance_type",
+    type=click.Choice(COVARIANCES),
+    default="full",
+    help="Of each component: any; one for all; without correlations; round.",
+)
 @click.option("--tol", type=click.FloatRange(0), default=1e-3, help="Least gain of a pass, nats a row.")
-@click.option("--max-iter", type=click.IntRange(1), default=100)
+@click.option("--max-iter", type=click.IntRange(1), default=100, help="Most iterations, each a pass over the store.")
 @click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Added to variances.")
 @click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
-@sample_size
-@seed
-@weights
-@output
-@overwrite
-@where
+@fitting
 def fit_gmm(**options: Any) -> None:
     """Fit a Gaussian mixture."""
     from dem.commands.fit import fit_gmm
@@ -64,16 +54,22 @@ def fit_gmm(**options: Any) -> None:
 
 @fit.command("ppca")
 @click.argument("data", metavar="STORE")
-@click.option("-q", "--components", "n_components", type=Share(), help="Or a share of the variance.")
-@click.option("--solver", type=click.Choice(["auto", "closed_form", "em"]), default="auto")
+@click.option(
+    "-q",
+    "--components",
+    "n_components",
+    type=Share(),
+    help="Number of latent dimensions, or a share of the variance  [default: all directions with any variance].",
+)
+@click.option(
+    "--solver",
+    type=click.Choice(["auto", "closed_form", "em"]),
+    default="auto",
+    help="One pass and the closed form, or EM; auto takes EM where there are too many columns for the former.",
+)
 @click.option("--tol", type=click.FloatRange(0), default=1e-6, help="Least gain of an iteration, nats a row.")
-@click.option("--max-iter", type=click.IntRange(1), default=500)
-@sample_size
-@seed
-@weights
-@output
-@overwrite
-@where
+@click.option("--max-iter", type=click.IntRange(1), default=500, help="Most iterations of EM.")
+@fitting
 def fit_ppca(**options: Any) -> None:
     """Fit probabilistic PCA."""
     from dem.commands.fit import fit_ppca
@@ -84,12 +80,18 @@ def fit_ppca(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
-@click.option("--what", type=click.Choice(["labels", "proba", "score"]), default="labels")
-@output
-@overwrite
-@where
+@click.option(
+    "--what",
+    type=click.Choice(["labels", "proba", "score"]),
+    default="labels",
+    help="Components' labels or probabilities (of mixtures); log-likelihoods (of any model).",
+)
+@writing
 def predict(**options: Any) -> None:
-    """Write each row's component, probabilities or log-likelihood."""
+    """Write what a model says of each row.
+
+    A mixture gives labels, proba and score; a PPCA gives score, and its latents by `dem transform`.
+    """
     from dem.commands.rows import write
 
     write(**options)
@@ -98,11 +100,9 @@ def predict(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
-@output
-@overwrite
-@where
+@writing
 def transform(**options: Any) -> None:
-    """Write each row's posterior mean in the latent space of a PPCA."""
+    """Write each row's latents, the posterior means, by a PPCA (mixtures have none)."""
     from dem.commands.rows import write
 
     write(what="latent", **options)
@@ -123,11 +123,9 @@ def score(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.option("-n", "n", type=click.IntRange(1), required=True, help="How many rows.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64")
-@click.option("--seed", type=int, default=0)
-@output
-@overwrite
-@where
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", help="Of the rows.")
+@click.option("--seed", type=int, default=0, help="The same seed gives the same rows.")
+@writing
 def sample(**options: Any) -> None:
     """Write rows drawn from a model."""
     from dem.commands.rows import sample
@@ -151,9 +149,7 @@ def info(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
 @click.option("--columns", type=Columns(), default="0,1", help="Which two columns (of a PPCA, latents).")
-@output
-@overwrite
-@where
+@writing
 def plot(**options: Any) -> None:
     """Draw a model and its history."""
     from dem.commands.picture import draw
@@ -163,9 +159,9 @@ def plot(**options: Any) -> None:
 
 @main.command()
 @click.option("--size", type=Bytes(), default="4GB", help="Of the store to be fitted.")
-@click.option("--memory", type=Bytes(), default="1GB", help="Limit of the whole process tree.")
+@click.option("--memory", type=Bytes(), default="1GB", help="Limit for all processes together.")
 @click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder to write in.")
-@click.option("--workers", type=click.IntRange(1), help="Processes at most  [default: one a core].")
+@click.option("--workers", type=click.IntRange(1), help=WORKERS)
 def demo(**options: Any) -> None:
     """Fit Old Faithful, then a mixture to a store that does not fit in the memory given."""
     from dem.demo import demo

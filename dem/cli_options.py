@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from functools import reduce, wraps
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FAILURES = (ValueError, TypeError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
 """What says in one sentence why something could not be done. Anything else is a mistake in dem."""
+
+WORKERS = "Processes (for small stores, threads) at most  [default: one a core]."
 
 
 class Commands(click.Group):
@@ -34,6 +37,7 @@ class Commands(click.Group):
             if os.environ.get("DEM_TRACEBACK") or getattr(error, "errno", None) == errno.EPIPE:
                 raise
             sentence = " ".join(str(error).split()) or type(error).__name__
+            sentence = sentence.replace("allow overwriting", "use --overwrite")  # as Python users do by overwrite=True
             click.echo(f"dem: {sentence}", err=True)
             raise click.exceptions.Exit(1) from None
 
@@ -87,6 +91,7 @@ class Share(click.ParamType):
 def where(command: F) -> F:
     """Add the options that say where and how a command runs; they arrive as `session`."""
 
+    @wraps(command)
     def run(
         *args: Any, memory: int | None, workers: int | None, scheduler: str | None,
         quiet: bool, as_json: bool, **options: Any,
@@ -96,23 +101,37 @@ def where(command: F) -> F:
         session = Session(memory, workers, scheduler, quiet, as_json)
         return command(*args, session=session, **options)
 
-    run.__name__, run.__doc__ = command.__name__, command.__doc__
-    run.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
-    for option in (
-        click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON, for machines."),
-        click.option("--quiet", is_flag=True, help="No progress and no summary."),
+    return together(
+        click.option(
+            "--memory",
+            type=Bytes(),
+            help="Limit for all processes on this machine together, such as 1GB; not for a cluster elsewhere.",
+        ),
+        click.option("--workers", type=click.IntRange(1), help=WORKERS),
         click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask scheduler."),
-        click.option("--workers", type=click.IntRange(1), help="Processes at most  [default: one a core]."),
-        click.option("--memory", type=Bytes(), help="Limit of the whole process tree, such as 1GB."),
-    ):
-        run = option(run)
-    return run  # type: ignore[return-value]
+        click.option("--quiet", is_flag=True, help="No progress and no summary."),
+        click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON, for machines."),
+    )(run)  # type: ignore[return-value]
 
 
-output = click.option("-o", "--output", required=True, metavar="PATH", help="Where to write.")
-overwrite = click.option("--overwrite", is_flag=True, help="Replace what is there.")
+def together(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Return several decorators as one; options are listed in their order."""
+    return lambda command: reduce(lambda decorated, decorator: decorator(decorated), reversed(decorators), command)
+
+
 weights = click.option("--weights", metavar="PATH", help="A Zarr array with a weight for each row.")
-seed = click.option("--seed", "random_state", type=int, default=0, show_default=True)
-sample_size = click.option(
-    "--sample-size", type=click.IntRange(1), default=30_000, show_default=True, help="Rows to start from."
+
+writing = together(
+    click.option("-o", "--output", required=True, metavar="PATH", help="Where to write."),
+    click.option("--overwrite", is_flag=True, help="Replace what is there."),
+    where,
 )
+"""The options of every command that writes."""
+
+fitting = together(
+    click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows to start from."),
+    click.option("--seed", "random_state", type=int, default=0, help="Of the sample and of the starts."),
+    weights,
+    writing,
+)
+"""The options of every command that fits."""

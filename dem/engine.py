@@ -119,6 +119,14 @@ class Engine:
     workers: int | None = None
     progress: Progress | None = None
 
+    def __deepcopy__(self, memo: object) -> Engine:
+        """Return the engine itself: clones of an estimator share it, with its progress."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the settings without the progress, which belongs to this process."""
+        return {**self.__dict__, "progress": None}
+
     @property
     def memory_bytes(self) -> int | None:
         """The limit in bytes.
@@ -132,7 +140,7 @@ class Engine:
             return None
         try:
             size = parse_bytes(self.memory)
-        except ValueError:
+        except (ValueError, TypeError, AttributeError):
             size = 0
         if size <= 0:
             raise ValueError(f"memory must be a size like '1GB' or a number of bytes, got {self.memory!r}")
@@ -189,8 +197,8 @@ class Engine:
             return
         here = process_bytes() + held_bytes
         if is_delayed(source):
-            plan_sweep(source, workspace_bytes, here, n_workers, worker_bytes=0).check(limit)
-            with dask.config.set(num_workers=n_workers):
+            plan = plan_sweep(source, workspace_bytes, here, n_workers, worker_bytes=0).within(limit)
+            with dask.config.set(num_workers=plan.n_workers):
                 yield DaskSweep(source, None, advance)
             return
         if source.in_memory or (decoded_bytes(source) or 0) <= IN_PROCESS_BYTES:

@@ -1,6 +1,19 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, and what is said of models in text and in pictures alike."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+STOP_REASONS = {
+    "converged": "converged",
+    "max_iter": "stopped at max_iter, not converged",
+    "fell": "settled: the log-likelihood fell by less than tol",
+    "closed_form": "closed form",
+}
 
 
 def count(value: float) -> str:
@@ -36,6 +49,47 @@ def plural(n: int, noun: str) -> str:
 def number(value: float) -> str:
     """Return a number to 6 significant digits."""
     return f"{value:.6g}"
+
+
+def stopped(model: Any) -> str:
+    """Say why a fit stopped."""
+    reason = model.stop_reason_
+    if reason == "fell" and getattr(model, "reg_covar", 0) > 0:
+        return f"{STOP_REASONS[reason]}, as reg_covar can make it"
+    return STOP_REASONS[reason]
+
+
+def effort(model: Any) -> str:
+    """Say what a fit took."""
+    return f"{plural(model.n_iter_, 'iteration')}, {plural(model.n_passes_, 'pass')} over the data"
+
+
+def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
+    """Return what to call the columns: `labels`, else the names of the training data, else numbers."""
+    given = getattr(model, "feature_names_in_", None) if labels is None else labels
+    return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
+
+
+def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]:
+    """Return the components' covariances among these columns, (K, len(columns), len(columns)).
+
+    Parameters
+    ----------
+    model : GaussianMixture
+        Of any covariance type.
+    columns : sequence of int
+        Few: covariances among all columns would take K d^2 numbers for every type.
+    """
+    stored = np.asarray(model.covariances_, dtype=np.float64)
+    k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
+    kind = model.covariance_type
+    if kind == "full":
+        return stored[:, pick][:, :, pick]
+    if kind == "tied":
+        return np.repeat(stored[np.ix_(pick, pick)][None], k, axis=0)
+    if kind == "diag":
+        return stored[:, pick][:, :, None] * eye
+    return stored[:, None, None] * eye
 
 
 def _scaled(value: float, units: tuple[str, ...]) -> str:

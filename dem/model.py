@@ -43,6 +43,11 @@ class Block(NamedTuple):
     weight: Array | None = None
     first: int = 0
 
+    def part(self, start: int, stop: int) -> Block:
+        """Return rows `start` to `stop` (exclusive) as a block."""
+        weight = None if self.weight is None else self.weight[start:stop]
+        return Block(self.x[start:stop], weight, self.first + start)
+
 
 MakeKernel = Callable[[], Callable[[Block], S]]
 """What travels to the tasks: small, picklable; called once per task to build the kernel, the function from a

@@ -19,20 +19,22 @@ import dask.array as da
 import numpy as np
 import zarr
 from dask.task_spec import Task, TaskRef
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
+from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
 from numpy.typing import DTypeLike
 from zarr.core.sync import sync
 
 from dem.model import Array, Block, Sweep
 from dem.source import Delayed, Partition, Source
+from dem.source.places import overlap, place_at
 from dem.source.stores import address, is_url
 from dem.stats import Additive
 from dem.sweep.serial import SerialSweep, empty_block
 from dem.sweep.threads import ThreadSweep
 
 MakeRows = Callable[[], Callable[[Block], Array]]
-METADATA = ("zarr.json", ".zarray", ".zgroup")
+MARK = "dem_output"
+"""The attribute that tells an array which dem wrote, and may replace, from any other."""
 Written = Additive
 """The statistics of a pass that writes: how many rows it wrote."""
 
@@ -116,12 +118,13 @@ def write(
     attributes : mapping, optional
         Attributes of the array, as JSON takes them.
     overwrite : bool
-        Replace what is there.
+        Replace what is there, if it is an array that this function wrote.
 
     Raises
     ------
     FileExistsError
-        Something is at `path` already.
+        Something is at `path` already; with `overwrite`, something else than row-wise results. Or the data
+        themselves are there, or within, or around it.
     ValueError
         The rows of the source are not in chunks of equal size.
     """
@@ -138,9 +141,11 @@ def write(
         "zarr_format": 3,
     }
     where = address(path)
-    _check_free(path, where, overwrite)
-    new_array = _new_at_url if is_url(where) else _new_on_disk
-    with new_array(where, layout, dict(attributes or {})) as out:
+    check_free = partial(_check_free, path, where, source, overwrite)
+    check_free()
+    marked = {MARK: dict(attributes or {}).get("what", "rows"), **(attributes or {})}
+    new_array = _new_at_url(where, layout, marked) if is_url(where) else _new_on_disk(where, layout, marked, check_free)
+    with new_array as out:
         sweep(partial(_writer, make_rows, out))
     return zarr.open_array(where, mode="r")
 
@@ -158,15 +163,27 @@ def _writer(make_rows: MakeRows, out: Array | zarr.Array[Any]) -> Callable[[Bloc
     return kernel
 
 
-def _check_free(path: str | os.PathLike[str], where: str, overwrite: bool) -> None:
-    """Refuse what exists; with `overwrite`, only what is no Zarr store."""
+def _check_free(path: str | os.PathLike[str], where: str, source: Source, overwrite: bool) -> None:
+    """Refuse the places of the data, and what exists; with `overwrite`, all that is no array of row-wise results."""
+    place = place_at(where)
+    if any(overlap(place, data) for data in source.stored_at):
+        raise FileExistsError(f"{path} is where {source.name} (or its weights) is stored: choose another name.")
     files, root = url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
     if not files.exists(root):
         return
     if not overwrite:
         raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
-    if not any(files.exists(f"{root}/{name}") for name in METADATA):
-        raise FileExistsError(f"{path} exists and is no Zarr store: choose another name.")
+    if not _is_output(where):
+        raise FileExistsError(f"{path} exists, and only results that dem wrote are overwritten: choose another name.")
+
+
+def _is_output(where: str) -> bool:
+    """Whether an array with dem's mark is there, whole or not."""
+    try:
+        node = zarr.open(where, mode="r")
+    except Exception:  # stores and codecs raise whatever they like: then it is none of dem's
+        return False
+    return isinstance(node, zarr.Array) and MARK in node.attrs
 
 
 @contextmanager
@@ -183,34 +200,62 @@ def _new_at_url(url: str, layout: dict[str, Any], attributes: dict[str, Any]) ->
 
 
 @contextmanager
-def _new_on_disk(path: str, layout: dict[str, Any], attributes: dict[str, Any]) -> Iterator[zarr.Array[Any]]:
+def _new_on_disk(
+    path: str, layout: dict[str, Any], attributes: dict[str, Any], check_free: Callable[[], None]
+) -> Iterator[zarr.Array[Any]]:
     """Give a new array to write to; at the end it stands at `path`, and after an error what stood there before."""
     target = Path(path)
-    with _hidden_beside(target) as new, _hidden_beside(target) as old:
+    with _folders_of(target), _hidden_beside(target) as new:
         yield zarr.create_array(new, **layout, attributes=attributes)
-        _replace(target, new, old)
+        check_free()  # again: much may have happened meanwhile
+        _replace(target, new)
 
 
-def _replace(target: Path, new: Path, old: Path) -> None:
-    """Put `new` in the place of `target`, which becomes `old`: a folder cannot be swapped at once."""
-    if target.exists():
-        target.rename(old)
+def _replace(target: Path, new: Path) -> None:
+    """Put `new` in the place of `target`, whose old content is removed: a folder cannot be swapped at once."""
+    old = _hidden_name(target)
     try:
+        if target.exists():
+            target.rename(old)
         new.rename(target)
     except BaseException:
-        if old.exists():
+        if old.exists() and not target.exists():
             old.rename(target)
         raise
+    finally:
+        if target.exists():  # else the old one is all there is
+            _remove(old)
+
+
+@contextmanager
+def _folders_of(target: Path) -> Iterator[None]:
+    """Make the folders that `target` is in; those made here and empty at the end are removed."""
+    missing = [folder for folder in target.parents if not folder.exists()]
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        with suppress(OSError):  # from the first that is not empty on
+            for folder in missing:
+                folder.rmdir()
 
 
 @contextmanager
 def _hidden_beside(target: Path) -> Iterator[Path]:
     """Give a hidden name in the same folder; whatever stands there at the end is removed."""
-    path = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    path = _hidden_name(target)
     try:
         yield path
     finally:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _hidden_name(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from dem.human import column_names
 from dem.plot_axes import (
     check_columns,
-    column_names,
     draw_densities,
     draw_ellipses,
     draw_history,

@@ -12,6 +12,8 @@ from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from dem import human
+
 Float = NDArray[np.float64]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4B00", "#5D3FD3")
@@ -25,7 +27,7 @@ def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int
     """Draw rows and the components' ellipses of 1 and 2 sigma in two columns; heavier ones wider."""
     pair = list(columns)
     means = np.asarray(model.means_, dtype=np.float64)[:, pair]
-    covariances = pair_covariances(model, pair)
+    covariances = human.covariances_among(model, pair)
     sds = np.sqrt(np.einsum("kii->ki", covariances))
     if x is None:
         low, high = (means - 2.5 * sds).min(axis=0), (means + 2.5 * sds).max(axis=0)
@@ -49,7 +51,7 @@ def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int
 
 def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
     """Draw the histogram of a single column with the components' densities and their sum."""
-    mean, variance = model.means_[:, 0], pair_covariances(model, [0])[:, 0, 0]
+    mean, variance = model.means_[:, 0], human.covariances_among(model, [0])[:, 0, 0]
     sd = np.sqrt(variance)
     if x is None:
         low, high = (mean - 3.5 * sd).min(), (mean + 3.5 * sd).max()
@@ -75,7 +77,7 @@ def draw_history(ax: Axes, model: Any) -> None:
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
     what = "pass over the data" if hasattr(model, "weights_") else "iteration"
     ax.set(xlabel=what, ylabel="mean log-likelihood (nats a row)")
-    ax.set_title(_ending(model), fontsize="medium")
+    ax.set_title(f"{human.stopped(model)}\n{human.effort(model)}", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.ticklabel_format(axis="y", useOffset=False, style="plain")
     if len(passes) == 1:
@@ -148,27 +150,6 @@ def _bins(x: Float, low: float, high: float) -> list[float]:
     return edges
 
 
-def pair_covariances(model: Any, columns: Sequence[int]) -> Float:
-    """Return the components' covariances in these columns, (K, len(columns), len(columns)).
-
-    Parameters
-    ----------
-    model : GaussianMixture
-        Of any covariance type.
-    columns : sequence of int
-    """
-    stored = np.asarray(model.covariances_, dtype=np.float64)
-    k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
-    kind = model.covariance_type
-    if kind == "full":
-        return stored[:, pick][:, :, pick]
-    if kind == "tied":
-        return np.repeat(stored[np.ix_(pick, pick)][None], k, axis=0)
-    if kind == "diag":
-        return stored[:, pick][:, :, None] * eye
-    return stored[:, None, None] * eye
-
-
 def finite_rows(x: Float) -> Float:
     """Return the rows without NaN and infinities."""
     finite = x[np.isfinite(x).all(axis=1)]
@@ -207,19 +188,6 @@ def _legend(ax: Axes, weights: Float) -> None:
         handlelength=1.2,
         columnspacing=1.2,
     )
-
-
-def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
-    """Return what to call the columns: `labels`, else the names of the training data, else numbers."""
-    given = getattr(model, "feature_names_in_", None) if labels is None else labels
-    return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
-
-
-def _ending(model: Any) -> str:
-    n = f"{len(model.history_)} {'passes' if hasattr(model, 'weights_') else 'iterations'}"
-    reason = {"converged": "converged", "max_iter": "stopped at max_iter", "fell": "settled"}
-    word = reason.get(getattr(model, "stop_reason_", ""), "")
-    return f"{word} after {n}" if word else n
 
 
 def check_columns(columns: Sequence[int], n: int, what: str) -> None:

@@ -65,8 +65,7 @@ def line(report: Report) -> str:
     if speed := rates(report.rows, report.nbytes, report.seconds):
         parts.append(f"({speed})")
     if report.stop_reason is not None:
-        words = {"max_iter": "stopped at the most iterations", "fell": "settled"}
-        parts.append(words.get(report.stop_reason, report.stop_reason))
+        parts.append(human.STOP_REASONS[report.stop_reason])
     return "  ".join(parts)
 
 
@@ -83,7 +82,6 @@ class Timed:
         self.clock = clock
         self.name, self.rows, self.nbytes = "", None, None  # type: tuple[str, int | None, int | None]
         self.started = 0.0
-        self.told = 0  # entries of the history; a pass that only repeats one exactly adds none
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
         """A pass begins."""
@@ -97,14 +95,13 @@ class Timed:
         """The pass has ended; the state after it, where there is one."""
         elapsed = self.clock() - self.started
         report = Report(self.name, self.rows, self.nbytes, elapsed)
-        if state is not None and len(state.history) > self.told:
+        if state is not None:
             report = replace(
                 report,
                 log_likelihood=state.objective,
                 change=state.change,
                 stop_reason=state.stop_reason,
             )
-        self.told = 0 if state is None else len(state.history)
         self.tell(report)
 
     def tell(self, report: Report) -> None:

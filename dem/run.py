@@ -7,10 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic
 
-from dem import em
+import numpy as np
+from numpy.typing import NDArray
+
+from dem import em, human
+from dem.blas import single_threaded_blas
 from dem.engine import Engine, Passes
 from dem.model import Block, Model, P, S
-from dem.scan import Scan, Scanner, sample_rows, scan_bytes
+from dem.sample import sample_rows
+from dem.scan import Scan, Scanner, scan_bytes
 from dem.source import Source, open_source
 from dem.start import Start, best_start
 
@@ -85,7 +90,7 @@ def fit(
     engine = engine or Engine()
     threads = starts_at_a_time(start, source, engine)
     held = start_bytes(start, source, threads)
-    with engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep:
+    with single_threaded_blas(), engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep:
         found = first_scan(sweep, source, start, scatter=model.needs_scatter)
         log.info("first scan: %d rows of %s", found.rows, source.name)
         check_values(found, source)
@@ -172,29 +177,44 @@ def check_values(found: Scan, source: Source) -> None:
     ValueError
         Saying how many, in which columns, and where the first one is.
     """
+    if found.rows == 0:
+        raise ValueError(f"{source.name} has no rows: there is nothing to fit")
     if not found.moments.weight > 0 and not (found.infinite.any() or found.missing.any()):
         raise ValueError(f"the weights of {source.name} are all zero: give some rows a positive sample_weight")
-    for counts, first, what, advice in (
+    bad = (
         (
             found.infinite,
             found.first_infinite,
-            "infinite values (inf)",
+            "infinite",
+            "inf",
             "no model can use them: remove or replace these rows",
         ),
         (
             found.missing,
             found.first_missing,
-            "missing values (NaN)",
+            "missing",
+            "NaN",
             "missing values are not supported by this model yet: remove these rows or fill them in",
         ),
-    ):
+    )
+    for counts, first, kind, sign, advice in bad:
         if counts.any():
-            columns = ", ".join(f"{j} ({n:,})" for j, n in enumerate(counts) if n)
-            if len(columns) > 200:
-                columns = f"{int((counts > 0).sum())} of {len(counts)} columns"
-            else:
-                columns = f"column {columns}" if (counts > 0).sum() == 1 else f"columns {columns}"
             raise ValueError(
-                f"{source.name} holds {what}: {int(counts.sum()):,} in {columns}; "
-                f"the first is in {source.locate(*first)}; {advice}"
+                f"{source.name} holds {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
+                f"{columns_in_words(counts)}; the first is in {source.locate(*first)}; {advice}"
             )
+    squares = found.moments.scatter
+    if not np.isfinite(squares).all():
+        variances = np.diag(squares) if squares.ndim == 2 else squares
+        columns = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(variances))[:20])
+        raise ValueError(f"{source.name} holds values too large to square, in columns {columns}: rescale them")
+
+
+def columns_in_words(counts: NDArray[np.int64]) -> str:
+    """Return which columns (d,) are counted, and how often: "columns 0 (1), 2 (14)"."""
+    hit = np.flatnonzero(counts)
+    if len(hit) == 1:
+        return f"column {hit[0]}"
+    if len(hit) > 20:
+        return f"{len(hit)} of {len(counts)} columns"
+    return "columns " + ", ".join(f"{j} ({counts[j]:,})" for j in hit)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dem import em, run
+from dem.blas import single_threaded_blas
 from dem.engine import Engine
 from dem.model import Block, Float
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
@@ -22,9 +23,9 @@ from dem.scan import Scan
 from dem.source import Source
 from dem.start import Start
 
-SCATTERS = 8
+SCATTERS = 16
 """Copies of the (d, d) scatter that a pass and its tree may hold at a time."""
-DEFAULT_BYTES = 2**30
+DEFAULT_BYTES = 2**31
 """What these copies may take where no memory limit is set: d up to 4,096."""
 
 
@@ -77,11 +78,13 @@ def scan_moments(source: Source, start: Start, engine: Engine | None) -> Scan:
     return found
 
 
+@single_threaded_blas()
 def spectrum(scan: Scan) -> Float:
     """Return the eigenvalues of the covariance, the largest first, none negative."""
     return without_rounding(np.asarray(np.linalg.eigvalsh(scan.moments.covariance)[::-1]))
 
 
+@single_threaded_blas()
 def fit_closed_form(scan: Scan, n_components: int) -> PPCAFit:
     """Return the maximum-likelihood parameters from the moments."""
     params, values, components = closed_form(scan.moments, n_components)
@@ -89,6 +92,7 @@ def fit_closed_form(scan: Scan, n_components: int) -> PPCAFit:
     return PPCAFit(params, components, scan, 1, log_likelihood, None)
 
 
+@single_threaded_blas()
 def fit_moments(scan: Scan, n_components: int, settings: EMSettings) -> PPCAFit:
     """Return what EM makes of the moments, in memory."""
     model = MomentsPPCAModel(n_components).bind(scan)

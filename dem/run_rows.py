@@ -118,6 +118,10 @@ def _draw_rows(model: Rowwise[P], params: P, seed: int) -> Callable[[Block], Arr
     return lambda block: model.draw(params, len(block.x), np.random.default_rng([seed, block.first]))[0]
 
 
+MEAN_ROWS = 2**16
+"""Rows whose outputs are held at a time where only their mean is wanted."""
+
+
 @dataclass(frozen=True)
 class Mean(Additive):
     """The weighted mean of a row-wise output.
@@ -136,7 +140,15 @@ class Mean(Additive):
 
     @property
     def mean(self) -> float:
-        """The weighted mean."""
+        """The weighted mean.
+
+        Raises
+        ------
+        ValueError
+            If all weights are zero.
+        """
+        if not self.weight > 0:
+            raise ValueError("the weights are all zero: give some rows a positive sample_weight")
         return self.total / self.weight
 
 
@@ -159,9 +171,13 @@ def _mean_kernel(model: Rowwise[P], params: P, what: str) -> Callable[[Block], M
     rows = model.rows(params, what)
 
     def kernel(block: Block) -> Mean:
-        values = rows(block)
-        if block.weight is None:
-            return Mean(len(values), float(len(values)), float(values.sum()))
-        return Mean(len(values), float(block.weight.sum(dtype=np.float64)), float(values @ block.weight))
+        weight, total = 0.0, 0.0
+        for start in range(0, len(block.x), MEAN_ROWS):
+            part = block.part(start, start + MEAN_ROWS)
+            values = rows(part)
+            weights = np.ones(len(values)) if part.weight is None else np.asarray(part.weight, dtype=np.float64)
+            weight += float(weights.sum())
+            total += float(values @ weights)
+        return Mean(len(block.x), weight, total)
 
     return kernel

@@ -14,17 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.model import Array, Block, Float
+from dem.sample import Candidates, Sample, sample_rows
+from dem.stats import ARITY
 
 TILE_BYTES = 2**19
 """Decoded bytes of a tile: it stays in a core's second-level cache."""
 MAX_TILE = 4096
-SAMPLE_BYTES = 64 * 2**20
-"""The sample never takes more bytes than this, whatever the number of rows asked for."""
-
 Place = tuple[int, int]
 """The key of a row, and a column."""
 NOWHERE: Place = (np.iinfo(np.int64).max, 0)
-UInt = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
@@ -53,12 +51,10 @@ class Moments:
         share = other.weight / weight
         step = other.centre - self.centre
         delta = step.astype(np.float64)
-        between = np.outer(delta, delta) if self.scatter.ndim == 2 else delta * delta
-        return Moments(
-            weight,
-            self.centre + share * step,
-            self.scatter + other.scatter + between * (self.weight * share),
-        )
+        with np.errstate(over="ignore", invalid="ignore"):
+            between = np.outer(delta, delta) if self.scatter.ndim == 2 else delta * delta
+            scatter = self.scatter + other.scatter + between * (self.weight * share)
+        return Moments(weight, self.centre + share * step, scatter)
 
     @property
     def mean(self) -> Float:
@@ -69,23 +65,6 @@ class Moments:
     def covariance(self) -> Float:
         """The maximum-likelihood covariance, (d, d), or the variances, (d,)."""
         return self.scatter / self.weight
-
-
-@dataclass(frozen=True)
-class Sample:
-    """The k rows of smallest hash among those seen, in the order of their hashes."""
-
-    k: int
-    keys: UInt
-    x: Array
-    weight: Float
-
-    def __add__(self, other: Sample) -> Sample:
-        """Return the bottom k of both."""
-        keys = np.concatenate([self.keys, other.keys])
-        order = np.argsort(keys)[: self.k]
-        x = np.concatenate([self.x, other.x])[order]
-        return Sample(self.k, keys[order], x, np.concatenate([self.weight, other.weight])[order])
 
 
 @dataclass(frozen=True)
@@ -139,17 +118,6 @@ class Scan:
         return len(self.low)
 
 
-def hashes(keys: UInt, seed: int) -> UInt:
-    """Return a hash for each row key: SplitMix64 (Steele, Lea and Flood 2014), a bijection for each seed."""
-    with np.errstate(over="ignore"):
-        z = keys + np.uint64(seed % 2**64) * np.uint64(0xD1342543DE82EF95) + np.uint64(0x9E3779B97F4A7C15)
-        for _ in range(2):  # keys that count upwards need both rounds
-            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            z ^= z >> np.uint64(31)
-    return z
-
-
 @dataclass(frozen=True)
 class Scanner:
     """Makes the kernel of the first pass: called without arguments, it gives `scan`.
@@ -189,13 +157,15 @@ class Scanner:
         missing, infinite = np.zeros(d, np.int64), np.zeros(d, np.int64)
         first_missing = first_infinite = NOWHERE
         sums = BlockSums(d, self.scatter)
+        sample = Candidates(self.k, d, x.dtype, self.seed, self.n_rows)
         tile = np.empty((d, tile_rows(d)))
         for start in range(0, len(x), tile.shape[1]):
             rows = x[start : start + tile.shape[1]]
             t = tile[:, : len(rows)]
             t[...] = rows.T
-            lowest, highest = t.min(axis=1), t.max(axis=1)
             weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
+            sample.add(rows, weight, block.first + start)
+            lowest, highest = t.min(axis=1), t.max(axis=1)
             if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
                 lowest, highest = np.fmin.reduce(t, axis=1), np.fmax.reduce(t, axis=1)
                 fine, nan = np.isfinite(t), np.isnan(t)
@@ -217,20 +187,8 @@ class Scanner:
             infinite,
             first_missing,
             first_infinite,
-            self._sample(block),
+            sample.bottom(),
         )
-
-    def _sample(self, block: Block) -> Sample:
-        """Return the rows of a block that may belong to the sample."""
-        n = len(block.x)
-        keys = hashes(np.arange(block.first, block.first + n, dtype=np.uint64), self.seed)
-        k = self.k
-        # Six standard deviations above the expected count: the bottom k are among them.
-        share = 1.0 if self.n_rows is None else (k + 6 * k**0.5) / self.n_rows
-        keep = np.flatnonzero(keys < np.uint64(share * 2**64)) if share < 1 else np.arange(n)
-        keep = keep[np.argsort(keys[keep])[:k]]
-        weight = np.ones(n) if block.weight is None else block.weight
-        return Sample(k, keys[keep], block.x[keep], np.asarray(weight[keep], dtype=np.float64))
 
 
 class BlockSums:
@@ -252,28 +210,25 @@ class BlockSums:
             return
         if self.centre is None:
             self.centre = tile.mean(axis=1)
-        tile -= self.centre[:, None]
-        weighted = tile if weight is None else tile * weight
-        self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))
-        self.first += weighted.sum(axis=1)
-        if self.second.ndim == 2:
-            self.second += weighted @ tile.T
-        else:
-            self.second += np.einsum("ij,ij->i", weighted, tile)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `run.check_values`
+            tile -= self.centre[:, None]
+            weighted = tile if weight is None else tile * weight
+            self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))
+            self.first += weighted.sum(axis=1)
+            if self.second.ndim == 2:
+                self.second += weighted @ tile.T
+            else:
+                self.second += np.einsum("ij,ij->i", weighted, tile)
 
     def moments(self) -> Moments:
         """Return the moments of the columns added."""
         if self.centre is None or self.weight == 0:
             return Moments(0.0, np.zeros(len(self.first), np.longdouble), np.zeros_like(self.second))
         rest = self.first / self.weight
-        between = np.outer(rest, rest) if self.second.ndim == 2 else rest * rest
-        scatter = self.second - self.weight * between
+        with np.errstate(over="ignore", invalid="ignore"):
+            between = np.outer(rest, rest) if self.second.ndim == 2 else rest * rest
+            scatter = self.second - self.weight * between
         return Moments(self.weight, self.centre.astype(np.longdouble) + rest, scatter)
-
-
-def sample_rows(sample_size: int, d: int) -> int:
-    """Return how many rows of d columns the sample has at most."""
-    return max(1, min(sample_size, SAMPLE_BYTES // (8 * max(1, d))))
 
 
 def tile_rows(d: int) -> int:
@@ -282,8 +237,8 @@ def tile_rows(d: int) -> int:
 
 
 def scan_bytes(d: int, *, scatter: bool) -> int:
-    """Return what a scan allocates beside its block, in bytes."""
-    return 8 * d * (3 * tile_rows(d) + (4 * d if scatter else 8))
+    """Return what a scan allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
+    return 8 * d * (3 * tile_rows(d) + (ARITY + 4) * (d if scatter else 8))
 
 
 def _first(flags: NDArray[np.bool_], first: int) -> Place:

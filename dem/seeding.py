@@ -6,12 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.decomposition import PCA
 from sklearn.metrics import pairwise_distances_argmin
 
 from dem.model import Float
 
 METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 """scikit-learn's names of the ways to start."""
+
+MOST_COLUMNS, MOST_DIRECTIONS = 256, 64
+"""Beyond so many columns only the leading directions are whitened: (d, d) matrices grow too large."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ class Seeding:
 
 def whitened(x: Float) -> Float:
     """Return x (n, d) turned and scaled to unit covariance; directions without spread are left out."""
+    if x.shape[1] > MOST_COLUMNS:
+        leading = PCA(MOST_DIRECTIONS, svd_solver="randomized", random_state=0)
+        x = leading.fit_transform(x) if len(x) > MOST_DIRECTIONS else x
     centred = x - x.mean(axis=0)
     scale = np.abs(centred).max(axis=0)
     centred /= np.where(scale > 0, scale, 1.0)

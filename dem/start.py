@@ -65,20 +65,23 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
     bound = model.bind(scan()(sample))
     sweep = em.OneBlock(sample)
 
-    def short(i: int) -> em.State[P] | ValueError:
+    def short(i: int) -> em.State[P] | Exception:
         try:
             params = bound.start(sample, np.random.default_rng([start.seed, i]))
             return em.fit(bound, params, sweep, tol=LONG_TOL, max_iter=SHORT_ITER)
-        except ValueError as error:
+        except (ValueError, ArithmeticError) as error:
             return error
 
     def long(run: em.State[P]) -> em.State[P]:
-        return em.fit(bound, run.params, sweep, tol=LONG_TOL, max_iter=LONG_ITER)
+        try:
+            return em.fit(bound, run.params, sweep, tol=LONG_TOL, max_iter=LONG_ITER)
+        except (ValueError, ArithmeticError):  # a component collapsed on the way
+            return run
 
     with single_threaded_blas(), ThreadPoolExecutor(n_threads, initializer=single_threaded_openmp) as pool:
         runs = list(pool.map(short, range(start.n_init)))
         good = sorted((run for run in runs if isinstance(run, em.State)), key=lambda run: -run.objective)
         if not good:
-            raise next(run for run in runs if isinstance(run, ValueError))
+            raise next(run for run in runs if isinstance(run, Exception))
         longer = list(pool.map(long, good[:FINALISTS]))
     return max(longer, key=lambda run: run.objective).params

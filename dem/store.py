@@ -272,4 +272,3 @@ def _local(path: StoreLike) -> Path | None:
 
 def _holds_something(path: Path) -> bool:
     return path.exists() and not (path.is_dir() and not any(path.iterdir()))
-

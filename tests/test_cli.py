@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import click
 import numpy as np
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 
 import dem
 from dem import cli, cli_options, store
+from dem.families import COVARIANCE_TYPES
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,7 @@ def test_fit_gmm_is_the_fit_of_a_python_user(folder, tmp_path):
     out = done("fit", "gmm", folder / "x.zarr", *words, "--weights", folder / "w.zarr", "-o", tmp_path / "m.zarr")
     assert "Gaussian mixture, 2 components, diag covariances, 3 columns" in out
     assert "converged" in out
+    assert "BIC" not in out  # weighted rows are no n rows
     expected = dem.GaussianMixture(2, covariance_type="diag", tol=1e-5, reg_covar=0, n_init=2, random_state=3)
     expected.fit(folder / "x.zarr", sample_weight=folder / "w.zarr")
     model = dem.load(tmp_path / "m.zarr")
@@ -103,7 +106,10 @@ def test_an_output_that_exists_is_refused_before_the_work(folder, tmp_path):
         assert "first scan" not in result.stderr
     target = tmp_path / "labels.zarr"
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target)
-    assert "exists" in failed("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target)
+    said = failed("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target)
+    assert said == f"dem: {target} exists already: choose another name, or use --overwrite."
+    said = failed("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", folder / "gmm.zarr")
+    assert said.endswith("is a model already: choose another name, or use --overwrite.")
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target, "--overwrite")
 
 
@@ -185,7 +191,17 @@ def test_info_of_groups_and_of_other_arrays(folder):
     assert "inside" in out
     assert "(900, 3)" in out
     assert json.loads(done("info", folder / "group.zarr", "--json"))["arrays"]["series"]["shape"] == [900]
-    assert "has 1 dimensions" in done("info", folder / "group.zarr" / "series")
+    assert "has 1 dimension)" in done("info", folder / "group.zarr" / "series")
+
+
+def test_info_of_an_output(folder, tmp_path):
+    labels = tmp_path / "labels.zarr"
+    done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", labels)
+    out = done("info", labels)
+    assert "label of MixtureModel for the rows of x.zarr" in out
+    assert "fitted to" not in out
+    zarr.open_array(labels, mode="r+").attrs["complete"] = False
+    assert "not complete" in done("info", labels)
 
 
 @pytest.mark.parametrize(("name", "word"), [("gmm.zarr", "weight"), ("ppca.zarr", "Noise variance")])
@@ -205,7 +221,11 @@ def test_plot(folder, tmp_path):
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert "exists already" in failed("plot", folder / "gmm.zarr", "-o", tmp_path / "a.png")
     assert "two of the 3 columns" in failed("plot", folder / "gmm.zarr", "--columns", "0,3", "-o", tmp_path / "d.png")
-    assert "Format" in failed("plot", folder / "gmm.zarr", "-o", tmp_path / "d.nothing")
+    assert "exists already" in failed("plot", "nowhere.zarr", "-o", tmp_path / "a.png")
+    for name in ("d.nothing", "d"):
+        said = failed("plot", "nowhere.zarr", "-o", tmp_path / name)  # before anything is read
+        assert "has no ending of a picture" in said
+        assert "png" in said
 
 
 def test_data_that_do_not_fit_the_model(folder, tmp_path):
@@ -299,6 +319,32 @@ def test_dask_knows_the_command():
     result = CliRunner().invoke(dask, ["dem", "info", "nowhere"])
     assert result.exit_code == 1
     assert result.stderr == "dem: No Zarr store at nowhere.\n"
+
+
+@pytest.mark.parametrize("words", [["dem", "--help"], ["dem", "info", "x.zarr"]], ids=["help", "info"])
+def test_dask_runs_the_command(folder, words):
+    dask = Path(sys.executable).with_name("dask")
+    out = subprocess.run([dask, *words], cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert ("Fit mixtures and PPCA" if "--help" in words else "(900, 3), float64") in out
+
+
+def test_covariance_types_are_those_of_the_families():
+    assert list(COVARIANCE_TYPES) == cli.COVARIANCES
+
+
+def test_every_option_says_what_it_is():
+    def commands(group):
+        for command in group.commands.values():
+            yield from commands(command) if isinstance(command, click.Group) else [command]
+
+    options = [o for command in commands(cli.main) for o in command.params if isinstance(o, click.Option)]
+    assert [o.name for o in options if not o.help] == []
+
+
+def test_pictures_are_loaded_where_they_are_drawn():
+    code = "import sys, dem.commands.fit, dem.commands.info, dem.commands.rows; print('matplotlib' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "False"
 
 
 def test_the_module_is_light_for_dask_to_import():

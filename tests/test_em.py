@@ -1,6 +1,5 @@
 """The loop, with toy models: it knows the contract alone."""
 
-import logging
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -202,13 +201,3 @@ def test_advance_is_pure():
     again = em.advance(model, state, stats, tol=0, max_iter=5)
     assert first == again
     assert state == em.State((0, True))
-
-
-def test_each_pass_is_logged(caplog):
-    with caplog.at_level(logging.INFO, "dem"):
-        fit(Scripted([0.0, 1.0, 1.0]))
-    assert [r.getMessage() for r in caplog.records] == [
-        "pass 1: 0 nats a row",
-        "pass 2: 1 nats a row",
-        "pass 3: 1 nats a row",
-    ]

@@ -12,7 +12,7 @@ import dem
 
 ROOT = Path(dem.__file__).parent
 
-MATHS = ["stats", "model", "linalg", "frame", "scan", "seeding", "families", "models", "em", "blas", "start"]
+MATHS = ["stats", "model", "linalg", "frame", "sample", "scan", "seeding", "families", "models", "em", "blas", "start"]
 ENGINE = [
     "human",
     "source",

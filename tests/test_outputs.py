@@ -1,5 +1,6 @@
 import os
 from functools import partial
+from pathlib import Path
 
 import dask.array as da
 import numpy as np
@@ -108,7 +109,7 @@ def test_an_existing_output_is_kept_until_the_end(tmp_path):
     assert zarr.open_array(path, mode="r").shape == (5003, 2)
     assert os.listdir(tmp_path) == ["labels.zarr"]
     (tmp_path / "precious").mkdir()
-    with pytest.raises(FileExistsError, match="is no Zarr store"):
+    with pytest.raises(FileExistsError, match="only results that dem wrote are overwritten"):
         write(SerialSweep(source), source, never, tmp_path / "precious", np.int32, overwrite=True)
 
 
@@ -209,7 +210,7 @@ def test_other_things_at_a_url_are_left_alone(tmp_path):
     source = open_source(X)
     files = MemoryFileSystem()
     files.pipe(f"/{tmp_path.name}/folder/precious.txt", b"mine")
-    with pytest.raises(FileExistsError, match="is no Zarr store"):
+    with pytest.raises(FileExistsError, match="only results that dem wrote are overwritten"):
         write(SerialSweep(source), source, make_largest, f"memory://{tmp_path.name}/folder", int, overwrite=True)
     assert files.cat(f"/{tmp_path.name}/folder/precious.txt") == b"mine"
 
@@ -225,6 +226,97 @@ def test_a_file_url_is_its_path(tmp_path):
         write(SerialSweep(source), source, make_largest, url, np.int32)
     write(SerialSweep(source), source, make_doubled, url, np.float64, 2, overwrite=True)
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "with a space.zarr")[:], 2 * X[:, :2])
+
+
+def everything_in(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_only_results_that_dem_wrote_are_overwritten(tmp_path):
+    make_store(tmp_path / "x.zarr", chunks=(200, 4))
+    make_store(tmp_path / "foreign.zarr", chunks=(200, 4))
+    group = zarr.create_group(tmp_path / "group.zarr")
+    group.create_array("x", data=X, chunks=(200, 4))
+    zarr.create_group(tmp_path / "model.zarr", attributes={"dem_output": "no array"})
+    (tmp_path / "file.zarr").write_text("mine")
+    (tmp_path / "broken.zarr").mkdir()
+    (tmp_path / "broken.zarr" / "zarr.json").write_text("{")
+    before = everything_in(tmp_path)
+    source = open_source(tmp_path / "x.zarr")
+    for name in ("foreign.zarr", "group.zarr", "group.zarr/x", "model.zarr", "file.zarr", "broken.zarr"):
+        with pytest.raises(FileExistsError, match=f"{name} exists, and only results that dem wrote are overwritten"):
+            write(SerialSweep(source), source, make_largest, tmp_path / name, np.int32, overwrite=True)
+    assert everything_in(tmp_path) == before
+    out = tmp_path / "group.zarr" / "labels"
+    assert write(SerialSweep(source), source, make_largest, out, int, None, {"what": "labels"}).attrs["dem_output"]
+    write(SerialSweep(source), source, make_largest, out, int, overwrite=True)
+    assert dict(zarr.open_array(out).attrs) == {"dem_output": "rows"}
+
+
+@pytest.mark.parametrize("place", ["path", "link", "url"])
+def test_the_data_themselves_are_never_overwritten(place, tmp_path):
+    root = f"memory://{tmp_path.name}" if place == "url" else str(tmp_path)
+    first = open_source(make_store(MemoryStore(), chunks=(200, 4)))
+    write(SerialSweep(first), first, lambda: lambda block: block.x, f"{root}/g.zarr/x", float, 4)
+    write(SerialSweep(first), first, lambda: lambda block: block.x[:, 0] ** 2, f"{root}/w.zarr", float)
+    source = open_source(f"{root}/g.zarr/x", f"{root}/w.zarr")
+    if place == "link":
+        os.symlink(tmp_path, root := f"{tmp_path}/link")
+    for name in ("g.zarr", "g.zarr/x", "g.zarr/x/labels.zarr", "w.zarr"):
+        with pytest.raises(FileExistsError, match=f"{name} is where .*x .* is stored"):
+            write(SerialSweep(source), source, make_largest, f"{root}/{name}", int, overwrite=True)
+    np.testing.assert_array_equal(zarr.open_array(f"{root}/g.zarr/x", mode="r")[:], X)
+    write(SerialSweep(source), source, make_largest, f"{root}/g.zarr/x2", int)
+
+
+def test_what_appears_during_the_pass_is_kept(tmp_path):
+    source = open_source(X)
+    path = tmp_path / "labels.zarr"
+
+    def late():
+        path.mkdir()
+        (path / "precious").write_text("mine")
+        return largest
+
+    with pytest.raises(FileExistsError, match="exists already"):
+        write(SerialSweep(source), source, late, path, int)
+    assert [p.name for p in tmp_path.rglob("*")] == ["labels.zarr", "precious"]
+
+
+@pytest.mark.parametrize("when", [0, 1])
+@pytest.mark.parametrize("after", [False, True])
+def test_an_interrupted_replacement_leaves_one_whole_array(when, after, tmp_path, monkeypatch):
+    source = open_source(X)
+    path = tmp_path / "labels.zarr"
+    write(SerialSweep(source), source, make_largest, path, int)
+    rename, calls = Path.rename, []
+
+    def interrupted(self, target):
+        calls.append(target)
+        if after or len(calls) != when + 1:
+            rename(self, target)
+        if len(calls) == when + 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(SerialSweep(source), source, make_doubled, path, float, 2, overwrite=True)
+    assert os.listdir(tmp_path) == ["labels.zarr"]
+    assert zarr.open_array(path).shape == ((5003, 2) if after and when else (5003,))
+
+
+def test_a_failed_write_leaves_no_folders(tmp_path):
+    source = open_source(X)
+
+    def fails():
+        raise ZeroDivisionError
+
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(ZeroDivisionError):
+        write(SerialSweep(source), source, fails, tmp_path / "mine" / "a" / "b" / "labels.zarr", int)
+    assert [p.name for p in tmp_path.rglob("*")] == ["mine"]
+    write(SerialSweep(source), source, make_largest, tmp_path / "mine" / "a" / "labels.zarr", int)
+    assert os.listdir(tmp_path / "mine" / "a") == ["labels.zarr"]
 
 
 def test_irregular_chunks_are_refused(tmp_path):

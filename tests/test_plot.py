@@ -7,9 +7,11 @@ import pytest
 from matplotlib.patches import Ellipse
 
 from dem import plot
-from dem.plot_axes import PALETTE, limits, pair_covariances
+from dem.human import covariances_among
+from dem.plot_axes import PALETTE, limits
 
 RNG = np.random.default_rng(0)
+ENDED = {"stop_reason_": "converged", "n_iter_": 5, "n_passes_": 6}
 HISTORY = [{"pass": i, "log_likelihood": -3 - 0.5**i, "bound": None} for i in range(1, 6)]
 
 
@@ -71,7 +73,7 @@ def test_an_ellipse_is_the_points_at_one_sigma():
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_covariances_of_a_pair_of_columns(kind):
     model = mixture(kind=kind)
-    found = pair_covariances(model, [2, 0])
+    found = covariances_among(model, [2, 0])
     assert found.shape == (3, 2, 2)
     if kind == "full":
         np.testing.assert_array_equal(found[1], model.covariances_[1][np.ix_([2, 0], [2, 0])])
@@ -101,12 +103,12 @@ def test_one_column_shows_densities(tmp_path):
 
 
 def test_the_history_is_drawn_beside_the_mixture(tmp_path):
-    model = mixture(history_=HISTORY, stop_reason_="converged")
+    model = mixture(history_=HISTORY, **ENDED)
     fig = plot.figure(model, RNG.normal(size=(50, 4)), labels=["a", "b", "c", "d"])
     left, right = fig.axes
     assert left.get_xlabel() == "a"
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [e["log_likelihood"] for e in HISTORY])
-    assert right.get_title() == "converged after 5 passes"
+    assert right.get_title() == "converged\n5 iterations, 6 passes over the data"
     fig.savefig(tmp_path / "p.png", dpi=30)
     assert len(plot.history(model).axes) == 1
 
@@ -147,7 +149,7 @@ def test_outliers_do_not_shrink_the_picture():
 @pytest.mark.parametrize("n", [0, 100, 9000])
 def test_ppca(q, n, tmp_path):
     x = RNG.normal(size=(n, 25)) if n else None
-    fig = plot.figure(ppca(q=q, d=25, history_=HISTORY, stop_reason_="max_iter"), x)
+    fig = plot.figure(ppca(q=q, d=25, history_=HISTORY, **ENDED), x)
     assert len(fig.axes) == (3 if n else 2)
     fig.savefig(tmp_path / "p.png", dpi=30)
 

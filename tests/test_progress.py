@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -11,16 +12,16 @@ from dem import em, human, progress
 
 
 def drive(shown):
-    """Tell of a scan and three passes, the second of which is only repeated exactly."""
+    """Tell of a scan and three passes."""
     shown.begin("first scan", 1000, 8_000_000)
     for done in range(3):
         shown.advance(done, 2)
     shown.end(None)
     history = ()
-    for n, objective, reason in [(1, -3.0, None), (2, -2.5, None), (3, None, None), (4, -2.5, "converged")]:
+    for n, objective, reason in [(1, -3.0, None), (2, -2.5, None), (3, -2.5, "converged")]:
         shown.begin(f"pass {n}", 1000, 8_000_000)
         shown.advance(1, 2)
-        history = history if objective is None else (*history, em.Pass(objective))
+        history = (*history, em.Pass(objective))
         shown.end(em.State(None, history, n, reason))
     shown.close()
 
@@ -34,22 +35,21 @@ def test_lines():
     stream = io.StringIO()
     drive(progress.Lines(stream, clock()))
     lines = stream.getvalue().splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["first scan", "pass 1", "pass 2", "pass 3", "pass 4"]
+    assert [line.split("  ")[0] for line in lines] == ["first scan", "pass 1", "pass 2", "pass 3"]
     assert "(1 k rows/s, 8 MB/s)" in lines[0]
     assert "-3.000000 nats a row" in lines[1]
     assert "-2.500000 nats a row  (+5.0e-01)" in lines[2]
-    assert "nats" not in lines[3]
-    assert lines[4].endswith("converged")
+    assert lines[3].endswith("converged")
 
 
 def test_json_lines():
     stream = io.StringIO()
     drive(progress.JSONLines(stream, clock()))
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
-    assert [e["name"] for e in events] == ["first scan", "pass 1", "pass 2", "pass 3", "pass 4"]
+    assert [e["name"] for e in events] == ["first scan", "pass 1", "pass 2", "pass 3"]
     assert events[0] == {"event": "step", "name": "first scan", "rows": 1000, "nbytes": 8000000, "seconds": 1}
     assert events[2]["change"] == 0.5
-    assert events[4]["stop_reason"] == "converged"
+    assert events[3]["stop_reason"] == "converged"
 
 
 def test_live_leaves_a_line_for_each_pass_and_no_bar():
@@ -58,7 +58,7 @@ def test_live_leaves_a_line_for_each_pass_and_no_bar():
     drive(shown)
     assert shown.task is None
     text = stream.getvalue()
-    assert "pass 4                -2.500000 nats a row  (+0.0e+00)" in text
+    assert "pass 3                -2.500000 nats a row  (+0.0e+00)" in text
     assert "50%" in text
     assert "left" in text
 
@@ -93,6 +93,20 @@ def test_choice():
     assert isinstance(progress.choose(stream=Terminal()), progress.Live)
     assert type(progress.choose(stream=io.StringIO())) is progress.Lines
     drive(progress.choose(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("reason", "reg_covar", "said"),
+    [
+        ("converged", 1e-6, "converged"),
+        ("fell", 1e-6, "settled: the log-likelihood fell by less than tol, as reg_covar can make it"),
+        ("fell", 0, "settled: the log-likelihood fell by less than tol"),
+        ("fell", None, "settled: the log-likelihood fell by less than tol"),
+    ],
+)
+def test_why_a_fit_stopped(reason, reg_covar, said):
+    model = SimpleNamespace(stop_reason_=reason, **({} if reg_covar is None else {"reg_covar": reg_covar}))
+    assert human.stopped(model) == said
 
 
 @pytest.mark.parametrize(

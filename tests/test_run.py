@@ -141,11 +141,11 @@ def spoil(path, rows):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_bad_values_are_counted_and_placed(value, rows, tmp_path):
-    word = r"missing values \(NaN\)" if np.isnan(value) else r"infinite values \(inf\)"
+    word = r"3 missing values \(NaN\)" if np.isnan(value) else r"3 infinite values \(inf\)"
     z = spoil(tmp_path / "bad.zarr", rows)
     z[19_999, 2] = z[1_234, 2] = z[1_500, 0] = value
     where = r"the first is in chunk c/2/1 \(rows 1000 to 1499\) of bad.zarr"
-    expected = rf"bad.zarr holds {word}: 3 in columns 0 \(1\), 2 \(2\); {where}"
+    expected = rf"bad.zarr holds {word}, in columns 0 \(1\), 2 \(2\); {where}"
     with pytest.raises(ValueError, match=expected):
         GaussianMixture(K).fit(tmp_path / "bad.zarr")
     with pytest.raises(ValueError, match=r"row 1234 \(block 1\) of the Dask array"):
@@ -157,7 +157,7 @@ def test_bad_values_are_counted_and_placed(value, rows, tmp_path):
 def test_infinities_are_told_before_missing_values(rows):
     x = rows.copy()
     x[0, 0], x[9, 1] = np.nan, np.inf
-    with pytest.raises(ValueError, match=r"infinite values \(inf\): 1 in"):
+    with pytest.raises(ValueError, match=r"1 infinite value \(inf\), in"):
         GaussianMixture(K).fit(x)
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dem.model import Block
-from dem.scan import NOWHERE, SAMPLE_BYTES, Scanner, hashes
+from dem.sample import SAMPLE_BYTES, hashes
+from dem.scan import NOWHERE, Scanner
 
 N, D = 500, 3
 

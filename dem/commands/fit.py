@@ -13,13 +13,6 @@ from dem.commands.tables import facts
 from dem.estimators import PPCA, GaussianMixture
 from dem.sweep.memory import PeakMemory
 
-ENDINGS = {
-    "converged": "converged",
-    "max_iter": "stopped at the most iterations allowed, not converged",
-    "fell": "settled: the variance floor (reg_covar) made the likelihood fall",
-    "closed_form": "closed form",
-}
-
 
 def fit_gmm(data: str, output: str, session: Session, *, weights: str | None, overwrite: bool, **settings: Any) -> None:
     """Fit a Gaussian mixture and save it."""
@@ -60,8 +53,9 @@ def _fit(
         "passes": model.n_passes_,
         "seconds": seconds,
         "peak_memory": memory.peak,
-        **criteria(model, model.lower_bound_, rows),
     }
+    if weights is None:  # the criteria are of n rows that count the same
+        record.update(criteria(model, model.lower_bound_, rows))
     limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
         "model": f"{output}: {describe(model)}",
@@ -89,8 +83,7 @@ def describe(model: Any) -> str:
 
 def ending(model: Any) -> str:
     """Say how a fit ended, and what it took."""
-    iterations, passes = human.plural(model.n_iter_, "iteration"), human.plural(model.n_passes_, "pass")
-    return f"{ENDINGS[model.stop_reason_]}; {iterations}, {passes} over the data"
+    return f"{human.stopped(model)}; {human.effort(model)}"
 
 
 def criteria(model: Any, log_likelihood: float, rows: int) -> dict[str, float]:

@@ -16,6 +16,7 @@ from dem.commands.session import Session, plain
 from dem.commands.tables import facts, grid, parameters, passes
 from dem.estimators import load
 from dem.scan import Scan
+from dem.source.stores import open_node
 
 MOST_COLUMNS = 30
 
@@ -35,10 +36,7 @@ def info(path: str, session: Session, *, scan: bool, every: bool) -> None:
     if store.is_model(path):
         _model(path, session)
         return
-    try:
-        node = zarr.open(path, mode="r")
-    except FileNotFoundError:
-        raise FileNotFoundError(f"No Zarr store at {path}.") from None
+    node = open_node(path)
     if isinstance(node, zarr.Group):
         _group(path, node, session)
     else:
@@ -64,7 +62,7 @@ def _group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = {name: item for name, item in sorted(group.members(max_depth=None)) if isinstance(item, zarr.Array)}
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
     rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
-    head = facts({path: f"Zarr group (v{group.metadata.zarr_format}) of {len(arrays)} arrays"})
+    head = facts({path: f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"})
     table = grid(["array", "shape", "dtype", "chunks"], rows)
     session.result(record, head, *([table] if rows else []), summary=False)
 
@@ -79,17 +77,29 @@ def _array(path: str, array: zarr.Array[Any], session: Session, *, scan: bool, e
         "chunks": f"{array.chunks}, {human.size(chunk)} each decoded",
         "shards": f"{array.shards}" if array.shards else None,
         "size": f"{human.size(array.nbytes)} decoded{ratio}",
+        "written by dem": _origin(array),
     }
     record: dict[str, Any] = {"path": path, "kind": "array", **layout}
     below: list[RenderableType] = []
-    if scan and array.ndim == 2 and array.dtype.kind in "biuf" and array.size:
+    whole = array.attrs.get("complete") is not False
+    if scan and whole and array.ndim == 2 and array.dtype.kind in "biuf" and array.size:
         with session.engine() as engine:
             found = run.scan(path, engine=engine, sample_size=1)
         record["columns"] = _columns(found)
         below = [_column_table(record["columns"], every=every)]
-    elif array.ndim != 2:
-        below = [f"(a model is fitted to an array of rows and columns; this one has {array.ndim} dimensions)"]
+    elif array.ndim != 2 and "what" not in array.attrs:  # dem says what its own outputs are
+        dimensions = human.plural(array.ndim, "dimension")
+        below = [f"(a model is fitted to an array of rows and columns; this one has {dimensions})"]
     session.result(record, facts(shown), *below, summary=False)
+
+
+def _origin(array: zarr.Array[Any]) -> str | None:
+    """Say what an output of dem's own holds."""
+    what, model, source = (array.attrs.get(name) for name in ("what", "model", "source"))
+    if what is None or model is None:
+        return None
+    whole = "" if array.attrs.get("complete", True) else ", not complete"
+    return f"{what} of {model}" + (f" for the rows of {source}" if source else "") + whole
 
 
 def _layout(array: zarr.Array[Any]) -> dict[str, Any]:

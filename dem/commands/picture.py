@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from matplotlib.backend_bases import FigureCanvasBase
+
 from dem import plot, run
 from dem.commands.session import Session
 from dem.estimators import load
@@ -15,8 +17,11 @@ def draw(
     model: str, output: str, session: Session, *, data: str | None, columns: tuple[int, int], overwrite: bool
 ) -> None:
     """Draw a model, with a sample of rows where a store is given."""
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if Path(output).suffix[1:].lower() not in formats:
+        raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
     if Path(output).exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already: choose another name, or use --overwrite.")
+        raise FileExistsError(f"{output} exists already: choose another name, or allow overwriting.")
     estimator, rows = load(model), None
     if data is not None:
         with session.engine() as engine:

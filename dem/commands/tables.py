@@ -12,7 +12,6 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from dem import human
-from dem.plot_axes import column_names, pair_covariances
 
 MOST_COLUMNS = 6
 MOST_ROWS = 32
@@ -59,8 +58,8 @@ def passes(model: Any) -> list[RenderableType]:
 def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     k, d = model.means_.shape
     shown = min(d, MOST_COLUMNS)
-    names = column_names(model, d, labels)[:shown]
-    sds = np.sqrt(np.einsum("kii->ki", pair_covariances(model, range(shown))))
+    names = human.column_names(model, d, labels)[:shown]
+    sds = np.sqrt(np.einsum("kii->ki", human.covariances_among(model, range(shown))))
     order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
     rows = [
         [str(i), f"{model.weights_[i]:.4f}"] + [f"{model.means_[i, j]:.4g} ± {sds[i, j]:.3g}" for j in range(shown)]

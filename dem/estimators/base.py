@@ -47,6 +47,8 @@ class Estimator(DensityMixin, BaseEstimator):
         ValueError
             If the data are unusable, or their columns are not the model's.
         """
+        if not isinstance(self.engine, Engine | None):
+            raise ValueError(f"engine must be a dem.Engine or None, got {self.engine!r}")
         if not is_lazy(X):
             if np.ma.isMaskedArray(X):
                 X = as_numeric(X)  # scikit-learn would drop the mask
@@ -206,6 +208,7 @@ class Estimator(DensityMixin, BaseEstimator):
         estimator = cls(**saved.attributes["settings"])
         for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
             setattr(estimator, name, value)
+        estimator._fitted_type = saved.attributes["settings"].get("covariance_type")
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         return estimator
@@ -238,6 +241,7 @@ def integer_seed(random_state: Any) -> int:
     if random_state is None:
         return 0
     if isinstance(random_state, int | np.integer):
+        check_number("random_state", int(random_state), int, 0)
         return int(random_state)
     if isinstance(random_state, np.random.RandomState):
         return int(random_state.randint(2**31 - 1))

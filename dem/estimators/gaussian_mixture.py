@@ -25,7 +25,6 @@ from dem.estimators.gaussian_init import (
     check_covariances,
     check_given,
     check_weights,
-    covariance_shape,
 )
 from dem.families import COVARIANCE_TYPES, Gaussian, Gaussians
 from dem.model import Array, Float
@@ -300,12 +299,13 @@ class GaussianMixture(Estimator):
 
     def _fits(self, k: int, d: int) -> bool:
         """Whether the last fit's parameters have the shapes that this one wants."""
-        shape = covariance_shape(self.covariance_type, k, d)
-        return hasattr(self, "means_") and self.means_.shape == (k, d) and self.covariances_.shape == shape
+        kind = getattr(self, "_fitted_type", None)  # shapes alone can agree: tied (d, d) and diag (K, d)
+        return kind == self.covariance_type and self.means_.shape == (k, d)
 
     def _keep(self, params: MixtureParams) -> None:
         """Keep the parameters as public attributes."""
         theta = params.theta
+        self._fitted_type = self.covariance_type
         self.weights_, self.means_ = params.weights, theta.means
         self.covariances_, self.precisions_cholesky_ = theta.covariances, theta.precisions_cholesky
 

@@ -19,8 +19,13 @@ from dem.scan import Scan
 
 T = TypeVar("T")
 
-EMPTY = 10 * np.finfo(np.float64).eps
-"""Components with fewer expected rows than this keep their parameters."""
+EMPTY = float(np.finfo(np.float64).eps)
+"""Components with a smaller share of the rows' weight than this keep their parameters."""
+
+
+def safe_counts(counts: Float) -> Float:
+    """Return the components' expected weights (K,), none too small to divide by."""
+    return np.asarray(np.maximum(counts, EMPTY * counts.sum()))
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ class Family(Protocol[T]):
 
     def shared(self, theta: T) -> float:
         """Return the mean over all rows of what log p has beside eta . t(x), in nats."""
+
+    def shared_size(self, theta: T) -> float:
+        """Return the sum of the magnitudes of what `shared` adds up: its roundings are of these."""
 
     def log_density(self, theta: T, x: Float, out: Float) -> None:
         """Write the log-densities of the columns of `x` (d, n) into `out` (K, n), centred, in nats."""

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 
 import numpy as np
 
-from dem.families.family import EMPTY, Given
+from dem.families.family import Given, safe_counts
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -67,6 +67,10 @@ class Gaussian(ABC):
         """Return 0: all of log p is in the features."""
         return 0.0
 
+    def shared_size(self, theta: Gaussians) -> float:
+        """Return 0."""
+        return 0.0
+
     def centres(self, theta: Gaussians) -> Float:
         """Return the means."""
         return theta.means
@@ -81,11 +85,11 @@ class Gaussian(ABC):
         """
         d = len(frame.scale)
         counts = sums[0]
-        safe = np.maximum(counts, EMPTY)
+        safe = safe_counts(counts)
         offsets = sums[1 : 1 + d].T / safe[:, None]
         covariances = self.covariances(sums, frame, offsets)
         means = frame.shift + offsets / frame.scale
-        if previous is not None and (empty := counts < EMPTY).any():
+        if previous is not None and (empty := counts < safe).any():
             means = np.where(empty[:, None], previous.means, means)
             covariances = self.keep(covariances, previous.covariances, empty)
         return self.from_covariances(means, covariances)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
 from dem.frame import Frame
 from dem.model import Array, Float
@@ -32,7 +33,7 @@ class DiagonalGaussian(Gaussian):
 
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
         """Return the variances, plus reg_covar."""
-        second = sums[1 + len(frame.scale) :].T / np.maximum(sums[0], 1e-300)[:, None]
+        second = sums[1 + len(frame.scale) :].T / safe_counts(sums[0])[:, None]
         return np.asarray((second - offsets**2) / frame.scale**2 + self.reg_covar)
 
     def factor(self, covariances: Float) -> Float:

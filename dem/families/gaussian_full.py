@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.linalg
 
+from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
 from dem.frame import Frame
 from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
@@ -33,7 +34,7 @@ class FullGaussian(Gaussian):
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
         """Return the sums' second moments about the means, plus reg_covar."""
         d = len(frame.scale)
-        second = unpack(sums[1 + d :].T / np.maximum(sums[0], 1e-300)[:, None], d)
+        second = unpack(sums[1 + d :].T / safe_counts(sums[0])[:, None], d)
         central = second - offsets[:, :, None] * offsets[:, None, :]
         central /= frame.scale[:, None] * frame.scale
         return floored(central, self.reg_covar)

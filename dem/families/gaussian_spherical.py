@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
 from dem.families.gaussian_diag import inverse_root
 from dem.frame import Frame
@@ -39,7 +40,7 @@ class SphericalGaussian(Gaussian):
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
         """Return the mean of the columns' variances, plus reg_covar."""
         d = len(frame.scale)
-        second = sums[1 + d] / np.maximum(sums[0], 1e-300)
+        second = sums[1 + d] / safe_counts(sums[0])
         return np.asarray((second - (offsets**2).sum(axis=1)) / (d * frame.scale[0] ** 2) + self.reg_covar)
 
     def factor(self, covariances: Float) -> Float:

@@ -67,6 +67,14 @@ class TiedGaussian(Gaussian):
         upper = theta.precisions_cholesky
         return -0.5 * float(np.einsum("ij,ij->", upper, self.second @ upper))
 
+    def shared_size(self, theta: Gaussians) -> float:
+        """Return 0.5 sum of |P| |second|, and the same of the means, which the M-step takes off again."""
+        if self.second is None:
+            return 0.0
+        upper = np.abs(theta.precisions_cholesky)
+        spread = np.sqrt(np.diag(self.second))
+        return 0.5 * float(np.einsum("ij,ij->", upper @ upper.T, np.outer(spread, spread)))
+
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
         """Return the scatter within the components, plus reg_covar."""
         d = len(frame.scale)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dem.families.family import EMPTY, Family, Given
+from dem.families.family import Family, Given, safe_counts
 from dem.frame import Frame
 from dem.model import Array, Block, Float
 from dem.models.mixture_kernel import (
@@ -28,8 +28,9 @@ from dem.models.mixture_kernel import (
     Softmax,
 )
 from dem.models.rowwise import check_finite, named
-from dem.scan import Scan
+from dem.scan import Scan, scan_bytes
 from dem.seeding import Seeding
+from dem.stats import ARITY
 
 TINY = float(np.finfo(np.float64).tiny)
 TOLERANCE = 1e-9
@@ -109,7 +110,7 @@ class MixtureModel:
             frame=frame,
             largest=frame.largest(scan.low, scan.high),
             typical=root_mean_square(scan, frame),
-            single=x.dtype.kind == "f" and x.dtype.itemsize <= 4,
+            single=x.dtype.kind == "f" and x.dtype.itemsize <= 4 and plain_weights(scan),
         )
 
     def start(self, sample: Block, rng: np.random.Generator) -> MixtureParams:
@@ -119,7 +120,7 @@ class MixtureModel:
         if sample.weight is not None:
             x, weight = x[sample.weight > 0], sample.weight[sample.weight > 0]
         resp = self.seeding.responsibilities(x, weight, self.n_components, rng) * weight
-        counts = np.maximum(resp.sum(axis=1), EMPTY)
+        counts = safe_counts(resp.sum(axis=1))
         centres = (resp / counts[:, None]) @ x
         theta = self.family.initial(np.ascontiguousarray(x.T), resp, centres)
         return MixtureParams(
@@ -236,11 +237,12 @@ class MixtureModel:
         return self.family.n_parameters(self.n_components, d) + self.n_components - 1
 
     def workspace_bytes(self, d: int) -> int:
-        """Return what one kernel allocates beside its block, in bytes."""
-        k = self.n_components
-        features = max(self.family.n_features(d), self.family.n_centred(d))
-        factors = self.family.factor_size(k, d)
-        return 8 * (max(features * MIN_TILE, CACHE_BYTES // 8) + 4 * features * k + 4 * factors)
+        """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
+        k, family = self.n_components, self.family
+        tiles = max(8 * (family.n_features(d) + 4 * d + 2 * k) * MIN_TILE, 2 * CACHE_BYTES)
+        sums = 8 * family.n_centred(d) * k
+        e_step = tiles + 4 * 8 * family.factor_size(k, d) + (ARITY + 4) * sums
+        return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
 
     def _size(self, theta: Any, frame: Frame, magnitudes: Float) -> float:
         """Return max over k of |eta_k| . t, with t the features of these magnitudes (d,)."""
@@ -248,13 +250,19 @@ class MixtureModel:
         features = np.ones((self.family.n_features(d), 1))
         features[1 : 1 + d, 0] = magnitudes
         self.family.fill(features, d)
-        return float((np.abs(self.family.natural(theta, frame)) @ features).max())
+        size = float((np.abs(self.family.natural(theta, frame)) @ features).max())
+        return size + self.family.shared_size(theta)
 
     def _densities(self, params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
         """Return the densities of all components in one arithmetic."""
         if precision == Precision.CENTRED or frame is None:
             return CentredDensities(self.family, params.theta, log_weights(params))
         return LinearDensities(self.family, params.theta, log_weights(params), frame, precision)
+
+
+def plain_weights(scan: Scan) -> bool:
+    """Whether the rows' weights are of a size that float32 can carry."""
+    return 1e-6 < scan.moments.weight / scan.rows < 1e6
 
 
 def root_mean_square(scan: Scan, frame: Frame) -> Float:
@@ -296,5 +304,6 @@ def check_distinct(sample: Array, n_components: int) -> None:
             return
     raise ValueError(
         f"n_components={n_components} is more than the {distinct} distinct rows "
-        f"among {len(sample)} sampled rows of positive weight: use fewer components"
+        f"among {len(sample)} sampled rows of positive weight: "
+        "use fewer components, or a larger sample_size"
     )

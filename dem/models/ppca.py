@@ -15,8 +15,8 @@ import numpy as np
 from dem.model import Array, Block, Float
 from dem.models.ppca_algebra import NO_DENSITY, PPCAParams, latent_precision, log_normaliser, projection
 from dem.models.rowwise import check_finite, named
-from dem.scan import Moments, Scan
-from dem.stats import Additive
+from dem.scan import Moments, Scan, scan_bytes
+from dem.stats import ARITY, Additive
 
 TILE_BYTES = 2**20
 
@@ -160,9 +160,10 @@ class PPCAModel:
         return d + 1 + d * q - q * (q - 1) // 2
 
     def workspace_bytes(self, d: int) -> int:
-        """Return what one kernel or scan allocates beside its block, in bytes."""
+        """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
         q = self.n_components
-        return 4 * TILE_BYTES + 8 * 6 * d * q
+        e_step = 4 * TILE_BYTES + 8 * (ARITY + 6) * (d + q) * q
+        return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
 
 
 class PPCAKernel:

@@ -62,6 +62,8 @@ class Source(Protocol):
         Row-wise outputs should be lazy Dask arrays.
     compact : bool
         Partitions are small handles, cheap to send all together.
+    stored_at : tuple of str
+        Where the rows and their weights are stored (see `dem.source.places`), as far as is known.
     """
 
     @property
@@ -88,6 +90,8 @@ class Source(Protocol):
     def lazy(self) -> bool: ...  # noqa: D102
     @property
     def compact(self) -> bool: ...  # noqa: D102
+    @property
+    def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
 
     def locate(self, row: int, column: int = 0) -> str:
         """Say where a value is, by its row's key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""

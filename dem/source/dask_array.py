@@ -42,6 +42,7 @@ class DaskSource:
     in_memory = False
     lazy = True
     compact = False
+    stored_at = ()
 
     @property
     def n_rows(self) -> int | None:

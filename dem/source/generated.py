@@ -58,6 +58,7 @@ class GeneratedSource:
     in_memory = False
     lazy = False
     compact = True
+    stored_at = ()
 
     @property
     def row_bytes(self) -> int:

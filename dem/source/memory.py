@@ -56,6 +56,7 @@ class MemorySource:
     in_memory = True
     lazy = False
     compact = False
+    stored_at = ()
 
     @property
     def n_rows(self) -> int:

@@ -17,6 +17,7 @@ from dem.model import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.grid import block_rows, partition_rows
+from dem.source.places import place_of
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
 
@@ -156,6 +157,12 @@ class ZarrSource:
     def compact(self) -> bool:
         """Whether partitions are small handles (with weights in memory, or in a Dask array, they are not)."""
         return self.weights is None or isinstance(self.weights, StoredWeights)
+
+    @property
+    def stored_at(self) -> tuple[str, ...]:
+        """Where the array is stored, and its weights."""
+        weights = place_of(self.weights.array) if isinstance(self.weights, StoredWeights) else ()
+        return place_of(self.handle.array) + weights
 
     @property
     def name(self) -> str:

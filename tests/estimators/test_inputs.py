@@ -156,9 +156,9 @@ def bad(x, value, row=3, column=1):
 REFUSED = {
     "nan": (
         lambda x: bad(x, np.nan),
-        r"1 missing values \(NaN\), in column 1 .*row 3 .*not supported by this model",
+        r"1 missing value \(NaN\), in column 1; .*row 3 .*not supported by this model",
     ),
-    "inf": (lambda x: bad(x, np.inf), r"1 infinite values \(inf\), in column 1 .*row 3 "),
+    "inf": (lambda x: bad(x, np.inf), r"1 infinite value \(inf\), in column 1; .*row 3 "),
     "no-rows": (lambda x: x[:0], "Found array with 0 sample"),
     "one-dimension": (lambda x: x[:, 0], "Expected 2D array, got 1D array"),
     "three-dimensions": (lambda x: x[:, :, None], "(Found array with dim 3|Expected 2D array, got 3D array)"),
