@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import dask.config
@@ -18,6 +18,7 @@ from distributed import Client, Scheduler, Security
 from distributed.comm.core import connect as comm_connect
 from distributed.deploy.spec import SpecCluster
 from distributed.deploy.subprocess import Subprocess
+from distributed.utils import silence_logging_cmgr
 
 logger = logging.getLogger(__name__)
 
@@ -119,6 +120,7 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
         worker = {"cls": WorkerProcess, "options": {"options": options, "env": env}}
         scheduler = {"cls": Scheduler, "options": {**private, "port": 0}}
         with (
+            ExitStack() as quiet,
             SpecCluster(
                 workers=dict.fromkeys(range(n_workers), worker),
                 scheduler=scheduler,
@@ -131,7 +133,12 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
                 client.wait_for_workers(n_workers, timeout=START_SECONDS)
             except TimeoutError as error:
                 raise RuntimeError(f"{n_workers} worker processes did not come up within {START_SECONDS} s.") from error
-            yield client
+            try:
+                yield client
+            except BaseException:
+                # The error tells what was broken off; what Dask says of lost results while it closes is noise.
+                quiet.enter_context(silence_logging_cmgr(logging.CRITICAL))
+                raise
 
 
 def connect(scheduler: str, timeout: float = 10) -> Client:

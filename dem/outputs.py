@@ -6,6 +6,7 @@ function from a block to one entry (or row) per row, which must also accept a bl
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import uuid
@@ -19,13 +20,14 @@ import dask.array as da
 import numpy as np
 import zarr
 from dask.task_spec import Task, TaskRef
-from fsspec.core import url_to_fs  # type: ignore[import-untyped]
-from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import DTypeLike
 from zarr.core.sync import sync
 
 from dem.model import Array, Block, Sweep
 from dem.source import Delayed, Partition, Source
+from dem.source.generated import GeneratedSource
 from dem.source.places import overlap, place_at
 from dem.source.stores import address, is_url
 from dem.stats import Additive
@@ -35,12 +37,17 @@ from dem.sweep.threads import ThreadSweep
 MakeRows = Callable[[], Callable[[Block], Array]]
 MARK = "dem_output"
 """The attribute that tells an array which dem wrote, and may replace, from any other."""
+RESULT_BYTES = 64 * 2**20
+"""What a lazy block should have, of results and of rows, at most; so should a chunk of results, and what is computed
+at a time."""
+WRITE_COPIES = 3
+"""Results as they are computed, as chunks of the output's dtype, and encoded."""
 Written = Additive
 """The statistics of a pass that writes: how many rows it wrote."""
 
 
 def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | None = None) -> da.Array:
-    """Return the results as a Dask array with one block per partition.
+    """Return the results as a Dask array of blocks of about `RESULT_BYTES`, where the chunks of the rows allow it.
 
     Parameters
     ----------
@@ -54,6 +61,7 @@ def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | N
     name, maker = f"dem-rows-{token}", f"dem-make-rows-{token}"
     inner = () if columns is None else (columns,)
     empty = np.empty((0, *inner), dtype)
+    source = source.cut(np.dtype(dtype).itemsize * (1 if columns is None else columns), RESULT_BYTES)
     graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
     for i, partition in enumerate(source.partitions):
         if isinstance(partition, Delayed):
@@ -70,9 +78,31 @@ def _itself(value: MakeRows) -> MakeRows:
 
 
 def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array) -> Array:
-    rows = make_rows()
-    done = [rows(block).astype(empty.dtype, copy=False) for block in partition.blocks()]
-    return np.concatenate([empty, *done]) if len(done) != 1 else done[0]
+    rows, at = make_rows(), 0
+    out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
+    for block in partition.blocks():
+        for part in slices(block, empty):
+            out[at : at + len(part.x)] = rows(part)
+            at += len(part.x)
+    return out
+
+
+def slices(block: Block, like: Array | zarr.Array[Any], unit: int = 1) -> Iterator[Block]:
+    """Yield a block by parts of some `unit` rows, whose results (arrays like `like`) have `RESULT_BYTES` at most."""
+    step = result_rows(row_bytes(like), unit)
+    for a in range(0, len(block.x), step):
+        weight = None if block.weight is None else block.weight[a : a + step]
+        yield Block(block.x[a : a + step], weight, block.first + a)
+
+
+def result_rows(row_bytes: int, unit: int = 1) -> int:
+    """Return how many rows' results are computed at a time: as many units as have `RESULT_BYTES`, or one."""
+    return unit * max(1, RESULT_BYTES // (unit * max(1, row_bytes)))
+
+
+def row_bytes(like: Array | zarr.Array[Any]) -> int:
+    """Return the bytes of one entry (or row) of an array."""
+    return int(np.prod(like.shape[1:], dtype=np.int64)) * np.dtype(like.dtype).itemsize
 
 
 def collect(source: Source, make_rows: MakeRows, n_threads: int = 1) -> Array:
@@ -98,8 +128,9 @@ def write(
 ) -> zarr.Array[Any]:
     """Write the results to a Zarr array in one pass, each block to its own rows.
 
-    The array is chunked like the rows of the source, so that no two tasks share a chunk. On a
-    local disk it is written under a hidden name beside `path` and moved there once it is whole.
+    The array is chunked like the rows of the source, or finer by a whole number where a chunk would pass
+    `RESULT_BYTES`, so that no two tasks share a chunk. On a local disk it is written under a hidden name
+    beside `path` and moved there once it is whole.
     Object stores cannot rename. So at a URL it is written in place, and `overwrite` removes the old one
     at the start; after an error nothing is left there. What a killed process leaves has the attribute
     ``complete`` false, and is refused as data.
@@ -136,7 +167,7 @@ def write(
     inner = () if columns is None else (columns,)
     layout = {
         "shape": (source.n_rows, *inner),
-        "chunks": (min(source.chunk_rows, source.n_rows), *inner),
+        "chunks": (output_rows(source, np.dtype(dtype).itemsize * math.prod(inner)), *inner),
         "dtype": np.dtype(dtype),
         "zarr_format": 3,
     }
@@ -146,19 +177,50 @@ def write(
     marked = {MARK: dict(attributes or {}).get("what", "rows"), **(attributes or {})}
     new_array = _new_at_url(where, layout, marked) if is_url(where) else _new_on_disk(where, layout, marked, check_free)
     with new_array as out:
-        sweep(partial(_writer, make_rows, out))
+        sweep(partial(_writer, make_rows, out, out.chunks[0]))
     return zarr.open_array(where, mode="r")
 
 
-def _writer(make_rows: MakeRows, out: Array | zarr.Array[Any]) -> Callable[[Block], Written]:
-    """Return the kernel that writes a block's results to its rows of `out`."""
+def output_rows(source: Source, row_bytes: int) -> int:
+    """Return the rows of a chunk of results: those of a chunk of the source, over a divisor where that is too much.
+
+    Where no divisor gives chunks between a sixteenth of `RESULT_BYTES` and all of it, they are larger.
+    """
+    assert source.n_rows is not None
+    assert source.chunk_rows is not None
+    rows, most = min(source.chunk_rows, source.n_rows), max(1, RESULT_BYTES // max(1, row_bytes))
+    if rows <= most or isinstance(source, GeneratedSource):  # whose chunks are those asked for
+        return rows
+    if rows == source.n_rows:  # one block, which shares with none
+        return most
+    small = [k for k in range(1, math.isqrt(rows) + 1) if rows % k == 0]
+    divisors = sorted({*small, *(rows // k for k in small)})
+    fit = max(r for r in divisors if r <= most)
+    return fit if 16 * fit >= most else min(r for r in divisors if r > most)
+
+
+def results_bytes(source: Source, columns: int | None, dtype: DTypeLike) -> int:
+    """Return the bytes that a task of `write` holds at most beside its block and what the model works in.
+
+    They are `WRITE_COPIES` of the results that are computed at a time: those of the block, or of as many chunks
+    of the output as have `RESULT_BYTES`, or of one. Nothing for a source that `write` refuses.
+    """
+    if source.n_rows is None or source.chunk_rows is None:
+        return 0
+    size = np.dtype(dtype).itemsize * (1 if columns is None else columns)
+    block = source.block_bytes // (source.n_columns * source.dtype.itemsize) or int(max(source.row_chunks))
+    rows = result_rows(size, output_rows(source, size))
+    return WRITE_COPIES * size * min(block, rows, source.n_rows)
+
+
+def _writer(make_rows: MakeRows, out: Array | zarr.Array[Any], unit: int = 1) -> Callable[[Block], Written]:
+    """Return the kernel that writes a block's results to its rows of `out`, some units of rows at a time."""
     rows = make_rows()
 
     def kernel(block: Block) -> Written:
-        n = len(block.x)
-        if n:
-            out[block.first : block.first + n] = rows(block)
-        return Written(n)
+        for part in slices(block, out, unit):
+            out[part.first : part.first + len(part.x)] = rows(part)
+        return Written(len(block.x))
 
     return kernel
 

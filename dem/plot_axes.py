@@ -75,7 +75,7 @@ def draw_history(ax: Axes, model: Any) -> None:
     passes = [entry["pass"] for entry in model.history_]
     values = [entry["log_likelihood"] for entry in model.history_]
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
-    what = "pass over the data" if hasattr(model, "weights_") else "iteration"
+    what = "pass of EM" if hasattr(model, "weights_") else "iteration"
     ax.set(xlabel=what, ylabel="mean log-likelihood (nats a row)")
     ax.set_title(f"{human.stopped(model)}\n{human.effort(model)}", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))

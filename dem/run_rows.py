@@ -64,8 +64,7 @@ def write(
         Replace what stands at `path`, once the new array is whole.
     """
     dtype, columns = model.output(params, what)
-    block_rows = -(-source.block_bytes // (source.n_columns * source.dtype.itemsize))
-    results = 2 * block_rows * (columns or 1) * dtype.itemsize
+    results = outputs.results_bytes(source, columns, dtype)
     with (engine or Engine()).open(source, workspace_bytes + results) as sweep:
         attributes = {"what": what, "model": type(model).__name__, "source": source.name}
         make_rows = partial(model.rows, params, what)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 ARITY = 8
 """Statistics that one node of the tree adds. Part of the result's last bits: never a setting."""
@@ -54,13 +54,38 @@ def groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
         yield items[start : start + ARITY]
 
 
-def tree_sum(items: Sequence[S]) -> S:
-    """Return the sum of `items` in a tree of fixed shape.
+class TreeSum(Generic[S]):
+    """A sum in a tree of fixed shape, folded while its items come: one sum is held for each level.
 
     The shape depends on the number of items alone, so that every executor that keeps to it gives
-    the same bits.
+    the same bits. It is the tree whose levels are `groups` of the one below, each added by `add_up`.
     """
-    level = list(items)
-    while len(level) > 1:
-        level = [add_up(group) for group in groups(level)]
-    return level[0]
+
+    def __init__(self) -> None:
+        self._levels: list[tuple[int, S | None]] = []
+
+    def push(self, item: S) -> None:
+        """Add the next item."""
+        for level, (count, total) in enumerate(self._levels):
+            item = item if total is None else total + item
+            if count + 1 < ARITY:
+                self._levels[level] = count + 1, item
+                return
+            self._levels[level] = 0, None
+        self._levels.append((1, item))
+
+    def total(self) -> S:
+        """Return the sum of all items so far, of which there must be one at least."""
+        totals = [total for _, total in self._levels if total is not None]
+        result = totals[0]
+        for total in totals[1:]:
+            result = total + result
+        return result
+
+
+def tree_sum(items: Sequence[S]) -> S:
+    """Return the sum of `items` in the tree of `TreeSum`."""
+    tree = TreeSum[S]()
+    for item in items:
+        tree.push(item)
+    return tree.total()

@@ -9,9 +9,10 @@ import zarr
 from fsspec.implementations.memory import MemoryFileSystem
 from zarr.storage import MemoryStore
 
+from dem import outputs
 from dem.cluster import local_cluster
 from dem.outputs import collect, lazy, write
-from dem.source import open_source
+from dem.source import evaluate, open_source
 from dem.source.generated import GeneratedSource
 from dem.sweep.dask import DaskSweep
 from dem.sweep.serial import SerialSweep
@@ -65,6 +66,66 @@ def test_lazy_with_unknown_sizes():
     labels = lazy(open_source(x[x[:, 0] > 1]), make_largest, np.int64)
     assert np.isnan(labels.shape[0])
     np.testing.assert_array_equal(labels.compute(), X[X[:, 0] > 1].argmax(1))
+
+
+@pytest.mark.parametrize("layout", [{"chunks": (10_000, 2)}, {"chunks": (5000, 1), "shards": (20_000, 2)}])
+def test_lazy_blocks_are_small_however_large_the_store(layout):
+    z = zarr.create_array(MemoryStore(), shape=(10**9, 2), dtype="f4", **layout)  # 8 GB; nothing is stored
+    source = open_source(z)
+    unit = layout.get("shards", layout["chunks"])[0]
+    for columns, dtype in ((None, np.int64), (64, np.float32), (2, np.float16)):
+        out = lazy(source, make_largest, dtype, columns)
+        row = max(8, (columns or 1) * np.dtype(dtype).itemsize)
+        (*rows, _) = out.chunks[0]
+        assert out.shape[0] == 10**9
+        assert all(n % unit == 0 for n in rows)
+        assert 2**25 < max(rows) * row <= 2**26 + unit * row
+    assert lazy(open_source(z[:1000]), make_doubled, float, 2).numblocks == (1, 1)
+
+
+def test_lazy_keeps_no_cap_on_the_number_of_blocks():
+    z = zarr.create_array(MemoryStore(), shape=(10**12, 1), chunks=(10**8, 1), dtype="f4")  # 4 TB
+    assert len(open_source(z).partitions) <= 2000
+    assert max(lazy(open_source(z), make_largest, np.int8).chunks[0]) == 10**8
+    assert lazy(open_source(z), make_largest, np.int8).npartitions == 10**4
+
+
+@pytest.mark.parametrize("weights", [None, "numpy", "dask", "zarr"])
+def test_cut_rows_keep_their_weights(weights):
+    w = np.random.default_rng(5).uniform(size=len(X))
+    given = {"numpy": w, "dask": da.from_array(w, chunks=77), "zarr": make_weights(w), None: None}[weights]
+    for data in (make_store(MemoryStore(), chunks=(200, 4)), X, da.from_array(X, chunks=(700, 3))):
+        source = open_source(data, given)
+        cut = source.cut(64, 30_000)
+        assert len(cut.partitions) >= len(source.partitions)
+        blocks = [block for p in cut.partitions for block in evaluate(p).blocks()]
+        np.testing.assert_array_equal(np.concatenate([b.x for b in blocks]), X)
+        assert [b.first for b in blocks] == [0, *np.cumsum([len(b.x) for b in blocks])[:-1]]
+        if weights is not None:
+            np.testing.assert_array_equal(np.concatenate([b.weight for b in blocks]), w)
+
+
+def make_weights(w):
+    z = zarr.create_array(MemoryStore(), shape=w.shape, chunks=(77,), dtype=w.dtype)
+    z[:] = w
+    return z
+
+
+def test_a_lazy_block_is_computed_by_parts(monkeypatch):
+    monkeypatch.setattr(outputs, "RESULT_BYTES", 1600)
+    seen = []
+
+    def watched(block):
+        seen.append((block.first, len(block.x)))
+        return doubled(block)
+
+    source = open_source(da.from_array(X, chunks=(700, 3)))
+    result = lazy(source, partial(constant, watched), np.float64, 2)
+    np.testing.assert_array_equal(result.compute(scheduler="synchronous"), 2 * X[:, :2])
+    assert max(n for _, n in seen) == 100
+    assert sorted(first for first, _ in seen) == [
+        a for b in range(0, 5003, 700) for a in range(b, min(b + 700, 5003), 100)
+    ]
 
 
 @pytest.mark.parametrize("n_threads", [1, 2])
@@ -226,6 +287,56 @@ def test_a_file_url_is_its_path(tmp_path):
         write(SerialSweep(source), source, make_largest, url, np.int32)
     write(SerialSweep(source), source, make_doubled, url, np.float64, 2, overwrite=True)
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "with a space.zarr")[:], 2 * X[:, :2])
+
+
+def of_shape(n_rows, chunk_rows, columns=2, **layout):
+    z = zarr.create_array(MemoryStore(), shape=(n_rows, columns), chunks=(chunk_rows, columns), dtype="f4", **layout)
+    return open_source(z)
+
+
+@pytest.mark.parametrize(
+    ("source", "rows"),
+    [
+        (of_shape(10**8, 2**18), 2**18),  # 64 MB
+        (of_shape(10**8, 2**23), 2**18),
+        (of_shape(10**8, 8 * 10**6), 250_000),
+        (of_shape(10**8, 8_000_009), 8_000_009),  # a prime number: better large chunks than single rows
+        (of_shape(8_000_009, 8_000_009), 2**18),  # but here no two blocks can share a chunk
+        (of_shape(10**8, 2**10, shards=(2**23, 2)), 2**10),
+        (open_source(da.zeros((10**7, 2), chunks=(10**6, 2))), 250_000),
+        (GeneratedSource(10**7, 10**6, 64, np.dtype("f4")), 10**6),
+    ],
+)
+def test_chunks_of_results_are_not_too_large(source, rows):
+    assert outputs.output_rows(source, 256) == rows
+    assert rows % source.chunk_rows == 0 or source.chunk_rows % rows == 0 or source.n_rows <= source.chunk_rows
+
+
+def test_the_bytes_of_results():
+    assert outputs.results_bytes(of_shape(10**8, 2**23), 64, np.float32) == 3 * 2**26
+    assert outputs.results_bytes(of_shape(10**8, 2**10), None, np.int64) == 3 * 8 * 2**19  # a read of 4 MB
+    assert outputs.results_bytes(of_shape(100, 2**10), None, np.int64) == 3 * 8 * 100
+    assert outputs.results_bytes(open_source(X), 3, np.float64) == 3 * 24 * len(X)
+    x = da.from_array(X, chunks=700)
+    assert outputs.results_bytes(open_source(x[x[:, 0] > 1]), 3, np.float64) == 0
+
+
+@pytest.mark.parametrize("sweep", [SerialSweep, partial(ThreadSweep, n_threads=2), DaskSweep])
+@pytest.mark.parametrize("result_bytes", [160, 700, 4000])
+def test_blocks_are_written_by_whole_chunks(source, sweep, result_bytes, tmp_path, monkeypatch):
+    monkeypatch.setattr(outputs, "RESULT_BYTES", result_bytes)
+    seen = []
+
+    def watched(block):
+        seen.append(len(block.x))
+        return doubled(block)
+
+    out = write(sweep(source), source, partial(constant, watched), tmp_path / "out.zarr", np.float64, 2)
+    np.testing.assert_array_equal(out[:], 2 * X[:, :2])
+    assert source.chunk_rows % out.chunks[0] == 0
+    assert out.chunks[0] * 16 <= max(result_bytes, 16 * 16)
+    assert max(seen) * 16 * 3 <= outputs.results_bytes(source, 2, np.float64)
+    assert max(seen) * 16 <= result_bytes
 
 
 def everything_in(folder):

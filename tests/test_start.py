@@ -99,3 +99,20 @@ def test_a_start_that_collapses_is_passed_over():
 def test_if_every_start_collapses_the_reason_is_told():
     with pytest.raises(ValueError, match="collapsed"):
         best_start(Failing({1, 2}, mixture("full")), Block(data()), Start(n_init=2))
+
+
+def test_a_long_run_that_collapses_falls_back_on_the_short_one(monkeypatch):
+    """One finalist in four ends in a singular covariance; the best of the others is taken."""
+    sample = Block(data(seed=3))
+    fit, calls = em.fit, []
+
+    def collapsing(model, params, sweep, *, max_iter, **settings):
+        calls.append(max_iter)
+        if max_iter == starts.LONG_ITER and calls.count(max_iter) == 1:
+            raise ValueError("collapsed")
+        return fit(model, params, sweep, max_iter=max_iter, **settings)
+
+    monkeypatch.setattr(starts.em, "fit", collapsing)
+    params = best_start(mixture("full"), sample, Start(n_init=5))
+    assert calls == [starts.SHORT_ITER] * 5 + [starts.LONG_ITER] * starts.FINALISTS
+    assert np.isfinite(params.theta.covariances).all()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dem.stats import ARITY, Additive, add_up, groups, tree_sum
+from dem.stats import ARITY, Additive, TreeSum, add_up, groups, tree_sum
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,32 @@ def test_the_tree_has_a_fixed_shape():
     assert tree_sum(letters).text == "((((((((ab)c)d)e)f)g)h)(ij))"
     assert tree_sum(letters[:1]).text == "a"
     assert add_up(letters[:3]).text == "((ab)c)"
+
+
+def sum_by_levels(items):
+    """The tree as Dask builds it: all items there, level upon level."""
+    while len(items) > 1:
+        items = [add_up(group) for group in groups(items)]
+    return items[0]
+
+
+def test_folding_gives_the_tree_for_every_length():
+    values = np.random.default_rng(0).normal(size=600) * 10.0 ** np.arange(600).clip(0, 300)
+    tree, items = TreeSum(), []
+    for n, value in enumerate(np.random.default_rng(1).permutation(values), 1):
+        items.append(Sum(1, np.float64(value)))
+        tree.push(items[-1])
+        expected = sum_by_levels(items)
+        assert tree.total().total.tobytes() == expected.total.tobytes() == tree_sum(items).total.tobytes()
+        assert tree.total().rows == expected.rows == n
+
+
+def test_folding_has_the_shape_of_the_tree():
+    tree, items = TreeSum(), []
+    for n in range(600):
+        items.append(Shape(1, chr(97 + n % 26)))
+        tree.push(items[-1])
+        assert tree.total() == sum_by_levels(items)
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 64, 65])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import dask.array as da
 import numpy as np
@@ -92,6 +92,13 @@ class Source(Protocol):
     def compact(self) -> bool: ...  # noqa: D102
     @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
+
+    def cut(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same rows in partitions for results of `row_bytes` a row.
+
+        Runs of whole chunks (or shards), of which neither the rows nor the results have more than about
+        `target_bytes`, unless a single chunk (or shard) has. A Dask array keeps its own blocks.
+        """
 
     def locate(self, row: int, column: int = 0) -> str:
         """Say where a value is, by its row's key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""

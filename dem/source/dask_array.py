@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, Self
 
 import dask.array as da
 import dask.base
@@ -97,6 +97,10 @@ class DaskSource:
     def read_bytes(self) -> int:
         """Bytes held while a block is made: twice the block, as a guess at what its graph holds."""
         return 2 * self.block_bytes
+
+    def cut(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the source itself: its blocks are as its graph makes them."""
+        return self
 
     def locate(self, row: int, column: int = 0) -> str:
         """Say which block holds the row of this key, for messages."""

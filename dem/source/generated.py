@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -85,6 +85,10 @@ class GeneratedSource:
     def read_bytes(self) -> int:
         """Bytes held while a block is written: the rows, as a chunk, and encoded."""
         return 3 * self.block_bytes
+
+    def cut(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the source itself: its blocks are the unit of what is drawn."""
+        return self
 
     def locate(self, row: int, column: int = 0) -> str:
         """Say where a row is, for messages."""

@@ -11,7 +11,7 @@ MAX_PARTITIONS = 2000
 
 
 def partition_rows(
-    n_rows: int, unit_rows: int, row_bytes: int, target_bytes: int, limit: int = MAX_PARTITIONS
+    n_rows: int, unit_rows: int, row_bytes: int, target_bytes: int, limit: int | None = MAX_PARTITIONS
 ) -> list[tuple[int, int]]:
     """Return the (start, stop) rows of each partition.
 
@@ -27,15 +27,31 @@ def partition_rows(
         Decoded bytes of one row.
     target_bytes : int
         Decoded bytes a partition should have at most, unless a single unit has more.
-    limit : int
+    limit : int or None
         The most partitions there may be.
     """
     n_units = -(-n_rows // unit_rows)
     total = n_rows * row_bytes
     n = 1 if total <= target_bytes // 4 else ARITY * -(-total // (ARITY * target_bytes))
-    n = min(n, n_units, limit)
+    n = min(n, n_units, n_units if limit is None else limit)
     edges = [min(n_rows, i * n_units // n * unit_rows) for i in range(n)]
     return list(zip(edges, [*edges[1:], n_rows], strict=True))
+
+
+def cut_bytes(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:
+    """Return the bytes to aim at for a partition, where neither it nor its results should have more than a target.
+
+    Parameters
+    ----------
+    source_row_bytes, row_bytes : int
+        Bytes of a row, and of its results.
+    target_bytes : int
+        Bytes to aim at for the larger of both.
+    partition_bytes : int
+        What the partition should have at most in any case.
+    """
+    target = min(target_bytes, partition_bytes)
+    return max(1, target * source_row_bytes // max(source_row_bytes, row_bytes))
 
 
 def block_rows(start: int, stop: int, unit_rows: int, step: int) -> Iterator[tuple[int, int]]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 import scipy.sparse
 
 from dem.model import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
-from dem.source.grid import partition_rows
+from dem.source.grid import cut_bytes, partition_rows
 from dem.source.weights import as_weights, in_memory
 
 PARTITION_BYTES = 16 * 2**20
@@ -104,6 +104,11 @@ class MemorySource:
     def read_bytes(self) -> int:
         """No bytes beyond those of the array itself."""
         return 0
+
+    def cut(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same array in partitions for results of `row_bytes` a row."""
+        own = self.n_columns * self.dtype.itemsize
+        return replace(self, partition_bytes=cut_bytes(own, row_bytes, target_bytes, self.partition_bytes))
 
     def locate(self, row: int, column: int = 0) -> str:
         """Say where a row is, for messages."""

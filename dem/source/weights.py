@@ -43,6 +43,15 @@ class StoredWeights:
                 held = np.concatenate([kept, self.read(after, end)])
             yield held[first - begin : last - begin]
 
+    def read_bytes(self, rows: int) -> int:
+        """Return the bytes held at most while `cut` gives ranges of so many rows.
+
+        A read reaches to the end of a chunk of the weights' own, and what it brings is held as it came, as
+        float64, and behind what was left of the one before.
+        """
+        held = min(rows + self.chunk, self.array.shape[0])
+        return held * (2 * 8 + max(8, self.array.dtype.itemsize))
+
     def read(self, first: int, last: int) -> Float:
         """Return the weights of rows `first` to `last` (exclusive), checked."""
         name = store_name(self.array)
@@ -88,7 +97,12 @@ def as_weights(weights: Any, n_rows: int | None) -> Weights | None:
         check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
         return StoredWeights(stored)
     array = np.asarray(weights)
-    if array.ndim == 0 and n_rows is not None:
+    if array.ndim == 0:
+        if n_rows is None:
+            raise ValueError(
+                "sample_weight must be one-dimensional, with an entry for each row, where the number of rows is "
+                "unknown: got a single number."
+            )
         array = np.full(n_rows, array)
     check_weights(array.shape, array.dtype, n_rows, "the array of weights")
     array = array.astype(np.float64, copy=False)

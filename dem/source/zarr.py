@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import repeat
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import dask.array as da
 import numpy as np
@@ -16,7 +16,7 @@ from dask.delayed import Delayed
 from dem.model import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
 from dem.source.delayed import block_weight, delayed_partitions
-from dem.source.grid import block_rows, partition_rows
+from dem.source.grid import MAX_PARTITIONS, block_rows, cut_bytes, partition_rows
 from dem.source.places import place_of
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
@@ -144,11 +144,14 @@ class ZarrSource:
     weights : float64 array of shape (n,), StoredWeights, dask.array.Array or None
     partition_bytes : int
         Decoded bytes to aim at for a partition. With the array's grid it determines the partitions.
+    max_partitions : int or None
+        Their largest number.
     """
 
     handle: Rows
     weights: Weights | None = None
     partition_bytes: int = PARTITION_BYTES
+    max_partitions: int | None = MAX_PARTITIONS
 
     in_memory = False
     lazy = True
@@ -192,7 +195,7 @@ class ZarrSource:
     @property
     def _ranges(self) -> list[tuple[int, int]]:
         unit, row_bytes = self.handle.unit[0], self.handle.row_bytes
-        return partition_rows(self.n_rows, unit, row_bytes, self.partition_bytes)
+        return partition_rows(self.n_rows, unit, row_bytes, self.partition_bytes, self.max_partitions)
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
@@ -217,16 +220,33 @@ class ZarrSource:
 
     @property
     def read_bytes(self) -> int:
-        """Bytes held while a block is read: the block, its chunks being decoded, and encoded."""
-        return 3 * self.block_bytes
+        """Bytes held while a block is read: the block, its chunks being decoded, and encoded; and stored weights."""
+        rows = min(self.handle.read_rows, self.n_rows)
+        weights = self.weights.read_bytes(rows) if isinstance(self.weights, StoredWeights) else 0
+        return 3 * self.block_bytes + weights
+
+    def cut(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same rows in partitions for results of `row_bytes` a row, as many as it takes."""
+        nbytes = cut_bytes(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
+        return _aligned(replace(self, partition_bytes=nbytes, max_partitions=None))
 
     def locate(self, row: int, column: int = 0) -> str:
         """Say which chunk holds a value, for messages."""
         return self.handle.locate(row, column)
 
 
+Z = TypeVar("Z", bound=ZarrSource)
+
+
 def _weighed(weight: Any, partition: ZarrPartition) -> ZarrPartition:
     return replace(partition, weight=block_weight(weight, partition.rows, partition.start))
+
+
+def _aligned(source: Z) -> Z:
+    """Return the source with lazy weights in its own partitions."""
+    if isinstance(source.weights, da.Array):
+        return replace(source, weights=as_dask(source.weights, source.row_chunks))
+    return source
 
 
 def open_zarr(array: zarr.Array[Any], weights: Weights | None = None, partition_bytes: int | None = None) -> ZarrSource:
@@ -240,7 +260,4 @@ def open_zarr(array: zarr.Array[Any], weights: Weights | None = None, partition_
     name = store_name(array)
     check_shape(array.shape, name)
     check_dtype(np.dtype(array.dtype), name)
-    source = ZarrSource(Rows(array, name), weights, partition_bytes or PARTITION_BYTES)
-    if isinstance(weights, da.Array):
-        return replace(source, weights=as_dask(weights, source.row_chunks))
-    return source
+    return _aligned(ZarrSource(Rows(array, name), weights, partition_bytes or PARTITION_BYTES))

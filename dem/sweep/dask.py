@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -13,7 +14,9 @@ import dask.base
 import dask.threaded
 from dask.callbacks import Callback
 from dask.task_spec import List, Task, TaskRef
-from distributed import Client, as_completed
+from distributed import Client, KilledWorker, as_completed
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
 
 from dem.blas import limit_blas_in_worker, single_threaded_blas
 from dem.model import Block, MakeKernel
@@ -85,7 +88,8 @@ class DaskSweep:
         try:
             for future in as_completed(futures, loop=self.client.loop):
                 if future.key == root or future.status != "finished":
-                    return future.result()  # or raise it
+                    with self._explained():
+                        return future.result()  # or raise it
                 future.release()  # lets go of a partition's sum once its node has it
                 done += 1
                 if self.progress:
@@ -94,6 +98,22 @@ class DaskSweep:
             self._stop(futures)
             raise
         raise RuntimeError("The scheduler ended a pass without a total.")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say in a sentence what the cluster died of."""
+        try:
+            yield
+        except KilledWorker as error:
+            raise RuntimeError(
+                f"A worker died {error.allowed_failures + 1} times on the same part of {self.source.name}, most likely "
+                "out of memory: give the workers more memory or fewer threads, or rechunk the data to smaller chunks."
+            ) from error
+        except (FutureCancelledError, CommClosedError) as error:
+            raise RuntimeError(
+                f"The Dask scheduler went away or was restarted during a pass over {self.source.name}: when it is up, "
+                "start again."
+            ) from error
 
     def _stop(self, futures: list[Any]) -> None:
         """Drop what has not begun, and wait for what has: outputs are removed after this."""

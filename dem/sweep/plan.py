@@ -20,7 +20,7 @@ class Plan:
     name : str
         What the data are called in messages.
     block_bytes : int
-        The largest decoded block.
+        The largest decoded block; 0 where blocks are views, or their sizes unknown.
     read_bytes : int
         What a task holds while it reads that block, the block among it.
     workspace_bytes : int
@@ -63,11 +63,16 @@ class Plan:
             return
         workers = f"{self.n_workers} worker{'s' if self.n_workers > 1 else ''}"
         each = self.worker_bytes + self.task_bytes
-        raise MemoryError(
-            f"One chunk of {self.name} needs {human.size(self.block_bytes)} decoded, and the pass "
+        needs = (
             f"{human.size(self.total_bytes)} in all ({human.size(self.client_bytes)} for this process, "
-            f"{workers} x {human.size(each)}), but the limit is {human.size(limit_bytes)}: "
-            "raise the memory limit, or rechunk the data to smaller chunks."
+            f"{workers} x {human.size(each)}), but the limit is {human.size(limit_bytes)}: raise the memory limit"
+        )
+        if not self.block_bytes:  # views of an array that is there
+            fewer = ", or use fewer workers" if self.n_workers > 1 else ""
+            raise MemoryError(f"A pass over the {self.name} needs {needs}{fewer}.")
+        raise MemoryError(
+            f"One chunk of {self.name} needs {human.size(self.block_bytes)} decoded, and the pass {needs}, or rechunk "
+            "the data to smaller chunks."
         )
 
     def within(self, limit_bytes: int | None) -> Plan:

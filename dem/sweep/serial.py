@@ -11,7 +11,7 @@ import numpy as np
 from dem.blas import single_threaded_blas
 from dem.model import Block, MakeKernel
 from dem.source import Partition, Source, evaluate
-from dem.stats import Statistics, tree_sum
+from dem.stats import Statistics, TreeSum
 
 S = TypeVar("S", bound=Statistics)
 Advance = Callable[[int, int], None]
@@ -78,10 +78,10 @@ class SerialSweep:
         """Return the sum of the kernel's statistics over all blocks."""
         empty = empty_block(self.source)
         partitions = self.source.partitions
-        sums = []
+        tree = TreeSum[S]()
         with single_threaded_blas():
-            for partition in partitions:
-                sums.append(sum_partition(make_kernel, evaluate(partition), empty))
+            for done, partition in enumerate(partitions, 1):
+                tree.push(sum_partition(make_kernel, evaluate(partition), empty))
                 if self.progress:
-                    self.progress(len(sums), len(partitions))
-            return check_rows(tree_sum(sums), self.source)
+                    self.progress(done, len(partitions))
+            return check_rows(tree.total(), self.source)

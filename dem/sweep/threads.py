@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
 from dem.blas import single_threaded_blas
 from dem.model import MakeKernel
 from dem.source import Delayed, Partition, Source, evaluate
-from dem.stats import Statistics, tree_sum
+from dem.stats import Statistics, TreeSum
 from dem.sweep.serial import Advance, check_rows, empty_block, sum_partition
 
 S = TypeVar("S", bound=Statistics)
@@ -18,6 +19,8 @@ S = TypeVar("S", bound=Statistics)
 @dataclass(frozen=True)
 class ThreadSweep:
     """One full pass by `n_threads` threads; the same bits as `SerialSweep`.
+
+    Sums are added in the order of the partitions, and no more than two for each thread wait for their turn.
 
     Attributes
     ----------
@@ -41,16 +44,17 @@ class ThreadSweep:
         def task(partition: Partition | Delayed) -> S:
             return sum_partition(make_kernel, evaluate(partition), empty)
 
+        partitions = self.source.partitions
+        tree = TreeSum[S]()
+        ahead: deque[Future[S]] = deque()
         with single_threaded_blas(), ThreadPoolExecutor(self.n_threads, "dem-sweep") as pool:
-            futures = [pool.submit(task, partition) for partition in self.source.partitions]
             try:
-                waiting = set(futures)
-                while waiting:
-                    done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                    for future in done:
-                        future.result()
+                for done in range(1, len(partitions) + 1):
+                    while len(ahead) < 2 * self.n_threads and done + len(ahead) <= len(partitions):
+                        ahead.append(pool.submit(task, partitions[done - 1 + len(ahead)]))
+                    tree.push(ahead.popleft().result())
                     if self.progress:
-                        self.progress(len(futures) - len(waiting), len(futures))
+                        self.progress(done, len(partitions))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-            return check_rows(tree_sum([future.result() for future in futures]), self.source)
+            return check_rows(tree.total(), self.source)

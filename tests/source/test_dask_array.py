@@ -67,6 +67,8 @@ def test_unknown_chunk_sizes():
         open_source(x[keep], W)
     with pytest.raises(ValueError, match="unknown chunk sizes"):
         open_source(x, w[keep])
+    with pytest.raises(ValueError, match=r"sample_weight must be one-dimensional.* got a single number"):
+        open_source(x[keep], 2.0)
     with pytest.raises(ValueError, match=r"block of the weights has shape \(300,\)"):
         blocks_of(open_source(x[keep], w))
 

@@ -29,6 +29,27 @@ def test_a_plan_that_cannot_fit_is_refused_with_both_numbers():
         PLAN.within(256_000_000)
 
 
+def test_the_refusal_of_an_array_in_memory_speaks_of_no_chunks():
+    source = open_source(np.zeros((10, 2)))
+    with pytest.raises(MemoryError) as refused:
+        plan_sweep(source, 5_000_000, 7_000_000, 2, 0).check(16_000_000)
+    assert str(refused.value) == (
+        "A pass over the array needs 17 MB in all (7 MB for this process, 2 workers x 5 MB), "
+        "but the limit is 16 MB: raise the memory limit, or use fewer workers."
+    )
+    with pytest.raises(MemoryError, match=r"limit is 9 MB: raise the memory limit\.$"):
+        plan_sweep(source, 5_000_000, 7_000_000, 2, 0).within(9_000_000)
+
+
+def test_the_plan_counts_stored_weights():
+    z = zarr.create_array(zarr.storage.MemoryStore(), shape=(10**7, 2), chunks=(2000, 2), dtype="f4")
+    read_rows = 4 * 2**20 // 16_000 * 2000
+    for chunk, held in ((1000, read_rows + 1000), (10**6, read_rows + 10**6), (10**7, 10**7)):
+        w = zarr.create_array(zarr.storage.MemoryStore(), shape=10**7, chunks=chunk, dtype="f4")
+        more = open_source(z, w).read_bytes - open_source(z).read_bytes
+        assert more == 24 * held
+
+
 def test_the_plan_of_a_source():
     z = zarr.create_array(zarr.storage.MemoryStore(), shape=(4000, 1000), chunks=(2000, 500), dtype="f8")
     plan = plan_sweep(open_source(z), 5, 7, 2, worker_bytes=11)

@@ -1,4 +1,9 @@
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import dask
 import dask.array as da
@@ -90,6 +95,32 @@ def sweep_on(request):
     return {"serial": SerialSweep, "threads": two_threads, "dask threads": DaskSweep}[request.param]
 
 
+@dataclass(frozen=True)
+class Held(Additive):
+    """Statistics that know how many of them there are at a time."""
+
+    alive = 0
+    most = 0
+
+    def __post_init__(self):
+        Held.alive += 1
+        Held.most = max(Held.most, Held.alive)
+
+    def __del__(self):
+        Held.alive -= 1
+
+
+@pytest.mark.parametrize("n_threads", [0, 2])
+def test_few_sums_are_held_at_a_time(n_threads):
+    source = open_source(np.zeros((4096, 1)), partition_bytes=8)
+    assert len(source.partitions) > 500
+    Held.alive = Held.most = 0
+    sweep = ThreadSweep(source, n_threads) if n_threads else SerialSweep(source)
+    assert sweep(lambda: lambda block: Held(len(block.x))).rows == 4096
+    levels = int(np.ceil(np.log(len(source.partitions)) / np.log(8)))
+    assert Held.most <= levels + 1 + 3 * n_threads + 2
+
+
 def test_lost_rows_are_told(sweep_on, store):
     source = open_source(store, partition_bytes=50_000)
     with pytest.raises(RuntimeError, match=r"x.zarr summed 20,002 rows, but it has 20,003"):
@@ -129,6 +160,41 @@ def test_a_killed_worker_changes_no_bit(store, cluster, tmp_path):
     assert same_bits(DaskSweep(source, cluster)(kill), SerialSweep(source)(make_moments))
     assert kill.flag.exists()
     cluster.wait_for_workers(2, timeout=30)
+
+
+def test_a_part_that_kills_every_worker_is_told(store):
+    source = open_source(store, partition_bytes=20_000)
+    with local_cluster(1) as client:
+        client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 1))
+        with pytest.raises(RuntimeError, match=r"worker died 2 times on the same part of x.zarr, .*out of memory"):
+            DaskSweep(source, client)(MakeOnce("kill", 11_000))
+
+
+def test_a_scheduler_that_goes_away_is_told(store):
+    source = open_source(store, partition_bytes=20_000)
+    code = (
+        "import asyncio\n"
+        "from distributed import Scheduler, Worker\n"
+        "async def run():\n"
+        "    async with Scheduler(port=0, dashboard_address=':0') as s, Worker(s.address, nthreads=1):\n"
+        "        print(s.address, flush=True)\n"
+        "        await s.finished()\n"
+        "asyncio.run(run())\n"
+    )
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # where the kernels are
+    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-3, text=True, env=path) as scheduler:
+        try:
+            with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
+                client = Client(scheduler.stdout.readline().strip(), timeout=20)
+                try:
+                    with pytest.raises(
+                        RuntimeError, match=r"scheduler went away or was restarted during a pass over x.zarr"
+                    ):
+                        DaskSweep(source, client, lambda *done: scheduler.kill())(make_moments)
+                finally:
+                    client.close(timeout=1)
+        finally:
+            scheduler.kill()
 
 
 def test_interrupting_cancels_and_waits(store, cluster):
