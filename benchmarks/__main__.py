@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
+from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +22,10 @@ MODULES = {
 }
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
+HEAD = (
+    "# Benchmark results\n\nWritten by `make bench`. Every ratio is measured side by side in one run; where dem is "
+    "compared with a peer on speed, it is how many times faster dem is.\n\n"
+)
 
 
 def table(rows: list[Row]) -> str:
@@ -48,19 +54,19 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*MODULES, []], help="which ones (all of them)")
     parser.add_argument("--scratch", default="scratch", help="folder for the stores that are measured")
     options = parser.parse_args()
-    rows: list[Row] = []
+    kept = Path(options.scratch) / "bench-rows"
+    kept.mkdir(parents=True, exist_ok=True)
     for name in options.names or MODULES:
         module, *arguments = MODULES[name]
-        rows += rows_from(module, *arguments, *([options.scratch] if name == "stores" else []))
-        print(table(rows[-1:]) if len(rows) == 1 else table(rows).splitlines()[-1], flush=True)
-    text = table(rows)
-    print(f"\n{text}\n\n{sum(row.met for row in rows)} of {len(rows)} bars met.")
-    if not options.names:
-        head = (
-            "# Benchmark results\n\nWritten by `make bench`. Every ratio is measured side by side in one run; "
-            "where dem is compared with a peer on speed, it is how many times faster dem is.\n\n"
-        )
-        RESULTS.write_text(f"{head}{date.today()}, {machine()}.\n\n{text}\n")
+        rows = rows_from(module, *arguments, *([options.scratch] if name == "stores" else []))
+        (kept / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows]))
+        print(table(rows), flush=True)
+    files = [kept / f"{name}.json" for name in MODULES]
+    if all(file.exists() for file in files):  # each module's last run
+        rows = [Row(**row) for file in files for row in json.loads(file.read_text())]
+        text = table(rows)
+        RESULTS.write_text(f"{HEAD}{date.today()}, {machine()}.\n\n{text}\n")
+        print(f"\n{text}\n\n{sum(row.met for row in rows)} of {len(rows)} bars met.")
 
 
 if __name__ == "__main__":

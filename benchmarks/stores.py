@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import zarr
 
+from benchmarks.alone import D, K, Repeated, RepeatedSource, read_only
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
 from dem.cluster import local_cluster
 from dem.demo import rows_of, store_path, truth, write_once
@@ -24,11 +22,9 @@ from dem.models.mixture import MixtureModel
 from dem.run_ppca import fit_closed_form
 from dem.scan import Scanner
 from dem.source import open_source
-from dem.stats import Additive
 from dem.sweep.dask import DaskSweep
 from dem.sweep.memory import process_bytes
 
-D, K = 16, 16
 ROWS = 8_000_000
 """512 MB of float32: several partitions for each of two workers."""
 
@@ -44,43 +40,6 @@ def write_store(path: Path, n: int, d: int, chunk_rows: int, dtype: str = "f4") 
             # Values on a grid, as instruments give them, so that there is something to compress.
             part[start : start + rows] = np.round(mixture_data(rows, d, K, seed=i)[0], 2).astype(dtype)
     return path
-
-
-def read_only() -> Callable[[Block], Additive]:
-    """Return the kernel that reads and does nothing else."""
-    return lambda block: Additive(len(block.x))
-
-
-@functools.cache
-def some_rows(n: int) -> np.ndarray:
-    """Return the same n rows (n, d) always; drawn once in each process."""
-    return mixture_data(n, D, K, seed=0)[0].astype("f4")
-
-
-@dataclass(frozen=True)
-class Repeated:
-    """A partition without a store: one block of random rows, many times."""
-
-    rows: int
-    block: int
-
-    def blocks(self) -> Iterator[Block]:
-        """Yield the same rows again and again."""
-        x = some_rows(self.block)
-        for first in range(0, self.rows, self.block):
-            yield Block(x[: min(self.block, self.rows - first)], None, first)
-
-
-@dataclass(frozen=True)
-class RepeatedSource:
-    """A source without a store, cut like the one it stands in for."""
-
-    name: str
-    n_rows: int
-    n_columns: int
-    dtype: np.dtype
-    partitions: tuple[Repeated, ...]
-    compact: bool = True
 
 
 def mixture_kernel(path: Path):

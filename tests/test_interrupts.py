@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 from dem import GaussianMixture
-from dem.outputs import MARK
+from dem.new_array import MARK
 
 DEM = str(Path(sys.executable).with_name("dem"))
 PATIENCE = 30

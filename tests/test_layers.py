@@ -19,6 +19,7 @@ ENGINE = [
     "sweep",
     "cluster",
     "engine",
+    "new_array",
     "outputs",
     "store",
     "run",
