@@ -20,6 +20,8 @@ from dem.stats import ARITY
 TILE_BYTES = 2**19
 """Decoded bytes of a tile: it stays in a core's second-level cache."""
 MAX_TILE = 4096
+HASH_ROWS = 2**16
+"""Rows whose hashes are computed at a time."""
 Place = tuple[int, int]
 """The key of a row, and a column."""
 NOWHERE: Place = (np.iinfo(np.int64).max, 0)
@@ -158,13 +160,15 @@ class Scanner:
         first_missing = first_infinite = NOWHERE
         sums = BlockSums(d, self.scatter)
         sample = Candidates(self.k, d, x.dtype, self.seed, self.n_rows)
+        for start in range(0, len(x), HASH_ROWS):
+            part = block.part(start, start + HASH_ROWS)
+            sample.add(part.x, part.weight, part.first)
         tile = np.empty((d, tile_rows(d)))
         for start in range(0, len(x), tile.shape[1]):
             rows = x[start : start + tile.shape[1]]
             t = tile[:, : len(rows)]
             t[...] = rows.T
             weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
-            sample.add(rows, weight, block.first + start)
             lowest, highest = t.min(axis=1), t.max(axis=1)
             if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
                 lowest, highest = np.fmin.reduce(t, axis=1), np.fmax.reduce(t, axis=1)
