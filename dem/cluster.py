@@ -119,6 +119,8 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
         }
         worker = {"cls": WorkerProcess, "options": {"options": options, "env": env}}
         scheduler = {"cls": Scheduler, "options": {**private, "port": 0}}
+        # The scheduler is in this process: what its connections say of being closed is no news here.
+        logging.getLogger("distributed.batched").setLevel(logging.WARNING)
         with (
             ExitStack() as quiet,
             SpecCluster(
