@@ -46,7 +46,6 @@ def write(
     what: str,
     path: str | Path,
     *,
-    workspace_bytes: int,
     engine: Engine | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -57,15 +56,13 @@ def write(
     model, params, source, what
         See `rows`.
     path : str or Path
-    workspace_bytes : int
-        What a task allocates beside its block and its results.
     engine : Engine, optional
     overwrite : bool
         Replace what stands at `path`, once the new array is whole.
     """
     dtype, columns = model.output(params, what)
-    results = outputs.results_bytes(source, columns, dtype)
-    with (engine or Engine()).open(source, workspace_bytes + results) as sweep:
+    held = model.workspace_bytes(source.n_columns) + outputs.results_bytes(source, columns, dtype)
+    with (engine or Engine()).open(source, held) as sweep:
         attributes = {"what": what, "model": type(model).__name__, "source": source.name}
         make_rows = partial(model.rows, params, what)
         with located(source):
@@ -151,17 +148,10 @@ class Mean(Additive):
         return self.total / self.weight
 
 
-def mean(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    what: str,
-    *,
-    workspace_bytes: int,
-    engine: Engine | None = None,
-) -> Mean:
+def mean(model: Rowwise[P], params: P, source: Source, what: str, engine: Engine | None = None) -> Mean:
     """Return the weighted mean of an output with one value a row, from one pass."""
-    with (engine or Engine()).open(source, workspace_bytes) as sweep, located(source):
+    workspace = model.workspace_bytes(source.n_columns)
+    with (engine or Engine()).open(source, workspace) as sweep, located(source):
         return sweep.named(what, partial(_mean_kernel, model, params, what))
 
 

@@ -178,7 +178,7 @@ def test_the_mean_of_an_output_is_weighted(rows):
     model = GaussianMixture(K, n_init=1).fit(rows[:500])
     fitted, params = model._fitted()
     weight = np.arange(500.0)
-    found = run_rows.mean(fitted, params, open_source(rows[:500], weight), "score", workspace_bytes=0)
+    found = run_rows.mean(fitted, params, open_source(rows[:500], weight), "score")
     assert found.mean == pytest.approx(np.average(model.score_samples(rows[:500]), weights=weight), rel=1e-12)
     assert (found.rows, found.weight) == (500, weight.sum())
 

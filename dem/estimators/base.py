@@ -32,8 +32,8 @@ class Estimator(DensityMixin, BaseEstimator):
     engine: Engine | None
     _saved: ClassVar[tuple[str, ...]]
     """Names of the fitted arrays that go to disk."""
-    _saved_numbers: ClassVar[tuple[str, ...]] = ("lower_bound_", "lower_bounds_")
-    """Names of fitted numbers, beside those that all estimators have."""
+    _saved_numbers: ClassVar[tuple[str, ...]]
+    """Names of fitted numbers and words, beside those that all estimators have."""
 
     @abstractmethod
     def _fitted(self) -> tuple[Rowwise[Any], Any]:
@@ -73,10 +73,7 @@ class Estimator(DensityMixin, BaseEstimator):
     def _mean(self, X: Any, what: str, sample_weight: Any = None) -> run_rows.Mean:
         """Return the weighted mean of a row-wise output, from one pass."""
         check_is_fitted(self)
-        model, params = self._fitted()
-        workspace = model.workspace_bytes(self.n_features_in_)
-        source = self._open(X, sample_weight)
-        return run_rows.mean(model, params, source, what, workspace_bytes=workspace, engine=self.engine)
+        return run_rows.mean(*self._fitted(), self._open(X, sample_weight), what, self.engine)
 
     def score_samples(self, X: Any) -> Any:
         """Return log p(x) of each row, in nats, of shape (n,).
@@ -125,17 +122,8 @@ class Estimator(DensityMixin, BaseEstimator):
             If there is no such output, or X does not suit the model.
         """
         check_is_fitted(self)
-        model, params = self._fitted()
-        run_rows.write(
-            model,
-            params,
-            self._open(X),
-            what,
-            path,
-            workspace_bytes=model.workspace_bytes(self.n_features_in_),
-            engine=self.engine,
-            overwrite=overwrite,
-        )
+        source = self._open(X)
+        run_rows.write(*self._fitted(), source, what, path, engine=self.engine, overwrite=overwrite)
 
     def write_sample(
         self,
@@ -208,7 +196,6 @@ class Estimator(DensityMixin, BaseEstimator):
         estimator = cls(**saved.attributes["settings"])
         for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
             setattr(estimator, name, value)
-        estimator._fitted_type = saved.attributes["settings"].get("covariance_type")
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         return estimator
@@ -250,7 +237,7 @@ def integer_seed(random_state: Any) -> int:
     raise ValueError(f"random_state must be None, an integer or a NumPy generator, not {random_state!r}")
 
 
-def check_number(name: str, value: Any, kind: type, low: float, *, strict: bool = False) -> None:
+def check_number(name: str, value: Any, kind: type, low: float) -> None:
     """Refuse a setting that is not a number of this kind, or too small.
 
     Raises
@@ -259,10 +246,9 @@ def check_number(name: str, value: Any, kind: type, low: float, *, strict: bool 
     """
     kinds = (int, np.integer) if kind is int else (int, float, np.number)
     word = "an integer" if kind is int else "a number"
-    sign = ">" if strict else ">="
     number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or not (value > low if strict else value >= low):
-        raise ValueError(f"{name} must be {word} {sign} {low}, got {value!r}")
+    if not number or not np.isfinite(value) or value < low:
+        raise ValueError(f"{name} must be {word} >= {low}, got {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:

@@ -104,6 +104,7 @@ class GaussianMixture(Estimator):
     """
 
     _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+    _saved_numbers = ("lower_bound_", "lower_bounds_", "_fitted_type")
 
     def __init__(
         self,
