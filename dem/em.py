@@ -161,7 +161,25 @@ def fit(
     callback : callable or None
         Called with the state after each pass.
     """
-    state: State[P] = State(params if max_iter > 1 else model.exact(params))
+    state = first_state(model, params, max_iter=max_iter)
+    return go_on(model, state, sweep, tol=tol, max_iter=max_iter, callback=callback)
+
+
+def first_state(model: Model[P, S], params: P, *, max_iter: int) -> State[P]:
+    """Return the state before the first pass."""
+    return State(params if max_iter > 1 else model.exact(params))
+
+
+def go_on(
+    model: Model[P, S],
+    state: State[P],
+    sweep: Sweep,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[[State[P]], object] | None = None,
+) -> State[P]:
+    """Return the state at which EM stops, from any state on: `fit` that was broken off there goes on the same way."""
     while state.stop_reason is None:
         stats = sweep(partial(model.kernel, state.params))
         state = advance(model, state, stats, tol=tol, max_iter=max_iter)

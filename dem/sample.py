@@ -47,6 +47,25 @@ def hashes(keys: UInt, seed: int) -> UInt:
     return z
 
 
+def unhash(hashed: UInt, seed: int) -> UInt:
+    """Return the row keys of hashes: the inverse of `hashes`."""
+    with np.errstate(over="ignore"):
+        z = hashed.copy()
+        for _ in range(2):
+            z = _unshift(z, 31) * np.uint64(pow(0x94D049BB133111EB, -1, 2**64))
+            z = _unshift(z, 27) * np.uint64(pow(0xBF58476D1CE4E5B9, -1, 2**64))
+            z = _unshift(z, 30)
+        return z - np.uint64(seed % 2**64) * np.uint64(0xD1342543DE82EF95) - np.uint64(0x9E3779B97F4A7C15)
+
+
+def _unshift(z: UInt, bits: int) -> UInt:
+    """Return y, of which z is y ^ (y >> bits)."""
+    y = z
+    for _ in range(64 // bits):
+        y = z ^ (y >> np.uint64(bits))
+    return y
+
+
 class Candidates:
     """The rows of one block that may belong to the sample; rows of weight 0 never do.
 

@@ -1,0 +1,144 @@
+"""Values of the maths (frozen dataclasses of arrays and numbers) as named arrays and JSON, and back, bit for bit.
+
+A checkpoint must give the parameters back as they were, in a format that outlives a Python version. So
+no pickle: arrays go by name, and of classes only names are kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+JSON = Any
+Arrays = dict[str, NDArray[Any]]
+
+
+def encode(value: Any) -> tuple[Arrays, JSON]:
+    """Return the arrays in a value, by name, and the rest as JSON that refers to them.
+
+    Parameters
+    ----------
+    value : dataclass, tuple, list, dict with string keys, enum member, array, number, str, bool or None
+        Nested as deep as one likes.
+
+    Raises
+    ------
+    TypeError
+        Anything else.
+    """
+    arrays: Arrays = {}
+    return arrays, _encode(value, "value", arrays)
+
+
+def decode(arrays: Mapping[str, NDArray[Any]], document: JSON, modules: Iterable[str] = ()) -> Any:
+    """Return the value that `encode` was given.
+
+    Parameters
+    ----------
+    arrays : mapping of str to array
+    document : JSON
+    modules : iterable of str
+        Modules outside dem that may define classes of the value. No other is imported: a file must not
+        choose what runs.
+
+    Raises
+    ------
+    ValueError
+        A class that is not to be found there.
+    """
+    return _Decoder(arrays, frozenset(modules)).value(document)
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a value: of every bit of its arrays, and all else."""
+    arrays, document = encode(value)
+    found = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False)
+        found.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def _encode(value: Any, name: str, arrays: Arrays) -> JSON:
+    if isinstance(value, np.ndarray):
+        return _encode_array(value, name, arrays)
+    if isinstance(value, np.generic):  # its arithmetic is not Python's to the last bit
+        return {"scalar": _encode_array(np.asarray(value), name, arrays)}
+    if isinstance(value, Enum):
+        return {"enum": _class_name(type(value)), "member": value.name}
+    if is_dataclass(value) and not isinstance(value, type):
+        inner = {f.name: _encode(getattr(value, f.name), f"{name}.{f.name}", arrays) for f in fields(value)}
+        return {"class": _class_name(type(value)), "fields": inner}
+    if isinstance(value, tuple | list):
+        return {type(value).__name__: [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
+    if isinstance(value, Mapping):
+        return {"mapping": {str(key): _encode(item, f"{name}.{key}", arrays) for key, item in value.items()}}
+    if isinstance(value, float):
+        return {"float": value.hex()}  # JSON has no infinities
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"Cannot keep {value!r} ({type(value).__name__}): only dataclasses, arrays and plain values.")
+
+
+def _encode_array(value: NDArray[Any], name: str, arrays: Arrays) -> JSON:
+    if value.dtype == np.longdouble and value.dtype != np.float64:
+        high = value.astype(np.float64)
+        low = np.where(value == high, np.copysign(0.0, high), value - high)  # -0.0 + 0.0 would lose the sign
+        arrays[f"{name}.high"], arrays[f"{name}.low"] = high, low.astype(np.float64)
+        return {"longdouble": name}
+    arrays[name] = value
+    # Matrix products may differ in the last bit between memory layouts, so the layout is kept, as pickle does.
+    fortran = value.flags.f_contiguous and not value.flags.c_contiguous
+    return {"array": name, "order": "F" if fortran else "C"}
+
+
+class _Decoder:
+    def __init__(self, arrays: Mapping[str, NDArray[Any]], modules: frozenset[str]) -> None:
+        self.arrays, self.modules = arrays, modules
+
+    def value(self, document: JSON) -> Any:
+        if not isinstance(document, dict):
+            return document
+        kind = next(iter(document))
+        content = document[kind]
+        if kind == "array":
+            return np.array(self.arrays[content], order=document["order"])
+        if kind == "longdouble":
+            return self.arrays[f"{content}.high"].astype(np.longdouble) + self.arrays[f"{content}.low"]
+        if kind == "scalar":
+            return self.value(content)[()]
+        if kind == "float":
+            return float.fromhex(content)
+        if kind == "mapping":
+            return {key: self.value(item) for key, item in content.items()}
+        if kind in ("tuple", "list"):
+            items = [self.value(item) for item in content]
+            return tuple(items) if kind == "tuple" else items
+        found = self._class(content)
+        if kind == "enum":
+            return found[document["member"]]
+        return found(**{name: self.value(item) for name, item in document["fields"].items()})
+
+    def _class(self, name: str) -> Any:
+        module, _, qualified = name.partition(":")
+        if module.split(".")[0] != "dem" and module not in self.modules:
+            raise ValueError(f"refers to {qualified} of the module {module}, which is none of dem's")
+        found: Any = import_module(module)
+        for part in qualified.split("."):
+            found = getattr(found, part)
+        if not (isinstance(found, type) and (is_dataclass(found) or issubclass(found, Enum))):
+            raise ValueError(f"refers to {name}, which is no class of values")
+        return found
+
+
+def _class_name(kind: type) -> str:
+    return f"{kind.__module__}:{kind.__qualname__}"

@@ -1,0 +1,347 @@
+"""Arrays and JSON in a Zarr group that is replaced whole or not at all.
+
+Object stores cannot rename, and a folder cannot be swapped in place. So a save writes a new generation,
+a subgroup, beside the old one; then one small object, the root's ``zarr.json``, is written to name it with
+its checksum. Readers follow that name alone; whatever a crash left behind is never looked at.
+
+    PATH/zarr.json                 format, dem's version, generation, checksum   (written last)
+    PATH/generation-1f0c.../       what it is, attributes; one array for each name
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.abc.store import Store
+from zarr.core.sync import sync
+
+from dem import __version__
+from dem.source.stores import address, is_url
+
+CHUNK_BYTES = 64 * 2**20
+GENERATION = re.compile(r"generation-[0-9a-f]{16}")
+LEFT_SECONDS = 24 * 3600.0
+"""Generations that nothing names and that are older were left by a crash; younger ones may be being written."""
+
+JSON = Any
+StoreLike = str | Path | Store
+Stamp = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What is kept.
+
+    Attributes
+    ----------
+    model : str
+        The class that wrote it: "GaussianMixture".
+    arrays : mapping of str to array
+        The parameters, of any real dtype.
+    attributes : mapping of str to JSON
+        Everything else: settings, history, source.
+    """
+
+    model: str
+    arrays: Mapping[str, NDArray[Any]]
+    attributes: Mapping[str, JSON]
+
+
+@dataclass(frozen=True)
+class Generations:
+    """How one kind of thing is kept.
+
+    Attributes
+    ----------
+    stamp : str
+        The root attribute that makes a Zarr group one of this kind.
+    noun : str
+        What it is called in messages.
+    format : int
+        The format that is written. Readers refuse a higher one.
+    keep : int
+        Older generations that stay: `load` returns the newest that is whole.
+    """
+
+    stamp: str
+    noun: str
+    format: int = 1
+    keep: int = 0
+
+    def save(self, path: StoreLike, saved: Saved, *, overwrite: bool = True) -> None:
+        """Write it; what is there already is replaced whole, or not at all.
+
+        Parameters
+        ----------
+        path : str, Path or zarr Store
+            A path or URL that Zarr can write.
+        saved : Saved
+        overwrite : bool
+            Replace one that is there.
+
+        Raises
+        ------
+        FileExistsError
+            One is there and `overwrite` is false, or something else is there.
+        ValueError
+            An array that does not hold real numbers.
+        OSError
+            The new generation does not read back as it was written, or was not written; the old one stays.
+        """
+        saved = _plain(saved)
+        self.check_free(path, overwrite=overwrite)
+        generation = f"generation-{uuid.uuid4().hex[:16]}"
+        checksum = _checksum(saved)
+        try:
+            _write(path, generation, saved)
+            root = _open(path, "r+")
+            if _checksum(_read(root, generation)) != checksum:
+                raise OSError(f"{path} did not store the {self.noun} as it was written.")
+        except BaseException:
+            with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
+                _remove(_open(path, "r+"), {generation})
+            raise
+        old = self._stamp(root)
+        named = [] if old is None else _chain(old)
+        stamp: Stamp = {"format": self.format, "dem": __version__, "generation": generation, "sha256": checksum}
+        if self.keep:
+            stamp["before"] = named[: self.keep]
+        # From here on the new generation may be the one that counts, even if the next line fails: remove nothing.
+        root.update_attributes({self.stamp: stamp})
+        superseded = {entry["generation"] for entry in named[self.keep :]}
+        _remove(
+            root, (superseded & _generations(root)) | _left_by_crashes(root, {e["generation"] for e in _chain(stamp)})
+        )
+
+    def load(self, path: StoreLike) -> Saved:
+        """Return what is at a path or URL.
+
+        Raises
+        ------
+        FileNotFoundError
+            Nothing is there.
+        ValueError
+            What is there is something else, is damaged, or was written by a newer dem.
+        """
+        root, stamp = self._open_stamped(path)
+        failure: ValueError | None = None
+        for entry in _chain(stamp):
+            try:
+                return _checked(path, root, entry)
+            except ValueError as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def _open_stamped(self, path: StoreLike) -> tuple[zarr.Group, Stamp]:
+        """Return the root and its stamp."""
+        try:
+            root = _open(path, "r")
+        except FileNotFoundError:
+            local = _local(path)
+            there = local is not None and local.exists()
+            what = f"{path} exists, but it is no Zarr store." if there else f"No {self.noun} at {path}."
+            raise FileNotFoundError(what) from None
+        except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
+            raise ValueError(f"{path} is a Zarr array, not a {self.noun} that dem has saved.") from None
+        except Exception as error:
+            raise ValueError(f"{path} is damaged: its zarr.json cannot be read ({error}).") from error
+        stamp = self._stamp(root)
+        if stamp is None:
+            raise ValueError(f"{path} is a Zarr group, but not a {self.noun} that dem has saved.")
+        if stamp["format"] > self.format:
+            raise ValueError(
+                f"{path} was written by a newer dem ({stamp.get('dem')}, format {stamp['format']}); "
+                f"this dem ({__version__}) reads formats up to {self.format}."
+            )
+        return root, stamp
+
+    def exists(self, path: StoreLike) -> bool:
+        """Say whether one is at a path or URL (whole or damaged, of any version)."""
+        try:
+            return self._stamp(_open(path, "r")) is not None
+        except Exception:  # nothing there, an array, no Zarr at all
+            return False
+
+    def check_free(self, path: StoreLike, *, overwrite: bool = True) -> None:
+        """Refuse to write over anything but one of this kind, or what an unfinished first save left.
+
+        Raises
+        ------
+        FileExistsError
+            See `save`.
+        """
+        try:
+            root = _open(path, "r")
+        except FileNotFoundError:
+            local = _local(path)
+            if local is not None and _holds_something(local):
+                raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
+            return
+        except Exception:  # an array, or a root that cannot be read
+            raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
+        there = self._stamp(root) is not None
+        if not there and (dict(root.attrs) or set(root.keys()) - _generations(root)):
+            raise FileExistsError(f"{path} is a Zarr group that is no {self.noun} of dem: it is left alone.")
+        if there and not overwrite:
+            raise FileExistsError(f"{path} is a {self.noun} already: choose another name, or allow overwriting.")
+
+    def _stamp(self, root: zarr.Group) -> Stamp | None:
+        stamp: Any = root.attrs.get(self.stamp)
+        return stamp if isinstance(stamp, dict) and {"format", "generation"} <= stamp.keys() else None
+
+
+def remove(path: StoreLike) -> None:
+    """Remove a group and all that is in it."""
+    root = _open(path, "r+")
+    sync(root.store_path.delete_dir())
+    local = _local(path)
+    if local is not None:
+        with suppress(OSError):
+            local.rmdir()
+
+
+def _chain(stamp: Stamp) -> list[Stamp]:
+    """Return what a stamp names, the newest first."""
+    return [{"generation": stamp["generation"], "sha256": stamp.get("sha256")}, *stamp.get("before", [])]
+
+
+def _checked(path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
+    """Return a generation that matches its checksum."""
+    try:
+        saved = _read(root, entry["generation"])
+    except Exception as error:  # codecs and stores raise whatever they like
+        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+    if _checksum(saved) != entry["sha256"]:
+        raise ValueError(
+            f"{path} is damaged: its contents do not match its checksum (a chunk is missing or was changed)."
+        )
+    return saved
+
+
+def _write(path: StoreLike, name: str, saved: Saved) -> None:
+    """Write one generation; nothing names it yet."""
+    attributes = {
+        "model": saved.model,
+        "arrays": list(saved.arrays),
+        "attributes": saved.attributes,
+        "written": time.time(),
+    }
+    group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=3)
+    for key, array in saved.arrays.items():
+        # Without empty chunks a lost chunk of zeros could not be told from one that was never written.
+        group.create_array(key, data=array, chunks=_chunks(array), config={"write_empty_chunks": True})
+
+
+def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
+    """Return the whole shape; for large arrays, fewer rows."""
+    if array.ndim == 0:
+        return ()
+    rows = CHUNK_BYTES * array.shape[0] // max(1, array.nbytes)
+    return (min(max(1, rows), max(1, array.shape[0])), *(max(1, n) for n in array.shape[1:]))
+
+
+def _read(root: zarr.Group, name: str) -> Saved:
+    group = root[name]
+    assert isinstance(group, zarr.Group)
+    attributes: dict[str, Any] = dict(group.attrs)
+    # By name: some stores cannot list.
+    arrays = {key: np.asarray(_array(group, key)[...]) for key in attributes["arrays"]}
+    return _plain(Saved(attributes["model"], arrays, attributes["attributes"]))
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _plain(saved: Saved) -> Saved:
+    """Return the same with little-endian arrays, in order of their names, and JSON of plain Python values."""
+    arrays = {}
+    for key in sorted(saved.arrays):
+        array = np.asarray(saved.arrays[key])
+        if array.dtype.kind not in "biuf":
+            raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters are arrays of real numbers.")
+        arrays[key] = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return Saved(saved.model, arrays, plain(saved.attributes))
+
+
+def plain(attributes: Mapping[str, Any]) -> dict[str, JSON]:
+    """Return attributes as they come back: tuples are lists, NumPy's numbers are Python's."""
+    found: dict[str, JSON] = json.loads(json.dumps(dict(attributes), default=_to_python))
+    return found
+
+
+def _to_python(value: Any) -> JSON:
+    """Return NumPy's scalars and arrays, and paths, as JSON knows them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path | np.dtype):
+        return str(value)
+    raise TypeError(f"Cannot save {value!r} ({type(value).__name__}) as JSON.")
+
+
+def _checksum(saved: Saved) -> str:
+    """Return the SHA-256 over everything, of a `Saved` as `_plain` returns it."""
+    text = json.dumps([saved.model, saved.attributes], sort_keys=True)
+    digest = hashlib.sha256(text.encode())
+    for key, array in saved.arrays.items():
+        digest.update(f"\n{key} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _open(path: StoreLike, mode: Any) -> zarr.Group:
+    """Return the root; consolidated metadata would hide newer generations."""
+    return zarr.open_group(_where(path), mode=mode, use_consolidated=False)
+
+
+def _generations(root: zarr.Group) -> set[str]:
+    """Return the names of all generations, finished or not."""
+    return {name for name in root.group_keys() if GENERATION.fullmatch(name)}
+
+
+def _left_by_crashes(root: zarr.Group, named: set[str]) -> set[str]:
+    """Return the generations that nothing names and nobody can still be writing."""
+    unnamed = _generations(root) - named
+    return {name for name in unnamed if time.time() - _written(root, name) > LEFT_SECONDS}
+
+
+def _written(root: zarr.Group, name: str) -> float:
+    """Return when a generation was begun, in seconds since 1970; 0 where it does not say."""
+    written = dict(root[name].attrs).get("written", 0.0)
+    return float(written) if isinstance(written, int | float) else 0.0
+
+
+def _remove(root: zarr.Group, generations: set[str]) -> None:
+    if root.store.supports_deletes:
+        for name in generations:
+            del root[name]
+
+
+def _where(path: StoreLike) -> str | Store:
+    """Return what zarr opens."""
+    return path if isinstance(path, Store) else address(path)
+
+
+def _local(path: StoreLike) -> Path | None:
+    """Return the path where it is one on this machine."""
+    where = _where(path)
+    return Path(where) if isinstance(where, str) and not is_url(where) else None
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
