@@ -19,6 +19,7 @@ MODULES = {
     "products": ("benchmarks.products",),
     "passes": ("benchmarks.passes",),
     "stores": ("benchmarks.stores",),
+    "reading": ("benchmarks.reading",),
 }
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
@@ -58,7 +59,7 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in options.names or MODULES:
         module, *arguments = MODULES[name]
-        rows = rows_from(module, *arguments, *([options.scratch] if name == "stores" else []))
+        rows = rows_from(module, *arguments, *([options.scratch] if name in ("stores", "reading") else []))
         (kept / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows]))
         print(table(rows), flush=True)
     files = [kept / f"{name}.json" for name in MODULES]

@@ -37,14 +37,18 @@ class Block(NamedTuple):
     first : int
         The key of the first row; row i has the key ``first + i``. For a source whose length is
         known this is the global row index, so that it does not depend on the chunking.
+    absent : tuple of int
+        The chunks (or shards) of these rows that their store does not hold, numbered along the grid, the last
+        axis fastest; behind all of them, those of stored weights. Their rows have the fill value.
     """
 
     x: Array
     weight: Array | None = None
     first: int = 0
+    absent: tuple[int, ...] = ()
 
     def part(self, start: int, stop: int) -> Block:
-        """Return rows `start` to `stop` (exclusive) as a block."""
+        """Return rows `start` to `stop` (exclusive) as a block, which no longer tells of absent chunks."""
         weight = None if self.weight is None else self.weight[start:stop]
         return Block(self.x[start:stop], weight, self.first + start)
 

@@ -8,7 +8,7 @@ chunking and every number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,8 @@ class Scan:
         The key of the first row with such an entry, and its first column; `NOWHERE` where there is none.
     sample : Sample
         Uniform sample of the rows.
+    absent : sorted int64 array
+        The chunks that the store did not hold, numbered as in `Block.absent`.
     """
 
     rows: int
@@ -99,6 +101,7 @@ class Scan:
     first_missing: Place
     first_infinite: Place
     sample: Sample
+    absent: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __add__(self, other: Scan) -> Scan:
         """Return the scan of both sets of rows together."""
@@ -112,6 +115,7 @@ class Scan:
             min(self.first_missing, other.first_missing),
             min(self.first_infinite, other.first_infinite),
             self.sample + other.sample,
+            np.union1d(self.absent, other.absent),
         )
 
     @property
@@ -192,6 +196,7 @@ class Scanner:
             first_missing,
             first_infinite,
             sample.bottom(),
+            np.unique(np.array(block.absent, np.int64)),
         )
 
 

@@ -183,3 +183,19 @@ def test_any_dtype_has_the_moments_of_its_float64_values(rng, dtype):
     np.testing.assert_array_equal(found.moments.mean, expected.moments.mean)
     np.testing.assert_array_equal(found.moments.scatter, expected.moments.scatter)
     assert found.sample.x.dtype == x.dtype
+
+
+@given(
+    absent=st.lists(st.lists(st.integers(0, 30), max_size=4, unique=True), min_size=1, max_size=8),
+    order=st.randoms(use_true_random=False),
+)
+def test_absent_chunks_merge_as_sets(absent, order):
+    scanner = Scanner(D, False, 40, 0, None)
+    parts = [scanner()(Block(np.zeros((2, D)), None, 2 * i, tuple(found))) for i, found in enumerate(absent)]
+    expected = sorted({number for found in absent for number in found})
+    assert merged(parts).absent.tolist() == expected
+    order.shuffle(parts)
+    total = merged(parts)
+    assert total.absent.tolist() == expected
+    assert total.absent.dtype == np.int64
+    assert (total + scan(np.zeros((0, D)), scatter=False)).absent.tolist() == expected

@@ -20,6 +20,8 @@ from dem.source.stores import open_array
 from dem.source.weights import as_weights
 from dem.source.zarr import open_zarr
 
+MISSING = ("fill", "error")
+
 __all__ = ["Delayed", "Partition", "Source", "evaluate", "is_lazy", "open_source"]
 
 
@@ -64,6 +66,10 @@ class Source(Protocol):
         Partitions are small handles, cheap to send all together.
     stored_at : tuple of str
         Where the rows and their weights are stored (see `dem.source.places`), as far as is known.
+    ahead_bytes : int
+        Bytes that a task holds besides where it reads the next block ahead; 0 where it does not.
+    fingerprint : dict of JSON values
+        What is known of the data without reading them: kind, shape, dtype, chunks, metadata, weights.
     """
 
     @property
@@ -92,6 +98,10 @@ class Source(Protocol):
     def compact(self) -> bool: ...  # noqa: D102
     @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def ahead_bytes(self) -> int: ...  # noqa: D102
+    @property
+    def fingerprint(self) -> dict[str, Any]: ...  # noqa: D102
 
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions for results of `row_bytes` a row.
@@ -103,20 +113,33 @@ class Source(Protocol):
     def locate(self, row: int, column: int = 0) -> str:
         """Say where a value is, by its row's key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
 
+    def locate_chunk(self, number: int) -> str:
+        """Say which chunk has a number in `Block.absent`, in the same words."""
 
-def open_source(data: Any, weights: Any = None, *, partition_bytes: int | None = None) -> Source:
+    def without_ahead(self) -> Self:
+        """Return the same rows in the same partitions, whose tasks read a block only when it is due."""
+
+
+def open_source(
+    data: Any, weights: Any = None, *, partition_bytes: int | None = None, missing_chunks: str = "fill"
+) -> Source:
     """Return the source of rows that `data` is.
 
     Parameters
     ----------
-    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d), or Source
         A path or URL of a Zarr array (``store.zarr/name`` for one inside a group), an open one, a
-        Dask array of any chunking, or whatever NumPy makes an array of.
+        Dask array of any chunking, or whatever NumPy makes an array of. A source is returned as it is.
     weights : array-like, str, Path, zarr.Array, dask.array.Array of shape (n,), or None
         The rows' weights, finite and not negative, in any form and chunking.
     partition_bytes : int, optional
         The decoded size to aim at for a partition of a store or an array in memory; a Dask array
         is swept by its own chunks.
+    missing_chunks : {"fill", "error"}
+        What to make of chunks that a Zarr array's store does not hold, of the data or of the weights. Writers
+        leave out chunks that have nothing but the fill value, so by default they read as that, and blocks tell
+        of them (`Block.absent`); "error" is for stores that should hold every chunk. Of a sharded array, the
+        shard counts. A Dask array made of a store keeps this to itself.
 
     Raises
     ------
@@ -128,13 +151,22 @@ def open_source(data: Any, weights: Any = None, *, partition_bytes: int | None =
         A group instead of an array, not two-dimensional, no rows, no columns, a dtype that does
         not hold real numbers, or weights that do not fit.
     """
+    if missing_chunks not in MISSING:
+        raise ValueError(f"missing_chunks must be one of {', '.join(MISSING)}, got {missing_chunks!r}")
+    if is_source(data):
+        if weights is not None:
+            raise ValueError("Weights are given where a source is opened: dem.open_source(data, weights).")
+        opened: Source = data
+        return opened
+    whole = missing_chunks == "error"
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
         array = open_array(data)
-        return open_zarr(array, as_weights(weights, array.shape[0] if array.shape else 0), partition_bytes)
+        weights = as_weights(weights, array.shape[0] if array.shape else 0, whole=whole)
+        return open_zarr(array, weights, partition_bytes, whole=whole)
     if isinstance(data, da.Array):
         known = data.ndim > 0 and not math.isnan(data.shape[0])
-        return open_dask(data, as_weights(weights, data.shape[0] if known else None))
-    return open_memory(data, weights, partition_bytes)
+        return open_dask(data, as_weights(weights, data.shape[0] if known else None, whole=whole))
+    return open_memory(data, weights, partition_bytes, whole=whole)
 
 
 def evaluate(partition: Partition | Delayed) -> Partition:
@@ -142,6 +174,11 @@ def evaluate(partition: Partition | Delayed) -> Partition:
     return partition.compute(scheduler="synchronous") if isinstance(partition, Delayed) else partition
 
 
+def is_source(data: Any) -> bool:
+    """Whether the data are an open source already."""
+    return all(hasattr(type(data), name) for name in ("partitions", "row_chunks", "locate"))
+
+
 def is_lazy(data: Any) -> bool:
-    """Whether the data are a store or a Dask array, not an array in memory."""
-    return isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array)
+    """Whether the data are a store, a Dask array or an open source, not an array in memory."""
+    return is_source(data) or isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array)

@@ -16,6 +16,7 @@ from dask.delayed import Delayed
 from dem.model import Array
 from dem.source.checks import check_dtype, check_shape
 from dem.source.delayed import block_weight, delayed_partitions
+from dem.source.digest import dask_fingerprint, weights_fingerprint
 from dem.source.memory import MemoryPartition
 from dem.source.weights import Weights, as_dask
 
@@ -98,6 +99,20 @@ class DaskSource:
         """Bytes held while a block is made: twice the block, as a guess at what its graph holds."""
         return 2 * self.block_bytes
 
+    @property
+    def ahead_bytes(self) -> int:
+        """Nothing is read ahead."""
+        return 0
+
+    def without_ahead(self) -> Self:
+        """Return the source itself: nothing is read ahead."""
+        return self
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What is known of the data without reading them, as JSON has it."""
+        return {"kind": "dask", **dask_fingerprint(self.x), "weights": weights_fingerprint(self.weight)}
+
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: its blocks are as its graph makes them."""
         return self
@@ -109,6 +124,10 @@ class DaskSource:
         if self.n_rows is None:
             return f"row {row - firsts[block]} of block {block} of the {self.name}"
         return f"row {row} (block {block}) of the {self.name}"
+
+    def locate_chunk(self, number: int) -> str:
+        """Say which chunk has this number in `Block.absent`, for messages: no block has any."""
+        return f"chunk {number} of the {self.name}"
 
 
 def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> MemoryPartition:

@@ -86,6 +86,21 @@ class GeneratedSource:
         """Bytes held while a block is written: the rows, as a chunk, and encoded."""
         return 3 * self.block_bytes
 
+    @property
+    def ahead_bytes(self) -> int:
+        """Nothing is read ahead."""
+        return 0
+
+    def without_ahead(self) -> Self:
+        """Return the source itself: nothing is read ahead."""
+        return self
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What is known of the data without reading them, as JSON has it."""
+        shape = [self.n_rows, self.n_columns]
+        return {"kind": "generated", "shape": shape, "dtype": str(self.dtype), "chunks": [self.chunk_rows]}
+
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: its blocks are the unit of what is drawn."""
         return self
@@ -93,3 +108,7 @@ class GeneratedSource:
     def locate(self, row: int, column: int = 0) -> str:
         """Say where a row is, for messages."""
         return f"row {row} of the {self.name}"
+
+    def locate_chunk(self, number: int) -> str:
+        """Say which chunk has this number in `Block.absent`, for messages: no block has any."""
+        return f"chunk {number} of the {self.name}"

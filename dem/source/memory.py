@@ -11,6 +11,7 @@ import scipy.sparse
 
 from dem.model import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
+from dem.source.digest import memory_fingerprint, weights_fingerprint
 from dem.source.grid import cut_bytes, partition_rows
 from dem.source.weights import as_weights, in_memory
 
@@ -105,6 +106,21 @@ class MemorySource:
         """No bytes beyond those of the array itself."""
         return 0
 
+    @property
+    def ahead_bytes(self) -> int:
+        """Nothing is read ahead."""
+        return 0
+
+    def without_ahead(self) -> Self:
+        """Return the source itself: nothing is read ahead."""
+        return self
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What is known of the data without reading them, as JSON has it."""
+        own = {"kind": "array", **memory_fingerprint(self.x), "partition_bytes": self.partition_bytes}
+        return {**own, "weights": weights_fingerprint(self.weight)}
+
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same array in partitions for results of `row_bytes` a row."""
         own = self.n_columns * self.dtype.itemsize
@@ -113,6 +129,10 @@ class MemorySource:
     def locate(self, row: int, column: int = 0) -> str:
         """Say where a row is, for messages."""
         return f"row {row} of the {self.name}"
+
+    def locate_chunk(self, number: int) -> str:
+        """Say which chunk has this number in `Block.absent`, for messages: no block has any."""
+        return f"chunk {number} of the {self.name}"
 
 
 def as_numeric(data: Any, name: str = "array") -> Array:
@@ -144,8 +164,10 @@ def as_numeric(data: Any, name: str = "array") -> Array:
     return np.asarray(x)
 
 
-def open_memory(data: Any, weights: Any = None, partition_bytes: int | None = None) -> MemorySource:
+def open_memory(
+    data: Any, weights: Any = None, partition_bytes: int | None = None, *, whole: bool = False
+) -> MemorySource:
     """Return the source of whatever NumPy makes an array of; see `as_numeric` for refusals."""
     x = as_numeric(data)
-    w = as_weights(weights, len(x))
+    w = as_weights(weights, len(x), whole=whole)
     return MemorySource(x, None if w is None else in_memory(w), "array", partition_bytes or PARTITION_BYTES)

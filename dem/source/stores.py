@@ -9,6 +9,8 @@ from urllib.parse import unquote
 
 import zarr
 
+from dem.source.retry import persist
+
 Node = zarr.Array[Any] | zarr.Group
 
 
@@ -67,7 +69,7 @@ def open_node(path: str | os.PathLike[str]) -> Node:
     """
     where = address(path)
     try:
-        return zarr.open(where, mode="r")
+        return persist(where, lambda: zarr.open(where, mode="r"))
     except FileNotFoundError as error:
         if not is_url(where) and os.path.exists(where):
             raise FileNotFoundError(f"{path} exists, but it is no Zarr array or group.") from error

@@ -14,34 +14,68 @@ import zarr
 
 from dem.model import Float
 from dem.source.checks import check_weight_values, check_weights
+from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name
 
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Weights in a Zarr array of shape (n,); a small handle that travels to the tasks."""
+    """Weights in a Zarr array of shape (n,); a small handle that travels to the tasks.
+
+    Attributes
+    ----------
+    array : zarr.Array
+    whole : bool
+        Chunks that the store does not hold are an error; else they have the fill value.
+    """
 
     array: zarr.Array[Any]
+    whole: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the array."""
+        return self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of what is read."""
+        return np.dtype(np.float64)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return 1
+
+    def __getitem__(self, rows: slice | tuple[slice]) -> Float:
+        """Return the weights of some rows, checked: Dask asks like this."""
+        (span,) = rows if isinstance(rows, tuple) else (rows,)
+        first, last, _ = span.indices(self.shape[0])
+        return self.read(first, last)
 
     @property
     def chunk(self) -> int:
         """Rows of what the store holds under one key: a shard, or a chunk."""
         return int((self.array.shards or self.array.chunks)[0])
 
-    def cut(self, spans: Iterable[tuple[int, int]]) -> Iterator[Float]:
-        """Yield the weights of successive row ranges, reading each chunk once.
+    def cut(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
+        """Yield the weights of successive row ranges, reading each chunk once, and the absent ones of what was read.
 
         The weights' chunks need not be those of the data: what a read brought beyond the present
         range is kept for the next ones.
         """
+        reader = Reader(self.array, store_name(self.array))
         begin, held = 0, np.empty(0)
         for first, last in spans:
+            absent: tuple[int, ...] = ()
             if last > begin + len(held):
                 kept = held[max(0, first - begin) :]
                 begin, after = first, first + len(kept)
                 end = min(-(-last // self.chunk) * self.chunk, self.array.shape[0])
-                held = np.concatenate([kept, self.read(after, end)])
-            yield held[first - begin : last - begin]
+                more, absent = _checked(reader, after, end)
+                held = np.concatenate([kept, more])
+            yield held[first - begin : last - begin], absent
+        reader.end()
 
     def read_bytes(self, rows: int) -> int:
         """Return the bytes held at most while `cut` gives ranges of so many rows.
@@ -53,26 +87,37 @@ class StoredWeights:
         return held * (2 * 8 + max(8, self.array.dtype.itemsize))
 
     def read(self, first: int, last: int) -> Float:
-        """Return the weights of rows `first` to `last` (exclusive), checked."""
+        """Return the weights of rows `first` to `last` (exclusive), checked.
+
+        Raises
+        ------
+        OSError
+            A chunk cannot be read, or is absent where it must not be; the message names it.
+        """
         name = store_name(self.array)
-        try:
-            weight = np.asarray(self.array[first:last]).astype(np.float64, copy=False)
-        except Exception as error:  # codecs raise whatever they like
-            where = f"the weights of rows {first} to {last - 1} in {name}"
-            raise OSError(f"Cannot read {where}: {type(error).__name__}: {error}") from error
-        check_weight_values(weight, first, name)
+        weight, absent = _checked(Reader(self.array, name), first, last)
+        if absent and self.whole:
+            first_absent = unit_text(self.array, name, unit_index(self.array, min(absent)))
+            raise absent_error(first_absent, len(absent), first, last)
         return weight
 
     def lazy(self) -> da.Array:
         """Return the weights as a Dask array with the store's own chunks."""
-        lazy: da.Array = da.from_zarr(self.array)
+        lazy: da.Array = da.from_array(self, chunks=(self.chunk,), name=False, asarray=False)
         return lazy
+
+
+def _checked(reader: Reader, first: int, last: int) -> tuple[Float, tuple[int, ...]]:
+    values, absent = reader.read(first, last)
+    weight = values.astype(np.float64, copy=False)
+    check_weight_values(weight, first, reader.name)
+    return weight, absent
 
 
 Weights = Float | StoredWeights | da.Array
 
 
-def as_weights(weights: Any, n_rows: int | None) -> Weights | None:
+def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weights | None:
     """Return checked weights: a float64 array whose values are checked, or a lazy form.
 
     Parameters
@@ -81,6 +126,8 @@ def as_weights(weights: Any, n_rows: int | None) -> Weights | None:
         A number stands for that weight in every row, where the number of rows is known.
     n_rows : int or None
         The number of rows of the data; None if unknown.
+    whole : bool
+        A stored array must hold all its chunks.
 
     Raises
     ------
@@ -95,7 +142,7 @@ def as_weights(weights: Any, n_rows: int | None) -> Weights | None:
     if isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
         stored = open_array(weights)
         check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
-        return StoredWeights(stored)
+        return StoredWeights(stored, whole)
     array = np.asarray(weights)
     if array.ndim == 0:
         if n_rows is None:

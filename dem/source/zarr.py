@@ -1,11 +1,9 @@
-"""Rows of a Zarr array: partitions are whole chunks (or shards), streamed in grouped reads."""
+"""A Zarr array as a source: partitions are whole chunks (or shards)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from itertools import repeat
+from functools import cached_property, partial
 from typing import Any, Self, TypeVar
 
 import dask.array as da
@@ -13,125 +11,16 @@ import numpy as np
 import zarr
 from dask.delayed import Delayed
 
-from dem.model import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
 from dem.source.delayed import block_weight, delayed_partitions
-from dem.source.grid import MAX_PARTITIONS, block_rows, cut_bytes, partition_rows
+from dem.source.digest import array_fingerprint, weights_fingerprint
+from dem.source.grid import MAX_PARTITIONS, cut_bytes, partition_rows
 from dem.source.places import place_of
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
+from dem.source.zarr_rows import Rows, ZarrPartition, locate_unit
 
 PARTITION_BYTES = 128 * 2**20
-READ_BYTES = 4 * 2**20
-"""Decoded bytes of one read of small chunks: zarr-python costs about half a millisecond a read. Measured
-with chunks of 128 kB: single ones at half the speed, and no gain beyond reads of 1 to 2 MB.
-"""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows of a Zarr array, read by whole chunks. Small and picklable: it travels to the tasks.
-
-    Attributes
-    ----------
-    array : zarr.Array of shape (n, d)
-    name : str
-        What to call it in messages.
-    """
-
-    array: zarr.Array[Any]
-    name: str
-
-    @property
-    def row_bytes(self) -> int:
-        """Decoded bytes of one row."""
-        return int(self.array.shape[1] * self.array.dtype.itemsize)
-
-    @property
-    def chunk_rows(self) -> int:
-        """Rows of a chunk; of an inner chunk if the array is sharded."""
-        return min(self.array.chunks[0], self.array.shape[0])
-
-    @property
-    def unit(self) -> tuple[int, ...]:
-        """The shape of what the store holds under one key: a shard, or a chunk."""
-        return self.array.shards or self.array.chunks
-
-    @property
-    def read_rows(self) -> int:
-        """Rows of one read: one chunk, or as many as make up `READ_BYTES`."""
-        chunk = self.array.chunks[0]
-        chunks = max(1, READ_BYTES // (chunk * self.row_bytes))
-        per_unit = self.unit[0] // chunk
-        return chunk * (chunks if chunks < per_unit else chunks // per_unit * per_unit)
-
-    def locate(self, row: int, column: int = 0) -> str:
-        """Say which chunk (or shard) holds a value, for messages."""
-        index = (row // self.unit[0], column // self.unit[1])
-        key = self.array.metadata.encode_chunk_key(index)
-        first = index[0] * self.unit[0]
-        last = min(first + self.unit[0], self.array.shape[0]) - 1
-        what = "shard" if self.array.shards else "chunk"
-        return f"{what} {key} (rows {first} to {last}) of {self.name}"
-
-    def read(self, first: int, last: int) -> Array:
-        """Return rows `first` to `last` (exclusive), decoded.
-
-        Raises
-        ------
-        OSError
-            A chunk cannot be read or decoded; the message names it.
-        """
-        try:
-            return np.asarray(self.array[first:last])
-        except MemoryError:
-            raise
-        except Exception:  # codecs raise whatever they like
-            return self._read_one_by_one(first, last)
-
-    def _read_one_by_one(self, first: int, last: int) -> Array:
-        """Read again by single chunks, to find the one that is at fault."""
-        d = self.array.shape[1]
-        x = np.empty((last - first, d), self.array.dtype)
-        rows, columns = self.array.chunks
-        for a in range(first, last, rows):
-            b = min(a + rows, last)
-            for c in range(0, d, columns):
-                try:
-                    x[a - first : b - first, c : c + columns] = self.array[a:b, c : c + columns]
-                except Exception as error:
-                    where = self.locate(a, c)
-                    raise OSError(f"Cannot read {where}: {type(error).__name__}: {error}") from error
-        return x
-
-
-@dataclass(frozen=True)
-class ZarrPartition:
-    """A run of whole chunks (or shards), streamed in reads of a few chunks each."""
-
-    source: Rows
-    start: int
-    stop: int
-    weight: Float | StoredWeights | None = None
-
-    @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return self.stop - self.start
-
-    def blocks(self) -> Iterator[Block]:
-        """Yield the blocks in order; at any time only one is held here."""
-        spans = list(block_rows(self.start, self.stop, self.source.unit[0], self.source.read_rows))
-        for (first, last), weight in zip(spans, self._weights(spans), strict=True):
-            yield Block(self.source.read(first, last), weight, first)
-
-    def _weights(self, spans: Sequence[tuple[int, int]]) -> Iterator[Float | None]:
-        if self.weight is None:
-            return repeat(None, len(spans))
-        if isinstance(self.weight, StoredWeights):
-            return self.weight.cut(spans)
-        weight = self.weight
-        return (weight[first - self.start : last - self.start] for first, last in spans)
 
 
 @dataclass(frozen=True)
@@ -146,12 +35,18 @@ class ZarrSource:
         Decoded bytes to aim at for a partition. With the array's grid it determines the partitions.
     max_partitions : int or None
         Their largest number.
+    whole : bool
+        Chunks that the store does not hold are an error; else they have the fill value, and blocks tell of them.
+    ahead : bool
+        Read the next block while one is worked on.
     """
 
     handle: Rows
     weights: Weights | None = None
     partition_bytes: int = PARTITION_BYTES
     max_partitions: int | None = MAX_PARTITIONS
+    whole: bool = False
+    ahead: bool = True
 
     in_memory = False
     lazy = True
@@ -206,12 +101,12 @@ class ZarrSource:
     def partitions(self) -> list[ZarrPartition] | list[Delayed]:
         """Runs of whole chunks (or shards); Delayed where the weights are a Dask array."""
         w = self.weights
+        part = partial(ZarrPartition, self.handle, whole=self.whole, ahead=self.ahead)
         if isinstance(w, da.Array):
-            bands = [(ZarrPartition(self.handle, a, b),) for a, b in self._ranges]
-            return delayed_partitions(_weighed, [w], bands)
+            return delayed_partitions(_weighed, [w], [(part(a, b),) for a, b in self._ranges])
         if isinstance(w, np.ndarray):
-            return [ZarrPartition(self.handle, a, b, w[a:b]) for a, b in self._ranges]
-        return [ZarrPartition(self.handle, a, b, w) for a, b in self._ranges]
+            return [part(a, b, w[a:b]) for a, b in self._ranges]
+        return [part(a, b, w) for a, b in self._ranges]
 
     @property
     def block_bytes(self) -> int:
@@ -225,6 +120,24 @@ class ZarrSource:
         weights = self.weights.read_bytes(rows) if isinstance(self.weights, StoredWeights) else 0
         return 3 * self.block_bytes + weights
 
+    @property
+    def ahead_bytes(self) -> int:
+        """Bytes held besides where the next block is read meanwhile; 0 where it is not, or there is but one."""
+        if not self.ahead or self.handle.read_rows >= max(self.row_chunks):
+            return 0
+        weights = self.weights.read_bytes(self.handle.read_rows) if isinstance(self.weights, StoredWeights) else 0
+        return self.block_bytes + weights
+
+    def without_ahead(self) -> Self:
+        """Return the same rows, read only when they are due."""
+        return replace(self, ahead=False)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What the metadata tell of the data, as JSON has it; nothing is read."""
+        own = {"kind": "zarr", **array_fingerprint(self.handle.array), "partition_bytes": self.partition_bytes}
+        return {**own, "weights": weights_fingerprint(self.weights)}
+
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions for results of `row_bytes` a row, as many as it takes."""
         nbytes = cut_bytes(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
@@ -233,6 +146,10 @@ class ZarrSource:
     def locate(self, row: int, column: int = 0) -> str:
         """Say which chunk holds a value, for messages."""
         return self.handle.locate(row, column)
+
+    def locate_chunk(self, number: int) -> str:
+        """Say which chunk has this number in `Block.absent`, for messages."""
+        return locate_unit(self.handle, self.weights, number)
 
 
 Z = TypeVar("Z", bound=ZarrSource)
@@ -249,7 +166,13 @@ def _aligned(source: Z) -> Z:
     return source
 
 
-def open_zarr(array: zarr.Array[Any], weights: Weights | None = None, partition_bytes: int | None = None) -> ZarrSource:
+def open_zarr(
+    array: zarr.Array[Any],
+    weights: Weights | None = None,
+    partition_bytes: int | None = None,
+    *,
+    whole: bool = False,
+) -> ZarrSource:
     """Return the source of a Zarr array.
 
     Raises
@@ -260,4 +183,4 @@ def open_zarr(array: zarr.Array[Any], weights: Weights | None = None, partition_
     name = store_name(array)
     check_shape(array.shape, name)
     check_dtype(np.dtype(array.dtype), name)
-    return _aligned(ZarrSource(Rows(array, name), weights, partition_bytes or PARTITION_BYTES))
+    return _aligned(ZarrSource(Rows(array, name), weights, partition_bytes or PARTITION_BYTES, whole=whole))

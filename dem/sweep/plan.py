@@ -31,6 +31,8 @@ class Plan:
         How many tasks run at a time.
     worker_bytes : int
         An idle worker process; 0 for threads of this process.
+    ahead_bytes : int
+        What a task holds besides where it reads the next block ahead; 0 where it does not.
     """
 
     name: str
@@ -40,11 +42,12 @@ class Plan:
     client_bytes: int
     n_workers: int = 1
     worker_bytes: int = IDLE_WORKER_BYTES
+    ahead_bytes: int = 0
 
     @property
     def task_bytes(self) -> int:
         """What one task holds at most."""
-        return self.read_bytes + self.workspace_bytes
+        return self.read_bytes + self.ahead_bytes + self.workspace_bytes
 
     @property
     def total_bytes(self) -> int:
@@ -76,18 +79,23 @@ class Plan:
         )
 
     def within(self, limit_bytes: int | None) -> Plan:
-        """Return the plan with as many of its workers as the limit allows.
+        """Return the plan with as many of its workers as the limit allows; reading ahead is given up before a worker.
 
         Raises
         ------
         MemoryError
             Not even one worker fits.
         """
-        plan = self
+        fits = limit_bytes is None or self.total_bytes <= limit_bytes
+        plan = self if fits else replace(self, ahead_bytes=0)
         while limit_bytes is not None and plan.n_workers > 1 and plan.total_bytes > limit_bytes:
             plan = replace(plan, n_workers=plan.n_workers - 1)
         plan.check(limit_bytes)
         return plan
+
+    def suit(self, source: Source) -> Source:
+        """Return the source as the plan has it: its tasks do not read ahead if the plan does not."""
+        return source if self.ahead_bytes else source.without_ahead()
 
 
 def plan_sweep(
@@ -99,4 +107,4 @@ def plan_sweep(
 ) -> Plan:
     """Return the plan of sweeps over `source`."""
     sizes = source.block_bytes, source.read_bytes
-    return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes)
+    return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes, source.ahead_bytes)

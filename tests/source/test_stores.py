@@ -84,3 +84,21 @@ def test_addresses(monkeypatch, tmp_path):
     assert address("file:///a%20b/c.zarr") == address("file://localhost/a b/c.zarr") == "/a b/c.zarr"
     with pytest.raises(ValueError, match="file://a/b names no file of this machine"):
         address("file://a/b")
+
+
+@pytest.mark.parametrize("model", [GaussianMixture, PPCA])
+def test_an_open_source_stands_for_its_data(model, tmp_path):
+    path, _ = at_url(tmp_path)
+    weight = np.linspace(0.5, 2, len(X))
+    source = open_source(path, weight)
+    assert open_source(source) is source
+    found, expected = model(2).fit(source), model(2).fit(path, sample_weight=weight)
+    assert found.lower_bound_ == expected.lower_bound_
+    assert found.source_ == expected.source_
+    assert found.score(source) == expected.score(path, sample_weight=weight)
+    np.testing.assert_array_equal(found.score_samples(source).compute(), expected.score_samples(path).compute())
+    with pytest.raises(ValueError, match="Weights are given where a source is opened"):
+        model(2).fit(source, sample_weight=weight)
+    with pytest.raises(ValueError, match=r"2 columns, but .* was fitted on 3"):
+        found.score(open_source(X[:, :2]))
+    assert model(2).fit(open_source(X, weight)).lower_bound_ == pytest.approx(expected.lower_bound_, rel=1e-10)

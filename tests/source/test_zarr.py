@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from zarr.abc.store import SuffixByteRequest
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
-from dem.source import evaluate, open_source
-from dem.source import zarr as zarr_source
+from dem.source import evaluate, open_source, zarr_rows
 
 RNG = np.random.default_rng(1)
 X = RNG.normal(size=(1003, 5))
@@ -65,7 +64,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @pytest.mark.parametrize("read_bytes", [1, 9000, 2**20])
 def test_rows_come_whole_and_each_chunk_is_read_once(layout, read_bytes, monkeypatch):
-    monkeypatch.setattr(zarr_source, "READ_BYTES", read_bytes)
+    monkeypatch.setattr(zarr_rows, "READ_BYTES", read_bytes)
     z = make(CountingStore(MemoryStore()), **layout)
     source = open_source(z, partition_bytes=8000)
     assert len(source.partitions) > 1 or layout["chunks"][0] == 2000
@@ -111,7 +110,7 @@ def test_stored_weights_are_read_once_a_partition(tmp_path):
     read_bytes=st.integers(1, 1000),
 )
 def test_any_chunking(shape, chunk, shard, weight_chunk, partition_bytes, read_bytes, monkeypatch):
-    monkeypatch.setattr(zarr_source, "READ_BYTES", read_bytes)
+    monkeypatch.setattr(zarr_rows, "READ_BYTES", read_bytes)
     x = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
     shards = None if shard is None else tuple(c * s for c, s in zip(chunk, shard, strict=True))
     z = make(MemoryStore(), x, chunks=chunk, shards=shards)
@@ -135,7 +134,7 @@ def test_partitions_depend_on_the_grid_and_are_bounded():
     assert len(source.partitions) == 2000
     assert all(p.start % 1000 == 0 for p in source.partitions)
     assert source.chunk_rows == 1000
-    assert source.block_bytes <= zarr_source.READ_BYTES
+    assert source.block_bytes <= zarr_rows.READ_BYTES
     z = zarr.create_array(MemoryStore(), shape=(10**6, 64), chunks=(250_000, 32), dtype="f8")
     source = open_source(z)
     assert source.row_chunks == (250_000,) * 4

@@ -22,6 +22,24 @@ def test_a_plan_adds_up():
     assert PLAN.within(None).n_workers == 3
 
 
+def test_reading_ahead_is_given_up_before_a_worker():
+    z = zarr.create_array(zarr.storage.MemoryStore(), shape=(4000, 1000), chunks=(1000, 1000), dtype="f8")
+    source = open_source(z)
+    plan = plan_sweep(source, 5_000_000, 10_000_000, 2)
+    assert plan.ahead_bytes == source.block_bytes == 8_000_000
+    assert plan.suit(source) is source
+    assert plan.within(plan.total_bytes) == plan
+    less = plan.within(plan.total_bytes - 1)
+    assert (less.n_workers, less.ahead_bytes) == (2, 0)
+    assert less.total_bytes == plan.total_bytes - 2 * 8_000_000
+    assert [p.ahead for p in source.partitions] == [True] * len(source.partitions)
+    assert [p.ahead for p in less.suit(source).partitions] == [False] * len(source.partitions)
+    assert less.suit(source).ahead_bytes == 0
+    assert plan.within(less.total_bytes - 1).n_workers == 1
+    with pytest.raises(MemoryError, match=r"1 worker x"):
+        plan.within(100_000_000)
+
+
 def test_a_plan_that_cannot_fit_is_refused_with_both_numbers():
     with pytest.raises(MemoryError, match=r"chunk of x.zarr needs 50 MB .* 850 MB in all .* limit is 849 MB"):
         PLAN.check(849_000_000)
@@ -48,13 +66,16 @@ def test_the_plan_counts_stored_weights():
         w = zarr.create_array(zarr.storage.MemoryStore(), shape=10**7, chunks=chunk, dtype="f4")
         more = open_source(z, w).read_bytes - open_source(z).read_bytes
         assert more == 24 * held
+        assert open_source(z, w).ahead_bytes - open_source(z).ahead_bytes == 24 * held
 
 
 def test_the_plan_of_a_source():
     z = zarr.create_array(zarr.storage.MemoryStore(), shape=(4000, 1000), chunks=(2000, 500), dtype="f8")
     plan = plan_sweep(open_source(z), 5, 7, 2, worker_bytes=11)
     assert plan.block_bytes == 2000 * 1000 * 8
-    assert plan.total_bytes == 7 + 2 * (11 + 5 + 3 * plan.block_bytes)
+    assert plan.total_bytes == 7 + 2 * (11 + 5 + (3 + 1) * plan.block_bytes)  # one of them read ahead
+    single = zarr.create_array(zarr.storage.MemoryStore(), shape=(2000, 1000), chunks=(2000, 500), dtype="f8")
+    assert plan_sweep(open_source(single), 5, 7, 2, worker_bytes=11).total_bytes == 7 + 2 * (11 + 5 + 3 * 16_000_000)
     assert plan_sweep(open_source(np.zeros((10, 2))), 5, 7, 2, 0).total_bytes == 17
 
 

@@ -1,0 +1,214 @@
+import threading
+import time
+import weakref
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import LocalStore, MemoryStore, WrapperStore
+
+from dem.scan import Scanner
+from dem.source import open_source, zarr_rows
+from dem.source.ahead import read_ahead
+from dem.sweep.serial import SerialSweep
+
+SECONDS = 20
+
+
+def reading():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("dem-ahead")]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert reading() == []
+
+
+class Item:
+    """A block, as far as memory goes."""
+
+    def __init__(self, number):
+        self.number = number
+
+
+class Items:
+    """Items that are made one by one, and counted while they live."""
+
+    def __init__(self, n, fails_at=None):
+        self.n, self.fails_at = n, fails_at
+        self.alive = weakref.WeakSet()
+        self.most, self.begun, self.threads = 0, 0, set()
+
+    def __iter__(self):
+        for i in range(self.n):
+            self.begun += 1
+            self.threads.add(threading.current_thread().name)
+            if i == self.fails_at:
+                raise OSError(f"no item {i}")
+            item = Item(i)
+            self.alive.add(item)
+            self.most = max(self.most, len(self.alive))
+            yield item
+            del item
+
+
+def wait_for(condition):
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_items_come_in_order_and_one_is_made_ahead():
+    items, seen = Items(20), []
+    for item in read_ahead(iter(items)):
+        wait_for(lambda: items.begun >= min(20, len(seen) + 2))  # the next one is begun while this one is here
+        assert items.begun <= len(seen) + 2
+        assert len(items.alive) <= 2
+        seen.append(item.number)
+        del item
+    assert seen == list(range(20))
+    assert items.most <= 2
+    assert all(name.startswith("dem-ahead") for name in items.threads)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_few_items(n):
+    assert [item.number for item in read_ahead(iter(Items(n)))] == list(range(n))
+
+
+def test_an_error_comes_when_its_item_is_due():
+    ahead = read_ahead(iter(Items(9, fails_at=3)))
+    for number in range(3):
+        assert next(ahead).number == number
+        time.sleep(0.01)  # time for the error, while this item is here
+    with pytest.raises(OSError, match="no item 3"):
+        next(ahead)
+
+
+def test_the_thread_ends_where_the_caller_stops():
+    items = Items(9)
+    ahead = read_ahead(iter(items))
+    next(ahead)
+    assert len(reading()) == 1
+    ahead.close()
+    assert reading() == []
+    assert items.begun <= 2
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_the_thread_ends_with_an_error_of_the_caller(error):
+    items = Items(9)
+
+    def work():
+        for _ in read_ahead(iter(items)):
+            raise error
+
+    with pytest.raises(error):
+        work()
+    assert reading() == []
+    assert items.begun <= 2
+
+
+X = np.random.default_rng(0).normal(size=(4000, 4))
+
+
+class Watched(WrapperStore):
+    """A store that tells which chunks were asked for, and fails at one of them."""
+
+    def __init__(self, store, fails_at=None):
+        super().__init__(store)
+        self.asked, self.fails_at = [], fails_at
+
+    def _with_store(self, store):
+        return type(self)(store, self.fails_at)
+
+    async def get(self, key, prototype, byte_range=None):
+        if key.startswith("c/"):
+            self.asked.append(int(key.split("/")[1]))
+            if self.asked[-1] == self.fails_at:
+                raise PermissionError("not yours")
+        return await self._store.get(key, prototype, byte_range)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store of 40 chunks, each a block of its own."""
+    monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
+    zarr.create_array(tmp_path / "x.zarr", shape=X.shape, dtype=X.dtype, chunks=(100, 4))[:] = X
+    return LocalStore(tmp_path / "x.zarr", read_only=True)
+
+
+def test_the_next_block_is_read_during_this_one(store):
+    source = open_source(zarr.open_array(Watched(store), mode="r"))
+    (partition,) = source.partitions
+    asked = source.handle.array.store.asked
+    for i, block in enumerate(partition.blocks()):
+        wait_for(lambda i=i: len(asked) >= min(40, i + 2))
+        assert asked == list(range(min(40, i + 2)))
+        np.testing.assert_array_equal(block.x, X[100 * i : 100 * i + 100])
+        del block
+    plain = open_source(zarr.open_array(Watched(store), mode="r")).without_ahead()
+    for i, _ in enumerate(plain.partitions[0].blocks()):
+        assert plain.handle.array.store.asked == list(range(i + 1))
+
+
+def test_blocks_and_bits_are_the_same(store):
+    w = zarr.create_array(MemoryStore(), shape=len(X), dtype="f8", chunks=77)
+    w[:] = np.random.default_rng(1).uniform(size=len(X))
+    source = open_source(zarr.open_array(store, mode="r"), w, partition_bytes=16_000)
+    assert len(source.partitions) > 1
+    for one, other in zip(source.partitions, source.without_ahead().partitions, strict=True):
+        for here, there in zip(one.blocks(), other.blocks(), strict=True):
+            assert here.first == there.first
+            np.testing.assert_array_equal(here.x, there.x)
+            np.testing.assert_array_equal(here.weight, there.weight)
+    scanner = Scanner(4, True, 100, 0, len(X))
+    scans = [SerialSweep(s)(scanner) for s in (source, source.without_ahead())]
+    assert scans[0].moments.scatter.tobytes() == scans[1].moments.scatter.tobytes()
+    np.testing.assert_array_equal(scans[0].sample.x, scans[1].sample.x)
+
+
+def test_two_blocks_are_alive_at_most(store, monkeypatch):
+    made, most = [], []
+    read = zarr_rows.Reader.read
+
+    def counted(self, first, last):
+        x, absent = read(self, first, last)
+        made.append(weakref.ref(x))
+        most.append(sum(x() is not None for x in made))
+        return x, absent
+
+    monkeypatch.setattr(zarr_rows.Reader, "read", counted)
+    source = open_source(zarr.open_array(store, mode="r"))
+    for block in source.partitions[0].blocks():
+        time.sleep(0.002)
+        del block
+    assert len(most) == 40
+    assert max(most) == 2
+
+
+def test_an_error_of_the_store_ends_the_pass(store):
+    source = open_source(zarr.open_array(Watched(store, fails_at=7), mode="r"))
+    with pytest.raises(OSError, match=r"Cannot read chunk c/7/0 \(rows 700 to 799\)"):
+        SerialSweep(source)(Scanner(4, False, 100, 0, len(X)))
+
+
+def test_an_error_of_the_kernel_ends_the_pass(store):
+    source = open_source(zarr.open_array(Watched(store), mode="r"))
+
+    def kernel(block):
+        raise ZeroDivisionError(f"at {block.first}")
+
+    with pytest.raises(ZeroDivisionError, match="at 0"):
+        SerialSweep(source)(lambda: kernel)
+    assert len(source.handle.array.store.asked) <= 2
+
+
+def test_a_single_block_needs_no_thread(store):
+    source = open_source(zarr.open_array(store, mode="r"), partition_bytes=3200)
+    assert source.ahead_bytes == 0
+    for partition in source.partitions:
+        for _ in partition.blocks():
+            assert reading() == []

@@ -1,0 +1,116 @@
+"""A real S3 client against a server on this machine that is too busy now and then."""
+
+import threading
+from collections import Counter
+from functools import partial
+
+import numpy as np
+import pytest
+import zarr
+from zarr.core.sync import sync
+
+from dem.source import open_source, retry
+from dem.source.places import place_of
+
+pytest.importorskip("s3fs")
+moto = pytest.importorskip("moto.server")
+serving = pytest.importorskip("werkzeug.serving")
+
+import s3fs  # noqa: E402
+
+X = np.random.default_rng(0).normal(size=(1000, 4))
+SLOW_DOWN = (
+    b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+)
+
+
+class BusyServer:
+    """An S3 server that answers 503 as often as `busy` says of a key (its end), and counts those answers."""
+
+    def __init__(self):
+        self.busy, self.refused = Counter(), Counter()
+        self._app = moto.DomainDispatcherApplication(moto.create_backend_app)
+
+    def __call__(self, environ, start_response):
+        path = environ["PATH_INFO"]
+        for key in self.busy:
+            if environ["REQUEST_METHOD"] == "GET" and path.endswith(key) and self.busy[key] > 0:
+                self.busy[key] -= 1
+                self.refused[key] += 1
+                start_response("503 Slow Down", [("Content-Type", "application/xml")])
+                return [SLOW_DOWN]
+        return self._app(environ, start_response)
+
+
+class Quiet(serving.WSGIRequestHandler):
+    def log(self, *_, **__):
+        pass
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """The server, and how a client reaches it."""
+    monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # the client's own attempts, so that dem's are seen
+    monkeypatch.setattr(retry, "FIRST_PAUSE", 1e-3)
+    app = BusyServer()
+    server = serving.make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    options = {
+        "key": "k",
+        "secret": "s",
+        "endpoint_url": f"http://127.0.0.1:{server.server_port}",
+        "config_kwargs": {"retries": {"max_attempts": 0}, "connect_timeout": 10, "read_timeout": 10},
+    }
+    try:
+        yield app, options
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def stored(options):
+    """Return a store in a new bucket."""
+    files = s3fs.S3FileSystem(**options)
+    files.mkdir("bucket")
+    zarr.create_array("s3://bucket/x.zarr", shape=X.shape, dtype=X.dtype, chunks=(100, 4), storage_options=options)[
+        :
+    ] = X
+    return zarr.open_array("s3://bucket/x.zarr", mode="r", storage_options=options), files
+
+
+def close(array, files):
+    """End the clients' connections, which would complain of it otherwise."""
+    sync(array.store.fs._s3.close())
+    s3fs.S3FileSystem.close_session(files.loop, files._s3)
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+def test_503_now_and_then(served, request):
+    app, options = served
+    array, files = stored(options)
+    source = open_source(array)
+    request.addfinalizer(partial(close, array, files))
+    assert place_of(array) == ("s3://bucket/x.zarr",)
+    app.busy.update({"c/2/0": 1, "c/5/0": 3, "c/9/0": retry.ATTEMPTS - 1})
+    rows = np.concatenate([block.x for p in source.partitions for block in p.blocks()])
+    np.testing.assert_array_equal(rows, X)
+    assert dict(app.refused) == {"c/2/0": 1, "c/5/0": 3, "c/9/0": retry.ATTEMPTS - 1}
+
+    app.busy["c/2/0"] = 10**6
+    app.refused.clear()
+    with pytest.raises(
+        OSError, match=r"Cannot read chunk c/2/0 \(rows 200 to 299\) of x.zarr after 6 attempts: .*rate"
+    ):
+        list(source.partitions[0].blocks())
+    assert app.refused["c/2/0"] == retry.ATTEMPTS
+
+    app.busy.clear()
+    files.rm("bucket/x.zarr/c/2/0")
+    block = next(iter(source.partitions[0].blocks()))
+    assert block.absent == (2,)
+    assert (block.x[200:300] == 0).all()
+    app.busy["zarr.json"] = 10**6  # whether the array is there cannot be told: no fill value then
+    with pytest.raises(OSError, match=r"Cannot read zarr.json after 6 attempts"):
+        list(source.partitions[0].blocks())
