@@ -1,95 +1,22 @@
-"""Where a pass runs: in this process, on a local cluster of processes, or on a cluster that is there."""
+"""Where a pass runs, and within what memory: on this machine, or on a cluster."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, Protocol, TypeVar
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-import dask
 from dask.utils import parse_bytes
 
-from dem import em
-from dem.cluster import active_client, connect, local_cluster
-from dem.model import MakeKernel, Sweep
-from dem.source import Delayed, Source
-from dem.stats import Statistics
-from dem.sweep.dask import DaskSweep
-from dem.sweep.memory import process_bytes
-from dem.sweep.plan import plan_sweep
-from dem.sweep.serial import Advance, SerialSweep
-from dem.sweep.threads import ThreadSweep
+from dem.cluster import Names, running
+from dem.passes import Named, Passes, Progress, Silent
+from dem.place import OnCluster, Place, ThisMachine
+from dem.source import Source
 
-S = TypeVar("S", bound=Statistics)
-
-IN_PROCESS_BYTES = 256 * 2**20
-"""Stores smaller than this (decoded) are swept in this process: a cluster takes seconds to start."""
-
-CLIENT_GROWTH = 50 * 2**20
-"""What this process grows by with a local cluster: the scheduler and its connections."""
-
-
-class Progress(Protocol):
-    """What is told of the passes; all in the calling process."""
-
-    def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
-        """A pass begins: its name, and the rows and decoded bytes that it will read."""
-
-    def advance(self, done: int, total: int) -> None:
-        """So many partitions of so many are done."""
-
-    def end(self, state: em.State[Any] | None) -> None:
-        """The pass has ended; the state after it, where there is one."""
-
-
-class Silent:
-    """Progress that says nothing."""
-
-    def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
-        """Say nothing."""
-
-    def advance(self, done: int, total: int) -> None:
-        """Say nothing."""
-
-    def end(self, state: em.State[Any] | None) -> None:
-        """Say nothing."""
-
-
-class Passes:
-    """A sweep that counts its passes and tells of them.
-
-    Attributes
-    ----------
-    count : int
-        Passes made so far.
-    """
-
-    def __init__(self, sweep: Sweep, source: Source, progress: Progress) -> None:
-        self._sweep, self._source, self.progress = sweep, source, progress
-        self.count = 0
-
-    def __call__(self, make_kernel: MakeKernel[S]) -> S:
-        """Make a pass of EM, which the caller ends by telling the state after it."""
-        return self._run(f"pass {self.count}", make_kernel)
-
-    def named(self, what: str, make_kernel: MakeKernel[S]) -> S:
-        """Make a pass that stands for itself."""
-        stats = self._run(what, make_kernel)
-        self.progress.end(None)
-        return stats
-
-    def as_named(self, what: str) -> Sweep:
-        """Return the sweep whose passes have this name."""
-        return partial(self.named, what)
-
-    def _run(self, what: str, make_kernel: MakeKernel[S]) -> S:
-        source = self._source
-        self.progress.begin(what, source.n_rows, decoded_bytes(source))
-        self.count += 1
-        return self._sweep(make_kernel)
+__all__ = ["Engine", "Named", "Passes", "Progress", "Silent"]
 
 
 @dataclass(frozen=True)
@@ -97,8 +24,9 @@ class Engine:
     """Where passes run, and within what memory.
 
     Stores are swept by worker processes, one for each core, started for the fit; small ones and arrays in
-    memory by threads of this process, Dask arrays by Dask's own scheduler. A `distributed.Client` that is
-    active, or a scheduler's address, is used instead for all but arrays in memory.
+    memory by threads of this process, Dask arrays by Dask's own scheduler. A cluster is used instead for all
+    but arrays in memory: the one that is named here; else that of a `distributed.Client` that is active; else that
+    at the address in Dask's configuration. One that is named and not to be had is an error.
 
     Attributes
     ----------
@@ -109,23 +37,31 @@ class Engine:
     scheduler : str, optional
         Address of a Dask scheduler, like "tcp://10.0.0.1:8786".
     workers : int, optional
-        How many workers or threads to use at most; by default one for each core.
+        How many workers or threads to use at most on this machine; by default one for each core.
     progress : Progress, optional
         What to tell of the passes.
+    scheduler_file : str or Path, optional
+        A file that a Dask scheduler has written its address to.
+    cluster : str or Path, optional
+        A cluster file: see ``cluster_configs/``. The cluster is brought up for each fit, or for the whole block of
+        `started`, and taken down at its end.
     """
 
     memory: int | str | None = None
     scheduler: str | None = None
     workers: int | None = None
     progress: Progress | None = None
+    scheduler_file: str | Path | None = None
+    cluster: str | Path | None = None
+    place: Place | None = field(default=None, repr=False, compare=False)
 
     def __deepcopy__(self, memo: object) -> Engine:
         """Return the engine itself: clones of an estimator share it, with its progress."""
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings without the progress, which belongs to this process."""
-        return {**self.__dict__, "progress": None}
+        """Return the settings without the progress and the place, which belong to this process."""
+        return {**self.__dict__, "progress": None, "place": None}
 
     @property
     def memory_bytes(self) -> int | None:
@@ -161,6 +97,30 @@ class Engine:
             raise ValueError(f"workers must be an integer >= 1, got {self.workers!r}")
         return self.workers
 
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the passes of a started engine run on a cluster."""
+        return self.place is not None and self.place.elsewhere
+
+    @contextmanager
+    def started(self) -> Iterator[Engine]:
+        """Choose the cluster, or this machine; give an engine that stays there; end what was started.
+
+        With a cluster that shares its processes out itself, as under ``srun`` and ``mpirun``, all processes run the
+        program, and only one of them gets past this.
+
+        Raises
+        ------
+        OSError, ImportError, RuntimeError, ValueError
+            The cluster is not to be had: see `dem.cluster.running`.
+        """
+        if self.place is not None:
+            yield self
+            return
+        names = Names(self.scheduler, self.scheduler_file, self.cluster)
+        with running(names, (self.progress or Silent()).note) as found:
+            yield replace(self, place=self._this_machine if found is None else OnCluster(found))
+
     @contextmanager
     def open(self, source: Source, workspace_bytes: int, held_bytes: int = 0) -> Iterator[Passes]:
         """Choose how to sweep a source; close what was started at the end.
@@ -176,51 +136,31 @@ class Engine:
         Raises
         ------
         MemoryError
-            The plan does not fit in the memory given.
-        ConnectionError
-            No scheduler answers at the address.
+            The plan does not fit in the memory given, or into a worker.
+        OSError
+            A worker cannot see the data.
+        OSError, ImportError, RuntimeError, ValueError
+            The cluster is not to be had: see `dem.cluster.running`.
         """
         progress = self.progress or Silent()
-        with self._sweep(source, workspace_bytes, held_bytes, progress.advance) as sweep:
-            yield Passes(sweep, source, progress)
+        with (
+            self._at(source, progress) as place,
+            place.sweep(source, workspace_bytes, held_bytes, progress.advance) as sweep,
+        ):
+            yield Passes(sweep, source, progress, place)
 
     @contextmanager
-    def _sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Sweep]:
-        limit, n_workers = self.memory_bytes, self.n_workers
-        if not source.in_memory and self.scheduler is not None:
-            with connect(self.scheduler) as client:
-                yield DaskSweep(source, client, advance)
+    def _at(self, source: Source, progress: Progress) -> Iterator[Place]:
+        """Give the place for a source: arrays in memory stay where they are."""
+        if source.in_memory:
+            if self.elsewhere or Names(self.scheduler, self.scheduler_file, self.cluster):
+                progress.note(f"the {source.name} is in memory: it is swept in this process, and not on the cluster")
+            yield self._this_machine
             return
-        client = None if source.in_memory else active_client()
-        if client is not None:
-            yield DaskSweep(source, client, advance)
-            return
-        here = process_bytes() + held_bytes
-        if is_delayed(source):
-            plan = plan_sweep(source, workspace_bytes, here, n_workers, worker_bytes=0).within(limit)
-            with dask.config.set(num_workers=plan.n_workers):
-                yield DaskSweep(source, None, advance)
-            return
-        if source.in_memory or (decoded_bytes(source) or 0) <= IN_PROCESS_BYTES:
-            threads = min(n_workers, len(source.partitions))
-            plan = plan_sweep(source, workspace_bytes, here, threads, worker_bytes=0).within(limit)
-            if plan.n_workers == 1:
-                yield SerialSweep(source, advance)
-            else:
-                yield ThreadSweep(source, plan.n_workers, advance)
-            return
-        workers = min(n_workers, len(source.partitions))
-        plan = plan_sweep(source, workspace_bytes, here + CLIENT_GROWTH, workers).within(limit)
-        share = None if limit is None else (limit - plan.client_bytes) // plan.n_workers
-        with local_cluster(plan.n_workers, share) as client:
-            yield DaskSweep(source, client, advance)
+        with self.started() as engine:
+            assert engine.place is not None
+            yield engine.place
 
-
-def is_delayed(source: Source) -> bool:
-    """Whether the partitions are tasks of a Dask graph."""
-    return any(isinstance(partition, Delayed) for partition in source.partitions[:1])
-
-
-def decoded_bytes(source: Source) -> int | None:
-    """Return the size of all rows in memory, in bytes; None while it is unknown."""
-    return None if source.n_rows is None else source.n_rows * source.n_columns * source.dtype.itemsize
+    @property
+    def _this_machine(self) -> ThisMachine:
+        return ThisMachine(self.memory_bytes, self.n_workers)

@@ -1,12 +1,13 @@
 """What is told of the passes while they run: live on terminals, lines elsewhere, JSON for machines.
 
-Each class keeps to `dem.engine.Progress`: begin a pass, advance, end it. They write to standard error,
-since standard output belongs to the result.
+Each class keeps to `dem.engine.Progress`: begin a pass, advance, end it; and note what is no pass. They
+write to standard error, since standard output belongs to the result.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from dem import human
+
+log = logging.getLogger("dem")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,15 @@ class Timed:
         """Show a report."""
         raise NotImplementedError
 
+    def note(self, text: str) -> None:
+        """Tell one sentence of what is not a pass; it is logged, too."""
+        log.info(text)
+        self.say(text)
+
+    def say(self, text: str) -> None:
+        """Show a sentence."""
+        raise NotImplementedError
+
     def close(self) -> None:
         """Leave the terminal as it was; called after errors, too."""
 
@@ -123,6 +135,10 @@ class Lines(Timed):
         """Print a line."""
         print(line(report), file=self.stream, flush=True)
 
+    def say(self, text: str) -> None:
+        """Print a line."""
+        print(text, file=self.stream, flush=True)
+
 
 class JSONLines(Lines):
     """A JSON object for each pass."""
@@ -131,6 +147,10 @@ class JSONLines(Lines):
         """Print an object, without what is not known."""
         known = {key: value for key, value in asdict(report).items() if value is not None}
         print(json.dumps({"event": "step", **known}), file=self.stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """Print an object."""
+        print(json.dumps({"event": "note", "text": text}), file=self.stream, flush=True)
 
 
 class Live(Timed):
@@ -169,7 +189,14 @@ class Live(Timed):
     def tell(self, report: Report) -> None:
         """Print a line in the bar's place."""
         self.close()
-        self.bar.console.print(line(report), markup=False, highlight=False, soft_wrap=True)
+        self._print(line(report))
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Take the bar away."""
@@ -183,6 +210,9 @@ class Silent(Timed):
     """Says nothing."""
 
     def tell(self, report: Report) -> None:
+        """Say nothing."""
+
+    def say(self, text: str) -> None:
         """Say nothing."""
 
 

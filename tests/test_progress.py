@@ -83,6 +83,28 @@ def test_unknown_sizes_are_left_out():
     assert stream.getvalue().split() == ["labels", "1.00", "s"]
 
 
+def test_notes(caplog):
+    caplog.set_level("INFO", "dem")
+    stream = io.StringIO()
+    progress.Lines(stream).note("runs on [4] workers")
+    progress.JSONLines(stream).note("runs on [4] workers")
+    progress.Silent().note("said to nobody")
+    line, record = stream.getvalue().splitlines()
+    assert line == "runs on [4] workers"
+    assert json.loads(record) == {"event": "note", "text": "runs on [4] workers"}
+    assert caplog.messages == ["runs on [4] workers"] * 2 + ["said to nobody"]
+
+
+def test_a_live_note_stands_above_the_bar():
+    stream = io.StringIO()
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=100, color_system=None), clock())
+    shown.begin("pass 1", 1000, None)
+    shown.note("resumes from [x]")
+    assert shown.task is not None
+    shown.close()
+    assert "resumes from [x]\n" in stream.getvalue()
+
+
 def test_choice():
     class Terminal(io.StringIO):
         def isatty(self):

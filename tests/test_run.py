@@ -86,7 +86,7 @@ def test_fits_by_threads_and_by_processes_have_the_same_bits(kind, store, small_
     settings = {"covariance_type": kind, "n_init": 2, "max_iter": 5, "sample_size": 2000}
     expected = GaussianMixture(K, **settings, engine=Engine(workers=1)).fit(store)
     fits = [GaussianMixture(K, **settings, engine=Engine(workers=2)).fit(store)]
-    monkeypatch.setattr("dem.engine.IN_PROCESS_BYTES", 0)
+    monkeypatch.setattr("dem.place.IN_PROCESS_BYTES", 0)
     fits += [GaussianMixture(K, **settings, engine=Engine(workers=n)).fit(store) for n in (1, 2, 4)]
     for fit in fits:
         assert fit.n_passes_ == expected.n_passes_
@@ -189,7 +189,7 @@ def test_a_script_without_a_main_guard_fits_a_store_by_processes(store, tmp_path
         textwrap.dedent(
             f"""
             import dem, dem.engine
-            dem.engine.IN_PROCESS_BYTES = 0
+            dem.place.IN_PROCESS_BYTES = 0
             model = dem.GaussianMixture(3, n_init=1, sample_size=1000).fit({str(store)!r})
             print(sorted(model.means_[:, 0].round().tolist()))
             """

@@ -25,7 +25,8 @@ class Session:
     memory : int or None
         Limit for the whole process tree, in bytes.
     workers : int or None
-    scheduler : str or None
+    scheduler, scheduler_file, cluster : str or None
+        A scheduler's address, a file with one, or a cluster file.
     quiet : bool
         No progress, and no summary.
     as_json : bool
@@ -35,14 +36,22 @@ class Session:
     memory: int | None = None
     workers: int | None = None
     scheduler: str | None = None
+    scheduler_file: str | None = None
+    cluster: str | None = None
     quiet: bool = False
     as_json: bool = False
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
-        """Give the engine to run on; leave the terminal as it was at the end."""
+        """Give the engine to run on, started; end what it started, and leave the terminal as it was.
+
+        Nothing that writes or takes a lock may come before: under ``srun`` and ``mpirun`` all processes come so far,
+        and one alone gets past this (see `dem.engine.Engine.started`).
+        """
         with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
-            yield Engine(memory=self.memory, scheduler=self.scheduler, workers=self.workers, progress=progress)
+            asked = Engine(self.memory, self.scheduler, self.workers, progress, self.scheduler_file, self.cluster)
+            with asked.started() as engine:
+                yield engine
 
     def result(self, record: Mapping[str, Any], *shown: RenderableType, summary: bool = True) -> None:
         """Give the result on standard output.

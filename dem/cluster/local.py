@@ -1,4 +1,4 @@
-"""Dask clients: of a cluster of processes on this machine, of a scheduler elsewhere, or the active one."""
+"""A cluster of processes on this machine."""
 
 from __future__ import annotations
 
@@ -6,26 +6,39 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
 import dask.config
-from distributed import Client, Scheduler, Security
-from distributed.comm.core import connect as comm_connect
+from distributed import Client, Scheduler
 from distributed.deploy.spec import SpecCluster
 from distributed.deploy.subprocess import Subprocess
+from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import silence_logging_cmgr
 
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
-RESTARTS = 5
-"""How often a worker process that died is started again. Dask gives up a task after four deaths."""
+LEAVE_SECONDS = 5
+"""How long a worker process that the scheduler has given up may take to end by itself."""
+STARTS = 5
+"""How many processes in a row a worker may lose before they have come up: none could, most likely."""
+
+SCHEDULER_CONFIG = {
+    # A worker that came up and died is replaced without end, since Dask counts the deaths: the task that four
+    # workers died of fails, and the pass with it.
+    "distributed.scheduler.allowed-failures": 3,
+    # A worker that has been silent for so long (stopped, hung) is given up, and replaced. Dask looks as often,
+    # so it takes up to twice as long.
+    "distributed.scheduler.worker-ttl": "60s",
+    # No worker is left, and none comes: the pass fails.
+    "distributed.scheduler.no-workers-timeout": f"{START_SECONDS}s",
+}
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
@@ -40,8 +53,42 @@ WORKER_CONFIG = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
-    "logging.distributed": "warning",
+    # Errors of tasks are raised where the pass was begun, and of lost workers the new process tells.
+    "logging.distributed": "critical",
 }
+
+
+class Guard(SchedulerPlugin):
+    """Ends the process of a worker that the scheduler has given up, so that another one takes its place.
+
+    A process that is stopped, or hangs, would not end by itself.
+    """
+
+    name = "dem-guard"
+
+    def __init__(self) -> None:
+        self.workers: dict[Any, WorkerProcess] = {}
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+
+    def add_worker(self, scheduler: Scheduler, worker: str) -> None:
+        """Note which process has come up under this address."""
+        owner = self.workers.get(scheduler.workers[worker].name)
+        if owner is not None and owner.process is not None:
+            owner.came_up = True
+            self._processes[worker] = owner.process
+
+    def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
+        """Kill that process if it stays."""
+        process = self._processes.pop(worker, None)
+        if process is not None:
+            asyncio.get_running_loop().call_later(LEAVE_SECONDS, _end, process)
+
+
+def _end(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        logger.warning("A worker process does not answer any more; ending it.")
+        with suppress(ProcessLookupError):
+            process.kill()
 
 
 class WorkerProcess(Subprocess):
@@ -50,37 +97,62 @@ class WorkerProcess(Subprocess):
     It takes a nanny's place without a nanny's memory. The process has its own session, so that
     Ctrl-C reaches the client alone, which then closes the workers; a worker whose client has gone
     closes itself.
+
+    Attributes
+    ----------
+    came_up : bool
+        The present process has connected to the scheduler.
     """
 
-    def __init__(self, scheduler: str, name: str, options: dict[str, Any], env: dict[str, str]) -> None:
+    def __init__(self, scheduler: str, name: str, options: dict[str, Any], env: dict[str, str], guard: Guard) -> None:
         spec = json.dumps({"cls": "distributed.Worker", "opts": {**options, "name": name}})
         self.command = [sys.executable, "-m", "distributed.cli.dask_spec", scheduler, "--spec", spec]
         self.env = env
-        self.guard: asyncio.Task[None] | None = None
+        self.came_up = False
+        self.relaunching: asyncio.Task[None] | None = None
+        guard.workers[name] = self
         super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
 
     async def _start(self) -> None:
         await self._launch()
-        self.guard = asyncio.create_task(self._relaunch())
+        self.relaunching = asyncio.create_task(self._relaunch())
 
     async def _launch(self) -> None:
+        self.came_up = False
         self.process = await asyncio.create_subprocess_exec(
             *self.command, env={**os.environ, **self.env}, start_new_session=True
         )
 
     async def _relaunch(self) -> None:
-        for _ in range(RESTARTS):
+        lost = 0
+        while True:
             assert self.process is not None
             code = await self.process.wait()
-            cause = " (out of memory?)" if code == -9 else ""
-            logger.warning("A worker process ended with status %d%s; starting another.", code, cause)
+            what = f"A worker process ended with status {code}{' (out of memory?)' if code == -signal.SIGKILL else ''}"
+            lost = 0 if self.came_up else lost + 1
+            if lost == STARTS:
+                logger.error("%s, the last of %d in a row that did not come up.", what, STARTS)
+                return
+            logger.warning("%s; starting another.", what)
             await self._launch()
 
     async def close(self) -> None:
         """Kill the process: nothing in it is worth waiting for."""
-        if self.guard:
-            self.guard.cancel()
+        if self.relaunching:
+            self.relaunching.cancel()
         await super().close()
+
+
+@contextmanager
+def _level(name: str, level: int) -> Iterator[None]:
+    """Keep a logger at a level for a while."""
+    log = logging.getLogger(name)
+    before = log.level
+    log.setLevel(level)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 @contextmanager
@@ -117,12 +189,16 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
             "memory_limit": memory_limit_bytes or 0,
             "local_directory": scratch,
         }
-        worker = {"cls": WorkerProcess, "options": {"options": options, "env": env}}
-        scheduler = {"cls": Scheduler, "options": {**private, "port": 0}}
-        # The scheduler is in this process: what its connections say of being closed is no news here.
+        guard = Guard()
+        worker = {"cls": WorkerProcess, "options": {"options": options, "env": env, "guard": guard}}
+        scheduler = {"cls": Scheduler, "options": {**private, "port": 0, "plugins": [guard]}}
+        # The scheduler is in this process: what its connections say of being closed is no news here, and
+        # what it says of lost tasks is told by the processes' ends and by the error of the pass.
         logging.getLogger("distributed.batched").setLevel(logging.WARNING)
         with (
+            _level("distributed.scheduler", logging.CRITICAL),
             ExitStack() as quiet,
+            dask.config.set(SCHEDULER_CONFIG),
             SpecCluster(
                 workers=dict.fromkeys(range(n_workers), worker),
                 scheduler=scheduler,
@@ -141,34 +217,3 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
                 # The error tells what was broken off; what Dask says of lost results while it closes is noise.
                 quiet.enter_context(silence_logging_cmgr(logging.CRITICAL))
                 raise
-
-
-def connect(scheduler: str, timeout: float = 10) -> Client:
-    """Return a client of the scheduler at this address, such as ``tcp://10.0.0.1:8786``.
-
-    Raises
-    ------
-    ConnectionError
-        Nothing answers within `timeout` seconds.
-    """
-    try:
-        with ThreadPoolExecutor(1) as thread:  # this thread may have a loop of its own, as in a notebook
-            thread.submit(asyncio.run, _knock(scheduler, timeout)).result()
-    except (OSError, ValueError) as error:
-        raise ConnectionError(f"No Dask scheduler answers at {scheduler} within {timeout:g} s.") from error
-    return Client(scheduler, timeout=timeout, set_as_default=False)
-
-
-async def _knock(address: str, timeout: float) -> None:
-    """Connect and hang up: a Client that cannot connect does not clean up after itself."""
-    comm = await comm_connect(address, timeout, **Security().get_connection_args("client"))
-    await comm.close()
-
-
-def active_client() -> Client | None:
-    """Return the `distributed.Client` that is current, or None."""
-    try:
-        client: Client = Client.current(allow_global=True)
-    except ValueError:
-        return None
-    return client

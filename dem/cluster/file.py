@@ -1,0 +1,90 @@
+"""A cluster file: a class of Dask's ecosystem, what to call it with, and how many workers to ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Count = Annotated[int, Field(ge=1)]
+
+STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Adapt(BaseModel):
+    """As many workers as there is work for, within bounds."""
+
+    model_config = STRICT
+
+    minimum: Annotated[int, Field(ge=0)]
+    maximum: Count
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Adapt:
+        if self.maximum < self.minimum:
+            raise ValueError("the maximum is below the minimum")
+        return self
+
+
+class ClusterFile(BaseModel):
+    """What a cluster file holds. A description is what is said of a value that is wrong."""
+
+    model_config = STRICT
+
+    version: Literal[1] = Field(description="must be 1")
+    module: str = Field(min_length=1, description="must be the name of a Python module, such as dask.distributed")
+    class_: str = Field(alias="class", min_length=1, description="must be the name of a class, such as LocalCluster")
+    args: list[Any] = Field(default=[], description="must be a list of arguments")
+    kwargs: dict[str, Any] = Field(default={}, description="must be arguments by their names, as in {cores: 4}")
+    dask: dict[str, Any] = Field(default={}, description="must be settings of Dask's by their names")
+    workers: Count | Adapt | None = Field(
+        default=None,
+        description="must be a whole number of at least 1, or as {minimum: 1, maximum: 8}, the maximum not below the "
+        "minimum",
+    )
+    wait: float = Field(default=300, gt=0, allow_inf_nan=False, description="must be a number of seconds above 0")
+
+
+KEYS = {field.alias or name: field.description for name, field in ClusterFile.model_fields.items()}
+
+
+def read(path: str | Path) -> ClusterFile:
+    """Return what a cluster file holds.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    ValueError
+        It is no YAML, or a key or a value of it is wrong; the message names file and key.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no cluster file at {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"The cluster file {path} cannot be read: {error}.") from None
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = "" if mark is None else f" in line {mark.line + 1}"
+        raise ValueError(f"{path} is no YAML{line}: {getattr(error, 'problem', None) or error}.") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} is no cluster file: it must hold the keys {', '.join(KEYS)}.")
+    try:
+        return ClusterFile.model_validate(found)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_sentence(found, error)}.") from None
+
+
+def _sentence(found: dict[Any, Any], error: ValidationError) -> str:
+    """Say what is wrong first in a file: one key at a time is enough to mend."""
+    key = error.errors()[0]["loc"][0]
+    if key not in KEYS:
+        return f"there is no key {key!r}, only {', '.join(KEYS)}"
+    if key not in found:
+        return f"the key {key!r} is missing: it {KEYS[str(key)]}"
+    return f"{key!r} {KEYS[str(key)]}, not {found[key]!r}"

@@ -1,0 +1,130 @@
+"""Passes as those who make them see them: counted, named, told of, whole or in part."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from dem import em
+from dem.model import MakeKernel
+from dem.place import Place, decoded_bytes
+from dem.source import Source
+from dem.source.subset import subset
+from dem.stats import Statistics
+from dem.sweep.only import Divisible
+
+S = TypeVar("S", bound=Statistics)
+
+log = logging.getLogger("dem")
+
+
+class Progress(Protocol):
+    """What is told of the passes; all in the calling process."""
+
+    def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
+        """A pass begins: its name, and the rows and decoded bytes that it will read."""
+
+    def advance(self, done: int, total: int) -> None:
+        """So many partitions of so many are done."""
+
+    def end(self, state: em.State[Any] | None) -> None:
+        """The pass has ended; the state after it, where there is one."""
+
+    def note(self, text: str) -> None:
+        """Tell one sentence of what is not a pass: which cluster was taken, what it lacks."""
+
+
+class Silent:
+    """Progress that says nothing."""
+
+    def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
+        """Say nothing."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def end(self, state: em.State[Any] | None) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Log it, no more."""
+        log.info(text)
+
+
+class Passes:
+    """A sweep that counts its passes and tells of them.
+
+    Attributes
+    ----------
+    count : int
+        Passes made so far.
+    """
+
+    def __init__(self, sweep: Divisible, source: Source, progress: Progress, place: Place) -> None:
+        self._sweep, self._source, self.progress, self._place = sweep, source, progress, place
+        self.count = 0
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the passes run on a cluster, not on threads or worker processes of this process's own."""
+        return self._place.elsewhere
+
+    def require(self, places: Iterable[str]) -> None:
+        """Refuse places that not all who make the passes can see.
+
+        Parameters
+        ----------
+        places : iterable of str
+            As of `dem.source.places`, of what is there already.
+
+        Raises
+        ------
+        OSError
+            Naming a worker, its host and the place.
+        """
+        self._place.require(places)
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Make a pass of EM, which the caller ends by telling the state after it."""
+        return self._run(f"pass {self.count}", make_kernel)
+
+    def named(self, what: str, make_kernel: MakeKernel[S]) -> S:
+        """Make a pass that stands for itself."""
+        stats = self._run(what, make_kernel)
+        self.progress.end(None)
+        return stats
+
+    def as_named(self, what: str) -> Named:
+        """Return the sweep whose passes have this name."""
+        return Named(self, what)
+
+    def only(self, indices: Sequence[int]) -> Passes:
+        """Return the passes over the partitions with these indices alone."""
+        part = copy(self)
+        part._sweep, part._source = self._sweep.only(indices), subset(self._source, indices)
+        return part
+
+    def _run(self, what: str, make_kernel: MakeKernel[S]) -> S:
+        source = self._source
+        self.progress.begin(what, source.n_rows, decoded_bytes(source))
+        self.count += 1
+        return self._sweep(make_kernel)
+
+
+@dataclass(frozen=True)
+class Named:
+    """Passes with a name, as a sweep that can leave out partitions."""
+
+    passes: Passes
+    what: str
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Make a pass that stands for itself."""
+        return self.passes.named(self.what, make_kernel)
+
+    def only(self, indices: Sequence[int]) -> Named:
+        """Return the passes over the partitions with these indices alone."""
+        return Named(self.passes.only(indices), self.what)
