@@ -19,12 +19,16 @@ import zarr
 from dask.task_spec import Task, TaskRef
 from numpy.typing import DTypeLike
 
+from dem import regions
+from dem.encoding import digest
 from dem.model import Array, Block, Sweep
 from dem.new_array import MARK, new_array
 from dem.source import Delayed, Partition, Source
 from dem.source.generated import GeneratedSource
+from dem.source.places import place_of
 from dem.source.stores import address
 from dem.stats import Additive
+from dem.sweep.only import Divisible
 from dem.sweep.serial import SerialSweep, empty_block
 from dem.sweep.threads import ThreadSweep
 
@@ -34,6 +38,8 @@ RESULT_BYTES = 64 * 2**20
 at a time."""
 WRITE_COPIES = 3
 """Results as they are computed, as chunks of the output's dtype, and encoded."""
+CODECS = [{"name": "zstd", "configuration": {"level": 0, "checksum": False}}, {"name": "crc32c"}]
+"""Zarr's default, and a checksum, which tells what is whole from what is damaged."""
 Written = Additive
 """The statistics of a pass that writes: how many rows it wrote."""
 
@@ -76,6 +82,8 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array) -> Array:
         for part in slices(block, empty):
             out[at : at + len(part.x)] = rows(part)
             at += len(part.x)
+            del part
+        del block  # before the next one is asked for
     return out
 
 
@@ -104,12 +112,20 @@ def collect(source: Source, make_rows: MakeRows, n_threads: int = 1) -> Array:
     example = make_rows()(empty_block(source))
     out = np.empty((source.n_rows, *example.shape[1:]), example.dtype)
     sweep: Sweep = ThreadSweep(source, n_threads) if n_threads > 1 else SerialSweep(source)
-    sweep(partial(_writer, make_rows, out))
+
+    def put(first: int, values: Array) -> None:
+        out[first : first + len(values)] = values
+
+    sweep(partial(_writer, make_rows, out, put))
     return out
 
 
+def _ignore(told: object) -> None:
+    pass
+
+
 def write(
-    sweep: Sweep,
+    sweep: Divisible,
     source: Source,
     make_rows: MakeRows,
     path: str | os.PathLike[str],
@@ -117,19 +133,21 @@ def write(
     columns: int | None = None,
     attributes: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    *,
+    job: Any = None,
+    note: Callable[[str], None] = _ignore,
+    require: Callable[[tuple[str, ...]], None] = _ignore,
 ) -> zarr.Array[Any]:
     """Write the results to a Zarr array in one pass, each block to its own rows.
 
     The array is chunked like the rows of the source, or finer by a whole number where a chunk would pass
-    `RESULT_BYTES`, so that no two tasks share a chunk. On a local disk it is written under a hidden name
-    beside `path` and moved there once it is whole.
-    Object stores cannot rename. So at a URL it is written in place, and `overwrite` removes the old one
-    at the start; after an error nothing is left there. What a killed process leaves has the attribute
-    ``complete`` false, and is refused as data.
+    `RESULT_BYTES`, so that no two tasks share a chunk. See `dem.new_array` for where it is written until it is whole.
+    A job that was broken off leaves what it has written. The same job goes on from there: regions that are there
+    and decode to their checksums stay, and the pass covers the rest.
 
     Parameters
     ----------
-    sweep : Sweep
+    sweep : Divisible
         A sweep over `source`.
     source : Source
     make_rows : callable
@@ -142,6 +160,12 @@ def write(
         Attributes of the array, as JSON takes them.
     overwrite : bool
         Replace what is there, if it is an array that this function wrote.
+    job : JSON, optional
+        All that determines the results. Without it, nothing is left of a pass that was broken off.
+    note : callable, optional
+        Is told in a sentence what was found of an earlier run.
+    require : callable, optional
+        Is given the places that all workers must see, before they write.
 
     Raises
     ------
@@ -160,12 +184,21 @@ def write(
     layout = {
         "shape": (source.n_rows, *inner),
         "chunks": (output_rows(source, np.dtype(dtype).itemsize * math.prod(inner)), *inner),
-        "dtype": np.dtype(dtype),
+        "dtype": np.dtype(dtype).str,
         "zarr_format": 3,
+        "compressors": CODECS,
     }
     marked = {MARK: dict(attributes or {}).get("what", "rows"), **(attributes or {})}
-    with new_array(path, source, layout, marked, overwrite=overwrite) as out:
-        sweep(partial(_writer, make_rows, out, out.chunks[0]))
+    known = None if job is None else digest([job, layout])
+    with new_array(path, source, layout, marked, overwrite=overwrite, job=known) as out:
+        require(place_of(out))
+        every = list(range(len(source.row_chunks)))
+        held = held_rows(source, row_bytes(out))
+        left = every if known is None else regions.unwritten(out, source, held, note)
+        if left:
+            part = sweep if left == every else sweep.only(left)
+            part(partial(_writer, make_rows, out, partial(regions.write_rows, out, str(path)), out.chunks[0]))
+        regions.check_whole(out, str(path))
     return zarr.open_array(address(path), mode="r")
 
 
@@ -196,18 +229,25 @@ def results_bytes(source: Source, columns: int | None, dtype: DTypeLike) -> int:
     if source.n_rows is None or source.chunk_rows is None:
         return 0
     size = np.dtype(dtype).itemsize * (1 if columns is None else columns)
+    return WRITE_COPIES * size * held_rows(source, size)
+
+
+def held_rows(source: Source, row_bytes: int) -> int:
+    """Return the rows whose results a task of `write` holds at a time."""
+    assert source.n_rows is not None
     block = source.block_bytes // (source.n_columns * source.dtype.itemsize) or int(max(source.row_chunks))
-    rows = result_rows(size, output_rows(source, size))
-    return WRITE_COPIES * size * min(block, rows, source.n_rows)
+    return min(block, result_rows(row_bytes, output_rows(source, row_bytes)), source.n_rows)
 
 
-def _writer(make_rows: MakeRows, out: Array | zarr.Array[Any], unit: int = 1) -> Callable[[Block], Written]:
-    """Return the kernel that writes a block's results to its rows of `out`, some units of rows at a time."""
+def _writer(
+    make_rows: MakeRows, like: Array | zarr.Array[Any], put: Callable[[int, Array], None], unit: int = 1
+) -> Callable[[Block], Written]:
+    """Return the kernel that puts a block's results (arrays like `like`) at its rows, some units of rows at a time."""
     rows = make_rows()
 
     def kernel(block: Block) -> Written:
-        for part in slices(block, out, unit):
-            out[part.first : part.first + len(part.x)] = rows(part)
+        for part in slices(block, like, unit):
+            put(part.first, rows(part))
         return Written(len(block.x))
 
     return kernel

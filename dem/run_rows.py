@@ -11,11 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from dem import outputs
-from dem.engine import Engine
+from dem import __version__, outputs
+from dem.encoding import digest
+from dem.engine import Engine, Passes
 from dem.model import Array, Block, P, Rowwise
 from dem.models.rowwise import NotFiniteError
 from dem.source import Source
+from dem.source.dask_array import DaskSource
+from dem.source.generated import GeneratedSource
 from dem.stats import Additive
 
 
@@ -62,11 +65,12 @@ def write(
     """
     dtype, columns = model.output(params, what)
     held = model.workspace_bytes(source.n_columns) + outputs.results_bytes(source, columns, dtype)
-    with (engine or Engine()).open(source, held) as sweep:
-        attributes = {"what": what, "model": type(model).__name__, "source": source.name}
-        make_rows = partial(model.rows, params, what)
-        with located(source):
-            outputs.write(sweep.as_named(what), source, make_rows, path, dtype, columns, attributes, overwrite)
+    make_rows = partial(model.rows, params, what)
+    attributes = {"what": what, "model": type(model).__name__, "source": source.name}
+    known = job(model, params, source, what=what)
+    with (engine or Engine()).open(source, held) as sweep, located(source):
+        output = (path, dtype, columns, attributes, overwrite)
+        _write(sweep, what, source, make_rows, *output, job=known)
 
 
 @contextmanager
@@ -104,9 +108,31 @@ def write_sample(
     make_rows = partial(_draw_rows, model, params, seed)
     columns, dtype = source.n_columns, source.dtype
     made = 4 * 8 * columns * (source.chunk_rows or 0)
+    attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
+    known = job(model, params, source, seed=seed)
     with (engine or Engine()).open(source, made) as sweep:
-        attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
-        outputs.write(sweep.as_named("sample"), source, make_rows, path, dtype, columns, attributes, overwrite)
+        output = (path, dtype, columns, attributes, overwrite)
+        _write(sweep, "sample", source, make_rows, *output, job=known)
+
+
+def _write(passes: Passes, what: str, *args: Any, job: Any) -> None:
+    outputs.write(passes.as_named(what), *args, job=job, note=passes.progress.note, require=passes.require)
+
+
+def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
+    """Return, as JSON, all that the rows written depend on; None where the data cannot be told from others.
+
+    Of a store that is its place and its metadata, of a Dask array its name; what an array in memory holds is not
+    looked at.
+    """
+    place = (source.x.name,) if isinstance(source, DaskSource) else source.stored_at
+    if not place and not isinstance(source, GeneratedSource):
+        return None
+    try:
+        given = digest([model, params])
+    except TypeError:  # a model with parameters of kinds of its own
+        return None
+    return {"dem": __version__, "model": given, "data": [*place, source.fingerprint], **settings}
 
 
 def _draw_rows(model: Rowwise[P], params: P, seed: int) -> Callable[[Block], Array]:

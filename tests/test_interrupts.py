@@ -1,4 +1,4 @@
-"""Ctrl-C, as a terminal sends it: status 130, and nothing half-written."""
+"""Ctrl-C, as a terminal sends it: status 130, and nothing half-written, or 75 and a way to go on."""
 
 import os
 import signal
@@ -55,14 +55,18 @@ def test_predict(zeros, model, overwrite, tmp_path):
         zarr.create_array(target, data=np.arange(3), attributes={MARK: "score"})
 
     def begun(process):
-        while process.poll() is None and len(list(tmp_path.glob(".scores*/c/*"))) < 20:
+        while process.poll() is None and len(list(tmp_path.glob(".scores*.partial/c/*"))) < 20:
             time.sleep(0.02)
 
     words = ["predict", model, zeros, "--what", "score", "-o", target, *(["--overwrite"] if overwrite else [])]
     status, said = interrupt(words, begun)
-    assert status == 130
-    assert said == "dem: interrupted\n"
-    assert os.listdir(tmp_path) == (["scores.zarr"] if overwrite else [])
+    assert status == 75
+    (unfinished,) = tmp_path.glob(".scores.zarr.*.partial")
+    assert said.splitlines()[-1] == (
+        f"dem: interrupted. What is written of {target} is kept, and the same command goes on from there "
+        f"(remove {unfinished} to start anew)."
+    )
+    assert sorted(os.listdir(tmp_path)) == [unfinished.name, *(["scores.zarr"] if overwrite else [])]
     if overwrite:
         np.testing.assert_array_equal(zarr.open_array(target)[...], np.arange(3))
 
