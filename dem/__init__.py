@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dem.checkpoint import Checkpoint as Checkpoint
+    from dem.checkpoint import Stopped as Stopped
     from dem.engine import Engine
     from dem.estimators import PPCA as PPCA
     from dem.estimators import GaussianMixture as GaussianMixture
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Checkpoint": "dem.checkpoint",
+    "Stopped": "dem.checkpoint",
     "Engine": "dem.engine",
     "GaussianMixture": "dem.estimators",
     "PPCA": "dem.estimators",
@@ -26,7 +30,7 @@ _HOMES = {
 }
 _MODULES = ("cluster", "em", "engine", "estimators", "families", "models", "outputs", "plot", "run", "source", "store")
 
-__all__ = ["PPCA", "Engine", "GaussianMixture", "__version__", "load", "open_source"]
+__all__ = ["PPCA", "Checkpoint", "Engine", "GaussianMixture", "Stopped", "__version__", "load", "open_source"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,8 @@ COVARIANCES = ["full", "tied", "diag", "spherical"]  # dem.families has them too
 def main() -> None:
     """Fit mixtures and PPCA to Zarr stores larger than memory.
 
-    Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted.
+    Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted, 75 stopped on the way: the same
+    command goes on.
     """
 
 
@@ -155,6 +156,48 @@ def plot(**options: Any) -> None:
     from dem.commands.picture import draw
 
     draw(**options)
+
+
+@main.command()
+@click.argument("path", metavar="STORE")
+@click.option("--json", "as_json", is_flag=True, help="The result as JSON, for machines.")
+def fingerprint(path: str, as_json: bool) -> None:
+    """Tell whether a store has changed: one number over its metadata and a listing of its chunks.
+
+    No chunk is read: their sizes and times (on a disk) or ETags (in an object store) are compared.
+    """
+    from dem.commands.fingerprint import show
+    from dem.commands.session import Session
+
+    show(path, Session(as_json=as_json))
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.option("--data", metavar="STORE", required=True, help="The store to score and to show rows of.")
+@click.option("--score", metavar="FILE", help="What `dem score --json` printed: saves the pass.")
+@writing
+def report(**options: Any) -> None:
+    """Write a model's numbers and its picture to a folder: report.json and report.png."""
+    from dem.commands.report import report
+
+    report(**options)
+
+
+@main.group()
+def cluster() -> None:
+    """Try out a Dask cluster."""
+
+
+@cluster.command("check")
+@click.argument("path", metavar="FILE")
+@click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON, for machines.")
+def check_cluster(path: str, as_json: bool) -> None:
+    """Bring up the cluster of a file, run a tiny fit through it, tell what it has, and take it down."""
+    from dem.commands.cluster import check
+    from dem.commands.session import Session
+
+    check(path, Session(cluster=path, as_json=as_json))
 
 
 @main.command()

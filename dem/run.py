@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dem import em, human
+from dem import em, human, resume
 from dem.blas import single_threaded_blas
+from dem.checkpoint import Checkpoint, Journal
+from dem.constancy import Constant
 from dem.engine import Engine, Passes
 from dem.model import Block, Model, P, S
 from dem.sample import sample_rows
@@ -40,7 +43,7 @@ class Fit(Generic[P, S]):
     scan : Scan
         What the first pass told of the data.
     n_passes : int
-        Full passes over the data, the first scan included.
+        Full passes over the data, the first scan included, also those of earlier runs that this one went on from.
     """
 
     model: Model[P, S]
@@ -59,6 +62,7 @@ def fit(
     max_iter: int,
     engine: Engine | None = None,
     callback: Callable[[em.State[P]], object] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
 
@@ -77,11 +81,15 @@ def fit(
         Where and within what memory to run.
     callback : callable, optional
         Called with the state after each pass of EM.
+    checkpoint : Checkpoint, optional
+        Where to keep the fit after every pass, and to go on from if one is there: with the same bits.
 
     Raises
     ------
+    Stopped
+        The checkpoint's limits are reached; the same call goes on.
     ValueError
-        The data hold missing or infinite values, or do not suit the model.
+        The data hold missing or infinite values, or do not suit the model; or the checkpoint is of another fit.
     OSError
         A chunk cannot be read.
     MemoryError
@@ -90,25 +98,30 @@ def fit(
     engine = engine or Engine()
     threads = starts_at_a_time(start, source, engine)
     held = start_bytes(start, source, threads)
-    with single_threaded_blas(), engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep:
-        found = first_scan(sweep, source, start, scatter=model.needs_scatter)
-        log.info("first scan: %d rows of %s", found.rows, source.name)
-        check_values(found, source)
+    identity = partial(resume.identity, model, source, start, params, tol=tol, max_iter=max_iter)
+    with (
+        single_threaded_blas(),
+        engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
+        resume.journal(checkpoint, identity, model) as journal,
+    ):
+        found = scan_once(sweep, source, start, journal, scatter=model.needs_scatter)
         bound = model.bind(found)
-        if params is None:
-            weight = found.sample.weight
-            sample = Block(found.sample.x, None if (weight == 1).all() else weight)
-            sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
-            params = best_start(model, sample, start, threads)
-            sweep.progress.end(None)
+        state = journal.found.state
+        if state is None:
+            if params is None:
+                params = start_on_sample(sweep, model, found, start, threads)
+            state = em.first_state(bound, params, max_iter=max_iter)
+            journal.keep_state(state, sweep.count)
 
         def after_pass(state: em.State[P]) -> None:
             log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
             sweep.progress.end(state)
+            journal.keep_state(state, sweep.count)
             if callback is not None:
                 callback(state)
 
-        state = em.fit(bound, params, sweep, tol=tol, max_iter=max_iter, callback=after_pass)
+        passes = Constant(sweep, found.absent, source)
+        state = em.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
         return Fit(bound, state, found, sweep.count)
 
 
@@ -140,16 +153,54 @@ def scan(
     return scan_source(open_source(data, sample_weight), start, scatter=scatter, engine=engine)
 
 
-def scan_source(source: Source, start: Start, *, scatter: bool, engine: Engine | None) -> Scan:
-    """Return the scan of an open source; see `scan`."""
-    with (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep:
-        return first_scan(sweep, source, start, scatter=scatter)
+def scan_source(
+    source: Source, start: Start, *, scatter: bool, engine: Engine | None, checkpoint: Checkpoint | None = None
+) -> Scan:
+    """Return the scan of an open source; see `scan`. Only with a checkpoint, its values are checked as for a fit."""
+    identity = partial(resume.identity, None, source, start, None, scatter=scatter)
+    with (
+        (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep,
+        resume.journal(checkpoint, identity) as journal,
+    ):
+        if checkpoint is None:
+            return first_scan(sweep, source, start, scatter=scatter)
+        return scan_once(sweep, source, start, journal, scatter=scatter)
 
 
 def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool) -> Scan:
     """Return the scan of the whole source."""
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows)
-    return sweep.named("first scan", scanner)
+    found = sweep.named("first scan", scanner)
+    log.info("first scan: %d rows of %s", found.rows, source.name)
+    if len(found.absent):
+        chunks = human.plural(len(found.absent), "chunk")
+        first = source.locate_chunk(int(found.absent[0]))
+        sweep.progress.note(f"{chunks} of {source.name} not in the store, read as the fill value; the first is {first}")
+    return found
+
+
+def scan_once(sweep: Passes, source: Source, start: Start, journal: Journal, *, scatter: bool) -> Scan:
+    """Return the scan, checked: the one that the journal has, or that of a first pass."""
+    before = journal.found
+    if before.scan is None:
+        found = first_scan(sweep, source, start, scatter=scatter)
+        check_values(found, source)
+        journal.keep_scan(found)
+        return found
+    sweep.count = before.n_passes
+    resume.check_rows(before.scan, source, start.seed)
+    sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
+    return before.scan
+
+
+def start_on_sample(sweep: Passes, model: Model[P, S], found: Scan, start: Start, threads: int) -> P:
+    """Return the first parameters, from the scan's sample."""
+    weight = found.sample.weight
+    sample = Block(found.sample.x, None if (weight == 1).all() else weight)
+    sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
+    params = best_start(model, sample, start, threads)
+    sweep.progress.end(None)
+    return params
 
 
 def start_bytes(start: Start, source: Source, threads: int) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 
 from dem import em, run
 from dem.blas import single_threaded_blas
+from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.model import Block, Float
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
@@ -71,9 +72,9 @@ def moments_fit(d: int, memory_bytes: int | None) -> bool:
     return SCATTERS * 8 * d * d <= (memory_bytes or DEFAULT_BYTES)
 
 
-def scan_moments(source: Source, start: Start, engine: Engine | None) -> Scan:
+def scan_moments(source: Source, start: Start, engine: Engine | None, checkpoint: Checkpoint | None = None) -> Scan:
     """Return the scan with the whole scatter; the one pass of the first two ways."""
-    found = run.scan_source(source, start, scatter=True, engine=engine)
+    found = run.scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint)
     run.check_values(found, source)
     return found
 
@@ -102,7 +103,13 @@ def fit_moments(scan: Scan, n_components: int, settings: EMSettings) -> PPCAFit:
     return PPCAFit(*canonical(state.params), scan, 1, state.objective, state)
 
 
-def fit_wide(source: Source, n_components: int, settings: EMSettings, engine: Engine | None) -> PPCAFit:
+def fit_wide(
+    source: Source,
+    n_components: int,
+    settings: EMSettings,
+    engine: Engine | None,
+    checkpoint: Checkpoint | None = None,
+) -> PPCAFit:
     """Return what EM makes of the data, a pass per iteration: d^2 is never formed."""
     found = run.fit(
         PPCAModel(n_components),
@@ -112,6 +119,7 @@ def fit_wide(source: Source, n_components: int, settings: EMSettings, engine: En
         max_iter=settings.max_iter,
         engine=engine,
         callback=settings.callback,
+        checkpoint=checkpoint,
     )
     state = found.state
     return PPCAFit(*canonical(state.params), found.scan, found.n_passes, state.objective, state)

@@ -3,43 +3,132 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any
 
 import numpy as np
 
-from dem import human, store
+from dem import checkpoint, human, store
+from dem.checkpoint import Checkpoint
+from dem.claim import Interrupted, claim
 from dem.commands.session import Session
 from dem.commands.tables import facts
 from dem.estimators import PPCA, GaussianMixture
+from dem.source import open_source
 from dem.sweep.memory import PeakMemory
 
 
-def fit_gmm(data: str, output: str, session: Session, *, weights: str | None, overwrite: bool, **settings: Any) -> None:
-    """Fit a Gaussian mixture and save it."""
-    _fit(GaussianMixture(**settings), data, output, session, weights, overwrite)
+def fit_gmm(data: str, output: str, session: Session, **options: Any) -> None:
+    """Fit a Gaussian mixture and save it; see `fit`."""
+    job, settings = Job.of(data, output, options)
+    fit(GaussianMixture(**settings), job, session)
 
 
-def fit_ppca(
-    data: str, output: str, session: Session, *, weights: str | None, overwrite: bool, **settings: Any
-) -> None:
-    """Fit probabilistic PCA and save it."""
-    _fit(PPCA(**settings), data, output, session, weights, overwrite)
+def fit_ppca(data: str, output: str, session: Session, **options: Any) -> None:
+    """Fit probabilistic PCA and save it; see `fit`."""
+    job, settings = Job.of(data, output, options)
+    fit(PPCA(**settings), job, session)
 
 
-def _fit(
-    model: GaussianMixture | PPCA,
-    data: str,
-    output: str,
-    session: Session,
-    weights: str | None,
-    overwrite: bool,
-) -> None:
-    store.check_free(output, overwrite=overwrite)  # before the work, not after it
-    with session.engine() as engine, PeakMemory(interval=0.2) as memory:
+@dataclass(frozen=True)
+class Job:
+    """What a fit reads and writes.
+
+    Attributes
+    ----------
+    data, output : str
+        A store, and the model to write.
+    weights : str or None
+    overwrite : bool
+        Replace a model that is there.
+    missing_chunks : {"fill", "error"}
+        What to make of chunks that the store does not hold.
+    checkpoint : str or None
+        Where to keep the fit after every pass; None is beside the output, on a cluster or where it is asked for.
+    no_checkpoint : bool
+    resume : bool
+        Keep a checkpoint on this machine, too.
+    max_passes : int or None
+    max_time : float or None
+        In seconds, from the beginning of the command on.
+    """
+
+    data: str
+    output: str
+    weights: str | None = None
+    overwrite: bool = False
+    missing_chunks: str = "fill"
+    checkpoint: str | None = None
+    no_checkpoint: bool = False
+    resume: bool = False
+    max_passes: int | None = None
+    max_time: float | None = None
+
+    @classmethod
+    def of(cls, data: str, output: str, options: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
+        """Return the job, and those of the options that are the model's.
+
+        Raises
+        ------
+        ValueError
+            Options that contradict each other.
+        """
+        names = {f.name for f in dataclass_fields(cls)}
+        job = cls(data, output, **{k: v for k, v in options.items() if k in names})
+        if job.no_checkpoint and (job.checkpoint or job.resume or job.max_passes or job.max_time):
+            raise ValueError("--no-checkpoint leaves nothing to go on from: leave it out, or the options that need one")
+        return job, {k: v for k, v in options.items() if k not in names}
+
+    def kept_at(self, *, elsewhere: bool) -> str | None:
+        """Return where the checkpoint is, if there is to be one.
+
+        Parameters
+        ----------
+        elsewhere : bool
+            The fit runs on a cluster, not on this machine alone.
+        """
+        path = self.checkpoint or checkpoint.default_path(self.output)
+        wanted = self.checkpoint or self.resume or self.max_passes or self.max_time or elsewhere
+        there = not self.no_checkpoint and checkpoint.exists(path)
+        return path if there or (wanted and not self.no_checkpoint) else None
+
+    def limits(self, path: str | None, begun: float) -> Checkpoint | None:
+        """Return the checkpoint at a path, with the limits of this run, begun at a time of the monotonic clock."""
+        left = None if self.max_time is None else self.max_time - (time.monotonic() - begun)
+        return None if path is None else Checkpoint(path, self.max_passes, left)
+
+
+def fit(model: GaussianMixture | PPCA, job: Job, session: Session) -> None:
+    """Fit a model and save it: what `dem fit` does, and a workflow.
+
+    Parameters
+    ----------
+    model : GaussianMixture or PPCA
+    job : Job
+    session : Session
+
+    Raises
+    ------
+    Stopped, KeyboardInterrupt
+        With the attribute `resumable`, a sentence, where the same call goes on.
+    """
+    output, data = job.output, job.data
+    begun = time.monotonic()
+    store.check_free(output, overwrite=job.overwrite)  # before the work, not after it
+    source = open_source(data, job.weights, missing_chunks=job.missing_chunks)
+    with session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
+        kept_at = job.kept_at(elsewhere=engine.elsewhere)
         started = time.perf_counter()
-        model.set_params(engine=engine).fit(data, sample_weight=weights)
+        with resumable(kept_at):
+            model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
         seconds = time.perf_counter() - started
-    model.save(output)
+        store.check_free(output, overwrite=job.overwrite)  # much may have happened meanwhile
+        model.save(output)
+        if kept_at is not None:
+            checkpoint.remove(kept_at)
     rows, columns = model.source_["shape"]
     record = {
         "output": output,
@@ -54,7 +143,7 @@ def _fit(
         "seconds": seconds,
         "peak_memory": memory.peak,
     }
-    if weights is None:  # the criteria are of n rows that count the same
+    if job.weights is None:  # the criteria are of n rows that count the same
         record.update(criteria(model, model.lower_bound_, rows))
     limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
@@ -66,6 +155,18 @@ def _fit(
         "peak memory": f"{human.size(memory.peak)} of the whole process tree{limit}",
     }
     session.result(record, facts(shown))
+
+
+@contextmanager
+def resumable(kept_at: str | None) -> Iterator[None]:
+    """Say of an interruption that the same command goes on, where a checkpoint is there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if kept_at is not None and checkpoint.exists(kept_at):
+            go_on = "holds the fit so far: run the same command again to go on"
+            raise Interrupted(f"interrupted; {kept_at} {go_on}") from None
+        raise
 
 
 def describe(model: Any) -> str:

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dem import em, run_rows, store
+from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.model import Rowwise
 from dem.source import Source, is_lazy, open_source
@@ -199,6 +200,11 @@ class Estimator(DensityMixin, BaseEstimator):
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         return estimator
+
+
+def as_checkpoint(checkpoint: str | Path | Checkpoint | None) -> Checkpoint | None:
+    """Return the checkpoint that a path stands for."""
+    return Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
 
 
 def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -11,9 +12,11 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
 from dem import em, run
+from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.estimators.base import (
     Estimator,
+    as_checkpoint,
     check_choice,
     check_number,
     history,
@@ -184,6 +187,7 @@ class GaussianMixture(Estimator):
         y: Any = None,
         sample_weight: Any = None,
         callback: Callable[[em.State[MixtureParams]], object] | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
     ) -> Self:
         """Fit the mixture.
 
@@ -196,9 +200,13 @@ class GaussianMixture(Estimator):
             Weights of the rows, finite and not negative.
         callback : callable, optional
             Called with the `dem.em.State` after each pass.
+        checkpoint : str, Path or dem.Checkpoint, optional
+            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
 
         Raises
         ------
+        dem.Stopped
+            The checkpoint's limits are reached: the same call goes on.
         ValueError
             Wrong settings or unusable data: one sentence says what, where and what to do.
         OSError
@@ -225,6 +233,7 @@ class GaussianMixture(Estimator):
             max_iter=self.max_iter,
             engine=self.engine,
             callback=partial(self._after_pass, callback),
+            checkpoint=as_checkpoint(checkpoint),
         )
         state = fitted.state
         self._keep(state.params)

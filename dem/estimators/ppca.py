@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -11,9 +12,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dem import em
+from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.estimators.base import (
     Estimator,
+    as_checkpoint,
     check_choice,
     check_number,
     history,
@@ -133,6 +136,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         y: Any = None,
         sample_weight: Any = None,
         callback: Callable[[em.State[PPCAParams]], object] | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
     ) -> Self:
         """Fit mean, directions and noise.
 
@@ -144,9 +148,13 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
             Weights of the rows, finite and not negative.
         callback : callable, optional
             Called with the `dem.em.State` after each E-step of EM.
+        checkpoint : str, Path or dem.Checkpoint, optional
+            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
 
         Raises
         ------
+        dem.Stopped
+            The checkpoint's limits are reached: the same call goes on.
         ValueError
             Wrong settings or unusable data: one sentence says what, where and what to do.
         OSError
@@ -162,7 +170,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         if source.n_rows is not None:
             self._check_size(source.n_rows, d)
         if moments_fit(d, self.engine.memory_bytes if self.engine else None):
-            scan = scan_moments(source, start, self.engine)
+            scan = scan_moments(source, start, self.engine, as_checkpoint(checkpoint))
             self._check_size(scan.rows, d)
             q = self._latent_size(scan)
             em_wanted = self.solver == "em" and q < d
@@ -175,7 +183,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         elif self.n_components >= d:
             raise ValueError(f"n_components={self.n_components} must be less than the {d} columns for EM: use fewer")
         else:
-            fitted = fit_wide(source, int(self.n_components), settings, self.engine)
+            fitted = fit_wide(source, int(self.n_components), settings, self.engine, as_checkpoint(checkpoint))
         self._keep(fitted)
         self.source_ = source_record(source, fitted.scan.rows)
         return self

@@ -1,0 +1,96 @@
+"""What a fit must share with a checkpoint to go on from it: data, settings, and some rows read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from dem.checkpoint import Checkpoint, Identity, Journal, NoJournal
+from dem.encoding import digest
+from dem.model import Array
+from dem.sample import unhash
+from dem.scan import Scan
+from dem.source import Source
+from dem.source.dask_array import DaskSource
+from dem.source.memory import MemorySource
+from dem.source.reader import Reader
+from dem.source.zarr import ZarrSource
+from dem.start import Start
+
+PEEKS = 3
+"""Rows of the sample that are read again before a fit goes on: each costs a chunk."""
+
+
+def identity(model: Any, source: Source, start: Start, params: Any, **settings: Any) -> Identity:
+    """Return what the result of a fit depends on.
+
+    Parameters
+    ----------
+    model : Model or None
+        Not bound to data; None for a scan alone.
+    source : Source
+    start : Start
+    params
+        First parameters, where they are given.
+    **settings
+        Further ones, as JSON has them.
+    """
+    of_model = {"model": None} if model is None else {"model": type(model).__name__, **settings_of(model)}
+    first = {} if params is None else {"first_parameters": digest(params)}
+    return Identity(source.fingerprint, {**of_model, **settings, **asdict(start), **first}, source.name)
+
+
+def settings_of(model: Any) -> dict[str, Any]:
+    """Return the fields that are set, as JSON: numbers and words as they are, arrays by their digest."""
+    found = {}
+    for field in fields(model):
+        value = getattr(model, field.name)
+        inner = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else [value]
+        if all(item is None for item in inner):
+            continue
+        if isinstance(value, bool | int | float | str):
+            found[field.name] = value
+        else:
+            found[field.name] = digest(value) if any(isinstance(item, np.ndarray) for item in inner) else repr(value)
+    return found
+
+
+def journal(
+    checkpoint: Checkpoint | None, of: Callable[[], Identity], model: Any = None
+) -> AbstractContextManager[Journal]:
+    """Return the context of the checkpoint's journal; of one that keeps nothing where there is no checkpoint."""
+    if checkpoint is None:
+        return nullcontext(NoJournal())
+    return checkpoint.journal(of(), (type(model).__module__,))
+
+
+def check_rows(scan: Scan, source: Source, seed: int) -> None:
+    """Read a few rows of the sample again, and compare; of a Dask array of unknown length none can be told.
+
+    Raises
+    ------
+    ValueError
+        They differ: the data have changed since.
+    """
+    if source.n_rows is None:
+        return
+    for row, kept in zip(unhash(scan.sample.keys[:PEEKS], seed).tolist(), scan.sample.x, strict=False):
+        if read_row(source, row).tobytes() != kept.tobytes():
+            raise ValueError(
+                f"{source.name} has changed since its checkpoint was written: row {row} differs, so that fit cannot "
+                "go on; remove the checkpoint to start anew"
+            )
+
+
+def read_row(source: Source, row: int) -> Array:
+    """Return one row of a source whose length is known."""
+    if isinstance(source, ZarrSource):
+        return Reader(source.handle.array, source.name).read(row, row + 1)[0][0]
+    if isinstance(source, DaskSource):
+        return np.asarray(source.x[row].compute())
+    assert isinstance(source, MemorySource)
+    return source.x[row]
