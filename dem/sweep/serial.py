@@ -12,6 +12,7 @@ from dem.blas import single_threaded_blas
 from dem.model import Block, MakeKernel
 from dem.source import Partition, Source, evaluate
 from dem.stats import Statistics, TreeSum
+from dem.sweep.only import OfSource
 
 S = TypeVar("S", bound=Statistics)
 Advance = Callable[[int, int], None]
@@ -61,7 +62,7 @@ def check_rows(total: S, source: Source) -> S:
 
 
 @dataclass(frozen=True)
-class SerialSweep:
+class SerialSweep(OfSource):
     """One full pass in the calling thread.
 
     Attributes

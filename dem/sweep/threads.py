@@ -11,13 +11,14 @@ from dem.blas import single_threaded_blas
 from dem.model import MakeKernel
 from dem.source import Delayed, Partition, Source, evaluate
 from dem.stats import Statistics, TreeSum
+from dem.sweep.only import OfSource
 from dem.sweep.serial import Advance, check_rows, empty_block, sum_partition
 
 S = TypeVar("S", bound=Statistics)
 
 
 @dataclass(frozen=True)
-class ThreadSweep:
+class ThreadSweep(OfSource):
     """One full pass by `n_threads` threads; the same bits as `SerialSweep`.
 
     Sums are added in the order of the partitions, and no more than two for each thread wait for their turn.

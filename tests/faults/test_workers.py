@@ -1,0 +1,291 @@
+"""Workers that die, stop or grow too large in the middle of a pass: the same bits, or one sentence."""
+
+import os
+import re
+import signal
+import sys
+import time
+from collections import Counter
+
+import psutil
+import pytest
+from distributed import Client, LocalCluster, Nanny, Status
+from kernels import make_moments, same_bits
+from scripted import DiesWhenAsked, Running, Script, alive, until
+
+from dem.cluster import local, local_cluster
+from dem.stats import ARITY
+from dem.sweep import dask as sweep_dask
+from dem.sweep import watch
+from dem.sweep.dask import DaskSweep
+from dem.sweep.serial import SerialSweep
+
+
+@pytest.fixture(scope="module")
+def undisturbed(source):
+    return SerialSweep(source)(make_moments)
+
+
+def workers(client):
+    return list(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def all_up(client):
+    """Whether no process is just starting: Dask's nannies leave it at that if a worker dies before they know it."""
+    return all(p.process.status == Status.running for p in client.cluster.workers.values() if isinstance(p, Nanny))
+
+
+def silent(*_):
+    """Progress, as fits have it."""
+
+
+def test_killed_again_and_again(client, source, undisturbed, tmp_path):
+    script = Script(tmp_path, waits=frozenset(range(0, 40, 5)))
+    total = Running(DaskSweep(source, client, silent), script)
+    killed = set()
+    while len(killed) < len(script.waits):
+        part, pid = until(lambda: next((at for at in script.waiting.items() if at[0] not in killed), None))
+        until(lambda: all_up(client))
+        os.kill(pid, signal.SIGKILL)
+        killed.add(part)
+    assert same_bits(total.result(), undisturbed)
+    until(lambda: len(workers(client)) == 2)
+    assert [p for p in psutil.Process().children(recursive=True) if p.status() == psutil.STATUS_ZOMBIE] == []
+    assert same_bits(DaskSweep(source, client)(make_moments), undisturbed)
+
+
+def test_killed_between_the_end_of_a_part_and_its_report(client, source, undisturbed, tmp_path):
+    script = Script(tmp_path, waits=frozenset([20]))
+    told = []
+
+    def progress(done, total):
+        if not told:  # the client is busy, and what has ended waits to be told
+            waiting = script.at(20)
+            until(lambda: len(script.times) > 30)
+            (other,) = script.pids - {waiting}
+            os.kill(other, signal.SIGKILL)
+            until(lambda: other not in client.run_on_scheduler(held))
+            script.go()
+        told.append((done, total))
+
+    assert same_bits(DaskSweep(source, client, progress)(script), undisturbed)
+    assert told == [(n, 40) for n in range(1, 41)]
+
+
+def test_all_killed_at_once(client, source, undisturbed, tmp_path):
+    script = Script(tmp_path, waits=frozenset([16, 17]))
+    total = Running(DaskSweep(source, client, silent), script)
+    for pid in [script.at(16), script.at(17)]:
+        os.kill(pid, signal.SIGKILL)
+    assert same_bits(total.result(), undisturbed)
+
+
+def test_all_lost_and_none_that_can_be_started(source, tmp_path, monkeypatch, caplog):
+    monkeypatch.setitem(local.SCHEDULER_CONFIG, "distributed.scheduler.no-workers-timeout", "4s")
+    script = Script(tmp_path, waits=frozenset([20]))
+    with local_cluster(1) as client:
+        total = Running(DaskSweep(source, client, silent), script)
+        pid = script.at(20)
+        for process in client.cluster.workers.values():
+            process.command = [sys.executable, "-c", "raise SystemExit(3)"]
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(
+            RuntimeError, match=r"All workers were lost during a pass over x.zarr, and none came within 4"
+        ):
+            total.result()
+    *ends, last = [record.getMessage() for record in caplog.records if record.name == "dem.cluster.local"]
+    assert len(ends) == local.STARTS
+    assert last == "A worker process ended with status 3, the last of 5 in a row that did not come up."
+
+
+def test_all_lost_and_new_ones_arriving_later(processes, source, undisturbed, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
+    old = [processes.worker(), processes.worker()]
+    script = Script(tmp_path, waits=frozenset([16, 17]))
+    with Client(processes.address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        total = Running(DaskSweep(source, client, silent), script)
+        assert {script.at(16), script.at(17)} == {worker.pid for worker in old}
+        for worker in old:
+            worker.kill()
+        until(lambda: not workers(client))
+        until(lambda: "has no workers any more: waiting for new ones" in caplog.text)
+        assert not total.done()
+        processes.worker()
+        assert same_bits(total.result(), undisturbed)
+
+
+def test_one_that_is_stopped_is_replaced(soon_given_up, client, source, undisturbed, tmp_path):
+    script = Script(tmp_path, waits=frozenset([20]))
+    total = Running(DaskSweep(source, client, silent), script)
+    stopped = script.at(20)
+    os.kill(stopped, signal.SIGSTOP)
+    script.go()
+    assert same_bits(total.result(), undisturbed)
+    until(lambda: not alive(stopped), "the stopped process to be ended")
+    until(lambda: len(workers(client)) == 2)
+
+
+def test_one_that_is_stopped_and_goes_on_too_late(processes, source, undisturbed, tmp_path):
+    both = {worker.pid: worker for worker in (processes.worker(), processes.worker())}
+    script = Script(tmp_path, waits=frozenset([20]))
+    with Client(processes.address, set_as_default=False) as client:
+        client.wait_for_workers(2, timeout=60)
+        total = Running(DaskSweep(source, client, silent), script)
+        stopped = script.at(20)
+        os.kill(stopped, signal.SIGSTOP)
+        assert same_bits(total.result(), undisturbed)
+        assert len(workers(client)) == 1
+        script.go()
+        os.kill(stopped, signal.SIGCONT)
+        assert both[stopped].wait(timeout=60) == 0
+        assert same_bits(DaskSweep(source, client)(make_moments), undisturbed)
+
+
+def test_one_that_is_stopped_for_a_moment(client, source, undisturbed, tmp_path):
+    script = Script(tmp_path, waits=frozenset([20]))
+    total = Running(DaskSweep(source, client, silent), script)
+    stopped = script.at(20)
+    os.kill(stopped, signal.SIGSTOP)
+    time.sleep(1)
+    os.kill(stopped, signal.SIGCONT)
+    script.go()
+    assert same_bits(total.result(), undisturbed)
+    assert set(script.times.values()) == {1}
+
+
+def test_the_one_that_holds_what_all_need(client, source, undisturbed, tmp_path):
+    flag = tmp_path / "asked"
+    assert same_bits(DaskSweep(source, client, silent)(DiesWhenAsked(flag)), undisturbed)
+    assert flag.exists()
+
+
+def test_nothing_is_scattered(client, source, undisturbed, tmp_path):
+    def scattered(dask_scheduler):
+        return [key for key, task in dask_scheduler.tasks.items() if task.run_spec is None]
+
+    script = Script(tmp_path, waits=frozenset([20]))
+    total = Running(DaskSweep(source, client, silent), script)
+    script.at(20)
+    assert client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) > 20
+    assert client.run_on_scheduler(scattered) == []
+    script.go()
+    assert same_bits(total.result(), undisturbed)
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_a_part_that_kills_every_worker(n_workers, source, tmp_path, capfd):
+    script = Script(tmp_path, kills=frozenset([22]))
+    named = r"A worker died 4 times on rows 11000 to 11499 of x.zarr, chunk c/44/0 \(.*\) to chunk c/45/0 \(.*\), most "
+    with local_cluster(n_workers) as client:
+        with pytest.raises(RuntimeError, match=named):
+            DaskSweep(source, client, silent)(script)
+        assert script.times[22] == 4
+        client.wait_for_workers(n_workers, timeout=60)
+        assert DaskSweep(source, client)(make_moments).rows == source.n_rows
+    assert "dem-sum" not in capfd.readouterr().err
+
+
+def test_a_part_that_kills_every_worker_beside_others(source, tmp_path):
+    script = Script(tmp_path, kills=frozenset([22]))
+    with (
+        LocalCluster(1, threads_per_worker=2, dashboard_address=":0", silence_logs=50) as cluster,
+        Client(cluster, set_as_default=False) as client,
+        pytest.raises(RuntimeError) as told,
+    ):
+        DaskSweep(source, client)(script)
+    assert "rows 11000 to 11499 of x.zarr" in str(told.value) or "that ran beside" in str(told.value)
+
+
+@pytest.mark.parametrize("once", [True, False])
+def test_over_the_memory_limit(once, source, undisturbed, tmp_path):
+    script = Script(tmp_path, hogs=frozenset([22]), once=once)
+    with (
+        LocalCluster(1, threads_per_worker=1, memory_limit="600MB", dashboard_address=":0", silence_logs=50) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        if once:
+            assert same_bits(DaskSweep(source, client, silent)(script), undisturbed)
+        else:
+            with pytest.raises(RuntimeError, match=r"died 4 times on rows 11000 to 11499 of x.zarr.* out of memory"):
+                DaskSweep(source, client, silent)(script)
+    assert script.times[22] == (2 if once else 4)
+
+
+def test_ctrl_c_beside_a_worker_that_is_stopped(client, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep_dask, "DRAIN_SECONDS", 2)
+    script = Script(tmp_path, waits=frozenset([20]))
+    interrupted = []
+
+    def progress(done, total):
+        if done >= 10 and not interrupted:
+            interrupted.append(script.at(20))
+            os.kill(interrupted[0], signal.SIGSTOP)
+            interrupted.append(time.monotonic())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        DaskSweep(source, client, progress)(script)
+    assert time.monotonic() - interrupted[1] < 5
+    script.go()
+
+
+def beneath(key):
+    """Return the partitions whose sums are in the result of a task; none for what all tasks need."""
+    if isinstance(key, str):
+        return range(0)
+    level, i = (0, key[1]) if key[0].startswith("dem-sum") else key[1:]
+    return range(i * ARITY**level, (i + 1) * ARITY**level)
+
+
+def held(dask_scheduler):
+    """Return the results that each process alone holds."""
+    return {w.pid: {t.key for t in w.has_what if len(t.who_has) == 1} for w in dask_scheduler.workers.values()}
+
+
+def test_losses_cost_no_more_than_what_was_lost(source, undisturbed, tmp_path):
+    script = Script(tmp_path, gates=12)
+    lost = Counter()
+
+    def lose_one(client, gate):
+        """Kill a worker when all wait at a gate; count what it held and was at."""
+
+        def settled():
+            alone = client.run_on_scheduler(held)
+            at = {pid: part for pid, part in script.gated(gate).items() if pid in alone}
+            if len(at) < 3:
+                return None
+            time.sleep(0.5)  # for what is on its way between workers and scheduler
+            return (at, alone) if alone == client.run_on_scheduler(held) else None
+
+        at, alone = until(settled, f"all workers to be at gate {gate}")
+        loser = max(at, key=lambda pid: sum(len(beneath(key)) for key in alone[pid]))
+        assert sum(len(beneath(key)) for key in alone[loser])
+        lost[at[loser]] += 1
+        lost.update(part for key in alone[loser] for part in beneath(key))
+        os.kill(loser, signal.SIGKILL)
+        (tmp_path / f"gate-{gate}").touch()
+
+    with local_cluster(3) as client:
+        total = Running(DaskSweep(source, client, silent), script)
+        (tmp_path / "gate-0").touch()
+        lose_one(client, 1)
+        lose_one(client, 2)
+        for gate in range(3, 10):
+            (tmp_path / f"gate-{gate}").touch()
+        assert same_bits(total.result(), undisturbed)
+    again = script.times - Counter(range(40))
+    assert again
+    assert again <= lost
+
+
+def test_the_names_of_lost_tasks_are_not_told(source, tmp_path, capfd, caplog):
+    script = Script(tmp_path, waits=frozenset([20]))
+    with local_cluster(2) as client:
+        total = Running(DaskSweep(source, client, silent), script)
+        os.kill(script.at(20), signal.SIGKILL)
+        assert total.result().rows == source.n_rows
+    assert [re.sub(r"\d", "", record.getMessage()) for record in caplog.records] == [
+        "A worker process ended with status - (out of memory?); starting another."
+    ]
+    assert capfd.readouterr().err == ""
