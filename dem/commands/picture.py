@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
 
 from dem import plot, run
 from dem.commands.session import Session
 from dem.estimators import load
 
 SAMPLE_ROWS = 30_000
+DPI = 150
 
 
 def draw(
@@ -22,6 +24,12 @@ def draw(
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
     if Path(output).exists() and not overwrite:
         raise FileExistsError(f"{output} exists already: choose another name, or allow overwriting.")
+    picture(model, data, columns, session).savefig(output, dpi=DPI)
+    session.result({"output": output, "model": model}, f"{output}: picture of {model}")
+
+
+def picture(model: str, data: str | None, columns: tuple[int, int], session: Session) -> Figure:
+    """Return the picture of a model, with a sample of rows where a store is given."""
     estimator, rows = load(model), None
     if data is not None:
         with session.engine() as engine:
@@ -30,5 +38,4 @@ def draw(
             raise ValueError(
                 f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."
             )
-    plot.figure(estimator, rows, columns).savefig(output, dpi=150)
-    session.result({"output": output, "model": model}, f"{output}: picture of {model}")
+    return plot.figure(estimator, rows, columns)

@@ -1,0 +1,98 @@
+"""dem report: a model's numbers and its picture, in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from dem import store
+from dem.commands.fit import criteria, describe, ending
+from dem.commands.picture import DPI, picture
+from dem.commands.session import Session, plain
+from dem.commands.tables import facts
+from dem.estimators import load
+from dem.source import open_source
+
+MOST_NUMBERS = 1000
+"""Larger arrays are left to the model: nobody reads them."""
+NUMBERS = ("rows", "log_likelihood", "bic", "aic")
+
+
+def report(model: str, output: str, session: Session, *, data: str, score: str | None, overwrite: bool) -> None:
+    """Write report.png and then report.json to a folder, which is made.
+
+    Parameters
+    ----------
+    model : str
+    output : str
+        A folder of this machine.
+    session : Session
+    data : str
+        The store to score, and to show a sample of.
+    score : str or None
+        A file with what `dem score --json` gave for this model and store; None to make that pass now.
+    overwrite : bool
+    """
+    numbers, shown = Path(output, "report.json"), Path(output, "report.png")
+    if numbers.exists() and not overwrite:
+        raise FileExistsError(f"{numbers} exists already: choose another folder, or allow overwriting.")
+    scored = _scored(model, data, session) if score is None else _read(score, model, data)
+    record = plain({**_described(model), "data": data, **scored})
+    drawn = picture(model, data, (0, 1), session)
+    Path(output).mkdir(parents=True, exist_ok=True)
+    drawn.savefig(shown, dpi=DPI)
+    new = numbers.with_name(".report.json")
+    new.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(new, numbers)  # whole or not at all, and last: whoever sees it sees the picture too
+    log_likelihood = f"{record['log_likelihood']:.6f} nats a row, over {record['rows']:,} rows"
+    session.result(
+        {"output": output, **record},
+        facts({str(numbers): record["description"], str(shown): "picture", "log-likelihood": log_likelihood}),
+    )
+
+
+def _scored(model: str, data: str, session: Session) -> dict[str, Any]:
+    """Score a store, in one pass."""
+    estimator = load(model)
+    with session.engine() as engine:
+        value = estimator.set_params(engine=engine).score(data)
+    rows = open_source(data).n_rows
+    assert rows is not None  # a store's shape is known
+    return {"rows": rows, "log_likelihood": value, **criteria(estimator, value, rows)}
+
+
+def _read(path: str, model: str, data: str) -> dict[str, Any]:
+    """Return what `dem score --json` wrote to a file.
+
+    Raises
+    ------
+    ValueError
+        It did not, or of another model or other data.
+    """
+    try:
+        record = json.loads(Path(path).read_text())
+        missing = [name for name in ("model", "data", "rows", "log_likelihood") if name not in record]
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise ValueError(f"{path} does not hold what `dem score --json` prints: {error}.") from None
+    if missing:
+        raise ValueError(f"{path} does not hold what `dem score --json` prints: it lacks {', '.join(missing)}.")
+    if (record["model"], record["data"]) != (model, data):
+        raise ValueError(f"{path} is the score of {record['model']} on {record['data']}, not of {model} on {data}.")
+    return {name: record[name] for name in NUMBERS if name in record}
+
+
+def _described(model: str) -> dict[str, Any]:
+    """Return what a model says of itself: how it was fitted, and its parameters."""
+    saved, estimator = store.load(model), load(model)
+    fitted = saved.attributes["fitted"]
+    return {
+        "model": model,
+        "kind": saved.model,
+        "description": describe(estimator),
+        "ended": ending(estimator) if fitted.get("source_") else None,
+        "settings": saved.attributes["settings"],
+        **{name: value for name, value in fitted.items() if not name.startswith("_")},
+        **{name: array for name, array in saved.arrays.items() if array.size <= MOST_NUMBERS},
+    }

@@ -1,0 +1,124 @@
+"""Fit a store every night with Airflow: fingerprint -> fit -> score -> label -> report.
+
+From nothing:
+
+    python3 -m venv .venv-airflow                        # an environment of its own
+    .venv-airflow/bin/pip install '.[airflow]'           # dem, and Airflow
+    . .venv-airflow/bin/activate
+    export AIRFLOW_HOME=$PWD/airflow                     # where Airflow keeps its settings and its database
+    export AIRFLOW__CORE__DAGS_FOLDER=$PWD/workflows     # where it looks for files such as this one
+    export AIRFLOW__CORE__LOAD_EXAMPLES=False
+    airflow db migrate                                   # makes the database
+
+    airflow dags test dem_fit -c '{"store": "/data/x.zarr", "folder": "/data/runs", "components": 4}'   # once, now
+    airflow standalone                                   # a page to look at, and the schedule below, while it runs
+
+For the schedule, write your store and folder into `params` below, or give them in the page when you trigger a run.
+
+A step that fails is tried again after 10 seconds, then ever later, three times in all, and the fit goes on from its
+checkpoint; errors that cannot pass (a wrong setting, no such store) are not tried again. A store that has not
+changed since the last run with the same settings is skipped. A run that fails leaves FOLDER/failed.json: put
+a mail or a message to your chat into `tell`. The report is at FOLDER/latest/report, and its numbers are what the
+step "report" returned (in the page: XCom).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import steps
+from airflow.exceptions import AirflowFailException
+from airflow.sdk import Param, dag, get_current_context, task
+
+LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
+"""Errors that are the same the next time."""
+
+
+def tell(context: Any) -> None:
+    """Tell that a run has failed: here by a file that nobody can overlook."""
+    folder = Path(context["params"]["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"run": context["run_id"], "store": context["params"]["store"], "reason": context.get("reason")}
+    (folder / "failed.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+def once(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a step whose lasting errors are not tried again."""
+
+    @wraps(step)
+    def run(*args: Any) -> Any:
+        try:
+            return step(*args)
+        except LASTING as error:
+            raise AirflowFailException(str(error)) from error
+
+    return run
+
+
+@dag(
+    schedule="0 2 * * *",
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    default_args={"retries": 3, "retry_delay": timedelta(seconds=10), "retry_exponential_backoff": True},
+    params={
+        "store": Param("/data/x.zarr", type="string", description="A path or URL of a Zarr array."),
+        "folder": Param("/data/runs", type="string", description="Where the runs' folders are made."),
+        "components": Param(4, type="integer", minimum=1),
+        "covariance": Param("full", enum=["full", "tied", "diag", "spherical"]),
+        "tol": Param(1e-3, type="number", minimum=0),
+        "seed": Param(0, type="integer"),
+        "memory": Param(None, type=["null", "string"], description="Limit for all processes, such as 4GB."),
+        "cluster": Param(None, type=["null", "string"], description="Such as cluster_configs/slurm.yaml."),
+    },
+    on_failure_callback=tell,
+    doc_md=__doc__,
+)
+def dem_fit() -> None:
+    """Fit a Gaussian mixture to a store, unless that has been done and the store has not changed since."""
+
+    def settings() -> steps.JSON:
+        params = get_current_context()["params"]
+        return steps.settings(*(params[name] for name in ("components", "covariance", "tol", "seed")))
+
+    def where() -> steps.JSON:
+        params = get_current_context()["params"]
+        return steps.where(params["memory"], params["cluster"])
+
+    def store() -> str:
+        return str(get_current_context()["params"]["store"])
+
+    @task
+    def fingerprint() -> str:
+        return str(once(steps.begin)(store(), get_current_context()["params"]["folder"], settings()))
+
+    @task.short_circuit
+    def changed(run: str) -> bool:
+        return not steps.is_done(run)
+
+    @task
+    def fit(run: str) -> str:
+        return str(once(steps.fit)(store(), run, settings(), where()))
+
+    @task
+    def score(run: str) -> Any:
+        return once(steps.score)(store(), run, where())
+
+    @task
+    def label(run: str) -> str:
+        return str(once(steps.label)(store(), run, where()))
+
+    @task
+    def report(run: str) -> Any:
+        return once(steps.report)(store(), run, settings(), where())
+
+    run = fingerprint()
+    changed(run) >> fit(run) >> score(run) >> label(run) >> report(run)
+
+
+dem_fit()

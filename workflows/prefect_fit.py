@@ -1,0 +1,137 @@
+"""Fit a store every night with Prefect: fit -> score -> label -> report.
+
+From nothing (docs/schedule.md explains each line, and shows what you see):
+
+    python3 -m venv .venv-prefect                        # an environment of its own
+    .venv-prefect/bin/pip install '.[prefect]'           # dem, and Prefect in versions that work together
+    . .venv-prefect/bin/activate
+
+    prefect server start                                 # leave it running: the page it names shows all runs
+    export PREFECT_API_URL=http://127.0.0.1:4200/api     # in a second terminal, as for the next two
+
+    python workflows/prefect_fit.py STORE --folder runs -k 4                             # once, now
+    python workflows/prefect_fit.py STORE --folder runs -k 4 --serve --cron "0 2 * * *"  # at 2 every night
+
+A step that fails is tried again after 10 seconds, 1 minute and 5 minutes, and the fit then goes on from its
+checkpoint; errors that cannot pass (a wrong setting, no such store) are not tried again. A store that has not
+changed since the last run with the same settings is skipped. A run that fails leaves FOLDER/failed.json: put
+a mail or a message to your chat into `tell`. The report is at FOLDER/latest/report, and among Prefect's artifacts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "dem")  # Prefect's page shows the passes; read at its import
+logging.getLogger("dem").setLevel(logging.INFO)
+
+import steps
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.states import Completed
+
+from dem.source.stores import address
+
+LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
+"""Errors that are the same the next time."""
+
+
+def may_pass(task: Any, run: Any, state: Any) -> bool:
+    """Whether it makes sense to try a step again."""
+    return not isinstance(state.result(raise_on_failure=False), LASTING)
+
+
+def tell(flow: Any, run: Any, state: Any) -> None:
+    """Tell that a run has failed, or that its process was killed: here by a file that nobody can overlook."""
+    folder = Path(run.parameters["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {"run": run.name, "store": run.parameters["store"], "state": state.name, "message": state.message}
+    (folder / "failed.json").write_text(json.dumps(record, indent=2) + "\n")
+
+
+again: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [10, 60, 300], "retry_condition_fn": may_pass}
+begin = task(steps.begin, name="fingerprint", **again)
+fit = task(steps.fit, name="fit", **again)
+score = task(steps.score, name="score", **again)
+label = task(steps.label, name="label", **again)
+
+
+@task(name="report", **again)
+def report(store: str, run: str, settings: steps.JSON, where: steps.JSON) -> steps.JSON:
+    """Write the report, and show it among Prefect's artifacts."""
+    numbers = steps.report(store, run, settings, where)
+    picture = base64.b64encode(Path(run, "report", "report.png").read_bytes()).decode()
+    create_markdown_artifact(steps.table(numbers), key="dem-report", description=f"The numbers of {run}")
+    create_image_artifact(f"data:image/png;base64,{picture}", key="dem-picture", description=f"The model in {run}")
+    return numbers
+
+
+@flow(name="dem-fit", on_failure=[tell], on_crashed=[tell])
+def fit_store(
+    store: str,
+    folder: str = "runs",
+    components: int = 4,
+    covariance: str = "full",
+    tol: float = 1e-3,
+    seed: int = 0,
+    memory: str | None = None,
+    cluster: str | None = None,
+) -> Any:
+    """Fit a Gaussian mixture to a store, unless that has been done and the store has not changed since.
+
+    Parameters
+    ----------
+    store : str
+        A path or URL of a Zarr array.
+    folder : str
+        Where the runs' folders are made.
+    components, covariance, tol, seed
+        As `dem fit gmm` takes them.
+    memory : str, optional
+        Limit for all processes together, such as 4GB.
+    cluster : str, optional
+        A cluster file, such as cluster_configs/slurm.yaml.
+    """
+    settings = steps.settings(components, covariance, tol, seed)
+    where = steps.where(memory, cluster)
+    run = begin(store, folder, settings)
+    if steps.is_done(run):
+        return Completed(name="Skipped", message=f"{store} has not changed since {run} was written.")
+    get_run_logger().info("Writing to %s", run)
+    fit(store, run, settings, where)
+    score(store, run, where)
+    label(store, run, where)
+    report(store, run, settings, where)
+    return Completed(message=f"The report is in {run}/report.")
+
+
+def main() -> None:
+    """Run once, or serve: wait, and run at the times that a cron line names."""
+    parser = argparse.ArgumentParser(description="Fit a store with Prefect.")
+    parser.add_argument("store", help="a path or URL of a Zarr array")
+    parser.add_argument("--folder", default="runs", help="where the runs' folders are made")
+    parser.add_argument("-k", "--components", type=int, default=4)
+    parser.add_argument("--covariance", default="full")
+    parser.add_argument("--tol", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--memory", help="limit for all processes, such as 4GB")
+    parser.add_argument("--cluster", metavar="FILE", help="such as cluster_configs/slurm.yaml")
+    parser.add_argument("--serve", action="store_true", help="wait, and run by the schedule")
+    parser.add_argument("--cron", default="0 2 * * *", help="the schedule: minute, hour, day, month, weekday")
+    options = vars(parser.parse_args())
+    serve, cron = options.pop("serve"), options.pop("cron")
+    options.update({name: address(options[name]) for name in ("store", "folder")})  # served runs begin elsewhere
+    if serve:
+        fit_store.serve(name="nightly", cron=cron, parameters=options, limit=1)  # never two at the same time
+    else:
+        fit_store(**options)
+
+
+if __name__ == "__main__":
+    main()
