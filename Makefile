@@ -13,20 +13,29 @@ PIP  := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow check bench clean
+.PHONY: help demo test test-slow test-workflows test-cluster check bench clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 23
 	@echo "Settings: PYTHON=$(PYTHON) SIZE=$(SIZE) MEMORY=$(MEMORY) ARGS='$(ARGS)' (as in: make demo SIZE=200MB)"
 
 demo: $(VENV)/.installed  ## fit Old Faithful, then a mixture to a 4 GB store in 1 GB of memory
 	@$(BIN)/dem demo --size $(SIZE) --memory $(MEMORY) --scratch scratch $(ARGS)
 
 test: $(VENV)/.installed-test  ## run the tests
-	@$(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not slow and not cluster and not workflows" -n auto --maxprocesses 4 $(ARGS)
 
 test-slow: $(VENV)/.installed-test  ## run the tests that need minutes
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+
+test-cluster:  ## run the tests on real parts: Slurm, sshd, MPI, a gateway (installs Debian packages)
+	@PYTHON=$(PYTHON) bash tests/real/setup.sh
+	@$(BIN)/python -m pytest -q -m cluster $(ARGS) tests/real
+
+ENGINES := prefect snakemake airflow
+
+test-workflows: $(VENV)/.installed-test $(ENGINES:%=.venv-%/.installed)  ## run workflows/ by Prefect, Snakemake, Airflow and Slurm
+	@$(BIN)/python -m pytest -q -m workflows -n 0 $(ARGS)
 
 check: $(VENV)/.installed-check  ## ruff and mypy
 	@$(BIN)/python -m ruff check .
@@ -48,6 +57,13 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.created
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
 	@echo "Installing dem and what 'make $*' needs into $(VENV) ..."
 	@$(PIP) --editable . --group $*
+	@touch $@
+
+# Each workflow engine in an environment of its own: what they need would not go together.
+.venv-%/.installed: pyproject.toml
+	@echo "Installing dem and $* into .venv-$* ..."
+	@$(if $(UV),uv venv --quiet --allow-existing --python $(PYTHON) .venv-$*,$(PYTHON) -m venv .venv-$*)
+	@$(if $(UV),uv pip install --quiet --python .venv-$*/bin/python --editable .[$*],.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --editable .[$*])
 	@touch $@
 
 $(VENV)/.created:

@@ -12,16 +12,25 @@ import dem
 
 ROOT = Path(dem.__file__).parent
 
-MATHS = ["stats", "model", "linalg", "frame", "sample", "scan", "seeding", "families", "models", "em", "blas", "start"]
+MATHS = ["stats", "model", "linalg", "frame", "sample", "scan", "seeding", "families", "models", "em", "blas", "start", "encoding"]
 ENGINE = [
     "human",
     "source",
+    "fingerprint",
+    "claim",
     "sweep",
     "cluster",
+    "place",
+    "passes",
     "engine",
+    "regions",
     "new_array",
     "outputs",
+    "generations",
     "store",
+    "checkpoint",
+    "resume",
+    "constancy",
     "run",
     "run_rows",
     "run_ppca",
