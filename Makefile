@@ -30,7 +30,7 @@ test-slow: $(VENV)/.installed-test  ## run the tests that need minutes
 
 test-cluster:  ## run the tests on real parts: Slurm, sshd, MPI, a gateway (installs Debian packages)
 	@PYTHON=$(PYTHON) bash tests/real/setup.sh
-	@$(BIN)/python -m pytest -q -m cluster $(ARGS) tests/real
+	@.venv-cluster/bin/python -m pytest -q -m cluster $(ARGS) tests/real
 
 ENGINES := prefect snakemake airflow
 
@@ -57,6 +57,14 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/.created
 $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
 	@echo "Installing dem and what 'make $*' needs into $(VENV) ..."
 	@$(PIP) --editable . --group $*
+	@touch $@
+
+# Kubernetes' client and the S3 server of the tests want different versions of one package.
+.venv-cluster/.installed: pyproject.toml
+	@echo "Installing dem and what 'make test-cluster' needs into .venv-cluster ..."
+	@$(if $(UV),uv venv --quiet --allow-existing --python $(PYTHON) .venv-cluster,$(PYTHON) -m venv .venv-cluster)
+	@$(if $(UV),,.venv-cluster/bin/python -m pip install -qq --disable-pip-version-check --upgrade pip)
+	@$(if $(UV),uv pip install --quiet --python .venv-cluster/bin/python,.venv-cluster/bin/python -m pip install -qq --disable-pip-version-check) --editable . --group cluster
 	@touch $@
 
 # Each workflow engine in an environment of its own: what they need would not go together.

@@ -19,6 +19,7 @@ MODULES = {
     "products": ("benchmarks.products",),
     "passes": ("benchmarks.passes",),
     "stores": ("benchmarks.stores",),
+    "scale": ("benchmarks.scale",),
     "reading": ("benchmarks.reading",),
 }
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "zarr", "dask")

@@ -12,7 +12,21 @@ import dem
 
 ROOT = Path(dem.__file__).parent
 
-MATHS = ["stats", "model", "linalg", "frame", "sample", "scan", "seeding", "families", "models", "em", "blas", "start", "encoding"]
+MATHS = [
+    "stats",
+    "model",
+    "linalg",
+    "frame",
+    "sample",
+    "scan",
+    "seeding",
+    "families",
+    "models",
+    "em",
+    "blas",
+    "start",
+    "encoding",
+]
 ENGINE = [
     "human",
     "source",

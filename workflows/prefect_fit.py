@@ -7,7 +7,8 @@ From nothing (docs/schedule.md explains each line, and shows what you see):
     . .venv-prefect/bin/activate
 
     prefect server start                                 # leave it running: the page it names shows all runs
-    export PREFECT_API_URL=http://127.0.0.1:4200/api     # in a second terminal, as for the next two
+    export PREFECT_API_URL=http://127.0.0.1:4200/api     # in a second terminal, for all that follows
+    export PREFECT_LOGGING_EXTRA_LOGGERS=dem             # every pass is told, and kept in the page
 
     python workflows/prefect_fit.py STORE --folder runs -k 4                             # once, now
     python workflows/prefect_fit.py STORE --folder runs -k 4 --serve --cron "0 2 * * *"  # at 2 every night
@@ -24,12 +25,8 @@ import argparse
 import base64
 import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "dem")  # Prefect's page shows the passes; read at its import
-logging.getLogger("dem").setLevel(logging.INFO)
 
 import steps
 from prefect import flow, get_run_logger, task
@@ -37,6 +34,8 @@ from prefect.artifacts import create_image_artifact, create_markdown_artifact
 from prefect.states import Completed
 
 from dem.source.stores import address
+
+logging.getLogger("dem").setLevel(logging.INFO)
 
 LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
 """Errors that are the same the next time."""

@@ -104,7 +104,7 @@ class Ranks:
     @contextmanager
     def up(self, begin: Callable[[], object]) -> Iterator[tuple[Client, int]]:
         """Take a part; as the client, end the others at the end."""
-        with interrupts(lambda *_: sys.exit()):  # how runners leave
+        with interrupts(lambda *_: sys.exit()), deaf_to_sigterm():  # how runners leave
             runner = self.make()
         begin()
         with runner, Client(runner, set_as_default=False) as client:
@@ -131,7 +131,9 @@ class MPIRanks:
         """Take a part; as the client, end the others at the end."""
         with dask.config.set({"scheduler-address": None}):  # where it leaves the address
             # With exit=True it would shut down at the very end, when Python 3.12 starts no threads any more.
-            if not self.initialize(exit=False):
+            with deaf_to_sigterm():
+                is_client = self.initialize(exit=False)
+            if not is_client:
                 sys.exit()
             begin()
             with Client(dask.config.get("scheduler-address"), set_as_default=False) as client:
@@ -206,6 +208,22 @@ def interrupts(handler: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def deaf_to_sigterm() -> Iterator[None]:
+    """Do nothing at SIGTERM, which a batch system sends to all ranks: the client alone stops, and ends the others.
+
+    Else they would be gone before it, and it would wait for them instead of leaving in order.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _mpi_size() -> int:

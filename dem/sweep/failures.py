@@ -76,11 +76,12 @@ def _suspects(error: KilledWorker, client: Client, leaves: Sequence[Any]) -> lis
     Dask suspects whatever a worker that died had been given, also what it had not begun. A worker
     begins with the first one, and runs one for each thread.
     """
-    if error.task not in leaves:
+    key: Any = error.task
+    if key not in leaves:
         return []
-    name, i = error.task
+    name, i = key
     with suppress(Exception):  # not every scheduler lets itself be asked, or has dem
-        found = client.run_on_scheduler(_failed, name=name)
+        found: list[int] = client.run_on_scheduler(_failed, name=name)
         return found[: error.last_worker.nthreads] or [i]
     return [i]
 

@@ -65,7 +65,7 @@ class PassGraph:
 
 def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
     """Return the graph of one pass. Its keys are new, so that no scheduler takes an old result for a new one."""
-    token = uuid.uuid4().hex
+    token = uuid.uuid4().hex[:12]  # in every message of every task
     common = f"dem-pass-{token}"
     remade = replace(cast(Any, source)) if source.compact else None  # a copy without the partitions it has made
     tasks: dict[Any, Any] = {common: Task(common, _itself, Common(make_kernel, empty_block(source), remade))}

@@ -32,7 +32,7 @@ def source(tmp_path_factory):
     return source
 
 
-@pytest.fixture(params=["local", "nannies"])
+@pytest.fixture(params=["local", pytest.param("nannies", marks=pytest.mark.slow)])
 def client(request):
     """Two worker processes: dem's own, or Dask's with nannies."""
     if request.param == "local":

@@ -115,6 +115,7 @@ def test_all_lost_and_new_ones_arriving_later(processes, source, undisturbed, tm
         assert same_bits(total.result(), undisturbed)
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_is_replaced(soon_given_up, client, source, undisturbed, tmp_path):
     script = Script(tmp_path, waits=frozenset([20]))
     total = Running(DaskSweep(source, client, silent), script)
@@ -126,6 +127,7 @@ def test_one_that_is_stopped_is_replaced(soon_given_up, client, source, undistur
     until(lambda: len(workers(client)) == 2)
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_and_goes_on_too_late(processes, source, undisturbed, tmp_path):
     both = {worker.pid: worker for worker in (processes.worker(), processes.worker())}
     script = Script(tmp_path, waits=frozenset([20]))
@@ -186,6 +188,7 @@ def test_a_part_that_kills_every_worker(n_workers, source, tmp_path, capfd):
     assert "dem-sum" not in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_part_that_kills_every_worker_beside_others(source, tmp_path):
     script = Script(tmp_path, kills=frozenset([22]))
     with (
@@ -197,6 +200,7 @@ def test_a_part_that_kills_every_worker_beside_others(source, tmp_path):
     assert "rows 11000 to 11499 of x.zarr" in str(told.value) or "that ran beside" in str(told.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("once", [True, False])
 def test_over_the_memory_limit(once, source, undisturbed, tmp_path):
     script = Script(tmp_path, hogs=frozenset([22]), once=once)

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import zarr
+
+from dem.source import open_source
 from real.fits import run, words
 from real.gateway import gateway
 from real.processes import marked, wait_until
 from real.slurm import slurm
 from real.ssh import sshd
-
-from dem.source import open_source
 
 ROWS, COLUMNS, CHUNK = 3_000_000, 8, 50_000
 

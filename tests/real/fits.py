@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from real.processes import environment
 
 import dem
+from real.processes import environment
 
 CONFIGS = Path(__file__).parents[2] / "cluster_configs"
 DEM = str(Path(sys.executable).with_name("dem"))

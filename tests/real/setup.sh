@@ -25,4 +25,4 @@ if ((${#packages[@]})); then
         apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
-make --no-print-directory "PYTHON=${PYTHON:-python3}" .venv/.installed-cluster
+make --no-print-directory "PYTHON=${PYTHON:-python3}" .venv-cluster/.installed

@@ -80,8 +80,14 @@ def slurm(folder):
     env = environment(SLURM_CONF=str(conf), PATH=f"{os.environ['PATH']}:/usr/sbin:/sbin")
     here = Slurm(env)
     munged = [
-        program("munged"), "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}",
-        f"--log-file={folder}/munged.log", f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/munged.seed",
+        program("munged"),
+        "--foreground",
+        "--force",
+        f"--socket={folder}/munge.socket",
+        f"--key-file={key}",
+        f"--log-file={folder}/munged.log",
+        f"--pid-file={folder}/munged.pid",
+        f"--seed-file={folder}/munged.seed",
     ]  # fmt: skip; --force: our folder is readable by its owner alone, which munge minds
 
     def up():

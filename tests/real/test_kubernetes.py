@@ -11,6 +11,7 @@ from importlib.resources import files
 import pytest
 import yaml
 from distributed.core import Status
+
 from real.fits import CONFIGS
 
 jsonschema = pytest.importorskip("jsonschema")  # not there for `make test`, which only collects this file

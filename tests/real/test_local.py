@@ -1,6 +1,7 @@
 """A cluster of processes on this machine, from cluster_configs/local.yaml."""
 
 import pytest
+
 from real.fits import CONFIGS, DEM, assert_same_bits, run, words
 
 pytestmark = pytest.mark.cluster

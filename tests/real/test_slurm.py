@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from real.fits import DEM, assert_same_bits, changed, run, running, words
 from real.processes import wait_until
 

@@ -1,6 +1,7 @@
 """SSH, from cluster_configs/ssh.yaml, by an sshd on loopback."""
 
 import pytest
+
 from real.fits import DEM, assert_same_bits, changed, run, words
 
 pytestmark = pytest.mark.cluster

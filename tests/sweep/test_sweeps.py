@@ -1,9 +1,5 @@
-import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import dask
 import dask.array as da
@@ -152,49 +148,6 @@ def test_no_rows_at_all_give_a_zero(sweep_on):
     total = sweep_on(open_source(x[x[:, 0] > 1e9]))(make_moments)
     assert total.rows == 0
     assert not total.squares.any()
-
-
-def test_a_killed_worker_changes_no_bit(store, cluster, tmp_path):
-    source = open_source(store, partition_bytes=20_000)
-    kill = MakeOnce("kill", 11_000, tmp_path / "killed")
-    assert same_bits(DaskSweep(source, cluster)(kill), SerialSweep(source)(make_moments))
-    assert kill.flag.exists()
-    cluster.wait_for_workers(2, timeout=30)
-
-
-def test_a_part_that_kills_every_worker_is_told(store):
-    source = open_source(store, partition_bytes=20_000)
-    with local_cluster(1) as client:
-        client.run_on_scheduler(lambda dask_scheduler: setattr(dask_scheduler, "allowed_failures", 1))
-        with pytest.raises(RuntimeError, match=r"worker died 2 times on the same part of x.zarr, .*out of memory"):
-            DaskSweep(source, client)(MakeOnce("kill", 11_000))
-
-
-def test_a_scheduler_that_goes_away_is_told(store):
-    source = open_source(store, partition_bytes=20_000)
-    code = (
-        "import asyncio\n"
-        "from distributed import Scheduler, Worker\n"
-        "async def run():\n"
-        "    async with Scheduler(port=0, dashboard_address=':0') as s, Worker(s.address, nthreads=1):\n"
-        "        print(s.address, flush=True)\n"
-        "        await s.finished()\n"
-        "asyncio.run(run())\n"
-    )
-    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}  # where the kernels are
-    with subprocess.Popen([sys.executable, "-c", code], stdout=-1, stderr=-3, text=True, env=path) as scheduler:
-        try:
-            with dask.config.set({"distributed.comm.timeouts.connect": "2s"}):
-                client = Client(scheduler.stdout.readline().strip(), timeout=20)
-                try:
-                    with pytest.raises(
-                        RuntimeError, match=r"scheduler went away or was restarted during a pass over x.zarr"
-                    ):
-                        DaskSweep(source, client, lambda *done: scheduler.kill())(make_moments)
-                finally:
-                    client.close(timeout=1)
-        finally:
-            scheduler.kill()
 
 
 def test_interrupting_cancels_and_waits(store, cluster):
