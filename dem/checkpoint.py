@@ -123,11 +123,14 @@ class Checkpoint:
         Stop after so many passes over the data in this run.
     max_seconds : float, optional
         Stop before the pass that would likely end later than this, counted from the beginning of the fit.
+    begun : float, optional
+        When that was, by `time.monotonic`, if it was before the call of `fit`.
     """
 
     path: str | Path
     max_passes: int | None = None
     max_seconds: float | None = None
+    begun: float | None = None
 
     @contextmanager
     def journal(self, identity: Identity, modules: tuple[str, ...] = ()) -> Iterator[KeptJournal]:
@@ -198,14 +201,14 @@ class KeptJournal:
         now = time.monotonic()
         pass_seconds, self.last = now - self.last, now
         if state.stop_reason is None:
-            self._stop_at_limits(n_passes, now - self.started, pass_seconds)
+            self._stop_at_limits(n_passes, now - (self.checkpoint.begun or self.started), pass_seconds)
 
     def _stop_at_limits(self, n_passes: int, elapsed: float, pass_seconds: float) -> None:
         most, limit = self.checkpoint.max_passes, self.checkpoint.max_seconds
         done = human.plural(n_passes - self.found.n_passes, "pass")
         go_on = f"{self.checkpoint.path} holds the fit after {human.plural(n_passes, 'pass')}: run it again to go on"
         if most is not None and n_passes - self.found.n_passes >= most:
-            raise Stopped(f"stopped after {done}, as max_passes says; {go_on}")
+            raise Stopped(f"stopped after {done}, the most for one run; {go_on}")
         if limit is not None and elapsed + pass_seconds > limit:
             raise Stopped(
                 f"stopped after {done} in {human.seconds(elapsed)}, since another would likely pass the "

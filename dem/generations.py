@@ -108,10 +108,12 @@ class Generations:
             _write(path, generation, saved)
             root = _open(path, "r+")
             if _checksum(_read(root, generation)) != checksum:
-                raise OSError(f"{path} did not store the {self.noun} as it was written.")
-        except BaseException:
+                raise OSError("it does not read back as it was written")
+        except BaseException as error:
             with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
-                _remove(_open(path, "r+"), {generation})
+                _clear(path, generation)
+            if isinstance(error, OSError):
+                raise OSError(f"Cannot write the {self.noun} {path}: {error.strerror or error}.") from error
             raise
         old = self._stamp(root)
         named = [] if old is None else _chain(old)
@@ -330,6 +332,14 @@ def _remove(root: zarr.Group, generations: set[str]) -> None:
     if root.store.supports_deletes:
         for name in generations:
             del root[name]
+
+
+def _clear(path: StoreLike, generation: str) -> None:
+    """Remove a generation that failed, and the root if there is nothing else."""
+    root = _open(path, "r+")
+    _remove(root, {generation})
+    if not (dict(root.attrs) or set(root.keys())):
+        remove(path)
 
 
 def _where(path: StoreLike) -> str | Store:

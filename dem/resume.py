@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dem import em
 from dem.checkpoint import Checkpoint, Identity, Journal, NoJournal
 from dem.encoding import digest
 from dem.model import Array
@@ -21,8 +22,12 @@ from dem.source.reader import Reader
 from dem.source.zarr import ZarrSource
 from dem.start import Start
 
-PEEKS = 3
-"""Rows of the sample that are read again before a fit goes on: each costs a chunk."""
+PEEKS = 64
+"""Rows of the sample that are read again, at most, before a fit goes on: each costs a chunk."""
+PEEK_SHARE = 100
+"""One chunk in so many may be read for that, and three in any case."""
+SLACK = 1e-3
+"""Nats a row, relative where they are many: what different arithmetic may make of the same rows."""
 
 
 def identity(model: Any, source: Source, start: Start, params: Any, **settings: Any) -> Identity:
@@ -78,12 +83,35 @@ def check_rows(scan: Scan, source: Source, seed: int) -> None:
     """
     if source.n_rows is None:
         return
-    for row, kept in zip(unhash(scan.sample.keys[:PEEKS], seed).tolist(), scan.sample.x, strict=False):
+    n_chunks = source.n_rows // (source.chunk_rows or source.n_rows)
+    n_peeks = max(3, min(PEEKS, n_chunks // PEEK_SHARE))
+    for row, kept in zip(unhash(scan.sample.keys[:n_peeks], seed).tolist(), scan.sample.x, strict=False):
         if read_row(source, row).tobytes() != kept.tobytes():
             raise ValueError(
                 f"{source.name} has changed since its checkpoint was written: row {row} differs, so that fit cannot "
                 "go on; remove the checkpoint to start anew"
             )
+
+
+def check_objective(before: em.State[Any], after: em.State[Any], source: Source) -> None:
+    """Refuse the first pass after an M-step that was kept, if it tells of other data.
+
+    The bound after an M-step is what its parameters reach at least on the same data; where a model has none, the
+    objective before it.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not before.history:
+        return
+    last = before.history[-1]
+    least = last.objective if last.bound is None else last.bound
+    if after.objective < least - SLACK * max(1.0, abs(least)):
+        raise ValueError(
+            f"{source.name} has changed since its checkpoint was written: its parameters reach {after.objective:.6g} "
+            f"nats a row, and reached {least:.6g}; remove the checkpoint to start anew"
+        )
 
 
 def read_row(source: Source, row: int) -> Array:

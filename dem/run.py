@@ -113,7 +113,11 @@ def fit(
             state = em.first_state(bound, params, max_iter=max_iter)
             journal.keep_state(state, sweep.count)
 
+        begun = state
+
         def after_pass(state: em.State[P]) -> None:
+            if len(state.history) == len(begun.history) + 1:
+                resume.check_objective(begun, state, source)
             log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
             sweep.progress.end(state)
             journal.keep_state(state, sweep.count)

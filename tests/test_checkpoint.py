@@ -17,6 +17,7 @@ from dem import checkpoint, em, generations
 from dem.checkpoint import Checkpoint, Identity
 from dem.engine import Silent
 from dem.generations import Saved
+from dem.sample import unhash
 
 IDENTITY = Identity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
 
@@ -72,7 +73,7 @@ def test_a_fit_interrupted_after_every_pass_is_the_straight_one(store, place, co
         model = mixture(covariance_type=covariance_type)
         if run < straight.n_passes_ - 1:
             with pytest.raises(
-                dem.Stopped, match=r"stopped after 1 pass, as max_passes says; .* run it again to go on"
+                dem.Stopped, match=r"stopped after 1 pass, the most for one run; .* run it again to go on"
             ):
                 model.fit(store, checkpoint=Checkpoint(place, max_passes=1))
     assert equal(model.fit(store, checkpoint=Checkpoint(place, max_passes=1)), straight)
@@ -171,6 +172,20 @@ def test_data_that_have_changed_are_found_by_rows_of_the_sample(store, tmp_path)
         mixture().fit(moved, checkpoint=tmp_path / "c.zarr")
     array[...] = kept
     assert equal(mixture().fit(moved, checkpoint=tmp_path / "c.zarr"), straight)
+
+
+def test_data_of_which_a_part_has_changed_are_found_by_the_objective(store, tmp_path):
+    moved = tmp_path / "x.zarr"
+    shutil.copytree(store, moved)
+    with pytest.raises(dem.Stopped):
+        mixture().fit(moved, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))
+    sampled = checkpoint.SCANS.load(tmp_path / "c.zarr" / "scan")
+    peeked = {int(row) // 1000 for row in unhash(sampled.arrays["value.sample.keys"][:3], 0)}
+    array = zarr.open_array(moved, mode="r+")
+    first = 1000 * min(set(range(20)) - peeked)
+    array[first : first + 1000] += 100
+    with pytest.raises(ValueError, match=r"has changed since its checkpoint was written: its parameters reach -\d"):
+        mixture().fit(moved, checkpoint=tmp_path / "c.zarr")
 
 
 @pytest.mark.parametrize("wrap", [np.array, lambda x: da.from_array(x, chunks=(1000, 3))], ids=["memory", "dask"])

@@ -1,4 +1,4 @@
-"""Chunks that a store never had read as the fill value; one that goes missing in a fit, or before a resume, is an error."""
+"""Chunks that a store never had read as the fill value; one that goes missing in a fit is an error."""
 
 import shutil
 

@@ -17,6 +17,7 @@ from dem.claim import Interrupted, claim
 from dem.commands.session import Session
 from dem.commands.tables import facts
 from dem.estimators import PPCA, GaussianMixture
+from dem.new_array import broken_off
 from dem.source import open_source
 from dem.sweep.memory import PeakMemory
 
@@ -91,14 +92,14 @@ class Job:
             The fit runs on a cluster, not on this machine alone.
         """
         path = self.checkpoint or checkpoint.default_path(self.output)
+        if self.no_checkpoint:
+            return None
         wanted = self.checkpoint or self.resume or self.max_passes or self.max_time or elsewhere
-        there = not self.no_checkpoint and checkpoint.exists(path)
-        return path if there or (wanted and not self.no_checkpoint) else None
+        return path if wanted or checkpoint.exists(path) else None
 
     def limits(self, path: str | None, begun: float) -> Checkpoint | None:
         """Return the checkpoint at a path, with the limits of this run, begun at a time of the monotonic clock."""
-        left = None if self.max_time is None else self.max_time - (time.monotonic() - begun)
-        return None if path is None else Checkpoint(path, self.max_passes, left)
+        return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
 
 
 def fit(model: GaussianMixture | PPCA, job: Job, session: Session) -> None:
@@ -166,6 +167,11 @@ def resumable(kept_at: str | None) -> Iterator[None]:
         if kept_at is not None and checkpoint.exists(kept_at):
             go_on = "holds the fit so far: run the same command again to go on"
             raise Interrupted(f"interrupted; {kept_at} {go_on}") from None
+        raise
+    except Exception as error:
+        if kept_at is not None and broken_off(error) and checkpoint.exists(kept_at):
+            sentence = f"{str(error).rstrip('.')}. {kept_at} holds the fit so far: the same command goes on from there"
+            raise (OSError if isinstance(error, OSError) else RuntimeError)(sentence) from error
         raise
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from dem import plot, run
 from dem.commands.session import Session
+from dem.engine import Engine
 from dem.estimators import load
 
 SAMPLE_ROWS = 30_000
@@ -24,16 +25,17 @@ def draw(
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
     if Path(output).exists() and not overwrite:
         raise FileExistsError(f"{output} exists already: choose another name, or allow overwriting.")
-    picture(model, data, columns, session).savefig(output, dpi=DPI)
+    with session.engine() as engine:
+        drawn = picture(model, data, columns, engine)
+    drawn.savefig(output, dpi=DPI)
     session.result({"output": output, "model": model}, f"{output}: picture of {model}")
 
 
-def picture(model: str, data: str | None, columns: tuple[int, int], session: Session) -> Figure:
+def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engine) -> Figure:
     """Return the picture of a model, with a sample of rows where a store is given."""
     estimator, rows = load(model), None
     if data is not None:
-        with session.engine() as engine:
-            rows = run.scan(data, engine=engine, sample_size=SAMPLE_ROWS).sample.x
+        rows = run.scan(data, engine=engine, sample_size=SAMPLE_ROWS).sample.x
         if rows.shape[1] != estimator.n_features_in_:
             raise ValueError(
                 f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."

@@ -12,6 +12,7 @@ from dem.commands.fit import criteria, describe, ending
 from dem.commands.picture import DPI, picture
 from dem.commands.session import Session, plain
 from dem.commands.tables import facts
+from dem.engine import Engine
 from dem.estimators import load
 from dem.source import open_source
 
@@ -38,9 +39,11 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
     numbers, shown = Path(output, "report.json"), Path(output, "report.png")
     if numbers.exists() and not overwrite:
         raise FileExistsError(f"{numbers} exists already: choose another folder, or allow overwriting.")
-    scored = _scored(model, data, session) if score is None else _read(score, model, data)
+    known = None if score is None else _read(score, model, data)
+    with session.engine() as engine:  # one for both: a runner's cluster comes up once
+        scored = _scored(model, data, engine) if known is None else known
+        drawn = picture(model, data, (0, 1), engine)
     record = plain({**_described(model), "data": data, **scored})
-    drawn = picture(model, data, (0, 1), session)
     Path(output).mkdir(parents=True, exist_ok=True)
     drawn.savefig(shown, dpi=DPI)
     new = numbers.with_name(".report.json")
@@ -53,11 +56,10 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
     )
 
 
-def _scored(model: str, data: str, session: Session) -> dict[str, Any]:
+def _scored(model: str, data: str, engine: Engine) -> dict[str, Any]:
     """Score a store, in one pass."""
     estimator = load(model)
-    with session.engine() as engine:
-        value = estimator.set_params(engine=engine).score(data)
+    value = estimator.set_params(engine=engine).score(data)
     rows = open_source(data).n_rows
     assert rows is not None  # a store's shape is known
     return {"rows": rows, "log_likelihood": value, **criteria(estimator, value, rows)}

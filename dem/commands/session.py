@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping
@@ -48,6 +49,8 @@ class Session:
         Nothing that writes or takes a lock may come before: under ``srun`` and ``mpirun`` all processes come so far,
         and one alone gets past this (see `dem.engine.Engine.started`).
         """
+        # What Dask's client says of a lost scheduler with tracebacks, the error of the pass says in a sentence.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
             asked = Engine(self.memory, self.scheduler, self.workers, progress, self.scheduler_file, self.cluster)
             with asked.started() as engine:

@@ -10,10 +10,12 @@ from distributed import Client, LocalCluster
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "sweep")]  # workers, too, import the kernels of these folders
 
+from kernels import make_moments  # noqa: E402
 from scripted import ROWS, Cluster  # noqa: E402
 
 from dem.cluster import local, local_cluster  # noqa: E402
 from dem.source import open_source  # noqa: E402
+from dem.sweep.serial import SerialSweep  # noqa: E402
 
 N_PARTITIONS = 40
 TTL_KEY, TTL = "distributed.scheduler.worker-ttl", "10s"
@@ -30,6 +32,11 @@ def source(tmp_path_factory):
     source = open_source(path, partition_bytes=ROWS * 6 * 8)
     assert len(source.partitions) == N_PARTITIONS
     return source
+
+
+@pytest.fixture(scope="session")
+def undisturbed(source):
+    return SerialSweep(source)(make_moments)
 
 
 @pytest.fixture(params=["local", pytest.param("nannies", marks=pytest.mark.slow)])

@@ -41,7 +41,10 @@ def test_a_fit_whose_scheduler_is_killed_goes_on_on_another(tmp_path):
             _, said = process.communicate(timeout=2 * MINUTE)
         assert time.monotonic() - killed < MINUTE
     assert process.returncode == 1
-    assert said.splitlines()[-1].startswith("dem: The Dask scheduler went away")
+    *before, sentence = said.splitlines()
+    assert sentence.startswith("dem: The Dask scheduler went away")
+    assert sentence.endswith("m.checkpoint.zarr holds the fit so far: the same command goes on from there")
+    assert all(line.startswith("{") for line in before)  # no traceback of Dask's
     assert checkpoint.STATES.load(tmp_path / "m.checkpoint.zarr" / "state").attributes["n_passes"] >= 3
     assert not output.exists()
     with Cluster() as another:

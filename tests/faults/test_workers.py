@@ -5,25 +5,17 @@ import re
 import signal
 import sys
 import time
-from collections import Counter
 
 import psutil
 import pytest
-from distributed import Client, LocalCluster, Nanny, Status
+from distributed import Client, Nanny, Status
 from kernels import make_moments, same_bits
-from scripted import DiesWhenAsked, Running, Script, alive, until
+from scripted import DiesWhenAsked, Running, Script, alive, held, silent, until
 
 from dem.cluster import local, local_cluster
-from dem.stats import ARITY
 from dem.sweep import dask as sweep_dask
 from dem.sweep import watch
 from dem.sweep.dask import DaskSweep
-from dem.sweep.serial import SerialSweep
-
-
-@pytest.fixture(scope="module")
-def undisturbed(source):
-    return SerialSweep(source)(make_moments)
 
 
 def workers(client):
@@ -33,10 +25,6 @@ def workers(client):
 def all_up(client):
     """Whether no process is just starting: Dask's nannies leave it at that if a worker dies before they know it."""
     return all(p.process.status == Status.running for p in client.cluster.workers.values() if isinstance(p, Nanny))
-
-
-def silent(*_):
-    """Progress, as fits have it."""
 
 
 def test_killed_again_and_again(client, source, undisturbed, tmp_path):
@@ -175,47 +163,6 @@ def test_nothing_is_scattered(client, source, undisturbed, tmp_path):
     assert same_bits(total.result(), undisturbed)
 
 
-@pytest.mark.parametrize("n_workers", [1, 2])
-def test_a_part_that_kills_every_worker(n_workers, source, tmp_path, capfd):
-    script = Script(tmp_path, kills=frozenset([22]))
-    named = r"A worker died 4 times on rows 11000 to 11499 of x.zarr, chunk c/44/0 \(.*\) to chunk c/45/0 \(.*\), most "
-    with local_cluster(n_workers) as client:
-        with pytest.raises(RuntimeError, match=named):
-            DaskSweep(source, client, silent)(script)
-        assert script.times[22] == 4
-        client.wait_for_workers(n_workers, timeout=60)
-        assert DaskSweep(source, client)(make_moments).rows == source.n_rows
-    assert "dem-sum" not in capfd.readouterr().err
-
-
-@pytest.mark.slow
-def test_a_part_that_kills_every_worker_beside_others(source, tmp_path):
-    script = Script(tmp_path, kills=frozenset([22]))
-    with (
-        LocalCluster(1, threads_per_worker=2, dashboard_address=":0", silence_logs=50) as cluster,
-        Client(cluster, set_as_default=False) as client,
-        pytest.raises(RuntimeError) as told,
-    ):
-        DaskSweep(source, client)(script)
-    assert "rows 11000 to 11499 of x.zarr" in str(told.value) or "that ran beside" in str(told.value)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("once", [True, False])
-def test_over_the_memory_limit(once, source, undisturbed, tmp_path):
-    script = Script(tmp_path, hogs=frozenset([22]), once=once)
-    with (
-        LocalCluster(1, threads_per_worker=1, memory_limit="600MB", dashboard_address=":0", silence_logs=50) as cluster,
-        Client(cluster, set_as_default=False) as client,
-    ):
-        if once:
-            assert same_bits(DaskSweep(source, client, silent)(script), undisturbed)
-        else:
-            with pytest.raises(RuntimeError, match=r"died 4 times on rows 11000 to 11499 of x.zarr.* out of memory"):
-                DaskSweep(source, client, silent)(script)
-    assert script.times[22] == (2 if once else 4)
-
-
 def test_ctrl_c_beside_a_worker_that_is_stopped(client, source, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_dask, "DRAIN_SECONDS", 2)
     script = Script(tmp_path, waits=frozenset([20]))
@@ -232,55 +179,6 @@ def test_ctrl_c_beside_a_worker_that_is_stopped(client, source, tmp_path, monkey
         DaskSweep(source, client, progress)(script)
     assert time.monotonic() - interrupted[1] < 5
     script.go()
-
-
-def beneath(key):
-    """Return the partitions whose sums are in the result of a task; none for what all tasks need."""
-    if isinstance(key, str):
-        return range(0)
-    level, i = (0, key[1]) if key[0].startswith("dem-sum") else key[1:]
-    return range(i * ARITY**level, (i + 1) * ARITY**level)
-
-
-def held(dask_scheduler):
-    """Return the results that each process alone holds."""
-    return {w.pid: {t.key for t in w.has_what if len(t.who_has) == 1} for w in dask_scheduler.workers.values()}
-
-
-def test_losses_cost_no_more_than_what_was_lost(source, undisturbed, tmp_path):
-    script = Script(tmp_path, gates=12)
-    lost = Counter()
-
-    def lose_one(client, gate):
-        """Kill a worker when all wait at a gate; count what it held and was at."""
-
-        def settled():
-            alone = client.run_on_scheduler(held)
-            at = {pid: part for pid, part in script.gated(gate).items() if pid in alone}
-            if len(at) < 3:
-                return None
-            time.sleep(0.5)  # for what is on its way between workers and scheduler
-            return (at, alone) if alone == client.run_on_scheduler(held) else None
-
-        at, alone = until(settled, f"all workers to be at gate {gate}")
-        loser = max(at, key=lambda pid: sum(len(beneath(key)) for key in alone[pid]))
-        assert sum(len(beneath(key)) for key in alone[loser])
-        lost[at[loser]] += 1
-        lost.update(part for key in alone[loser] for part in beneath(key))
-        os.kill(loser, signal.SIGKILL)
-        (tmp_path / f"gate-{gate}").touch()
-
-    with local_cluster(3) as client:
-        total = Running(DaskSweep(source, client, silent), script)
-        (tmp_path / "gate-0").touch()
-        lose_one(client, 1)
-        lose_one(client, 2)
-        for gate in range(3, 10):
-            (tmp_path / f"gate-{gate}").touch()
-        assert same_bits(total.result(), undisturbed)
-    again = script.times - Counter(range(40))
-    assert again
-    assert again <= lost
 
 
 def test_the_names_of_lost_tasks_are_not_told(source, tmp_path, capfd, caplog):
