@@ -29,12 +29,14 @@ test-slow: $(VENV)/.installed-test  ## run the tests that need minutes
 	@$(BIN)/python -m pytest -q -m slow $(ARGS)
 
 test-cluster:  ## run the tests on real parts: Slurm, sshd, MPI, a gateway (installs Debian packages)
-	@PYTHON=$(PYTHON) bash tests/real/setup.sh
+	@bash tests/real/setup.sh
+	@$(MAKE) --no-print-directory .venv-cluster/.installed
 	@.venv-cluster/bin/python -m pytest -q -m cluster $(ARGS) tests/real
 
 ENGINES := prefect snakemake airflow
 
 test-workflows: $(VENV)/.installed-test $(ENGINES:%=.venv-%/.installed)  ## run workflows/ by Prefect, Snakemake, Airflow and Slurm
+	@bash tests/real/setup.sh
 	@$(BIN)/python -m pytest -q -m workflows -n 0 $(ARGS)
 
 check: $(VENV)/.installed-check  ## ruff and mypy

@@ -9,6 +9,7 @@ import platform
 from dataclasses import asdict
 from datetime import date
 from importlib.metadata import version
+from itertools import groupby
 from pathlib import Path
 
 from benchmarks.common import Row, rows_from
@@ -61,14 +62,18 @@ def main() -> None:
     for name in options.names or MODULES:
         module, *arguments = MODULES[name]
         rows = rows_from(module, *arguments, *([options.scratch] if name in ("stores", "reading") else []))
-        (kept / f"{name}.json").write_text(json.dumps([asdict(row) for row in rows]))
+        record = {"on": f"{date.today()}, {machine()}", "rows": [asdict(row) for row in rows]}
+        (kept / f"{name}.json").write_text(json.dumps(record))
         print(table(rows), flush=True)
     files = [kept / f"{name}.json" for name in MODULES]
-    if all(file.exists() for file in files):  # each module's last run
-        rows = [Row(**row) for file in files for row in json.loads(file.read_text())]
-        text = table(rows)
-        RESULTS.write_text(f"{HEAD}{date.today()}, {machine()}.\n\n{text}\n")
-        print(f"\n{text}\n\n{sum(row.met for row in rows)} of {len(rows)} bars met.")
+    if all(file.exists() for file in files):  # each module's last run, with where it was
+        records = [json.loads(file.read_text()) for file in files]
+        parts = []
+        for on, group in groupby(records, key=lambda record: record["on"]):
+            parts.append(f"{on}.\n\n{table([Row(**row) for record in group for row in record['rows']])}\n")
+        RESULTS.write_text(HEAD + "\n".join(parts))
+        rows = [Row(**row) for record in records for row in record["rows"]]
+        print(f"\n{sum(row.met for row in rows)} of {len(rows)} bars met.")
 
 
 if __name__ == "__main__":

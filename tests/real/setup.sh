@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# What `make test-cluster` needs and a new Debian 12 machine lacks. As root or with sudo; a second run changes nothing.
+# What `make test-cluster` and `make test-workflows` need and a new Debian 12 machine lacks. As root or with sudo; a second
+# run changes nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -24,5 +25,3 @@ if ((${#packages[@]})); then
     "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -qq --yes --no-install-recommends "${packages[@]}" >/dev/null
 fi
-
-make --no-print-directory "PYTHON=${PYTHON:-python3}" .venv-cluster/.installed
