@@ -26,6 +26,7 @@ from dem.claim import claim
 from dem.encoding import decode, digest, encode
 from dem.generations import Generations, Saved
 from dem.scan import Scan
+from dem.source.retry import persist
 from dem.source.stores import address, is_url
 
 SCANS = Generations("dem_scan", "checkpoint")
@@ -323,7 +324,8 @@ def check_free(path: str | Path) -> None:
     except FileNotFoundError:
         local = None if is_url(address(path)) else Path(address(path))
         taken = local is not None and local.exists() and (local.is_file() or any(local.iterdir()))
-    except Exception:  # stores raise whatever they like: nothing that dem wrote
+    except Exception as error:  # stores raise whatever they like: nothing that dem wrote
+        generations.check_reached(path, error)
         taken = True
     else:
         taken = RUN not in node.attrs
@@ -343,7 +345,7 @@ def begin_run(path: str | Path) -> str:
 def _run(path: str | Path) -> dict[str, Any]:
     """Return who writes the checkpoint; nothing where there is none."""
     try:
-        root = zarr.open_group(address(path), mode="r", use_consolidated=False)
+        root = persist(str(path), lambda: zarr.open_group(address(path), mode="r", use_consolidated=False))
     except FileNotFoundError:
         return {}
     found: Any = root.attrs.get(RUN)

@@ -28,6 +28,7 @@ from zarr.abc.store import Store
 from zarr.core.sync import sync
 
 from dem import __version__
+from dem.source.retry import StoreReadError, is_transient, persist
 from dem.source.stores import address, is_url
 
 CHUNK_BYTES = 64 * 2**20
@@ -123,9 +124,9 @@ class Generations:
         # From here on the new generation may be the one that counts, even if the next line fails: remove nothing.
         root.update_attributes({self.stamp: stamp})
         superseded = {entry["generation"] for entry in named[self.keep :]}
-        _remove(
-            root, (superseded & _generations(root)) | _left_by_crashes(root, {e["generation"] for e in _chain(stamp)})
-        )
+        with suppress(Exception):  # it is saved; what cannot be removed now, a later save removes
+            left = _left_by_crashes(root, {entry["generation"] for entry in _chain(stamp)})
+            _remove(root, (superseded & _generations(root)) | left)
 
     def load(self, path: StoreLike) -> Saved:
         """Return what is at a path or URL.
@@ -159,6 +160,7 @@ class Generations:
         except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
             raise ValueError(f"{path} is a Zarr array, not a {self.noun} that dem has saved.") from None
         except Exception as error:
+            check_reached(path, error)
             raise ValueError(f"{path} is damaged: its zarr.json cannot be read ({error}).") from error
         stamp = self._stamp(root)
         if stamp is None:
@@ -171,10 +173,17 @@ class Generations:
         return root, stamp
 
     def exists(self, path: StoreLike) -> bool:
-        """Say whether one is at a path or URL (whole or damaged, of any version)."""
+        """Say whether one is at a path or URL (whole or damaged, of any version).
+
+        Raises
+        ------
+        OSError
+            The place cannot be reached, so that nobody can say.
+        """
         try:
             return self._stamp(_open(path, "r")) is not None
-        except Exception:  # nothing there, an array, no Zarr at all
+        except Exception as error:  # nothing there, an array, no Zarr at all
+            check_reached(path, error)
             return False
 
     def check_free(self, path: StoreLike, *, overwrite: bool = True) -> None:
@@ -192,7 +201,8 @@ class Generations:
             if local is not None and _holds_something(local):
                 raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
             return
-        except Exception:  # an array, or a root that cannot be read
+        except Exception as error:  # an array, or a root that cannot be read
+            check_reached(path, error)
             raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
         there = self._stamp(root) is not None
         if not there and (dict(root.attrs) or set(root.keys()) - _generations(root)):
@@ -206,8 +216,9 @@ class Generations:
 
 
 def remove(path: StoreLike) -> None:
-    """Remove a group and all that is in it."""
+    """Remove a group and all that is in it; its own document goes last: until then it is known for what it is."""
     root = _open(path, "r+")
+    _remove(root, set(root.group_keys()))
     sync(root.store_path.delete_dir())
     local = _local(path)
     if local is not None:
@@ -223,8 +234,9 @@ def _chain(stamp: Stamp) -> list[Stamp]:
 def _checked(path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
     """Return a generation that matches its checksum."""
     try:
-        saved = _read(root, entry["generation"])
+        saved = persist(str(path), lambda: _read(root, entry["generation"]))
     except Exception as error:  # codecs and stores raise whatever they like
+        check_reached(path, error)
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
     if _checksum(saved) != entry["sha256"]:
         raise ValueError(
@@ -308,7 +320,19 @@ def _checksum(saved: Saved) -> str:
 
 def _open(path: StoreLike, mode: Any) -> zarr.Group:
     """Return the root; consolidated metadata would hide newer generations."""
-    return zarr.open_group(_where(path), mode=mode, use_consolidated=False)
+    return persist(str(path), lambda: zarr.open_group(_where(path), mode=mode, use_consolidated=False))
+
+
+def check_reached(path: StoreLike, error: Exception) -> None:
+    """Raise an error of the place, which says nothing of what is there.
+
+    Raises
+    ------
+    OSError
+    """
+    if isinstance(error, StoreReadError | PermissionError) or is_transient(error):
+        cause = error.cause if isinstance(error, StoreReadError) else f"{type(error).__name__}: {error}"
+        raise OSError(f"Cannot reach {path}: {cause}") from error
 
 
 def _generations(root: zarr.Group) -> set[str]:

@@ -19,6 +19,7 @@ from dem.source import Source
 from dem.source.dask_array import DaskSource
 from dem.source.memory import MemorySource
 from dem.source.reader import Reader
+from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 from dem.start import Start
 
@@ -85,8 +86,9 @@ def check_rows(scan: Scan, source: Source, seed: int) -> None:
         return
     n_chunks = source.n_rows // (source.chunk_rows or source.n_rows)
     n_peeks = max(3, min(PEEKS, n_chunks // PEEK_SHARE))
-    for row, kept in zip(unhash(scan.sample.keys[:n_peeks], seed).tolist(), scan.sample.x, strict=False):
-        if read_row(source, row).tobytes() != kept.tobytes():
+    rows = unhash(scan.sample.keys[:n_peeks], seed).tolist()
+    for row, kept, weight in zip(rows, scan.sample.x, scan.sample.weight, strict=False):
+        if read_row(source, row).astype(kept.dtype).tobytes() != kept.tobytes() or read_weight(source, row) != weight:
             raise ValueError(
                 f"{source.name} has changed since its checkpoint was written: row {row} differs, so that fit cannot "
                 "go on; remove the checkpoint to start anew"
@@ -122,3 +124,13 @@ def read_row(source: Source, row: int) -> Array:
         return np.asarray(source.x[row].compute())
     assert isinstance(source, MemorySource)
     return source.x[row]
+
+
+def read_weight(source: Source, row: int) -> float:
+    """Return one row's weight; 1 where there are none."""
+    weights = source.weights if isinstance(source, ZarrSource) else getattr(source, "weight", None)
+    if weights is None:
+        return 1.0
+    return float(
+        (weights.read(row, row + 1) if isinstance(weights, StoredWeights) else np.asarray(weights[row : row + 1]))[0]
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dem import __version__, outputs
+from dem import __version__, fingerprint, outputs
 from dem.encoding import digest
 from dem.engine import Engine, Passes
 from dem.model import Array, Block, P, Rowwise
@@ -19,7 +19,12 @@ from dem.models.rowwise import NotFiniteError
 from dem.source import Source
 from dem.source.dask_array import DaskSource
 from dem.source.generated import GeneratedSource
+from dem.source.reader import n_units
+from dem.source.zarr import ZarrSource
 from dem.stats import Additive
+
+MOST_LISTED = 100_000
+"""Chunks of a store that are listed before its rows are written: some seconds."""
 
 
 def rows(model: Rowwise[P], params: P, source: Source, what: str, engine: Engine | None = None) -> Any:
@@ -132,7 +137,21 @@ def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
         given = digest([model, params])
     except TypeError:  # a model with parameters of kinds of its own
         return None
-    return {"dem": __version__, "model": given, "data": [*place, source.fingerprint], **settings}
+    return {"dem": __version__, "model": given, "data": [*place, source.fingerprint, listed(source)], **settings}
+
+
+def listed(source: Source) -> str | None:
+    """Return the fingerprint of a store by its listing: rows rewritten in place are other rows.
+
+    None for stores of more than `MOST_LISTED` chunks, those that cannot be listed, and all that is no store.
+    """
+    if not isinstance(source, ZarrSource) or n_units(source.handle.array) > MOST_LISTED:
+        return None
+    try:
+        found: str = fingerprint.fingerprint(source.handle.array)["sha256"]
+    except (ValueError, NotImplementedError):
+        return None
+    return found
 
 
 def _draw_rows(model: Rowwise[P], params: P, seed: int) -> Callable[[Block], Array]:

@@ -274,13 +274,18 @@ def test_errors_of_the_data_leave_nothing(root, tmp_path):
 def test_a_chunk_that_cannot_be_read_now_can_be_later(data, root, tmp_path):
     WHAT["label"](data)(f"{root}/straight.zarr", engine=engine())
     file = tmp_path / "x.zarr" / "c" / "9" / "0"
-    stored = file.read_bytes()
-    file.write_bytes(stored[:100])
+    stored, times = file.read_bytes(), file.stat()
+
+    def put(content):  # the store's listing stays what it was: it is the same data
+        file.write_bytes(content)
+        os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+    put(bytes(100) + stored[100:])
     with pytest.raises(
         OSError, match=r"c/9/0 .*\. What is written of .*out\.zarr is kept, and the same command goes on"
     ):
         WHAT["label"](data)(f"{root}/out.zarr", engine=engine())
-    file.write_bytes(stored)
+    put(stored)
     run = engine()
     WHAT["label"](data)(f"{root}/out.zarr", engine=run)
     assert run.progress.notes[0].startswith("goes on: 4 of 8 regions")
@@ -372,3 +377,17 @@ def test_labels_of_zero_are_written_too(tmp_path):
     assert len(Counting.reads) == 4
     assert not zarr.open_array(tmp_path / "out.zarr")[...].any()
     assert len(list((tmp_path / "out.zarr" / "c").iterdir())) == 16
+
+
+def test_data_rewritten_between_two_runs_are_other_data(data, tmp_path):
+    """Labels of the rows as they were are not mixed with labels of those that came."""
+    out, chunk = tmp_path / "out.zarr", tmp_path / "x.zarr" / "c" / "9" / "0"
+    stored = chunk.read_bytes()
+    chunk.write_bytes(stored[:100])
+    with pytest.raises(OSError, match="is kept"):
+        WHAT["label"](data)(out, engine=engine())
+    array = zarr.open_array(tmp_path / "x.zarr", mode="r+")
+    array[...] = -zarr.open_array(tmp_path / "x.zarr")[: 9 * array.chunks[0]].mean() * np.ones(array.shape)
+    WHAT["label"](data)(out, engine=engine())
+    WHAT["label"](data)(tmp_path / "straight.zarr", engine=engine())
+    np.testing.assert_array_equal(zarr.open_array(out)[...], zarr.open_array(tmp_path / "straight.zarr")[...])

@@ -163,9 +163,10 @@ def check_places(client: Client, places: Iterable[str]) -> None:
             if its == here[place]:
                 continue
             what = "cannot see" if its is None else "has something else at"
+            host = hosts.get(address, {}).get("host", "unknown")  # one that came just now
             raise OSError(
-                f"Worker {address} on host {hosts[address]['host']} {what} {place}: put it where all hosts can read "
-                "it, or at a URL such as s3://."
+                f"Worker {address} on host {host} {what} {place}: put it where all hosts can read it, or at a "
+                "URL such as s3://."
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any
@@ -83,6 +83,11 @@ class Job:
             raise ValueError("--no-checkpoint leaves nothing to go on from: leave it out, or the options that need one")
         return job, {k: v for k, v in options.items() if k not in names}
 
+    @property
+    def place(self) -> str:
+        """Where the checkpoint is, if there is one."""
+        return self.checkpoint or checkpoint.default_path(self.output)
+
     def kept_at(self, *, elsewhere: bool) -> str | None:
         """Return where the checkpoint is, if there is to be one.
 
@@ -91,11 +96,10 @@ class Job:
         elsewhere : bool
             The fit runs on a cluster, not on this machine alone.
         """
-        path = self.checkpoint or checkpoint.default_path(self.output)
         if self.no_checkpoint:
             return None
         wanted = self.checkpoint or self.resume or self.max_passes or self.max_time or elsewhere
-        return path if wanted or checkpoint.exists(path) else None
+        return self.place if wanted or checkpoint.exists(self.place) else None
 
     def limits(self, path: str | None, begun: float) -> Checkpoint | None:
         """Return the checkpoint at a path, with the limits of this run, begun at a time of the monotonic clock."""
@@ -120,16 +124,15 @@ def fit(model: GaussianMixture | PPCA, job: Job, session: Session) -> None:
     begun = time.monotonic()
     store.check_free(output, overwrite=job.overwrite)  # before the work, not after it
     source = open_source(data, job.weights, missing_chunks=job.missing_chunks)
-    with session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
+    with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
         kept_at = job.kept_at(elsewhere=engine.elsewhere)
         started = time.perf_counter()
-        with resumable(kept_at):
-            model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
+        model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
         seconds = time.perf_counter() - started
         store.check_free(output, overwrite=job.overwrite)  # much may have happened meanwhile
         model.save(output)
         if kept_at is not None:
-            checkpoint.remove(kept_at)
+            clear(kept_at, session)
     rows, columns = model.source_["shape"]
     record = {
         "output": output,
@@ -158,21 +161,38 @@ def fit(model: GaussianMixture | PPCA, job: Job, session: Session) -> None:
     session.result(record, facts(shown))
 
 
+def clear(kept_at: str, session: Session) -> None:
+    """Remove a checkpoint whose model is saved; where that fails, the fit has not."""
+    try:
+        checkpoint.remove(kept_at)
+    except Exception as error:  # stores raise whatever they like
+        session.say(f"{kept_at} is of no more use and could not be removed ({type(error).__name__}: {error})")
+
+
 @contextmanager
-def resumable(kept_at: str | None) -> Iterator[None]:
-    """Say of an interruption that the same command goes on, where a checkpoint is there."""
+def resumable(job: Job) -> Iterator[None]:
+    """Say of what broke a fit off that the same command goes on, where a checkpoint is there."""
     try:
         yield
     except KeyboardInterrupt:
-        if kept_at is not None and checkpoint.exists(kept_at):
+        if is_kept(job):
             go_on = "holds the fit so far: run the same command again to go on"
-            raise Interrupted(f"interrupted; {kept_at} {go_on}") from None
+            raise Interrupted(f"interrupted; {job.place} {go_on}") from None
         raise
     except Exception as error:
-        if kept_at is not None and broken_off(error) and checkpoint.exists(kept_at):
-            sentence = f"{str(error).rstrip('.')}. {kept_at} holds the fit so far: the same command goes on from there"
+        if broken_off(error) and is_kept(job):
+            sentence = (
+                f"{str(error).rstrip('.')}. {job.place} holds the fit so far: the same command goes on from there"
+            )
             raise (OSError if isinstance(error, OSError) else RuntimeError)(sentence) from error
         raise
+
+
+def is_kept(job: Job) -> bool:
+    """Whether a checkpoint is there for the job to go on from, as far as can be seen."""
+    with suppress(OSError):
+        return not job.no_checkpoint and checkpoint.exists(job.place)
+    return False
 
 
 def describe(model: Any) -> str:

@@ -56,6 +56,11 @@ class Session:
             with asked.started() as engine:
                 yield engine
 
+    def say(self, text: str) -> None:
+        """Tell one sentence beside the result."""
+        with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
+            progress.note(text)
+
     def result(self, record: Mapping[str, Any], *shown: RenderableType, summary: bool = True) -> None:
         """Give the result on standard output.
 

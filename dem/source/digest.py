@@ -8,7 +8,6 @@ import math
 from typing import Any
 
 import dask.array as da
-import numpy as np
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 
@@ -47,7 +46,9 @@ def weights_fingerprint(weights: Weights | None) -> dict[str, Any] | None:
         return {"kind": "zarr", **array_fingerprint(weights.array)}
     if isinstance(weights, da.Array):
         return {"kind": "dask", **dask_fingerprint(weights)}
-    return None if weights is None else {"kind": "array", **memory_fingerprint(np.asarray(weights))}
+    if weights is None:
+        return None
+    return {"kind": "array", **memory_fingerprint(weights), "sha256": hashlib.sha256(weights.tobytes()).hexdigest()}
 
 
 def _known(size: float) -> int | None:

@@ -126,9 +126,11 @@ class Reader:
         self._store.absent.clear()
         x = self._values(first, last)
         absent = self._absent(first, last) if self._store.absent else ()
-        if absent and not self._in_sight:
-            self._look()
-            return self.read(first, last)  # it may have come into sight just now
+        if absent:
+            before = self._in_sight
+            self._look()  # every time: what is written from these rows may be kept
+            if not before:
+                return self.read(first, last)  # it may have come into sight just now
         return x, absent
 
     def end(self) -> None:
