@@ -102,8 +102,7 @@ def passes(client: Client, sent: Callable[[], int]) -> Iterator[Row]:
         per_task[n_chunks, numbers] = moved / n
         case = f"a pass, 10^{round(np.log10(n_chunks))} chunks, {size / 1e3:.1f} kB of parameters and statistics"
         note = f"{n} tasks, {depth(n)} levels of the tree; client and scheduler {1e3 * used / n:.2f} ms of CPU a task"
-        if n > ARITY**2 * 2:  # with fewer tasks it is the beginning and the end of a pass that counts
-            yield Row(case, "ms a task", 1e3 * seconds / n, 3, False, note)
+        yield Row(case, "ms a task", 1e3 * seconds / n, 3, False, note)
         yield Row(case, "seconds", seconds, 8, False, note)
         note = f"{moved / n / 1e3:.1f} kB a task" + (
             "; nearly all of it Dask's own messages" if numbers == SMALL else ""
