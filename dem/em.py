@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic
+from typing import Any, Generic
 
 from dem.model import Block, MakeKernel, Model, P, S, Sweep
 
@@ -26,6 +26,8 @@ class Pass:
     ----------
     objective : float
         Of the parameters that the pass was made with, in nats a row.
+    log_likelihood : float or None
+        The objective without priors, in nats a row; None where the model has no likelihood.
     bound : float or None
         The evidence lower bound after the M-step that followed; None after the last pass, or where
         the model has none. The next pass's objective less this is the KL divergence that its E-step closed.
@@ -34,6 +36,7 @@ class Pass:
     """
 
     objective: float
+    log_likelihood: float | None = None
     bound: float | None = None
     exact: bool = True
 
@@ -53,12 +56,15 @@ class State(Generic[P]):
     stop_reason : str or None
         "converged", "max_iter", "fell" (the objective fell by less than `tol`: settled, but not at a
         maximum), or None while running.
+    stats : Statistics or None
+        Once stopped, the statistics of the last pass, made with `params`.
     """
 
     params: P
     history: tuple[Pass, ...] = ()
     n_iter: int = 0
     stop_reason: str | None = None
+    stats: Any = None
 
     @property
     def objective(self) -> float:
@@ -111,18 +117,19 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     if objective != objective:
         raise FloatingPointError(f"the objective is not a number in pass {len(state.history) + 1} of the fit")
     exact = model.exact(state.params) is state.params
-    scored = replace(state, history=(*state.history, Pass(objective, None, exact)))
+    told = Pass(objective, model.log_likelihood(state.params, stats), None, exact)
+    scored = replace(state, history=(*state.history, told))
     reason = why_stop(scored, tol=tol, max_iter=max_iter)
     if reason is not None and exact:
-        return replace(scored, stop_reason=reason)
+        return replace(scored, stop_reason=reason, stats=stats)
     params = model.m_step(state.params, stats)
-    before, after = model.expected(state.params, stats), model.expected(params, stats)
+    before, after = (model.expected(state.params, stats, new) for new in (state.params, params))
     gain = None if before is None or after is None else after - before
     n_iter = state.n_iter + 1
     if reason is not None or (gain is not None and gain < tol) or n_iter + 1 >= max_iter:
         params = model.exact(params)
     bound = None if gain is None else objective + gain
-    return State(params, (*state.history, Pass(objective, bound, exact)), n_iter)
+    return State(params, (*state.history, replace(told, bound=bound)), n_iter)
 
 
 def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:

@@ -88,10 +88,16 @@ class Model(Protocol[P, S]):
         """Return the parameters that maximise the expected log joint density given `stats`."""
 
     def objective(self, params: P, stats: S) -> float:
-        """Return what EM never lets fall, in nats a row (the log-likelihood of `params`)."""
+        """Return what EM never lets fall, in nats a row: the log-likelihood of `params`, plus the log prior, or a bound.
 
-    def expected(self, params: P, stats: S) -> float | None:
-        """Return Q(params; stats), in nats a row; None where there is none."""
+        `stats` were made with `params`; so in the two methods below.
+        """
+
+    def log_likelihood(self, params: P, stats: S) -> float | None:
+        """Return the log-likelihood of `params`, in nats a row; None where there is none."""
+
+    def expected(self, params: P, stats: S, new: P) -> float | None:
+        """Return Q(new; stats), what the M-step maximises (priors included), in nats a row; None where there is none."""
 
     def exact(self, params: P) -> P:
         """Return the same parameters, marked for the most exact kernel that pays.

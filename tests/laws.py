@@ -195,7 +195,8 @@ def same_step(case, params, one, two, tolerance=1e-11):
     for x, weight in (one, two):
         model = bind(case.model, x, weight)
         stats = total(model, params, x, weight)
-        steps.append((model.objective(params, stats), model.m_step(params, stats), model.expected(params, stats)))
+        new = model.m_step(params, stats)
+        steps.append((model.objective(params, stats), new, model.expected(params, stats, params)))
     (a, p, q), (b, r, s) = steps
     assert abs(a - b) <= tolerance * max(1, abs(a))
     assert_close(r, p, tolerance)

@@ -36,8 +36,11 @@ class Scripted:
         self.calls.append("m_step")
         return (params[0] + 1, params[1])
 
-    def expected(self, params, stats):
-        return None if self.gains is None else self.gains * params[0]
+    def log_likelihood(self, params, stats):
+        return None
+
+    def expected(self, params, stats, new):
+        return None if self.gains is None else self.gains * new[0]
 
     def exact(self, params):
         return params if params[1] else (params[0], True)
@@ -61,8 +64,11 @@ class UnitMixture:
     def m_step(self, m, stats):
         return stats.value[0] / stats.rows
 
-    def expected(self, m, stats):
-        return m * stats.value[0] / stats.rows - m * m / 2
+    def log_likelihood(self, m, stats):
+        return self.objective(m, stats)
+
+    def expected(self, m, stats, new):
+        return new * stats.value[0] / stats.rows - new * new / 2
 
     def exact(self, m):
         return m

@@ -12,7 +12,7 @@ from dem.plot_axes import PALETTE, limits
 
 RNG = np.random.default_rng(0)
 ENDED = {"stop_reason_": "converged", "n_iter_": 5, "n_passes_": 6}
-HISTORY = [{"pass": i, "log_likelihood": -3 - 0.5**i, "bound": None} for i in range(1, 6)]
+HISTORY = [{"pass": i, "log_likelihood": -3 - 0.5**i, "elbo_m": None} for i in range(1, 6)]
 
 
 def mixture(k=3, d=4, kind="full", **more):

@@ -31,7 +31,7 @@ SAVED = Saved(
     },
     {
         "settings": {"tol": 1e-3, "n_init": np.int64(10), "engine": None},
-        "history": [{"pass": 1, "log_likelihood": -1.2345678901234567, "bound": None}],
+        "history": [{"pass": 1, "log_likelihood": -1.2345678901234567, "elbo_m": None}],
         "source": {"name": "a.zarr", "shape": (3, 2), "dtype": np.dtype("f4")},
     },
 )

@@ -97,8 +97,8 @@ class GaussianMixture(Estimator):
     lower_bounds_ : list of float
         The same for each pass.
     history_ : list of dict
-        For each pass: "pass", "log_likelihood", and "bound" (the evidence lower bound after the M-step that
-        followed, from sums alone).
+        For each pass: "pass", "log_likelihood", "elbo_e", "elbo_m" and "kl": the bound after the E-step and after the
+        M-step, and the divergence KL(q || p(z | x, new)) that the M-step opened, from sums alone.
     n_features_in_ : int
     feature_names_in_ : array of str
         Where the data in memory had names.

@@ -97,7 +97,7 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     stop_reason_ : str
         "closed_form", "converged", "max_iter" or "fell".
     history_ : list of dict
-        For each E-step of EM: "pass", "log_likelihood", "bound" (None).
+        What each E-step of EM told; see `dem.estimators.base.history`.
     source_ : dict
         Name, shape and dtype of the training data.
     """

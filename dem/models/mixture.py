@@ -166,14 +166,18 @@ class MixtureModel:
         return MixtureParams(counts / counts.sum(), theta, stats.precision)
 
     def objective(self, params: MixtureParams, stats: MixtureStats) -> float:
+        """Return the log-likelihood."""
+        return self.log_likelihood(params, stats)
+
+    def log_likelihood(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood in nats a row, rows weighted."""
         mean = stats.log_likelihood / stats.weight
         return mean if stats.precision == Precision.CENTRED else mean + self.family.shared(params.theta)
 
-    def expected(self, params: MixtureParams, stats: MixtureStats) -> float:
-        """Return Q(params; stats) in nats a row   (PRML 9.40)."""
-        complete = self.family.expected(params.theta, stats.sums, stats.frame)
-        return (complete + float(stats.sums[0] @ log_weights(params))) / stats.weight
+    def expected(self, params: MixtureParams, stats: MixtureStats, new: MixtureParams) -> float:
+        """Return Q(new; stats) in nats a row   (PRML 9.40)."""
+        complete = self.family.expected(new.theta, stats.sums, stats.frame)
+        return (complete + float(stats.sums[0] @ log_weights(new))) / stats.weight
 
     def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to its "label", "proba" or "score".

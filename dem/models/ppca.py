@@ -110,10 +110,14 @@ class PPCAModel:
         return params if self.mean is None else replace(params, mean=self.mean)
 
     def objective(self, params: PPCAParams, stats: PPCAStats) -> float:
+        """Return the log-likelihood."""
+        return self.log_likelihood(params, stats)
+
+    def log_likelihood(self, params: PPCAParams, stats: PPCAStats) -> float:
         """Return the log-likelihood in nats a row."""
         return stats.log_likelihood / stats.weight
 
-    def expected(self, params: PPCAParams, stats: PPCAStats) -> None:
+    def expected(self, params: PPCAParams, stats: PPCAStats, new: PPCAParams) -> None:
         """Return None: the statistics are taken about the old W, and serve the M-step alone."""
         return
 

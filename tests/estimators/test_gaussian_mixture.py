@@ -127,8 +127,8 @@ def test_the_history_tells_the_bound(x):
     history = GaussianMixture(K, **start(), tol=0, max_iter=4, reg_covar=0).fit(x).history_
     assert [h["pass"] for h in history] == [1, 2, 3, 4, 5]
     for old, new in pairwise(history):
-        assert old["log_likelihood"] <= old["bound"] <= new["log_likelihood"]
-    assert history[-1]["bound"] is None
+        assert old["log_likelihood"] <= old["elbo_m"] <= new["log_likelihood"]
+    assert history[-1]["elbo_m"] is None
 
 
 def test_a_fall_by_reg_covar_is_never_convergence(rng):

@@ -40,7 +40,7 @@ def test_every_arithmetic_agrees_within_its_tolerance(kind, weighted, rng):
         results[precision] = (
             model.objective(params, stats),
             model.m_step(params, stats),
-            model.expected(params, stats),
+            model.expected(params, stats, params),
         )
     exact, new, q = results[Precision.CENTRED]
     for precision, tolerance, loose in ((Precision.SINGLE, 1e-4, 1e-4), (Precision.DOUBLE, 1e-9, 1e-11)):
