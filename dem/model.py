@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dem.stats import Statistics
 
 if TYPE_CHECKING:
+    from dem.measure import Measure
     from dem.scan import Scan
 
 Array = NDArray[Any]
@@ -72,11 +73,15 @@ class Model(Protocol[P, S]):
     def needs_scatter(self) -> bool:
         """Whether the first pass must gather the whole (d, d) scatter."""
 
+    @property
+    def measure(self) -> Measure | None:
+        """What the first pass is to ask of every row; None if nothing."""
+
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block of d columns, in bytes, in any kind of pass."""
 
     def bind(self, scan: Scan) -> Self:
-        """Return the model fitted out for this data: frame, ranges, support checks, constants."""
+        """Return the model fitted out for this data: frame, ranges, constants; also if it is bound already."""
 
     def start(self, sample: Block, rng: np.random.Generator) -> P:
         """Return initial parameters from a sample of rows."""
@@ -88,7 +93,7 @@ class Model(Protocol[P, S]):
         """Return the parameters that maximise the expected log joint density given `stats`."""
 
     def objective(self, params: P, stats: S) -> float:
-        """Return what EM never lets fall, in nats a row: the log-likelihood of `params`, plus the log prior, or a bound.
+        """Return what EM never lets fall, in nats a row: the log-likelihood of `params` and log prior, or a bound.
 
         `stats` were made with `params`; so in the two methods below.
         """
@@ -97,7 +102,7 @@ class Model(Protocol[P, S]):
         """Return the log-likelihood of `params`, in nats a row; None where there is none."""
 
     def expected(self, params: P, stats: S, new: P) -> float | None:
-        """Return Q(new; stats), what the M-step maximises (priors included), in nats a row; None where there is none."""
+        """Return Q(new; stats), which the M-step maximises (priors included), in nats a row; None if there is none."""
 
     def exact(self, params: P) -> P:
         """Return the same parameters, marked for the most exact kernel that pays.

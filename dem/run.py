@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic
 
-import numpy as np
-from numpy.typing import NDArray
-
 from dem import em, human, resume
 from dem.blas import single_threaded_blas
 from dem.checkpoint import Checkpoint, Journal
 from dem.constancy import Constant
 from dem.engine import Engine, Passes
+from dem.measure import Measure
 from dem.model import Block, Model, P, S
 from dem.sample import sample_rows
 from dem.scan import Scan, Scanner, scan_bytes
 from dem.source import Source, open_source
 from dem.start import Start, best_start
+from dem.values import check_values
 
 log = logging.getLogger("dem")
 
@@ -104,12 +103,12 @@ def fit(
         engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
         resume.journal(checkpoint, identity, model) as journal,
     ):
-        found = scan_once(sweep, source, start, journal, scatter=model.needs_scatter)
+        found = scan_once(sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure)
         bound = model.bind(found)
         state = journal.found.state
         if state is None:
             if params is None:
-                params = start_on_sample(sweep, model, found, start, threads)
+                params = start_on_sample(sweep, bound, found, start, threads)
             state = em.first_state(bound, params, max_iter=max_iter)
             journal.keep_state(state, sweep.count)
 
@@ -171,9 +170,9 @@ def scan_source(
         return scan_once(sweep, source, start, journal, scatter=scatter)
 
 
-def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool) -> Scan:
+def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
     """Return the scan of the whole source."""
-    scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows)
+    scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
     found = sweep.named("first scan", scanner)
     log.info("first scan: %d rows of %s", found.rows, source.name)
     if len(found.absent):
@@ -183,11 +182,19 @@ def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool) ->
     return found
 
 
-def scan_once(sweep: Passes, source: Source, start: Start, journal: Journal, *, scatter: bool) -> Scan:
+def scan_once(
+    sweep: Passes,
+    source: Source,
+    start: Start,
+    journal: Journal,
+    *,
+    scatter: bool,
+    measure: Measure | None = None,
+) -> Scan:
     """Return the scan, checked: the one that the journal has, or that of a first pass."""
     before = journal.found
     if before.scan is None:
-        found = first_scan(sweep, source, start, scatter=scatter)
+        found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
         check_values(found, source)
         journal.keep_scan(found)
         return found
@@ -222,54 +229,3 @@ def starts_at_a_time(start: Start, source: Source, engine: Engine) -> int:
     while limit is not None and threads > 1 and start_bytes(start, source, threads) > limit / 2:
         threads -= 1
     return threads
-
-
-def check_values(found: Scan, source: Source) -> None:
-    """Refuse missing and infinite values, and weights that are all zero.
-
-    Raises
-    ------
-    ValueError
-        Saying how many, in which columns, and where the first one is.
-    """
-    if found.rows == 0:
-        raise ValueError(f"{source.name} has no rows: there is nothing to fit")
-    if not found.moments.weight > 0 and not (found.infinite.any() or found.missing.any()):
-        raise ValueError(f"the weights of {source.name} are all zero: give some rows a positive sample_weight")
-    bad = (
-        (
-            found.infinite,
-            found.first_infinite,
-            "infinite",
-            "inf",
-            "no model can use them: remove or replace these rows",
-        ),
-        (
-            found.missing,
-            found.first_missing,
-            "missing",
-            "NaN",
-            "missing values are not supported by this model yet: remove these rows or fill them in",
-        ),
-    )
-    for counts, first, kind, sign, advice in bad:
-        if counts.any():
-            raise ValueError(
-                f"{source.name} holds {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
-                f"{columns_in_words(counts)}; the first is in {source.locate(*first)}; {advice}"
-            )
-    squares = found.moments.scatter
-    if not np.isfinite(squares).all():
-        variances = np.diag(squares) if squares.ndim == 2 else squares
-        columns = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(variances))[:20])
-        raise ValueError(f"{source.name} holds values too large to square, in columns {columns}: rescale them")
-
-
-def columns_in_words(counts: NDArray[np.int64]) -> str:
-    """Return which columns (d,) are counted, and how often: "columns 0 (1), 2 (14)"."""
-    hit = np.flatnonzero(counts)
-    if len(hit) == 1:
-        return f"column {hit[0]}"
-    if len(hit) > 20:
-        return f"{len(hit)} of {len(counts)} columns"
-    return "columns " + ", ".join(f"{j} ({counts[j]:,})" for j in hit)

@@ -23,6 +23,7 @@ from dem.models.ppca_algebra import (
 from dem.scan import Scan
 from dem.source import Source
 from dem.start import Start
+from dem.values import check_values
 
 SCATTERS = 16
 """Copies of the (d, d) scatter that a pass and its tree may hold at a time."""
@@ -75,7 +76,7 @@ def moments_fit(d: int, memory_bytes: int | None) -> bool:
 def scan_moments(source: Source, start: Start, engine: Engine | None, checkpoint: Checkpoint | None = None) -> Scan:
     """Return the scan with the whole scatter; the one pass of the first two ways."""
     found = run.scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint)
-    run.check_values(found, source)
+    check_values(found, source)
     return found
 
 

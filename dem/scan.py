@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.frame import Frame
+from dem.measure import Measure, Measured, measured
 from dem.model import Array, Block, Float
 from dem.sample import Candidates, Sample, sample_rows
 from dem.stats import ARITY
@@ -90,6 +92,8 @@ class Scan:
         Uniform sample of the rows.
     absent : sorted int64 array
         The chunks that the store did not hold, numbered as in `Block.absent`.
+    measured : Measured
+        What the model's measure says of the rows: the base measure's sum, and the first value outside the support.
     """
 
     rows: int
@@ -102,6 +106,7 @@ class Scan:
     first_infinite: Place
     sample: Sample
     absent: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    measured: Measured = field(default_factory=Measured)
 
     def __add__(self, other: Scan) -> Scan:
         """Return the scan of both sets of rows together."""
@@ -116,12 +121,19 @@ class Scan:
             min(self.first_infinite, other.first_infinite),
             self.sample + other.sample,
             np.union1d(self.absent, other.absent),
+            self.measured + other.measured,
         )
 
     @property
     def n_columns(self) -> int:
         """The number of columns."""
         return len(self.low)
+
+    def root_mean_square(self, frame: Frame) -> Float:
+        """Return the root mean square of each column (d,) in a frame."""
+        covariance = self.moments.covariance
+        variance = np.diag(covariance) if covariance.ndim == 2 else covariance
+        return np.asarray(np.sqrt(variance + (self.moments.mean - frame.shift) ** 2) * frame.scale)
 
 
 @dataclass(frozen=True)
@@ -138,6 +150,8 @@ class Scanner:
     seed : int
     n_rows : int or None
         The total, where known: then a task returns only rows that can still be in the sample.
+    measure : Measure or None
+        What the model asks of every row.
     """
 
     n_columns: int
@@ -145,6 +159,7 @@ class Scanner:
     sample_size: int
     seed: int
     n_rows: int | None
+    measure: Measure | None = None
 
     def __call__(self) -> Callable[[Block], Scan]:
         """Return the kernel."""
@@ -162,7 +177,7 @@ class Scanner:
         low, high = np.full(d, np.inf), np.full(d, -np.inf)
         missing, infinite = np.zeros(d, np.int64), np.zeros(d, np.int64)
         first_missing = first_infinite = NOWHERE
-        sums = BlockSums(d, self.scatter)
+        sums, told = BlockSums(d, self.scatter), Measured()
         sample = Candidates(self.k, d, x.dtype, self.seed, self.n_rows)
         for start in range(0, len(x), HASH_ROWS):
             part = block.part(start, start + HASH_ROWS)
@@ -172,6 +187,7 @@ class Scanner:
             rows = x[start : start + tile.shape[1]]
             t = tile[:, : len(rows)]
             t[...] = rows.T
+            keys: int | NDArray[np.int64] = block.first + start
             weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
             lowest, highest = t.min(axis=1), t.max(axis=1)
             if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
@@ -184,7 +200,10 @@ class Scanner:
                 first_infinite = min(first_infinite, _first(~fine & ~nan, first))
                 complete = fine.all(axis=0)
                 t, weight = t[:, complete], None if weight is None else weight[complete]
+                keys = keys + np.flatnonzero(complete)
             low, high = np.fmin(low, lowest), np.fmax(high, highest)
+            if self.measure is not None:
+                told = told + measured(self.measure, t, weight, keys)
             sums.add(t, weight)
         return Scan(
             len(x),
@@ -197,6 +216,7 @@ class Scanner:
             first_infinite,
             sample.bottom(),
             np.unique(np.array(block.absent, np.int64)),
+            told,
         )
 
 
@@ -219,7 +239,7 @@ class BlockSums:
             return
         if self.centre is None:
             self.centre = tile.mean(axis=1)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `run.check_values`
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `values.check_values`
             tile -= self.centre[:, None]
             weighted = tile if weight is None else tile * weight
             self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))

@@ -48,7 +48,7 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
     Parameters
     ----------
     model : Model
-        Not bound: it is bound to the sample here.
+        It is bound to the sample here; whatever only the whole data can tell, it keeps from having been bound to them.
     sample : Block
         The rows, in an order that does not depend on the chunking.
     start : Start

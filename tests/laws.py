@@ -16,7 +16,8 @@ from dem import em
 from dem.families import COVARIANCE_TYPES
 from dem.frame import Frame
 from dem.model import Block
-from dem.models.mixture import MixtureModel, MixtureParams
+from dem.models.mixture import MixtureModel
+from dem.models.mixture_kernel import MixtureParams
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
 from dem.scan import Scanner
 from dem.seeding import Seeding

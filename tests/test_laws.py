@@ -116,7 +116,7 @@ def test_statistics_of_different_frames_do_not_add(name):
 
 
 def test_the_table_of_models_is_whole():
-    assert {case.model.family.isotropic for case in map(MODELS.get, MIXTURES)} == {True, False}
+    assert {getattr(MODELS[name].model.family, "isotropic", False) for name in MIXTURES} == {True, False}
     params = laws.begin(laws.bind(MODELS["full"].model, X), X)
     assert isinstance(params, MixtureParams)
     assert params.theta.means.shape == (K, D)

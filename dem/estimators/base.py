@@ -219,9 +219,10 @@ def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
 def history(state: em.State[Any]) -> list[dict[str, Any]]:
     """Return the history as plain records, one for each pass (PRML 9.4; figures 9.11 to 9.14).
 
-    "pass"; "objective", what EM never lets fall; "log_likelihood", the same without priors; "elbo_e" and "elbo_m", the evidence
-    lower bound after the E-step (where it touches the objective) and after the M-step that followed; "kl", KL(q || p(z | x, theta_new))
-    after that M-step, by which the next E-step raises the bound. All in nats a row; None where there is none.
+    "pass"; "objective", what EM never lets fall; "log_likelihood", the same without priors; "elbo_e" and "elbo_m", the
+    evidence lower bound after the E-step (where it touches the objective) and after the M-step that followed; "kl",
+    KL(q || p(z | x, theta_new)) after that M-step, by which the next E-step raises the bound. All in nats a row; None
+    where there is none.
     """
     passes = state.history
     following = [*passes[1:], None]

@@ -29,9 +29,10 @@ from dem.estimators.gaussian_init import (
     check_given,
     check_weights,
 )
-from dem.families import COVARIANCE_TYPES, Gaussian, Gaussians
+from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.model import Array, Float
-from dem.models.mixture import MixtureModel, MixtureParams, check_rows
+from dem.models.mixture import MixtureModel, check_rows
+from dem.models.mixture_kernel import MixtureParams
 from dem.seeding import METHODS, Seeding
 from dem.start import Start
 
@@ -303,7 +304,7 @@ class GaussianMixture(Estimator):
         check_choice("covariance_type", self.covariance_type, COVARIANCE_TYPES)
         check_choice("init_params", self.init_params, METHODS)
 
-    def _family(self) -> Gaussian:
+    def _family(self) -> GaussianFamily:
         """Return the family of this covariance type."""
         return COVARIANCE_TYPES[self.covariance_type](float(self.reg_covar))
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dem.families.gaussian import Gaussian, Gaussians
+from dem.families.exponential import Exponential
+from dem.families.exponential_family import ExponentialFamily, Theta
+from dem.families.family import Family
+from dem.families.gaussian import GaussianFamily, Gaussians
 from dem.families.gaussian_diag import DiagonalGaussian
 from dem.families.gaussian_full import FullGaussian
 from dem.families.gaussian_spherical import SphericalGaussian
 from dem.families.gaussian_tied import TiedGaussian
 
-COVARIANCE_TYPES: dict[str, type[Gaussian]] = {
+COVARIANCE_TYPES: dict[str, type[GaussianFamily]] = {
     "full": FullGaussian,
     "tied": TiedGaussian,
     "diag": DiagonalGaussian,
@@ -16,12 +19,37 @@ COVARIANCE_TYPES: dict[str, type[Gaussian]] = {
 }
 """scikit-learn's names of the Gaussian families."""
 
+
+def Gaussian(covariance_type: str = "full", reg_covar: float = 1e-6) -> GaussianFamily:  # noqa: N802
+    """Return the Gaussian family of a covariance type: "full", "tied", "diag" or "spherical".
+
+    Parameters
+    ----------
+    covariance_type : str
+    reg_covar : float
+        Added to the diagonal of the covariances after the M-step, in the data's units squared.
+
+    Raises
+    ------
+    ValueError
+        If there is no such type.
+    """
+    if covariance_type not in COVARIANCE_TYPES:
+        raise ValueError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}")
+    return COVARIANCE_TYPES[covariance_type](reg_covar)
+
+
 __all__ = [
     "COVARIANCE_TYPES",
     "DiagonalGaussian",
+    "Exponential",
+    "ExponentialFamily",
+    "Family",
     "FullGaussian",
     "Gaussian",
+    "GaussianFamily",
     "Gaussians",
     "SphericalGaussian",
+    "Theta",
     "TiedGaussian",
 ]

@@ -1,17 +1,20 @@
-"""The contract of a component family whose densities are of the exponential form.
+"""The contract of a component family: the densities of all K components at once.
 
-log p(x | k) = eta_k . t(x): with the features t(x) of a tile as rows of T, the log-densities of all
-components are H @ T and the expected sufficient statistics T @ R.T. That is the fast path. Far from
-the frame's origin the products lose digits, and the centred path takes over: each component is
-evaluated about its own centre, and its statistics are the same features, taken about that centre.
+Where log p(x | k) = eta_k . t(x) + log h(x), the features t(x) of a tile are the rows of T, the log-densities of all
+components are H @ T and the expected sufficient statistics T @ R.T: two products, the fast path (`linear`). The exact
+path evaluates each component on its own (Gaussians about their own centres), and is the only one of families that are
+not linear, such as Student's t. Tiles are (d, n): a row for each column of the data.
+
+`dem.families.exponential_family` makes a family of four short functions; most are written that way.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dem.frame import Frame
 from dem.model import Array, Float
@@ -49,46 +52,82 @@ class Family(Protocol[T]):
     """The densities of all K components at once; `theta` holds all K."""
 
     @property
-    def isotropic(self) -> bool:
-        """Whether all columns must share one scale."""
+    def linear(self) -> bool:
+        """Whether the fast path exists; if not, `features`, `natural`, `largest` and `typical` are never called."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether eta . t(x) + log h(x) is all of log p; if not, `shared` has the rest, as a mean over all rows."""
 
     @property
     def needs_scatter(self) -> bool:
         """Whether `bind` wants the (d, d) scatter of all rows."""
 
     @property
-    def complete(self) -> bool:
-        """Whether eta . t(x) is all of log p; if not, `shared` has the rest, as a mean over all rows."""
+    def wants(self) -> str:
+        """What values the family takes, in words: "numbers > 0"."""
+
+    def check_columns(self, d: int) -> None:
+        """Refuse data of d columns that the family cannot be of, by a ValueError."""
+
+    def outside(self, x: Float) -> NDArray[np.bool_] | None:
+        """Return which entries of x (d, n) the family does not take; None if it takes all numbers."""
+
+    def log_base(self, x: Float) -> Float | None:
+        """Return log h(x) of the columns of x (d, n), in nats, (n,); None if it is 0."""
+
+    def frame(self, x: Float) -> Frame:
+        """Return the frame for features of data like the sample x (n, d)."""
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Return the family with what it needs of the whole data."""
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the rows x (n, d) as points (n, m) among which distances mean something, to choose first centres."""
+
+    def pseudo_rows(self, x: Float) -> Float:
+        """Return the rows (m, d) that a prior adds to each component, given a sample x (m, d) of the data."""
 
     def n_features(self, d: int) -> int:
         """Return F, the number of features of a row of d columns, the constant 1 included."""
 
     def n_centred(self, d: int) -> int:
-        """Return F', the number of features of the centred path."""
+        """Return F', the number of sums of the exact path, the counts included."""
 
-    def fill(self, features: Array, d: int) -> None:
-        """Complete `features` (F, n) in place: row 0 is 1 and rows 1 to d are x already."""
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write the features of rows (n, d) into `out` (F - 1, n), in its precision; the constant 1 is left out."""
 
     def natural(self, theta: T, frame: Frame) -> Float:
         """Return eta (K, F) for features in `frame`, the log-normaliser in column 0."""
 
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return the largest magnitude of each feature (F,) of rows within [low, high] (d,).
+
+        It decides when products lose too much and the exact path takes over: 0 where that is no more exact.
+        """
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return each feature's typical magnitude (F,): it decides when float32 products may serve while iterating."""
+
     def shared(self, theta: T) -> float:
-        """Return the mean over all rows of what log p has beside eta . t(x), in nats."""
+        """Return the mean over all rows of what log p has beside eta . t(x) and log h(x), in nats."""
 
     def shared_size(self, theta: T) -> float:
         """Return the sum of the magnitudes of what `shared` adds up: its roundings are of these."""
 
-    def log_density(self, theta: T, x: Float, out: Float) -> None:
-        """Write the log-densities of the columns of `x` (d, n) into `out` (K, n), centred, in nats."""
+    def log_density(self, theta: T, x: Float, out: Float) -> Any:
+        """Write log p(x | k) - log h(x) of the columns of x (d, n) into `out` (K, n), in nats, exactly.
 
-    def sums(self, theta: T, x: Float, resp: Float, out: Float) -> None:
-        """Add the features of x about each component's centre, weighted by `resp` (K, n), to `out` (F', K)."""
+        Returns
+        -------
+        Whatever `sums` of the same tile can use again.
+        """
 
-    def initial(self, x: Float, resp: Float, centres: Float) -> T:
-        """Return parameters from responsibilities (K, n) of the columns of `x` (d, n), about `centres` (K, d)."""
+    def sums(self, theta: T, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+        """Add the exact path's sums of x, weighted by `resp` (K, n), to `out` (F', K), the counts in row 0."""
+
+    def initial(self, x: Float, resp: Float) -> T:
+        """Return parameters from responsibilities (K, n) of the columns of `x` (d, n)."""
 
     def override(self, theta: T, given: Given) -> T:
         """Return `theta` with what the user has set."""
@@ -97,16 +136,22 @@ class Family(Protocol[T]):
         """Return the parameters that the user has set, if they are all there."""
 
     def estimate(self, sums: Float, frame: Frame, previous: T | None) -> T:
-        """Return the parameters that maximise the expected log density given sums taken in `frame`."""
+        """Return the parameters that maximise the expected log density given sums taken in `frame`.
+
+        Components without rows keep `previous`.
+        """
 
     def centres(self, theta: T) -> Float:
-        """Return the points (K, d) about which the centred path takes its features."""
+        """Return the points (K, d) about which the exact path takes its sums."""
 
     def expected(self, theta: T, sums: Float, frame: Frame) -> float:
-        """Return the sum over rows and components of r log p(x | k), from sums taken in `frame`."""
+        """Return the sum over rows and components of r (log p(x | k) - log h(x)), from sums taken in `frame`."""
 
     def draw(self, theta: T, component: int, n: int, rng: np.random.Generator) -> Float:
         """Return n rows (n, d) of one component."""
+
+    def named(self, theta: T) -> Any:
+        """Return the parameters as users see them: arrays by name, the first axis that of the components."""
 
     def factor_size(self, k: int, d: int) -> int:
         """Return how many numbers the largest array of K components' parameters holds."""

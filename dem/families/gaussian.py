@@ -44,7 +44,7 @@ class Gaussians:
 
 
 @dataclass(frozen=True)
-class Gaussian(ABC):
+class GaussianFamily(ABC):
     """One kind of covariance.
 
     Attributes
@@ -55,13 +55,60 @@ class Gaussian(ABC):
 
     reg_covar: float = 0.0
 
+    wants: ClassVar[str] = "finite numbers"
     isotropic: ClassVar[bool] = False
+    linear: ClassVar[bool] = True
     needs_scatter: ClassVar[bool] = False
     complete: ClassVar[bool] = True
+
+    def check_columns(self, d: int) -> None:
+        """Take any number of columns."""
+        return
+
+    def outside(self, x: Float) -> None:
+        """Return None: all finite numbers are taken."""
+        return
+
+    def log_base(self, x: Float) -> None:
+        """Return None: all of log p is in the features."""
+        return
+
+    def frame(self, x: Float) -> Frame:
+        """Return the frame of the sample's mean and spread."""
+        return Frame.near(x, isotropic=self.isotropic)
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Return the family itself: most need nothing of the whole data."""
         return self
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the rows as they are."""
+        return x
+
+    def pseudo_rows(self, x: Float) -> Float:
+        """Return the sample as it is."""
+        return x
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write x in the frame, and what the family makes of it, into `out` (F - 1, n)."""
+        d = rows.shape[1]
+        frame.tile(rows, out[:d])
+        self.fill(out, d)
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return the features (F,) of the largest magnitudes of the columns in the frame."""
+        return self._features_of(frame.largest(low, high))
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return the features (F,) of the columns' root mean squares in the frame."""
+        return self._features_of(scan.root_mean_square(frame))
+
+    def _features_of(self, magnitudes: Float) -> Float:
+        d = len(magnitudes)
+        out = np.empty((self.n_features(d) - 1, 1))
+        out[:d, 0] = magnitudes
+        self.fill(out, d)
+        return np.concatenate([[1.0], out[:, 0]])
 
     def shared(self, theta: Gaussians) -> float:
         """Return 0: all of log p is in the features."""
@@ -111,10 +158,11 @@ class Gaussian(ABC):
         """Return the parameters with these factors of the precisions."""
         return Gaussians(means, self.invert(precisions_cholesky), precisions_cholesky)
 
-    def initial(self, x: Float, resp: Float, centres: Float) -> Gaussians:
-        """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n), about `centres`."""
+    def initial(self, x: Float, resp: Float) -> Gaussians:
+        """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n), taken about the means."""
+        centres = (resp / safe_counts(resp.sum(axis=1))[:, None]) @ x.T
         sums = np.zeros((self.n_centred(len(x)), len(resp)))
-        self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, resp, sums)
+        self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
         return self.estimate(sums, Frame.at(centres), None)
 
     def known(self, given: Given) -> Gaussians | None:
@@ -150,9 +198,13 @@ class Gaussian(ABC):
         """Return the number of features of the centred path."""
         return self.n_features(d)
 
+    def named(self, theta: Gaussians) -> dict[str, Float]:
+        """Return "means", and "covariances" in the family's shape."""
+        return {"means": theta.means, "covariances": theta.covariances}
+
     @abstractmethod
     def fill(self, features: Array, d: int) -> None:
-        """Complete the features in place."""
+        """Complete `features` (F - 1, n) in place: the first d rows are x already."""
 
     @abstractmethod
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
@@ -175,7 +227,7 @@ class Gaussian(ABC):
         """Write the log-densities, centred."""
 
     @abstractmethod
-    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add the centred features' sums."""
 
     @abstractmethod

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from dem.families.family import safe_counts
-from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
+from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.frame import Frame
 from dem.model import Array, Float
 
 
-class DiagonalGaussian(Gaussian):
+class DiagonalGaussian(GaussianFamily):
     """Variances of shape (K, d)."""
 
     def n_features(self, d: int) -> int:
@@ -19,8 +19,8 @@ class DiagonalGaussian(Gaussian):
 
     def fill(self, features: Array, d: int) -> None:
         """Write x^2."""
-        x = features[1 : 1 + d]
-        np.multiply(x, x, out=features[1 + d :])
+        x = features[:d]
+        np.multiply(x, x, out=features[d:])
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, p m, -p / 2), p the precisions and m the means in the frame."""
@@ -53,7 +53,7 @@ class DiagonalGaussian(Gaussian):
             out[k] *= -0.5
             out[k] += np.log(root).sum() - 0.5 * len(mean) * LOG_2PI
 
-    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and (x - mu)^2, each times the responsibility."""
         d = len(x)
         for k, mean in enumerate(theta.means):

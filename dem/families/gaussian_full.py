@@ -6,13 +6,13 @@ import numpy as np
 import scipy.linalg
 
 from dem.families.family import safe_counts
-from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
+from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.frame import Frame
 from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
 from dem.model import Array, Float
 
 
-class FullGaussian(Gaussian):
+class FullGaussian(GaussianFamily):
     """Covariances of shape (K, d, d)."""
 
     def n_features(self, d: int) -> int:
@@ -21,8 +21,8 @@ class FullGaussian(Gaussian):
 
     def fill(self, features: Array, d: int) -> None:
         """Write x_i x_j for i <= j, row by row of the triangle."""
-        x = features[1 : 1 + d]
-        start = 1 + d
+        x = features[:d]
+        start = d
         for i in range(d):
             np.multiply(x[i], x[i:], out=features[start : start + d - i])
             start += d - i
@@ -52,7 +52,7 @@ class FullGaussian(Gaussian):
         for k, (mean, upper) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
             centred_log_density(x, mean, upper, out[k])
 
-    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""
         add_centred_sums(theta.means, x, resp, out)
 

@@ -7,13 +7,13 @@ from typing import ClassVar
 import numpy as np
 
 from dem.families.family import safe_counts
-from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
+from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_diag import inverse_root
 from dem.frame import Frame
 from dem.model import Array, Float
 
 
-class SphericalGaussian(Gaussian):
+class SphericalGaussian(GaussianFamily):
     """Variances of shape (K,)."""
 
     isotropic: ClassVar[bool] = True
@@ -24,8 +24,8 @@ class SphericalGaussian(Gaussian):
 
     def fill(self, features: Array, d: int) -> None:
         """Write |x|^2."""
-        x = features[1 : 1 + d]
-        np.einsum("ij,ij->j", x, x, out=features[1 + d])
+        x = features[:d]
+        np.einsum("ij,ij->j", x, x, out=features[d])
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, p m, -p / 2), p the precisions and m the means in the frame."""
@@ -60,7 +60,7 @@ class SphericalGaussian(Gaussian):
             out[k] *= -0.5 * root**2
             out[k] += d * (np.log(root) - 0.5 * LOG_2PI)
 
-    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and |x - mu|^2, each times the responsibility."""
         d = len(x)
         for k, mean in enumerate(theta.means):

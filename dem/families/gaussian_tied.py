@@ -12,7 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from dem.families.gaussian import LOG_2PI, Gaussian, Gaussians, offsets_of
+from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_full import add_centred_sums, centred_log_density, draw_full, floored
 from dem.frame import Frame
 from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
@@ -21,7 +21,7 @@ from dem.scan import Scan
 
 
 @dataclass(frozen=True)
-class TiedGaussian(Gaussian):
+class TiedGaussian(GaussianFamily):
     """One covariance of shape (d, d).
 
     Attributes
@@ -115,7 +115,7 @@ class TiedGaussian(Gaussian):
         for k, mean in enumerate(theta.means):
             centred_log_density(x, mean, theta.precisions_cholesky, out[k])
 
-    def sums(self, theta: Gaussians, x: Float, resp: Float, out: Float) -> None:
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""
         add_centred_sums(theta.means, x, resp, out)
 

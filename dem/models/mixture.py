@@ -15,7 +15,9 @@ import numpy as np
 
 from dem.families.family import Family, Given, safe_counts
 from dem.frame import Frame
+from dem.measure import Measure
 from dem.model import Array, Block, Float
+from dem.models import mixture_rows
 from dem.models.mixture_kernel import (
     CACHE_BYTES,
     MIN_TILE,
@@ -23,43 +25,21 @@ from dem.models.mixture_kernel import (
     Densities,
     LinearDensities,
     MixtureKernel,
+    MixtureParams,
     MixtureStats,
     Precision,
-    Softmax,
+    double_suffices,
+    log_weights,
 )
-from dem.models.rowwise import check_finite, named
+from dem.models.prior import BoundPrior, Prior
 from dem.scan import Scan, scan_bytes
 from dem.seeding import Seeding
 from dem.stats import ARITY
 
-TINY = float(np.finfo(np.float64).tiny)
-TOLERANCE = 1e-9
-"""Nats: what float64 products may lose of any row's log-likelihood before the centred path takes over."""
-ROUNDINGS = 8
-"""Roundings of |H| |T|, with each column's largest magnitude in T, that the largest error is taken to be."""
 SINGLE_TOLERANCE = 1e-4
 """Nats a row, on the average: what float32 products may lose while iterating on float32 data."""
 SINGLE_ROUNDINGS = 2
 """Roundings of |H| |T|, with each column's root mean square in T, that the mean error is taken to be."""
-
-
-@dataclass(frozen=True)
-class MixtureParams:
-    """Parameters of a mixture.
-
-    Attributes
-    ----------
-    weights : array of shape (K,)
-        The mixing proportions, summing to 1.
-    theta
-        The parameters of all K components.
-    floor : Precision
-        The least exact arithmetic that the next sweep may use: within a fit it only rises.
-    """
-
-    weights: Float
-    theta: Any
-    floor: Precision = Precision.SINGLE
 
 
 @dataclass(frozen=True)
@@ -74,24 +54,38 @@ class MixtureModel:
         How the first responsibilities are made from the sample.
     given : Given
         First parameters that the user has set.
+    prior : Prior or None
+        None for maximum likelihood; else the objective is the log-likelihood and the log prior density.
     frame : Frame or None
-        Where features are taken; None before `bind`.
-    largest : array of shape (d,)
-        The largest magnitude of each column in the frame.
-    typical : array of shape (d,)
-        The root mean square of each column in the frame.
+        Where features are taken; None before `bind`, as all below.
+    largest : array of shape (F,)
+        The largest magnitude of each feature in the frame.
+    typical : array of shape (F,)
+        The typical magnitude of each feature in the frame.
     single : bool
         The data are float32 or float16, so float32 products may serve while iterating.
+    base : float
+        The mean of log h(x) over all rows, in nats.
+    pseudo : BoundPrior or None
+        The prior in the data's units.
     """
 
     n_components: int
     family: Family[Any]
     seeding: Seeding = field(default_factory=Seeding)
     given: Given = field(default_factory=Given)
+    prior: Prior | None = None
     frame: Frame | None = None
     largest: Float | None = None
     typical: Float | None = None
     single: bool = False
+    base: float = 0.0
+    pseudo: BoundPrior | None = None
+
+    @property
+    def measure(self) -> Measure:
+        """The family's support and base measure."""
+        return self.family
 
     @property
     def needs_scatter(self) -> bool:
@@ -103,15 +97,17 @@ class MixtureModel:
         x = scan.sample.x[scan.sample.weight > 0]
         check_rows(scan.rows, self.n_components)
         check_distinct(x, self.n_components)
-        frame = Frame.near(x, isotropic=self.family.isotropic)
-        return replace(
-            self,
-            family=self.family.bind(scan, frame),
-            frame=frame,
-            largest=frame.largest(scan.low, scan.high),
-            typical=root_mean_square(scan, frame),
-            single=x.dtype.kind == "f" and x.dtype.itemsize <= 4 and plain_weights(scan),
-        )
+        frame = self.family.frame(x)
+        family = self.family.bind(scan, frame)
+        bound = replace(self, family=family, frame=frame, base=scan.measured.base / scan.moments.weight)
+        if family.linear:
+            bound = replace(
+                bound,
+                largest=family.largest(scan.low, scan.high, frame),
+                typical=family.typical(scan, frame),
+                single=x.dtype.kind == "f" and x.dtype.itemsize <= 4 and plain_weights(scan),
+            )
+        return replace(bound, pseudo=None if self.prior is None else BoundPrior.of(self.prior, family, scan))
 
     def start(self, sample: Block, rng: np.random.Generator) -> MixtureParams:
         """Return parameters from first responsibilities on the sample."""
@@ -119,10 +115,10 @@ class MixtureModel:
         weight = np.ones(len(x))
         if sample.weight is not None:
             x, weight = x[sample.weight > 0], sample.weight[sample.weight > 0]
-        resp = self.seeding.responsibilities(x, weight, self.n_components, rng) * weight
+        points = self.family.coordinates(x)
+        resp = self.seeding.responsibilities(points, weight, self.n_components, rng) * weight
         counts = safe_counts(resp.sum(axis=1))
-        centres = (resp / counts[:, None]) @ x
-        theta = self.family.initial(np.ascontiguousarray(x.T), resp, centres)
+        theta = self.family.initial(np.ascontiguousarray(x.T), resp)
         return MixtureParams(
             counts / counts.sum() if self.given.weights is None else self.given.weights,
             self.family.override(theta, self.given),
@@ -135,15 +131,17 @@ class MixtureModel:
 
     def precision(self, params: MixtureParams) -> Precision:
         """Return the cheapest arithmetic that meets the tolerance for these parameters and this data."""
-        if self.frame is None or self.largest is None:
+        if self.frame is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
-        if params.floor == Precision.CENTRED:
+        if params.floor == Precision.CENTRED or self.largest is None or self.typical is None:
             return Precision.CENTRED
-        size = self._size(params.theta, self.frame, self.largest)
-        if not ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE:
+        if self.prior is not None and not self.family.complete:  # the pseudo-rows' sums are those of the exact path
             return Precision.CENTRED
-        if self.single and self.typical is not None:
-            size = self._size(params.theta, self.frame, self.typical)
+        size = self.size(params.theta, self.frame, self.largest)
+        if not double_suffices(size):
+            return Precision.CENTRED
+        if self.single:
+            size = self.size(params.theta, self.frame, self.typical)
             if SINGLE_ROUNDINGS * np.finfo(np.float32).eps * size <= SINGLE_TOLERANCE:
                 return params.floor
         return Precision.DOUBLE
@@ -156,76 +154,48 @@ class MixtureModel:
 
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
-        densities = self._densities(params, self.precision(params), self.frame)
+        densities = self.densities(params, self.precision(params), self.frame)
         return MixtureKernel(densities, self.n_components)
 
     def m_step(self, params: MixtureParams, stats: MixtureStats) -> MixtureParams:
-        """Return weights N_k / N and the family's estimate."""
+        """Return weights N_k / N and the family's estimate, each with the prior's rows beside the data's."""
         counts = stats.sums[0]
-        theta = self.family.estimate(stats.sums, stats.frame, params.theta)
+        if self.prior is not None:
+            counts = counts + self.prior.weight_rows
+        theta = self.family.estimate(self._with_prior(params, stats), stats.frame, params.theta)
         return MixtureParams(counts / counts.sum(), theta, stats.precision)
 
     def objective(self, params: MixtureParams, stats: MixtureStats) -> float:
-        """Return the log-likelihood."""
-        return self.log_likelihood(params, stats)
+        """Return the log-likelihood plus the log prior density, in nats a row."""
+        value = self.log_likelihood(params, stats)
+        if self.pseudo is not None:
+            value += self.pseudo.log_density(self.family, params.theta, log_weights(params)) / stats.weight
+        return value
 
     def log_likelihood(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood in nats a row, rows weighted."""
-        mean = stats.log_likelihood / stats.weight
+        mean = stats.log_likelihood / stats.weight + self.base
         return mean if stats.precision == Precision.CENTRED else mean + self.family.shared(params.theta)
 
     def expected(self, params: MixtureParams, stats: MixtureStats, new: MixtureParams) -> float:
-        """Return Q(new; stats) in nats a row   (PRML 9.40)."""
-        complete = self.family.expected(new.theta, stats.sums, stats.frame)
-        return (complete + float(stats.sums[0] @ log_weights(new))) / stats.weight
+        """Return Q(new; stats) in nats a row, the prior included   (PRML 9.40)."""
+        complete = self.family.expected(new.theta, self._with_prior(params, stats), stats.frame)
+        counts = stats.sums[0] + (0.0 if self.prior is None else self.prior.weight_rows)
+        return (complete + float(counts @ log_weights(new))) / stats.weight + self.base
+
+    def _with_prior(self, params: MixtureParams, stats: MixtureStats) -> Float:
+        """Return the sums of the data and of the prior's pseudo-rows."""
+        if self.pseudo is None:
+            return stats.sums
+        return stats.sums + self.pseudo.sums(self.family, params.theta, stats.frame, len(stats.sums))
 
     def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to its "label", "proba" or "score".
-
-        It works on any rows, seen in the fit or not: the frame comes from the parameters, and the
-        arithmetic (float64 products or centred) from the block's own range.
-        """
-        return partial(self._rows, params, what)
+        """Return the function from a block to one of its outputs: see `dem.models.mixture_rows`."""
+        return partial(mixture_rows.rows, self, params, what)
 
     def output(self, params: MixtureParams, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return dtype and columns: "label" (n,) unsigned, "proba" (n, K), "score" (n,) in nats."""
-        k = self.n_components
-        outputs: dict[str, tuple[np.dtype[Any], int | None]] = {
-            "label": (np.min_scalar_type(k - 1), None),
-            "proba": (np.dtype(np.float64), k),
-            "score": (np.dtype(np.float64), None),
-        }
-        return named(outputs, what)
-
-    def _rows(self, params: MixtureParams, what: str, block: Block) -> Array:
-        """Return one output of a block of shape (n, d).
-
-        Raises
-        ------
-        ValueError
-            If a value is missing or infinite.
-        """
-        x = block.x
-        dtype, columns = self.output(params, what)
-        out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
-        if len(x) == 0:
-            return out
-        frame = Frame.at(params.weights @ self.family.centres(params.theta))
-        size = self._size(params.theta, frame, frame.largest(*check_finite(block)))
-        linear = self.family.complete and ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE
-        densities = self._densities(params, Precision.DOUBLE if linear else Precision.CENTRED, frame)
-        softmax = Softmax(densities)
-        for start in range(0, len(x), densities.tile):
-            rows = slice(start, start + densities.tile)
-            joint = densities.joint(x[rows])
-            if what == "label":
-                out[rows] = joint.argmax(axis=0)
-            elif what == "score":
-                out[rows] = softmax(joint)
-            else:
-                softmax(joint)
-                out[rows] = joint.T
-        return out
+        """Return that output's dtype and columns."""
+        return mixture_rows.output(self.n_components, what)
 
     def draw(self, params: MixtureParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the mixture, and their components (n,): ancestral sampling."""
@@ -248,16 +218,12 @@ class MixtureModel:
         e_step = tiles + 4 * 8 * family.factor_size(k, d) + (ARITY + 4) * sums
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
 
-    def _size(self, theta: Any, frame: Frame, magnitudes: Float) -> float:
-        """Return max over k of |eta_k| . t, with t the features of these magnitudes (d,)."""
-        d = len(magnitudes)
-        features = np.ones((self.family.n_features(d), 1))
-        features[1 : 1 + d, 0] = magnitudes
-        self.family.fill(features, d)
+    def size(self, theta: Any, frame: Frame, features: Float) -> float:
+        """Return max over k of |eta_k| . t, for features t (F,) in a frame: products lose so many roundings' size."""
         size = float((np.abs(self.family.natural(theta, frame)) @ features).max())
         return size + self.family.shared_size(theta)
 
-    def _densities(self, params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
+    def densities(self, params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
         """Return the densities of all components in one arithmetic."""
         if precision == Precision.CENTRED or frame is None:
             return CentredDensities(self.family, params.theta, log_weights(params))
@@ -267,18 +233,6 @@ class MixtureModel:
 def plain_weights(scan: Scan) -> bool:
     """Whether the rows' weights are of a size that float32 can carry."""
     return 1e-6 < scan.moments.weight / scan.rows < 1e6
-
-
-def root_mean_square(scan: Scan, frame: Frame) -> Float:
-    """Return the root mean square of each column in the frame."""
-    covariance = scan.moments.covariance
-    variance = np.diag(covariance) if covariance.ndim == 2 else covariance
-    return np.asarray(np.sqrt(variance + (scan.moments.mean - frame.shift) ** 2) * frame.scale)
-
-
-def log_weights(params: MixtureParams) -> Float:
-    """Return the log mixing proportions, finite for empty components."""
-    return np.asarray(np.log(np.maximum(params.weights, TINY)))
 
 
 def check_rows(n_rows: int, n_components: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,11 @@ T = TypeVar("T")
 CACHE_BYTES = 2**21
 """What a tile's features and responsibilities may take: about a core's second-level cache."""
 MIN_TILE, MAX_TILE = 256, 16384
+TINY = float(np.finfo(np.float64).tiny)
+TOLERANCE = 1e-9
+"""Nats: what float64 products may lose of any row's log-likelihood before the exact path takes over."""
+ROUNDINGS = 8
+"""Roundings of |H| |T|, with each feature's largest magnitude in T, that the largest error is taken to be."""
 
 
 class Precision(IntEnum):
@@ -29,6 +34,35 @@ class Precision(IntEnum):
     SINGLE = 0
     DOUBLE = 1
     CENTRED = 2
+
+
+@dataclass(frozen=True)
+class MixtureParams:
+    """Parameters of a mixture.
+
+    Attributes
+    ----------
+    weights : array of shape (K,)
+        The mixing proportions, summing to 1.
+    theta
+        The parameters of all K components.
+    floor : Precision
+        The least exact arithmetic that the next sweep may use: within a fit it only rises.
+    """
+
+    weights: Float
+    theta: Any
+    floor: Precision = Precision.SINGLE
+
+
+def log_weights(params: MixtureParams) -> Float:
+    """Return the log mixing proportions, finite for empty components."""
+    return np.asarray(np.log(np.maximum(params.weights, TINY)))
+
+
+def double_suffices(size: float) -> bool:
+    """Whether float64 products of this size, |H| |T|, keep the tolerance."""
+    return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -100,7 +134,7 @@ class LinearDensities(Generic[T]):
         dtype = np.float32 if precision == Precision.SINGLE else np.float64
         eta = family.natural(theta, frame)
         eta[:, 0] += log_weights
-        self.family, self.frame, self.precision, self.d = family, frame, precision, d
+        self.family, self.frame, self.precision = family, frame, precision
         self.eta = eta.astype(dtype)
         self.n_sums = family.n_features(d)
         self.tile = tile_rows((self.n_sums + k) * self.eta.itemsize)
@@ -114,8 +148,7 @@ class LinearDensities(Generic[T]):
         """Return H T."""
         n = len(rows)
         features = self._now = self._features[:, :n]
-        self.frame.tile(rows, features[1 : 1 + self.d])
-        self.family.fill(features, self.d)
+        self.family.features(rows, self.frame, features[1:])
         return np.matmul(self.eta, features, out=self._joint[:, :n])
 
     def add(self, resp: Array, out: Float) -> None:
@@ -124,7 +157,7 @@ class LinearDensities(Generic[T]):
 
 
 class CentredDensities(Generic[T]):
-    """The exact path: every component about its own centre, in float64 and the data's units."""
+    """The exact path: every component on its own (Gaussians about their centres), in float64 and the data's units."""
 
     def __init__(self, family: Family[T], theta: T, log_weights: Float) -> None:
         centres = family.centres(theta)
@@ -135,7 +168,7 @@ class CentredDensities(Generic[T]):
         self.tile = tile_rows((4 * d + k) * 8)
         self._x = np.empty((d, self.tile))
         self._joint = np.empty((k, self.tile))
-        self._now = self._x
+        self._now, self._reuse = self._x, None
 
     def joint(self, rows: Array) -> Array:
         """Return the log-densities about each centre, plus the log-weights."""
@@ -143,13 +176,13 @@ class CentredDensities(Generic[T]):
         x = self._now = self._x[:, :n]
         x[...] = rows.T
         joint = self._joint[:, :n]
-        self.family.log_density(self.theta, x, joint)
+        self._reuse = self.family.log_density(self.theta, x, joint)
         joint += self.log_weights[:, None]
         return joint
 
     def add(self, resp: Array, out: Float) -> None:
         """Add the centred features' sums."""
-        self.family.sums(self.theta, self._now, resp, out)
+        self.family.sums(self.theta, self._now, self._reuse, resp, out)
 
 
 class MixtureKernel:

@@ -59,6 +59,7 @@ class PPCAModel:
     mean: Float | None = None
 
     needs_scatter = False
+    measure = None
 
     def bind(self, scan: Scan) -> PPCAModel:
         """Take the mean."""

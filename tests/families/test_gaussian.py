@@ -37,8 +37,7 @@ def some(kind, rng):
 
 def features(family, x, frame):
     t = np.ones((family.n_features(D), len(x)))
-    frame.tile(x, t[1 : 1 + D])
-    family.fill(t, D)
+    family.features(x, frame, t[1:])
     return t
 
 
@@ -90,7 +89,7 @@ def test_estimate_from_centred_sums(kind, rng):
     resp = rng.dirichlet(np.ones(K), N).T
     sums = np.zeros((family.n_centred(D), K))
     for part in (slice(0, 150), slice(150, N)):
-        family.sums(about, np.ascontiguousarray(x[part].T), np.ascontiguousarray(resp[:, part]), sums)
+        family.sums(about, np.ascontiguousarray(x[part].T), None, np.ascontiguousarray(resp[:, part]), sums)
     theta = family.estimate(sums, Frame.at(family.centres(about)), None)
     _, means, covariances = reference.m_step(x, resp, kind)
     assert reference.relative_error(theta.means, means) < 1e-12
@@ -107,7 +106,7 @@ def test_expected_log_density(kind, centred, rng):
     if centred:
         frame = Frame.at(theta.means + 0.5)
         sums = np.zeros((family.n_centred(D), K))
-        family.sums(Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), resp, sums)
+        family.sums(Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), None, resp, sums)
     else:
         frame = frame_of(kind, [1.0, -2, 0.5, 3], [2.0, 4, 1, 1])
         family = bound(family, x, frame)

@@ -1,0 +1,45 @@
+"""Exponential waiting times: log p(x) = log rate - rate x."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.families.exponential_family import ExponentialFamily, Theta, log
+from dem.model import Array, Float
+
+
+class Exponential(ExponentialFamily):
+    """Each column exponential: "rate" (K, d), in the inverse of the column's unit."""
+
+    wants: ClassVar[str] = "numbers >= 0"
+
+    def statistics(self, x: Array) -> tuple[Array, ...]:
+        """Return x."""
+        return (x,)
+
+    def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
+        """Return log rate and -rate."""
+        return log(theta["rate"]), -theta["rate"]
+
+    def from_means(self, *means: Float) -> Theta:
+        """Return rate = 1 / mean, finite where all values are 0."""
+        return {"rate": 1 / np.maximum(means[0], SMALLEST_MEAN)}
+
+    def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
+        """Return waiting times of these rates."""
+        return rng.exponential(1 / theta["rate"], size=(n, len(theta["rate"])))
+
+    def outside(self, x: Float) -> NDArray[np.bool_]:
+        """Return where x < 0."""
+        return np.asarray(x < 0)
+
+    def coordinates(self, x: Float) -> Float:
+        """Return x to the power 1/3, whose distribution is nearly normal (Wilson and Hilferty 1931)."""
+        return np.cbrt(x)
+
+
+SMALLEST_MEAN = 1e-150
+"""Where all values are 0 the likelihood has no bound; this keeps it and its square finite."""

@@ -1,0 +1,208 @@
+"""Families of the exponential form, each written as four short functions.
+
+    log p(x | theta) = a(theta) + sum over i of eta_i(theta) . t_i(x) + log h(x)   (PRML 2.194)
+
+A subclass says what t, (a, eta), the maximum-likelihood theta for given means of t, and a draw are. Everything else
+follows. `theta` is a dict of arrays by name, with a row for each component; most have an entry (K, d) for each column.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.families.family import Given, safe_counts
+from dem.frame import Frame
+from dem.model import Array, Float
+from dem.scan import Scan
+
+Theta = dict[str, Float]
+
+BLEND = 0.1
+"""Share of its rows that a component first takes from all: a probability that starts at 0 would stay there."""
+TINY = float(np.finfo(np.float64).tiny)
+
+
+def log(x: Float) -> Float:
+    """Return log x, finite at 0: there 0 * log 0 must be 0, not NaN."""
+    return np.asarray(np.log(np.maximum(x, TINY)))
+
+
+@dataclass(frozen=True)
+class ExponentialFamily(ABC):
+    """Base of the exponential families.
+
+    Attributes
+    ----------
+    wants : str
+        What values the family takes, in words.
+    """
+
+    wants: ClassVar[str] = "finite numbers"
+    linear: ClassVar[bool] = True
+    complete: ClassVar[bool] = True
+    needs_scatter: ClassVar[bool] = False
+
+    # ---- what a family is: these four, and where they are not trivial the two after them
+
+    @abstractmethod
+    def statistics(self, x: Array) -> tuple[Array, ...]:
+        """Return t(x) of a tile x (d, n): one or more arrays (m, n), with d rows or more together."""
+
+    @abstractmethod
+    def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
+        """Return the log-normaliser, (K, d) or (K,), and for each array of `statistics` its coefficients (K, m)."""
+
+    @abstractmethod
+    def from_means(self, *means: Float) -> Theta:
+        """Return the maximum-likelihood parameters, given the mean (K, m) of each array of `statistics`."""
+
+    @abstractmethod
+    def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
+        """Return n rows (n, d) of one component, whose parameters have lost their first axis."""
+
+    def log_base(self, x: Float) -> Float | None:
+        """Return log h(x) of a tile x (d, n), as (n,); None where it is 0."""
+        return None
+
+    def outside(self, x: Float) -> NDArray[np.bool_] | None:
+        """Return which entries of a tile x (d, n) the family does not take; None where it takes all."""
+        return None
+
+    # ---- what follows
+
+    def check_columns(self, d: int) -> None:
+        """Take any number of columns."""
+        return
+
+    def n_columns(self, theta: Theta) -> int:
+        """Return d."""
+        return int(next(iter(theta.values())).shape[1])
+
+    def frame(self, x: Float) -> Frame:
+        """Return the data's own coordinates."""
+        return Frame.at(np.zeros(x.shape[1]))
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family itself."""
+        return self
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the rows as they are."""
+        return x
+
+    def pseudo_rows(self, x: Float) -> Float:
+        """Return the sample as it is."""
+        return x
+
+    def n_features(self, d: int) -> int:
+        """Return 1 and the number of statistics."""
+        return 1 + sum(len(t) for t in self.statistics(np.ones((d, 1))))
+
+    def n_centred(self, d: int) -> int:
+        """Return the same number."""
+        return self.n_features(d)
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write t(x) into `out` (F - 1, n)."""
+        x = out[: rows.shape[1]]
+        frame.tile(rows, x)
+        start = 0
+        for t in self.statistics(x):
+            if t is not x:
+                out[start : start + len(t)] = t
+            start += len(t)
+
+    def natural(self, theta: Theta, frame: Frame) -> Float:
+        """Return a(theta) and eta(theta) side by side, (K, F)."""
+        normaliser, *eta = self.natural_parameters(theta)
+        constant = normaliser.sum(axis=1) if normaliser.ndim == 2 else normaliser
+        return np.concatenate([constant[:, None], *eta], axis=1)
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return zeros: the exact path is the same products."""
+        return np.zeros(self.n_features(len(low)))
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return the mean magnitude of each feature on the sample."""
+        x = np.asarray(scan.sample.x[scan.sample.weight > 0], dtype=np.float64).T
+        return np.concatenate([[1.0], *(np.abs(t).mean(axis=1) for t in self.statistics(x))])
+
+    def shared(self, theta: Theta) -> float:
+        """Return 0: all of log p is in the features."""
+        return 0.0
+
+    def shared_size(self, theta: Theta) -> float:
+        """Return 0."""
+        return 0.0
+
+    def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
+        """Write H T; return T, the constant left out."""
+        eta = self.natural(theta, Frame.at(np.zeros(len(x))))
+        t = np.concatenate(self.statistics(x))
+        np.matmul(eta[:, 1:], t, out=out)
+        out += eta[:, :1]
+        return t
+
+    def sums(self, theta: Theta, x: Float, reuse: Float, resp: Float, out: Float) -> None:
+        """Add T R'."""
+        out[0] += resp.sum(axis=1)
+        out[1:] += reuse @ resp.T
+
+    def initial(self, x: Float, resp: Float) -> Theta:
+        """Return the estimate from the responsibilities, blended a little."""
+        resp = (1 - BLEND) * resp + BLEND / len(resp) * resp.sum(axis=0)
+        t = np.concatenate([np.ones((1, x.shape[1])), *self.statistics(x)])
+        return self.estimate(t @ resp.T, self.frame(x.T), None)
+
+    def override(self, theta: Theta, given: Given) -> Theta:
+        """Return `theta`: the user sets all parameters or none."""
+        return theta
+
+    def known(self, given: Given) -> None:
+        """Return None: what `Given` holds are means and precisions."""
+        return
+
+    def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
+        """Return the maximum-likelihood parameters: the means of t are those that the data show   (PRML 2.228)."""
+        counts = sums[0]
+        safe = safe_counts(counts)
+        means = (sums[1:] / safe).T
+        sizes = [len(t) for t in self.statistics(np.ones((len(frame.scale), 1)))]
+        theta = self.from_means(*np.split(means, np.cumsum(sizes)[:-1], axis=1))
+        if previous is not None and (empty := counts < safe).any():
+            theta = {name: np.where(_like(empty, new), previous[name], new) for name, new in theta.items()}
+        return theta
+
+    def centres(self, theta: Theta) -> Float:
+        """Return zeros: the sums are taken in the data's own coordinates."""
+        return np.zeros((len(next(iter(theta.values()))), self.n_columns(theta)))
+
+    def expected(self, theta: Theta, sums: Float, frame: Frame) -> float:
+        """Return <eta, S>."""
+        return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
+
+    def draw(self, theta: Theta, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return n rows of one component."""
+        return self.sample({name: values[component] for name, values in theta.items()}, n, rng)
+
+    def named(self, theta: Theta) -> Any:
+        """Return the arrays by name."""
+        return theta
+
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the size of the natural parameters."""
+        return k * self.n_features(d)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return one for each statistic."""
+        return k * (self.n_features(d) - 1)
+
+
+def _like(empty: Array, values: Float) -> Array:
+    """Return flags (K,) with as many axes as `values`."""
+    return empty.reshape(-1, *[1] * (values.ndim - 1))
