@@ -21,6 +21,7 @@ from dem.plot_axes import (
     draw_latents,
     draw_spectrum,
 )
+from dem.plot_staircase import draw_gains, draw_staircase
 
 
 def figure(
@@ -72,6 +73,30 @@ def history(model: Any) -> Figure:
         raise ValueError("The model has no history: it was not fitted to data.")
     fig = Figure(figsize=(5.2, 4.0), layout="constrained")
     draw_history(fig.add_subplot(), model)
+    return fig
+
+
+def staircase(model: Any) -> Figure:
+    """Return EM as coordinate ascent: the bound after each E-step and M-step, and the log-likelihood above it.
+
+    The E-step raises the bound to the log-likelihood (KL = 0); the M-step raises both, the log-likelihood by the KL
+    more (PRML 9.4, figures 9.11 to 9.14). Variational models show their bound, K-means minus its inertia a row. Beside
+    it, on a logarithmic scale, what each step gains.
+
+    Raises
+    ------
+    ValueError
+        If the model was not fitted by passes that tell the bound after the M-step.
+    """
+    entries = [entry for entry in getattr(model, "history_", ()) if entry.get("kl") is not None]
+    if not entries:
+        raise ValueError(
+            f"this {type(model).__name__} has no trace of the bound: fit it by EM, with one M-step or more"
+        )
+    fig = Figure(figsize=(10.4, 4.4), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=(6, 4))
+    draw_staircase(left, model.history_)
+    draw_gains(right, entries)
     return fig
 
 
