@@ -118,7 +118,7 @@ def fit(
         def after_pass(state: em.State[P]) -> None:
             if len(state.history) == len(begun.history) + 1:
                 resume.check_objective(begun, state, source)
-            log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
+            log.info("pass %d: objective %.9g a row", len(state.history), state.objective)
             sweep.progress.end(state)
             journal.keep_state(state, sweep.count)
             if callback is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from dem import __version__, fingerprint, outputs
 from dem.encoding import digest
 from dem.engine import Engine, Passes
-from dem.model import Array, Block, P, Rowwise
+from dem.model import Array, Block, Generative, P, Rowwise
 from dem.models.rowwise import NotFiniteError
 from dem.source import Source
 from dem.source.dask_array import DaskSource
@@ -88,7 +88,7 @@ def located(source: Source) -> Iterator[None]:
 
 
 def write_sample(
-    model: Rowwise[P],
+    model: Generative[P],
     params: P,
     source: Source,
     path: str | Path,
@@ -154,7 +154,7 @@ def listed(source: Source) -> str | None:
     return found
 
 
-def _draw_rows(model: Rowwise[P], params: P, seed: int) -> Callable[[Block], Array]:
+def _draw_rows(model: Generative[P], params: P, seed: int) -> Callable[[Block], Array]:
     """Return the function that draws the rows of a block."""
     return lambda block: model.draw(params, len(block.x), np.random.default_rng([seed, block.first]))[0]
 
