@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dem.engine import Engine
     from dem.estimators import PPCA as PPCA
     from dem.estimators import GaussianMixture as GaussianMixture
+    from dem.estimators import KMeans as KMeans
     from dem.estimators import load as load
     from dem.source import open_source
 
@@ -24,13 +25,14 @@ _HOMES = {
     "Stopped": "dem.checkpoint",
     "Engine": "dem.engine",
     "GaussianMixture": "dem.estimators",
+    "KMeans": "dem.estimators",
     "PPCA": "dem.estimators",
     "load": "dem.estimators",
     "open_source": "dem.source",
 }
 _MODULES = ("cluster", "em", "engine", "estimators", "families", "models", "outputs", "plot", "run", "source", "store")
 
-__all__ = ["PPCA", "Checkpoint", "Engine", "GaussianMixture", "Stopped", "__version__", "load", "open_source"]
+__all__ = ["PPCA", "Checkpoint", "Engine", "GaussianMixture", "KMeans", "Stopped", "__version__", "load", "open_source"]
 
 
 def __getattr__(name: str) -> Any:

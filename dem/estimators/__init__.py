@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.kmeans import KMeans
 from dem.estimators.loading import load
 from dem.estimators.ppca import PPCA
 
-__all__ = ["PPCA", "GaussianMixture", "load"]
+__all__ = ["PPCA", "GaussianMixture", "KMeans", "load"]

@@ -5,15 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from dem import store
-from dem.estimators.base import Estimator
 from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.kmeans import KMeans
 from dem.estimators.ppca import PPCA
+from dem.estimators.rowwise import RowwiseEstimator
 
-MODELS: dict[str, type[Estimator]] = {model.__name__: model for model in (GaussianMixture, PPCA)}
+MODELS: dict[str, type[RowwiseEstimator]] = {model.__name__: model for model in (GaussianMixture, KMeans, PPCA)}
 """The estimators that can be loaded, by name."""
 
 
-def load(path: str | Path) -> Estimator:
+def load(path: str | Path) -> RowwiseEstimator:
     """Return the fitted estimator that `save` wrote.
 
     Parameters

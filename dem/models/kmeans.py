@@ -109,13 +109,14 @@ class KMeansModel:
         )
 
     def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:
-        """Return the centres at which scikit-learn's K-means ends on the sample."""
+        """Return the centres at which scikit-learn's K-means ends on the sample, ordered by their coordinates."""
         x, weight = np.asarray(sample.x, dtype=np.float64), sample.weight
         if weight is not None:
             x, weight = x[weight > 0], weight[weight > 0]
         seed = int(rng.integers(2**31 - 1))
         lloyd = KMeans(self.n_clusters, init=self.init, n_init=1, tol=self.tol, random_state=seed)
-        return KMeansParams.at(lloyd.fit(x, sample_weight=weight).cluster_centers_)
+        centers = lloyd.fit(x, sample_weight=weight).cluster_centers_
+        return KMeansParams.at(centers[np.lexsort(centers.T[::-1])])
 
     def precision(self, params: KMeansParams) -> Precision:
         """Return the cheapest arithmetic that meets the tolerance for these parameters and this data."""

@@ -217,6 +217,6 @@ def candidates(squares: Float, weight: Float, least: float, k: int) -> Labels:
 
 
 def workspace(k: int, d: int) -> int:
-    """Return what a task of k clusters and d columns allocates, in bytes: a node of the tree has `ARITY` sums and more."""
+    """Return what a task of k clusters and d columns allocates, in bytes: a node of the tree has `ARITY` sums."""
     tile = max(8 * (3 * d + 2 * k) * MIN_TILE, 2 * CACHE_BYTES)
     return tile + 8 * (ARITY + 6) * k * (2 * d + 6)
