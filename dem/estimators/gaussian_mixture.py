@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -23,6 +23,7 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
+from dem.estimators.from_kmeans import from_kmeans
 from dem.estimators.gaussian_init import (
     check_array,
     check_covariances,
@@ -145,6 +146,8 @@ class GaussianMixture(Estimator):
         self.verbose_interval = verbose_interval
         self.sample_size = sample_size
         self.engine = engine
+
+    from_kmeans: ClassVar[Any] = classmethod(from_kmeans)
 
     @classmethod
     def from_parameters(
