@@ -28,7 +28,7 @@ from dem.scan import Scan, scan_bytes
 TOLERANCE = 1e-7
 """By what share of their distance products may displace the border between two centres: the inertia changes by its
 square."""
-SINGLE_TOLERANCE = 1e-4
+SINGLE_TOLERANCE = 1e-3
 """The same for float32 products on float32 data, while iterating."""
 ROUNDINGS = 8
 """Roundings of |H| |T| that an error of a product is taken to be."""

@@ -1,6 +1,6 @@
 """Draw docs/images/kmeans_beside_gmm.png: K-means' hard borders beside a mixture's participation weights.
 
-    python docs/pictures/kmeans_beside_gmm.py
+Run as `python docs/pictures/kmeans_beside_gmm.py`.
 """
 
 from __future__ import annotations
