@@ -19,6 +19,7 @@ from dem.plot_axes import (
     draw_ellipses,
     draw_history,
     draw_latents,
+    draw_regions,
     draw_spectrum,
 )
 from dem.plot_staircase import draw_gains, draw_staircase
@@ -34,7 +35,7 @@ def figure(
 
     Parameters
     ----------
-    model : GaussianMixture or PPCA
+    model : GaussianMixture, KMeans or PPCA
         Fitted.
     x : array-like of shape (n, d), optional
         Rows to show with it; a sample of some thousands is enough.
@@ -43,6 +44,8 @@ def figure(
     labels : sequence of str, optional
         What to call the columns; by default the names the model was fitted with, or their numbers.
     """
+    if hasattr(model, "cluster_centers_"):
+        return _kmeans_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
     if hasattr(model, "weights_"):
         return _mixture_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
     return _ppca_figure(model, x, columns)
@@ -61,8 +64,22 @@ def mixture(
     return _mixture_figure(model, x, columns, labels, with_history=False)
 
 
+def kmeans(
+    model: Any,
+    x: ArrayLike | None = None,
+    columns: tuple[int, int] = (0, 1),
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Return rows, centres and the hard borders between the clusters, in two columns.
+
+    Of more than two columns, the borders shown are those in the plane through the mean of the centres. Parameters are
+    those of `figure`.
+    """
+    return _kmeans_figure(model, x, columns, labels, with_history=False)
+
+
 def history(model: Any) -> Figure:
-    """Return the log-likelihood after each pass over the data.
+    """Return the log-likelihood (of K-means, the inertia) after each pass over the data.
 
     Raises
     ------
@@ -118,6 +135,27 @@ def _mixture_figure(
         draw_densities(axes[0], model, rows, names[0])
     else:
         draw_ellipses(axes[0], model, rows, columns, names)
+    if with_history:
+        draw_history(axes[1], model)
+    return fig
+
+
+def _kmeans_figure(
+    model: Any,
+    x: ArrayLike | None,
+    columns: tuple[int, int],
+    labels: Sequence[str] | None,
+    *,
+    with_history: bool,
+) -> Figure:
+    d = model.cluster_centers_.shape[1]
+    if d < 2:
+        raise ValueError("A picture of K-means needs data of two columns or more: these have one.")
+    check_columns(columns, d, "columns")
+    fig = Figure(figsize=(10.4, 4.6) if with_history else (6.2, 4.8), layout="constrained")
+    axes = fig.subplots(1, 2, width_ratios=(5, 4)) if with_history else [fig.add_subplot()]
+    rows = None if x is None else np.asarray(x, dtype=np.float64)
+    draw_regions(axes[0], model, rows, columns, column_names(model, d, labels))
     if with_history:
         draw_history(axes[1], model)
     return fig
