@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from dem.checkpoint import Stopped as Stopped
     from dem.engine import Engine
     from dem.estimators import PPCA as PPCA
+    from dem.estimators import BayesianPCA as BayesianPCA
+    from dem.estimators import FactorAnalysis as FactorAnalysis
     from dem.estimators import GaussianMixture as GaussianMixture
     from dem.estimators import load as load
     from dem.source import open_source
@@ -22,7 +24,9 @@ __version__ = "0.1.0"
 _HOMES = {
     "Checkpoint": "dem.checkpoint",
     "Stopped": "dem.checkpoint",
+    "BayesianPCA": "dem.estimators",
     "Engine": "dem.engine",
+    "FactorAnalysis": "dem.estimators",
     "GaussianMixture": "dem.estimators",
     "PPCA": "dem.estimators",
     "load": "dem.estimators",
@@ -30,7 +34,18 @@ _HOMES = {
 }
 _MODULES = ("cluster", "em", "engine", "estimators", "families", "models", "outputs", "plot", "run", "source", "store")
 
-__all__ = ["PPCA", "Checkpoint", "Engine", "GaussianMixture", "Stopped", "__version__", "load", "open_source"]
+__all__ = [
+    "PPCA",
+    "BayesianPCA",
+    "Checkpoint",
+    "Engine",
+    "FactorAnalysis",
+    "GaussianMixture",
+    "Stopped",
+    "__version__",
+    "load",
+    "open_source",
+]
 
 
 def __getattr__(name: str) -> Any:

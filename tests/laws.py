@@ -16,6 +16,8 @@ from dem import em
 from dem.families import COVARIANCE_TYPES
 from dem.frame import Frame
 from dem.model import Block
+from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.models.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
 from dem.models.mixture import MixtureModel, MixtureParams
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
 from dem.scan import Scanner
@@ -34,6 +36,7 @@ class Case:
     model: Any
     streams: bool = True  # its kernel reads rows; False where the first pass told all
     column_scales: bool = True  # a scale per column gives a model of the same kind
+    weight_scales: bool = True  # a scale of all weights changes nothing; it does beside a prior
 
 
 def mixture(covariance_type, method="kmeans"):
@@ -49,6 +52,11 @@ MODELS = {
         Case("spherical", mixture("spherical"), column_scales=False),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
+        Case("bpca", BayesianPCAModel(2), column_scales=False, weight_scales=False),
+        Case("bpca-moments", MomentsBayesianPCAModel(2), streams=False, column_scales=False, weight_scales=False),
+        Case("fa", FactorModel(1)),
+        Case("fa-moments", MomentsFactorModel(1), streams=False),
+        Case("fa-ecm", ECMFactorModel(1), streams=False),
     )
 }
 
@@ -85,11 +93,14 @@ def run(model, params, x, weight=None, *, n_iter=30):
 def moved(params, shift, scale):
     """Return the parameters of (x + shift) * scale, given those of x; `scale` may be one per column."""
     if not isinstance(params, MixtureParams):
+        noise, scale = params.noise_variance, np.asarray(scale, float)
+        prior = {"alpha": params.alpha / scale**2} if hasattr(params, "alpha") else {}
         return replace(
             params,
             mean=(params.mean + shift) * scale,
-            loadings=params.loadings * scale,
-            noise_variance=params.noise_variance * scale**2,
+            loadings=params.loadings * np.broadcast_to(scale, len(params.mean))[:, None],
+            noise_variance=float(noise * scale**2) if np.ndim(noise) == 0 else noise * scale**2,
+            **prior,
         )
     theta = params.theta
     d = theta.means.shape[1]
@@ -166,6 +177,7 @@ def objective_never_falls(model, params, x, weight=None):
 
 def bound_lies_between(state):
     """ELBO ascent: objective(old) <= bound after the M-step <= objective(new)   (PRML 9.4)."""
+    assert state.history[0].bound is not None
     for old, new in pairwise(state.history):
         rounding = 1e-12 * max(1, abs(new.objective))
         assert old.objective - rounding <= old.bound <= new.objective + rounding

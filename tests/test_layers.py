@@ -47,7 +47,7 @@ ENGINE = [
     "constancy",
     "run",
     "run_rows",
-    "run_ppca",
+    "run_latent",
     "estimators",
 ]
 FACES = ["plot_axes", "plot", "progress", "commands", "demo", "cli_options", "cli"]

@@ -6,10 +6,14 @@ from pathlib import Path
 
 from dem import store
 from dem.estimators.base import Estimator
+from dem.estimators.bayesian_pca import BayesianPCA
+from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.ppca import PPCA
 
-MODELS: dict[str, type[Estimator]] = {model.__name__: model for model in (GaussianMixture, PPCA)}
+MODELS: dict[str, type[Estimator]] = {
+    model.__name__: model for model in (GaussianMixture, PPCA, FactorAnalysis, BayesianPCA)
+}
 """The estimators that can be loaded, by name."""
 
 
