@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dem import store
+from dem.estimators.bayesian_pca import BayesianPCA
+from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
@@ -13,7 +15,7 @@ from dem.estimators.ppca import PPCA
 from dem.estimators.rowwise import RowwiseEstimator
 
 MODELS: dict[str, type[RowwiseEstimator]] = {
-    model.__name__: model for model in (GaussianMixture, KMeans, Mixture, PPCA)
+    model.__name__: model for model in (BayesianPCA, FactorAnalysis, GaussianMixture, KMeans, Mixture, PPCA)
 }
 """The estimators that can be loaded, by name."""
 
