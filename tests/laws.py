@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dem import em
-from dem.families import COVARIANCE_TYPES
+from dem.families import COVARIANCE_TYPES, FAMILIES, StudentT
 from dem.frame import Frame
 from dem.model import Block
 from dem.models.mixture import MixtureModel
@@ -27,6 +27,40 @@ WHOLE = 2**30
 """Coordinates are multiples of 1 / WHOLE, so that a shift by a power of two is exact."""
 
 
+def data(seed=0, n=N):
+    """Return overlapping clusters of different shapes (n, D), on a grid of 1 / WHOLE."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])
+    shapes = rng.normal(size=(K, D, D)) + np.eye(D)
+    label = rng.integers(K, size=n)
+    x = centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(n, D)))
+    return np.round(x * WHOLE) / WHOLE
+
+
+def positive(seed=0, n=N):
+    """Return positive numbers, of three scales."""
+    return np.exp(data(seed, n) / 2)
+
+
+def counts(seed=0, n=N):
+    """Return counts from 1 on."""
+    return 1 + np.floor(positive(seed, n))
+
+
+def codes(seed=0, n=N):
+    """Return codes 0 to 4 (0 and 1 in the first column)."""
+    return np.clip(np.round(data(seed, n)), 0, [1, 4, 4])
+
+
+def binary(seed=0, n=N):
+    return np.clip(codes(seed, n), 0, 1)
+
+
+def directions(seed=0, n=N):
+    x = data(seed, n)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
 @dataclass(frozen=True)
 class Case:
     """A model, and what is particular about it."""
@@ -35,10 +69,34 @@ class Case:
     model: Any
     streams: bool = True  # its kernel reads rows; False where the first pass told all
     column_scales: bool = True  # a scale per column gives a model of the same kind
+    data: Any = data
+    shifts: bool = True  # shifted data give a model of the same kind
+    scales: bool = True  # scaled data do
+    move: Any = None  # parameters of (x + shift) * scale, given those of x; None for `moved`
+
+    @property
+    def x(self):
+        """Rows of the kind that the model takes."""
+        return self.data()
 
 
 def mixture(covariance_type, method="kmeans"):
     return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method))
+
+
+def of_family(name, rows, move=None):
+    """Return the case of a mixture of one of the families of particular values; `move` is that of scaled data."""
+    model = MixtureModel(K, FAMILIES[name](), Seeding("kmeans"))
+    scales = move is not None
+    return Case(name, model, column_scales=scales, data=rows, shifts=False, scales=scales, move=move)
+
+
+def rates_moved(params, shift, scale):
+    return replace(params, theta={**params.theta, "rate": params.theta["rate"] / scale})
+
+
+def logs_moved(params, shift, scale):
+    return replace(params, theta=replace(params.theta, means=params.theta.means + np.log(scale)))
 
 
 MODELS = {
@@ -50,22 +108,24 @@ MODELS = {
         Case("spherical", mixture("spherical"), column_scales=False),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
+        of_family("bernoulli", binary),
+        of_family("categorical", codes),
+        of_family("exponential", positive, rates_moved),
+        of_family("gamma", positive, rates_moved),
+        of_family("geometric", counts),
+        of_family("lognormal", positive, logs_moved),
+        of_family("multinomial", counts),
+        of_family("poisson", counts),
+        of_family("vonmises", data),
+        of_family("vonmisesfisher", directions),
+        Case("studentt", MixtureModel(K, StudentT(reg_covar=0), Seeding("kmeans"))),
+        Case("studentt-diag", MixtureModel(K, StudentT("diag", reg_covar=0), Seeding("kmeans"))),
     )
 }
 
 
-def data(seed=0, n=N):
-    """Return overlapping clusters of different shapes (n, D), on a grid of 1 / WHOLE."""
-    rng = np.random.default_rng(seed)
-    centres = np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])
-    shapes = rng.normal(size=(K, D, D)) + np.eye(D)
-    label = rng.integers(K, size=n)
-    x = centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(n, D)))
-    return np.round(x * WHOLE) / WHOLE
-
-
 def bind(model, x, weight=None):
-    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None)()(Block(x, weight))
+    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None, model.measure)()(Block(x, weight))
     return model.bind(scan)
 
 
@@ -93,6 +153,9 @@ def moved(params, shift, scale):
             noise_variance=params.noise_variance * scale**2,
         )
     theta = params.theta
+    if hasattr(theta, "gaussians"):
+        inner = moved(replace(params, theta=theta.gaussians), shift, scale).theta
+        return replace(params, theta=replace(theta, gaussians=inner))
     d = theta.means.shape[1]
     s = np.broadcast_to(np.asarray(scale, float), d)
     matrices = (theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3) or (
@@ -113,6 +176,8 @@ def numbers(value):
         return []
     if is_dataclass(value):
         return [a for f in fields(value) for a in numbers(getattr(value, f.name))]
+    if isinstance(value, dict):
+        return [a for name in sorted(value) for a in numbers(value[name])]
     return [np.asarray(value)]
 
 
@@ -174,16 +239,16 @@ def bound_lies_between(state):
 
 def moves_with_the_data(case, x, shift, scale, tolerance):
     """EM in other units finds the same model; the objective differs by the log of the Jacobian."""
-    model = bind(case.model, x)
+    model, move = bind(case.model, x), case.move or moved
     params = begin(model, x)
     y = (x + shift) * scale
     other = bind(case.model, y)
     here = run(model, params, x, n_iter=5)
-    there = run(other, moved(params, shift, scale), y, n_iter=5)
+    there = run(other, move(params, shift, scale), y, n_iter=5)
     jacobian = np.log(np.broadcast_to(np.abs(scale), x.shape[1])).sum()
     for a, b in zip(here.history, there.history, strict=True):
         assert abs(b.objective + jacobian - a.objective) <= tolerance * max(1, abs(a.objective))
-    back = moved(moved(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
+    back = move(move(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
     assert_close(back, here.params, tolerance)
     what = "label" if isinstance(params, MixtureParams) else "latent"
     rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
@@ -209,7 +274,7 @@ def statistics_do_not_grow(case):
     """What a task returns does not depend on how many rows it has seen."""
     sizes = []
     for n in (50, 5000):
-        x = data(n=n)
+        x = case.data(n=n)
         model = bind(case.model, x)
         sizes.append(len(pickle.dumps(total(model, begin(model, x), x))))
     assert abs(sizes[0] - sizes[1]) <= 16  # a count may take a few bytes more
