@@ -6,14 +6,14 @@ A new model gets one line in MODELS, and `test_laws.py` holds it to all of this.
 import pickle
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from dem import em
-from dem.families import COVARIANCE_TYPES
+from dem.families import COVARIANCE_TYPES, FAMILIES, StudentT
 from dem.frame import Frame
 from dem.model import Block
 from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
@@ -30,6 +30,40 @@ WHOLE = 2**30
 """Coordinates are multiples of 1 / WHOLE, so that a shift by a power of two is exact."""
 
 
+def data(seed=0, n=N):
+    """Return overlapping clusters of different shapes (n, D), on a grid of 1 / WHOLE."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])
+    shapes = rng.normal(size=(K, D, D)) + np.eye(D)
+    label = rng.integers(K, size=n)
+    x = centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(n, D)))
+    return np.round(x * WHOLE) / WHOLE
+
+
+def positive(seed=0, n=N):
+    """Return positive numbers, of three scales."""
+    return np.exp(data(seed, n) / 2)
+
+
+def counts(seed=0, n=N):
+    """Return counts from 1 on."""
+    return 1 + np.floor(positive(seed, n))
+
+
+def codes(seed=0, n=N):
+    """Return codes 0 to 4 (0 and 1 in the first column)."""
+    return np.clip(np.round(data(seed, n)), 0, [1, 4, 4])
+
+
+def binary(seed=0, n=N):
+    return np.clip(codes(seed, n), 0, 1)
+
+
+def directions(seed=0, n=N):
+    x = data(seed, n)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
 @dataclass(frozen=True)
 class Case:
     """A model, and what is particular about it."""
@@ -40,10 +74,34 @@ class Case:
     column_scales: bool = True  # a scale per column gives a model of the same kind
     density: bool = True  # its objective is in nats; False where it is in the data's units squared
     weight_scales: bool = True  # a scale of all weights changes nothing; it does beside a prior
+    data: Any = data
+    shifts: bool = True  # shifted data give a model of the same kind
+    scales: bool = True  # scaled data do
+    move: Any = None  # parameters of (x + shift) * scale, given those of x; None for `moved`
+
+    @property
+    def x(self):
+        """Rows of the kind that the model takes."""
+        return self.data()
 
 
 def mixture(covariance_type, method="kmeans"):
     return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method))
+
+
+def of_family(name, rows, move=None, **settings):
+    """Return the case of a mixture of one of the families of particular values; `move` is that of scaled data."""
+    model = MixtureModel(K, FAMILIES[name](**settings), Seeding("kmeans"))
+    scales = move is not None
+    return Case(name, model, column_scales=scales, data=rows, shifts=False, scales=scales, move=move)
+
+
+def rates_moved(params, shift, scale):
+    return replace(params, theta={**params.theta, "rate": params.theta["rate"] / scale})
+
+
+def logs_moved(params, shift, scale):
+    return replace(params, theta=replace(params.theta, means=params.theta.means + np.log(scale)))
 
 
 MODELS = {
@@ -61,22 +119,24 @@ MODELS = {
         Case("fa", FactorModel(1)),
         Case("fa-moments", MomentsFactorModel(1), streams=False),
         Case("fa-ecm", ECMFactorModel(1), streams=False),
+        of_family("bernoulli", binary),
+        of_family("categorical", codes, n_categories=(2, 5, 5)),
+        of_family("exponential", positive, rates_moved),
+        of_family("gamma", positive, rates_moved),
+        of_family("geometric", counts),
+        of_family("lognormal", positive, logs_moved),
+        of_family("multinomial", counts),
+        of_family("poisson", counts),
+        of_family("vonmises", data),
+        of_family("vonmisesfisher", directions),
+        Case("studentt", MixtureModel(K, StudentT(reg_covar=0), Seeding("kmeans"))),
+        Case("studentt-diag", MixtureModel(K, StudentT("diag", reg_covar=0), Seeding("kmeans"))),
     )
 }
 
 
-def data(seed=0, n=N):
-    """Return overlapping clusters of different shapes (n, D), on a grid of 1 / WHOLE."""
-    rng = np.random.default_rng(seed)
-    centres = np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])
-    shapes = rng.normal(size=(K, D, D)) + np.eye(D)
-    label = rng.integers(K, size=n)
-    x = centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(n, D)))
-    return np.round(x * WHOLE) / WHOLE
-
-
 def bind(model, x, weight=None):
-    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None)()(Block(x, weight))
+    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None, model.measure)()(Block(x, weight))
     return model.bind(scan)
 
 
@@ -85,6 +145,15 @@ def begin(model, x, weight=None, seed=0):
     seen = 4 * K if isinstance(model, KMeansModel) else len(x)  # its start ends at an optimum of the rows that it sees
     params = model.start(Block(x, weight).part(0, seen), np.random.default_rng(seed))
     return model.m_step(params, total(model, params, x, weight))
+
+
+@cache
+def begun(name, *, weighted):
+    """Return a case's model bound to its rows, first parameters, the rows and their weights, made once."""
+    case = MODELS[name]
+    weight = np.random.default_rng(1).integers(0, 8, N) / 2.0 if weighted else None
+    model = bind(case.model, case.x, weight)
+    return model, begin(model, case.x, weight), case.x, weight
 
 
 def total(model, params, x, weight=None):
@@ -110,6 +179,9 @@ def moved(params, shift, scale):
             **prior,
         )
     theta = params.theta
+    if hasattr(theta, "gaussians"):
+        inner = moved(replace(params, theta=theta.gaussians), shift, scale).theta
+        return replace(params, theta=replace(theta, gaussians=inner))
     d = theta.means.shape[1]
     s = np.broadcast_to(np.asarray(scale, float), d)
     matrices = (theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3) or (
@@ -120,8 +192,8 @@ def moved(params, shift, scale):
     else:
         s = s if theta.covariances.ndim == 2 else s[0]
         covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
-    moved = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
-    return replace(params, theta=moved)
+    there = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
+    return replace(params, theta=there)
 
 
 def numbers(value):
@@ -130,6 +202,8 @@ def numbers(value):
         return []
     if is_dataclass(value):
         return [a for f in fields(value) for a in numbers(getattr(value, f.name))]
+    if isinstance(value, dict):
+        return [a for name in sorted(value) for a in numbers(value[name])]
     return [np.asarray(value)]
 
 
@@ -192,17 +266,17 @@ def bound_lies_between(state):
 
 def moves_with_the_data(case, x, shift, scale, tolerance):
     """EM in other units finds the same model; the objective differs by the log of the Jacobian."""
-    model = bind(case.model, x)
+    model, move = bind(case.model, x), case.move or moved
     params = begin(model, x)
     y = (x + shift) * scale
     other = bind(case.model, y)
     here = run(model, params, x, n_iter=5)
-    there = run(other, moved(params, shift, scale), y, n_iter=5)
+    there = run(other, move(params, shift, scale), y, n_iter=5)
     jacobian = np.log(np.broadcast_to(np.abs(scale), x.shape[1])).sum()
     for a, b in zip(here.history, there.history, strict=True):
         same = b.objective + jacobian if case.density else b.objective / scale**2
         assert abs(same - a.objective) <= tolerance * max(1, abs(a.objective))
-    back = moved(moved(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
+    back = move(move(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
     assert_close(back, here.params, tolerance)
     what = "latent" if hasattr(params, "loadings") else "label"
     rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
@@ -228,7 +302,7 @@ def statistics_do_not_grow(case):
     """What a task returns does not depend on how many rows it has seen."""
     sizes = []
     for n in (50, 5000):
-        x = data(n=n)
+        x = case.data(n=n)
         model = bind(case.model, x)
         sizes.append(len(pickle.dumps(total(model, begin(model, x), x))))
     assert abs(sizes[0] - sizes[1]) <= 16  # a count may take a few bytes more

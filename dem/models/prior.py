@@ -67,8 +67,12 @@ class BoundPrior:
 
     @classmethod
     def of(cls, strength: Prior, family: Family[object], scan: Scan) -> BoundPrior:
-        """Return the prior for the data of a scan: its pseudo-rows are the first ones of the sample."""
+        """Return the prior for the data of a scan: its pseudo-rows are the first ones of the sample.
+
+        A small sample is repeated, so that families can put something else in place of the rows: each of many codes.
+        """
         x = np.asarray(scan.sample.x[scan.sample.weight > 0][:PSEUDO_ROWS], dtype=np.float64)
+        x = np.tile(x, (-(-PSEUDO_ROWS // len(x)), 1))
         return cls(strength, np.ascontiguousarray(family.pseudo_rows(x).T))
 
     def sums(self, family: Family[object], theta: object, frame: Frame, size: int) -> Float:
