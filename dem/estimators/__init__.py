@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.loading import load
 from dem.estimators.mixture import (
@@ -15,6 +16,7 @@ from dem.estimators.ppca import PPCA
 
 __all__ = [
     "PPCA",
+    "BayesianGaussianMixture",
     "BernoulliMixture",
     "CategoricalMixture",
     "ExponentialMixture",

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from dem import store
 from dem.estimators.base import Estimator
+from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.mixture import Mixture
 from dem.estimators.ppca import PPCA
 
-MODELS: dict[str, type[Estimator]] = {model.__name__: model for model in (GaussianMixture, Mixture, PPCA)}
+ESTIMATORS: tuple[type[Estimator], ...] = (BayesianGaussianMixture, GaussianMixture, Mixture, PPCA)
+MODELS = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
 

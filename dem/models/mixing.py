@@ -19,7 +19,9 @@ from dem.model import Float
 class Mixing(Protocol):
     """A distribution of K mixing proportions: prior and posterior are of one class."""
 
-    concentration: Float
+    @property
+    def concentration(self) -> Float:
+        """The distribution's parameters."""
 
     def given(self, counts: Float) -> Self:
         """Return the posterior, given expected numbers of rows (K,)."""
