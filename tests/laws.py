@@ -16,9 +16,12 @@ from dem import em
 from dem.families import COVARIANCE_TYPES
 from dem.frame import Frame
 from dem.model import Block
+from dem.models.bayesian_mixture import BayesianMixtureModel
+from dem.models.mixing import Dirichlet, StickBreaking
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
+from dem.models.prior import WEAK
 from dem.scan import Scanner
 from dem.seeding import Seeding
 
@@ -35,10 +38,22 @@ class Case:
     model: Any
     streams: bool = True  # its kernel reads rows; False where the first pass told all
     column_scales: bool = True  # a scale per column gives a model of the same kind
+    own_kernel: bool = True  # False where it is that of another line
+    weight_scale: bool = True  # all weights times a number says the same; False where they count rows beside a prior
 
 
-def mixture(covariance_type, method="kmeans"):
-    return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method))
+def mixture(covariance_type, method="kmeans", prior=None):
+    return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method), prior=prior)
+
+
+def map_estimate(covariance_type, **kind):
+    model = mixture(covariance_type, prior=WEAK)
+    return Case(f"{covariance_type}-prior", model, own_kernel=False, weight_scale=False, **kind)
+
+
+def bayesian(covariance_type, mixing, **kind):
+    model = BayesianMixtureModel(mixture(covariance_type), mixing.prior(K, 1 / K))
+    return Case(f"bayesian-{covariance_type}", model, own_kernel=False, weight_scale=False, **kind)
 
 
 MODELS = {
@@ -48,6 +63,14 @@ MODELS = {
         Case("tied", mixture("tied")),
         Case("diag", mixture("diag")),
         Case("spherical", mixture("spherical"), column_scales=False),
+        map_estimate("full"),
+        map_estimate("tied"),
+        map_estimate("diag"),
+        map_estimate("spherical", column_scales=False),
+        bayesian("full", StickBreaking),
+        bayesian("tied", Dirichlet),
+        bayesian("diag", StickBreaking),
+        bayesian("spherical", Dirichlet, column_scales=False),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
     )
@@ -220,7 +243,7 @@ def everything_travels(case, x):
     model = bind(case.model, x)
     params = begin(model, x)
     stats = total(model, params, x)
-    assert pickle.loads(pickle.dumps(case.model)) == case.model
+    assert_same_bits(pickle.loads(pickle.dumps(case.model)), case.model)
     travelled, same_params, same_stats = pickle.loads(pickle.dumps((model, params, stats)))
     assert_same_bits(same_params, params)
     assert_same_bits(same_stats, stats)

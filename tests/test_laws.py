@@ -16,10 +16,11 @@ ANY = pytest.mark.parametrize("case", MODELS.values(), ids=MODELS)
 STREAMS = pytest.mark.parametrize(
     "case", [c for c in MODELS.values() if c.streams], ids=[c.name for c in MODELS.values() if c.streams]
 )
+OWN = [case for case in MODELS.values() if case.streams and case.own_kernel]
 MIXTURES = [name for name, case in MODELS.items() if isinstance(case.model, type(MODELS["full"].model))]
 
 
-@STREAMS
+@pytest.mark.parametrize("case", OWN, ids=[case.name for case in OWN])
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
 @given(cuts=st.lists(st.integers(0, N), max_size=12))
 def test_statistics_add_over_any_chunking(case, weight, cuts):
@@ -42,7 +43,7 @@ def test_objective_never_falls(case, weight, seed):
         model = replace(model, seeding=replace(model.seeding, method=METHODS[seed]))
     model = laws.bind(model, X, weight)
     state = laws.objective_never_falls(model, laws.begin(model, X, weight, seed), X, weight)
-    if case.name in MIXTURES:
+    if state.history[0].bound is not None:
         laws.bound_lies_between(state)
 
 
@@ -87,8 +88,9 @@ def test_weight_zero_is_the_row_left_out(case):
     laws.same_step(case, params, (X, kept.astype(float)), (X[kept], None))
 
 
-@ANY
-def test_scale_of_the_weights(case):
+@pytest.mark.parametrize("name", [case.name for case in MODELS.values() if case.weight_scale])
+def test_scale_of_the_weights(name):
+    case = MODELS[name]
     params = laws.begin(laws.bind(case.model, X), X)
     laws.same_step(case, params, (X, np.full(N, 1e-3)), (X, None))
 
@@ -103,7 +105,7 @@ def test_everything_travels(case):
     laws.everything_travels(case, X)
 
 
-@pytest.mark.parametrize("name", MIXTURES)
+@pytest.mark.parametrize("name", [name for name in MIXTURES if name != "tied-prior"])  # its sums are all centred
 def test_statistics_of_different_frames_do_not_add(name):
     model = laws.bind(MODELS[name].model, X)
     params = laws.begin(model, X)

@@ -77,7 +77,7 @@ def _covariance(moments: Moments, family: GaussianFamily) -> Float:
     """Return the unbiased covariance of the data, in the shape of the family's prior."""
     if moments.weight < 2:
         raise ValueError(
-            f"the rows' weights sum to {moments.weight:.4g}, which counts as fewer than 2 rows beside the prior: "
+            f"n_samples={moments.weight:.4g}, the sum of the rows' weights, is fewer than the 2 that a covariance takes: "
             "give weights that count rows, or set covariance_prior"
         )
     scatter = moments.scatter / (moments.weight - 1)

@@ -179,7 +179,7 @@ class NormalWishart:
         offset = means - self.mean
         between = scale.scatter(counts * self.mean_precision / beta, offset)
         scatter = self.covariance + scale.times(counts, covariances) + between
-        m = self.mean + (counts / beta)[:, None] * offset  # PRML 10.61
+        m = np.ascontiguousarray(self.mean + (counts / beta)[:, None] * offset)  # PRML 10.61
         inverse = scatter / nu.reshape(nu.shape + (1,) * (scatter.ndim - nu.ndim))
         return family.from_covariances(m, inverse), beta, nu
 
