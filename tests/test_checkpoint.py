@@ -14,10 +14,11 @@ from zarr.storage import LocalStore
 
 import dem
 from dem import checkpoint, em, generations
-from dem.checkpoint import Checkpoint, Identity
+from dem.checkpoint import Checkpoint
 from dem.engine import Silent
-from dem.generations import Saved
+from dem.journal import Identity
 from dem.sample import unhash
+from dem.saved import Saved
 
 IDENTITY = Identity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.kmeans import KMeans
 from dem.estimators.loading import load
 from dem.estimators.mixture import (
     BernoulliMixture,
@@ -21,6 +22,7 @@ __all__ = [
     "CategoricalMixture",
     "ExponentialMixture",
     "GaussianMixture",
+    "KMeans",
     "Mixture",
     "PoissonMixture",
     "load",

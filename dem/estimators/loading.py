@@ -6,18 +6,19 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dem import store
-from dem.estimators.base import Estimator
 from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
 from dem.estimators.ppca import PPCA
+from dem.estimators.rowwise import RowwiseEstimator
 
-ESTIMATORS: tuple[type[Estimator], ...] = (BayesianGaussianMixture, GaussianMixture, Mixture, PPCA)
+ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (BayesianGaussianMixture, GaussianMixture, KMeans, Mixture, PPCA)
 MODELS = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
 
-def load(path: str | Path, modules: Iterable[str] = ()) -> Estimator:
+def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
     """Return the fitted estimator that `save` wrote.
 
     Parameters
