@@ -60,7 +60,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         nu_0, more than n_features - 1. By default n_features.
     covariance_prior : float or array, optional
         inv(W_0): (d, d) full and tied, (d,) diag, a number spherical. By default the covariance of the data (its
-        diagonal, or the mean of that), unbiased, with weights that count rows.
+        diagonal, or the mean of that), unbiased, weights counting rows; plus `reg_covar` where that is singular.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
     warm_start : bool, default=False

@@ -27,9 +27,9 @@ from dem.models.mixture_kernel import MixtureParams, MixtureStats, Precision
 from dem.models.normal_wishart import SCALES, NormalWishart, log_correction
 from dem.scan import Moments, Scan
 
-CONSTANT = (
+SINGULAR = (
     "the covariance of the data is singular, so it can be no prior: leave out columns that are constant or sums of "
-    "others, or set covariance_prior"
+    "others, or set reg_covar > 0 or covariance_prior"
 )
 
 
@@ -65,19 +65,25 @@ class ComponentPrior:
         d = len(moments.centre)
         nu = float(d) if self.degrees_of_freedom is None else self.degrees_of_freedom
         covariance = _covariance(moments, family) if self.covariance is None else self.covariance
-        try:
-            factor = family.factor(covariance)
-        except np.linalg.LinAlgError:
-            raise ValueError(CONSTANT) from None
         mean = moments.mean if self.mean is None else self.mean
-        return NormalWishart(mean, self.mean_precision, nu, covariance, factor)
+        return NormalWishart(mean, self.mean_precision, nu, covariance, family.factor(covariance))
 
 
 def _covariance(moments: Moments, family: GaussianFamily) -> Float:
-    """Return the unbiased covariance of the data, in the shape of the family's prior."""
+    """Return the unbiased covariance of the data, in the shape of the family's prior; reg_covar keeps it proper."""
+    covariance = _unbiased(moments, family)
+    scale = SCALES[type(family)]
+    for proper in (covariance, scale.floored(covariance, family.reg_covar)):
+        if not scale.is_singular(proper):
+            return proper
+    raise ValueError(SINGULAR)
+
+
+def _unbiased(moments: Moments, family: GaussianFamily) -> Float:
+    """Return the unbiased covariance, diagonal or mean variance of the data."""
     if moments.weight < 2:
         raise ValueError(
-            f"n_samples={moments.weight:.4g}, the sum of the rows' weights, is fewer than the 2 that a covariance takes: "
+            f"n_samples={moments.weight:.4g}, the sum of the rows' weights, is less than the 2 rows of a covariance: "
             "give weights that count rows, or set covariance_prior"
         )
     scatter = moments.scatter / (moments.weight - 1)
@@ -223,6 +229,10 @@ class BayesianMixtureModel:
         """Return the parameters marked for float64 or centred arithmetic."""
         exact = self.mixture.exact(params)
         return params if exact is params else replace(params, floor=exact.floor)
+
+    def fresh(self, params: BayesianParams) -> BayesianParams:
+        """Return the parameters with which float32 products may serve again."""
+        return replace(params, floor=Precision.SINGLE)
 
     def kernel(self, params: BayesianParams) -> Callable[[Block], MixtureStats]:
         """Return the mixture's kernel."""

@@ -29,6 +29,21 @@ class FullScale:
     matrices = True
     shared = False
 
+    def is_singular(self, covariance: Float) -> bool:
+        """Whether a covariance has no inverse in float64, whatever the columns' units."""
+        deviations = np.sqrt(np.diag(covariance))
+        if not (deviations > 0).all():
+            return True
+        try:
+            pivots = np.diag(np.linalg.cholesky(covariance / np.outer(deviations, deviations))) ** 2
+        except np.linalg.LinAlgError:
+            return True
+        return bool(pivots.min() < 8 * len(pivots) * np.finfo(np.float64).eps)
+
+    def floored(self, covariance: Float, floor: float) -> Float:
+        """Return a covariance with a number added to its diagonal."""
+        return np.asarray(covariance + floor * np.eye(len(covariance)))
+
     def scatter(self, weight: Float, x: Float) -> Float:
         """Return weight_k x_k x_k' for the rows x_k of x (K, d), in the shape of the class."""
         return np.asarray(np.einsum("k,ki,kj->kij", weight, x, x))
@@ -76,6 +91,14 @@ class DiagonalScale(FullScale):
     """The diagonals of W, of shape (K, d)."""
 
     matrices = False
+
+    def is_singular(self, covariance: Float) -> bool:
+        """Whether a variance is 0."""
+        return not bool((covariance > 0).all())
+
+    def floored(self, covariance: Float, floor: float) -> Float:
+        """Return variances with a number added."""
+        return np.asarray(covariance + floor)
 
     def scatter(self, weight: Float, x: Float) -> Float:
         """Return weight_k x_k^2."""

@@ -94,10 +94,10 @@ def test_saved_and_loaded_it_says_the_same(kind, mixing, tmp_path):
 
 def test_weights_of_rows_are_rows_repeated():
     """scikit-learn's mixture has no sample_weight; ours counts."""
-    x = X + 50.0 * (np.arange(len(X)) % 2)[:, None]  # two groups, which every start finds
+    x = X + 50.0 * (np.arange(len(X)) % 2)[:, None]  # two groups, which ten starts find
     weight = np.arange(len(X)) % 3
-    ours = fitted().set_params(n_components=2).fit(x, sample_weight=weight.astype(float))
-    repeated = fitted().set_params(n_components=2).fit(np.repeat(x, weight, axis=0))
+    ours = fitted(n_init=10).set_params(n_components=2).fit(x, sample_weight=weight.astype(float))
+    repeated = fitted(n_init=10).set_params(n_components=2).fit(np.repeat(x, weight, axis=0))
     assert abs(ours.lower_bound_ - repeated.lower_bound_) < 1e-9
     for name in ("mean_prior_", "covariance_prior_"):
         np.testing.assert_allclose(getattr(ours, name), getattr(repeated, name), rtol=1e-12)
@@ -152,6 +152,17 @@ def test_old_faithful_keeps_two_of_six_components():
 def test_settings_of_no_sense_are_refused(settings, words):
     with pytest.raises(ValueError, match=words):
         BayesianGaussianMixture(2, **settings).fit(X)
+
+
+def test_fewer_rows_than_columns_have_a_prior_by_reg_covar():
+    """Their covariance is singular, so reg_covar is added to it; without any, one sentence says what to do."""
+    x = np.random.default_rng(0).normal(size=(8, 12))
+    ours = BayesianGaussianMixture().fit(x)
+    np.testing.assert_allclose(ours.covariance_prior_, np.cov(x.T) + 1e-6 * np.eye(12), atol=1e-14)
+    assert np.isfinite(ours.score_samples(x)).all()
+    for constant in (x, np.ones((8, 2))):
+        with pytest.raises(ValueError, match=r"covariance of the data is singular.*or covariance_prior"):
+            BayesianGaussianMixture(reg_covar=0.0).fit(constant)
 
 
 def test_given_priors_are_used():
