@@ -17,12 +17,13 @@ from dem.families import COVARIANCE_TYPES
 from dem.frame import Frame
 from dem.model import Block
 from dem.models.bayesian_mixture import BayesianMixtureModel
+from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.models.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
 from dem.models.kmeans import KMeansModel, KMeansParams
 from dem.models.mixing import Dirichlet, StickBreaking
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
-from dem.models.ppca_algebra import PPCAParams
 from dem.models.prior import WEAK
 from dem.scan import Scanner
 from dem.seeding import Seeding
@@ -41,8 +42,8 @@ class Case:
     streams: bool = True  # its kernel reads rows; False where the first pass told all
     column_scales: bool = True  # a scale per column gives a model of the same kind
     own_kernel: bool = True  # False where it is that of another line
-    weight_scale: bool = True  # all weights times a number says the same; False where they count rows beside a prior
     density: bool = True  # its objective is in nats; False where it is in the data's units squared
+    weight_scales: bool = True  # a scale of all weights changes nothing; it does beside a prior
 
 
 def mixture(covariance_type, method="kmeans", prior=None):
@@ -51,12 +52,12 @@ def mixture(covariance_type, method="kmeans", prior=None):
 
 def map_estimate(covariance_type, **kind):
     model = mixture(covariance_type, prior=WEAK)
-    return Case(f"{covariance_type}-prior", model, own_kernel=False, weight_scale=False, **kind)
+    return Case(f"{covariance_type}-prior", model, own_kernel=False, weight_scales=False, **kind)
 
 
 def bayesian(covariance_type, mixing, **kind):
     model = BayesianMixtureModel(mixture(covariance_type), mixing.prior(K, 1 / K))
-    return Case(f"bayesian-{covariance_type}", model, own_kernel=False, weight_scale=False, **kind)
+    return Case(f"bayesian-{covariance_type}", model, own_kernel=False, weight_scales=False, **kind)
 
 
 MODELS = {
@@ -77,6 +78,11 @@ MODELS = {
         Case("kmeans", KMeansModel(K), column_scales=False, density=False),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
+        Case("bpca", BayesianPCAModel(2), column_scales=False, weight_scales=False),
+        Case("bpca-moments", MomentsBayesianPCAModel(2), streams=False, column_scales=False, weight_scales=False),
+        Case("fa", FactorModel(1)),
+        Case("fa-moments", MomentsFactorModel(1), streams=False),
+        Case("fa-ecm", ECMFactorModel(1), streams=False),
     )
 }
 
@@ -116,11 +122,14 @@ def moved(params, shift, scale):
     if isinstance(params, KMeansParams):
         return KMeansParams.at((params.centers + shift) * scale)
     if not isinstance(params, MixtureParams):
+        noise, scale = params.noise_variance, np.asarray(scale, float)
+        prior = {"alpha": params.alpha / scale**2} if hasattr(params, "alpha") else {}
         return replace(
             params,
             mean=(params.mean + shift) * scale,
-            loadings=params.loadings * scale,
-            noise_variance=params.noise_variance * scale**2,
+            loadings=params.loadings * np.broadcast_to(scale, len(params.mean))[:, None],
+            noise_variance=float(noise * scale**2) if np.ndim(noise) == 0 else noise * scale**2,
+            **prior,
         )
     theta = params.theta
     d = theta.means.shape[1]
@@ -197,6 +206,7 @@ def objective_never_falls(model, params, x, weight=None):
 
 def bound_lies_between(state):
     """ELBO ascent: objective(old) <= bound after the M-step <= objective(new)   (PRML 9.4)."""
+    assert state.history[0].bound is not None
     for old, new in pairwise(state.history):
         rounding = 1e-12 * max(1, abs(new.objective))
         assert old.objective - rounding <= old.bound <= new.objective + rounding
@@ -216,7 +226,7 @@ def moves_with_the_data(case, x, shift, scale, tolerance):
         assert abs(same - a.objective) <= tolerance * max(1, abs(a.objective))
     back = moved(moved(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
     assert_close(back, here.params, tolerance)
-    what = "latent" if isinstance(params, PPCAParams) else "label"
+    what = "latent" if hasattr(params, "loadings") else "label"
     rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
     np.testing.assert_allclose(*rows, rtol=0, atol=0 if what == "label" else tolerance * np.abs(rows[0]).max())
 

@@ -104,7 +104,7 @@ def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
 
 
 def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
-    monkeypatch.setattr("dem.run_ppca.DEFAULT_BYTES", 1000)
+    monkeypatch.setattr("dem.run_latent.DEFAULT_BYTES", 1000)
     straight = dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide)
     with pytest.raises(dem.Stopped):
         dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))

@@ -52,7 +52,7 @@ ENGINE = [
     "run",
     "run_rows",
     "run_draw",
-    "run_ppca",
+    "run_latent",
     "estimators",
 ]
 FACES = ["plot_axes", "plot_staircase", "plot", "progress", "commands", "demo", "cli_options", "cli"]
