@@ -178,3 +178,17 @@ def test_given_priors_are_used():
         np.testing.assert_array_equal(getattr(ours, f"{name}_"), value)
     np.testing.assert_allclose(ours.mean_precision_, 2.0 + ours.effective_counts_, rtol=0.05)
     np.testing.assert_allclose(ours.degrees_of_freedom_ - ours.mean_precision_, 5.5)
+
+
+def test_a_fit_broken_off_goes_on_with_the_same_bits(tmp_path):
+    path = tmp_path / "x.zarr"
+    array = zarr.create_array(path, shape=X.shape, chunks=(100, 3), dtype="float32")
+    array[:] = X
+    whole = fitted(max_iter=6, tol=0.0, sample_size=50).fit(path)
+    with pytest.raises(dem.Stopped):
+        fitted(max_iter=6, tol=0.0, sample_size=50).fit(
+            path, checkpoint=dem.Checkpoint(tmp_path / "kept", max_passes=4)
+        )
+    again = fitted(max_iter=6, tol=0.0, sample_size=50).fit(path, checkpoint=tmp_path / "kept")
+    assert again.lower_bounds_ == whole.lower_bounds_
+    np.testing.assert_array_equal(again.means_, whole.means_)
