@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dem.checkpoint import Stopped as Stopped
     from dem.engine import Engine as Engine
     from dem.estimators import PPCA as PPCA
+    from dem.estimators import BayesianGaussianMixture as BayesianGaussianMixture
     from dem.estimators import BayesianPCA as BayesianPCA
     from dem.estimators import BernoulliMixture as BernoulliMixture
     from dem.estimators import CategoricalMixture as CategoricalMixture
@@ -30,6 +31,7 @@ __version__ = "0.1.0"
 
 _ESTIMATORS = (
     "PPCA",
+    "BayesianGaussianMixture",
     "BayesianPCA",
     "BernoulliMixture",
     "CategoricalMixture",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
@@ -18,6 +19,7 @@ from dem.estimators.ppca import PPCA
 
 __all__ = [
     "PPCA",
+    "BayesianGaussianMixture",
     "BayesianPCA",
     "BernoulliMixture",
     "CategoricalMixture",

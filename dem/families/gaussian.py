@@ -160,10 +160,14 @@ class GaussianFamily(ABC):
 
     def initial(self, x: Float, resp: Float) -> Gaussians:
         """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n), taken about the means."""
+        return self.estimate(*self.centred(x, resp), None)
+
+    def centred(self, x: Float, resp: Float) -> tuple[Float, Frame]:
+        """Return the sums of the columns of `x` (d, n), weighted by `resp` (K, n), about the means that these give."""
         centres = (resp / safe_counts(resp.sum(axis=1))[:, None]) @ x.T
         sums = np.zeros((self.n_centred(len(x)), len(resp)))
         self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
-        return self.estimate(sums, Frame.at(centres), None)
+        return sums, Frame.at(centres)
 
     def known(self, given: Given) -> Gaussians | None:
         """Return the parameters that the user has set, if means and precisions are there."""
