@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dem import em
-from dem.families import COVARIANCE_TYPES
+from dem.families import COVARIANCE_TYPES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily
 from dem.frame import Frame
 from dem.model import Block
 from dem.models.mixture import MixtureModel
@@ -48,6 +48,8 @@ MODELS = {
         Case("tied", mixture("tied")),
         Case("diag", mixture("diag")),
         Case("spherical", mixture("spherical"), column_scales=False),
+        Case("mixture-of-ppca", MixtureModel(K, PPCAFamily(1), Seeding("kmeans")), column_scales=False),
+        Case("mixture-of-fa", MixtureModel(K, FactorAnalysisFamily(1), Seeding("kmeans"))),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
     )
@@ -93,6 +95,10 @@ def moved(params, shift, scale):
             noise_variance=params.noise_variance * scale**2,
         )
     theta = params.theta
+    if isinstance(theta, FactorAnalysers):
+        s = np.asarray(scale, float)
+        loadings, noise = theta.loadings * s.reshape(-1, 1), theta.noise_variances * s**2
+        return replace(params, theta=FactorAnalysers((theta.means + shift) * s, loadings, noise))
     d = theta.means.shape[1]
     s = np.broadcast_to(np.asarray(scale, float), d)
     matrices = (theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3) or (

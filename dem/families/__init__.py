@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dem.families.exponential import Exponential
 from dem.families.exponential_family import ExponentialFamily, Theta
+from dem.families.factor_algebra import FactorAnalysers
+from dem.families.factor_analysers import NOISE, FactorAnalysisFamily, FactorFamily, PPCAFamily
 from dem.families.family import Family
 from dem.families.gaussian import GaussianFamily, Gaussians
 from dem.families.gaussian_diag import DiagonalGaussian
@@ -42,13 +44,18 @@ def Gaussian(covariance_type: str = "full", reg_covar: float = 1e-6) -> Gaussian
 __all__ = [
     "COVARIANCE_TYPES",
     "DiagonalGaussian",
+    "NOISE",
     "Exponential",
     "ExponentialFamily",
+    "FactorAnalysers",
+    "FactorAnalysisFamily",
+    "FactorFamily",
     "Family",
     "FullGaussian",
     "Gaussian",
     "GaussianFamily",
     "Gaussians",
+    "PPCAFamily",
     "SphericalGaussian",
     "Theta",
     "TiedGaussian",

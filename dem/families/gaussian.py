@@ -182,13 +182,17 @@ class GaussianFamily(ABC):
         """Return `new` with the entries of empty components taken from `old`."""
         return np.asarray(np.where(empty.reshape(-1, *[1] * (new.ndim - 1)), old, new))
 
-    def expected(self, theta: Gaussians, sums: Float, frame: Frame) -> float:
+    def expected(self, theta: Gaussians, sums: Float, frame: Frame, previous: Gaussians) -> float:
         """Return <eta, S>, the sum of r log p over rows and components."""
         return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
 
     @abstractmethod
     def n_features(self, d: int) -> int:
         """Return the number of features."""
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x, x - mu, its weighted or whitened copy and one more, and a number for each component."""
+        return 4 * d + k
 
     def factor_size(self, k: int, d: int) -> int:
         """Return the size of K matrices (d, d)."""
