@@ -11,26 +11,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dem.checkpoint import Checkpoint as Checkpoint
     from dem.checkpoint import Stopped as Stopped
-    from dem.engine import Engine
+    from dem.engine import Engine as Engine
     from dem.estimators import PPCA as PPCA
+    from dem.estimators import BernoulliMixture as BernoulliMixture
+    from dem.estimators import CategoricalMixture as CategoricalMixture
+    from dem.estimators import ExponentialMixture as ExponentialMixture
     from dem.estimators import GaussianMixture as GaussianMixture
+    from dem.estimators import Mixture as Mixture
+    from dem.estimators import PoissonMixture as PoissonMixture
     from dem.estimators import load as load
-    from dem.source import open_source
+    from dem.models.prior import Prior as Prior
+    from dem.source import open_source as open_source
 
 __version__ = "0.1.0"
 
+_ESTIMATORS = (
+    "PPCA",
+    "BernoulliMixture",
+    "CategoricalMixture",
+    "ExponentialMixture",
+    "GaussianMixture",
+    "Mixture",
+    "PoissonMixture",
+    "load",
+)
 _HOMES = {
     "Checkpoint": "dem.checkpoint",
     "Stopped": "dem.checkpoint",
     "Engine": "dem.engine",
-    "GaussianMixture": "dem.estimators",
-    "PPCA": "dem.estimators",
-    "load": "dem.estimators",
+    "Prior": "dem.models.prior",
     "open_source": "dem.source",
+    **dict.fromkeys(_ESTIMATORS, "dem.estimators"),
 }
 _MODULES = ("cluster", "em", "engine", "estimators", "families", "models", "outputs", "plot", "run", "source", "store")
 
-__all__ = ["PPCA", "Checkpoint", "Engine", "GaussianMixture", "Stopped", "__version__", "load", "open_source"]
+__all__ = ["__version__", *_HOMES]
 
 
 def __getattr__(name: str) -> Any:

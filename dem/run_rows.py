@@ -14,7 +14,7 @@ import numpy as np
 from dem import __version__, fingerprint, outputs
 from dem.encoding import digest
 from dem.engine import Engine, Passes
-from dem.model import Array, Block, P, Rowwise
+from dem.model import Block, P, Rowwise
 from dem.models.rowwise import NotFiniteError
 from dem.source import Source
 from dem.source.dask_array import DaskSource
@@ -75,7 +75,7 @@ def write(
     known = job(model, params, source, what=what)
     with (engine or Engine()).open(source, held) as sweep, located(source):
         output = (path, dtype, columns, attributes, overwrite)
-        _write(sweep, what, source, make_rows, *output, job=known)
+        write_to(sweep, what, source, make_rows, *output, job=known)
 
 
 @contextmanager
@@ -87,40 +87,8 @@ def located(source: Source) -> Iterator[None]:
         raise ValueError(f"{error} (it is in {source.locate(error.row, error.column)})") from None
 
 
-def write_sample(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    path: str | Path,
-    *,
-    seed: int,
-    engine: Engine | None = None,
-    overwrite: bool = False,
-) -> None:
-    """Write rows drawn from the model, chunk by chunk.
-
-    Parameters
-    ----------
-    model, params
-    source : Source
-        A generated one: it tells the shape, the dtype and the chunks.
-    path : str or Path
-    seed : int
-        Each chunk's generator is seeded by this and the chunk's first row.
-    engine : Engine, optional
-    overwrite : bool
-    """
-    make_rows = partial(_draw_rows, model, params, seed)
-    columns, dtype = source.n_columns, source.dtype
-    made = 4 * 8 * columns * (source.chunk_rows or 0)
-    attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
-    known = job(model, params, source, seed=seed)
-    with (engine or Engine()).open(source, made) as sweep:
-        output = (path, dtype, columns, attributes, overwrite)
-        _write(sweep, "sample", source, make_rows, *output, job=known)
-
-
-def _write(passes: Passes, what: str, *args: Any, job: Any) -> None:
+def write_to(passes: Passes, what: str, *args: Any, job: Any) -> None:
+    """Write by these passes, told of under the name of `what`; see `outputs.write`."""
     outputs.write(passes.as_named(what), *args, job=job, note=passes.progress.note, require=passes.require)
 
 
@@ -152,11 +120,6 @@ def listed(source: Source) -> str | None:
     except (ValueError, NotImplementedError):
         return None
     return found
-
-
-def _draw_rows(model: Rowwise[P], params: P, seed: int) -> Callable[[Block], Array]:
-    """Return the function that draws the rows of a block."""
-    return lambda block: model.draw(params, len(block.x), np.random.default_rng([seed, block.first]))[0]
 
 
 MEAN_ROWS = 2**16

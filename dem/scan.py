@@ -8,7 +8,7 @@ chunking and every number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,20 @@ class Scan:
     def n_columns(self) -> int:
         """The number of columns."""
         return len(self.low)
+
+    def columns(self, at: slice | list[int]) -> Scan:
+        """Return what was learnt of some columns."""
+        m = self.moments
+        scatter = m.scatter[at] if m.scatter.ndim == 1 else m.scatter[at][:, at]
+        return replace(
+            self,
+            moments=replace(m, centre=m.centre[at], scatter=scatter),
+            low=self.low[at],
+            high=self.high[at],
+            missing=self.missing[at],
+            infinite=self.infinite[at],
+            sample=replace(self.sample, x=self.sample.x[:, at]),
+        )
 
     def root_mean_square(self, frame: Frame) -> Float:
         """Return the root mean square of each column (d,) in a frame."""

@@ -49,6 +49,7 @@ ENGINE = [
     "values",
     "run",
     "run_rows",
+    "run_draw",
     "run_ppca",
     "estimators",
 ]

@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from zarr.storage import LocalStore, WrapperStore
 
-from dem import PPCA, Engine, GaussianMixture, run_rows
+from dem import PPCA, Engine, GaussianMixture, run_draw, run_rows
 from dem.claim import Interrupted
 from dem.cluster import local_cluster
 from dem.engine import Silent
@@ -85,7 +85,7 @@ WHAT = {
     "proba": lambda source: partial(run_rows.write, *MIXTURE, source, "proba"),
     "score": lambda source: partial(run_rows.write, *MIXTURE, source, "score"),
     "latent": lambda source: partial(run_rows.write, *FACTORS, source, "latent"),
-    "sample": lambda source: partial(run_rows.write_sample, *MIXTURE, source, seed=3),
+    "sample": lambda source: partial(run_draw.write, *MIXTURE, source, seed=3),
 }
 
 
@@ -234,11 +234,11 @@ def test_what_another_job_left_is_replaced(name, data, root, tmp_path):
 
 
 def test_another_seed_is_another_job(drawn, tmp_path):
-    interrupted(partial(run_rows.write_sample, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
+    interrupted(partial(run_draw.write, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
     run = engine()
-    run_rows.write_sample(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
+    run_draw.write(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
     assert run.progress.notes == []
-    run_rows.write_sample(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
+    run_draw.write(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
     np.testing.assert_array_equal(*(zarr.open_array(tmp_path / f"{name}.zarr")[...] for name in ("out", "straight")))
 
 

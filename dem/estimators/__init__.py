@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.loading import load
+from dem.estimators.mixture import (
+    BernoulliMixture,
+    CategoricalMixture,
+    ExponentialMixture,
+    Mixture,
+    PoissonMixture,
+)
 from dem.estimators.ppca import PPCA
 
-__all__ = ["PPCA", "GaussianMixture", "load"]
+__all__ = [
+    "PPCA",
+    "BernoulliMixture",
+    "CategoricalMixture",
+    "ExponentialMixture",
+    "GaussianMixture",
+    "Mixture",
+    "PoissonMixture",
+    "load",
+]

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dem import em, run_rows, store
+from dem import em, run_draw, run_rows, store
 from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.model import Rowwise
@@ -126,6 +126,20 @@ class Estimator(DensityMixin, BaseEstimator):
         source = self._open(X)
         run_rows.write(*self._fitted(), source, what, path, engine=self.engine, overwrite=overwrite)
 
+    def _draw(self, n_samples: int, chunks: Any) -> tuple[Any, Any]:
+        """Return rows drawn from the model (n, d) and their latent variables: the same rows for any chunks.
+
+        NumPy arrays; with `chunks`, a number of rows or "auto", lazy Dask arrays.
+        """
+        check_is_fitted(self)
+        check_number("n_samples", n_samples, int, 1)
+        fitted, d, seed = self._fitted(), self.n_features_in_, integer_seed(self.random_state)
+        if chunks is None:
+            return run_draw.draw(*fitted, d, 0, n_samples, seed)
+        rows = run_draw.chunk_rows(d, np.float64, SAMPLE_CHUNK_BYTES) if chunks == "auto" else chunks
+        check_number("chunks", rows, int, 1)
+        return run_draw.lazy(*fitted, d, n_samples, seed, rows)
+
     def write_sample(
         self,
         n_samples: int,
@@ -144,8 +158,7 @@ class Estimator(DensityMixin, BaseEstimator):
             Of the array (n, d) to write.
         dtype : dtype, default="float64"
         chunk_rows : int, optional
-            Rows of a chunk; by default chunks of about 16 MiB. Each chunk has a generator of its own, so the
-            rows depend on the seed and the chunks, not on the number of workers.
+            Rows of a chunk; by default chunks of about 16 MiB. The rows are those of `sample`, whatever the chunks.
         overwrite : bool
             Replace what stands at `path`, once the new array is whole.
 
@@ -157,9 +170,9 @@ class Estimator(DensityMixin, BaseEstimator):
         check_is_fitted(self)
         check_number("n_samples", n_samples, int, 1)
         kind, d = np.dtype(dtype), self.n_features_in_
-        rows = max(1, SAMPLE_CHUNK_BYTES // (d * kind.itemsize)) if chunk_rows is None else chunk_rows
+        rows = run_draw.chunk_rows(d, kind, SAMPLE_CHUNK_BYTES) if chunk_rows is None else chunk_rows
         check_number("chunk_rows", rows, int, 1)
-        run_rows.write_sample(
+        run_draw.write(
             *self._fitted(),
             GeneratedSource(n_samples, min(rows, n_samples), d, kind),
             path,

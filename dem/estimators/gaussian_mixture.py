@@ -2,42 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
-from dem import em, run
-from dem.checkpoint import Checkpoint
 from dem.engine import Engine
-from dem.estimators.base import (
-    Estimator,
-    as_checkpoint,
-    check_choice,
-    check_number,
-    history,
-    integer_seed,
-    source_record,
-)
-from dem.estimators.gaussian_init import (
-    check_array,
-    check_covariances,
-    check_given,
-    check_weights,
-)
+from dem.estimators.base import check_choice, check_number
+from dem.estimators.gaussian_init import check_array, check_covariances, check_given, check_weights
+from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
-from dem.model import Array, Float
-from dem.models.mixture import MixtureModel, check_rows
+from dem.model import Float
+from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams
-from dem.seeding import METHODS, Seeding
-from dem.start import Start
+from dem.seeding import Seeding
 
 
-class GaussianMixture(Estimator):
+class GaussianMixture(MixtureEstimator):
     """Gaussian mixture, fitted by expectation-maximisation to data of any size.
 
     p(x) = sum over k of w_k N(x | mu_k, C_k)   (PRML 9.7). The data may be a path or URL of a Zarr array,
@@ -67,6 +49,8 @@ class GaussianMixture(Estimator):
     means_init : array of shape (n_components, n_features), optional
     precisions_init : array, optional
         Shaped as `covariances_`. With all three given, no start is made on the sample.
+    prior : None, "weak" or dem.Prior, default=None
+        None for maximum likelihood; else MAP with conjugate priors (see `dem.models.prior`).
     random_state : int, RandomState, Generator or None, default=None
         Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
     warm_start : bool, default=False
@@ -94,12 +78,15 @@ class GaussianMixture(Estimator):
     n_passes_ : int
         Passes over the whole data, the first scan included.
     lower_bound_ : float
-        Mean log-likelihood of the reported parameters, in nats a row (scikit-learn's lags by one step).
+        Mean log-likelihood of the reported parameters, plus their log prior, in nats a row (scikit-learn's lags by one
+        step).
     lower_bounds_ : list of float
         The same for each pass.
     history_ : list of dict
         For each pass: "pass", "log_likelihood", "elbo_e", "elbo_m" and "kl": the bound after the E-step and after the
         M-step, and the divergence KL(q || p(z | x, new)) that the M-step opened, from sums alone.
+    effective_counts_ : array of shape (n_components,)
+        The sums of the responsibilities: so many rows' weight each component has.
     n_features_in_ : int
     feature_names_in_ : array of str
         Where the data in memory had names.
@@ -107,7 +94,7 @@ class GaussianMixture(Estimator):
         Name, shape and dtype of the training data.
     """
 
-    _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+    _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_")
     _saved_numbers = ("lower_bound_", "lower_bounds_", "_fitted_type")
 
     def __init__(
@@ -123,6 +110,7 @@ class GaussianMixture(Estimator):
         weights_init: Any = None,
         means_init: Any = None,
         precisions_init: Any = None,
+        prior: Any = None,
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
@@ -140,6 +128,7 @@ class GaussianMixture(Estimator):
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
+        self.prior = prior
         self.random_state = random_state
         self.warm_start = warm_start
         self.verbose = verbose
@@ -179,106 +168,21 @@ class GaussianMixture(Estimator):
             theta = model._family().from_covariances(means, covariances)
         except ValueError:
             raise ValueError("covariances should be positive definite, but a matrix is not") from None
-        model._keep(MixtureParams(weights, theta))
+        model._keep(model._model(d), MixtureParams(weights, theta))
         return model
 
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        callback: Callable[[em.State[MixtureParams]], object] | None = None,
-        checkpoint: str | Path | Checkpoint | None = None,
-    ) -> Self:
-        """Fit the mixture.
-
-        Parameters
-        ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-            Real numbers of any dtype; the fit of float32 data is float64 in all that it reports.
-        y : ignored
-        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
-            Weights of the rows, finite and not negative.
-        callback : callable, optional
-            Called with the `dem.em.State` after each pass.
-        checkpoint : str, Path or dem.Checkpoint, optional
-            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
-
-        Raises
-        ------
-        dem.Stopped
-            The checkpoint's limits are reached: the same call goes on.
-        ValueError
-            Wrong settings or unusable data: one sentence says what, where and what to do.
-        OSError
-            A chunk cannot be read.
-        MemoryError
-            The plan does not fit in the engine's memory.
-        """
-        self._check_settings()
-        source = self._open(X, sample_weight, reset=True)
-        if source.n_rows is not None:
-            check_rows(source.n_rows, self.n_components)
-        k, d = self.n_components, source.n_columns
+    def _model(self, d: int) -> MixtureModel:
+        """Return the model, with the first parameters that the user has set."""
+        k = self.n_components
         given = check_given(self.weights_init, self.means_init, self.precisions_init, self.covariance_type, k, d)
-        model = MixtureModel(k, self._family(), Seeding(self.init_params), given)
-        params = model.known()
-        if self.warm_start and self._fits(k, d):
-            params = self._fitted()[1]
-        fitted = run.fit(
-            model,
-            source,
-            start=Start(self.n_init, self.sample_size, integer_seed(self.random_state)),
-            params=params,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            engine=self.engine,
-            callback=partial(self._after_pass, callback),
-            checkpoint=as_checkpoint(checkpoint),
-        )
-        state = fitted.state
-        self._keep(state.params)
-        self.stop_reason_ = state.stop_reason
-        self.converged_ = state.stop_reason == "converged"
-        self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
-        self.history_ = history(state)
-        self.lower_bound_, self.lower_bounds_ = state.objective, [p.objective for p in state.history]
-        self.source_ = source_record(source, fitted.scan.rows)
-        return self
-
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
-        """Fit, and return the label of each row."""
-        return self.fit(X, y, sample_weight).predict(X)
-
-    def predict(self, X: Any) -> Any:
-        """Return the most probable component of each row, of shape (n,).
-
-        A NumPy array (int64) for data in memory, a lazy Dask array (of the smallest unsigned type)
-        otherwise; so in all row-wise methods.
-        """
-        labels = self._rows(X, "label")
-        return labels.astype(np.int64) if isinstance(labels, np.ndarray) else labels
-
-    def predict_proba(self, X: Any) -> Any:
-        """Return the responsibilities, of shape (n, n_components)   (PRML 9.13)."""
-        return self._rows(X, "proba")
-
-    def sample(self, n_samples: int = 1) -> tuple[Float, Array]:
-        """Return n rows drawn from the mixture (n, d), and their components (n,).
-
-        The same rows in each call, unless `random_state` is a generator.
-        """
-        check_is_fitted(self)
-        check_number("n_samples", n_samples, int, 1)
-        model, params = self._fitted()
-        return model.draw(params, n_samples, np.random.default_rng(integer_seed(self.random_state)))
+        return MixtureModel(k, self._family(), Seeding(self.init_params), given, as_prior(self.prior))
 
     def to_sklearn(self) -> SklearnGaussianMixture:
         """Return the fitted scikit-learn mixture with the same parameters."""
         check_is_fitted(self)
         names = set(SklearnGaussianMixture().get_params())
         model = SklearnGaussianMixture(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
-        fitted = (*self._saved, "precisions_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")
+        fitted = (*self._saved[:4], "precisions_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")
         for name in (*fitted, "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(model, name, getattr(self, name))
@@ -294,26 +198,20 @@ class GaussianMixture(Estimator):
 
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
-        check_number("n_components", self.n_components, int, 1)
-        check_number("tol", self.tol, float, 0)
+        super()._check_settings()
         check_number("reg_covar", self.reg_covar, float, 0)
-        check_number("max_iter", self.max_iter, int, 1)
-        check_number("n_init", self.n_init, int, 1)
-        check_number("verbose_interval", self.verbose_interval, int, 1)
-        check_number("sample_size", self.sample_size, int, 1)
         check_choice("covariance_type", self.covariance_type, COVARIANCE_TYPES)
-        check_choice("init_params", self.init_params, METHODS)
 
     def _family(self) -> GaussianFamily:
         """Return the family of this covariance type."""
         return COVARIANCE_TYPES[self.covariance_type](float(self.reg_covar))
 
-    def _fits(self, k: int, d: int) -> bool:
+    def _fits(self, d: int) -> bool:
         """Whether the last fit's parameters have the shapes that this one wants."""
         kind = getattr(self, "_fitted_type", None)  # shapes alone can agree: tied (d, d) and diag (K, d)
-        return kind == self.covariance_type and self.means_.shape == (k, d)
+        return kind == self.covariance_type and self.means_.shape == (self.n_components, d)
 
-    def _keep(self, params: MixtureParams) -> None:
+    def _keep(self, model: MixtureModel, params: MixtureParams) -> None:
         """Keep the parameters as public attributes."""
         theta = params.theta
         self._fitted_type = self.covariance_type
@@ -324,13 +222,3 @@ class GaussianMixture(Estimator):
         """Return the model and its parameters."""
         theta = Gaussians(self.means_, self.covariances_, self.precisions_cholesky_)
         return MixtureModel(len(self.weights_), self._family()), MixtureParams(self.weights_, theta)
-
-    def _after_pass(
-        self, callback: Callable[[em.State[MixtureParams]], object] | None, state: em.State[MixtureParams]
-    ) -> None:
-        """Print a line where `verbose` asks for it, and call back."""
-        n = len(state.history)
-        if self.verbose and (n % self.verbose_interval == 0 or state.stop_reason):
-            print(f"pass {n}: mean log-likelihood {state.objective:.9g} nats a row")
-        if callback is not None:
-            callback(state)

@@ -225,15 +225,13 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
         back = params.loadings.T if reconstruct == "mean" else least_squares(params)
         return latents @ back + self.mean_
 
-    def sample(self, n_samples: int = 1) -> Float:
+    def sample(self, n_samples: int = 1, chunks: Any = None) -> Any:
         """Return n rows W z + mu + noise, of shape (n, d).
 
-        The same rows in each call, unless `random_state` is a generator.
+        The same rows in each call, unless `random_state` is a generator. With `chunks`, a number of rows or "auto", a
+        lazy Dask array of any size, of the same rows for any chunks.
         """
-        check_is_fitted(self)
-        check_number("n_samples", n_samples, int, 1)
-        model, params = self._fitted()
-        return model.draw(params, n_samples, np.random.default_rng(integer_seed(self.random_state)))[0]
+        return self._draw(n_samples, chunks)[0]
 
     def get_covariance(self) -> Float:
         """Return C = W W' + s^2 I, of shape (d, d)   (PRML 12.36)."""

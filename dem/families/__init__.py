@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from dem.families.exponential import Exponential
 from dem.families.exponential_family import ExponentialFamily, Theta
 from dem.families.factor_algebra import FactorAnalysers
@@ -41,8 +44,15 @@ def Gaussian(covariance_type: str = "full", reg_covar: float = 1e-6) -> Gaussian
     return COVARIANCE_TYPES[covariance_type](reg_covar)
 
 
+FAMILIES: dict[str, Callable[..., Family[Any]]] = {
+    "exponential": Exponential,
+    "gaussian": Gaussian,
+}
+"""The families by name."""
+
 __all__ = [
     "COVARIANCE_TYPES",
+    "FAMILIES",
     "DiagonalGaussian",
     "NOISE",
     "Exponential",

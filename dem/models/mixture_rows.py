@@ -117,7 +117,7 @@ def _of_tile(family: Family[Any], what: str, joint: Array, softmax: Softmax, x: 
         return np.asarray(top.T if kind == "top-index" else np.take_along_axis(joint, top, axis=0).T)
     entropy = -np.einsum("kn,kn->n", joint, np.log(joint))  # kept above 0 by the softmax
     if kind == "entropy":
-        return np.maximum(entropy, 0.0)
+        return np.asarray(np.maximum(entropy, 0.0))
     base = family.log_base(np.asarray(x, dtype=np.float64).T)
     score = log_likelihood if base is None else log_likelihood + base
     return np.asarray(score if kind == "score" else score - entropy)

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from dem.model import Block
-from dem.source.grid import block_rows, partition_rows
+from dem.source.grid import MAX_PARTITIONS, block_rows, partition_rows
 
 PARTITION_BYTES = 64 * 2**20
 
@@ -38,21 +38,21 @@ class GeneratedPartition:
 class GeneratedSource:
     """`n_rows` rows without columns, in blocks of `chunk_rows`.
 
-    A `rows` function that draws ``len(block.x)`` rows with a generator seeded by (seed,
-    ``block.first``) gives the same rows on any number of workers.
-
     Attributes
     ----------
     n_rows, chunk_rows : int
     n_columns : int
     dtype : numpy.dtype
         Of the rows to be made; the blocks themselves have no columns.
+    partition_bytes : int
+        About how much a partition is to have; it is one chunk or more.
     """
 
     n_rows: int
     chunk_rows: int
     n_columns: int
     dtype: np.dtype[Any]
+    partition_bytes: int = PARTITION_BYTES
 
     name = "generated rows"
     in_memory = False
@@ -68,7 +68,8 @@ class GeneratedSource:
     @cached_property
     def partitions(self) -> list[GeneratedPartition]:
         """Runs of whole chunks."""
-        ranges = partition_rows(self.n_rows, self.chunk_rows, self.row_bytes, PARTITION_BYTES)
+        limit = MAX_PARTITIONS if self.partition_bytes > self.block_bytes else None
+        ranges = partition_rows(self.n_rows, self.chunk_rows, self.row_bytes, self.partition_bytes, limit)
         return [GeneratedPartition(a, b, self.chunk_rows) for a, b in ranges]
 
     @property

@@ -106,7 +106,9 @@ def test_expected_log_density(kind, centred, rng):
     if centred:
         frame = Frame.at(theta.means + 0.5)
         sums = np.zeros((family.n_centred(D), K))
-        family.sums(Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), None, resp, sums)
+        family.sums(
+            Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), None, resp, sums
+        )
     else:
         frame = frame_of(kind, [1.0, -2, 0.5, 3], [2.0, 4, 1, 1])
         family = bound(family, x, frame)

@@ -1,0 +1,209 @@
+"""What the estimators of all mixtures share: the fit, row-wise results, generation, criteria."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from dem import em, run
+from dem.checkpoint import Checkpoint
+from dem.estimators.base import (
+    Estimator,
+    as_checkpoint,
+    check_choice,
+    check_number,
+    history,
+    integer_seed,
+    source_record,
+)
+from dem.models.mixture import check_rows
+from dem.models.mixture_kernel import MixtureStats
+from dem.models.prior import WEAK, Prior
+from dem.seeding import METHODS
+from dem.start import Start
+
+
+class MixtureEstimator(Estimator):
+    """Base of the mixtures' estimators.
+
+    A subclass makes the model of the data in `_model`, and keeps its parameters in `_keep`.
+    """
+
+    n_components: int
+    tol: float
+    max_iter: int
+    n_init: int
+    init_params: str
+    random_state: Any
+    warm_start: bool
+    verbose: int
+    verbose_interval: int
+    sample_size: int
+
+    @abstractmethod
+    def _model(self, d: int) -> Any:
+        """Return the model for data of d columns, not yet bound, from the settings."""
+
+    @abstractmethod
+    def _keep(self, model: Any, params: Any) -> None:
+        """Keep the parameters of a bound model as public attributes."""
+
+    @abstractmethod
+    def _fits(self, d: int) -> bool:
+        """Whether the last fit's parameters are of the kind and the shapes that the settings want."""
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        callback: Callable[[em.State[Any]], object] | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
+    ) -> Self:
+        """Fit the mixture.
+
+        Parameters
+        ----------
+        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+            Real numbers of any dtype; the fit of float32 data is float64 in all that it reports.
+        y : ignored
+        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
+            Weights of the rows, finite and not negative.
+        callback : callable, optional
+            Called with the `dem.em.State` after each pass.
+        checkpoint : str, Path or dem.Checkpoint, optional
+            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
+
+        Raises
+        ------
+        dem.Stopped
+            The checkpoint's limits are reached: the same call goes on.
+        ValueError
+            Wrong settings or unusable data: one sentence says what, where and what to do.
+        OSError
+            A chunk cannot be read.
+        MemoryError
+            The plan does not fit in the engine's memory.
+        """
+        self._check_settings()
+        source = self._open(X, sample_weight, reset=True)
+        if source.n_rows is not None:
+            check_rows(source.n_rows, self.n_components)
+        model = self._model(source.n_columns)
+        params = model.known()
+        if self.warm_start and self._fits(source.n_columns):
+            params = self._fitted()[1]
+        fitted: run.Fit[Any, MixtureStats] = run.fit(
+            model,
+            source,
+            start=Start(self.n_init, self.sample_size, integer_seed(self.random_state)),
+            params=params,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            engine=self.engine,
+            callback=partial(self._after_pass, callback),
+            checkpoint=as_checkpoint(checkpoint),
+        )
+        state = fitted.state
+        self._keep(fitted.model, state.params)
+        self.effective_counts_ = state.stats.sums[0]
+        self.stop_reason_ = state.stop_reason
+        self.converged_ = state.stop_reason == "converged"
+        self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
+        self.history_ = history(state)
+        self.lower_bound_, self.lower_bounds_ = state.objective, [p.objective for p in state.history]
+        self.source_ = source_record(source, fitted.scan.rows)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
+        """Fit, and return the label of each row."""
+        return self.fit(X, y, sample_weight).predict(X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable component of each row, of shape (n,).
+
+        A NumPy array (int64) for data in memory, a lazy Dask array (of the smallest unsigned type)
+        otherwise; so in all row-wise methods.
+        """
+        labels = self._rows(X, "label")
+        return labels.astype(np.int64) if isinstance(labels, np.ndarray) else labels
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the responsibilities (the lecture's participation weights), (n, n_components)   (PRML 9.13)."""
+        return self._rows(X, "proba")
+
+    def responsibilities(self, X: Any) -> Any:
+        """Return the responsibilities: another name of `predict_proba`."""
+        return self.predict_proba(X)
+
+    def top_components(self, X: Any, k: int = 3) -> tuple[Any, Any]:
+        """Return the k most probable components of each row, and their responsibilities, each of shape (n, k).
+
+        The components are of the smallest unsigned type, the likeliest first: small where `predict_proba` is large.
+        """
+        check_number("k", k, int, 1)
+        return self._rows(X, f"top-index:{k}"), self._rows(X, f"top-weight:{k}")
+
+    def entropy(self, X: Any) -> Any:
+        """Return the entropy of each row's responsibilities, in nats, (n,): 0 where the component is certain."""
+        return self._rows(X, "entropy")
+
+    def icl(self, X: Any) -> float:
+        """Return the integrated complete likelihood criterion: the BIC, plus twice the entropy of all rows.
+
+        Lower is better (Biernacki, Celeux and Govaert 2000): it prefers components that keep apart.
+        """
+        found = self._mean(X, "complete")
+        return -2 * found.total + self.n_parameters_ * float(np.log(found.rows))
+
+    def sample(self, n_samples: int = 1, chunks: Any = None) -> tuple[Any, Any]:
+        """Return n rows drawn from the mixture (n, d), and their components (n,).
+
+        Parameters
+        ----------
+        n_samples : int
+        chunks : int or "auto", optional
+            Return lazy Dask arrays of any size, with so many rows a chunk.
+
+        The same rows in each call and for any chunks, unless `random_state` is a generator.
+        """
+        return self._draw(n_samples, chunks)
+
+    def _check_settings(self) -> None:
+        """Refuse wrong settings, before anything is read."""
+        check_number("n_components", self.n_components, int, 1)
+        check_number("tol", self.tol, float, 0)
+        check_number("max_iter", self.max_iter, int, 1)
+        check_number("n_init", self.n_init, int, 1)
+        check_number("verbose_interval", self.verbose_interval, int, 1)
+        check_number("sample_size", self.sample_size, int, 1)
+        check_choice("init_params", self.init_params, METHODS)
+        as_prior(getattr(self, "prior", None))
+
+    def _after_pass(self, callback: Callable[[em.State[Any]], object] | None, state: em.State[Any]) -> None:
+        """Print a line where `verbose` asks for it, and call back."""
+        n = len(state.history)
+        if self.verbose and (n % self.verbose_interval == 0 or state.stop_reason):
+            print(f"pass {n}: {state.objective:.9g} nats a row")
+        if callback is not None:
+            callback(state)
+
+
+def as_prior(prior: Any) -> Prior | None:
+    """Return the prior that a setting stands for: None, "weak" or a `Prior`.
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    if prior is None or isinstance(prior, Prior):
+        return prior
+    if isinstance(prior, str) and prior == "weak":
+        return WEAK
+    raise ValueError(f"prior must be None, 'weak' or a dem.Prior, got {prior!r}")

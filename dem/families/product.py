@@ -1,0 +1,268 @@
+"""Products of families: blocks of columns that are independent given the component, each of a kind of its own.
+
+    log p(x | k) = sum over the parts of log p_part(x_columns | k)
+
+The features of the parts stand one below another, so a product of linear families is linear: still two matrix products.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.families.family import Family, Given
+from dem.frame import Frame
+from dem.model import Array, Float
+from dem.scan import Scan
+
+Theta = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A family and its columns.
+
+    Attributes
+    ----------
+    name : str
+    columns : tuple of int
+    family : Family
+    """
+
+    name: str
+    columns: tuple[int, ...]
+    family: Family[Any]
+
+    @property
+    def at(self) -> slice | list[int]:
+        """The columns as an index: a slice, which copies nothing, where they stand side by side."""
+        first, last = self.columns[0], self.columns[-1]
+        side_by_side = self.columns == tuple(range(first, last + 1))
+        return slice(first, last + 1) if side_by_side else list(self.columns)
+
+    def frame_of(self, frame: Frame) -> Frame:
+        """Return the frame of these columns."""
+        return Frame(frame.shift[..., self.at], frame.scale[self.at])
+
+
+@dataclass(frozen=True)
+class Product:
+    """A product of families.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        Each column stands in one of them. `theta` is a tuple of the parts' parameters.
+    """
+
+    parts: tuple[Part, ...]
+
+    @property
+    def linear(self) -> bool:
+        """Whether all parts are."""
+        return all(part.family.linear for part in self.parts)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all parts are."""
+        return all(part.family.complete for part in self.parts)
+
+    @property
+    def needs_scatter(self) -> bool:
+        """Whether a part does."""
+        return any(part.family.needs_scatter for part in self.parts)
+
+    @property
+    def wants(self) -> str:
+        """What the parts take."""
+        return "; ".join(f"{part.family.wants} in {part.name}" for part in self.parts)
+
+    def wants_in(self, column: int) -> str:
+        """Return what the column's part takes."""
+        return next(part.family.wants for part in self.parts if column in part.columns)
+
+    def check_columns(self, d: int) -> None:
+        """Refuse data in which not each column has one part.
+
+        Raises
+        ------
+        ValueError
+        """
+        named = [column for part in self.parts for column in part.columns]
+        for column in sorted({*named, *range(d)}):
+            if column >= d:
+                raise ValueError(f"family names column {column}, but the data have {d} columns, counted from 0")
+            if named.count(column) != 1:
+                how = "no family" if column not in named else "several families"
+                raise ValueError(f"column {column} has {how}: give each of the {d} columns one")
+        for part in self.parts:
+            part.family.check_columns(len(part.columns))
+
+    def outside(self, x: Float) -> NDArray[np.bool_] | None:
+        """Return what each part does not take of its columns."""
+        masks = [(part.at, part.family.outside(x[part.at])) for part in self.parts]
+        if all(mask is None for _, mask in masks):
+            return None
+        out = np.zeros(x.shape, dtype=bool)
+        for at, mask in masks:
+            out[at] = False if mask is None else mask
+        return out
+
+    def log_base(self, x: Float) -> Float | None:
+        """Return the sum of the parts' log h."""
+        bases = [part.family.log_base(x[part.at]) for part in self.parts]
+        known = [base for base in bases if base is not None]
+        return np.sum(known, axis=0) if known else None
+
+    def frame(self, x: Float) -> Frame:
+        """Return the parts' frames side by side."""
+        shift, scale = np.zeros(x.shape[1]), np.ones(x.shape[1])
+        for part in self.parts:
+            frame = part.family.frame(x[:, part.at])
+            shift[part.at], scale[part.at] = frame.shift, frame.scale
+        return Frame(shift, scale)
+
+    def bind(self, scan: Scan, frame: Frame) -> Product:
+        """Return the product of the parts, bound to their columns."""
+        bound = (part.family.bind(scan.columns(part.at), part.frame_of(frame)) for part in self.parts)
+        return Product(tuple(replace(part, family=family) for part, family in zip(self.parts, bound, strict=True)))
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the parts' points side by side."""
+        return np.hstack([part.family.coordinates(x[:, part.at]) for part in self.parts])
+
+    def pseudo_rows(self, x: Float) -> Float:
+        """Return the parts' rows side by side."""
+        out = np.array(x)
+        for part in self.parts:
+            out[:, part.at] = part.family.pseudo_rows(x[:, part.at])
+        return out
+
+    def n_features(self, d: int) -> int:
+        """Return 1 and the features of all parts."""
+        return 1 + sum(self._sizes(linear=True))
+
+    def n_centred(self, d: int) -> int:
+        """Return 1 and the exact path's sums of all parts."""
+        return 1 + sum(self._sizes(linear=False))
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write the parts' features one below another."""
+        for part, at in self._places(linear=True):
+            part.family.features(rows[:, part.at], part.frame_of(frame), out[at.start - 1 : at.stop - 1])
+
+    def natural(self, theta: Theta, frame: Frame) -> Float:
+        """Return the parts' eta side by side, the log-normalisers added."""
+        etas = [part.family.natural(t, part.frame_of(frame)) for part, t in zip(self.parts, theta, strict=True)]
+        return np.hstack([sum(eta[:, :1] for eta in etas), *(eta[:, 1:] for eta in etas)])
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return those of the parts."""
+        found = (part.family.largest(low[part.at], high[part.at], part.frame_of(frame)) for part in self.parts)
+        return np.concatenate([[1.0], *(features[1:] for features in found)])
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return those of the parts."""
+        found = (part.family.typical(scan.columns(part.at), part.frame_of(frame)) for part in self.parts)
+        return np.concatenate([[1.0], *(features[1:] for features in found)])
+
+    def shared(self, theta: Theta) -> float:
+        """Return the sum of the parts'."""
+        return sum(part.family.shared(t) for part, t in zip(self.parts, theta, strict=True))
+
+    def shared_size(self, theta: Theta) -> float:
+        """Return the sum of the parts'."""
+        return sum(part.family.shared_size(t) for part, t in zip(self.parts, theta, strict=True))
+
+    def log_density(self, theta: Theta, x: Float, out: Float) -> list[Any]:
+        """Write the sum of the parts' log-densities; return what each part can use again."""
+        term, reuse = np.empty_like(out), []
+        out[...] = 0
+        for part, t in zip(self.parts, theta, strict=True):
+            reuse.append(part.family.log_density(t, x[part.at], term))
+            out += term
+        return reuse
+
+    def sums(self, theta: Theta, x: Float, reuse: list[Any], resp: Float, out: Float) -> None:
+        """Add the parts' sums one below another."""
+        out[0] += resp.sum(axis=1)
+        for (part, at), t, again in zip(self._places(linear=False), theta, reuse, strict=True):
+            sums = np.zeros((1 + at.stop - at.start, out.shape[1]))
+            part.family.sums(t, x[part.at], again, resp, sums)
+            out[at] += sums[1:]
+
+    def initial(self, x: Float, resp: Float) -> Theta:
+        """Return the parts' first parameters."""
+        return tuple(part.family.initial(x[part.at], resp) for part in self.parts)
+
+    def override(self, theta: Theta, given: Given) -> Theta:
+        """Return `theta`: the user sets all parameters or none."""
+        return theta
+
+    def known(self, given: Given) -> None:
+        """Return None: what `Given` holds are means and precisions."""
+        return
+
+    def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
+        """Return each part's estimate."""
+        before = (None,) * len(self.parts) if previous is None else previous
+        return tuple(
+            part.family.estimate(np.concatenate([sums[:1], sums[at]]), part.frame_of(frame), old)
+            for (part, at), old in zip(self._places(linear=frame.shift.ndim == 1), before, strict=True)
+        )
+
+    def centres(self, theta: Theta) -> Float:
+        """Return the parts' centres side by side."""
+        found = [part.family.centres(t) for part, t in zip(self.parts, theta, strict=True)]
+        out = np.zeros((len(found[0]), sum(len(part.columns) for part in self.parts)))
+        for part, centres in zip(self.parts, found, strict=True):
+            out[:, part.at] = centres
+        return out
+
+    def expected(self, theta: Theta, sums: Float, frame: Frame) -> float:
+        """Return the sum of the parts'."""
+        return sum(
+            part.family.expected(t, np.concatenate([sums[:1], sums[at]]), part.frame_of(frame))
+            for (part, at), t in zip(self._places(linear=frame.shift.ndim == 1), theta, strict=True)
+        )
+
+    def draw(self, theta: Theta, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return the parts' draws side by side."""
+        x = np.empty((n, sum(len(part.columns) for part in self.parts)))
+        for part, t in zip(self.parts, theta, strict=True):
+            x[:, part.at] = part.family.draw(t, component, n, rng)
+        return x
+
+    def named(self, theta: Theta) -> dict[str, Any]:
+        """Return each part's parameters under its name."""
+        return {part.name: part.family.named(t) for part, t in zip(self.parts, theta, strict=True)}
+
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the sum of the parts'."""
+        return sum(part.family.factor_size(k, len(part.columns)) for part in self.parts)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return the sum of the parts'."""
+        return sum(part.family.n_parameters(k, len(part.columns)) for part in self.parts)
+
+    def _sizes(self, *, linear: bool) -> list[int]:
+        """Return each part's number of sums, the counts left out."""
+        if linear:
+            return [part.family.n_features(len(part.columns)) - 1 for part in self.parts]
+        return [part.family.n_centred(len(part.columns)) - 1 for part in self.parts]
+
+    def _places(self, *, linear: bool) -> Iterator[tuple[Part, slice]]:
+        """Yield each part with the rows of the sums that are its."""
+        start = 1
+        for part, size in zip(self.parts, self._sizes(linear=linear), strict=True):
+            yield part, slice(start, start + size)
+            start += size
+
+
+def product(blocks: Sequence[tuple[str, Sequence[int], Family[Any]]]) -> Product:
+    """Return the product of families, each given with a name and its columns."""
+    return Product(tuple(Part(name, tuple(columns), family) for name, columns, family in blocks))
