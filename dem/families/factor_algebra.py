@@ -142,7 +142,7 @@ class Sums:
         return Sums(self.second / counts[:, None, None], self.cross / counts[:, None, None], self.squares / counts[:, None])
 
 
-def m_step(means: Sums, algebra: Algebra, loadings: Float) -> Float:
+def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:
     """Return by how much W^ grows, (K, d, 1 + q): mean and loadings at once.
 
     W^ new = sum x E[z^ | x]' inv(sum E[z^ z^' | x])   (Ghahramani and Hinton 1996, eq. 15); the same as a step from
@@ -150,31 +150,31 @@ def m_step(means: Sums, algebra: Algebra, loadings: Float) -> Float:
 
     Parameters
     ----------
-    means : Sums
+    average : Sums
         Divided by the counts.
     algebra : Algebra
         Of the old parameters.
     loadings : array of shape (K, d, q)
         The old W.
     """
-    second = means.second.copy()
+    second = average.second.copy()
     second[:, 1:, 1:] += algebra.posterior
-    target = means.cross.copy()
+    target = average.cross.copy()
     target[:, :, 1:] -= loadings @ algebra.posterior
     return np.asarray(np.swapaxes(np.linalg.solve(second, np.swapaxes(target, 1, 2)), 1, 2))
 
 
-def residual_squares(means: Sums, algebra: Algebra, step: Float, loadings: Float) -> Float:
+def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Float) -> Float:
     """Return what each column's E[(x - mu - W z)^2] exceeds the old parameters' r^2 by, (K, d), for new parameters.
 
     Parameters
     ----------
-    means, algebra
+    average, algebra
         As in `m_step`.
     step : array of shape (K, d, 1 + q)
         The new W^ less the old.
     loadings : array of shape (K, d, q)
         The new W.
     """
-    change = ((step @ means.second - 2 * means.cross) * step).sum(axis=2)
+    change = ((step @ average.second - 2 * average.cross) * step).sum(axis=2)
     return np.asarray(change + ((loadings @ algebra.posterior) * loadings).sum(axis=2))

@@ -132,7 +132,7 @@ class FactorFamily(ExactFamily, ABC):
             cross = raw - fitted
             raw += cross
             columns = np.einsum("kda,dak->kd", theta.algebra.augmented, raw)
-            squares = (reuse.squares @ resp.T).T - self.pool(columns)
+            squares = resp @ reuse.squares.T - self.pool(columns)
         out[: a * a] += second.transpose(1, 2, 0).reshape(-1, k)
         out[a * a : a * a + d * a] += cross.reshape(-1, k)
         out[a * a + d * a :] += squares.T
@@ -160,12 +160,12 @@ class FactorFamily(ExactFamily, ABC):
         _, d, q = previous.loadings.shape
         counts = sums[0]
         empty = counts < safe_counts(counts)
-        means = Sums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
-        means.second[empty] = np.eye(1 + q)
+        average = Sums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
+        average.second[empty] = np.eye(1 + q)
         algebra = previous.algebra
-        step = m_step(means, algebra, previous.loadings)
+        step = m_step(average, algebra, previous.loadings)
         loadings = previous.loadings + step[:, :, 1:]
-        squares = means.squares + self.pool(residual_squares(means, algebra, step, loadings))
+        squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
         noise = np.maximum(squares * self.n_noise(d) / d, self.reg_covar)
         keep = empty[:, None]
         theta = FactorAnalysers(
@@ -189,14 +189,13 @@ class FactorFamily(ExactFamily, ABC):
         A lower bound of the sum of r log p(x | theta), which it touches at the old parameters (PRML 9.70).
         """
         _, d, q = theta.loadings.shape
-        parts, algebra = Sums.unpack(sums, d, q), previous.algebra
-        counts = safe_counts(sums[0])
-        means = parts.over(counts)
+        counts, algebra = safe_counts(sums[0]), previous.algebra
+        average = Sums.unpack(sums, d, q).over(counts)
         step = np.concatenate(
             [(theta.means - previous.means)[:, :, None], theta.loadings - previous.loadings], axis=2
         )
-        squares = means.squares + self.pool(residual_squares(means, algebra, step, theta.loadings))
-        latent = np.einsum("kjj->k", means.second[:, 1:, 1:] + algebra.posterior)
+        squares = average.squares + self.pool(residual_squares(average, algebra, step, theta.loadings))
+        latent = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
         log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
         log_det_noise = d / self.n_noise(d) * np.log(theta.noise_variances).sum(axis=1)
         each = d * LOG_2PI + log_det_noise + (squares / theta.noise_variances).sum(axis=1)
