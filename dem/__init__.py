@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dem.estimators import CategoricalMixture as CategoricalMixture
     from dem.estimators import ExponentialMixture as ExponentialMixture
     from dem.estimators import GaussianMixture as GaussianMixture
+    from dem.estimators import KMeans as KMeans
     from dem.estimators import Mixture as Mixture
     from dem.estimators import PoissonMixture as PoissonMixture
     from dem.estimators import load as load
@@ -31,6 +32,7 @@ _ESTIMATORS = (
     "CategoricalMixture",
     "ExponentialMixture",
     "GaussianMixture",
+    "KMeans",
     "Mixture",
     "PoissonMixture",
     "load",

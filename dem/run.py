@@ -117,7 +117,8 @@ def fit(
         def after_pass(state: em.State[P]) -> None:
             if len(state.history) == len(begun.history) + 1:
                 resume.check_objective(begun, state, source)
-            log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
+            unit = "a row" if state.history[-1].log_likelihood is None else "nats a row"
+            log.info("pass %d: %.9g %s", len(state.history), state.objective, unit)
             sweep.progress.end(state)
             journal.keep_state(state, sweep.count)
             if callback is not None:

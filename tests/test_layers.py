@@ -53,7 +53,7 @@ ENGINE = [
     "run_ppca",
     "estimators",
 ]
-FACES = ["plot_axes", "plot", "progress", "commands", "demo", "cli_options", "cli"]
+FACES = ["plot_axes", "plot_staircase", "plot", "progress", "commands", "demo", "cli_options", "cli"]
 LAYERS = [*MATHS, *ENGINE, *FACES]
 """From the top: a file imports from its own layer and from those before it."""
 

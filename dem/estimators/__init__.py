@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.kmeans import KMeans
 from dem.estimators.loading import load
 from dem.estimators.mixture import (
     BernoulliMixture,
@@ -19,6 +20,7 @@ __all__ = [
     "CategoricalMixture",
     "ExponentialMixture",
     "GaussianMixture",
+    "KMeans",
     "Mixture",
     "PoissonMixture",
     "load",

@@ -170,7 +170,7 @@ class CentredDensities(Generic[T]):
         self.tile = tile_rows(8 * family.tile_width(k, d))
         self._x = np.empty((self.tile, d)).T if d >= WIDE else np.empty((d, self.tile))
         self._joint = np.empty((k, self.tile))
-        self._now, self._reuse = self._x, None
+        self._now, self.reuse = self._x, None
 
     def joint(self, rows: Array) -> Array:
         """Return the log-densities about each centre, plus the log-weights."""
@@ -178,13 +178,13 @@ class CentredDensities(Generic[T]):
         x = self._now = self._x[:, :n]
         x[...] = rows.T
         joint = self._joint[:, :n]
-        self._reuse = self.family.log_density(self.theta, x, joint)
+        self.reuse = self.family.log_density(self.theta, x, joint)
         joint += self.log_weights[:, None]
         return joint
 
     def add(self, resp: Array, out: Float) -> None:
         """Add the centred features' sums."""
-        self.family.sums(self.theta, self._now, self._reuse, resp, out)
+        self.family.sums(self.theta, self._now, self.reuse, resp, out)
 
 
 class MixtureKernel:

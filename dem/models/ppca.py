@@ -126,6 +126,10 @@ class PPCAModel:
         """Return the parameters as they are: all arithmetic is float64."""
         return params
 
+    def fresh(self, params: PPCAParams) -> PPCAParams:
+        """Return the parameters as they are."""
+        return params
+
     def rows(self, params: PPCAParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to its "latent" posterior means or "score"."""
         return partial(self._rows, params, what)
