@@ -12,6 +12,7 @@ from dem.estimators.mixture import (
     Mixture,
     PoissonMixture,
 )
+from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 
 __all__ = [
@@ -22,6 +23,8 @@ __all__ = [
     "GaussianMixture",
     "KMeans",
     "Mixture",
+    "MixtureFactorAnalysis",
+    "MixturePPCA",
     "PoissonMixture",
     "load",
 ]

@@ -9,11 +9,12 @@ from dem import store
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
+from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 from dem.estimators.rowwise import RowwiseEstimator
 
 MODELS: dict[str, type[RowwiseEstimator]] = {
-    model.__name__: model for model in (GaussianMixture, KMeans, Mixture, PPCA)
+    model.__name__: model for model in (GaussianMixture, KMeans, Mixture, MixtureFactorAnalysis, MixturePPCA, PPCA)
 }
 """The estimators that can be loaded, by name."""
 

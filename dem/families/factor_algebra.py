@@ -10,7 +10,7 @@ the loadings, W^ = (mu, W): all sums and both parts of the M-step take the same 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -178,3 +178,16 @@ def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Flo
     """
     change = ((step @ average.second - 2 * average.cross) * step).sum(axis=2)
     return np.asarray(change + ((loadings @ algebra.posterior) * loadings).sum(axis=2))
+
+
+def canonical(theta: FactorAnalysers) -> FactorAnalysers:
+    """Return the same densities with W' inv(Psi) W diagonal, the largest entry first, and signs fixed.
+
+    W is known up to a rotation of z only; this choice is Lawley and Maxwell's (1971), the one of principal directions
+    where the noise is isotropic.
+    """
+    root = np.sqrt(theta.noise_variances)[:, :, None]
+    left, lengths, _ = np.linalg.svd(theta.loadings / root, full_matrices=False)
+    loadings = left * lengths[:, None, :] * root
+    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=1)[:, None, :], axis=1)
+    return replace(theta, loadings=loadings * np.where(largest < 0, -1.0, 1.0))
