@@ -135,9 +135,7 @@ class MixtureFactorAnalysis(MixtureEstimator):
         """Return the model for data of d columns, not yet bound."""
         family = self._family(int(self.n_factors))
         family.check_columns(d)
-        return FactorMixtureModel(
-            self.n_components, family, Seeding(self.init_params), prior=as_prior(self.prior)
-        )
+        return FactorMixtureModel(self.n_components, family, Seeding(self.init_params), prior=as_prior(self.prior))
 
     def _keep(self, model: FactorMixtureModel, params: MixtureParams) -> None:
         """Keep the parameters as public attributes."""
@@ -167,5 +165,5 @@ class MixturePPCA(MixtureFactorAnalysis):
 
     @property
     def explained_variance_(self) -> Float:
-        """The variance along each principal direction, the noise included as in `dem.PPCA`, (n_components, n_factors)."""
+        """The variance along each principal direction, with the noise as in `dem.PPCA`, (n_components, n_factors)."""
         return np.asarray((self.loadings_**2).sum(axis=1) + self.noise_variance_[:, None])

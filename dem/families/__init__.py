@@ -53,8 +53,8 @@ FAMILIES: dict[str, Callable[..., Family[Any]]] = {
 __all__ = [
     "COVARIANCE_TYPES",
     "FAMILIES",
-    "DiagonalGaussian",
     "NOISE",
+    "DiagonalGaussian",
     "Exponential",
     "ExponentialFamily",
     "FactorAnalysers",

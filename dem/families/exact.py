@@ -1,4 +1,4 @@
-"""What families without a fast path share: their densities are no products of features, and each is evaluated exactly."""
+"""What families without a fast path share: their densities are no products of features."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
     E[z | x] = G W' inv(Psi) (x - mu)   (PRML 12.66)
     inv(W W' + Psi) = inv(Psi) - inv(Psi) W G W' inv(Psi),  |W W' + Psi| = |Psi| |H|   (Woodbury)
 
-Nothing here is of size d^2. The latents are augmented by a constant, z^ = (1, z), so that the mean is one more column of
-the loadings, W^ = (mu, W): all sums and both parts of the M-step take the same form.
+Nothing here is of size d^2. The latents are augmented by a constant, z^ = (1, z), so that the mean is one more column
+of the loadings, W^ = (mu, W): all sums and both parts of the M-step take the same form.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Algebra:
     def of(cls, theta: FactorAnalysers) -> Algebra:
         """Return what follows from these parameters."""
         w, noise = theta.loadings, theta.noise_variances
-        k, d, q = w.shape
+        _, d, q = w.shape
         inverse = 1 / noise
         scaled = w * inverse[:, :, None]
         precision = np.eye(q) + np.swapaxes(w, 1, 2) @ scaled
@@ -139,7 +139,9 @@ class Sums:
 
     def over(self, counts: Float) -> Sums:
         """Return the sums divided by counts (K,)."""
-        return Sums(self.second / counts[:, None, None], self.cross / counts[:, None, None], self.squares / counts[:, None])
+        return Sums(
+            self.second / counts[:, None, None], self.cross / counts[:, None, None], self.squares / counts[:, None]
+        )
 
 
 def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:

@@ -1,10 +1,9 @@
 """Factor analysers: Gaussians whose covariance is W W' + Psi, with q factors and diagonal noise.
 
-With isotropic noise they are probabilistic PCAs (Tipping and Bishop 1999, "Mixtures of probabilistic principal component
-analysers"); with a variance for each column, factor analysers (Ghahramani and Hinton 1996). Sums are of size O(d q).
-
-|x - mu|^2 and the like come from products about one origin for all components, as long as these keep their digits;
-else from each component's own residuals, at several times the cost.
+With isotropic noise they are probabilistic PCAs (Tipping and Bishop 1999, "Mixtures of probabilistic principal
+component analysers"); with a variance for each column, factor analysers (Ghahramani and Hinton 1996). Sums are of size
+O(d q).
+The E-step is in `dem.families.factor_e_step`, what follows from the parameters in `dem.families.factor_algebra`.
 """
 
 from __future__ import annotations
@@ -13,10 +12,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
 from dem.families.exact import ExactFamily
-from dem.families.factor_algebra import Algebra, FactorAnalysers, Sums, m_step, residual_squares
+from dem.families.factor_algebra import FactorAnalysers, Sums, m_step, residual_squares
+from dem.families.factor_e_step import Latents, e_step, sums_by_products, sums_by_residuals
 from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI
 from dem.frame import Frame
@@ -26,29 +27,8 @@ NO_NOISE = (
     "a component's noise variance has fallen to 0: it has collapsed onto too few or equal rows, or its factors explain "
     "a column wholly (a Heywood case); use fewer components or factors, or a larger reg_covar"
 )
-TOLERANCE = 1e-9
-"""Nats a column: what products may lose of a row's log-likelihood, which grows as the number of columns."""
-ROUNDINGS = 8
-"""Roundings of the largest squares that the error of products is taken to be."""
 LEAST_SHARE = 1e-3
 """Share of the whole data's noise variance that a start leaves to every component."""
-
-
-@dataclass(frozen=True)
-class Latents:
-    """What the E-step of a tile found.
-
-    Attributes
-    ----------
-    z : array of shape (1 + q, K, n)
-        E[z^ | x].
-    y, squares : array or None
-        The tile about the origin, and its squares; None where every component has to be taken about its own mean.
-    """
-
-    z: Float
-    y: Float | None = None
-    squares: Float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +40,8 @@ class FactorFamily(ExactFamily, ABC):
     n_factors : int
         q.
     reg_covar : float
-        The least noise variance, in the data's units squared. It is a floor and no addend: the M-step remains exact, and
-        the log-likelihood never falls by its doing.
+        The least noise variance, in the data's units squared. It is a floor and no addend: the M-step remains exact,
+        and the log-likelihood never falls by its doing.
     """
 
     n_factors: int
@@ -87,66 +67,35 @@ class FactorFamily(ExactFamily, ABC):
                 "Gaussian mixture with full covariances"
             )
 
+    def coordinates(self, x: Float) -> Float:
+        """Return the leading principal directions, as many as two components have of their own.
+
+        Among all directions of wide data the noise drowns the components: from centres chosen there EM does not part
+        them.
+        """
+        directions = 2 * (1 + self.n_factors)
+        if min(x.shape) <= directions:
+            return x
+        leading = PCA(directions, svd_solver="randomized", random_state=0)
+        return np.asarray(leading.fit_transform(x))
+
     def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Latents:
         """Write -0.5 (r' inv(Psi) r + |E[z | x]|^2) and the normaliser; return the latents."""
-        algebra = theta.algebra
-        y = x - algebra.origin[:, None]
-        squares = self.squares(y)
-        norms = np.matmul(algebra.inverse, squares, out=out)
-        if products_suffice(norms, algebra.offsets[0], len(x)):
-            latents = Latents(by_products(algebra, y, out), y, squares)
-        else:
-            latents = Latents(self._by_residuals(theta, x, out))
-        out *= -0.5
-        out += algebra.log_normaliser[:, None]
-        return latents
-
-    def _by_residuals(self, theta: FactorAnalysers, x: Float, out: Float) -> Float:
-        """Write the squares of every component by its residuals, which have no cancellation; return E[z^ | x].
-
-        (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2.
-        """
-        k, _, q = theta.loadings.shape
-        algebra = theta.algebra
-        z = np.ones((1 + q, k, x.shape[1]))
-        for i in range(k):
-            centred = x - theta.means[i][:, None]
-            latent = algebra.whiten[i] @ (algebra.project[i].T @ centred)
-            centred -= theta.loadings[i] @ latent
-            np.matmul(algebra.inverse[i], self.squares(centred), out=out[i])
-            out[i] += np.einsum("jn,jn->n", latent, latent)
-            z[1:, i] = latent
-        return z
+        return e_step(theta, x, self.squares, out)
 
     def sums(self, theta: FactorAnalysers, x: Float, reuse: Latents, resp: Float, out: Float) -> None:
         """Add E[z^ | x] E[z^ | x]', r E[z^ | x]' and r^2, each times the responsibility."""
-        z, d = reuse.z, len(x)
-        a, k, n = z.shape
-        weighted = z * resp
-        second = weighted.transpose(1, 0, 2) @ z.transpose(1, 2, 0)
+        weighted = reuse.z * resp
+        second = weighted.transpose(1, 0, 2) @ reuse.z.transpose(1, 2, 0)
         if reuse.y is None or reuse.squares is None:
-            cross, squares = self._residual_sums(theta, x, reuse.z, weighted)
+            cross, squares = sums_by_residuals(theta, x, reuse.z, weighted, self.squares)
         else:
-            raw = np.matmul(reuse.y, weighted.reshape(-1, n).T).reshape(d, a, k)
-            fitted = (theta.algebra.augmented @ second).transpose(1, 2, 0)
-            cross = raw - fitted
-            raw += cross
-            columns = np.einsum("kda,dak->kd", theta.algebra.augmented, raw)
-            squares = resp @ reuse.squares.T - self.pool(columns)
+            cross, excess = sums_by_products(theta.algebra, reuse.y, weighted, second)
+            squares = resp @ reuse.squares.T - self.pool(excess)
+        (a, k, _), d = weighted.shape, len(x)
         out[: a * a] += second.transpose(1, 2, 0).reshape(-1, k)
         out[a * a : a * a + d * a] += cross.reshape(-1, k)
         out[a * a + d * a :] += squares.T
-
-    def _residual_sums(self, theta: FactorAnalysers, x: Float, z: Float, weighted: Float) -> tuple[Float, Float]:
-        """Return the sums of r E[z^ | x]' (d, 1 + q, K) and of r^2 (K, 1 or d), by every component's residuals."""
-        (a, k, _), d = z.shape, len(x)
-        cross, squares = np.empty((d, a, k)), np.empty((k, self.n_noise(d)))
-        for i in range(k):
-            residual = x - theta.means[i][:, None]
-            residual -= theta.loadings[i] @ z[1:, i]
-            cross[:, :, i] = residual @ weighted[:, i].T
-            squares[i] = self.squares(residual) @ weighted[0, i]
-        return cross, squares
 
     def estimate(self, sums: Float, frame: Frame, previous: FactorAnalysers | None) -> FactorAnalysers:
         """Return mean, loadings and noise that maximise the expected log joint density of x and z.
@@ -191,9 +140,7 @@ class FactorFamily(ExactFamily, ABC):
         _, d, q = theta.loadings.shape
         counts, algebra = safe_counts(sums[0]), previous.algebra
         average = Sums.unpack(sums, d, q).over(counts)
-        step = np.concatenate(
-            [(theta.means - previous.means)[:, :, None], theta.loadings - previous.loadings], axis=2
-        )
+        step = np.concatenate([(theta.means - previous.means)[:, :, None], theta.loadings - previous.loadings], axis=2)
         squares = average.squares + self.pool(residual_squares(average, algebra, step, theta.loadings))
         latent = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
         log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
@@ -203,7 +150,7 @@ class FactorFamily(ExactFamily, ABC):
         return float(-0.5 * counts @ each)
 
     def initial(self, x: Float, resp: Float) -> FactorAnalysers:
-        """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), noise left to every column."""
+        """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), with noise everywhere."""
         d, q, k = len(x), self.n_factors, len(resp)
         means, directions = np.empty((k, d)), np.zeros((k, d, q))
         lengths, variances = np.zeros((k, q)), np.empty((k, d))
@@ -215,7 +162,7 @@ class FactorFamily(ExactFamily, ABC):
             centred = (x[:, rows] - means[i][:, None]) * np.sqrt(share)
             variances[i] = np.einsum("dn,dn->d", centred, centred)
             if rows.any():
-                u, s, _ = randomized_svd(centred, min(q, *centred.shape), random_state=0)
+                u, s, _ = randomized_svd(centred, min(q, *centred.shape), n_iter=2, random_state=0)
                 directions[i, :, : len(s)], lengths[i, : len(s)] = u, s**2
         explained = np.einsum("kdq,kq->kd", directions**2, lengths)
         m = self.n_noise(d)
@@ -250,8 +197,8 @@ class FactorFamily(ExactFamily, ABC):
         return a * a + d * a + self.n_noise(d)
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return x, y, its squares and residuals, and each component's whitened, plain and weighted latents."""
-        return 4 * d + k * (1 + 3 * (1 + self.n_factors))
+        """Return x, y, residuals, fits and squares, and each component's whitened, plain and weighted latents."""
+        return 5 * d + k * (1 + 3 * (1 + self.n_factors))
 
     def factor_size(self, k: int, d: int) -> int:
         """Return the size of the augmented loadings."""
@@ -268,7 +215,7 @@ class PPCAFamily(FactorFamily):
 
     def squares(self, x: Float) -> Float:
         """Return |x|^2."""
-        return np.einsum("dn,dn->n", x, x)[None]
+        return np.asarray(np.einsum("dn,dn->n", x, x)[None])
 
     def pool(self, columns: Float) -> Float:
         """Return the sum over all columns."""
@@ -297,26 +244,3 @@ class FactorAnalysisFamily(FactorFamily):
 
 NOISE: dict[str, type[FactorFamily]] = {"isotropic": PPCAFamily, "diagonal": FactorAnalysisFamily}
 """The kinds of noise, by name."""
-
-
-def products_suffice(norms: Float, offsets: Float, d: int) -> bool:
-    """Whether products about the origin keep the tolerance, for squares of the rows (K, n) and of the means (K,)."""
-    size = float((np.sqrt(norms.max(axis=1, initial=0.0)) + np.sqrt(offsets)).max()) ** 2
-    return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE * d)
-
-
-def by_products(algebra: Algebra, y: Float, out: Float) -> Float:
-    """Turn the squares of y about the origin, in `out` (K, n), into those about the means; return E[z^ | x].
-
-    (x - mu)' inv(C) (x - mu) = |x - mu|^2 in the metric of inv(Psi), less |B' (x - mu)|^2   (Woodbury).
-    """
-    (k, n), q = out.shape, algebra.whiten.shape[1]
-    projected = np.matmul(algebra.columns.T, y).reshape(1 + q, k, n)
-    projected -= algebra.offsets[:, :, None]
-    out -= 2 * projected[0]
-    out -= algebra.offsets[0][:, None]
-    latent = projected[1:]
-    out -= np.einsum("jkn,jkn->kn", latent, latent)
-    z = np.ones((1 + q, k, n))
-    z[1:] = (algebra.whiten @ latent.transpose(1, 0, 2)).transpose(1, 0, 2)
-    return z

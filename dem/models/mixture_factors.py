@@ -1,4 +1,4 @@
-"""Mixtures of factor analysers: what a mixture of these says of each row beside what every mixture does, the latents."""
+"""Mixtures of factor analysers: beside what every mixture says of each row, its latents."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from dem.families.factor_analysers import FactorFamily
+from dem.model import Array, Block
 from dem.models import mixture_rows
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import CentredDensities, MixtureParams, log_weights
 from dem.models.rowwise import check_finite
-from dem.model import Array, Block
 
 
 class FactorMixtureModel(MixtureModel):
     """A mixture whose family is one of `dem.families.factor_analysers`."""
+
+    family: FactorFamily
 
     def output(self, params: MixtureParams, what: str) -> tuple[np.dtype[Any], int | None]:
         """Return dtype and columns of an output.

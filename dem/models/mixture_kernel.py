@@ -170,7 +170,8 @@ class CentredDensities(Generic[T]):
         self.tile = tile_rows(8 * family.tile_width(k, d))
         self._x = np.empty((self.tile, d)).T if d >= WIDE else np.empty((d, self.tile))
         self._joint = np.empty((k, self.tile))
-        self._now, self.reuse = self._x, None
+        self._now = self._x
+        self.reuse: Any = None  # what the family found of the tile last given to `joint`
 
     def joint(self, rows: Array) -> Array:
         """Return the log-densities about each centre, plus the log-weights."""
