@@ -18,6 +18,7 @@ MODULES = {
     "iteration-1": ("benchmarks.iteration", "1"),
     "iteration-2": ("benchmarks.iteration", "2"),
     "products": ("benchmarks.products",),
+    "mixture-ppca": ("benchmarks.mixture_ppca",),
     "passes": ("benchmarks.passes",),
     "stores": ("benchmarks.stores",),
     "scale": ("benchmarks.scale",),

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dem.estimators import GaussianMixture as GaussianMixture
     from dem.estimators import KMeans as KMeans
     from dem.estimators import Mixture as Mixture
+    from dem.estimators import MixtureFactorAnalysis as MixtureFactorAnalysis
+    from dem.estimators import MixturePPCA as MixturePPCA
     from dem.estimators import PoissonMixture as PoissonMixture
     from dem.estimators import load as load
     from dem.models.prior import Prior as Prior
@@ -40,6 +42,8 @@ _ESTIMATORS = (
     "GaussianMixture",
     "KMeans",
     "Mixture",
+    "MixtureFactorAnalysis",
+    "MixturePPCA",
     "PoissonMixture",
     "load",
 )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dem import em
-from dem.families import COVARIANCE_TYPES, FAMILIES, StudentT
+from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT
 from dem.frame import Frame
 from dem.model import Block
 from dem.models.bayesian_mixture import BayesianMixtureModel
@@ -133,6 +133,8 @@ MODELS = {
         bayesian("tied", Dirichlet),
         bayesian("diag", StickBreaking),
         bayesian("spherical", Dirichlet, column_scales=False),
+        Case("mixture-of-ppca", MixtureModel(K, PPCAFamily(1), Seeding("kmeans")), column_scales=False),
+        Case("mixture-of-fa", MixtureModel(K, FactorAnalysisFamily(1), Seeding("kmeans"))),
         Case("kmeans", KMeansModel(K), column_scales=False, density=False),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
@@ -204,6 +206,10 @@ def moved(params, shift, scale):
     if hasattr(theta, "gaussians"):
         inner = moved(replace(params, theta=theta.gaussians), shift, scale).theta
         return replace(params, theta=replace(theta, gaussians=inner))
+    if isinstance(theta, FactorAnalysers):
+        s = np.asarray(scale, float)
+        loadings, noise = theta.loadings * s.reshape(-1, 1), theta.noise_variances * s**2
+        return replace(params, theta=FactorAnalysers((theta.means + shift) * s, loadings, noise))
     d = theta.means.shape[1]
     s = np.broadcast_to(np.asarray(scale, float), d)
     matrices = (theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3) or (

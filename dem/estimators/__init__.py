@@ -15,6 +15,7 @@ from dem.estimators.mixture import (
     Mixture,
     PoissonMixture,
 )
+from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 
 __all__ = [
@@ -28,6 +29,8 @@ __all__ = [
     "GaussianMixture",
     "KMeans",
     "Mixture",
+    "MixtureFactorAnalysis",
+    "MixturePPCA",
     "PoissonMixture",
     "load",
 ]

@@ -12,6 +12,7 @@ from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
+from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 from dem.estimators.rowwise import RowwiseEstimator
 
@@ -22,6 +23,8 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     GaussianMixture,
     KMeans,
     Mixture,
+    MixtureFactorAnalysis,
+    MixturePPCA,
     PPCA,
 )
 MODELS = {model.__name__: model for model in ESTIMATORS}

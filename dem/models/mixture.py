@@ -186,7 +186,7 @@ class MixtureModel:
 
     def expected(self, params: MixtureParams, stats: MixtureStats, new: MixtureParams) -> float:
         """Return Q(new; stats) in nats a row, the prior included   (PRML 9.40)."""
-        complete = self.family.expected(new.theta, self._with_prior(params, stats), stats.frame)
+        complete = self.family.expected(new.theta, self._with_prior(params, stats), stats.frame, params.theta)
         counts = stats.sums[0] + (0.0 if self.prior is None else self.prior.weight_rows)
         return (complete + float(counts @ new.log_weights)) / stats.weight + self.base
 
@@ -220,7 +220,8 @@ class MixtureModel:
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
         k, family = self.n_components, self.family
-        tiles = max(8 * (family.n_features(d) + 4 * d + 2 * k) * MIN_TILE, 2 * CACHE_BYTES)
+        width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
+        tiles = max(8 * width * MIN_TILE, 2 * CACHE_BYTES)
         sums = 8 * family.n_centred(d) * k
         e_step = tiles + 4 * 8 * family.factor_size(k, d) + (ARITY + 4) * sums
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
