@@ -48,8 +48,9 @@ def counts(seed=0, n=N):
 
 
 def codes(seed=0, n=N):
-    """Return codes 0 to 4 (0 and 1 in the first column)."""
-    return np.clip(np.round(data(seed, n)), 0, [1, 4, 4])
+    """Return codes 0 to 4 (0 and 1 in the first column); the first row has the largest."""
+    most = [1, 4, 4]
+    return np.vstack([most, np.clip(np.round(data(seed, n)[1:]), 0, most)])
 
 
 def binary(seed=0, n=N):
@@ -166,8 +167,8 @@ def moved(params, shift, scale):
     else:
         s = s if theta.covariances.ndim == 2 else s[0]
         covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
-    moved = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
-    return replace(params, theta=moved)
+    theta = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
+    return replace(params, theta=theta)
 
 
 def numbers(value):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import laws
 import numpy as np
@@ -26,8 +27,16 @@ STREAMS = pytest.mark.parametrize(
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
 @given(cuts=st.lists(st.integers(0, N), max_size=12))
 def test_statistics_add_over_any_chunking(case, weight, cuts):
+    x, model, params = begun(case.name, weight is not None)
+    laws.adds_over_any_chunking(model, params, x, weight, cuts)
+
+
+@cache
+def begun(name, weighted):
+    """Return rows, the model bound to them, and first parameters."""
+    case, weight = MODELS[name], WEIGHT if weighted else None
     model = laws.bind(case.model, case.x, weight)
-    laws.adds_over_any_chunking(model, laws.begin(model, case.x, weight), case.x, weight, cuts)
+    return case.x, model, laws.begin(model, case.x, weight)
 
 
 @STREAMS
