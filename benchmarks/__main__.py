@@ -22,8 +22,9 @@ MODULES = {
     "stores": ("benchmarks.stores",),
     "scale": ("benchmarks.scale",),
     "reading": ("benchmarks.reading",),
+    "kmeans": ("benchmarks.kmeans",),
 }
-PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "zarr", "dask")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (
     "# Benchmark results\n\nWritten by `make bench`. Every ratio is measured side by side in one run; where dem is "
@@ -61,7 +62,7 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in options.names or MODULES:
         module, *arguments = MODULES[name]
-        rows = rows_from(module, *arguments, *([options.scratch] if name in ("stores", "reading") else []))
+        rows = rows_from(module, *arguments, *([options.scratch] if name in ("stores", "reading", "kmeans") else []))
         record = {"on": f"{date.today()}, {machine()}", "rows": [asdict(row) for row in rows]}
         (kept / f"{name}.json").write_text(json.dumps(record))
         print(table(rows), flush=True)

@@ -19,7 +19,7 @@ COVARIANCES = ["full", "tied", "diag", "spherical"]  # dem.families has them too
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="dem")
 def main() -> None:
-    """Fit mixtures and PPCA to Zarr stores larger than memory.
+    """Fit mixtures, K-means and PPCA to Zarr stores larger than memory.
 
     Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted, 75 stopped on the way: the same
     command goes on.
@@ -53,6 +53,25 @@ def fit_gmm(**options: Any) -> None:
     fit_gmm(**options)
 
 
+@fit.command("kmeans")
+@click.argument("data", metavar="STORE")
+@click.option("-k", "--clusters", "n_clusters", type=click.IntRange(1), required=True, help="How many.")
+@click.option(
+    "--init", type=click.Choice(["k-means++", "random"]), default="k-means++", help="First centres on the sample."
+)
+@click.option(
+    "--tol", type=click.FloatRange(0), default=1e-4, help="Least squared shift of the centres, by the mean variance."
+)
+@click.option("--max-iter", type=click.IntRange(1), default=300, help="Most iterations, each a pass over the store.")
+@click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
+@fitting
+def fit_kmeans(**options: Any) -> None:
+    """Fit K-means."""
+    from dem.commands.fit import fit_kmeans
+
+    fit_kmeans(**options)
+
+
 @fit.command("ppca")
 @click.argument("data", metavar="STORE")
 @click.option(
@@ -83,15 +102,16 @@ def fit_ppca(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @click.option(
     "--what",
-    type=click.Choice(["labels", "proba", "score"]),
+    type=click.Choice(["labels", "proba", "score", "distance"]),
     default="labels",
-    help="Components' labels or probabilities (of mixtures); log-likelihoods (of any model).",
+    help="Labels (of mixtures and K-means), probabilities (of mixtures), distances to centres (of K-means); scores.",
 )
 @writing
 def predict(**options: Any) -> None:
     """Write what a model says of each row.
 
-    A mixture gives labels, proba and score; a PPCA gives score, and its latents by `dem transform`.
+    A mixture gives labels, proba and score, the log-likelihood; K-means gives labels, distance and score, minus the
+    squared distance to the nearest centre; a PPCA gives score, and its latents by `dem transform`.
     """
     from dem.commands.rows import write
 
@@ -103,7 +123,7 @@ def predict(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @writing
 def transform(**options: Any) -> None:
-    """Write each row's latents, the posterior means, by a PPCA (mixtures have none)."""
+    """Write each row's latents, the posterior means, by a PPCA (other models have none)."""
     from dem.commands.rows import write
 
     write(what="latent", **options)
@@ -115,7 +135,7 @@ def transform(**options: Any) -> None:
 @weights
 @where
 def score(**options: Any) -> None:
-    """Tell the mean log-likelihood of a store's rows."""
+    """Tell the mean log-likelihood of a store's rows; of K-means, the inertia."""
     from dem.commands.rows import score
 
     score(**options)

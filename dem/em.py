@@ -95,7 +95,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     Stopping is tested before the M-step, so that the reported objective is that of the reported
     parameters. No fit stops in arithmetic that is not exact: where it would, or where the sums show that
     an M-step gains little, the next passes are exact, and the last two always are: the one that gives the
-    parameters and the one that scores them.
+    parameters and the one that scores them. A model whose M-step returns the parameters that it was given, the
+    same object, has converged by its own measure.
 
     Parameters
     ----------
@@ -123,10 +124,13 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     if reason is not None and exact:
         return replace(scored, stop_reason=reason, stats=stats)
     params = model.m_step(state.params, stats)
+    stays = params is state.params
+    if stays and exact:
+        return replace(scored, stop_reason="converged", stats=stats)
     before, after = (model.expected(state.params, stats, new) for new in (state.params, params))
     gain = None if before is None or after is None else after - before
     n_iter = state.n_iter + 1
-    if reason is not None or (gain is not None and gain < tol) or n_iter + 1 >= max_iter:
+    if reason is not None or stays or (gain is not None and gain < tol) or n_iter + 1 >= max_iter:
         params = model.exact(params)
     bound = None if gain is None else objective + gain
     return State(params, (*state.history, replace(told, bound=bound)), n_iter)

@@ -90,7 +90,10 @@ class Model(Protocol[P, S]):
         """Return the function from a block to its expected sufficient statistics."""
 
     def m_step(self, params: P, stats: S) -> P:
-        """Return the parameters that maximise the expected log joint density given `stats`."""
+        """Return the parameters that maximise the expected log joint density given `stats`.
+
+        `params` itself (the same object) means that they stay: the fit has converged by the model's own measure.
+        """
 
     def objective(self, params: P, stats: S) -> float:
         """Return what EM never lets fall, in nats a row: the log-likelihood of `params` and log prior, or a bound.
@@ -110,18 +113,15 @@ class Model(Protocol[P, S]):
         `params` itself (the same object) means that they are so marked already.
         """
 
+    def fresh(self, params: P) -> P:
+        """Return the same parameters without what a fit has marked on them: they come from a fit to a sample."""
+
 
 class Rowwise(Protocol[P_contra]):
-    """Models with an output for every row."""
+    """Models with outputs for every row."""
 
     def rows(self, params: P_contra, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one output named `what`, an entry (or row) per row."""
-
-    def draw(self, params: P_contra, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
-        """Return n rows (n, d) drawn from the model, and their latent variables."""
-
-    def n_parameters(self, d: int) -> int:
-        """Return the number of free parameters for data of d columns."""
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block of d columns and its results, in bytes."""
@@ -134,3 +134,13 @@ class Rowwise(Protocol[P_contra]):
         ValueError
             If there is no such output; the names are listed.
         """
+
+
+class Generative(Rowwise[P_contra], Protocol[P_contra]):
+    """Models with a density: rows can be drawn from them."""
+
+    def draw(self, params: P_contra, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
+        """Return n rows (n, d) drawn from the model, and their latent variables."""
+
+    def n_parameters(self, d: int) -> int:
+        """Return the number of free parameters for data of d columns."""

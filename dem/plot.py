@@ -19,8 +19,10 @@ from dem.plot_axes import (
     draw_ellipses,
     draw_history,
     draw_latents,
+    draw_regions,
     draw_spectrum,
 )
+from dem.plot_staircase import draw_gains, draw_staircase
 
 
 def figure(
@@ -33,7 +35,7 @@ def figure(
 
     Parameters
     ----------
-    model : GaussianMixture or PPCA
+    model : GaussianMixture, KMeans or PPCA
         Fitted.
     x : array-like of shape (n, d), optional
         Rows to show with it; a sample of some thousands is enough.
@@ -42,6 +44,8 @@ def figure(
     labels : sequence of str, optional
         What to call the columns; by default the names the model was fitted with, or their numbers.
     """
+    if hasattr(model, "cluster_centers_"):
+        return _kmeans_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
     if hasattr(model, "weights_"):
         return _mixture_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
     return _ppca_figure(model, x, columns)
@@ -60,8 +64,22 @@ def mixture(
     return _mixture_figure(model, x, columns, labels, with_history=False)
 
 
+def kmeans(
+    model: Any,
+    x: ArrayLike | None = None,
+    columns: tuple[int, int] = (0, 1),
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Return rows, centres and the hard borders between the clusters, in two columns.
+
+    Of more than two columns, the borders shown are those in the plane through the mean of the centres. Parameters are
+    those of `figure`.
+    """
+    return _kmeans_figure(model, x, columns, labels, with_history=False)
+
+
 def history(model: Any) -> Figure:
-    """Return the log-likelihood after each pass over the data.
+    """Return the log-likelihood (of K-means, the inertia) after each pass over the data.
 
     Raises
     ------
@@ -72,6 +90,30 @@ def history(model: Any) -> Figure:
         raise ValueError("The model has no history: it was not fitted to data.")
     fig = Figure(figsize=(5.2, 4.0), layout="constrained")
     draw_history(fig.add_subplot(), model)
+    return fig
+
+
+def staircase(model: Any) -> Figure:
+    """Return EM as coordinate ascent: the bound after each E-step and M-step, and the log-likelihood above it.
+
+    The E-step raises the bound to the log-likelihood (KL = 0); the M-step raises both, the log-likelihood by the KL
+    more (PRML 9.4, figures 9.11 to 9.14). Variational models show their bound, K-means minus its inertia a row. Beside
+    it, on a logarithmic scale, what each step gains.
+
+    Raises
+    ------
+    ValueError
+        If the model was not fitted by passes that tell the bound after the M-step.
+    """
+    entries = [entry for entry in getattr(model, "history_", ()) if entry.get("kl") is not None]
+    if not entries:
+        raise ValueError(
+            f"this {type(model).__name__} has no trace of the bound: fit it by EM, with one M-step or more"
+        )
+    fig = Figure(figsize=(10.4, 4.4), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=(6, 4))
+    draw_staircase(left, model.history_)
+    draw_gains(right, entries)
     return fig
 
 
@@ -93,6 +135,27 @@ def _mixture_figure(
         draw_densities(axes[0], model, rows, names[0])
     else:
         draw_ellipses(axes[0], model, rows, columns, names)
+    if with_history:
+        draw_history(axes[1], model)
+    return fig
+
+
+def _kmeans_figure(
+    model: Any,
+    x: ArrayLike | None,
+    columns: tuple[int, int],
+    labels: Sequence[str] | None,
+    *,
+    with_history: bool,
+) -> Figure:
+    d = model.cluster_centers_.shape[1]
+    if d < 2:
+        raise ValueError("A picture of K-means needs data of two columns or more: these have one.")
+    check_columns(columns, d, "columns")
+    fig = Figure(figsize=(10.4, 4.6) if with_history else (6.2, 4.8), layout="constrained")
+    axes = fig.subplots(1, 2, width_ratios=(5, 4)) if with_history else [fig.add_subplot()]
+    rows = None if x is None else np.asarray(x, dtype=np.float64)
+    draw_regions(axes[0], model, rows, columns, column_names(model, d, labels))
     if with_history:
         draw_history(axes[1], model)
     return fig

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from dem import human
 
@@ -19,6 +20,7 @@ Float = NDArray[np.float64]
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4B00", "#5D3FD3")
 """Told apart by colour-blind readers too: after Okabe and Ito."""
 
+PIXELS = 400
 MANY_ROWS = 5000
 """From here on points would hide one another: a histogram is drawn instead."""
 
@@ -49,6 +51,33 @@ def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int
     _legend(ax, model.weights_)
 
 
+def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int], names: list[str]) -> None:
+    """Draw rows, the clusters' regions with their hard borders in two columns, and the centres."""
+    pair = list(columns)
+    centers = np.asarray(model.cluster_centers_, dtype=np.float64)
+    if x is None:
+        low, high = limits(np.concatenate([centers[:, pair], centers[:, pair].mean(axis=0, keepdims=True)]))
+        low, high = low - 0.3 * (high - low), high + 0.3 * (high - low)
+    else:
+        x = finite_rows(x[:, pair])
+        low, high = limits(x)
+    across, up = np.meshgrid(*(np.linspace(a, b, PIXELS) for a, b in zip(low, high, strict=True)))
+    plane = np.tile(centers.mean(axis=0), (across.size, 1))
+    plane[:, pair] = np.column_stack([across.ravel(), up.ravel()])
+    region = cdist(plane, centers, "sqeuclidean").argmin(axis=1).reshape(across.shape)
+    colours = [PALETTE[k % len(PALETTE)] for k in range(len(centers))]
+    extent = (low[0], high[0], low[1], high[1])
+    ax.imshow(region, origin="lower", extent=extent, aspect="auto", alpha=0.22, vmin=-0.5, vmax=len(centers) - 0.5,
+              cmap=ListedColormap(colours), interpolation="nearest")  # fmt: skip
+    if x is not None:
+        draw_rows(ax, x, low, high)
+    for k in np.unique(region) if region.min() < region.max() else ():
+        ax.contour(across, up, region == k, levels=[0.5], colors="0.15", linewidths=0.9)
+    ax.scatter(centers[:, pair[0]], centers[:, pair[1]], c=colours, s=70, edgecolors="black", linewidths=1.1, zorder=3)
+    ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=names[pair[0]], ylabel=names[pair[1]])
+    ax.set_title(f"{human.plural(len(centers), 'cluster')}: centres and borders", fontsize="medium")
+
+
 def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
     """Draw the histogram of a single column with the components' densities and their sum."""
     mean, variance = model.means_[:, 0], human.covariances_among(model, [0])[:, 0, 0]
@@ -71,12 +100,13 @@ def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
 
 
 def draw_history(ax: Axes, model: Any) -> None:
-    """Draw the log-likelihood of each pass."""
+    """Draw the log-likelihood of each pass; of K-means, the inertia."""
     passes = [entry["pass"] for entry in model.history_]
-    values = [entry["log_likelihood"] for entry in model.history_]
+    kmeans = hasattr(model, "cluster_centers_")
+    values = [entry["inertia" if kmeans else "log_likelihood"] for entry in model.history_]
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
-    what = "pass of EM" if hasattr(model, "weights_") else "iteration"
-    ax.set(xlabel=what, ylabel="mean log-likelihood (nats a row)")
+    what = "pass" if kmeans else "pass of EM" if hasattr(model, "weights_") else "iteration"
+    ax.set(xlabel=what, ylabel="inertia" if kmeans else "mean log-likelihood (nats a row)")
     ax.set_title(f"{human.stopped(model)}\n{human.effort(model)}", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.ticklabel_format(axis="y", useOffset=False, style="plain")

@@ -35,8 +35,10 @@ class Report:
     seconds : float
     log_likelihood : float or None
         Of the parameters that the pass was made with, in nats a row.
+    objective : float or None
+        The same of a model without a likelihood: of K-means, minus the inertia a row.
     change : float or None
-        Of the log-likelihood, since the pass before.
+        Of the same, since the pass before.
     stop_reason : str or None
         Why this pass was the last one.
     """
@@ -46,6 +48,7 @@ class Report:
     nbytes: int | None
     seconds: float
     log_likelihood: float | None = None
+    objective: float | None = None
     change: float | None = None
     stop_reason: str | None = None
 
@@ -61,8 +64,11 @@ def rates(rows: float | None, nbytes: float | None, elapsed: float) -> str:
 def line(report: Report) -> str:
     """Return a pass in one line."""
     parts = [f"{report.name:<20}"]
+    reached = None if report.objective is None else f"objective {report.objective:.6g} a row"
     if report.log_likelihood is not None:
-        parts.append(f"{report.log_likelihood:.6f} nats a row")
+        reached = f"{report.log_likelihood:.6f} nats a row"
+    if reached is not None:
+        parts.append(reached)
         parts.append(f"({report.change:+.1e})" if report.change is not None else " " * 10)
     parts.append(human.seconds(report.seconds))
     if speed := rates(report.rows, report.nbytes, report.seconds):
@@ -99,12 +105,11 @@ class Timed:
         elapsed = self.clock() - self.started
         report = Report(self.name, self.rows, self.nbytes, elapsed)
         if state is not None:
-            report = replace(
-                report,
-                log_likelihood=state.objective,
-                change=state.change,
-                stop_reason=state.stop_reason,
-            )
+            report = replace(report, change=state.change, stop_reason=state.stop_reason)
+            if state.history[-1].log_likelihood is None:
+                report = replace(report, objective=state.objective)
+            else:
+                report = replace(report, log_likelihood=state.objective)
         self.tell(report)
 
     def tell(self, report: Report) -> None:

@@ -10,9 +10,10 @@ from typing import Any, Generic
 
 from dem import em, human, resume
 from dem.blas import single_threaded_blas
-from dem.checkpoint import Checkpoint, Journal
+from dem.checkpoint import Checkpoint
 from dem.constancy import Constant
 from dem.engine import Engine, Passes
+from dem.journal import Journal
 from dem.measure import Measure
 from dem.model import Block, Model, P, S
 from dem.sample import sample_rows
@@ -117,7 +118,8 @@ def fit(
         def after_pass(state: em.State[P]) -> None:
             if len(state.history) == len(begun.history) + 1:
                 resume.check_objective(begun, state, source)
-            log.info("pass %d: %.9g nats a row", len(state.history), state.objective)
+            unit = "a row" if state.history[-1].log_likelihood is None else "nats a row"
+            log.info("pass %d: %.9g %s", len(state.history), state.objective, unit)
             sweep.progress.end(state)
             journal.keep_state(state, sweep.count)
             if callback is not None:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from dem import outputs
 from dem.engine import Engine
-from dem.model import Array, Block, P, Rowwise
+from dem.model import Array, Block, Generative, P
 from dem.run_rows import job, write_to
 from dem.source.generated import GeneratedSource
 
@@ -30,7 +30,7 @@ def unit_rows(d: int) -> int:
     return max(1, min(UNIT_ROWS, UNIT_NUMBERS // d))
 
 
-def draw(model: Rowwise[P], params: P, d: int, first: int, n: int, seed: int) -> tuple[Array, Array]:
+def draw(model: Generative[P], params: P, d: int, first: int, n: int, seed: int) -> tuple[Array, Array]:
     """Return rows `first` to `first + n` (n, d) of those drawn with a seed, and their latent variables (n, ...)."""
     size = unit_rows(d)
     x, latent = [], []
@@ -42,7 +42,7 @@ def draw(model: Rowwise[P], params: P, d: int, first: int, n: int, seed: int) ->
     return np.concatenate(x), np.concatenate(latent)
 
 
-def lazy(model: Rowwise[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
+def lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
     """Return n rows (n, d) and their latent variables as lazy Dask arrays, with chunks of `chunk_rows` rows."""
     source = GeneratedSource(n, min(chunk_rows, n), d, np.dtype(np.float64), partition_bytes=1)
     latent = model.draw(params, 1, np.random.default_rng(0))[1]
@@ -52,7 +52,7 @@ def lazy(model: Rowwise[P], params: P, d: int, n: int, seed: int, chunk_rows: in
 
 
 def write(
-    model: Rowwise[P],
+    model: Generative[P],
     params: P,
     source: GeneratedSource,
     path: str | Path,
@@ -89,6 +89,6 @@ def chunk_rows(d: int, dtype: DTypeLike, nbytes: int) -> int:
     return rows // unit * unit or rows
 
 
-def _drawer(model: Rowwise[P], params: P, d: int, seed: int, which: int) -> Callable[[Block], Array]:
+def _drawer(model: Generative[P], params: P, d: int, seed: int, which: int) -> Callable[[Block], Array]:
     """Return the function that draws the rows of a block (`which` 0) or their latent variables (1)."""
     return lambda block: draw(model, params, d, block.first, len(block.x), seed)[which]

@@ -84,4 +84,4 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
         if not good:
             raise next(run for run in runs if isinstance(run, Exception))
         longer = list(pool.map(long, good[:FINALISTS]))
-    return max(longer, key=lambda run: run.objective).params
+    return model.fresh(max(longer, key=lambda run: run.objective).params)

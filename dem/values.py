@@ -46,8 +46,10 @@ def check_values(found: Scan, source: Source) -> None:
             )
     if (outside := found.measured.outside) is not None:
         place = source.locate(outside.row, outside.column)
+        row = "" if source.n_rows is None else f"row {outside.row}, in "
         raise ValueError(
-            f"{source.name} {outside}: the first such value is in {place}; leave such rows out, or take another family"
+            f"{source.name} {outside}: the first such value is in {row}{place}; leave such rows out, or take another "
+            "family"
         )
     squares = found.moments.scatter
     if not np.isfinite(squares).all():

@@ -6,7 +6,7 @@ A new model gets one line in MODELS, and `test_laws.py` holds it to all of this.
 import pickle
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +16,9 @@ from dem import em
 from dem.families import COVARIANCE_TYPES, FAMILIES, StudentT
 from dem.frame import Frame
 from dem.model import Block
+from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.models.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
+from dem.models.kmeans import KMeansModel, KMeansParams
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
@@ -48,9 +51,8 @@ def counts(seed=0, n=N):
 
 
 def codes(seed=0, n=N):
-    """Return codes 0 to 4 (0 and 1 in the first column); the first row has the largest."""
-    most = [1, 4, 4]
-    return np.vstack([most, np.clip(np.round(data(seed, n)[1:]), 0, most)])
+    """Return codes 0 to 4 (0 and 1 in the first column)."""
+    return np.clip(np.round(data(seed, n)), 0, [1, 4, 4])
 
 
 def binary(seed=0, n=N):
@@ -70,6 +72,8 @@ class Case:
     model: Any
     streams: bool = True  # its kernel reads rows; False where the first pass told all
     column_scales: bool = True  # a scale per column gives a model of the same kind
+    density: bool = True  # its objective is in nats; False where it is in the data's units squared
+    weight_scales: bool = True  # a scale of all weights changes nothing; it does beside a prior
     data: Any = data
     shifts: bool = True  # shifted data give a model of the same kind
     scales: bool = True  # scaled data do
@@ -85,9 +89,9 @@ def mixture(covariance_type, method="kmeans"):
     return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method))
 
 
-def of_family(name, rows, move=None):
+def of_family(name, rows, move=None, **settings):
     """Return the case of a mixture of one of the families of particular values; `move` is that of scaled data."""
-    model = MixtureModel(K, FAMILIES[name](), Seeding("kmeans"))
+    model = MixtureModel(K, FAMILIES[name](**settings), Seeding("kmeans"))
     scales = move is not None
     return Case(name, model, column_scales=scales, data=rows, shifts=False, scales=scales, move=move)
 
@@ -107,10 +111,16 @@ MODELS = {
         Case("tied", mixture("tied")),
         Case("diag", mixture("diag")),
         Case("spherical", mixture("spherical"), column_scales=False),
+        Case("kmeans", KMeansModel(K), column_scales=False, density=False),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
+        Case("bpca", BayesianPCAModel(2), column_scales=False, weight_scales=False),
+        Case("bpca-moments", MomentsBayesianPCAModel(2), streams=False, column_scales=False, weight_scales=False),
+        Case("fa", FactorModel(1)),
+        Case("fa-moments", MomentsFactorModel(1), streams=False),
+        Case("fa-ecm", ECMFactorModel(1), streams=False),
         of_family("bernoulli", binary),
-        of_family("categorical", codes),
+        of_family("categorical", codes, n_categories=(2, 5, 5)),
         of_family("exponential", positive, rates_moved),
         of_family("gamma", positive, rates_moved),
         of_family("geometric", counts),
@@ -132,8 +142,18 @@ def bind(model, x, weight=None):
 
 def begin(model, x, weight=None, seed=0):
     """Return first parameters; after one M-step, so that no symmetry of the start is left."""
-    params = model.start(Block(x, weight), np.random.default_rng(seed))
+    seen = 4 * K if isinstance(model, KMeansModel) else len(x)  # its start ends at an optimum of the rows that it sees
+    params = model.start(Block(x, weight).part(0, seen), np.random.default_rng(seed))
     return model.m_step(params, total(model, params, x, weight))
+
+
+@cache
+def begun(name, *, weighted):
+    """Return a case's model bound to its rows, first parameters, the rows and their weights, made once."""
+    case = MODELS[name]
+    weight = np.random.default_rng(1).integers(0, 8, N) / 2.0 if weighted else None
+    model = bind(case.model, case.x, weight)
+    return model, begin(model, case.x, weight), case.x, weight
 
 
 def total(model, params, x, weight=None):
@@ -146,12 +166,17 @@ def run(model, params, x, weight=None, *, n_iter=30):
 
 def moved(params, shift, scale):
     """Return the parameters of (x + shift) * scale, given those of x; `scale` may be one per column."""
+    if isinstance(params, KMeansParams):
+        return KMeansParams.at((params.centers + shift) * scale)
     if not isinstance(params, MixtureParams):
+        noise, scale = params.noise_variance, np.asarray(scale, float)
+        prior = {"alpha": params.alpha / scale**2} if hasattr(params, "alpha") else {}
         return replace(
             params,
             mean=(params.mean + shift) * scale,
-            loadings=params.loadings * scale,
-            noise_variance=params.noise_variance * scale**2,
+            loadings=params.loadings * np.broadcast_to(scale, len(params.mean))[:, None],
+            noise_variance=float(noise * scale**2) if np.ndim(noise) == 0 else noise * scale**2,
+            **prior,
         )
     theta = params.theta
     if hasattr(theta, "gaussians"):
@@ -167,8 +192,8 @@ def moved(params, shift, scale):
     else:
         s = s if theta.covariances.ndim == 2 else s[0]
         covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
-    theta = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
-    return replace(params, theta=theta)
+    there = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
+    return replace(params, theta=there)
 
 
 def numbers(value):
@@ -201,7 +226,7 @@ def adds_over_any_chunking(model, params, x, weight, cuts):
     """Statistics add: over any cut, empty blocks included; the order does not matter."""
     edges = [0, *sorted(cuts), len(x)]
     kernel = model.kernel(params)
-    parts = [kernel(Block(x[a:b], None if weight is None else weight[a:b])) for a, b in pairwise(edges)]
+    parts = [kernel(Block(x, weight).part(a, b)) for a, b in pairwise(edges)]
     whole = total(model, params, x, weight)
     forward, backward = parts[0], parts[-1]
     for part in parts[1:]:
@@ -233,6 +258,7 @@ def objective_never_falls(model, params, x, weight=None):
 
 def bound_lies_between(state):
     """ELBO ascent: objective(old) <= bound after the M-step <= objective(new)   (PRML 9.4)."""
+    assert state.history[0].bound is not None
     for old, new in pairwise(state.history):
         rounding = 1e-12 * max(1, abs(new.objective))
         assert old.objective - rounding <= old.bound <= new.objective + rounding
@@ -248,10 +274,11 @@ def moves_with_the_data(case, x, shift, scale, tolerance):
     there = run(other, move(params, shift, scale), y, n_iter=5)
     jacobian = np.log(np.broadcast_to(np.abs(scale), x.shape[1])).sum()
     for a, b in zip(here.history, there.history, strict=True):
-        assert abs(b.objective + jacobian - a.objective) <= tolerance * max(1, abs(a.objective))
+        same = b.objective + jacobian if case.density else b.objective / scale**2
+        assert abs(same - a.objective) <= tolerance * max(1, abs(a.objective))
     back = move(move(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
     assert_close(back, here.params, tolerance)
-    what = "label" if isinstance(params, MixtureParams) else "latent"
+    what = "latent" if hasattr(params, "loadings") else "label"
     rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
     np.testing.assert_allclose(*rows, rtol=0, atol=0 if what == "label" else tolerance * np.abs(rows[0]).max())
 

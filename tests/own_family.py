@@ -1,6 +1,6 @@
 """A family of one's own, outside the package: Rayleigh, the length of a vector with two normal components.
 
-    log p(x) = log x - 2 log scale - x^2 / (2 scale^2)
+log p(x) = log x - 2 log scale - x^2 / (2 scale^2)
 """
 
 import numpy as np

@@ -268,4 +268,26 @@ def test_a_share_of_the_variance(folder, tmp_path):
 def test_dask_runs_the_command(folder, words):
     dask = Path(sys.executable).with_name("dask")
     out = subprocess.run([dask, *words], cwd=folder, capture_output=True, text=True, check=True).stdout
-    assert ("Fit mixtures and PPCA" if "--help" in words else "(900, 3), float64") in out
+    assert ("Fit mixtures, K-means and PPCA" if "--help" in words else "(900, 3), float64") in out
+
+
+def test_kmeans_from_the_command_line(folder, tmp_path):
+    record = json.loads(done("fit", "kmeans", folder / "x.zarr", "-k", 3, "-o", tmp_path / "km.zarr", "--json"))
+    model = dem.load(tmp_path / "km.zarr")
+    assert record["inertia"] == model.inertia_
+    assert "log_likelihood" not in record
+    shown = done("info", tmp_path / "km.zarr")
+    assert "K-means, 3 clusters, 3 columns" in shown
+    assert "rms distance" in shown
+    assert "nats" not in shown
+    scored = json.loads(done("score", tmp_path / "km.zarr", folder / "x.zarr", "--json"))
+    assert scored["inertia"] == pytest.approx(model.inertia_, rel=1e-12)
+    done("predict", tmp_path / "km.zarr", folder / "x.zarr", "--what", "distance", "-o", tmp_path / "d.zarr")
+    expected = model.transform(folder / "x.zarr").compute()
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "d.zarr", mode="r")[...], expected)
+    done("plot", tmp_path / "km.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "km.png")
+    for words in (["sample", "-n", 3], ["report", "--data", folder / "x.zarr"]):
+        said = failed(words[0], tmp_path / "km.zarr", *words[1:], "-o", tmp_path / "no.zarr")
+        assert "is a KMeans, which has no density" in said
+    said = failed("predict", tmp_path / "km.zarr", folder / "x.zarr", "--what", "proba", "-o", tmp_path / "p.zarr")
+    assert "KMeans, which has no proba: it gives labels, distance and score." in said

@@ -164,3 +164,23 @@ def test_ppca_without_noise_and_with_a_wide_spectrum(tmp_path):
 
 def test_colours_differ():
     assert len(set(PALETTE)) == len(PALETTE)
+
+
+@pytest.mark.parametrize("k", [1, 2, 12])
+@pytest.mark.parametrize("n", [0, 200, 6000])
+def test_kmeans_shows_every_centre_and_the_borders(k, n, tmp_path):
+    history = [{"pass": i, "inertia": 3 + 0.5**i, "log_likelihood": None} for i in range(1, 6)]
+    model = SimpleNamespace(cluster_centers_=RNG.normal(size=(k, 4)), history_=history, **ENDED)
+    fig = plot.figure(model, RNG.normal(size=(n, 4)) if n else None, columns=(3, 1))
+    fig.savefig(tmp_path / "p.png", dpi=30)
+    regions, trace = fig.axes
+    assert (regions.get_xlabel(), regions.get_ylabel()) == ("column 3", "column 1")
+    np.testing.assert_array_equal(regions.collections[-1].get_offsets(), model.cluster_centers_[:, [3, 1]])
+    assert trace.get_ylabel() == "inertia"
+    shown = np.unique(regions.images[0].get_array())
+    assert set(shown) <= set(range(k))
+
+
+def test_kmeans_of_one_column_has_no_picture():
+    with pytest.raises(ValueError, match="needs data of two columns"):
+        plot.kmeans(SimpleNamespace(cluster_centers_=np.zeros((3, 1))))

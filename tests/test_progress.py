@@ -21,7 +21,7 @@ def drive(shown):
     for n, objective, reason in [(1, -3.0, None), (2, -2.5, None), (3, -2.5, "converged")]:
         shown.begin(f"pass {n}", 1000, 8_000_000)
         shown.advance(1, 2)
-        history = (*history, em.Pass(objective))
+        history = (*history, em.Pass(objective, objective))
         shown.end(em.State(None, history, n, reason))
     shown.close()
 

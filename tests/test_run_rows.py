@@ -18,7 +18,7 @@ from dem import PPCA, Engine, GaussianMixture, run_draw, run_rows
 from dem.claim import Interrupted
 from dem.cluster import local_cluster
 from dem.engine import Silent
-from dem.source import generated, open_source
+from dem.source import open_source
 from dem.source.generated import GeneratedSource
 
 PARTS = 8
@@ -71,11 +71,10 @@ def of_store(path):
 
 
 @pytest.fixture
-def drawn(monkeypatch):
+def drawn():
     """Rows to be drawn, in eight partitions."""
     Counting.reads.clear()
-    monkeypatch.setattr(generated, "PARTITION_BYTES", 1000 * 32)
-    source = GeneratedSource(ROWS, 500, 4, np.dtype(np.float64))
+    source = GeneratedSource(ROWS, 500, 4, np.dtype(np.float64), partition_bytes=1000 * 32)
     assert len(source.partitions) == PARTS
     return source
 

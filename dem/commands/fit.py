@@ -16,7 +16,7 @@ from dem.checkpoint import Checkpoint
 from dem.claim import Interrupted, claim
 from dem.commands.session import Session
 from dem.commands.tables import facts
-from dem.estimators import PPCA, GaussianMixture
+from dem.estimators import PPCA, GaussianMixture, KMeans
 from dem.new_array import broken_off
 from dem.source import open_source
 from dem.sweep.memory import PeakMemory
@@ -26,6 +26,12 @@ def fit_gmm(data: str, output: str, session: Session, **options: Any) -> None:
     """Fit a Gaussian mixture and save it; see `fit`."""
     job, settings = Job.of(data, output, options)
     fit(GaussianMixture(**settings), job, session)
+
+
+def fit_kmeans(data: str, output: str, session: Session, **options: Any) -> None:
+    """Fit K-means and save it; see `fit`."""
+    job, settings = Job.of(data, output, options)
+    fit(KMeans(**settings), job, session)
 
 
 def fit_ppca(data: str, output: str, session: Session, **options: Any) -> None:
@@ -106,12 +112,12 @@ class Job:
         return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
 
 
-def fit(model: GaussianMixture | PPCA, job: Job, session: Session) -> None:
+def fit(model: GaussianMixture | KMeans | PPCA, job: Job, session: Session) -> None:
     """Fit a model and save it: what `dem fit` does, and a workflow.
 
     Parameters
     ----------
-    model : GaussianMixture or PPCA
+    model : GaussianMixture, KMeans or PPCA
     job : Job
     session : Session
 
@@ -140,21 +146,21 @@ def fit(model: GaussianMixture | PPCA, job: Job, session: Session) -> None:
         "data": data,
         "rows": rows,
         "columns": columns,
-        "log_likelihood": model.lower_bound_,
+        **reached(model),
         "stop_reason": model.stop_reason_,
         "iterations": model.n_iter_,
         "passes": model.n_passes_,
         "seconds": seconds,
         "peak_memory": memory.peak,
     }
-    if job.weights is None:  # the criteria are of n rows that count the same
-        record.update(criteria(model, model.lower_bound_, rows))
+    if job.weights is None and "log_likelihood" in record:  # the criteria are of n rows that count the same
+        record.update(criteria(model, record["log_likelihood"], rows))
     limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
         "model": f"{output}: {describe(model)}",
         "data": f"{data}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
         "ended": f"{ending(model)}, {human.seconds(seconds)}",
-        "log-likelihood": f"{model.lower_bound_:.6f} nats a row",
+        **in_words(reached(model)),
         "BIC, AIC": f"{record['bic']:.10g}, {record['aic']:.10g}" if "bic" in record else None,
         "peak memory": f"{human.size(memory.peak)} of the whole process tree{limit}",
     }
@@ -197,6 +203,9 @@ def is_kept(job: Job) -> bool:
 
 def describe(model: Any) -> str:
     """Say what a model is."""
+    if hasattr(model, "cluster_centers_"):
+        k, d = model.cluster_centers_.shape
+        return f"K-means, {human.plural(k, 'cluster')}, {human.plural(d, 'column')}"
     if hasattr(model, "weights_"):
         k, d = model.means_.shape
         components, columns = human.plural(k, "component"), human.plural(d, "column")
@@ -211,6 +220,19 @@ def describe(model: Any) -> str:
 def ending(model: Any) -> str:
     """Say how a fit ended, and what it took."""
     return f"{human.stopped(model)}; {human.effort(model)}"
+
+
+def reached(model: Any) -> dict[str, float]:
+    """Return what a fit has reached, by name: the mean log-likelihood in nats a row, or the inertia."""
+    if hasattr(model, "inertia_"):
+        return {"inertia": model.inertia_}
+    return {"log_likelihood": model.lower_bound_} if hasattr(model, "lower_bound_") else {}
+
+
+def in_words(values: dict[str, float]) -> dict[str, str]:
+    """Return what was reached as people read it."""
+    words = {"log_likelihood": ("log-likelihood", ".6f", " nats a row"), "inertia": ("inertia", ".10g", "")}
+    return {words[name][0]: f"{value:{words[name][1]}}{words[name][2]}" for name, value in values.items()}
 
 
 def criteria(model: Any, log_likelihood: float, rows: int) -> dict[str, float]:

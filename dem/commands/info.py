@@ -11,7 +11,7 @@ import zarr
 from rich.console import RenderableType
 
 from dem import human, run, store
-from dem.commands.fit import describe, ending
+from dem.commands.fit import describe, ending, in_words, reached
 from dem.commands.session import Session, plain
 from dem.commands.tables import facts, grid, parameters, passes
 from dem.estimators import load
@@ -47,12 +47,11 @@ def _model(path: str, session: Session) -> None:
     saved, model = store.load(path), load(path)
     record = {"path": path, "kind": "model", "model": saved.model, **saved.attributes, **saved.arrays}
     source = getattr(model, "source_", None)
-    bound = getattr(model, "lower_bound_", None)
     shown = {
         path: describe(model),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
         "ended": ending(model) if source else None,
-        "log-likelihood": f"{bound:.6f} nats a row" if bound is not None else None,
+        **in_words(reached(model)),
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
     }
     session.result(record, facts(shown), "", *parameters(model), *passes(model), summary=False)

@@ -10,6 +10,7 @@ from typing import Any
 from dem import store
 from dem.commands.fit import criteria, describe, ending
 from dem.commands.picture import DPI, picture
+from dem.commands.rows import with_density
 from dem.commands.session import Session, plain
 from dem.commands.tables import facts
 from dem.engine import Engine
@@ -36,6 +37,7 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
         A file with what `dem score --json` gave for this model and store; None to make that pass now.
     overwrite : bool
     """
+    with_density(load(model), model, "there is no report of it; see `dem info` and `dem plot`")
     numbers, shown = Path(output, "report.json"), Path(output, "report.png")
     if numbers.exists() and not overwrite:
         raise FileExistsError(f"{numbers} exists already: choose another folder, or allow overwriting.")
@@ -58,7 +60,7 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
 
 def _scored(model: str, data: str, engine: Engine) -> dict[str, Any]:
     """Score a store, in one pass."""
-    estimator = load(model)
+    estimator = with_density(load(model), model, "it cannot be scored")
     value = estimator.set_params(engine=engine).score(data)
     rows = open_source(data).n_rows
     assert rows is not None  # a store's shape is known

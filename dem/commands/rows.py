@@ -5,23 +5,31 @@ from __future__ import annotations
 import time
 
 from dem import human
-from dem.commands.fit import criteria
+from dem.commands.fit import criteria, in_words
 from dem.commands.session import Session
 from dem.commands.tables import facts
-from dem.estimators import PPCA, GaussianMixture, load
+from dem.estimators import KMeans, load
+from dem.estimators.base import Estimator
+from dem.estimators.rowwise import RowwiseEstimator
 from dem.source import open_source
 
-OUTPUTS = {"labels": "label", "proba": "proba", "score": "score", "latent": "latent"}
-"""The words of the command line, and those of `Estimator.write`."""
+OUTPUTS = {"labels": "label", "proba": "proba", "score": "score", "latent": "latent", "distance": "distance"}
+"""The words of the command line, and those of `write`."""
+GIVEN = {
+    "GaussianMixture": ("labels", "proba", "score"),
+    "KMeans": ("labels", "distance", "score"),
+    "PPCA": ("latent", "score"),
+}
+"""What the models give."""
 
 
 def write(model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool) -> None:
     """Write a row-wise output of a store."""
     estimator = load(model)
-    only = {"labels": GaussianMixture, "proba": GaussianMixture, "latent": PPCA}.get(what)
-    if only is not None and not isinstance(estimator, only):
-        has = "latent and score" if isinstance(estimator, PPCA) else "labels, proba and score"
-        raise ValueError(f"{model} is a {type(estimator).__name__}, which has no {what}: it gives {has}.")
+    kind = type(estimator).__name__
+    if what not in GIVEN[kind]:
+        has = " and ".join([", ".join(GIVEN[kind][:-1]), GIVEN[kind][-1]])
+        raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {has}.")
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
@@ -39,19 +47,33 @@ def score(model: str, data: str, session: Session, *, weights: str | None) -> No
         value = estimator.set_params(engine=engine).score(data, sample_weight=weights)
     rows = open_source(data).n_rows
     assert rows is not None  # a store's shape is known
-    record = {"model": model, "data": data, "rows": rows, "log_likelihood": value}
-    if weights is None:
+    told = {"inertia": -value} if isinstance(estimator, KMeans) else {"log_likelihood": value}
+    record = {"model": model, "data": data, "rows": rows, **told}
+    if weights is None and isinstance(estimator, Estimator):
         record.update(criteria(estimator, value, rows))
     shown = {
-        "log-likelihood": f"{value:.6f} nats a row, over {rows:,} rows",
+        **{name: f"{words}, over {rows:,} rows" for name, words in in_words(told).items()},
         "BIC, AIC": f"{record['bic']:.10g}, {record['aic']:.10g}" if "bic" in record else None,
     }
     session.result(record, facts(shown), summary=False)
 
 
+def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimator:
+    """Return the estimator, if it has a density.
+
+    Raises
+    ------
+    ValueError
+        It has none; `lack` says what that means.
+    """
+    if not isinstance(estimator, Estimator):
+        raise ValueError(f"{model} is a {type(estimator).__name__}, which has no density: {lack}.")
+    return estimator
+
+
 def sample(model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool) -> None:
     """Write rows drawn from a model."""
-    estimator = load(model)
+    estimator = with_density(load(model), model, "no rows can be drawn from it")
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine, random_state=seed)

@@ -37,7 +37,9 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None
 
 
 def parameters(model: Any, labels: Sequence[str] | None = None) -> list[RenderableType]:
-    """Return the parameters of a mixture or a PPCA, as far as they can be read."""
+    """Return the parameters of a mixture, a K-means or a PPCA, as far as they can be read."""
+    if hasattr(model, "cluster_centers_"):
+        return _clusters(model, labels)
     return _mixture(model, labels) if hasattr(model, "weights_") else _spectrum(model)
 
 
@@ -46,13 +48,14 @@ def passes(model: Any) -> list[RenderableType]:
     entries = getattr(model, "history_", None) or []
     if not entries:
         return []
-    values = [entry["log_likelihood"] for entry in entries]
+    name, unit = ("inertia", "") if "inertia" in entries[0] else ("log_likelihood", " (nats a row)")
+    values = [entry[name] for entry in entries]
     changes = ["", *(f"{new - old:+.2e}" for old, new in pairwise(values))]
     rows = [[str(e["pass"]), f"{v:.9g}", c] for e, v, c in zip(entries, values, changes, strict=True)]
     if len(rows) > MOST_ROWS:
         rows = [*rows[:4], ["...", "", ""], *rows[-(MOST_ROWS - 5) :]]
-    what = "pass" if hasattr(model, "weights_") else "iteration"
-    return [grid([what, "log-likelihood", "change"], rows, "History (nats a row)")]
+    what = "iteration" if hasattr(model, "noise_variance_") else "pass"
+    return [grid([what, name.replace("_", "-"), "change"], rows, f"History{unit}")]
 
 
 def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
@@ -65,16 +68,30 @@ def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
         [str(i), f"{model.weights_[i]:.4f}"] + [f"{model.means_[i, j]:.4g} ± {sds[i, j]:.3g}" for j in range(shown)]
         for i in order
     ]
-    tables: list[RenderableType] = [
-        grid(["component", "weight", *names], rows, "Components: mean ± standard deviation")
+    table = grid(["component", "weight", *names], rows, "Components: mean ± standard deviation")
+    return [table, *_left_out(d - shown, k - len(order), "lighter components")]
+
+
+def _clusters(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
+    k, d = model.cluster_centers_.shape
+    shown = min(d, MOST_COLUMNS)
+    names = human.column_names(model, d, labels)[:shown]
+    counts = model.cluster_counts_
+    order = np.argsort(-counts, kind="stable")[:MOST_ROWS]
+    radius = np.sqrt(model.cluster_inertias_ / np.where(counts > 0, counts, 1.0))
+    rows = [
+        [str(i), f"{counts[i]:,.10g}", human.number(radius[i])]
+        + [f"{model.cluster_centers_[i, j]:.4g}" for j in range(shown)]
+        for i in order
     ]
-    if d > shown or k > len(order):
-        rest = f"{d - shown} more columns" if d > shown else ""
-        rest += (" and " if rest and k > len(order) else "") + (
-            f"{k - len(order)} lighter components" if k > len(order) else ""
-        )
-        tables.append(f"({rest} not shown)")
-    return tables
+    table = grid(["cluster", "weight of rows", "rms distance", *names], rows, "Clusters: centres")
+    return [table, *_left_out(d - shown, k - len(order), "smaller clusters")]
+
+
+def _left_out(columns: int, rows: int, what: str) -> list[RenderableType]:
+    rest = [f"{columns} more columns"] if columns else []
+    rest += [f"{rows} {what}"] if rows else []
+    return [f"({' and '.join(rest)} not shown)"] if rest else []
 
 
 def _spectrum(model: Any) -> list[RenderableType]:

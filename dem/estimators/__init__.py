@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dem.estimators.bayesian_pca import BayesianPCA
+from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.kmeans import KMeans
 from dem.estimators.loading import load
 from dem.estimators.mixture import (
     BernoulliMixture,
@@ -15,10 +18,13 @@ from dem.estimators.ppca import PPCA
 
 __all__ = [
     "PPCA",
+    "BayesianPCA",
     "BernoulliMixture",
     "CategoricalMixture",
     "ExponentialMixture",
+    "FactorAnalysis",
     "GaussianMixture",
+    "KMeans",
     "Mixture",
     "PoissonMixture",
     "load",

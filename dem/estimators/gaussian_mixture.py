@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dem.engine import Engine
 from dem.estimators.base import check_choice, check_number
+from dem.estimators.from_kmeans import from_kmeans
 from dem.estimators.gaussian_init import check_array, check_covariances, check_given, check_weights
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
@@ -135,6 +136,8 @@ class GaussianMixture(MixtureEstimator):
         self.verbose_interval = verbose_interval
         self.sample_size = sample_size
         self.engine = engine
+
+    from_kmeans: ClassVar[Any] = classmethod(from_kmeans)
 
     @classmethod
     def from_parameters(

@@ -6,16 +6,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dem import store
-from dem.estimators.base import Estimator
+from dem.estimators.bayesian_pca import BayesianPCA
+from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
+from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
 from dem.estimators.ppca import PPCA
+from dem.estimators.rowwise import RowwiseEstimator
 
-MODELS: dict[str, type[Estimator]] = {model.__name__: model for model in (GaussianMixture, Mixture, PPCA)}
+MODELS: dict[str, type[RowwiseEstimator]] = {
+    model.__name__: model for model in (BayesianPCA, FactorAnalysis, GaussianMixture, KMeans, Mixture, PPCA)
+}
 """The estimators that can be loaded, by name."""
 
 
-def load(path: str | Path, modules: Iterable[str] = ()) -> Estimator:
+def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
     """Return the fitted estimator that `save` wrote.
 
     Parameters

@@ -152,6 +152,10 @@ class MixtureModel:
             return params
         return replace(params, floor=Precision.DOUBLE)
 
+    def fresh(self, params: MixtureParams) -> MixtureParams:
+        """Return the parameters with which float32 products may serve again: the sample's fit was in float64."""
+        return replace(params, floor=Precision.SINGLE)
+
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
         densities = self.densities(params, self.precision(params), self.frame)

@@ -1,0 +1,65 @@
+"""From a fitted K-means to the first parameters of a Gaussian mixture."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from dem.estimators.gaussian_init import covariance_shape
+from dem.estimators.kmeans import KMeans
+from dem.model import Float
+
+M = TypeVar("M")
+
+
+def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **settings: Any) -> M:
+    """Return a mixture, not fitted, whose EM begins at the clusters of a fitted K-means.
+
+    Its first weights are the clusters' shares of the rows, its first means the centres, and its first covariances
+    spherical: of each cluster its mean squared distance to the centre, a column (of the tied type, that of all
+    clusters together). K-means has summed all this, so no pass over the data is needed; the first M-step gives the
+    covariances their shapes. K-means is this mixture's EM in the limit of equal, vanishing variances (PRML 9.3.2).
+
+    Parameters
+    ----------
+    km : KMeans
+        Fitted.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+    **settings
+        Other settings of the mixture.
+
+    Raises
+    ------
+    ValueError
+        If all rows lie on their centres, so that there is no variance to begin with.
+    """
+    check_is_fitted(km)
+    variances = cluster_variances(km)
+    k, d = km.cluster_centers_.shape
+    weights = np.maximum(km.cluster_counts_, np.finfo(float).tiny)
+    scales = np.atleast_1d(1 / (weights @ variances / weights.sum()) if covariance_type == "tied" else 1 / variances)
+    shape = covariance_shape(covariance_type, k, d)
+    if covariance_type in ("full", "tied"):
+        precisions = np.reshape(scales[:, None, None] * np.eye(d), shape)
+    else:
+        precisions = np.broadcast_to(scales[:, None] if covariance_type == "diag" else scales, shape).copy()
+    return cls(
+        k,  # type: ignore[call-arg]
+        covariance_type=covariance_type,
+        weights_init=weights / weights.sum(),
+        means_init=km.cluster_centers_,
+        precisions_init=precisions,
+        **settings,
+    )
+
+
+def cluster_variances(km: KMeans) -> Float:
+    """Return each cluster's variance a column (K,); that of all rows together where a cluster has none."""
+    counts, d = km.cluster_counts_, km.cluster_centers_.shape[1]
+    common = km.inertia_ / (counts.sum() * d)
+    if not common > 0:
+        raise ValueError("all rows lie on their centres, so that the clusters have no variance: use fewer clusters")
+    variances = km.cluster_inertias_ / (np.where(counts > 0, counts, 1.0) * d)
+    return np.where(variances > 1e-6 * common, variances, common)

@@ -1,0 +1,57 @@
+"""Draw docs/images/kmeans_beside_gmm.png: K-means' hard borders beside a mixture's participation weights.
+
+Run as `python docs/pictures/kmeans_beside_gmm.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+import dem
+from dem.plot_axes import PALETTE, draw_ellipses, draw_regions, limits
+
+OUTPUT = Path(__file__).parents[1] / "images" / "kmeans_beside_gmm.png"
+NAMES = ["x", "y"]
+
+
+def rows(seed: int = 7) -> np.ndarray:
+    """Return 900 rows (900, 2): a wide round cluster, a small one close by, and a long slanted one."""
+    rng = np.random.default_rng(seed)
+    wide = rng.normal(size=(450, 2)) * 1.25
+    small = rng.normal(size=(150, 2)) * 0.28 + [1.9, 1.3]
+    turn = np.array([[np.cos(0.6), -np.sin(0.6)], [np.sin(0.6), np.cos(0.6)]])
+    long = rng.normal(size=(300, 2)) * [2.0, 0.25] @ turn.T + [1.2, -2.3]
+    return np.concatenate([wide, small, long])
+
+
+def draw(x: np.ndarray) -> Figure:
+    """Return the picture: both models side by side, on the same rows."""
+    km = dem.KMeans(3).fit(x)
+    gm = dem.GaussianMixture.from_kmeans(km, tol=1e-6, max_iter=500).fit(x)
+    colours = np.array([to_rgb(colour) for colour in PALETTE[:3]])
+    fig = Figure(figsize=(10.4, 5.0), layout="constrained")
+    hard, soft = fig.subplots(1, 2, sharex=True, sharey=True)
+    draw_regions(hard, km, x, (0, 1), NAMES)
+    hard.lines[0].remove()  # the rows in grey
+    hard.scatter(*x.T, c=colours[km.labels_], s=13, linewidths=0)
+    hard.set_title("K-means: each row belongs to one cluster")
+    draw_ellipses(soft, gm, x, (0, 1), NAMES)
+    soft.get_legend().remove()
+    soft.lines[0].remove()
+    soft.scatter(*x.T, c=gm.predict_proba(x) @ colours, s=13, linewidths=0)
+    soft.set_title("Gaussian mixture: rows take part in all components")
+    (left, bottom), (right, top) = limits(x)
+    grid = np.stack(np.meshgrid(np.linspace(left, right, 400), np.linspace(bottom, top, 400)), axis=-1)
+    shares = gm.predict_proba(grid.reshape(-1, 2)).reshape(400, 400, 3)
+    soft.imshow(shares @ colours, origin="lower", extent=(left, right, bottom, top), alpha=0.28, zorder=0)
+    hard.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
+    soft.set(aspect="equal", ylabel="")
+    return fig
+
+
+if __name__ == "__main__":
+    draw(rows()).savefig(OUTPUT, dpi=130)
