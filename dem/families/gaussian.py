@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -197,7 +197,7 @@ class GaussianFamily(Plain, ABC):
         """Return the covariances from the factors of the precisions."""
 
     @abstractmethod
-    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
         """Write the log-densities, centred."""
 
     @abstractmethod
