@@ -11,9 +11,8 @@ from typing import Any
 import click
 
 from dem import __version__
-from dem.cli_options import WORKERS, Bytes, Columns, Commands, Share, fitting, weights, where, writing
-
-COVARIANCES = ["full", "tied", "diag", "spherical"]  # dem.families has them too, but imports NumPy
+from dem.cli_fit import fit
+from dem.cli_options import WORKERS, Bytes, Columns, Commands, weights, where, writing
 
 
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -26,97 +25,7 @@ def main() -> None:
     """
 
 
-@main.group()
-def fit() -> None:
-    """Fit a model to the rows of a store."""
-
-
-@fit.command("gmm")
-@click.argument("data", metavar="STORE")
-@click.option("-k", "--components", "n_components", type=click.IntRange(1), required=True, help="How many.")
-@click.option(
-    "--covariance",
-    "covariance_type",
-    type=click.Choice(COVARIANCES),
-    default="full",
-    help="Of each component: any; one for all; without correlations; round.",
-)
-@click.option("--tol", type=click.FloatRange(0), default=1e-3, help="Least gain of a pass, nats a row.")
-@click.option("--max-iter", type=click.IntRange(1), default=100, help="Most iterations, each a pass over the store.")
-@click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Added to variances.")
-@click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
-@fitting
-def fit_gmm(**options: Any) -> None:
-    """Fit a Gaussian mixture."""
-    from dem.commands.fit import fit_gmm
-
-    fit_gmm(**options)
-
-
-@fit.command("kmeans")
-@click.argument("data", metavar="STORE")
-@click.option("-k", "--clusters", "n_clusters", type=click.IntRange(1), required=True, help="How many.")
-@click.option(
-    "--init", type=click.Choice(["k-means++", "random"]), default="k-means++", help="First centres on the sample."
-)
-@click.option(
-    "--tol", type=click.FloatRange(0), default=1e-4, help="Least squared shift of the centres, by the mean variance."
-)
-@click.option("--max-iter", type=click.IntRange(1), default=300, help="Most iterations, each a pass over the store.")
-@click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
-@fitting
-def fit_kmeans(**options: Any) -> None:
-    """Fit K-means."""
-    from dem.commands.fit import fit_kmeans
-
-    fit_kmeans(**options)
-
-
-@fit.command("mppca")
-@click.argument("data", metavar="STORE")
-@click.option("-k", "--components", "n_components", type=click.IntRange(1), required=True, help="How many.")
-@click.option("-q", "--factors", "n_factors", type=click.IntRange(1), required=True, help="Of each component.")
-@click.option(
-    "--noise",
-    type=click.Choice(["isotropic", "diagonal"]),
-    default="isotropic",
-    help="One variance for all columns (probabilistic PCAs), or one for each (factor analysers).",
-)
-@click.option("--tol", type=click.FloatRange(0), default=1e-3, help="Least gain of a pass, nats a row.")
-@click.option("--max-iter", type=click.IntRange(1), default=100, help="Most iterations, each a pass over the store.")
-@click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Least noise variance.")
-@click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
-@fitting
-def fit_mppca(**options: Any) -> None:
-    """Fit a mixture of probabilistic PCAs, or of factor analysers."""
-    from dem.commands.fit import fit_mppca
-
-    fit_mppca(**options)
-
-
-@fit.command("ppca")
-@click.argument("data", metavar="STORE")
-@click.option(
-    "-q",
-    "--components",
-    "n_components",
-    type=Share(),
-    help="Number of latent dimensions, or a share of the variance  [default: all directions with any variance].",
-)
-@click.option(
-    "--solver",
-    type=click.Choice(["auto", "closed_form", "em"]),
-    default="auto",
-    help="One pass and the closed form, or EM; auto takes EM where there are too many columns for the former.",
-)
-@click.option("--tol", type=click.FloatRange(0), default=1e-6, help="Least gain of an iteration, nats a row.")
-@click.option("--max-iter", type=click.IntRange(1), default=500, help="Most iterations of EM.")
-@fitting
-def fit_ppca(**options: Any) -> None:
-    """Fit probabilistic PCA."""
-    from dem.commands.fit import fit_ppca
-
-    fit_ppca(**options)
+main.add_command(fit)
 
 
 @main.command()
@@ -124,16 +33,18 @@ def fit_ppca(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @click.option(
     "--what",
-    type=click.Choice(["labels", "proba", "score", "distance"]),
+    type=click.Choice(["labels", "proba", "score", "entropy", "top-index", "top-weight", "distance"]),
     default="labels",
-    help="Labels (of mixtures and K-means), probabilities (of mixtures), distances to centres (of K-means); scores.",
+    help="Labels (mixtures, K-means); probabilities, their entropy, the most probable components and their "
+    "probabilities (mixtures); distances to centres (K-means); log-likelihoods.",
 )
+@click.option("--top", type=click.IntRange(1), default=3, help="How many components top-index and top-weight tell.")
 @writing
 def predict(**options: Any) -> None:
     """Write what a model says of each row.
 
-    A mixture gives labels, proba and score, the log-likelihood; K-means gives labels, distance and score, minus the
-    squared distance to the nearest centre; a PPCA gives score, and its latents by `dem transform`.
+    A mixture gives all but distance, K-means gives labels, distance and score (minus the squared distance to the
+    nearest centre); PPCA and factor analysis give score, and latents by `dem transform`.
     """
     from dem.commands.rows import write
 

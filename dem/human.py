@@ -64,6 +64,16 @@ def effort(model: Any) -> str:
     return f"{plural(model.n_iter_, 'iteration')}, {plural(model.n_passes_, 'pass')} over the data"
 
 
+def trace(model: Any) -> tuple[str, str, list[float]]:
+    """Return what the passes of a fit told: its name, its unit, and a value for each pass."""
+    entries = model.history_
+    if "inertia" in entries[0]:
+        return "inertia", "", [entry["inertia"] for entry in entries]
+    if entries[0]["log_likelihood"] is None:
+        return "lower bound", "nats a row", [entry["objective"] for entry in entries]
+    return "log-likelihood", "nats a row", [entry["log_likelihood"] for entry in entries]
+
+
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
     """Return what to call the columns: `labels`, else the names of the training data, else numbers."""
     given = getattr(model, "feature_names_in_", None) if labels is None else labels

@@ -22,7 +22,11 @@ from dem.plot_axes import (
     draw_regions,
     draw_spectrum,
 )
+from dem.plot_components import draw_component_densities, draw_loadings, draw_participation
 from dem.plot_staircase import draw_gains, draw_staircase
+
+DRAWN_ROWS = 3000
+"""Rows drawn from a model that is to be shown without data."""
 
 
 def figure(
@@ -35,7 +39,7 @@ def figure(
 
     Parameters
     ----------
-    model : GaussianMixture, KMeans or PPCA
+    model : estimator
         Fitted.
     x : array-like of shape (n, d), optional
         Rows to show with it; a sample of some thousands is enough.
@@ -46,9 +50,11 @@ def figure(
     """
     if hasattr(model, "cluster_centers_"):
         return _kmeans_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
+    if hasattr(model, "component_parameters_"):
+        return _components_figure(model, x, columns, labels)
     if hasattr(model, "weights_"):
         return _mixture_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
-    return _ppca_figure(model, x, columns)
+    return _latent_figure(model, x, columns, labels)
 
 
 def mixture(
@@ -161,12 +167,33 @@ def _kmeans_figure(
     return fig
 
 
-def _ppca_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int]) -> Figure:
+def _components_figure(
+    model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None
+) -> Figure:
+    d, traced = model.n_features_in_, bool(getattr(model, "history_", ()))
+    check_columns(columns if d > 1 else (0, 0), d, "columns")
+    rows = model.sample(DRAWN_ROWS)[0] if x is None else np.asarray(x, dtype=np.float64)
+    fig = Figure(figsize=(10.4, 4.6) if traced else (6.2, 4.8), layout="constrained")
+    axes = fig.subplots(1, 2, width_ratios=(5, 4)) if traced else [fig.add_subplot()]
+    names = column_names(model, d, labels)
+    if d == 1:
+        draw_component_densities(axes[0], model, rows, names[0], drawn=x is None)
+    else:
+        draw_participation(axes[0], model, rows, columns, names, drawn=x is None)
+    if traced:
+        draw_history(axes[1], model)
+    return fig
+
+
+def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None) -> Figure:
     traced = len(getattr(model, "history_", ())) > 1
     panels = 1 + (x is not None) + traced
     fig = Figure(figsize=(1.0 + 4.8 * panels, 4.6), layout="constrained")
     axes = list(np.atleast_1d(np.asarray(fig.subplots(1, panels))))
-    draw_spectrum(axes.pop(0), model)
+    if hasattr(model, "explained_variance_ratio_"):
+        draw_spectrum(axes.pop(0), model)
+    else:
+        draw_loadings(axes.pop(0), model, column_names(model, model.n_features_in_, labels))
     if x is not None:
         draw_latents(axes.pop(0), model, np.asarray(x, dtype=np.float64), columns)
     if traced:

@@ -100,13 +100,12 @@ def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
 
 
 def draw_history(ax: Axes, model: Any) -> None:
-    """Draw the log-likelihood of each pass; of K-means, the inertia."""
+    """Draw the log-likelihood of each pass (of variational models, the bound; of K-means, the inertia)."""
     passes = [entry["pass"] for entry in model.history_]
-    kmeans = hasattr(model, "cluster_centers_")
-    values = [entry["inertia" if kmeans else "log_likelihood"] for entry in model.history_]
+    name, unit, values = human.trace(model)
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
-    what = "pass" if kmeans else "pass of EM" if hasattr(model, "weights_") else "iteration"
-    ax.set(xlabel=what, ylabel="inertia" if kmeans else "mean log-likelihood (nats a row)")
+    what = "pass" if name == "inertia" else "pass of EM" if hasattr(model, "weights_") else "iteration"
+    ax.set(xlabel=what, ylabel=f"mean {name} ({unit})" if unit else name)
     ax.set_title(f"{human.stopped(model)}\n{human.effort(model)}", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.ticklabel_format(axis="y", useOffset=False, style="plain")

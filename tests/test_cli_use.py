@@ -80,7 +80,7 @@ def test_dask_knows_the_command():
 
 
 def test_covariance_types_are_those_of_the_families():
-    assert list(COVARIANCE_TYPES) == cli.COVARIANCES
+    assert list(COVARIANCE_TYPES) == cli_fit.COVARIANCES
 
 
 def test_every_option_says_what_it_is():

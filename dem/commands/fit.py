@@ -11,39 +11,50 @@ from typing import Any
 
 import numpy as np
 
-from dem import checkpoint, human, store
+from dem import checkpoint, estimators, human, store
 from dem.checkpoint import Checkpoint
 from dem.claim import Interrupted, claim
 from dem.commands.session import Session
 from dem.commands.tables import facts
-from dem.estimators import PPCA, GaussianMixture, KMeans, MixtureFactorAnalysis, MixturePPCA
+from dem.estimators.rowwise import RowwiseEstimator
 from dem.new_array import broken_off
 from dem.source import open_source
 from dem.sweep.memory import PeakMemory
 
 
-def fit_gmm(data: str, output: str, session: Session, **options: Any) -> None:
-    """Fit a Gaussian mixture and save it; see `fit`."""
+def fit_estimator(estimator: str, data: str, output: str, session: Session, **options: Any) -> None:
+    """Fit an estimator of `dem.estimators`, named, and save it; see `fit`."""
     job, settings = Job.of(data, output, options)
-    fit(GaussianMixture(**settings), job, session)
+    fit(getattr(estimators, estimator)(**settings), job, session)
 
 
-def fit_kmeans(data: str, output: str, session: Session, **options: Any) -> None:
-    """Fit K-means and save it; see `fit`."""
-    job, settings = Job.of(data, output, options)
-    fit(KMeans(**settings), job, session)
+def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str, ...], **options: Any) -> None:
+    """Fit a mixture of any family, given as NAME or as COLUMNS=NAME once for each block of columns.
+
+    Raises
+    ------
+    ValueError
+        Several names without columns, or columns that are no numbers.
+    """
+    if len(families) == 1 and "=" not in families[0]:
+        family: Any = families[0]
+    else:
+        family = [block(word) for word in families]
+    fit_estimator("Mixture", data, output, session, family=family, **options)
 
 
-def fit_mppca(data: str, output: str, session: Session, *, noise: str, **options: Any) -> None:
-    """Fit a mixture of probabilistic PCAs, or of factor analysers, and save it; see `fit`."""
-    job, settings = Job.of(data, output, options)
-    fit((MixturePPCA if noise == "isotropic" else MixtureFactorAnalysis)(**settings), job, session)
+def block(word: str) -> tuple[list[int], str]:
+    """Return the columns and the family of a word such as 0,1=gaussian.
 
-
-def fit_ppca(data: str, output: str, session: Session, **options: Any) -> None:
-    """Fit probabilistic PCA and save it; see `fit`."""
-    job, settings = Job.of(data, output, options)
-    fit(PPCA(**settings), job, session)
+    Raises
+    ------
+    ValueError
+    """
+    columns, _, name = word.rpartition("=")
+    numbers = [column.strip() for column in columns.split(",")]
+    if not all(number.isdigit() for number in numbers):
+        raise ValueError(f"--family {word} does not say which columns, by their numbers: write it as in 0,1=gaussian")
+    return [int(number) for number in numbers], name
 
 
 @dataclass(frozen=True)
@@ -118,12 +129,13 @@ class Job:
         return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
 
 
-def fit(model: GaussianMixture | KMeans | MixtureFactorAnalysis | PPCA, job: Job, session: Session) -> None:
+def fit(model: Any, job: Job, session: Session) -> None:
     """Fit a model and save it: what `dem fit` does, and a workflow.
 
     Parameters
     ----------
-    model : GaussianMixture, KMeans, MixtureFactorAnalysis (MixturePPCA is one) or PPCA
+    model : estimator
+        Of `dem.estimators`.
     job : Job
     session : Session
 
@@ -163,7 +175,7 @@ def fit(model: GaussianMixture | KMeans | MixtureFactorAnalysis | PPCA, job: Job
         record.update(criteria(model, record["log_likelihood"], rows))
     limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
-        "model": f"{output}: {describe(model)}",
+        "model": f"{output}: {model.describe()}",
         "data": f"{data}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
         "ended": f"{ending(model)}, {human.seconds(seconds)}",
         **in_words(reached(model)),
@@ -207,39 +219,30 @@ def is_kept(job: Job) -> bool:
     return False
 
 
-def describe(model: Any) -> str:
-    """Say what a model is."""
-    if hasattr(model, "cluster_centers_"):
-        k, d = model.cluster_centers_.shape
-        return f"K-means, {human.plural(k, 'cluster')}, {human.plural(d, 'column')}"
-    if hasattr(model, "weights_"):
-        k, d = model.means_.shape
-        components, columns = human.plural(k, "component"), human.plural(d, "column")
-        if hasattr(model, "loadings_"):
-            return f"mixture of factor analysers, {components} of {human.plural(model.n_factors, 'factor')}, {columns}"
-        return f"Gaussian mixture, {components}, {model.covariance_type} covariances, {columns}"
-    components, columns = (
-        human.plural(model.n_components_, "component"),
-        human.plural(len(model.mean_), "column"),
-    )
-    return f"probabilistic PCA, {components}, {columns}"
-
-
 def ending(model: Any) -> str:
     """Say how a fit ended, and what it took."""
     return f"{human.stopped(model)}; {human.effort(model)}"
 
 
-def reached(model: Any) -> dict[str, float]:
-    """Return what a fit has reached, by name: the mean log-likelihood in nats a row, or the inertia."""
-    if hasattr(model, "inertia_"):
-        return {"inertia": model.inertia_}
-    return {"log_likelihood": model.lower_bound_} if hasattr(model, "lower_bound_") else {}
+def reached(model: RowwiseEstimator) -> dict[str, float]:
+    """Return what a fit has reached, by name: the mean log-likelihood (or bound) in nats a row, or the inertia."""
+    name: str = model.objective_name
+    if name == "inertia":
+        return {name: model.inertia_} if hasattr(model, "inertia_") else {}
+    if not hasattr(model, "lower_bound_"):
+        return {}
+    entries = getattr(model, "history_", None) or [{}]
+    value = entries[-1].get(name)  # without the prior
+    return {name: model.lower_bound_ if value is None else value}
 
 
 def in_words(values: dict[str, float]) -> dict[str, str]:
     """Return what was reached as people read it."""
-    words = {"log_likelihood": ("log-likelihood", ".6f", " nats a row"), "inertia": ("inertia", ".10g", "")}
+    words = {
+        "log_likelihood": ("log-likelihood", ".6f", " nats a row"),
+        "bound": ("lower bound", ".6f", " nats a row"),
+        "inertia": ("inertia", ".10g", ""),
+    }
     return {words[name][0]: f"{value:{words[name][1]}}{words[name][2]}" for name, value in values.items()}
 
 

@@ -11,7 +11,7 @@ import zarr
 from rich.console import RenderableType
 
 from dem import human, run, store
-from dem.commands.fit import describe, ending, in_words, reached
+from dem.commands.fit import ending, in_words, reached
 from dem.commands.session import Session, plain
 from dem.commands.tables import facts, grid, parameters, passes
 from dem.estimators import load
@@ -48,7 +48,7 @@ def _model(path: str, session: Session) -> None:
     record = {"path": path, "kind": "model", "model": saved.model, **saved.attributes, **saved.arrays}
     source = getattr(model, "source_", None)
     shown = {
-        path: describe(model),
+        path: model.describe(),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
         "ended": ending(model) if source else None,
         **in_words(reached(model)),

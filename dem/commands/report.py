@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dem import store
-from dem.commands.fit import criteria, describe, ending
+from dem.commands.fit import criteria, ending
 from dem.commands.picture import DPI, picture
 from dem.commands.rows import with_density
 from dem.commands.session import Session, plain
@@ -94,7 +94,7 @@ def _described(model: str) -> dict[str, Any]:
     return {
         "model": model,
         "kind": saved.model,
-        "description": describe(estimator),
+        "description": estimator.describe(),
         "ended": ending(estimator) if fitted.get("source_") else None,
         "settings": saved.attributes["settings"],
         **{name: value for name, value in fitted.items() if not name.startswith("_")},

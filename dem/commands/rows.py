@@ -8,34 +8,28 @@ from dem import human
 from dem.commands.fit import criteria, in_words
 from dem.commands.session import Session
 from dem.commands.tables import facts
-from dem.estimators import KMeans, load
+from dem.estimators import load
 from dem.estimators.base import Estimator
 from dem.estimators.rowwise import RowwiseEstimator
 from dem.source import open_source
 
-OUTPUTS = {"labels": "label", "proba": "proba", "score": "score", "latent": "latent", "distance": "distance"}
-"""The words of the command line, and those of `write`."""
-GIVEN = {
-    "GaussianMixture": ("labels", "proba", "score"),
-    "KMeans": ("labels", "distance", "score"),
-    "MixtureFactorAnalysis": ("labels", "proba", "score", "latent"),
-    "MixturePPCA": ("labels", "proba", "score", "latent"),
-    "PPCA": ("latent", "score"),
-}
-"""What the models give."""
+WORDS = {"labels": "label"}
+"""Words of the command line that are others in `write`."""
 
 
-def write(model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool) -> None:
+def write(model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool, top: int = 3) -> None:
     """Write a row-wise output of a store."""
     estimator = load(model)
-    kind = type(estimator).__name__
-    if what not in GIVEN[kind]:
-        has = " and ".join([", ".join(GIVEN[kind][:-1]), GIVEN[kind][-1]])
-        raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {has}.")
+    name = WORDS.get(what, what)
+    if name not in estimator.outputs:
+        words = [{name: word for word, name in WORDS.items()}.get(output, output) for output in estimator.outputs]
+        has = " and ".join([", ".join(words[:-1]), words[-1]])
+        raise ValueError(f"{model} is a {type(estimator).__name__}, which has no {what}: it gives {has}.")
+    name = f"{name}:{top}" if name.startswith("top") else name
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
-        estimator.write(data, output, OUTPUTS[what], overwrite=overwrite)
+        estimator.write(data, output, name, overwrite=overwrite)
         seconds = time.perf_counter() - started
     rows = open_source(data).n_rows
     record = {"output": output, "what": what, "model": model, "data": data, "rows": rows, "seconds": seconds}
@@ -49,7 +43,7 @@ def score(model: str, data: str, session: Session, *, weights: str | None) -> No
         value = estimator.set_params(engine=engine).score(data, sample_weight=weights)
     rows = open_source(data).n_rows
     assert rows is not None  # a store's shape is known
-    told = {"inertia": -value} if isinstance(estimator, KMeans) else {"log_likelihood": value}
+    told = {"inertia": -value} if estimator.objective_name == "inertia" else {"log_likelihood": value}
     record = {"model": model, "data": data, "rows": rows, **told}
     if weights is None and isinstance(estimator, Estimator):
         record.update(criteria(estimator, value, rows))

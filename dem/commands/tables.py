@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -37,10 +37,14 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None
 
 
 def parameters(model: Any, labels: Sequence[str] | None = None) -> list[RenderableType]:
-    """Return the parameters of a mixture, a K-means or a PPCA, as far as they can be read."""
+    """Return the parameters of a model, as far as they can be read."""
     if hasattr(model, "cluster_centers_"):
         return _clusters(model, labels)
-    return _mixture(model, labels) if hasattr(model, "weights_") else _spectrum(model)
+    if hasattr(model, "component_parameters_"):
+        return _components(model)
+    if hasattr(model, "weights_"):
+        return _mixture(model, labels)
+    return _spectrum(model) if hasattr(model, "explained_variance_ratio_") else _loadings(model, labels)
 
 
 def passes(model: Any) -> list[RenderableType]:
@@ -48,14 +52,13 @@ def passes(model: Any) -> list[RenderableType]:
     entries = getattr(model, "history_", None) or []
     if not entries:
         return []
-    name, unit = ("inertia", "") if "inertia" in entries[0] else ("log_likelihood", " (nats a row)")
-    values = [entry[name] for entry in entries]
+    name, unit, values = human.trace(model)
     changes = ["", *(f"{new - old:+.2e}" for old, new in pairwise(values))]
     rows = [[str(e["pass"]), f"{v:.9g}", c] for e, v, c in zip(entries, values, changes, strict=True)]
     if len(rows) > MOST_ROWS:
         rows = [*rows[:4], ["...", "", ""], *rows[-(MOST_ROWS - 5) :]]
     what = "iteration" if hasattr(model, "singular_values_") else "pass"
-    return [grid([what, name.replace("_", "-"), "change"], rows, f"History{unit}")]
+    return [grid([what, name, "change"], rows, f"History ({unit})" if unit else "History")]
 
 
 def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
@@ -70,6 +73,46 @@ def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     ]
     table = grid(["component", "weight", *names], rows, "Components: mean ± standard deviation")
     return [table, *_left_out(d - shown, k - len(order), "lighter components")]
+
+
+def _components(model: Any) -> list[RenderableType]:
+    k = len(model.weights_)
+    columns = list(_numbers("", model.component_parameters_, k))
+    order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
+    shown = columns[:MOST_COLUMNS]
+    rows = [[str(i), f"{model.weights_[i]:.4f}"] + [f"{values[i]:.4g}" for _, values in shown] for i in order]
+    table = grid(["component", "weight", *(name for name, _ in shown)], rows, "Components")
+    return [table, *_left_out(len(columns) - len(shown), k - len(order), "lighter components")]
+
+
+def _numbers(name: str, values: Any, k: int) -> Iterator[tuple[str, Any]]:
+    """Yield parameters of k components by number: "rate [0]" and its k values."""
+    if isinstance(values, Mapping):
+        for key, inner in values.items():
+            yield from _numbers(f"{name} {key}".strip(), inner, k)
+    elif isinstance(values, list | tuple):
+        for i, inner in enumerate(values):
+            yield from _numbers(f"{name} [{i}]", inner, k)
+    else:
+        array = np.asarray(values)
+        if array.ndim == 1:
+            yield name, array
+        elif len(array) == k:
+            for place in np.ndindex(array.shape[1:]):
+                yield f"{name} {list(place)}", array[(slice(None), *place)]
+
+
+def _loadings(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
+    q, d = model.components_.shape
+    shown, names = min(q, MOST_COLUMNS), human.column_names(model, d, labels)
+    rows = [
+        [names[j]] + [f"{value:.4g}" for value in model.components_[:shown, j]] + [f"{model.noise_variance_[j]:.4g}"]
+        for j in range(min(d, MOST_ROWS))
+    ]
+    header = ["column", *(f"factor {i + 1}" for i in range(shown)), "noise variance"]
+    rest = [f"({d - len(rows)} more columns not shown)"] if d > len(rows) else []
+    heywood = [f"Columns without noise of their own (Heywood cases): {', '.join(names[j] for j in model.heywood_)}"]
+    return [grid(header, rows, "Loadings"), *rest, *(heywood if len(model.heywood_) else [])]
 
 
 def _clusters(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:

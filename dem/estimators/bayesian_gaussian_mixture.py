@@ -99,6 +99,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         As those of `GaussianMixture`; `history_` has no log-likelihood.
     """
 
+    objective_name = "bound"
     _saved = (
         "weights_",
         "means_",
@@ -189,6 +190,11 @@ class BayesianGaussianMixture(MixtureEstimator):
             if hasattr(self, name):
                 setattr(model, name, getattr(self, name))
         return model
+
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
+        used = f"{self.n_components_used_} of them used"
+        return self._describe("variational Gaussian mixture", used, f"{self.covariance_type} covariances")
 
     def _model(self, d: int) -> BayesianMixtureModel:
         """Return the model, with the user's priors."""

@@ -54,6 +54,7 @@ class BayesianPCA(PPCA):
         What each E-step of EM told, log-likelihood and objective (with the prior); see `dem.estimators.base.history`.
     """
 
+    _kind = "Bayesian PCA"
     _saved = (*PPCA._saved, "alpha_")
 
     def __init__(

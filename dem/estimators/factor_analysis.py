@@ -85,6 +85,8 @@ class FactorAnalysis(LinearLatent):
         Name, shape and dtype of the training data.
     """
 
+    _kind = "factor analysis"
+    _direction = "factor"
     _saved = ("components_", "noise_variance_", "heywood_", "mean_")
     _saved_numbers = ("n_components_", "n_samples_", "lower_bound_", "loglike_")
 

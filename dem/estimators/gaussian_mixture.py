@@ -174,6 +174,10 @@ class GaussianMixture(MixtureEstimator):
         model._keep(model._model(d), MixtureParams(weights, theta))
         return model
 
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
+        return self._describe("Gaussian mixture", f"{self.covariance_type} covariances")
+
     def _model(self, d: int) -> MixtureModel:
         """Return the model, with the first parameters that the user has set."""
         k = self.n_components

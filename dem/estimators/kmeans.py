@@ -18,6 +18,7 @@ from dem.engine import Engine
 from dem.estimators.base import as_checkpoint, check_choice, check_number, history, integer_seed, source_record
 from dem.estimators.gaussian_init import check_array
 from dem.estimators.rowwise import RowwiseEstimator
+from dem.human import plural
 from dem.model import Array
 from dem.models.kmeans import KMeansModel, KMeansParams, check_rows
 from dem.source import Source
@@ -89,6 +90,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     Empty clusters are given the rows farthest from their centres, as in scikit-learn; rows of weight 0 never count.
     """
 
+    outputs = ("label", "distance", "score")
+    objective_name = "inertia"
     _saved = ("cluster_centers_", "cluster_counts_", "cluster_inertias_")
     _saved_numbers = ("inertia_",)
 
@@ -253,6 +256,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
             check_choice("init", self.init, INITS)
         elif callable(self.init):
             raise ValueError("init must be 'k-means++', 'random' or an array of centres: call your function first")
+
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
+        k, d = self.cluster_centers_.shape
+        return f"K-means, {plural(k, 'cluster')}, {plural(d, 'column')}"
 
     def _fitted(self) -> tuple[KMeansModel, KMeansParams]:
         """Return the model and its parameters."""

@@ -106,6 +106,12 @@ class Mixture(MixtureEstimator):
         check_is_fitted(self)
         return self.family_.named(self._theta)
 
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
+        parts = [part.family for part in getattr(self.family_, "parts", ())] or [self.family_]
+        names = dict.fromkeys(type(family).__name__ for family in parts)
+        return self._describe(f"mixture of {' x '.join(names)}")
+
     def _model(self, d: int) -> MixtureModel:
         """Return the model for data of d columns, not yet bound."""
         family = as_family(self.family, getattr(self, "feature_names_in_", None))

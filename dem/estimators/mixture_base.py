@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
+from dem.human import plural
+from dem.model import Float
 from dem.models.mixture import check_rows
 from dem.models.mixture_kernel import MixtureStats
 from dem.models.prior import WEAK, Prior
@@ -34,6 +36,8 @@ class MixtureEstimator(Estimator):
     A subclass makes the model of the data in `_model`, and keeps its parameters in `_keep`.
     """
 
+    outputs: ClassVar[tuple[str, ...]] = ("label", "proba", "score", "entropy", "top-index", "top-weight")
+    weights_: Float
     n_components: int
     tol: float
     max_iter: int
@@ -119,6 +123,11 @@ class MixtureEstimator(Estimator):
         self.lower_bound_, self.lower_bounds_ = state.objective, [p.objective for p in state.history]
         self.source_ = source_record(source, fitted.scan.rows)
         return self
+
+    def _describe(self, kind: str, *more: str) -> str:
+        """Return the kind of mixture, its number of components, more, and its number of columns."""
+        components, columns = plural(len(self.weights_), "component"), plural(self.n_features_in_, "column")
+        return ", ".join([kind, components, *more, columns])
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and return the label of each row."""

@@ -11,6 +11,7 @@ from dem.estimators.base import check_number
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
 from dem.families.factor_algebra import canonical
+from dem.human import plural
 from dem.model import Float
 from dem.models.mixture_factors import FactorMixtureModel
 from dem.models.mixture_kernel import MixtureParams
@@ -73,6 +74,8 @@ class MixtureFactorAnalysis(MixtureEstimator):
     """
 
     noise: ClassVar[str] = "diagonal"
+    outputs = (*MixtureEstimator.outputs, "latent")
+    _kind: ClassVar[str] = "mixture of factor analysers"
     _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_")
     _saved_numbers = ("lower_bound_", "lower_bounds_")
 
@@ -121,6 +124,10 @@ class MixtureFactorAnalysis(MixtureEstimator):
         """
         return self._rows(X, "latent")
 
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
+        return self._describe(self._kind, f"{plural(self.loadings_.shape[2], 'factor')} each")
+
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
         super()._check_settings()
@@ -162,6 +169,7 @@ class MixturePPCA(MixtureFactorAnalysis):
     """
 
     noise: ClassVar[str] = "isotropic"
+    _kind = "mixture of probabilistic PCAs"
 
     @property
     def explained_variance_(self) -> Float:

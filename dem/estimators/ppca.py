@@ -75,6 +75,7 @@ class PPCA(LinearLatent):
         Name, shape and dtype of the training data.
     """
 
+    _kind = "probabilistic PCA"
     _saved: ClassVar[tuple[str, ...]] = (
         "components_",
         "explained_variance_",

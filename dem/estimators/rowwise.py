@@ -27,10 +27,18 @@ class RowwiseEstimator(BaseEstimator):
     """
 
     engine: Engine | None
+    outputs: ClassVar[tuple[str, ...]]
+    """The row-wise outputs that `write` knows."""
+    objective_name: ClassVar[str] = "log_likelihood"
+    """What `lower_bound_` is, priors aside: "log_likelihood", "bound" or "inertia"."""
     _saved: ClassVar[tuple[str, ...]]
     """Names of the fitted arrays that go to disk."""
     _saved_numbers: ClassVar[tuple[str, ...]]
     """Names of fitted numbers and words, beside those that all estimators have."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
 
     @abstractmethod
     def _fitted(self) -> tuple[Rowwise[Any], Any]:
