@@ -27,6 +27,8 @@ NO_NOISE = (
     "a component's noise variance has fallen to 0: it has collapsed onto too few or equal rows, or its factors explain "
     "a column wholly (a Heywood case); use fewer components or factors, or a larger reg_covar"
 )
+NARROW = 64
+"""Columns among which all directions serve to choose first centres."""
 LEAST_SHARE = 1e-3
 """Share of the whole data's noise variance that a start leaves to every component."""
 
@@ -68,13 +70,13 @@ class FactorFamily(ExactFamily, ABC):
             )
 
     def coordinates(self, x: Float) -> Float:
-        """Return the leading principal directions, as many as two components have of their own.
+        """Return the rows as they are; of many columns the leading directions, as many as two components have.
 
-        Among all directions of wide data the noise drowns the components: from centres chosen there EM does not part
-        them.
+        Whitened, all directions of wide data count the same, and noise drowns the components: from centres chosen
+        there EM did not part two that lie far apart in 5,000 columns.
         """
         directions = 2 * (1 + self.n_factors)
-        if min(x.shape) <= directions:
+        if min(x.shape) <= max(directions, NARROW):
             return x
         leading = PCA(directions, svd_solver="randomized", random_state=0)
         return np.asarray(leading.fit_transform(x))
