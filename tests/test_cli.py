@@ -291,16 +291,3 @@ def test_kmeans_from_the_command_line(folder, tmp_path):
         assert "is a KMeans, which has no density" in said
     said = failed("predict", tmp_path / "km.zarr", folder / "x.zarr", "--what", "proba", "-o", tmp_path / "p.zarr")
     assert "KMeans, which has no proba: it gives labels, distance and score." in said
-
-
-@pytest.mark.parametrize("noise", ["isotropic", "diagonal"])
-def test_fit_mppca(folder, tmp_path, noise):
-    words = ("fit", "mppca", folder / "x.zarr", "-k", 2, "-q", 1, "--noise", noise, "-o", tmp_path / "m.zarr", "--json")
-    record = json.loads(done(*words).splitlines()[-1])
-    model = dem.load(tmp_path / "m.zarr")
-    assert record["model"] == type(model).__name__
-    assert sorted(model.means_.mean(axis=1).round()) == [0, 8]
-    done("transform", tmp_path / "m.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
-    assert zarr.open_array(tmp_path / "z.zarr").shape == (900, 1)
-    assert "mixture of factor analysers, 2 components of 1 factor, 3 columns" in done("info", tmp_path / "m.zarr")
-    done("plot", tmp_path / "m.zarr", "-o", tmp_path / "m.png")

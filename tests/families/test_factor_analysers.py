@@ -238,5 +238,5 @@ def test_latents_are_the_posterior_means(noise, rng):
 
 
 def test_as_many_factors_as_columns_are_refused():
-    with pytest.raises(ValueError, match="n_factors=4 must be less than the number of columns, 4"):
+    with pytest.raises(ValueError, match="n_factors=4 must be less than the number of columns, n_features=4"):
         NOISE["isotropic"](4).check_columns(4)
