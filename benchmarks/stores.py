@@ -19,7 +19,7 @@ from dem.demo import rows_of, store_path, truth, write_once
 from dem.families import FullGaussian
 from dem.model import Block
 from dem.models.mixture import MixtureModel
-from dem.run_ppca import fit_closed_form
+from dem.run_latent import fit_closed_form
 from dem.scan import Scanner
 from dem.source import open_source
 from dem.sweep.dask import DaskSweep

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from dem.checkpoint import Stopped as Stopped
     from dem.engine import Engine as Engine
     from dem.estimators import PPCA as PPCA
+    from dem.estimators import BayesianGaussianMixture as BayesianGaussianMixture
+    from dem.estimators import BayesianPCA as BayesianPCA
     from dem.estimators import BernoulliMixture as BernoulliMixture
     from dem.estimators import CategoricalMixture as CategoricalMixture
     from dem.estimators import ExponentialMixture as ExponentialMixture
+    from dem.estimators import FactorAnalysis as FactorAnalysis
     from dem.estimators import GaussianMixture as GaussianMixture
     from dem.estimators import KMeans as KMeans
     from dem.estimators import Mixture as Mixture
@@ -30,9 +33,12 @@ __version__ = "0.1.0"
 
 _ESTIMATORS = (
     "PPCA",
+    "BayesianGaussianMixture",
+    "BayesianPCA",
     "BernoulliMixture",
     "CategoricalMixture",
     "ExponentialMixture",
+    "FactorAnalysis",
     "GaussianMixture",
     "KMeans",
     "Mixture",

@@ -17,16 +17,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import zarr
 
 from dem import em, generations, human
 from dem.claim import claim
 from dem.encoding import decode, digest, encode
-from dem.generations import Generations, Saved
+from dem.generations import Generations
+from dem.journal import Found, Identity
+from dem.saved import Saved, plain
 from dem.scan import Scan
-from dem.source.retry import persist
+from dem.source.retry import check_reached, persist
 from dem.source.stores import address, is_url
 
 SCANS = Generations("dem_scan", "checkpoint")
@@ -48,68 +50,6 @@ class Stopped(RuntimeError):  # noqa: N818 (nothing has failed)
     def __init__(self, why: str) -> None:
         super().__init__(why)
         self.resumable = why
-
-
-@dataclass(frozen=True)
-class Identity:
-    """What a checkpoint belongs to.
-
-    Attributes
-    ----------
-    data : mapping of str to JSON
-        The source's fingerprint.
-    settings : mapping of str to JSON
-        All that the result depends on beside the data.
-    name : str
-        What to call the data in messages.
-    """
-
-    data: Mapping[str, Any]
-    settings: Mapping[str, Any]
-    name: str
-
-
-@dataclass(frozen=True)
-class Found:
-    """Where a fit begins: at nothing, or at what a checkpoint holds.
-
-    Attributes
-    ----------
-    scan : Scan or None
-    state : State or None
-    n_passes : int
-        Passes made over the data, the first scan included.
-    """
-
-    scan: Scan | None = None
-    state: em.State[Any] | None = None
-    n_passes: int = 0
-
-
-class Journal(Protocol):
-    """Where a fit writes down how far it is."""
-
-    @property
-    def found(self) -> Found:
-        """What there was at the beginning."""
-
-    def keep_scan(self, scan: Scan) -> None:
-        """Keep what the first pass told."""
-
-    def keep_state(self, state: em.State[Any], n_passes: int) -> None:
-        """Keep the state after so many passes; raise `Stopped` if this run has done its share."""
-
-
-class NoJournal:
-    """Keeps nothing."""
-
-    found = Found()
-
-    def keep_scan(self, scan: Scan) -> None:
-        """Keep nothing."""
-
-    def keep_state(self, state: em.State[Any], n_passes: int) -> None:
-        """Keep nothing."""
 
 
 @dataclass(frozen=True)
@@ -272,12 +212,12 @@ def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) ->
     ValueError
     """
     instead = "remove it to start anew, or name another checkpoint"
-    if kept["data"] != generations.plain(identity.data):
+    if kept["data"] != plain(identity.data):
         raise ValueError(
             f"{path} is the checkpoint of other data: {difference(kept['data'], identity.data)} "
             f"({kept['name']} there, {identity.name} here); {instead}"
         )
-    if kept["settings"] != generations.plain(identity.settings):
+    if kept["settings"] != plain(identity.settings):
         raise ValueError(
             f"{path} is the checkpoint of a fit with other settings: "
             f"{difference(kept['settings'], identity.settings)}; {instead}"
@@ -286,7 +226,7 @@ def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) ->
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Say in which entries two mappings differ: "tol=0.001 there, tol=0.01 here"."""
-    here = generations.plain(here)
+    here = plain(here)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if "model" in names:  # then the rest differs anyway
         names = ["model"]
@@ -325,7 +265,7 @@ def check_free(path: str | Path) -> None:
         local = None if is_url(address(path)) else Path(address(path))
         taken = local is not None and local.exists() and (local.is_file() or any(local.iterdir()))
     except Exception as error:  # stores raise whatever they like: nothing that dem wrote
-        generations.check_reached(path, error)
+        check_reached(path, error)
         taken = True
     else:
         taken = RUN not in node.attrs

@@ -10,12 +10,9 @@ its checksum. Readers follow that name alone; whatever a crash left behind is ne
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 import time
 import uuid
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,41 +20,20 @@ from typing import Any
 
 import numpy as np
 import zarr
-from numpy.typing import NDArray
 from zarr.abc.store import Store
 from zarr.core.sync import sync
 
 from dem import __version__
-from dem.source.retry import StoreReadError, is_transient, persist
+from dem.saved import Saved, checksum, chunks, ordered
+from dem.source.retry import check_reached, persist
 from dem.source.stores import address, is_url
 
-CHUNK_BYTES = 64 * 2**20
 GENERATION = re.compile(r"generation-[0-9a-f]{16}")
 LEFT_SECONDS = 24 * 3600.0
 """Generations that nothing names and that are older were left by a crash; younger ones may be being written."""
 
-JSON = Any
 StoreLike = str | Path | Store
 Stamp = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Saved:
-    """What is kept.
-
-    Attributes
-    ----------
-    model : str
-        The class that wrote it: "GaussianMixture".
-    arrays : mapping of str to array
-        The parameters, of any real dtype.
-    attributes : mapping of str to JSON
-        Everything else: settings, history, source.
-    """
-
-    model: str
-    arrays: Mapping[str, NDArray[Any]]
-    attributes: Mapping[str, JSON]
 
 
 @dataclass(frozen=True)
@@ -101,14 +77,14 @@ class Generations:
         OSError
             The new generation does not read back as it was written, or was not written; the old one stays.
         """
-        saved = _plain(saved)
+        saved = ordered(saved)
         self.check_free(path, overwrite=overwrite)
         generation = f"generation-{uuid.uuid4().hex[:16]}"
-        checksum = _checksum(saved)
+        expected = checksum(saved)
         try:
             _write(path, generation, saved)
             root = _open(path, "r+")
-            if _checksum(_read(root, generation)) != checksum:
+            if checksum(_read(root, generation)) != expected:
                 raise OSError("it does not read back as it was written")
         except BaseException as error:
             with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
@@ -118,7 +94,7 @@ class Generations:
             raise
         old = self._stamp(root)
         named = [] if old is None else _chain(old)
-        stamp: Stamp = {"format": self.format, "dem": __version__, "generation": generation, "sha256": checksum}
+        stamp: Stamp = {"format": self.format, "dem": __version__, "generation": generation, "sha256": expected}
         if self.keep:
             stamp["before"] = named[: self.keep]
         # From here on the new generation may be the one that counts, even if the next line fails: remove nothing.
@@ -238,7 +214,7 @@ def _checked(path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
     except Exception as error:  # codecs and stores raise whatever they like
         check_reached(path, error)
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-    if _checksum(saved) != entry["sha256"]:
+    if checksum(saved) != entry["sha256"]:
         raise ValueError(
             f"{path} is damaged: its contents do not match its checksum (a chunk is missing or was changed)."
         )
@@ -247,24 +223,12 @@ def _checked(path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
 
 def _write(path: StoreLike, name: str, saved: Saved) -> None:
     """Write one generation; nothing names it yet."""
-    attributes = {
-        "model": saved.model,
-        "arrays": list(saved.arrays),
-        "attributes": saved.attributes,
-        "written": time.time(),
-    }
+    about = {"model": saved.model, "arrays": list(saved.arrays), "attributes": saved.attributes}
+    attributes = {**about, "written": time.time()}
     group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=3)
     for key, array in saved.arrays.items():
         # Without empty chunks a lost chunk of zeros could not be told from one that was never written.
-        group.create_array(key, data=array, chunks=_chunks(array), config={"write_empty_chunks": True})
-
-
-def _chunks(array: NDArray[Any]) -> tuple[int, ...]:
-    """Return the whole shape; for large arrays, fewer rows."""
-    if array.ndim == 0:
-        return ()
-    rows = CHUNK_BYTES * array.shape[0] // max(1, array.nbytes)
-    return (min(max(1, rows), max(1, array.shape[0])), *(max(1, n) for n in array.shape[1:]))
+        group.create_array(key, data=array, chunks=chunks(array), config={"write_empty_chunks": True})
 
 
 def _read(root: zarr.Group, name: str) -> Saved:
@@ -273,7 +237,7 @@ def _read(root: zarr.Group, name: str) -> Saved:
     attributes: dict[str, Any] = dict(group.attrs)
     # By name: some stores cannot list.
     arrays = {key: np.asarray(_array(group, key)[...]) for key in attributes["arrays"]}
-    return _plain(Saved(attributes["model"], arrays, attributes["attributes"]))
+    return ordered(Saved(attributes["model"], arrays, attributes["attributes"]))
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -282,57 +246,9 @@ def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     return array
 
 
-def _plain(saved: Saved) -> Saved:
-    """Return the same with little-endian arrays, in order of their names, and JSON of plain Python values."""
-    arrays = {}
-    for key in sorted(saved.arrays):
-        array = np.asarray(saved.arrays[key])
-        if array.dtype.kind not in "biuf":
-            raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters are arrays of real numbers.")
-        arrays[key] = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return Saved(saved.model, arrays, plain(saved.attributes))
-
-
-def plain(attributes: Mapping[str, Any]) -> dict[str, JSON]:
-    """Return attributes as they come back: tuples are lists, NumPy's numbers are Python's."""
-    found: dict[str, JSON] = json.loads(json.dumps(dict(attributes), default=_to_python))
-    return found
-
-
-def _to_python(value: Any) -> JSON:
-    """Return NumPy's scalars and arrays, and paths, as JSON knows them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    if isinstance(value, Path | np.dtype):
-        return str(value)
-    raise TypeError(f"Cannot save {value!r} ({type(value).__name__}) as JSON.")
-
-
-def _checksum(saved: Saved) -> str:
-    """Return the SHA-256 over everything, of a `Saved` as `_plain` returns it."""
-    text = json.dumps([saved.model, saved.attributes], sort_keys=True)
-    digest = hashlib.sha256(text.encode())
-    for key, array in saved.arrays.items():
-        digest.update(f"\n{key} {array.dtype.str} {array.shape}\n".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 def _open(path: StoreLike, mode: Any) -> zarr.Group:
     """Return the root; consolidated metadata would hide newer generations."""
     return persist(str(path), lambda: zarr.open_group(_where(path), mode=mode, use_consolidated=False))
-
-
-def check_reached(path: StoreLike, error: Exception) -> None:
-    """Raise an error of the place, which says nothing of what is there.
-
-    Raises
-    ------
-    OSError
-    """
-    if isinstance(error, StoreReadError | PermissionError) or is_transient(error):
-        cause = error.cause if isinstance(error, StoreReadError) else f"{type(error).__name__}: {error}"
-        raise OSError(f"Cannot reach {path}: {cause}") from error
 
 
 def _generations(root: zarr.Group) -> set[str]:

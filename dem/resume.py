@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from dem import em
-from dem.checkpoint import Checkpoint, Identity, Journal, NoJournal
+from dem.checkpoint import Checkpoint
 from dem.encoding import digest
+from dem.journal import Identity, Journal, NoJournal
 from dem.model import Array
 from dem.sample import unhash
 from dem.scan import Scan

@@ -10,9 +10,10 @@ from typing import Any, Generic
 
 from dem import em, human, resume
 from dem.blas import single_threaded_blas
-from dem.checkpoint import Checkpoint, Journal
+from dem.checkpoint import Checkpoint
 from dem.constancy import Constant
 from dem.engine import Engine, Passes
+from dem.journal import Journal
 from dem.measure import Measure
 from dem.model import Block, Model, P, S
 from dem.sample import sample_rows

@@ -8,7 +8,8 @@
 
 from __future__ import annotations
 
-from dem.generations import Generations, Saved
+from dem.generations import Generations
+from dem.saved import Saved
 
 __all__ = ["MODELS", "Saved", "check_free", "is_model", "load", "save"]
 

@@ -6,58 +6,31 @@ A new model gets one line in MODELS, and `test_laws.py` holds it to all of this.
 import pickle
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from dem import em
-from dem.families import COVARIANCE_TYPES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily
+from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT
 from dem.frame import Frame
 from dem.model import Block
+from dem.models.bayesian_mixture import BayesianMixtureModel
+from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.models.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
 from dem.models.kmeans import KMeansModel, KMeansParams
+from dem.models.mixing import Dirichlet, StickBreaking
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
-from dem.models.ppca_algebra import PPCAParams
+from dem.models.prior import WEAK
 from dem.scan import Scanner
 from dem.seeding import Seeding
 
 N, D, K = 300, 3, 3
 WHOLE = 2**30
 """Coordinates are multiples of 1 / WHOLE, so that a shift by a power of two is exact."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model, and what is particular about it."""
-
-    name: str
-    model: Any
-    streams: bool = True  # its kernel reads rows; False where the first pass told all
-    column_scales: bool = True  # a scale per column gives a model of the same kind
-    density: bool = True  # its objective is in nats; False where it is in the data's units squared
-
-
-def mixture(covariance_type, method="kmeans"):
-    return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method))
-
-
-MODELS = {
-    case.name: case
-    for case in (
-        Case("full", mixture("full")),
-        Case("tied", mixture("tied")),
-        Case("diag", mixture("diag")),
-        Case("spherical", mixture("spherical"), column_scales=False),
-        Case("mixture-of-ppca", MixtureModel(K, PPCAFamily(1), Seeding("kmeans")), column_scales=False),
-        Case("mixture-of-fa", MixtureModel(K, FactorAnalysisFamily(1), Seeding("kmeans"))),
-        Case("kmeans", KMeansModel(K), column_scales=False, density=False),
-        Case("ppca", PPCAModel(2), column_scales=False),
-        Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
-    )
-}
 
 
 def data(seed=0, n=N):
@@ -70,8 +43,124 @@ def data(seed=0, n=N):
     return np.round(x * WHOLE) / WHOLE
 
 
+def positive(seed=0, n=N):
+    """Return positive numbers, of three scales."""
+    return np.exp(data(seed, n) / 2)
+
+
+def counts(seed=0, n=N):
+    """Return counts from 1 on."""
+    return 1 + np.floor(positive(seed, n))
+
+
+def codes(seed=0, n=N):
+    """Return codes 0 to 4 (0 and 1 in the first column)."""
+    return np.clip(np.round(data(seed, n)), 0, [1, 4, 4])
+
+
+def binary(seed=0, n=N):
+    return np.clip(codes(seed, n), 0, 1)
+
+
+def directions(seed=0, n=N):
+    x = data(seed, n)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, and what is particular about it."""
+
+    name: str
+    model: Any
+    streams: bool = True  # its kernel reads rows; False where the first pass told all
+    column_scales: bool = True  # a scale per column gives a model of the same kind
+    own_kernel: bool = True  # False where it is that of another line
+    density: bool = True  # its objective is in nats; False where it is in the data's units squared
+    weight_scales: bool = True  # a scale of all weights changes nothing; it does beside a prior
+    data: Any = data
+    shifts: bool = True  # shifted data give a model of the same kind
+    scales: bool = True  # scaled data do
+    move: Any = None  # parameters of (x + shift) * scale, given those of x; None for `moved`
+
+    @property
+    def x(self):
+        """Rows of the kind that the model takes."""
+        return self.data()
+
+
+def mixture(covariance_type, method="kmeans", prior=None):
+    return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method), prior=prior)
+
+
+def map_estimate(covariance_type, **kind):
+    model = mixture(covariance_type, prior=WEAK)
+    return Case(f"{covariance_type}-prior", model, own_kernel=False, weight_scales=False, **kind)
+
+
+def bayesian(covariance_type, mixing, **kind):
+    model = BayesianMixtureModel(mixture(covariance_type), mixing.prior(K, 1 / K))
+    return Case(f"bayesian-{covariance_type}", model, own_kernel=False, weight_scales=False, **kind)
+
+
+def of_family(name, rows, move=None, **settings):
+    """Return the case of a mixture of one of the families of particular values; `move` is that of scaled data."""
+    model = MixtureModel(K, FAMILIES[name](**settings), Seeding("kmeans"))
+    scales = move is not None
+    return Case(name, model, column_scales=scales, data=rows, shifts=False, scales=scales, move=move)
+
+
+def rates_moved(params, shift, scale):
+    return replace(params, theta={**params.theta, "rate": params.theta["rate"] / scale})
+
+
+def logs_moved(params, shift, scale):
+    return replace(params, theta=replace(params.theta, means=params.theta.means + np.log(scale)))
+
+
+MODELS = {
+    case.name: case
+    for case in (
+        Case("full", mixture("full")),
+        Case("tied", mixture("tied")),
+        Case("diag", mixture("diag")),
+        Case("spherical", mixture("spherical"), column_scales=False),
+        map_estimate("full"),
+        map_estimate("tied"),
+        map_estimate("diag"),
+        map_estimate("spherical", column_scales=False),
+        bayesian("full", StickBreaking),
+        bayesian("tied", Dirichlet),
+        bayesian("diag", StickBreaking),
+        bayesian("spherical", Dirichlet, column_scales=False),
+        Case("mixture-of-ppca", MixtureModel(K, PPCAFamily(1), Seeding("kmeans")), column_scales=False),
+        Case("mixture-of-fa", MixtureModel(K, FactorAnalysisFamily(1), Seeding("kmeans"))),
+        Case("kmeans", KMeansModel(K), column_scales=False, density=False),
+        Case("ppca", PPCAModel(2), column_scales=False),
+        Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
+        Case("bpca", BayesianPCAModel(2), column_scales=False, weight_scales=False),
+        Case("bpca-moments", MomentsBayesianPCAModel(2), streams=False, column_scales=False, weight_scales=False),
+        Case("fa", FactorModel(1)),
+        Case("fa-moments", MomentsFactorModel(1), streams=False),
+        Case("fa-ecm", ECMFactorModel(1), streams=False),
+        of_family("bernoulli", binary),
+        of_family("categorical", codes, n_categories=(2, 5, 5)),
+        of_family("exponential", positive, rates_moved),
+        of_family("gamma", positive, rates_moved),
+        of_family("geometric", counts),
+        of_family("lognormal", positive, logs_moved),
+        of_family("multinomial", counts),
+        of_family("poisson", counts),
+        of_family("vonmises", data),
+        of_family("vonmisesfisher", directions),
+        Case("studentt", MixtureModel(K, StudentT(reg_covar=0), Seeding("kmeans"))),
+        Case("studentt-diag", MixtureModel(K, StudentT("diag", reg_covar=0), Seeding("kmeans"))),
+    )
+}
+
+
 def bind(model, x, weight=None):
-    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None)()(Block(x, weight))
+    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None, model.measure)()(Block(x, weight))
     return model.bind(scan)
 
 
@@ -80,6 +169,15 @@ def begin(model, x, weight=None, seed=0):
     seen = 4 * K if isinstance(model, KMeansModel) else len(x)  # its start ends at an optimum of the rows that it sees
     params = model.start(Block(x, weight).part(0, seen), np.random.default_rng(seed))
     return model.m_step(params, total(model, params, x, weight))
+
+
+@cache
+def begun(name, *, weighted):
+    """Return a case's model bound to its rows, first parameters, the rows and their weights, made once."""
+    case = MODELS[name]
+    weight = np.random.default_rng(1).integers(0, 8, N) / 2.0 if weighted else None
+    model = bind(case.model, case.x, weight)
+    return model, begin(model, case.x, weight), case.x, weight
 
 
 def total(model, params, x, weight=None):
@@ -95,13 +193,19 @@ def moved(params, shift, scale):
     if isinstance(params, KMeansParams):
         return KMeansParams.at((params.centers + shift) * scale)
     if not isinstance(params, MixtureParams):
+        noise, scale = params.noise_variance, np.asarray(scale, float)
+        prior = {"alpha": params.alpha / scale**2} if hasattr(params, "alpha") else {}
         return replace(
             params,
             mean=(params.mean + shift) * scale,
-            loadings=params.loadings * scale,
-            noise_variance=params.noise_variance * scale**2,
+            loadings=params.loadings * np.broadcast_to(scale, len(params.mean))[:, None],
+            noise_variance=float(noise * scale**2) if np.ndim(noise) == 0 else noise * scale**2,
+            **prior,
         )
     theta = params.theta
+    if hasattr(theta, "gaussians"):
+        inner = moved(replace(params, theta=theta.gaussians), shift, scale).theta
+        return replace(params, theta=replace(theta, gaussians=inner))
     if isinstance(theta, FactorAnalysers):
         s = np.asarray(scale, float)
         loadings, noise = theta.loadings * s.reshape(-1, 1), theta.noise_variances * s**2
@@ -116,8 +220,8 @@ def moved(params, shift, scale):
     else:
         s = s if theta.covariances.ndim == 2 else s[0]
         covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
-    moved = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
-    return replace(params, theta=moved)
+    there = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
+    return replace(params, theta=there)
 
 
 def numbers(value):
@@ -126,6 +230,8 @@ def numbers(value):
         return []
     if is_dataclass(value):
         return [a for f in fields(value) for a in numbers(getattr(value, f.name))]
+    if isinstance(value, dict):
+        return [a for name in sorted(value) for a in numbers(value[name])]
     return [np.asarray(value)]
 
 
@@ -180,6 +286,7 @@ def objective_never_falls(model, params, x, weight=None):
 
 def bound_lies_between(state):
     """ELBO ascent: objective(old) <= bound after the M-step <= objective(new)   (PRML 9.4)."""
+    assert state.history[0].bound is not None
     for old, new in pairwise(state.history):
         rounding = 1e-12 * max(1, abs(new.objective))
         assert old.objective - rounding <= old.bound <= new.objective + rounding
@@ -187,19 +294,19 @@ def bound_lies_between(state):
 
 def moves_with_the_data(case, x, shift, scale, tolerance):
     """EM in other units finds the same model; the objective differs by the log of the Jacobian."""
-    model = bind(case.model, x)
+    model, move = bind(case.model, x), case.move or moved
     params = begin(model, x)
     y = (x + shift) * scale
     other = bind(case.model, y)
     here = run(model, params, x, n_iter=5)
-    there = run(other, moved(params, shift, scale), y, n_iter=5)
+    there = run(other, move(params, shift, scale), y, n_iter=5)
     jacobian = np.log(np.broadcast_to(np.abs(scale), x.shape[1])).sum()
     for a, b in zip(here.history, there.history, strict=True):
         same = b.objective + jacobian if case.density else b.objective / scale**2
         assert abs(same - a.objective) <= tolerance * max(1, abs(a.objective))
-    back = moved(moved(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
+    back = move(move(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
     assert_close(back, here.params, tolerance)
-    what = "latent" if isinstance(params, PPCAParams) else "label"
+    what = "latent" if hasattr(params, "loadings") else "label"
     rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
     np.testing.assert_allclose(*rows, rtol=0, atol=0 if what == "label" else tolerance * np.abs(rows[0]).max())
 
@@ -223,7 +330,7 @@ def statistics_do_not_grow(case):
     """What a task returns does not depend on how many rows it has seen."""
     sizes = []
     for n in (50, 5000):
-        x = data(n=n)
+        x = case.data(n=n)
         model = bind(case.model, x)
         sizes.append(len(pickle.dumps(total(model, begin(model, x), x))))
     assert abs(sizes[0] - sizes[1]) <= 16  # a count may take a few bytes more
@@ -234,7 +341,7 @@ def everything_travels(case, x):
     model = bind(case.model, x)
     params = begin(model, x)
     stats = total(model, params, x)
-    assert pickle.loads(pickle.dumps(case.model)) == case.model
+    assert_same_bits(pickle.loads(pickle.dumps(case.model)), case.model)
     travelled, same_params, same_stats = pickle.loads(pickle.dumps((model, params, stats)))
     assert_same_bits(same_params, params)
     assert_same_bits(same_stats, stats)

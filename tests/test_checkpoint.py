@@ -14,10 +14,11 @@ from zarr.storage import LocalStore
 
 import dem
 from dem import checkpoint, em, generations
-from dem.checkpoint import Checkpoint, Identity
+from dem.checkpoint import Checkpoint
 from dem.engine import Silent
-from dem.generations import Saved
+from dem.journal import Identity
 from dem.sample import unhash
+from dem.saved import Saved
 
 IDENTITY = Identity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
 
@@ -103,7 +104,7 @@ def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
 
 
 def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
-    monkeypatch.setattr("dem.run_ppca.DEFAULT_BYTES", 1000)
+    monkeypatch.setattr("dem.run_latent.DEFAULT_BYTES", 1000)
     straight = dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide)
     with pytest.raises(dem.Stopped):
         dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))

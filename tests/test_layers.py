@@ -41,8 +41,10 @@ ENGINE = [
     "regions",
     "new_array",
     "outputs",
+    "saved",
     "generations",
     "store",
+    "journal",
     "checkpoint",
     "resume",
     "constancy",
@@ -50,7 +52,7 @@ ENGINE = [
     "run",
     "run_rows",
     "run_draw",
-    "run_ppca",
+    "run_latent",
     "estimators",
 ]
 FACES = ["plot_axes", "plot_staircase", "plot", "progress", "commands", "demo", "cli_options", "cli"]
@@ -90,6 +92,11 @@ def imports(path):
 
 def own(path):
     return {name.split(".")[1] for name in imports(path) if name.startswith("dem.")}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_file_is_long(path):
+    assert len(path.read_text().splitlines()) <= 300
 
 
 def test_every_layer_has_its_place():

@@ -12,7 +12,7 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import dem
-from dem import generations, store
+from dem import generations, saved, store
 from dem.store import Saved
 
 RNG = np.random.default_rng(0)
@@ -273,11 +273,11 @@ def test_only_numbers_and_json_are_saved(tmp_path):
 
 
 def test_large_arrays_are_cut_into_chunks(tmp_path, monkeypatch):
-    monkeypatch.setattr(generations, "CHUNK_BYTES", 100)
+    monkeypatch.setattr(saved, "CHUNK_BYTES", 100)
     store.save(tmp_path / "m.zarr", SAVED)
     assert same(store.load(tmp_path / "m.zarr"), SAVED)
     assert len(list((generation(tmp_path / "m.zarr") / "covariances_" / "c").iterdir())) == 1
-    monkeypatch.setattr(generations, "CHUNK_BYTES", 40)
+    monkeypatch.setattr(saved, "CHUNK_BYTES", 40)
     store.save(tmp_path / "m.zarr", SAVED)
     assert same(store.load(tmp_path / "m.zarr"), SAVED)
     assert len(list((generation(tmp_path / "m.zarr") / "covariances_" / "c").iterdir())) == 3

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
+from dem.estimators.bayesian_pca import BayesianPCA
+from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.kmeans import KMeans
 from dem.estimators.loading import load
@@ -17,9 +20,12 @@ from dem.estimators.ppca import PPCA
 
 __all__ = [
     "PPCA",
+    "BayesianGaussianMixture",
+    "BayesianPCA",
     "BernoulliMixture",
     "CategoricalMixture",
     "ExponentialMixture",
+    "FactorAnalysis",
     "GaussianMixture",
     "KMeans",
     "Mixture",

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from dem.families.bernoulli import Bernoulli
+from dem.families.categorical import Categorical
 from dem.families.exponential import Exponential
 from dem.families.exponential_family import ExponentialFamily, Theta
 from dem.families.factor_algebra import FactorAnalysers
 from dem.families.factor_analysers import NOISE, FactorAnalysisFamily, FactorFamily, PPCAFamily
 from dem.families.family import Family
+from dem.families.gamma import Gamma
 from dem.families.gaussian import GaussianFamily, Gaussians
 from dem.families.gaussian_diag import DiagonalGaussian
 from dem.families.gaussian_full import FullGaussian
 from dem.families.gaussian_spherical import SphericalGaussian
 from dem.families.gaussian_tied import TiedGaussian
+from dem.families.geometric import Geometric
+from dem.families.lognormal import LogNormal
+from dem.families.multinomial import Multinomial
+from dem.families.poisson import Poisson
+from dem.families.student_t import StudentT
+from dem.families.vonmises import VonMises
+from dem.families.vonmises_fisher import VonMisesFisher
 
 COVARIANCE_TYPES: dict[str, type[GaussianFamily]] = {
     "full": FullGaussian,
@@ -45,8 +55,18 @@ def Gaussian(covariance_type: str = "full", reg_covar: float = 1e-6) -> Gaussian
 
 
 FAMILIES: dict[str, Callable[..., Family[Any]]] = {
+    "bernoulli": Bernoulli,
+    "categorical": Categorical,
     "exponential": Exponential,
+    "gamma": Gamma,
     "gaussian": Gaussian,
+    "geometric": Geometric,
+    "lognormal": LogNormal,
+    "multinomial": Multinomial,
+    "poisson": Poisson,
+    "studentt": StudentT,
+    "vonmises": VonMises,
+    "vonmisesfisher": VonMisesFisher,
 }
 """The families by name."""
 
@@ -54,6 +74,8 @@ __all__ = [
     "COVARIANCE_TYPES",
     "FAMILIES",
     "NOISE",
+    "Bernoulli",
+    "Categorical",
     "DiagonalGaussian",
     "Exponential",
     "ExponentialFamily",
@@ -62,11 +84,19 @@ __all__ = [
     "FactorFamily",
     "Family",
     "FullGaussian",
+    "Gamma",
     "Gaussian",
     "GaussianFamily",
     "Gaussians",
+    "Geometric",
+    "LogNormal",
+    "Multinomial",
     "PPCAFamily",
+    "Poisson",
     "SphericalGaussian",
+    "StudentT",
     "Theta",
     "TiedGaussian",
+    "VonMises",
+    "VonMisesFisher",
 ]

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.family import Given, safe_counts
+from dem.families.family import safe_counts
+from dem.families.plain import Plain
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -27,27 +28,24 @@ BLEND = 0.1
 TINY = float(np.finfo(np.float64).tiny)
 
 
-def log(x: Float) -> Float:
-    """Return log x, finite at 0: there 0 * log 0 must be 0, not NaN."""
-    return np.asarray(np.log(np.maximum(x, TINY)))
+def log(x: Array) -> Array:
+    """Return log x, finite at 0: there 0 * log 0 must be 0, not NaN. Rows of weight 0 may have x < 0, too."""
+    floored = np.maximum(x, np.finfo(x.dtype).tiny)
+    return np.asarray(np.log(floored, out=floored))
+
+
+def not_counts(x: Float) -> NDArray[np.bool_]:
+    """Return where x is none of 0, 1, 2, ..."""
+    return np.asarray((x < 0) | (x != np.floor(x)))
 
 
 @dataclass(frozen=True)
-class ExponentialFamily(ABC):
-    """Base of the exponential families.
+class ExponentialFamily(Plain, ABC):
+    """Base of the exponential families."""
 
-    Attributes
-    ----------
-    wants : str
-        What values the family takes, in words.
-    """
-
-    wants: ClassVar[str] = "finite numbers"
     linear: ClassVar[bool] = True
-    complete: ClassVar[bool] = True
-    needs_scatter: ClassVar[bool] = False
 
-    # ---- what a family is: these four, and where they are not trivial the two after them
+    # ---- what a family is: these four, and where it needs them `log_base`, `outside` and `wants`
 
     @abstractmethod
     def statistics(self, x: Array) -> tuple[Array, ...]:
@@ -65,39 +63,11 @@ class ExponentialFamily(ABC):
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return n rows (n, d) of one component, whose parameters have lost their first axis."""
 
-    def log_base(self, x: Float) -> Float | None:
-        """Return log h(x) of a tile x (d, n), as (n,); None where it is 0."""
-        return None
-
-    def outside(self, x: Float) -> NDArray[np.bool_] | None:
-        """Return which entries of a tile x (d, n) the family does not take; None where it takes all."""
-        return None
-
     # ---- what follows
-
-    def check_columns(self, d: int) -> None:
-        """Take any number of columns."""
-        return
 
     def n_columns(self, theta: Theta) -> int:
         """Return d."""
         return int(next(iter(theta.values())).shape[1])
-
-    def frame(self, x: Float) -> Frame:
-        """Return the data's own coordinates."""
-        return Frame.at(np.zeros(x.shape[1]))
-
-    def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family itself."""
-        return self
-
-    def coordinates(self, x: Float) -> Float:
-        """Return the rows as they are."""
-        return x
-
-    def pseudo_rows(self, x: Float) -> Float:
-        """Return the sample as it is."""
-        return x
 
     def n_features(self, d: int) -> int:
         """Return 1 and the number of statistics."""
@@ -132,14 +102,6 @@ class ExponentialFamily(ABC):
         x = np.asarray(scan.sample.x[scan.sample.weight > 0], dtype=np.float64).T
         return np.concatenate([[1.0], *(np.abs(t).mean(axis=1) for t in self.statistics(x))])
 
-    def shared(self, theta: Theta) -> float:
-        """Return 0: all of log p is in the features."""
-        return 0.0
-
-    def shared_size(self, theta: Theta) -> float:
-        """Return 0."""
-        return 0.0
-
     def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
         """Write H T; return T, the constant left out."""
         eta = self.natural(theta, Frame.at(np.zeros(len(x))))
@@ -158,14 +120,6 @@ class ExponentialFamily(ABC):
         resp = (1 - BLEND) * resp + BLEND / len(resp) * resp.sum(axis=0)
         t = np.concatenate([np.ones((1, x.shape[1])), *self.statistics(x)])
         return self.estimate(t @ resp.T, self.frame(x.T), None)
-
-    def override(self, theta: Theta, given: Given) -> Theta:
-        """Return `theta`: the user sets all parameters or none."""
-        return theta
-
-    def known(self, given: Given) -> None:
-        """Return None: what `Given` holds are means and precisions."""
-        return
 
     def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
         """Return the maximum-likelihood parameters: the means of t are those that the data show   (PRML 2.228)."""

@@ -65,8 +65,8 @@ class FactorFamily(ExactFamily, ABC):
         """Refuse as many factors as columns: then no noise is left."""
         if self.n_factors >= d:
             raise ValueError(
-                f"n_factors={self.n_factors} must be less than the number of columns, n_features={d}: use fewer factors, or a "
-                "Gaussian mixture with full covariances"
+                f"n_factors={self.n_factors} must be less than the number of columns, n_features={d}: use fewer "
+                "factors, or a Gaussian mixture with full covariances"
             )
 
     def coordinates(self, x: Float) -> Float:

@@ -12,7 +12,7 @@ from dem.families.factor_analysers import FactorFamily
 from dem.model import Array, Block
 from dem.models import mixture_rows
 from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import CentredDensities, MixtureParams, log_weights
+from dem.models.mixture_kernel import CentredDensities, MixtureParams
 from dem.models.rowwise import check_finite
 
 
@@ -46,7 +46,7 @@ class FactorMixtureModel(MixtureModel):
         out = np.empty((len(x), columns or 0), dtype)
         if len(x):
             check_finite(block)
-        densities = CentredDensities(self.family, params.theta, log_weights(params))
+        densities = CentredDensities(self.family, params.theta, params.log_weights)
         for start in range(0, len(x), densities.tile):
             here = slice(start, start + densities.tile)
             label = densities.joint(x[here]).argmax(axis=0)

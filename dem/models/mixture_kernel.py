@@ -56,10 +56,10 @@ class MixtureParams:
     theta: Any
     floor: Precision = Precision.SINGLE
 
-
-def log_weights(params: MixtureParams) -> Float:
-    """Return the log mixing proportions, finite for empty components."""
-    return np.asarray(np.log(np.maximum(params.weights, TINY)))
+    @property
+    def log_weights(self) -> Float:
+        """What the E-step adds to the log-densities (K,): the log mixing proportions, finite for empty components."""
+        return np.asarray(np.log(np.maximum(self.weights, TINY)))
 
 
 def double_suffices(size: float) -> bool:

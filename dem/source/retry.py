@@ -97,3 +97,15 @@ def http_status(error: BaseException) -> int | None:
     if isinstance(found, int) and 400 <= found < 600:
         return found
     return None if error.__cause__ is None else http_status(error.__cause__)
+
+
+def check_reached(path: Any, error: Exception) -> None:
+    """Raise an error of the place, which says nothing of what is there.
+
+    Raises
+    ------
+    OSError
+    """
+    if isinstance(error, StoreReadError | PermissionError) or is_transient(error):
+        cause = error.cause if isinstance(error, StoreReadError) else f"{type(error).__name__}: {error}"
+        raise OSError(f"Cannot reach {path}: {cause}") from error

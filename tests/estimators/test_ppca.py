@@ -108,7 +108,7 @@ def test_isotropic_data_have_loadings_of_zero():
 def test_em_reaches_the_closed_form(wide, noisy, monkeypatch):
     exact = PPCA(Q).fit(noisy)
     if wide:
-        monkeypatch.setattr("dem.estimators.ppca.moments_fit", lambda *_: False)
+        monkeypatch.setattr("dem.estimators.linear_latent.moments_fit", lambda *_: False)
     states = []
     model = PPCA(Q, solver="em", tol=1e-12, max_iter=3000).fit(noisy, callback=states.append)
     assert model.lower_bound_ == pytest.approx(exact.lower_bound_, abs=1e-9)
@@ -127,7 +127,7 @@ def test_em_reaches_the_closed_form(wide, noisy, monkeypatch):
 def test_wide_em_has_the_mean_of_all_rows(noisy, monkeypatch):
     """Not of the sample on which it starts."""
     exact = PPCA(Q).fit(noisy)
-    monkeypatch.setattr("dem.estimators.ppca.moments_fit", lambda *_: False)
+    monkeypatch.setattr("dem.estimators.linear_latent.moments_fit", lambda *_: False)
     model = PPCA(Q, solver="em", sample_size=40, tol=1e-12, max_iter=3000).fit(noisy)
     np.testing.assert_allclose(model.mean_, noisy.mean(axis=0), rtol=1e-12)
     assert model.lower_bound_ == pytest.approx(exact.lower_bound_, abs=1e-9)
@@ -135,7 +135,7 @@ def test_wide_em_has_the_mean_of_all_rows(noisy, monkeypatch):
 
 def test_wide_em_with_as_many_components_as_columns_is_refused(noisy, monkeypatch):
     """There is no noise then, at which EM cannot arrive."""
-    monkeypatch.setattr("dem.estimators.ppca.moments_fit", lambda *_: False)
+    monkeypatch.setattr("dem.estimators.linear_latent.moments_fit", lambda *_: False)
     with pytest.raises(ValueError, match="n_components"):
         PPCA(D, solver="em").fit(noisy)
 

@@ -9,8 +9,9 @@ from sklearn import decomposition
 
 from dem import run as runs
 from dem.model import Block
+from dem.models.latent_algebra import log_normaliser, posterior_covariance
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
-from dem.models.ppca_algebra import PPCAParams, canonical, closed_form, latent_precision, log_normaliser
+from dem.models.ppca_algebra import PPCAParams, canonical, closed_form
 from dem.scan import Scanner
 from dem.source import open_source
 from dem.start import Start
@@ -169,7 +170,7 @@ def test_latents_are_the_posterior_means(rng):
     expected = (x - params.mean) @ np.linalg.inv(dense(params)) @ params.loadings
     np.testing.assert_allclose(PPCAModel(Q).rows(params, "latent")(Block(x)), expected, atol=1e-13)
     posterior = np.eye(Q) - params.loadings.T @ np.linalg.inv(dense(params)) @ params.loadings
-    np.testing.assert_allclose(params.noise_variance * np.linalg.inv(latent_precision(params)), posterior, atol=1e-14)
+    np.testing.assert_allclose(posterior_covariance(params), posterior, atol=1e-14)
 
 
 @pytest.mark.parametrize("q", [2, D])

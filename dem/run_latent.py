@@ -1,9 +1,10 @@
-"""The three ways to fit probabilistic PCA: closed form, EM on the moments, EM with a pass per iteration."""
+"""The ways to fit a linear latent model: closed form, iterations on the moments, EM with a pass per iteration."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +13,9 @@ from dem.blas import single_threaded_blas
 from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.model import Block, Float
-from dem.models.ppca import MomentsPPCAModel, PPCAModel
-from dem.models.ppca_algebra import (
-    PPCAParams,
-    canonical,
-    closed_form,
-    closed_form_log_likelihood,
-    without_rounding,
-)
+from dem.models.latent_algebra import LatentParams
+from dem.models.linear_latent import LatentModel
+from dem.models.ppca_algebra import closed_form, closed_form_log_likelihood, without_rounding
 from dem.scan import Scan
 from dem.source import Source
 from dem.start import Start
@@ -32,15 +28,15 @@ DEFAULT_BYTES = 2**31
 
 
 @dataclass(frozen=True)
-class PPCAFit:
+class LatentFit:
     """What a fit leaves.
 
     Attributes
     ----------
-    params : PPCAParams
-        With orthogonal loadings, the longest first.
+    params : LatentParams
+        With the loadings turned as one reads them: see the model's `canonical`.
     components : array of shape (q, d)
-        Their directions.
+        Their directions, or the loadings themselves.
     scan : Scan
         What the first pass told of the data.
     n_passes : int
@@ -50,12 +46,12 @@ class PPCAFit:
         EM's history; None for the closed form.
     """
 
-    params: PPCAParams
+    params: Any
     components: Float
     scan: Scan
     n_passes: int
     log_likelihood: float
-    state: em.State[PPCAParams] | None
+    state: em.State[Any] | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +61,7 @@ class EMSettings:
     tol: float
     max_iter: int
     start: Start
-    callback: Callable[[em.State[PPCAParams]], object] | None = None
+    callback: Callable[[em.State[Any]], object] | None = None
 
 
 def moments_fit(d: int, memory_bytes: int | None) -> bool:
@@ -87,33 +83,34 @@ def spectrum(scan: Scan) -> Float:
 
 
 @single_threaded_blas()
-def fit_closed_form(scan: Scan, n_components: int) -> PPCAFit:
-    """Return the maximum-likelihood parameters from the moments."""
+def fit_closed_form(scan: Scan, n_components: int) -> LatentFit:
+    """Return the maximum-likelihood parameters of probabilistic PCA from the moments."""
     params, values, components = closed_form(scan.moments, n_components)
     log_likelihood = closed_form_log_likelihood(values, n_components, params.noise_variance)
-    return PPCAFit(params, components, scan, 1, log_likelihood, None)
+    return LatentFit(params, components, scan, 1, log_likelihood, None)
 
 
 @single_threaded_blas()
-def fit_moments(scan: Scan, n_components: int, settings: EMSettings) -> PPCAFit:
-    """Return what EM makes of the moments, in memory."""
-    model = MomentsPPCAModel(n_components).bind(scan)
-    params = model.start(Block(scan.sample.x, scan.sample.weight), np.random.default_rng(settings.start.seed))
+def fit_moments(model: LatentModel[Any], scan: Scan, settings: EMSettings) -> LatentFit:
+    """Return what a model on the moments makes of them, in memory."""
+    bound = model.bind(scan)
+    sample = Block(scan.sample.x, scan.sample.weight)
+    params = bound.start(sample, np.random.default_rng(settings.start.seed))
     nothing = em.OneBlock(Block(np.empty((0, scan.n_columns))))
-    state = em.fit(model, params, nothing, tol=settings.tol, max_iter=settings.max_iter, callback=settings.callback)
-    return PPCAFit(*canonical(state.params), scan, 1, state.objective, state)
+    state = em.fit(bound, params, nothing, tol=settings.tol, max_iter=settings.max_iter, callback=settings.callback)
+    return _left(bound, scan, 1, state)
 
 
 def fit_wide(
+    model: LatentModel[Any],
     source: Source,
-    n_components: int,
     settings: EMSettings,
     engine: Engine | None,
     checkpoint: Checkpoint | None = None,
-) -> PPCAFit:
+) -> LatentFit:
     """Return what EM makes of the data, a pass per iteration: d^2 is never formed."""
     found = run.fit(
-        PPCAModel(n_components),
+        model,
         source,
         start=settings.start,
         tol=settings.tol,
@@ -122,5 +119,12 @@ def fit_wide(
         callback=settings.callback,
         checkpoint=checkpoint,
     )
-    state = found.state
-    return PPCAFit(*canonical(state.params), found.scan, found.n_passes, state.objective, state)
+    return _left(found.model, found.scan, found.n_passes, found.state)
+
+
+def _left(model: Any, scan: Scan, n_passes: int, state: em.State[LatentParams]) -> LatentFit:
+    """Return what a run of EM leaves."""
+    log_likelihood = state.history[-1].log_likelihood
+    assert log_likelihood is not None  # these models have one
+    params, components = model.canonical(state.params)
+    return LatentFit(params, components, scan, n_passes, log_likelihood, state)

@@ -1,0 +1,100 @@
+"""Bayesian PCA: probabilistic PCA that finds the number of directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dem.engine import Engine
+from dem.estimators.linear_latent import is_whole, wide_size
+from dem.estimators.ppca import PPCA
+from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.run_latent import EMSettings, LatentFit, fit_moments
+from dem.scan import Scan
+
+
+class BayesianPCA(PPCA):
+    """Probabilistic PCA whose prior does without the directions that the data do not need.
+
+    x | z ~ N(W z + mu, s^2 I), z ~ N(0, I), and each column of W has a prior w_i ~ N(0, I / alpha_i) whose alpha_i
+    is fitted too: automatic relevance determination (PRML 12.2.3; Bishop 1999). EM runs in memory on the
+    covariance (one pass), or with a pass per iteration where the (d, d) covariance does not fit.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        Most directions; None for n_features - 1, or what the rows can show. An integer where the covariance
+        does not fit.
+    tol : float, default=1e-6
+        EM stops when the objective, the mean of log-likelihood and log prior, rises by less, in nats a row.
+    max_iter : int, default=500
+        Most M-steps of EM.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of EM's start. None is the seed 0.
+    sample_size : int, default=30000
+        Rows in the sample on which EM starts.
+    engine : dem.Engine, optional
+        Memory limit, scheduler and number of workers; by default this machine.
+
+    Attributes
+    ----------
+    n_components_ : int
+        The number of directions kept; 1 at least.
+    alpha_ : array of shape (most directions,)
+        The precisions of the priors, the smallest (of the longest column) first; inf for directions that are not
+        kept.
+    components_, explained_variance_, explained_variance_ratio_, singular_values_, mean_, noise_variance_
+        As in `dem.PPCA`, of the directions kept.
+    n_samples_, n_features_in_, n_iter_, n_passes_, stop_reason_, feature_names_in_, source_
+        As in `dem.PPCA`.
+    lower_bound_ : float
+        Mean log-likelihood of the training data, in nats a row, without the prior.
+    history_ : list of dict
+        What each E-step of EM told, log-likelihood and objective (with the prior); see `dem.estimators.base.history`.
+    """
+
+    _saved = (*PPCA._saved, "alpha_")
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        tol: float = 1e-6,
+        max_iter: int = 500,
+        random_state: Any = None,
+        sample_size: int = 30_000,
+        engine: Engine | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.sample_size = sample_size
+        self.engine = engine
+
+    def _check_settings(self) -> None:
+        """Refuse wrong settings, before anything is read."""
+        if not (self.n_components is None or is_whole(self.n_components)):
+            raise ValueError(f"n_components must be an integer >= 1 or None, got {self.n_components!r}")
+
+    def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
+        """Return what EM makes of the moments; some direction must be left to the noise."""
+        if scan.n_columns < 2:
+            raise ValueError(
+                "n_features=1: with one column there is no direction to leave to the noise; give 2 or more"
+            )
+        most = max(1, min(scan.rows - 1, scan.n_columns - 1))
+        wanted = most if self.n_components is None else min(int(self.n_components), most)
+        return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)
+
+    def _wide_model(self, d: int) -> BayesianPCAModel:  # type: ignore[override]
+        """Return the model for EM with a pass per iteration."""
+        return BayesianPCAModel(wide_size(self.n_components, d))
+
+    def _keep(self, fitted: LatentFit) -> None:
+        """Keep the parameters as public attributes."""
+        super()._keep(fitted)
+        assert fitted.state is not None  # there is no closed form
+        self.alpha_ = np.full(fitted.state.params.loadings.shape[1], np.inf)
+        self.alpha_[: self.n_components_] = fitted.params.alpha

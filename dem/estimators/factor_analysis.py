@@ -1,0 +1,167 @@
+"""Factor analysis with the names of scikit-learn's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn import decomposition
+from sklearn.utils.validation import check_is_fitted
+
+from dem.engine import Engine
+from dem.estimators.base import check_choice
+from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
+from dem.model import Float
+from dem.models.factor_analysis import (
+    HEYWOOD,
+    ECMFactorModel,
+    FactorModel,
+    FactorParams,
+    MomentsFactorModel,
+    variances,
+)
+from dem.models.latent_algebra import fixed_signs
+from dem.models.rotation import ROTATIONS, rotation
+from dem.run_latent import EMSettings, LatentFit, fit_moments
+from dem.scan import Scan
+
+
+class FactorAnalysis(LinearLatent):
+    """Factor analysis of data of any size.
+
+    x | z ~ N(W z + mu, Psi) with diagonal Psi, z ~ N(0, I)   (PRML 12.2.4). The scales of the columns do not
+    matter: in other units the same factors are found. With up to a few thousand columns one pass over the
+    data gives the covariance, and the likelihood is maximised in memory; with more, EM with statistics of size
+    O(d q) makes a pass per iteration.
+
+    Parameters
+    ----------
+    n_components : int or None, default=None
+        q, the number of factors; None for n_features, or n_samples if there are fewer.
+    rotation : {"varimax", "quartimax"} or None, default=None
+        Turn the factors so that they are simpler to read; the model stays the same.
+    solver : {"auto", "ecm", "em"}, default="auto"
+        "ecm": the likelihood is maximised over W, and over one noise variance after the other, in memory on the
+        covariance (Zhao, Yu and Jiang 2008): some ten iterations, and noise variances of 0 are reached. "em": EM
+        (Rubin and Thayer 1982), in memory on the covariance, or with a pass per iteration where the (d, d)
+        covariance does not fit; it is slow to converge, but its history tells the bound. "auto": "ecm" where it fits,
+        else "em".
+    tol : float, default=1e-6
+        Iterations end when the mean log-likelihood rises by less, in nats a row.
+    max_iter : int, default=1000
+        Most iterations.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the start. None is the seed 0.
+    sample_size : int, default=30000
+        Rows in the sample on which EM starts.
+    engine : dem.Engine, optional
+        Memory limit, scheduler and number of workers; by default this machine.
+
+    Attributes
+    ----------
+    components_ : array of shape (n_components_, n_features)
+        The loadings W'. Without rotation W' inv(Psi) W is diagonal, its largest entry first.
+    noise_variance_ : array of shape (n_features,)
+        The diagonal of Psi: the variance of each column that no factor explains. At least 1e-6 of the column's
+        variance; 0 for constant columns, which have no part in the density.
+    heywood_ : int array
+        The columns whose noise variance is less than 1e-4 of their variance: the likelihood wants 0 there (a
+        Heywood case), often a sign of too many factors or too few rows.
+    mean_ : array of shape (n_features,)
+    loglike_ : list of float
+        Log-likelihood of all rows after each iteration, as scikit-learn has it.
+    lower_bound_ : float
+        Mean log-likelihood of the training data, in nats a row.
+    n_components_, n_samples_, n_features_in_ : int
+    feature_names_in_ : array of str
+        Where the data in memory had names.
+    n_iter_, n_passes_ : int
+        Iterations, and passes over the data, the first scan included.
+    stop_reason_ : str
+        "converged", "max_iter" or "fell".
+    history_ : list of dict
+        What each iteration told; see `dem.estimators.base.history`.
+    source_ : dict
+        Name, shape and dtype of the training data.
+    """
+
+    _saved = ("components_", "noise_variance_", "heywood_", "mean_")
+    _saved_numbers = ("n_components_", "n_samples_", "lower_bound_", "loglike_")
+
+    def __init__(
+        self,
+        n_components: int | None = None,
+        *,
+        rotation: str | None = None,
+        solver: str = "auto",
+        tol: float = 1e-6,
+        max_iter: int = 1000,
+        random_state: Any = None,
+        sample_size: int = 30_000,
+        engine: Engine | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.rotation = rotation
+        self.solver = solver
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.sample_size = sample_size
+        self.engine = engine
+
+    def to_sklearn(self) -> decomposition.FactorAnalysis:
+        """Return the fitted scikit-learn FactorAnalysis with the same loadings, mean and noise."""
+        check_is_fitted(self)
+        model = decomposition.FactorAnalysis(self.n_components_, rotation=self.rotation)
+        names = (
+            "components_",
+            "noise_variance_",
+            "mean_",
+            "loglike_",
+            "n_iter_",
+            "n_features_in_",
+            "feature_names_in_",
+        )
+        for name in names:
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return model
+
+    def _check_settings(self) -> None:
+        """Refuse wrong settings, before anything is read."""
+        if not (self.n_components is None or is_whole(self.n_components)):
+            raise ValueError(f"n_components must be an integer >= 1 or None, got {self.n_components!r}")
+        if self.rotation is not None:
+            check_choice("rotation", self.rotation, ROTATIONS)
+        check_choice("solver", self.solver, ("auto", "ecm", "em"))
+
+    def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
+        """Return what ECM or EM makes of the moments."""
+        d = scan.n_columns
+        if not np.any(variances(scan.moments) > 0):
+            raise ValueError(f"all {d} columns are constant: there is no variance for factors or noise to explain")
+        q = min(d, scan.rows) if self.n_components is None else int(self.n_components)
+        return fit_moments((MomentsFactorModel if self.solver == "em" else ECMFactorModel)(q), scan, settings)
+
+    def _wide_model(self, d: int) -> FactorModel:
+        """Return the model for EM with a pass per iteration."""
+        return FactorModel(wide_size(None if self.solver == "ecm" else self.n_components, d))
+
+    def _keep(self, fitted: LatentFit) -> None:
+        """Keep the parameters as public attributes."""
+        super()._keep(fitted)
+        if self.rotation is not None:
+            self.components_ = self._rotated(self.components_)
+        share = fitted.params.noise_variance < HEYWOOD * variances(fitted.scan.moments)
+        self.heywood_ = np.flatnonzero(share)
+        n = fitted.scan.moments.weight
+        self.loglike_ = [n * entry["log_likelihood"] for entry in self.history_]
+
+    def _rotated(self, components: Float) -> Float:
+        """Return the loadings turned by the rotation asked for, each factor's largest one positive."""
+        return fixed_signs((components.T @ rotation(components.T, str(self.rotation))).T)
+
+    def _fitted(self) -> tuple[FactorModel, FactorParams]:
+        """Return the model and its parameters."""
+        params = FactorParams(self.mean_, self.components_.T, self.noise_variance_)
+        return FactorModel(len(self.components_), self.mean_), params

@@ -1,0 +1,217 @@
+"""What the estimators of linear latent models share: PCA's methods, and the choice between moments and passes."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from dem import em
+from dem.checkpoint import Checkpoint
+from dem.estimators.base import (
+    Estimator,
+    as_checkpoint,
+    check_choice,
+    check_number,
+    history,
+    integer_seed,
+    source_record,
+)
+from dem.model import Float
+from dem.models.latent_algebra import covariance, least_squares, posterior_covariance, precision
+from dem.models.linear_latent import LatentModel
+from dem.run_latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_moments
+from dem.scan import Scan
+from dem.start import Start
+
+
+class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
+    """Base of the models x | z ~ N(W z + mu, Psi), z ~ N(0, I)   (PRML 12.2)."""
+
+    n_components: Any
+    tol: float
+    max_iter: int
+    random_state: Any
+    sample_size: int
+    n_components_: int
+    mean_: Float
+
+    @abstractmethod
+    def _check_settings(self) -> None:
+        """Refuse wrong settings, before anything is read."""
+
+    @abstractmethod
+    def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
+        """Return the fit to data whose moments, the whole scatter among them, are known."""
+
+    @abstractmethod
+    def _wide_model(self, d: int) -> LatentModel[Any]:
+        """Return the model for EM with a pass per iteration, or say in one sentence why it cannot be."""
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        callback: Callable[[em.State[Any]], object] | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
+    ) -> Self:
+        """Fit mean, loadings and noise.
+
+        Parameters
+        ----------
+        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+        y : ignored
+        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
+            Weights of the rows, finite and not negative.
+        callback : callable, optional
+            Called with the `dem.em.State` after each E-step of EM.
+        checkpoint : str, Path or dem.Checkpoint, optional
+            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
+
+        Raises
+        ------
+        dem.Stopped
+            The checkpoint's limits are reached: the same call goes on.
+        ValueError
+            Wrong settings or unusable data: one sentence says what, where and what to do.
+        OSError
+            A chunk cannot be read.
+        MemoryError
+            The plan does not fit in the engine's memory.
+        """
+        self._check_settings()
+        check_number("tol", self.tol, float, 0)
+        check_number("max_iter", self.max_iter, int, 1)
+        check_number("sample_size", self.sample_size, int, 1)
+        source = self._open(X, sample_weight, reset=True)
+        d = source.n_columns
+        settings = EMSettings(
+            self.tol, self.max_iter, Start(1, self.sample_size, integer_seed(self.random_state)), callback
+        )
+        if source.n_rows is not None:
+            self._check_size(source.n_rows, d)
+        if moments_fit(d, self.engine.memory_bytes if self.engine else None):
+            scan = scan_moments(source, settings.start, self.engine, as_checkpoint(checkpoint))
+            self._check_size(scan.rows, d)
+            fitted = self._fit_moments(scan, settings)
+        else:
+            fitted = fit_wide(self._wide_model(d), source, settings, self.engine, as_checkpoint(checkpoint))
+        self._keep(fitted)
+        self.source_ = source_record(source, fitted.scan.rows)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Return the posterior means E[z | x] = inv(I + W' inv(Psi) W) W' inv(Psi) (x - mu), (n, q)   (PRML 12.48).
+
+        A NumPy array for data in memory, a lazy Dask array otherwise. Beside the projections of
+        scikit-learn's PCA these are scaled to unit prior variance and shrunk towards 0. Their posterior
+        covariance, the same for every row, is `posterior_covariance_`.
+        """
+        return self._rows(X, "latent")
+
+    def inverse_transform(self, X: Any, reconstruct: str = "mean") -> Any:
+        """Return rows of the data's space for latents from `transform`.
+
+        Parameters
+        ----------
+        X : array of shape (n, q)
+            NumPy or Dask.
+        reconstruct : {"mean", "least_squares"}, default="mean"
+            "mean": W z + mu, the mean of x given z. "least_squares": the point W z + mu nearest to the original
+            row, which undoes the shrinking of `transform` (Tipping and Bishop 1999, section 3.3); nearest in units
+            of the noise, so that with equal noise it is the orthogonal projection.
+
+        Returns
+        -------
+        array of shape (n, d)
+        """
+        check_is_fitted(self)
+        check_choice("reconstruct", reconstruct, ("mean", "least_squares"))
+        latents = X if hasattr(X, "ndim") else np.asarray(X, dtype=np.float64)
+        if latents.ndim != 2 or latents.shape[1] != self.n_components_:
+            raise ValueError(
+                f"inverse_transform takes an array of {self.n_components_} columns, as transform gives it, "
+                f"but got the shape {latents.shape}"
+            )
+        params = self._fitted()[1]
+        back = params.loadings.T if reconstruct == "mean" else least_squares(params)
+        return latents @ back + self.mean_
+
+    def sample(self, n_samples: int = 1, chunks: Any = None) -> Any:
+        """Return n rows W z + mu + noise, of shape (n, d).
+
+        The same rows in each call, unless `random_state` is a generator. With `chunks`, a number of rows or "auto", a
+        lazy Dask array of any size, of the same rows for any chunks.
+        """
+        return self._draw(n_samples, chunks)[0]
+
+    def get_covariance(self) -> Float:
+        """Return C = W W' + Psi, of shape (d, d)   (PRML 12.36)."""
+        check_is_fitted(self)
+        return covariance(self._fitted()[1])
+
+    def get_precision(self) -> Float:
+        """Return inv(C), of shape (d, d), by the inverse of a (q, q) matrix   (PRML 12.42)."""
+        check_is_fitted(self)
+        return precision(self._fitted()[1])
+
+    @property
+    def posterior_covariance_(self) -> Float:
+        """Covariance of z given x, inv(I + W' inv(Psi) W), (q, q): the same for every row   (PRML 12.42)."""
+        check_is_fitted(self)
+        return posterior_covariance(self._fitted()[1])
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of columns that `transform` gives, for scikit-learn's names of them."""
+        return self.n_components_
+
+    def _check_size(self, n: int, d: int) -> None:
+        """Refuse more latent dimensions than the data can show."""
+        if n < 2:
+            raise ValueError(f"n_samples={n}: one row has no variance; give at least 2 rows")
+        q = self.n_components
+        if isinstance(q, int | np.integer) and q > min(n, d):
+            raise ValueError(
+                f"n_components={q} must be between 1 and min(n_samples, n_features)={min(n, d)}: use fewer"
+            )
+
+    def _keep(self, fitted: LatentFit) -> None:
+        """Keep what all these models have as public attributes."""
+        self.components_, self.mean_ = fitted.components, fitted.params.mean
+        self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows
+        self.noise_variance_ = fitted.params.noise_variance
+        self.lower_bound_, self.n_passes_ = fitted.log_likelihood, fitted.n_passes
+        state = fitted.state
+        self.n_iter_ = state.n_iter if state else 1
+        self.stop_reason_ = state.stop_reason if state else "closed_form"
+        self.history_ = history(state) if state else []
+
+
+def is_whole(value: Any, least: int = 1) -> bool:
+    """Whether a setting is an integer, and not too small."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+
+
+def wide_size(n_components: Any, d: int) -> int:
+    """Return q for EM with a pass per iteration.
+
+    Raises
+    ------
+    ValueError
+        If it is no integer, or not less than d.
+    """
+    if not is_whole(n_components):
+        raise ValueError(
+            f"the covariance of {d} columns takes {8 * d * d / 1e9:.1f} GB, several times over, and does "
+            f"not fit in memory: use solver='em' and an integer n_components"
+        )
+    if n_components >= d:
+        raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer")
+    return int(n_components)

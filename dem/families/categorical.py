@@ -1,0 +1,129 @@
+"""Codes without order: log p(x) = log p_x. Mixtures of them are latent class analysis (Lazarsfeld and Henry 1968)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
+from dem.frame import Frame
+from dem.model import Array, Float
+from dem.scan import Scan
+
+MOST = 1024
+"""Categories of a column that are counted from the data: beyond, the column is rather no code."""
+RECKONED = 8
+"""Categories that a column is taken to have before they are counted, to plan the memory."""
+
+
+@dataclass(frozen=True)
+class Categorical(ExponentialFamily):
+    """Each column a code 0, 1, ..., C - 1: "probabilities", a list of d arrays (K, C_j).
+
+    Attributes
+    ----------
+    n_categories : int, tuple of int or None
+        C, of all columns or of each; None counts them from the largest code in the data.
+    """
+
+    n_categories: int | tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        given = self.n_categories if isinstance(self.n_categories, tuple) else (self.n_categories,)
+        if not all(c is None or (isinstance(c, int | np.integer) and c > 0) for c in given):
+            raise ValueError(f"n_categories must be None, a number > 0 or one for each column, got {given}")
+
+    @property
+    def wants(self) -> str:  # type: ignore[override]
+        """Codes, up to the largest."""
+        return f"codes 0 to {self.n_categories - 1}" if isinstance(self.n_categories, int) else "codes: 0, 1, 2, ..."
+
+    def wants_in(self, column: int) -> str:
+        """Return the codes of one column, in words."""
+        return f"codes 0 to {self.n_categories[column] - 1}" if isinstance(self.n_categories, tuple) else self.wants
+
+    def check_columns(self, d: int) -> None:
+        """Refuse another number of columns than `n_categories` has entries."""
+        if isinstance(self.n_categories, tuple) and len(self.n_categories) != d:
+            raise ValueError(f"n_categories has {len(self.n_categories)} entries for {d} columns: give each column one")
+
+    def sizes(self, d: int) -> tuple[int, ...]:
+        """Return C_j of each column, or what they are taken to be."""
+        if isinstance(self.n_categories, tuple):
+            return self.n_categories
+        return (self.n_categories or RECKONED,) * d
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Count the categories, if they are not known; those of the whole data are kept."""
+        if self.n_categories is not None:
+            return replace(self, n_categories=self.sizes(scan.n_columns))
+        sizes = tuple(int(code) + 1 for code in np.maximum(scan.high, 0))
+        if max(sizes) > MOST:
+            column = int(np.argmax(sizes))
+            raise ValueError(f"column {column} has codes up to {sizes[column] - 1}: say how many with n_categories")
+        return replace(self, n_categories=sizes)
+
+    def statistics(self, x: Array) -> tuple[Array, ...]:
+        """Return indicators [x = c], a row for each category of each column."""
+        out = np.empty((sum(self.sizes(len(x))), x.shape[1]), x.dtype)
+        self._indicate(x, out)
+        return (out,)
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write the indicators into `out`, without a copy in between."""
+        self._indicate(rows.T, out)
+
+    def _indicate(self, x: Array, out: Array) -> None:
+        start = 0
+        for codes, size in zip(x, self.sizes(len(x)), strict=True):
+            np.equal(codes, np.arange(size)[:, None], out=out[start : start + size])
+            start += size
+
+    def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
+        """Return 0 and log p."""
+        return np.zeros(len(theta["probabilities"])), log(theta["probabilities"])
+
+    def from_means(self, *means: Float) -> Theta:
+        """Return p = the shares of the categories."""
+        return {"probabilities": means[0]}
+
+    def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
+        """Return codes: the first whose cumulative probability passes a uniform number."""
+        parts = self.split(theta["probabilities"])
+        u = rng.random((n, len(parts)))
+        codes = [np.searchsorted(p.cumsum()[:-1] / p.sum(), u[:, j], side="right") for j, p in enumerate(parts)]
+        return np.stack(codes, axis=1).astype(np.float64)
+
+    def outside(self, x: Float) -> NDArray[np.bool_]:
+        """Return where x is no such code."""
+        bad = not_counts(x)
+        return bad if self.n_categories is None else bad | (x >= np.array(self.sizes(len(x)))[:, None])
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the indicators: codes have no order."""
+        return np.ascontiguousarray(self.statistics(x.T)[0].T)
+
+    def pseudo_rows(self, x: Float) -> Float:
+        """Return every code as often as any other: a prior keeps probabilities off 0, whatever the data."""
+        row = np.arange(len(x))[:, None]
+        return np.asarray(row * np.array(self.sizes(x.shape[1])) // len(x), dtype=np.float64)
+
+    def split(self, values: Float) -> list[Float]:
+        """Return the columns' parts of an array whose last axis is that of all categories."""
+        assert isinstance(self.n_categories, tuple)
+        return np.split(values, np.cumsum(self.n_categories)[:-1], axis=-1)
+
+    def named(self, theta: Theta) -> dict[str, list[Float]]:
+        """Return the probabilities, an array (K, C_j) for each column."""
+        return {"probabilities": self.split(theta["probabilities"])}
+
+    def n_columns(self, theta: Theta) -> int:
+        """Return d."""
+        return len(self.split(theta["probabilities"]))
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return K times the sum of C_j - 1."""
+        return k * (sum(self.sizes(d)) - d)

@@ -1,0 +1,59 @@
+"""Trials until the first success: log p(x) = (x - first) log(1 - p) + log p."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
+from dem.model import Array, Float
+
+
+@dataclass(frozen=True)
+class Geometric(ExponentialFamily):
+    """Each column geometric: "probability" (K, d), of success in one trial.
+
+    Attributes
+    ----------
+    first : int
+        The smallest value: 1 where the trials are counted, the success included; 0 where the failures are.
+    """
+
+    first: int = 1
+
+    def __post_init__(self) -> None:
+        if self.first not in (0, 1):
+            raise ValueError(f"first must be 1 (trials are counted) or 0 (failures), got {self.first!r}")
+
+    @property
+    def wants(self) -> str:  # type: ignore[override]
+        """Counts, from `first` on."""
+        return "counts: 1, 2, 3, ..." if self.first else "counts: 0, 1, 2, ..."
+
+    def statistics(self, x: Array) -> tuple[Array, ...]:
+        """Return x."""
+        return (x,)
+
+    def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
+        """Return log p - first log(1 - p) and log(1 - p)."""
+        failure = log(1 - theta["probability"])
+        return log(theta["probability"]) - self.first * failure, failure
+
+    def from_means(self, *means: Float) -> Theta:
+        """Return p = 1 / (mean number of trials)."""
+        return {"probability": 1 / (1 + np.maximum(means[0] - self.first, 0))}
+
+    def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
+        """Return counts of trials (or failures)."""
+        trials = rng.geometric(theta["probability"], size=(n, len(theta["probability"])))
+        return np.asarray(trials - 1.0 + self.first)
+
+    def outside(self, x: Float) -> NDArray[np.bool_]:
+        """Return where x is no such count."""
+        return not_counts(x - self.first)
+
+    def coordinates(self, x: Float) -> Float:
+        """Return log(1 + failures): the spread grows with the mean."""
+        return np.log1p(x - self.first)

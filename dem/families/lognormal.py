@@ -1,0 +1,93 @@
+"""Positive quantities whose logarithms are normal: the diagonal Gaussian of log x.
+
+    log p(x) = log N(log x | mu, sigma^2) - log x
+
+So all that keeps the Gaussian's digits (the frame near the data, the path about each mean) serves the logarithms.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.families.exponential_family import log
+from dem.families.family import safe_counts
+from dem.families.gaussian import Gaussians
+from dem.families.gaussian_diag import DiagonalGaussian
+from dem.frame import Frame
+from dem.model import Array, Float
+from dem.scan import Scan
+
+SMALLEST_SIGMA = 1e-6
+"""Where all values are equal the likelihood has no bound: they are taken to spread by a millionth."""
+
+
+class LogNormal(DiagonalGaussian):
+    """Each column log-normal: "mu" and "sigma" (K, d), mean and standard deviation of log x."""
+
+    wants: ClassVar[str] = "numbers > 0"
+
+    def frame(self, x: Float) -> Frame:
+        """Return the frame of the logarithms."""
+        return Frame.near(log(np.asarray(x, dtype=np.float64)))
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write log x in the frame, and its square."""
+        d = rows.shape[1]
+        logs, tiny = out[d:], np.finfo(out.dtype).tiny
+        np.maximum(rows.T, tiny, out=logs, dtype=out.dtype, casting="unsafe")
+        frame.tile(np.log(logs, out=logs).T, out[:d])
+        self.fill(out, d)
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return the features of the largest magnitudes that the logarithms have in the frame."""
+        return super().largest(log(low), log(high), frame)
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return the features of the logarithms' root mean squares on the sample."""
+        x = np.asarray(scan.sample.x[scan.sample.weight > 0], dtype=np.float64)
+        return self._features_of(np.sqrt((((log(x) - frame.shift) * frame.scale) ** 2).mean(axis=0)))
+
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the variances of the logarithms, none below the smallest: the maximum among those allowed."""
+        return np.maximum(super().covariances(sums, frame, offsets), SMALLEST_SIGMA**2)
+
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Float:
+        """Write log N(log x); return log x."""
+        logs = log(x)
+        super().log_density(theta, logs, out)
+        return logs
+
+    def sums(self, theta: Gaussians, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+        """Add the Gaussian's sums of log x."""
+        super().sums(theta, reuse, None, resp, out)
+
+    def initial(self, x: Float, resp: Float) -> Gaussians:
+        """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n)."""
+        logs = log(x)
+        centres = (resp / safe_counts(resp.sum(axis=1))[:, None]) @ logs.T
+        sums = np.zeros((self.n_centred(len(x)), len(resp)))
+        self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, logs, resp, sums)
+        return self.estimate(sums, Frame.at(centres), None)
+
+    def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return exp of the Gaussian's rows."""
+        return np.exp(super().draw(theta, component, n, rng))
+
+    def named(self, theta: Gaussians) -> dict[str, Float]:
+        """Return mu and sigma."""
+        return {"mu": theta.means, "sigma": np.sqrt(theta.covariances)}
+
+    def log_base(self, x: Float) -> Float:
+        """Return the sum of -log x."""
+        return np.asarray(-log(x).sum(axis=0))
+
+    def outside(self, x: Float) -> NDArray[np.bool_]:
+        """Return where x <= 0."""
+        return np.asarray(x <= 0)
+
+    def coordinates(self, x: Float) -> Float:
+        """Return log x."""
+        return log(x)

@@ -1,0 +1,65 @@
+"""What families answer that ask nothing particular."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.families.family import Given
+from dem.frame import Frame
+from dem.model import Float
+from dem.scan import Scan
+
+
+class Plain:
+    """Base of families that take any numbers, and whose features are taken in the data's own coordinates."""
+
+    wants: ClassVar[str] = "finite numbers"
+    complete: ClassVar[bool] = True
+    needs_scatter: ClassVar[bool] = False
+
+    def check_columns(self, d: int) -> None:
+        """Take any number of columns."""
+        return
+
+    def outside(self, x: Float) -> NDArray[np.bool_] | None:
+        """Return which entries of a tile x (d, n) the family does not take; None where it takes all."""
+        return None
+
+    def log_base(self, x: Float) -> Float | None:
+        """Return log h(x) of a tile x (d, n), as (n,); None where it is 0."""
+        return None
+
+    def frame(self, x: Float) -> Frame:
+        """Return the data's own coordinates."""
+        return Frame.at(np.zeros(x.shape[1]))
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family itself."""
+        return self
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the rows as they are."""
+        return x
+
+    def pseudo_rows(self, x: Float) -> Float:
+        """Return the sample as it is."""
+        return x
+
+    def shared(self, theta: Any) -> float:
+        """Return 0: all of log p is in the features."""
+        return 0.0
+
+    def shared_size(self, theta: Any) -> float:
+        """Return 0."""
+        return 0.0
+
+    def override(self, theta: Any, given: Given) -> Any:
+        """Return `theta`: the user sets all parameters or none."""
+        return theta
+
+    def known(self, given: Given) -> Any:
+        """Return None: what `Given` holds are means and precisions."""
+        return

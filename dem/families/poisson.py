@@ -1,0 +1,46 @@
+"""Counts of rare events: log p(x) = x log rate - rate - log x!."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
+from dem.model import Array, Float
+
+
+class Poisson(ExponentialFamily):
+    """Each column Poisson: "rate" (K, d), events a row."""
+
+    wants: ClassVar[str] = "counts: 0, 1, 2, ..."
+
+    def statistics(self, x: Array) -> tuple[Array, ...]:
+        """Return x."""
+        return (x,)
+
+    def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
+        """Return -rate and log rate."""
+        return -theta["rate"], log(theta["rate"])
+
+    def from_means(self, *means: Float) -> Theta:
+        """Return rate = mean."""
+        return {"rate": means[0]}
+
+    def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
+        """Return counts of these rates."""
+        return rng.poisson(theta["rate"], size=(n, len(theta["rate"]))).astype(np.float64)
+
+    def log_base(self, x: Float) -> Float:
+        """Return the sum of -log x!."""
+        return np.asarray(-gammaln(x + 1).sum(axis=0))
+
+    def outside(self, x: Float) -> NDArray[np.bool_]:
+        """Return where x is no count."""
+        return not_counts(x)
+
+    def coordinates(self, x: Float) -> Float:
+        """Return sqrt x, whose variance hardly depends on the rate (Bartlett 1936)."""
+        return np.sqrt(x)

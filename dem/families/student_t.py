@@ -1,0 +1,173 @@
+"""Student's t: Gaussians whose rows each have a precision of their own, so that outliers count little.
+
+    u ~ Gamma(nu / 2, nu / 2),    x | u ~ N(mu, S / u)
+
+E-step, of the second latent variable u as well (Peel and McLachlan 2000), with D the squared Mahalanobis distance:
+
+    E u = (nu + d) / (nu + D),    E log u = digamma((nu + d) / 2) - log((nu + D) / 2)
+
+M-step: mu and S are the Gaussian's from rows weighted by r E u, S divided by the sum of r; and nu solves
+log(nu / 2) - digamma(nu / 2) = mean(E u - E log u) - 1, the equation of a gamma distribution's shape.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.special import betaln, digamma, gammaln
+
+from dem.families.exact import ExactFamily
+from dem.families.family import safe_counts
+from dem.families.gamma import log_peak, shape_of
+from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
+from dem.families.gaussian_diag import DiagonalGaussian
+from dem.families.gaussian_full import FullGaussian
+from dem.frame import Frame
+from dem.model import Float
+
+FEWEST, MOST, FIRST = 0.5, 1e6, 10.0
+"""Bounds of the degrees of freedom, and where they start."""
+KINDS: dict[str, type[GaussianFamily]] = {"full": FullGaussian, "diag": DiagonalGaussian}
+
+
+@dataclass(frozen=True)
+class StudentTs:
+    """The parameters of K distributions.
+
+    Attributes
+    ----------
+    gaussians : Gaussians
+        Means and scale matrices.
+    degrees_of_freedom : array of shape (K,)
+    """
+
+    gaussians: Gaussians
+    degrees_of_freedom: Float
+
+
+@dataclass(frozen=True)
+class StudentT(ExactFamily):
+    """All columns together Student's t: "means", "covariances" (the scale matrices S) and "degrees_of_freedom".
+
+    Attributes
+    ----------
+    covariance_type : {"full", "diag"}
+    degrees_of_freedom : float or None
+        Of all components; None estimates each one's.
+    reg_covar : float
+        Added to the diagonal of the scale matrices after the M-step, in the data's units squared.
+    """
+
+    covariance_type: str = "full"
+    degrees_of_freedom: float | None = None
+    reg_covar: float = 1e-6
+
+    def __post_init__(self) -> None:
+        if self.covariance_type not in KINDS:
+            raise ValueError(f"covariance_type must be one of {', '.join(KINDS)}, got {self.covariance_type!r}")
+        if self.degrees_of_freedom is not None and not 0 < self.degrees_of_freedom < np.inf:
+            raise ValueError(f"degrees_of_freedom must be None or a number > 0, got {self.degrees_of_freedom!r}")
+
+    @property
+    def gaussian(self) -> GaussianFamily:
+        """The family of x given u = 1."""
+        return KINDS[self.covariance_type](self.reg_covar)
+
+    def log_density(self, theta: StudentTs, x: Float, out: Float) -> tuple[Float, Float]:
+        """Write the log-densities; return E u and E log u of each row and component."""
+        d, nu = len(x), theta.degrees_of_freedom[:, None]
+        log_det = self._log_det(theta)[:, None]
+        self.gaussian.log_density(theta.gaussians, x, out)
+        distance = np.maximum(-2 * (out - log_det) - d * LOG_2PI, 0)
+        gammas = gammaln(d / 2) - betaln(nu / 2, d / 2)  # log Gamma((nu + d) / 2) - log Gamma(nu / 2)
+        out[...] = gammas + log_det - d / 2 * np.log(np.pi * nu) - (nu + d) / 2 * np.log1p(distance / nu)
+        return (nu + d) / (nu + distance), digamma((nu + d) / 2) - np.log((nu + distance) / 2)
+
+    def sums(self, theta: StudentTs, x: Float, reuse: tuple[Float, Float], resp: Float, out: Float) -> None:
+        """Add the sums of r and r E log u, and the Gaussian's sums of rows weighted by r E u."""
+        u, log_u = reuse
+        out[0] += resp.sum(axis=1)
+        out[1] += np.einsum("kn,kn->k", resp, log_u)
+        self.gaussian.sums(theta.gaussians, x, None, resp * u, out[2:])
+
+    def initial(self, x: Float, resp: Float) -> StudentTs:
+        """Return the Gaussian's first parameters, with heavy tails."""
+        nu = FIRST if self.degrees_of_freedom is None else self.degrees_of_freedom
+        return StudentTs(self.gaussian.initial(x, resp), np.full(len(resp), nu))
+
+    def estimate(self, sums: Float, frame: Frame, previous: StudentTs | None) -> StudentTs:
+        """Return the parameters that maximise Q.
+
+        Raises
+        ------
+        ValueError
+            If a scale matrix is not positive definite.
+        """
+        counts, log_u, scaled = sums[0], sums[1], sums[2:]
+        safe = safe_counts(counts)
+        empty = counts < safe
+        found = self.gaussian.estimate(scaled, frame, None if previous is None else previous.gaussians)
+        ratio = np.where(empty, 1.0, scaled[0] / safe)
+        ratio = ratio.reshape(-1, *[1] * (found.covariances.ndim - 1))
+        gaussians = replace(
+            found,
+            covariances=found.covariances * ratio,
+            precisions_cholesky=found.precisions_cholesky / np.sqrt(ratio),
+        )
+        if self.degrees_of_freedom is not None:
+            return StudentTs(gaussians, np.full(len(counts), self.degrees_of_freedom))
+        nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), FEWEST, MOST)
+        return StudentTs(gaussians, nu if previous is None else np.where(empty, previous.degrees_of_freedom, nu))
+
+    def expected(self, theta: StudentTs, sums: Float, frame: Frame, previous: StudentTs) -> float:
+        """Return Q, the sum of r E log p(x, u | k)."""
+        counts, log_u, scaled = sums[0], sums[1], sums[2:]
+        d, a = len(frame.scale), theta.degrees_of_freedom / 2
+        at_mean = self._log_det(theta) - d / 2 * LOG_2PI
+        of_x = self.gaussian.expected(theta.gaussians, scaled, frame, previous.gaussians)
+        of_x += float((counts - scaled[0]) @ at_mean)
+        # Of u: a log a - log Gamma(a) + (a - 1) E log u - a E u, and d/2 E log u of x.
+        of_u = counts * log_peak(a) + a * (log_u - scaled[0] + counts) + (d / 2 - 1) * log_u
+        return of_x + float(of_u.sum())
+
+    def draw(self, theta: StudentTs, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return mu + (the Gaussian's deviation) / sqrt u."""
+        mean, nu = theta.gaussians.means[component], theta.degrees_of_freedom[component]
+        deviation = self.gaussian.draw(theta.gaussians, component, n, rng) - mean
+        return np.asarray(mean + deviation / np.sqrt(rng.chisquare(nu, size=(n, 1)) / nu))
+
+    def coordinates(self, x: Float) -> Float:
+        """Return arsinh of the distances from the median, in quartiles: outliers are no first centres of their own."""
+        low, median, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
+        return np.asarray(np.arcsinh((x - median) / np.where(high > low, high - low, 1.0)))
+
+    def centres(self, theta: StudentTs) -> Float:
+        """Return the means."""
+        return theta.gaussians.means
+
+    def named(self, theta: StudentTs) -> dict[str, Float]:
+        """Return "means", "covariances" and "degrees_of_freedom"."""
+        return {**self.gaussian.named(theta.gaussians), "degrees_of_freedom": theta.degrees_of_freedom}
+
+    def n_centred(self, d: int) -> int:
+        """Return 2 more than the Gaussian's."""
+        return 2 + self.gaussian.n_centred(d)
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return the Gaussian's, and E u and E log u with what makes them."""
+        return self.gaussian.tile_width(k, d) + 5 * k
+
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the Gaussian's."""
+        return self.gaussian.factor_size(k, d)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return the Gaussian's, and K where the degrees of freedom are estimated."""
+        return self.gaussian.n_parameters(k, d) + (k if self.degrees_of_freedom is None else 0)
+
+    def _log_det(self, theta: StudentTs) -> Float:
+        """Return -0.5 log |S| (K,)."""
+        root = theta.gaussians.precisions_cholesky
+        diagonal = np.einsum("kii->ki", root) if self.covariance_type == "full" else root
+        return np.asarray(np.log(diagonal).sum(axis=1))

@@ -1,0 +1,39 @@
+"""Angles: log p(x) = kappa cos(x - mu) - log(2 pi I_0(kappa))   (PRML 2.179)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dem.families.directions import concentration, log_area, log_partition
+from dem.families.exponential_family import ExponentialFamily, Theta
+from dem.model import Array, Float
+
+
+class VonMises(ExponentialFamily):
+    """Each column an angle in radians, of any turn: "mean_direction" in (-pi, pi] and "concentration", both (K, d)."""
+
+    def statistics(self, x: Array) -> tuple[Array, ...]:
+        """Return cos x and sin x."""
+        return np.cos(x), np.sin(x)
+
+    def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
+        """Return -log(2 pi I_0), kappa cos mu and kappa sin mu."""
+        kappa, mu = theta["concentration"], theta["mean_direction"]
+        return -log_area(2) - log_partition(2, kappa), kappa * np.cos(mu), kappa * np.sin(mu)
+
+    def from_means(self, *means: Float) -> Theta:
+        """Return the direction of the mean vector, and the concentration at its length   (PRML 2.184, 2.185)."""
+        cosine, sine = means
+        return {
+            "mean_direction": np.arctan2(sine, cosine),
+            "concentration": concentration(2, np.hypot(cosine, sine)),
+        }
+
+    def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
+        """Return angles in [-pi, pi]."""
+        mu, kappa = theta["mean_direction"], theta["concentration"]
+        return rng.vonmises(mu, kappa, size=(n, len(mu)))
+
+    def coordinates(self, x: Float) -> Float:
+        """Return points on circles."""
+        return np.hstack([np.cos(x), np.sin(x)])

@@ -1,0 +1,119 @@
+"""Bayesian PCA: probabilistic PCA with a prior on W that does without directions   (PRML 12.2.3; Bishop 1999).
+
+p(W | alpha) = prod_i N(w_i | 0, I / alpha_i), with one alpha for each column of W. EM on W and s^2, and for
+each alpha its best value given W, d / |w_i|^2: every step raises log p(X | W, s^2) + log p(W | alpha).
+Where the data do not need a direction, w_i goes to 0 and its alpha to infinity; it is held at a limit, so
+that the objective stays finite.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dem.families.gaussian import LOG_2PI
+from dem.model import Block, Float
+from dem.models import latent_size
+from dem.models.linear_latent import LatentModel, LatentStats, OnMoments, means
+from dem.models.ppca import closed_form_on, shared_noise
+from dem.models.ppca_algebra import PPCAParams, canonical
+from dem.scan import Moments, Scan
+
+PRUNED = 1e-10
+"""A column of W that explains less than this share of the columns' mean variance is done without."""
+
+
+@dataclass(frozen=True)
+class BayesianPCAParams(PPCAParams):
+    """Parameters of Bayesian PCA, in the data's units.
+
+    Attributes
+    ----------
+    mean : array of shape (d,)
+    loadings : array of shape (d, q)
+        W.
+    noise_variance : float
+        s^2.
+    alpha : array of shape (q,)
+        The precision of each column's prior.
+    """
+
+    alpha: Float
+
+
+@dataclass(frozen=True)
+class BayesianPCAModel(LatentModel[BayesianPCAParams]):
+    """Bayesian PCA fitted by EM, with statistics of size O(d q).
+
+    Attributes
+    ----------
+    unit : float
+        The mean variance of the columns, known after `bind`. The prior's density is that of W / sqrt(unit), so
+        that the objective changes with the data's units as a likelihood does.
+    """
+
+    unit: float = 1.0
+
+    def bind(self, scan: Scan) -> BayesianPCAModel:
+        """Take the mean and the mean variance."""
+        return replace(self, mean=scan.moments.mean, unit=mean_variance(scan.moments))
+
+    def start(self, sample: Block, rng: np.random.Generator) -> BayesianPCAParams:
+        """Return the closed form of probabilistic PCA on the sample, and alphas that suit it."""
+        first = closed_form_on(sample, self.n_components, rng)
+        alpha = self.best_alpha(first.loadings)
+        return self.bound(BayesianPCAParams(first.mean, first.loadings, first.noise_variance, alpha))
+
+    def best_alpha(self, loadings: Float) -> Float:
+        """Return d / |w_i|^2, (q,), at most the limit   (PRML 12.62)."""
+        d = len(loadings)
+        return np.asarray(d / np.maximum((loadings**2).sum(axis=0), PRUNED * self.unit))
+
+    def m_step(self, params: BayesianPCAParams, stats: LatentStats) -> BayesianPCAParams:
+        """Return W   (PRML 12.63), s^2   (12.57) and alpha   (12.62), as updates by the residuals about the old W."""
+        found, w = means(params, stats), params.loadings
+        shrinkage = params.noise_variance * params.alpha / stats.weight
+        step = found.rz - w @ found.posterior - w * shrinkage
+        new = w + np.linalg.solve(found.second + np.diag(shrinkage), step.T).T
+        noise = shared_noise(found, w, new)
+        return self.bound(BayesianPCAParams(params.mean, new, noise, self.best_alpha(new)))
+
+    def log_prior(self, params: BayesianPCAParams) -> float:
+        """Return log p(W | alpha), in nats."""
+        d, squares = len(params.loadings), (params.loadings**2).sum(axis=0)
+        return float(0.5 * np.sum(d * (np.log(params.alpha * self.unit) - LOG_2PI) - params.alpha * squares))
+
+    def objective(self, params: BayesianPCAParams, stats: LatentStats) -> float:
+        """Return the log-likelihood and the log prior, in nats a row."""
+        return self.log_likelihood(params, stats) + self.log_prior(params) / stats.weight
+
+    def expected(self, params: BayesianPCAParams, stats: LatentStats, new: BayesianPCAParams) -> float | None:
+        """Return Q(new; stats) and the log prior, in nats a row."""
+        complete = super().expected(params, stats, new)
+        return None if complete is None else complete + self.log_prior(new) / stats.weight
+
+    def n_parameters(self, d: int) -> int:
+        """Return those of probabilistic PCA with as many directions."""
+        return latent_size.n_parameters(d, self.n_components)
+
+    def canonical(self, params: BayesianPCAParams) -> tuple[BayesianPCAParams, Float]:
+        """Return the parameters without the columns that are done without, and the directions (q, d) of the rest.
+
+        One column is always kept. At the maximum the columns are orthogonal; on the way they are made so.
+        """
+        squares = (params.loadings**2).sum(axis=0)
+        kept = (squares > PRUNED * self.unit) | (np.arange(len(squares)) == squares.argmax())
+        turned, components = canonical(replace(params, loadings=params.loadings[:, kept]))
+        return replace(turned, alpha=self.best_alpha(turned.loadings)), components
+
+
+def mean_variance(moments: Moments) -> float:
+    """Return the mean variance of the columns; 1 where all are constant."""
+    covariance = moments.covariance
+    return float(np.mean(np.diag(covariance) if covariance.ndim == 2 else covariance)) or 1.0
+
+
+@dataclass(frozen=True)
+class MomentsBayesianPCAModel(OnMoments[BayesianPCAParams], BayesianPCAModel):
+    """Bayesian PCA by EM on the moments of the data."""

@@ -1,0 +1,239 @@
+"""Each family against SciPy: densities, estimates by direct maximisation, moments of draws, supports."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+
+from dem.families import FAMILIES
+from dem.frame import Frame
+from dem.measure import measured
+from dem.model import Block
+from dem.models.mixture import MixtureModel
+from dem.models.mixture_kernel import MixtureParams
+from dem.scan import Scanner
+from dem.source import open_source
+from dem.values import check_values
+from families.kinds import KINDS
+
+N = 300
+ANY = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+LINEAR = pytest.mark.parametrize(
+    "kind", [k for k in KINDS.values() if k.family.linear], ids=[n for n, k in KINDS.items() if k.family.linear]
+)
+
+
+def based(family, densities, x):
+    """Return log p from log p - log h."""
+    base = family.log_base(x.T)
+    return densities if base is None else densities + base
+
+
+def log_densities(family, theta, x):
+    out = np.empty((2, len(x)))
+    family.log_density(theta, np.ascontiguousarray(x.T), out)
+    return based(family, out, x)
+
+
+def sums_of(family, theta, x, resp):
+    """Return the exact path's sums, about the centres of theta."""
+    reuse = family.log_density(theta, np.ascontiguousarray(x.T), np.empty(resp.shape))
+    sums = np.zeros((family.n_centred(x.shape[1]), len(resp)))
+    family.sums(theta, np.ascontiguousarray(x.T), reuse, resp, sums)
+    return sums
+
+
+def test_the_table_is_whole():
+    assert {name.split("-")[0] for name in KINDS} | {"gaussian"} == set(FAMILIES)
+
+
+@ANY
+def test_log_density(kind, rng):
+    x = kind.rows(N, rng)
+    expected = [kind.log_pdf(c, x) for c in kind.components]
+    np.testing.assert_allclose(log_densities(kind.family, kind.theta, x), expected, rtol=1e-11, atol=1e-11)
+
+
+@LINEAR
+def test_features_and_natural_parameters_give_the_log_density(kind, rng):
+    x = kind.rows(N, rng)
+    family, d = kind.family, x.shape[1]
+    frame = family.frame(x)
+    t = np.ones((family.n_features(d), N))
+    family.features(x, frame, t[1:])
+    expected = [kind.log_pdf(c, x) for c in kind.components]
+    np.testing.assert_allclose(
+        based(family, family.natural(kind.theta, frame) @ t, x), expected, rtol=1e-11, atol=1e-11
+    )
+
+
+@LINEAR
+def test_features_of_float32_rows(kind, rng):
+    """In the precision of `out`, from rows of any type."""
+    x = kind.rows(N, rng)
+    family, d = kind.family, x.shape[1]
+    frame = family.frame(x)
+    exact, single = np.empty((family.n_features(d) - 1, N)), np.empty((family.n_features(d) - 1, N), np.float32)
+    family.features(x, frame, exact)
+    family.features(x.astype(np.float32), frame, single)
+    np.testing.assert_allclose(single, exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "studentt"])
+def test_the_estimate_maximises_the_weighted_likelihood(name, rng):
+    """Beside BFGS on SciPy's densities: no better value, and the same parameters."""
+    kind = KINDS[name]
+    x, resp = kind.rows(N, rng), rng.dirichlet(np.ones(2), N).T
+    theta = kind.family.estimate(
+        sums_of(kind.family, kind.theta, x, resp), Frame.at(kind.family.centres(kind.theta)), None
+    )
+    for component, start, r in zip(kind.apart(theta), kind.components, resp, strict=True):
+
+        def loss(v, r=r):
+            return -(r @ kind.log_pdf(kind.bound(v), x)) / r.sum()
+
+        found = minimize(loss, kind.free(start), method="BFGS", options={"gtol": 1e-7})
+        ours = -(r @ kind.log_pdf(component, x)) / r.sum()
+        assert ours <= found.fun + 1e-11 * max(1, abs(found.fun))
+        direct = kind.bound(found.x)
+        for parameter, value in component.items():
+            np.testing.assert_allclose(value, direct[parameter], rtol=2e-4, atol=2e-5)
+
+
+@ANY
+def test_expected_log_density(kind, rng):
+    """Q is the sum of r log p, from sums alone (of Student's t it has the latent scales, too: see there)."""
+    if not kind.family.linear:
+        return
+    x, resp = kind.rows(N, rng), rng.dirichlet(np.ones(2), N).T
+    frame = Frame.at(kind.family.centres(kind.theta))
+    found = kind.family.expected(kind.theta, sums_of(kind.family, kind.theta, x, resp), frame)
+    out = np.empty((2, N))
+    kind.family.log_density(kind.theta, np.ascontiguousarray(x.T), out)
+    np.testing.assert_allclose(found, (resp * out).sum(), rtol=1e-12)
+
+
+@ANY
+def test_drawn_rows_have_the_moments(kind, rng):
+    """Means within 4 standard errors; variances too, of SciPy's or closed forms."""
+    n = 20_000
+    for k, component in enumerate(kind.components):
+        x = kind.family.draw(kind.theta, k, n, rng)
+        assert x.dtype == np.float64
+        mean, covariance = kind.moments(component)
+        assert x.shape == (n, len(mean))
+        assert kind.family.draw(kind.theta, k, 0, rng).shape == (0, len(mean))
+        assert kind.family.outside(x.T) is None or not kind.family.outside(x.T).any()
+        if "concentration" in component and np.ndim(component["concentration"]):
+            x = np.cos(x)
+        assert (np.abs(x.mean(axis=0) - mean) < 4 * np.sqrt(np.diag(covariance) / n)).all()
+        fourth = ((x - mean) ** 4).mean(axis=0) - np.diag(covariance) ** 2
+        assert (np.abs(((x - mean) ** 2).mean(axis=0) - np.diag(covariance)) < 4 * np.sqrt(fourth / n)).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    {
+        "bernoulli": 5, "categorical": 1 + 2 + 3, "exponential": 2, "gamma": 4, "geometric": 2, "lognormal": 4,
+        "multinomial": 2, "poisson": 3, "studentt": 2 + 3 + 1, "vonmises": 4, "vonmisesfisher": 3,
+    }.items(),
+)  # fmt: skip
+def test_number_of_parameters(name, number):
+    kind = KINDS[name]
+    d = kind.family.centres(kind.theta).shape[1]
+    assert kind.family.n_parameters(2, d) == 2 * number
+
+
+@ANY
+def test_empty_components_keep_their_parameters(kind, rng):
+    x = kind.rows(N, rng)
+    resp = np.stack([np.ones(N), np.zeros(N)])
+    sums = sums_of(kind.family, kind.theta, x, resp)
+    theta = kind.family.estimate(sums, Frame.at(kind.family.centres(kind.theta)), kind.theta)
+    for name, value in kind.apart(theta)[1].items():
+        np.testing.assert_allclose(value, kind.components[1][name], rtol=1e-15)
+
+
+CONSTANT = {
+    "bernoulli": [0, 1, 1, 0, 0], "categorical": [0, 2, 1], "exponential": [0, 3.0], "gamma": [0.1, 300.0],
+    "geometric": [1, 4], "geometric-failures": [0, 3], "lognormal": [0.1, 300.0], "multinomial": [0, 0, 0],
+    "poisson": [0, 7, 1], "studentt": [1.0, -3.0], "vonmises": [0.0, 3.0], "vonmisesfisher": [0.0, 1.0, 0.0],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_constant_columns_and_single_rows_give_finite_numbers(name, rng):
+    """One component has only equal rows, the other a single one: everything stays finite, the objective never falls."""
+    kind = KINDS[name]
+    family = kind.family if name != "studentt" else type(kind.family)()
+    constant = np.array(CONSTANT[name], dtype=float)
+    other = next(row for row in kind.rows(20, rng) if (row != constant).any())
+    x = np.vstack([np.tile(constant, (50, 1)), other])
+    resp = np.array([np.arange(51) < 50, np.arange(51) == 50], dtype=float)
+    theta = family.estimate(sums_of(family, kind.theta, x, resp), Frame.at(family.centres(kind.theta)), kind.theta)
+    model = MixtureModel(2, family)
+    model = model.bind(Scanner(x.shape[1], False, 60, 0, None, family)()(Block(x)))
+    params = MixtureParams(np.array([50 / 51, 1 / 51]), theta)
+    objectives = []
+    for _ in range(4):
+        stats = model.kernel(params)(Block(x))
+        new = model.m_step(params, stats)
+        objectives.append(model.objective(params, stats))
+        bound = objectives[-1] + model.expected(params, stats, new) - model.expected(params, stats, params)
+        if name != "studentt":  # reg_covar is no prior
+            assert bound >= objectives[-1] - 1e-7
+        params = new
+    assert np.isfinite(objectives).all()
+    if name != "studentt":
+        assert (np.diff(objectives) >= -1e-7).all()
+    for component in kind.apart(params.theta):
+        assert all(np.isfinite(value).all() for value in component.values())
+    assert np.isfinite(model.rows(params, "proba")(Block(x))).all()
+
+
+WRONG = {
+    "bernoulli": (2.0, "0 or 1"),
+    "categorical": (3.0, "codes 0 to 2"),
+    "exponential": (-1.0, "numbers >= 0"),
+    "gamma": (0.0, "numbers > 0"),
+    "geometric": (0.0, "counts: 1, 2, 3, ..."),
+    "geometric-failures": (1.5, "counts: 0, 1, 2, ..."),
+    "lognormal": (-2.0, "numbers > 0"),
+    "multinomial": (-1.0, "counts: 0, 1, 2, ..."),
+    "poisson": (0.5, "counts: 0, 1, 2, ..."),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_values_outside_the_support(name, rng):
+    """One sentence with the column, the value and the first row; rows of weight 0 may hold anything."""
+    kind, (value, wants) = KINDS[name], WRONG[name]
+    x = kind.rows(N, rng)
+    x[[70, 200], 1] = value
+    scanner = Scanner(x.shape[1], False, 10, 0, N, kind.family)
+    with pytest.raises(ValueError, match="where the model takes") as caught:
+        check_values(scanner()(Block(x)), open_source(x))
+    sentence = str(caught.value)
+    assert f"holds {value:g} in column 1, where the model takes {wants}" in sentence
+    assert "in row 70 of" in sentence
+    weight = np.ones(N)
+    weight[[70, 200]] = 0
+    check_values(scanner()(Block(x, weight)), open_source(x))
+    kept = measured(kind.family, x[weight > 0].T, None, 0).base
+    np.testing.assert_allclose(measured(kind.family, x.T, weight, 0).base, kept, rtol=1e-12)
+    model = MixtureModel(2, kind.family).bind(scanner()(Block(x, weight)))
+    stats = model.kernel(MixtureParams(np.array([0.5, 0.5]), kind.theta))(Block(x, weight))
+    assert np.isfinite(stats.sums).all()
+    assert np.isfinite(stats.log_likelihood)
+
+
+def test_rows_off_the_sphere(rng):
+    family = KINDS["vonmisesfisher"].family
+    x = KINDS["vonmisesfisher"].rows(1000, rng)
+    for kind in (np.float64, np.float32, np.float16):
+        assert not family.outside(x.astype(kind).astype(float).T).any()
+    x[7] *= 1.001
+    assert family.outside(x.T).all(axis=0).nonzero()[0].tolist() == [7]
+    assert measured(family, x.T, None, 0).outside.row == 7
+    for d in (1, 5000):
+        with pytest.raises(ValueError, match="2 to 2,000 columns"):
+            family.check_columns(d)
