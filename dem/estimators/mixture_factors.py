@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from dem.engine import Engine
 from dem.estimators.base import check_number
@@ -18,7 +19,7 @@ from dem.models.mixture_kernel import MixtureParams
 from dem.seeding import Seeding
 
 
-class MixtureFactorAnalysis(MixtureEstimator):
+class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureEstimator):
     """Mixture of factor analysers, fitted by expectation-maximisation to data of any size, and of many columns.
 
     p(x) = sum over k of w_k N(x | mu_k, W_k W_k' + Psi_k), with a few factors each and diagonal noise (Ghahramani and
@@ -111,6 +112,11 @@ class MixtureFactorAnalysis(MixtureEstimator):
         self.verbose_interval = verbose_interval
         self.sample_size = sample_size
         self.engine = engine
+
+    @property
+    def _n_features_out(self) -> int:
+        """The number of columns that `transform` gives."""
+        return int(self.loadings_.shape[2])
 
     @property
     def explained_variance_(self) -> Float:

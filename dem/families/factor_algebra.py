@@ -166,6 +166,15 @@ def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:
     return np.asarray(np.swapaxes(np.linalg.solve(second, np.swapaxes(target, 1, 2)), 1, 2))
 
 
+def latent_moments(average: Sums, algebra: Algebra) -> tuple[Float, Float]:
+    """Return the latents' mean a (K, q) by their posteriors, and T (K, q, q) with covariance T T'."""
+    mean = average.second[:, 1:, 0]
+    covariance = average.second[:, 1:, 1:] + algebra.posterior - mean[:, :, None] * mean[:, None, :]
+    values, vectors = np.linalg.eigh(0.5 * (covariance + np.swapaxes(covariance, 1, 2)))
+    least = np.finfo(np.float64).eps * values[:, -1:]
+    return mean, vectors * np.sqrt(np.maximum(values, least))[:, None, :]
+
+
 def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Float) -> Float:
     """Return what each column's E[(x - mu - W z)^2] exceeds the old parameters' r^2 by, (K, d), for new parameters.
 

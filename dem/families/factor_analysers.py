@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
 from dem.families.exact import ExactFamily
-from dem.families.factor_algebra import FactorAnalysers, Sums, m_step, residual_squares
+from dem.families.factor_algebra import FactorAnalysers, Sums, latent_moments, m_step, residual_squares
 from dem.families.factor_e_step import Latents, e_step, sums_by_products, sums_by_residuals
 from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI
@@ -27,6 +27,8 @@ NO_NOISE = (
     "a component's noise variance has fallen to 0: it has collapsed onto too few or equal rows, or its factors explain "
     "a column wholly (a Heywood case); use fewer components or factors, or a larger reg_covar"
 )
+NARROW = 64
+"""Columns among which all directions serve to choose first centres."""
 LEAST_SHARE = 1e-3
 """Share of the whole data's noise variance that a start leaves to every component."""
 
@@ -63,18 +65,18 @@ class FactorFamily(ExactFamily, ABC):
         """Refuse as many factors as columns: then no noise is left."""
         if self.n_factors >= d:
             raise ValueError(
-                f"n_factors={self.n_factors} must be less than the number of columns, {d}: use fewer factors, or a "
-                "Gaussian mixture with full covariances"
+                f"n_factors={self.n_factors} must be less than the number of columns, n_features={d}: use fewer "
+                "factors, or a Gaussian mixture with full covariances"
             )
 
     def coordinates(self, x: Float) -> Float:
-        """Return the leading principal directions, as many as two components have of their own.
+        """Return the rows as they are; of many columns the leading directions, as many as two components have.
 
-        Among all directions of wide data the noise drowns the components: from centres chosen there EM does not part
-        them.
+        Whitened, all directions of wide data count the same, and noise drowns the components: from centres chosen
+        there EM did not part two that lie far apart in 5,000 columns.
         """
         directions = 2 * (1 + self.n_factors)
-        if min(x.shape) <= directions:
+        if min(x.shape) <= max(directions, NARROW):
             return x
         leading = PCA(directions, svd_solver="randomized", random_state=0)
         return np.asarray(leading.fit_transform(x))
@@ -98,7 +100,11 @@ class FactorFamily(ExactFamily, ABC):
         out[a * a + d * a :] += squares.T
 
     def estimate(self, sums: Float, frame: Frame, previous: FactorAnalysers | None) -> FactorAnalysers:
-        """Return mean, loadings and noise that maximise the expected log joint density of x and z.
+        """Return mean, loadings and noise by the M-step of PX-EM (Liu, Rubin and Wu 1998).
+
+        The latents' prior is widened to N(a, T T'), which the M-step fits as well; x = mu + W z + e with such latents
+        is x = (mu + W a) + (W T) z + e with those of N(0, I). Plain EM creeps where the noise is small beside the
+        factors: here the mean is the weighted mean at once, and the loadings find their lengths.
 
         Raises
         ------
@@ -116,10 +122,12 @@ class FactorFamily(ExactFamily, ABC):
         loadings = previous.loadings + step[:, :, 1:]
         squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
         noise = np.maximum(squares * self.n_noise(d) / d, self.reg_covar)
+        shift, turn = latent_moments(average, algebra)
+        means = previous.means + (step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift))
         keep = empty[:, None]
         theta = FactorAnalysers(
-            np.where(keep, previous.means, previous.means + step[:, :, 0]),
-            np.where(keep[:, :, None], previous.loadings, loadings),
+            np.where(keep, previous.means, means),
+            np.where(keep[:, :, None], previous.loadings, loadings @ turn),
             np.where(keep, previous.noise_variances, noise),
         )
         self._check_noise(theta)
@@ -135,19 +143,29 @@ class FactorFamily(ExactFamily, ABC):
     def expected(self, theta: FactorAnalysers, sums: Float, frame: Frame, previous: FactorAnalysers) -> float:
         """Return E[log p(x, z | theta)] and the entropy of z, under the posterior of the old parameters.
 
-        A lower bound of the sum of r log p(x | theta), which it touches at the old parameters (PRML 9.70).
+        A lower bound of the sum of r log p(x | theta), which it touches at the old parameters (PRML 9.70); each
+        component's better one of two: with the latents as they are, and with those that `estimate` has shifted and
+        stretched.
         """
         _, d, q = theta.loadings.shape
         counts, algebra = safe_counts(sums[0]), previous.algebra
         average = Sums.unpack(sums, d, q).over(counts)
-        step = np.concatenate([(theta.means - previous.means)[:, :, None], theta.loadings - previous.loadings], axis=2)
-        squares = average.squares + self.pool(residual_squares(average, algebra, step, theta.loadings))
-        latent = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
-        log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
         log_det_noise = d / self.n_noise(d) * np.log(theta.noise_variances).sum(axis=1)
-        each = d * LOG_2PI + log_det_noise + (squares / theta.noise_variances).sum(axis=1)
-        each += latent - log_det_posterior - q
-        return float(-0.5 * counts @ each)
+        log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
+
+        def bound(means: Float, loadings: Float, latents: Float) -> Float:
+            step = np.concatenate([(means - previous.means)[:, :, None], loadings - previous.loadings], axis=2)
+            squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
+            noise = log_det_noise + (squares / theta.noise_variances).sum(axis=1)
+            return np.asarray(-0.5 * (d * LOG_2PI + noise + latents - log_det_posterior - q))
+
+        latents = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
+        plain = bound(theta.means, theta.loadings, latents)
+        shift, turn = latent_moments(average, algebra)
+        loadings = theta.loadings @ np.linalg.inv(turn)
+        means = theta.means - np.einsum("kdq,kq->kd", loadings, shift)
+        turned = bound(means, loadings, q + 2 * np.linalg.slogdet(turn)[1])
+        return float(counts @ np.maximum(plain, turned))
 
     def initial(self, x: Float, resp: Float) -> FactorAnalysers:
         """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), with noise everywhere."""

@@ -81,7 +81,7 @@ def test_a_second_fit_goes_on_from_the_first(planted):
     ("settings", "sentence"),
     [
         ({"n_factors": 0}, "n_factors must be an integer >= 1"),
-        ({"n_factors": D}, "n_factors=10 must be less than the number of columns, 10"),
+        ({"n_factors": D}, "n_factors=10 must be less than the number of columns, n_features=10"),
         ({"reg_covar": -1.0}, "reg_covar must be a number >= 0"),
     ],
 )

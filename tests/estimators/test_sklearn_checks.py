@@ -2,9 +2,11 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dem import PPCA, BayesianGaussianMixture, GaussianMixture, KMeans
+from dem import PPCA, BayesianGaussianMixture, GaussianMixture, KMeans, MixtureFactorAnalysis, MixturePPCA
+
+MIXTURES = [GaussianMixture(), BayesianGaussianMixture(), MixtureFactorAnalysis(), MixturePPCA()]
 
 
-@parametrize_with_checks([GaussianMixture(), BayesianGaussianMixture(), KMeans(2), PPCA(), PPCA(1)])
+@parametrize_with_checks([*MIXTURES, KMeans(2), PPCA(), PPCA(1)])
 def test_scikit_learn_check(estimator, check):
     check(estimator)

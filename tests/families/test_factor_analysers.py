@@ -110,7 +110,7 @@ def paper_m_step(theta, x, resp):
     """Return one EM step written from the papers, with dense matrices.
 
     Ghahramani and Hinton (1996), equations 10 and 14 to 16; the isotropic noise is the mean of the diagonal, as in
-    Tipping and Bishop (1999), equation C.15.
+    Tipping and Bishop (1999), equation C.15; the reduction of PX-EM as in Liu, Rubin and Wu (1998).
     """
     d, q = theta.loadings.shape[1:]
     means, loadings, noises = [], [], []
@@ -126,8 +126,10 @@ def paper_m_step(theta, x, resp):
         second[q, q] = h.sum()
         both = (x * h) @ augmented.T @ np.linalg.inv(second)
         residual = np.diag((x * h) @ x.T - both @ (augmented * h) @ x.T) / h.sum()
-        means.append(both[:, q])
-        loadings.append(both[:, :q])
+        shift = second[:q, q] / h.sum()  # PX-EM: the latents' mean and covariance move into mean and loadings
+        stretch = np.linalg.cholesky(second[:q, :q] / h.sum() - np.outer(shift, shift))
+        means.append(both[:, q] + both[:, :q] @ shift)
+        loadings.append(both[:, :q] @ stretch)
         noises.append(residual if theta.noise_variances.shape[1] == d else [residual.mean()])
     return FactorAnalysers(np.array(means), np.array(loadings), np.array(noises))
 
@@ -138,8 +140,9 @@ def test_a_step_of_em_is_the_papers(noise, rng):
     resp = rng.dirichlet(np.ones(K), N).T
     sums, _ = sums_of(family, theta, x, resp)
     found, expected = family.estimate(sums, Frame.at(theta.means), theta), paper_m_step(theta, x, resp)
-    for a, b in ((found.means, expected.means), (found.loadings, expected.loadings)):
-        np.testing.assert_allclose(a, b, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(found.means, resp @ x.T / resp.sum(axis=1)[:, None], atol=1e-11)
+    np.testing.assert_allclose(found.means, expected.means, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(dense(found), dense(expected), rtol=0, atol=1e-10)  # the loadings, up to a rotation
     np.testing.assert_allclose(found.noise_variances, expected.noise_variances, rtol=1e-10)
 
 
@@ -235,5 +238,5 @@ def test_latents_are_the_posterior_means(noise, rng):
 
 
 def test_as_many_factors_as_columns_are_refused():
-    with pytest.raises(ValueError, match="n_factors=4 must be less than the number of columns, 4"):
+    with pytest.raises(ValueError, match="n_factors=4 must be less than the number of columns, n_features=4"):
         NOISE["isotropic"](4).check_columns(4)
