@@ -19,6 +19,7 @@ MODULES = {
     "iteration-2": ("benchmarks.iteration", "2"),
     "families": ("benchmarks.families",),
     "products": ("benchmarks.products",),
+    "mixture-ppca": ("benchmarks.mixture_ppca",),
     "passes": ("benchmarks.passes",),
     "stores": ("benchmarks.stores",),
     "scale": ("benchmarks.scale",),

@@ -57,7 +57,10 @@ def memory_row() -> Row:
 
 
 def store_row(scratch: Path) -> Row:
-    """Return the row from a store: dask-ml reads it twice an iteration, timed as the difference of two fits."""
+    """Return the row from a store, which dask-ml reads twice in an iteration.
+
+    Its iteration is timed by the difference of two fits: without its checks, its start and its last labels.
+    """
     path = write_store(scratch / "bench-kmeans.zarr", N, D, CHUNK_ROWS, "float64")
     source = open_source(path)
     centers = np.asarray(source.handle.array[:K])

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dem.checkpoint import Stopped as Stopped
     from dem.engine import Engine as Engine
     from dem.estimators import PPCA as PPCA
+    from dem.estimators import BayesianGaussianMixture as BayesianGaussianMixture
     from dem.estimators import BayesianPCA as BayesianPCA
     from dem.estimators import BernoulliMixture as BernoulliMixture
     from dem.estimators import CategoricalMixture as CategoricalMixture
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from dem.estimators import GaussianMixture as GaussianMixture
     from dem.estimators import KMeans as KMeans
     from dem.estimators import Mixture as Mixture
+    from dem.estimators import MixtureFactorAnalysis as MixtureFactorAnalysis
+    from dem.estimators import MixturePPCA as MixturePPCA
     from dem.estimators import PoissonMixture as PoissonMixture
     from dem.estimators import load as load
     from dem.models.prior import Prior as Prior
@@ -30,6 +33,7 @@ __version__ = "0.1.0"
 
 _ESTIMATORS = (
     "PPCA",
+    "BayesianGaussianMixture",
     "BayesianPCA",
     "BernoulliMixture",
     "CategoricalMixture",
@@ -38,6 +42,8 @@ _ESTIMATORS = (
     "GaussianMixture",
     "KMeans",
     "Mixture",
+    "MixtureFactorAnalysis",
+    "MixturePPCA",
     "PoissonMixture",
     "load",
 )

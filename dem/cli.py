@@ -72,6 +72,28 @@ def fit_kmeans(**options: Any) -> None:
     fit_kmeans(**options)
 
 
+@fit.command("mppca")
+@click.argument("data", metavar="STORE")
+@click.option("-k", "--components", "n_components", type=click.IntRange(1), required=True, help="How many.")
+@click.option("-q", "--factors", "n_factors", type=click.IntRange(1), required=True, help="Of each component.")
+@click.option(
+    "--noise",
+    type=click.Choice(["isotropic", "diagonal"]),
+    default="isotropic",
+    help="One variance for all columns (probabilistic PCAs), or one for each (factor analysers).",
+)
+@click.option("--tol", type=click.FloatRange(0), default=1e-3, help="Least gain of a pass, nats a row.")
+@click.option("--max-iter", type=click.IntRange(1), default=100, help="Most iterations, each a pass over the store.")
+@click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Least noise variance.")
+@click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
+@fitting
+def fit_mppca(**options: Any) -> None:
+    """Fit a mixture of probabilistic PCAs, or of factor analysers."""
+    from dem.commands.fit import fit_mppca
+
+    fit_mppca(**options)
+
+
 @fit.command("ppca")
 @click.argument("data", metavar="STORE")
 @click.option(
@@ -123,7 +145,7 @@ def predict(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @writing
 def transform(**options: Any) -> None:
-    """Write each row's latents, the posterior means, by a PPCA (other models have none)."""
+    """Write each row's latents, the posterior means, by a PPCA or a mixture of PPCAs (other models have none)."""
     from dem.commands.rows import write
 
     write(what="latent", **options)

@@ -75,13 +75,16 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
 
     Parameters
     ----------
-    model : GaussianMixture
-        Of any covariance type.
+    model : GaussianMixture, MixturePPCA or MixtureFactorAnalysis
     columns : sequence of int
         Few: covariances among all columns would take K d^2 numbers for every type.
     """
-    stored = np.asarray(model.covariances_, dtype=np.float64)
     k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
+    if hasattr(model, "loadings_"):
+        loadings, noise = model.loadings_[:, pick], model.noise_variance_
+        noise = noise[:, pick] if noise.ndim == 2 else noise[:, None]
+        return np.asarray(loadings @ np.swapaxes(loadings, 1, 2) + noise[:, :, None] * eye)
+    stored = np.asarray(model.covariances_, dtype=np.float64)
     kind = model.covariance_type
     if kind == "full":
         return stored[:, pick][:, :, pick]

@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 
 from dem import em
-from dem.families import COVARIANCE_TYPES, FAMILIES, StudentT
+from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT
 from dem.frame import Frame
 from dem.model import Block
+from dem.models.bayesian_mixture import BayesianMixtureModel
 from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
 from dem.models.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
 from dem.models.kmeans import KMeansModel, KMeansParams
+from dem.models.mixing import Dirichlet, StickBreaking
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
+from dem.models.prior import WEAK
 from dem.scan import Scanner
 from dem.seeding import Seeding
 
@@ -72,6 +75,7 @@ class Case:
     model: Any
     streams: bool = True  # its kernel reads rows; False where the first pass told all
     column_scales: bool = True  # a scale per column gives a model of the same kind
+    own_kernel: bool = True  # False where it is that of another line
     density: bool = True  # its objective is in nats; False where it is in the data's units squared
     weight_scales: bool = True  # a scale of all weights changes nothing; it does beside a prior
     data: Any = data
@@ -85,8 +89,18 @@ class Case:
         return self.data()
 
 
-def mixture(covariance_type, method="kmeans"):
-    return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method))
+def mixture(covariance_type, method="kmeans", prior=None):
+    return MixtureModel(K, COVARIANCE_TYPES[covariance_type](), Seeding(method), prior=prior)
+
+
+def map_estimate(covariance_type, **kind):
+    model = mixture(covariance_type, prior=WEAK)
+    return Case(f"{covariance_type}-prior", model, own_kernel=False, weight_scales=False, **kind)
+
+
+def bayesian(covariance_type, mixing, **kind):
+    model = BayesianMixtureModel(mixture(covariance_type), mixing.prior(K, 1 / K))
+    return Case(f"bayesian-{covariance_type}", model, own_kernel=False, weight_scales=False, **kind)
 
 
 def of_family(name, rows, move=None, **settings):
@@ -111,6 +125,16 @@ MODELS = {
         Case("tied", mixture("tied")),
         Case("diag", mixture("diag")),
         Case("spherical", mixture("spherical"), column_scales=False),
+        map_estimate("full"),
+        map_estimate("tied"),
+        map_estimate("diag"),
+        map_estimate("spherical", column_scales=False),
+        bayesian("full", StickBreaking),
+        bayesian("tied", Dirichlet),
+        bayesian("diag", StickBreaking),
+        bayesian("spherical", Dirichlet, column_scales=False),
+        Case("mixture-of-ppca", MixtureModel(K, PPCAFamily(1), Seeding("kmeans")), column_scales=False),
+        Case("mixture-of-fa", MixtureModel(K, FactorAnalysisFamily(1), Seeding("kmeans"))),
         Case("kmeans", KMeansModel(K), column_scales=False, density=False),
         Case("ppca", PPCAModel(2), column_scales=False),
         Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
@@ -182,6 +206,10 @@ def moved(params, shift, scale):
     if hasattr(theta, "gaussians"):
         inner = moved(replace(params, theta=theta.gaussians), shift, scale).theta
         return replace(params, theta=replace(theta, gaussians=inner))
+    if isinstance(theta, FactorAnalysers):
+        s = np.asarray(scale, float)
+        loadings, noise = theta.loadings * s.reshape(-1, 1), theta.noise_variances * s**2
+        return replace(params, theta=FactorAnalysers((theta.means + shift) * s, loadings, noise))
     d = theta.means.shape[1]
     s = np.broadcast_to(np.asarray(scale, float), d)
     matrices = (theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3) or (
@@ -313,7 +341,7 @@ def everything_travels(case, x):
     model = bind(case.model, x)
     params = begin(model, x)
     stats = total(model, params, x)
-    assert pickle.loads(pickle.dumps(case.model)) == case.model
+    assert_same_bits(pickle.loads(pickle.dumps(case.model)), case.model)
     travelled, same_params, same_stats = pickle.loads(pickle.dumps((model, params, stats)))
     assert_same_bits(same_params, params)
     assert_same_bits(same_stats, stats)

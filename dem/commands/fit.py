@@ -16,7 +16,7 @@ from dem.checkpoint import Checkpoint
 from dem.claim import Interrupted, claim
 from dem.commands.session import Session
 from dem.commands.tables import facts
-from dem.estimators import PPCA, GaussianMixture, KMeans
+from dem.estimators import PPCA, GaussianMixture, KMeans, MixtureFactorAnalysis, MixturePPCA
 from dem.new_array import broken_off
 from dem.source import open_source
 from dem.sweep.memory import PeakMemory
@@ -32,6 +32,12 @@ def fit_kmeans(data: str, output: str, session: Session, **options: Any) -> None
     """Fit K-means and save it; see `fit`."""
     job, settings = Job.of(data, output, options)
     fit(KMeans(**settings), job, session)
+
+
+def fit_mppca(data: str, output: str, session: Session, *, noise: str, **options: Any) -> None:
+    """Fit a mixture of probabilistic PCAs, or of factor analysers, and save it; see `fit`."""
+    job, settings = Job.of(data, output, options)
+    fit((MixturePPCA if noise == "isotropic" else MixtureFactorAnalysis)(**settings), job, session)
 
 
 def fit_ppca(data: str, output: str, session: Session, **options: Any) -> None:
@@ -112,12 +118,12 @@ class Job:
         return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
 
 
-def fit(model: GaussianMixture | KMeans | PPCA, job: Job, session: Session) -> None:
+def fit(model: GaussianMixture | KMeans | MixtureFactorAnalysis | PPCA, job: Job, session: Session) -> None:
     """Fit a model and save it: what `dem fit` does, and a workflow.
 
     Parameters
     ----------
-    model : GaussianMixture, KMeans or PPCA
+    model : GaussianMixture, KMeans, MixtureFactorAnalysis (MixturePPCA is one) or PPCA
     job : Job
     session : Session
 
@@ -209,6 +215,8 @@ def describe(model: Any) -> str:
     if hasattr(model, "weights_"):
         k, d = model.means_.shape
         components, columns = human.plural(k, "component"), human.plural(d, "column")
+        if hasattr(model, "loadings_"):
+            return f"mixture of factor analysers, {components} of {human.plural(model.n_factors, 'factor')}, {columns}"
         return f"Gaussian mixture, {components}, {model.covariance_type} covariances, {columns}"
     components, columns = (
         human.plural(model.n_components_, "component"),

@@ -18,6 +18,8 @@ OUTPUTS = {"labels": "label", "proba": "proba", "score": "score", "latent": "lat
 GIVEN = {
     "GaussianMixture": ("labels", "proba", "score"),
     "KMeans": ("labels", "distance", "score"),
+    "MixtureFactorAnalysis": ("labels", "proba", "score", "latent"),
+    "MixturePPCA": ("labels", "proba", "score", "latent"),
     "PPCA": ("latent", "score"),
 }
 """What the models give."""

@@ -54,7 +54,7 @@ def passes(model: Any) -> list[RenderableType]:
     rows = [[str(e["pass"]), f"{v:.9g}", c] for e, v, c in zip(entries, values, changes, strict=True)]
     if len(rows) > MOST_ROWS:
         rows = [*rows[:4], ["...", "", ""], *rows[-(MOST_ROWS - 5) :]]
-    what = "iteration" if hasattr(model, "noise_variance_") else "pass"
+    what = "iteration" if hasattr(model, "singular_values_") else "pass"
     return [grid([what, name.replace("_", "-"), "change"], rows, f"History{unit}")]
 
 

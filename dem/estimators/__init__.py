@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
@@ -14,10 +15,12 @@ from dem.estimators.mixture import (
     Mixture,
     PoissonMixture,
 )
+from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 
 __all__ = [
     "PPCA",
+    "BayesianGaussianMixture",
     "BayesianPCA",
     "BernoulliMixture",
     "CategoricalMixture",
@@ -26,6 +29,8 @@ __all__ = [
     "GaussianMixture",
     "KMeans",
     "Mixture",
+    "MixtureFactorAnalysis",
+    "MixturePPCA",
     "PoissonMixture",
     "load",
 ]

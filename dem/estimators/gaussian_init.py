@@ -1,4 +1,4 @@
-"""Checks of the mixture's parameters where users set them."""
+"""The Gaussian mixtures' parameters as users set and see them."""
 
 from __future__ import annotations
 
@@ -103,3 +103,10 @@ def check_precisions(precisions: Any, covariance_type: str, k: int, d: int, name
     except np.linalg.LinAlgError:
         raise ValueError(f"{name} should be symmetric and positive definite, but a matrix is not") from None
     return np.reshape(factors, array.shape)
+
+
+def precisions_of(factor: Float, covariance_type: str) -> Float:
+    """Return the precisions U U', given their factors in the shape of a covariance type."""
+    if covariance_type in ("full", "tied"):
+        return np.asarray(factor @ np.swapaxes(factor, -1, -2))
+    return np.asarray(factor**2)

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from dem.engine import Engine
 from dem.estimators.base import check_choice, check_number
 from dem.estimators.from_kmeans import from_kmeans
-from dem.estimators.gaussian_init import check_array, check_covariances, check_given, check_weights
+from dem.estimators.gaussian_init import check_array, check_covariances, check_given, check_weights, precisions_of
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.model import Float
@@ -194,10 +194,7 @@ class GaussianMixture(MixtureEstimator):
     @property
     def precisions_(self) -> Float:
         """The inverses of the covariances, in their shape."""
-        factor = self.precisions_cholesky_
-        if self.covariance_type in ("full", "tied"):
-            return np.asarray(factor @ np.swapaxes(factor, -1, -2))
-        return np.asarray(factor**2)
+        return precisions_of(self.precisions_cholesky_, self.covariance_type)
 
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""

@@ -6,17 +6,28 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dem import store
+from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
+from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 from dem.estimators.rowwise import RowwiseEstimator
 
-MODELS: dict[str, type[RowwiseEstimator]] = {
-    model.__name__: model for model in (BayesianPCA, FactorAnalysis, GaussianMixture, KMeans, Mixture, PPCA)
-}
+ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
+    BayesianGaussianMixture,
+    BayesianPCA,
+    FactorAnalysis,
+    GaussianMixture,
+    KMeans,
+    Mixture,
+    MixtureFactorAnalysis,
+    MixturePPCA,
+    PPCA,
+)
+MODELS = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
 

@@ -9,6 +9,8 @@ from dem.families.bernoulli import Bernoulli
 from dem.families.categorical import Categorical
 from dem.families.exponential import Exponential
 from dem.families.exponential_family import ExponentialFamily, Theta
+from dem.families.factor_algebra import FactorAnalysers
+from dem.families.factor_analysers import NOISE, FactorAnalysisFamily, FactorFamily, PPCAFamily
 from dem.families.family import Family
 from dem.families.gamma import Gamma
 from dem.families.gaussian import GaussianFamily, Gaussians
@@ -71,11 +73,15 @@ FAMILIES: dict[str, Callable[..., Family[Any]]] = {
 __all__ = [
     "COVARIANCE_TYPES",
     "FAMILIES",
+    "NOISE",
     "Bernoulli",
     "Categorical",
     "DiagonalGaussian",
     "Exponential",
     "ExponentialFamily",
+    "FactorAnalysers",
+    "FactorAnalysisFamily",
+    "FactorFamily",
     "Family",
     "FullGaussian",
     "Gamma",
@@ -85,6 +91,7 @@ __all__ = [
     "Geometric",
     "LogNormal",
     "Multinomial",
+    "PPCAFamily",
     "Poisson",
     "SphericalGaussian",
     "StudentT",

@@ -136,7 +136,7 @@ class ExponentialFamily(Plain, ABC):
         """Return zeros: the sums are taken in the data's own coordinates."""
         return np.zeros((len(next(iter(theta.values()))), self.n_columns(theta)))
 
-    def expected(self, theta: Theta, sums: Float, frame: Frame) -> float:
+    def expected(self, theta: Theta, sums: Float, frame: Frame, previous: Theta) -> float:
         """Return <eta, S>."""
         return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
 
@@ -147,6 +147,10 @@ class ExponentialFamily(Plain, ABC):
     def named(self, theta: Theta) -> Any:
         """Return the arrays by name."""
         return theta
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x and its features twice, and a number for each component."""
+        return d + 2 * self.n_features(d) + k
 
     def factor_size(self, k: int, d: int) -> int:
         """Return the size of the natural parameters."""

@@ -53,7 +53,7 @@ class Family(Protocol[T]):
 
     @property
     def linear(self) -> bool:
-        """Whether the fast path exists; if not, `features`, `natural`, `largest` and `typical` are never called."""
+        """Whether the fast path exists; if not, there are no features, and what tells of them is never called."""
 
     @property
     def complete(self) -> bool:
@@ -138,20 +138,27 @@ class Family(Protocol[T]):
     def estimate(self, sums: Float, frame: Frame, previous: T | None) -> T:
         """Return the parameters that maximise the expected log density given sums taken in `frame`.
 
-        Components without rows keep `previous`.
+        Components without rows keep `previous`, the parameters that the sums were made with.
         """
 
     def centres(self, theta: T) -> Float:
         """Return the points (K, d) about which the exact path takes its sums."""
 
-    def expected(self, theta: T, sums: Float, frame: Frame) -> float:
-        """Return the sum over rows and components of r (log p(x | k) - log h(x)), from sums taken in `frame`."""
+    def expected(self, theta: T, sums: Float, frame: Frame, previous: T) -> float:
+        """Return the sum over rows and components of r (log p(x | k) - log h(x)), from sums taken in `frame`.
+
+        For families with latent variables of their own, the lower bound of it that touches it at `previous`, the
+        parameters that the sums were made with.
+        """
 
     def draw(self, theta: T, component: int, n: int, rng: np.random.Generator) -> Float:
         """Return n rows (n, d) of one component."""
 
     def named(self, theta: T) -> Any:
         """Return the parameters as users see them: arrays by name, the first axis that of the components."""
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return how many numbers of each row the exact path of K components holds in a tile."""
 
     def factor_size(self, k: int, d: int) -> int:
         """Return how many numbers the largest array of K components' parameters holds."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from dem.families.family import Given, safe_counts
+from dem.families.plain import Plain
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -44,7 +45,7 @@ class Gaussians:
 
 
 @dataclass(frozen=True)
-class GaussianFamily(ABC):
+class GaussianFamily(Plain, ABC):
     """One kind of covariance.
 
     Attributes
@@ -55,39 +56,12 @@ class GaussianFamily(ABC):
 
     reg_covar: float = 0.0
 
-    wants: ClassVar[str] = "finite numbers"
     isotropic: ClassVar[bool] = False
     linear: ClassVar[bool] = True
-    needs_scatter: ClassVar[bool] = False
-    complete: ClassVar[bool] = True
-
-    def check_columns(self, d: int) -> None:
-        """Take any number of columns."""
-        return
-
-    def outside(self, x: Float) -> None:
-        """Return None: all finite numbers are taken."""
-        return
-
-    def log_base(self, x: Float) -> None:
-        """Return None: all of log p is in the features."""
-        return
 
     def frame(self, x: Float) -> Frame:
         """Return the frame of the sample's mean and spread."""
         return Frame.near(x, isotropic=self.isotropic)
-
-    def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family itself: most need nothing of the whole data."""
-        return self
-
-    def coordinates(self, x: Float) -> Float:
-        """Return the rows as they are."""
-        return x
-
-    def pseudo_rows(self, x: Float) -> Float:
-        """Return the sample as it is."""
-        return x
 
     def features(self, rows: Array, frame: Frame, out: Array) -> None:
         """Write x in the frame, and what the family makes of it, into `out` (F - 1, n)."""
@@ -109,14 +83,6 @@ class GaussianFamily(ABC):
         out[:d, 0] = magnitudes
         self.fill(out, d)
         return np.concatenate([[1.0], out[:, 0]])
-
-    def shared(self, theta: Gaussians) -> float:
-        """Return 0: all of log p is in the features."""
-        return 0.0
-
-    def shared_size(self, theta: Gaussians) -> float:
-        """Return 0."""
-        return 0.0
 
     def centres(self, theta: Gaussians) -> Float:
         """Return the means."""
@@ -160,10 +126,14 @@ class GaussianFamily(ABC):
 
     def initial(self, x: Float, resp: Float) -> Gaussians:
         """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n), taken about the means."""
+        return self.estimate(*self.centred(x, resp), None)
+
+    def centred(self, x: Float, resp: Float) -> tuple[Float, Frame]:
+        """Return the sums of the columns of `x` (d, n), weighted by `resp` (K, n), about the means that these give."""
         centres = (resp / safe_counts(resp.sum(axis=1))[:, None]) @ x.T
         sums = np.zeros((self.n_centred(len(x)), len(resp)))
         self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
-        return self.estimate(sums, Frame.at(centres), None)
+        return sums, Frame.at(centres)
 
     def known(self, given: Given) -> Gaussians | None:
         """Return the parameters that the user has set, if means and precisions are there."""
@@ -182,13 +152,17 @@ class GaussianFamily(ABC):
         """Return `new` with the entries of empty components taken from `old`."""
         return np.asarray(np.where(empty.reshape(-1, *[1] * (new.ndim - 1)), old, new))
 
-    def expected(self, theta: Gaussians, sums: Float, frame: Frame) -> float:
+    def expected(self, theta: Gaussians, sums: Float, frame: Frame, previous: Gaussians) -> float:
         """Return <eta, S>, the sum of r log p over rows and components."""
         return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
 
     @abstractmethod
     def n_features(self, d: int) -> int:
         """Return the number of features."""
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x, x - mu, its weighted or whitened copy and one more, and a number for each component."""
+        return 4 * d + k
 
     def factor_size(self, k: int, d: int) -> int:
         """Return the size of K matrices (d, d)."""
@@ -223,7 +197,7 @@ class GaussianFamily(ABC):
         """Return the covariances from the factors of the precisions."""
 
     @abstractmethod
-    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
         """Write the log-densities, centred."""
 
     @abstractmethod

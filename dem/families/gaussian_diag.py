@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from dem.families.family import safe_counts
@@ -44,7 +46,7 @@ class DiagonalGaussian(GaussianFamily):
         """Return the variances."""
         return np.asarray(1 / precisions_cholesky**2)
 
-    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
         """Write -0.5 sum of ((x - mu) / sigma)^2 and the normaliser."""
         for k, (mean, root) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
             whitened = x - mean[:, None]

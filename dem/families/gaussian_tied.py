@@ -92,7 +92,7 @@ class TiedGaussian(GaussianFamily):
         """Return `new`: an empty component has no part in the shared covariance."""
         return new
 
-    def expected(self, theta: Gaussians, sums: Float, frame: Frame) -> float:
+    def expected(self, theta: Gaussians, sums: Float, frame: Frame, previous: Gaussians) -> float:
         """Return the sum of r log p, the quadratic term included."""
         d = len(frame.scale)
         linear = float(np.einsum("kf,fk->", self.natural(theta, frame), sums[: 1 + d]))

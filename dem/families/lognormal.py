@@ -54,7 +54,7 @@ class LogNormal(DiagonalGaussian):
         """Return the variances of the logarithms, none below the smallest: the maximum among those allowed."""
         return np.maximum(super().covariances(sums, frame, offsets), SMALLEST_SIGMA**2)
 
-    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Float:  # type: ignore[override]
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Float:
         """Write log N(log x); return log x."""
         logs = log(x)
         super().log_density(theta, logs, out)
@@ -80,11 +80,11 @@ class LogNormal(DiagonalGaussian):
         """Return mu and sigma."""
         return {"mu": theta.means, "sigma": np.sqrt(theta.covariances)}
 
-    def log_base(self, x: Float) -> Float:  # type: ignore[override]
+    def log_base(self, x: Float) -> Float:
         """Return the sum of -log x."""
         return np.asarray(-log(x).sum(axis=0))
 
-    def outside(self, x: Float) -> NDArray[np.bool_]:  # type: ignore[override]
+    def outside(self, x: Float) -> NDArray[np.bool_]:
         """Return where x <= 0."""
         return np.asarray(x <= 0)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 
 from dem.families.family import Given
 from dem.frame import Frame
-from dem.model import Array, Float
+from dem.model import Float
 from dem.scan import Scan
 
 
@@ -61,39 +60,6 @@ class Plain:
         """Return `theta`: the user sets all parameters or none."""
         return theta
 
-    def known(self, given: Given) -> None:
+    def known(self, given: Given) -> Any:
         """Return None: what `Given` holds are means and precisions."""
         return
-
-
-class Exact(Plain, ABC):
-    """Base of families that have only the exact path: no features, whose products would be the log-densities."""
-
-    linear: ClassVar[bool] = False
-
-    @abstractmethod
-    def n_centred(self, d: int) -> int:
-        """Return the number of sums of the exact path, the counts included."""
-
-    def n_features(self, d: int) -> int:
-        """Return the same number, to plan the memory."""
-        return self.n_centred(d)
-
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Refuse: the contract never asks."""
-        raise NotImplementedError(ONLY_EXACT)
-
-    def natural(self, theta: Any, frame: Frame) -> Float:
-        """Refuse: the contract never asks."""
-        raise NotImplementedError(ONLY_EXACT)
-
-    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
-        """Refuse: the contract never asks."""
-        raise NotImplementedError(ONLY_EXACT)
-
-    def typical(self, scan: Scan, frame: Frame) -> Float:
-        """Refuse: the contract never asks."""
-        raise NotImplementedError(ONLY_EXACT)
-
-
-ONLY_EXACT = "this family has no features: it is not linear"

@@ -225,11 +225,11 @@ class Product:
             out[:, part.at] = centres
         return out
 
-    def expected(self, theta: Theta, sums: Float, frame: Frame) -> float:
+    def expected(self, theta: Theta, sums: Float, frame: Frame, previous: Theta) -> float:
         """Return the sum of the parts'."""
         return sum(
-            part.family.expected(t, np.concatenate([sums[:1], sums[at]]), part.frame_of(frame))
-            for (part, at), t in zip(self._places(linear=frame.shift.ndim == 1), theta, strict=True)
+            part.family.expected(t, np.concatenate([sums[:1], sums[at]]), part.frame_of(frame), old)
+            for (part, at), t, old in zip(self._places(linear=frame.shift.ndim == 1), theta, previous, strict=True)
         )
 
     def draw(self, theta: Theta, component: int, n: int, rng: np.random.Generator) -> Float:
@@ -242,6 +242,10 @@ class Product:
     def named(self, theta: Theta) -> dict[str, Any]:
         """Return each part's parameters under its name."""
         return {part.name: part.family.named(t) for part, t in zip(self.parts, theta, strict=True)}
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x, and what the parts hold at a time: they keep what they can use again."""
+        return d + k + sum(part.family.tile_width(k, len(part.columns)) for part in self.parts)
 
     def factor_size(self, k: int, d: int) -> int:
         """Return the sum of the parts'."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
+from dem.families.exact import ExactFamily
 from dem.families.family import safe_counts
 from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian_diag import DiagonalGaussian
 from dem.families.gaussian_full import FullGaussian
-from dem.families.plain import Exact
 from dem.frame import Frame
 from dem.model import Float
 
@@ -47,7 +47,7 @@ class StudentTs:
 
 
 @dataclass(frozen=True)
-class StudentT(Exact):
+class StudentT(ExactFamily):
     """All columns together Student's t: "means", "covariances" (the scale matrices S) and "degrees_of_freedom".
 
     Attributes
@@ -120,12 +120,13 @@ class StudentT(Exact):
         nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), FEWEST, MOST)
         return StudentTs(gaussians, nu if previous is None else np.where(empty, previous.degrees_of_freedom, nu))
 
-    def expected(self, theta: StudentTs, sums: Float, frame: Frame) -> float:
+    def expected(self, theta: StudentTs, sums: Float, frame: Frame, previous: StudentTs) -> float:
         """Return Q, the sum of r E log p(x, u | k)."""
         counts, log_u, scaled = sums[0], sums[1], sums[2:]
         d, a = len(frame.scale), theta.degrees_of_freedom / 2
         at_mean = self._log_det(theta) - d / 2 * LOG_2PI
-        of_x = self.gaussian.expected(theta.gaussians, scaled, frame) + float((counts - scaled[0]) @ at_mean)
+        of_x = self.gaussian.expected(theta.gaussians, scaled, frame, previous.gaussians)
+        of_x += float((counts - scaled[0]) @ at_mean)
         # Of u: a log a - log Gamma(a) + (a - 1) E log u - a E u, and d/2 E log u of x.
         of_u = counts * log_peak(a) + a * (log_u - scaled[0] + counts) + (d / 2 - 1) * log_u
         return of_x + float(of_u.sum())
@@ -151,6 +152,10 @@ class StudentT(Exact):
     def n_centred(self, d: int) -> int:
         """Return 2 more than the Gaussian's."""
         return 2 + self.gaussian.n_centred(d)
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return the Gaussian's, and E u and E log u with what makes them."""
+        return self.gaussian.tile_width(k, d) + 5 * k
 
     def factor_size(self, k: int, d: int) -> int:
         """Return the Gaussian's."""

@@ -29,7 +29,6 @@ from dem.models.mixture_kernel import (
     MixtureStats,
     Precision,
     double_suffices,
-    log_weights,
 )
 from dem.models.prior import BoundPrior, Prior
 from dem.scan import Scan, scan_bytes
@@ -111,18 +110,22 @@ class MixtureModel:
 
     def start(self, sample: Block, rng: np.random.Generator) -> MixtureParams:
         """Return parameters from first responsibilities on the sample."""
-        x = np.asarray(sample.x, dtype=np.float64)
-        weight = np.ones(len(x))
-        if sample.weight is not None:
-            x, weight = x[sample.weight > 0], sample.weight[sample.weight > 0]
-        points = self.family.coordinates(x)
-        resp = self.seeding.responsibilities(points, weight, self.n_components, rng) * weight
+        x, resp = self.first_responsibilities(sample, rng)
         counts = safe_counts(resp.sum(axis=1))
-        theta = self.family.initial(np.ascontiguousarray(x.T), resp)
+        theta = self.family.initial(x, resp)
         return MixtureParams(
             counts / counts.sum() if self.given.weights is None else self.given.weights,
             self.family.override(theta, self.given),
         )
+
+    def first_responsibilities(self, sample: Block, rng: np.random.Generator) -> tuple[Float, Float]:
+        """Return the sample's rows of positive weight as columns (d, n), and weighted responsibilities (K, n)."""
+        x = np.asarray(sample.x, dtype=np.float64)
+        weight = np.ones(len(x))
+        if sample.weight is not None:
+            x, weight = x[sample.weight > 0], sample.weight[sample.weight > 0]
+        resp = self.seeding.responsibilities(self.family.coordinates(x), weight, self.n_components, rng)
+        return np.ascontiguousarray(x.T), resp * weight
 
     def known(self) -> MixtureParams | None:
         """Return the first parameters, if the user has set all of them."""
@@ -173,7 +176,7 @@ class MixtureModel:
         """Return the log-likelihood plus the log prior density, in nats a row."""
         value = self.log_likelihood(params, stats)
         if self.pseudo is not None:
-            value += self.pseudo.log_density(self.family, params.theta, log_weights(params)) / stats.weight
+            value += self.pseudo.log_density(self.family, params.theta, params.log_weights) / stats.weight
         return value
 
     def log_likelihood(self, params: MixtureParams, stats: MixtureStats) -> float:
@@ -183,9 +186,9 @@ class MixtureModel:
 
     def expected(self, params: MixtureParams, stats: MixtureStats, new: MixtureParams) -> float:
         """Return Q(new; stats) in nats a row, the prior included   (PRML 9.40)."""
-        complete = self.family.expected(new.theta, self._with_prior(params, stats), stats.frame)
+        complete = self.family.expected(new.theta, self._with_prior(params, stats), stats.frame, params.theta)
         counts = stats.sums[0] + (0.0 if self.prior is None else self.prior.weight_rows)
-        return (complete + float(counts @ log_weights(new))) / stats.weight + self.base
+        return (complete + float(counts @ new.log_weights)) / stats.weight + self.base
 
     def _with_prior(self, params: MixtureParams, stats: MixtureStats) -> Float:
         """Return the sums of the data and of the prior's pseudo-rows."""
@@ -217,7 +220,8 @@ class MixtureModel:
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
         k, family = self.n_components, self.family
-        tiles = max(8 * (family.n_features(d) + 4 * d + 2 * k) * MIN_TILE, 2 * CACHE_BYTES)
+        width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
+        tiles = max(8 * width * MIN_TILE, 2 * CACHE_BYTES)
         sums = 8 * family.n_centred(d) * k
         e_step = tiles + 4 * 8 * family.factor_size(k, d) + (ARITY + 4) * sums
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
@@ -230,8 +234,8 @@ class MixtureModel:
     def densities(self, params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
         """Return the densities of all components in one arithmetic."""
         if precision == Precision.CENTRED or frame is None:
-            return CentredDensities(self.family, params.theta, log_weights(params))
-        return LinearDensities(self.family, params.theta, log_weights(params), frame, precision)
+            return CentredDensities(self.family, params.theta, params.log_weights)
+        return LinearDensities(self.family, params.theta, params.log_weights, frame, precision)
 
 
 def plain_weights(scan: Scan) -> bool:

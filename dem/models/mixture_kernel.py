@@ -21,6 +21,8 @@ T = TypeVar("T")
 CACHE_BYTES = 2**21
 """What a tile's features and responsibilities may take: about a core's second-level cache."""
 MIN_TILE, MAX_TILE = 256, 16384
+WIDE = 128
+"""Rows of so many columns are no longer turned: that costs more than reductions across their order."""
 TINY = float(np.finfo(np.float64).tiny)
 TOLERANCE = 1e-9
 """Nats: what float64 products may lose of any row's log-likelihood before the exact path takes over."""
@@ -54,10 +56,10 @@ class MixtureParams:
     theta: Any
     floor: Precision = Precision.SINGLE
 
-
-def log_weights(params: MixtureParams) -> Float:
-    """Return the log mixing proportions, finite for empty components."""
-    return np.asarray(np.log(np.maximum(params.weights, TINY)))
+    @property
+    def log_weights(self) -> Float:
+        """What the E-step adds to the log-densities (K,): the log mixing proportions, finite for empty components."""
+        return np.asarray(np.log(np.maximum(self.weights, TINY)))
 
 
 def double_suffices(size: float) -> bool:
@@ -165,10 +167,11 @@ class CentredDensities(Generic[T]):
         self.family, self.theta, self.log_weights = family, theta, log_weights
         self.frame, self.precision = Frame.at(centres), Precision.CENTRED
         self.n_sums = family.n_centred(d)
-        self.tile = tile_rows((4 * d + k) * 8)
-        self._x = np.empty((d, self.tile))
+        self.tile = tile_rows(8 * family.tile_width(k, d))
+        self._x = np.empty((self.tile, d)).T if d >= WIDE else np.empty((d, self.tile))
         self._joint = np.empty((k, self.tile))
-        self._now, self._reuse = self._x, None
+        self._now = self._x
+        self.reuse: Any = None  # what the family found of the tile last given to `joint`
 
     def joint(self, rows: Array) -> Array:
         """Return the log-densities about each centre, plus the log-weights."""
@@ -176,13 +179,13 @@ class CentredDensities(Generic[T]):
         x = self._now = self._x[:, :n]
         x[...] = rows.T
         joint = self._joint[:, :n]
-        self._reuse = self.family.log_density(self.theta, x, joint)
+        self.reuse = self.family.log_density(self.theta, x, joint)
         joint += self.log_weights[:, None]
         return joint
 
     def add(self, resp: Array, out: Float) -> None:
         """Add the centred features' sums."""
-        self.family.sums(self.theta, self._now, self._reuse, resp, out)
+        self.family.sums(self.theta, self._now, self.reuse, resp, out)
 
 
 class MixtureKernel:

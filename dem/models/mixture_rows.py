@@ -6,6 +6,7 @@ Every output works on any rows, seen in the fit or not: the frame comes from the
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,8 +40,8 @@ class Mixture(Protocol):
         """See `dem.models.mixture.MixtureModel`."""
 
 
-def output(k: int, what: str) -> tuple[np.dtype[Any], int | None]:
-    """Return dtype and columns of an output of a mixture of k components.
+def output(k: int, what: str, others: Iterable[str] = ()) -> tuple[np.dtype[Any], int | None]:
+    """Return dtype and columns of an output of a mixture of k components; `others` are named where there is none.
 
     "label": the most probable component; "proba" (n, k): the responsibilities; "score": log p(x), in nats; "entropy":
     that of the responsibilities, in nats; "complete": the expected complete log-likelihood, score - entropy, in nats;
@@ -64,7 +65,8 @@ def output(k: int, what: str) -> tuple[np.dtype[Any], int | None]:
         if not number.isdigit() or not 1 <= int(number) <= k:
             raise ValueError(f"{what!r}: say how many of the {k} components, 1 to {k}, as in {kind}:{min(3, k)}")
         return index if kind == "top-index" else real, int(number)
-    return named({**outputs, "top-index:3": outputs["label"], "top-weight:3": outputs["score"]}, what)
+    choices = {**outputs, "top-index:3": outputs["label"], "top-weight:3": outputs["score"]}
+    return named(choices | dict.fromkeys(others, outputs["score"]), what)
 
 
 def rows(model: Mixture, params: MixtureParams, what: str, block: Block) -> Array:

@@ -113,7 +113,7 @@ def test_expected_log_density(kind, centred, rng):
         frame = frame_of(kind, [1.0, -2, 0.5, 3], [2.0, 4, 1, 1])
         family = bound(family, x, frame)
         sums = features(family, x, frame) @ resp.T
-    assert abs(family.expected(theta, sums, frame) - float(expected.sum())) < 1e-11 * abs(float(expected.sum()))
+    assert abs(family.expected(theta, sums, frame, theta) - float(expected.sum())) < 1e-11 * abs(float(expected.sum()))
 
 
 @TYPES

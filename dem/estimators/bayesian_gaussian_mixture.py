@@ -1,0 +1,274 @@
+"""Variational Bayesian Gaussian mixtures with scikit-learn's names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.mixture import BayesianGaussianMixture as SklearnBayesianGaussianMixture
+from sklearn.utils.validation import check_is_fitted
+
+from dem.engine import Engine
+from dem.estimators.base import check_choice, check_number
+from dem.estimators.gaussian_init import check_array, check_covariances, precisions_of
+from dem.estimators.mixture_base import MixtureEstimator
+from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
+from dem.model import Float
+from dem.models.bayesian_mixture import BayesianMixtureModel, BayesianParams, ComponentPrior
+from dem.models.mixing import Dirichlet, StickBreaking
+from dem.models.mixture import MixtureModel
+from dem.seeding import Seeding
+
+MIXINGS: dict[str, type[Dirichlet] | type[StickBreaking]] = {
+    "dirichlet_process": StickBreaking,
+    "dirichlet_distribution": Dirichlet,
+}
+
+
+class BayesianGaussianMixture(MixtureEstimator):
+    """Variational Bayesian Gaussian mixture of data of any size   (PRML 10.2; Blei and Jordan 2006).
+
+    Weights, means and precisions have distributions, conjugate to the mixture: components that the data do not need
+    lose their rows, so `n_components` is the most there can be. Each iteration is one pass, as `GaussianMixture`'s.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        The most components.
+    covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
+        The shape of the posterior's scale matrices: see `dem.models.normal_wishart`.
+    tol : float, default=1e-3
+        Stop when the bound on the log-evidence rises by less, in nats a row (in scikit-learn: in nats).
+    reg_covar : float, default=1e-6
+        Added to the diagonal of the components' empirical covariances, in the data's units squared. It is no prior, so
+        the bound may fall by its doing. With the prior there is no need of it: 0 is as good.
+    max_iter : int, default=100
+        Most M-steps on the whole data. One more pass scores the last one.
+    n_init : int, default=10
+        Starts tried on the sample, which is weighed as the whole data are; they cost no pass over the data.
+    init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
+        How responsibilities are first made on the sample: see `GaussianMixture`.
+    weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default="dirichlet_process"
+    weight_concentration_prior : float, optional
+        gamma of the process, or alpha_0 of the distribution: the smaller, the fewer components. By default
+        1 / n_components.
+    mean_precision_prior : float, optional
+        beta_0: how many rows' worth the prior mean is. By default 1.
+    mean_prior : array of shape (n_features,), optional
+        m_0. By default the mean of the data.
+    degrees_of_freedom_prior : float, optional
+        nu_0, more than n_features - 1. By default n_features.
+    covariance_prior : float or array, optional
+        inv(W_0): (d, d) full and tied, (d,) diag, a number spherical. By default the covariance of the data (its
+        diagonal, or the mean of that), unbiased, weights counting rows; plus `reg_covar` where that is singular.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
+    warm_start : bool, default=False
+        Start from the last fit's parameters.
+    verbose : int, default=0
+        Print a line every `verbose_interval` passes.
+    verbose_interval : int, default=10
+    sample_size : int, default=30000
+        Rows in the sample (fewer where they would take more than 64 MiB).
+    engine : dem.Engine, optional
+        Memory limit, scheduler and number of workers; by default this machine.
+
+    Attributes
+    ----------
+    weights_ : array of shape (n_components,)
+        E[pi].
+    means_ : array of shape (n_components, n_features)
+        m.
+    covariances_, precisions_, precisions_cholesky_ : array
+        inv(nu W), the expected precisions nu W and their factors, shaped as `covariance_type` has it.
+    weight_concentration_ : array of shape (n_components,), or two of them
+        alpha of the distribution; a and b of the process's Beta distributions.
+    mean_precision_ : array of shape (n_components,)
+        beta.
+    degrees_of_freedom_ : array of shape (n_components,), or a number (tied)
+        nu.
+    weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
+        The priors as they were used.
+    effective_counts_ : array of shape (n_components,)
+        The sums of the responsibilities.
+    n_components_used_ : int
+        How many components have at least one row's weight of them.
+    lower_bound_ : float
+        The bound on the log-evidence of the reported parameters, nothing left out, in nats a row: models compare by it.
+    converged_, stop_reason_, n_iter_, n_passes_, lower_bounds_, history_, n_features_in_, feature_names_in_, source_
+        As those of `GaussianMixture`; `history_` has no log-likelihood.
+    """
+
+    _saved = (
+        "weights_",
+        "means_",
+        "covariances_",
+        "precisions_cholesky_",
+        "mean_precision_",
+        "degrees_of_freedom_",
+        "mean_prior_",
+        "covariance_prior_",
+        "effective_counts_",
+        "_concentration",
+    )
+    _saved_numbers = (
+        "lower_bound_",
+        "lower_bounds_",
+        "weight_concentration_prior_",
+        "mean_precision_prior_",
+        "degrees_of_freedom_prior_",
+        "_fitted_type",
+    )
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        covariance_type: str = "full",
+        tol: float = 1e-3,
+        reg_covar: float = 1e-6,
+        max_iter: int = 100,
+        n_init: int = 10,
+        init_params: str = "k-means++",
+        weight_concentration_prior_type: str = "dirichlet_process",
+        weight_concentration_prior: float | None = None,
+        mean_precision_prior: float | None = None,
+        mean_prior: Any = None,
+        degrees_of_freedom_prior: float | None = None,
+        covariance_prior: Any = None,
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        sample_size: int = 30_000,
+        engine: Engine | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.covariance_type = covariance_type
+        self.tol = tol
+        self.reg_covar = reg_covar
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.weight_concentration_prior_type = weight_concentration_prior_type
+        self.weight_concentration_prior = weight_concentration_prior
+        self.mean_precision_prior = mean_precision_prior
+        self.mean_prior = mean_prior
+        self.degrees_of_freedom_prior = degrees_of_freedom_prior
+        self.covariance_prior = covariance_prior
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.sample_size = sample_size
+        self.engine = engine
+
+    @property
+    def weight_concentration_(self) -> Float | tuple[Float, Float]:
+        """The parameters of q(pi)."""
+        found = self._concentration
+        return (found[0], found[1]) if found.ndim == 2 else found
+
+    @property
+    def precisions_(self) -> Float:
+        """The expected precisions nu W, in the covariances' shape."""
+        return precisions_of(self.precisions_cholesky_, self.covariance_type)
+
+    @property
+    def n_components_used_(self) -> int:
+        """How many components have at least one row's weight of responsibilities."""
+        return int((self.effective_counts_ >= 1).sum())
+
+    def to_sklearn(self) -> SklearnBayesianGaussianMixture:
+        """Return the fitted scikit-learn mixture with the same distributions."""
+        check_is_fitted(self)
+        names = set(SklearnBayesianGaussianMixture().get_params())
+        model = SklearnBayesianGaussianMixture(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
+        fitted = (*self._saved[:-2], *self._saved_numbers[:-1], "weight_concentration_", "precisions_")
+        for name in (*fitted, "converged_", "n_iter_", "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return model
+
+    def _model(self, d: int) -> BayesianMixtureModel:
+        """Return the model, with the user's priors."""
+        k, family = self.n_components, COVARIANCE_TYPES[self.covariance_type](float(self.reg_covar))
+        concentration = 1 / k if self.weight_concentration_prior is None else float(self.weight_concentration_prior)
+        return BayesianMixtureModel(
+            MixtureModel(k, family, Seeding(self.init_params)),
+            MIXINGS[self.weight_concentration_prior_type].prior(k, concentration),
+            ComponentPrior(
+                None if self.mean_prior is None else check_array(self.mean_prior, (d,), "mean_prior"),
+                1.0 if self.mean_precision_prior is None else float(self.mean_precision_prior),
+                self._degrees_of_freedom(d),
+                None if self.covariance_prior is None else self._covariance(family, d),
+            ),
+        )
+
+    def _degrees_of_freedom(self, d: int) -> float | None:
+        """Return nu_0, refused where there is no such Wishart distribution."""
+        nu = self.degrees_of_freedom_prior
+        if nu is not None and nu <= d - 1:
+            raise ValueError(
+                f"degrees_of_freedom_prior should be greater than {d - 1} for {d} columns, but got {nu:.5g}"
+            )
+        return None if nu is None else float(nu)
+
+    def _covariance(self, family: GaussianFamily, d: int) -> Float:
+        """Return the covariance that the user set, checked."""
+        name = "covariance_prior"
+        if self.covariance_type in ("full", "tied"):
+            covariance = check_covariances(self.covariance_prior, "tied", 1, d, name)
+        else:
+            covariance = check_array(self.covariance_prior, () if family.isotropic else (d,), name)
+        try:
+            family.factor(covariance)
+        except np.linalg.LinAlgError:
+            raise ValueError(f"{name} should be positive definite, or positive numbers") from None
+        return covariance
+
+    def _check_settings(self) -> None:
+        """Refuse wrong settings, before anything is read."""
+        super()._check_settings()
+        check_number("reg_covar", self.reg_covar, float, 0)
+        check_choice("covariance_type", self.covariance_type, COVARIANCE_TYPES)
+        check_choice("weight_concentration_prior_type", self.weight_concentration_prior_type, MIXINGS)
+        for name in ("weight_concentration_prior", "mean_precision_prior", "degrees_of_freedom_prior"):
+            value = getattr(self, name)
+            if value is not None:
+                check_number(name, value, float, 0)
+                if value == 0:
+                    raise ValueError(f"{name} must be a number > 0, or None, got {value!r}")
+
+    def _fits(self, d: int) -> bool:
+        """Whether the last fit's parameters have the shapes that this one wants."""
+        kind = [self.covariance_type, self.weight_concentration_prior_type]
+        return getattr(self, "_fitted_type", None) == kind and self.means_.shape == (self.n_components, d)
+
+    def _keep(self, model: BayesianMixtureModel, params: BayesianParams) -> None:
+        """Keep the parameters and the priors as public attributes."""
+        theta, prior = params.theta, model.prior
+        assert prior is not None
+        self._fitted_type = [self.covariance_type, self.weight_concentration_prior_type]
+        self.weights_, self.means_ = params.weights, theta.means
+        self.covariances_, self.precisions_cholesky_ = theta.covariances, theta.precisions_cholesky
+        self.mean_precision_, self.degrees_of_freedom_ = params.mean_precision, params.degrees_of_freedom
+        self._concentration = params.mixing.concentration
+        self.weight_concentration_prior_ = float(model.mixing.concentration.flat[-1])
+        self.mean_precision_prior_, self.mean_prior_ = prior.mean_precision, prior.mean
+        self.degrees_of_freedom_prior_, self.covariance_prior_ = prior.degrees_of_freedom, prior.covariance
+
+    def _fitted(self) -> tuple[BayesianMixtureModel, BayesianParams]:
+        """Return the model and its parameters."""
+        covariance_type, mixing = self._fitted_type
+        k, distribution = len(self.weights_), MIXINGS[mixing]
+        family = COVARIANCE_TYPES[covariance_type](float(self.reg_covar))
+        params = BayesianParams(
+            self.weights_,
+            Gaussians(self.means_, self.covariances_, self.precisions_cholesky_),
+            mixing=distribution(self._concentration),
+            mean_precision=self.mean_precision_,
+            degrees_of_freedom=self.degrees_of_freedom_,
+        )
+        prior = distribution.prior(k, self.weight_concentration_prior_)
+        return BayesianMixtureModel(MixtureModel(k, family, Seeding(self.init_params)), prior), params

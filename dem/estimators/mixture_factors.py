@@ -1,0 +1,169 @@
+"""Mixtures of probabilistic PCAs and of factor analysers."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dem.engine import Engine
+from dem.estimators.base import check_number
+from dem.estimators.mixture_base import MixtureEstimator, as_prior
+from dem.families import NOISE, FactorAnalysers, FactorFamily
+from dem.families.factor_algebra import canonical
+from dem.model import Float
+from dem.models.mixture_factors import FactorMixtureModel
+from dem.models.mixture_kernel import MixtureParams
+from dem.seeding import Seeding
+
+
+class MixtureFactorAnalysis(MixtureEstimator):
+    """Mixture of factor analysers, fitted by expectation-maximisation to data of any size, and of many columns.
+
+    p(x) = sum over k of w_k N(x | mu_k, W_k W_k' + Psi_k), with a few factors each and diagonal noise (Ghahramani and
+    Hinton 1996): clusters with correlations where no covariance of size (d, d) fits. The data are what
+    `dem.GaussianMixture` takes, and so is the way of a fit. A pass costs about 4 n d K q operations; what is summed has
+    the size K d q.
+
+    Parameters
+    ----------
+    n_components : int, default=1
+        K.
+    n_factors : int, default=1
+        q, of each component; less than the number of columns.
+    reg_covar : float, default=1e-6
+        The least noise variance, in the data's units squared: a floor and no addend, so that the log-likelihood never
+        falls by its doing.
+    prior : None, "weak" or dem.Prior, default=None
+        None for maximum likelihood; else MAP: each component gets some rows more, spread as the whole data are (see
+        `dem.models.prior`).
+    tol : float, default=1e-3
+        Stop when the mean log-likelihood rises by less, in nats a row.
+    max_iter : int, default=100
+        Most M-steps on the whole data. One more pass scores the last one.
+    n_init : int, default=10
+        Starts tried on the sample; the best goes on to the whole data.
+    init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
+        How responsibilities are first made on the sample.
+    random_state : int, RandomState, Generator or None, default=None
+        Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
+    warm_start : bool, default=False
+        Start from the last fit's parameters.
+    verbose : int, default=0
+        Print a line every `verbose_interval` passes.
+    verbose_interval : int, default=10
+    sample_size : int, default=30000
+        Rows in the sample (fewer where they would take more than 64 MiB).
+    engine : dem.Engine, optional
+        Memory limit, scheduler and number of workers; by default this machine.
+
+    Attributes
+    ----------
+    weights_ : array of shape (n_components,)
+    means_ : array of shape (n_components, n_features)
+    loadings_ : array of shape (n_components, n_features, n_factors)
+        W_k. EM finds it up to a rotation; the one reported makes W' inv(Psi) W diagonal, the largest entry first, and
+        each column's entry of largest magnitude positive. With isotropic noise these are the principal directions.
+    noise_variance_ : array of shape (n_components, n_features)
+        The diagonal of Psi_k; of shape (n_components,) for `MixturePPCA`.
+    effective_counts_ : array of shape (n_components,)
+        The sums of the responsibilities.
+    converged_, stop_reason_, n_iter_, n_passes_, lower_bound_, lower_bounds_, history_, n_features_in_, source_
+        As those of `dem.GaussianMixture`.
+    """
+
+    noise: ClassVar[str] = "diagonal"
+    _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_")
+    _saved_numbers = ("lower_bound_", "lower_bounds_")
+
+    def __init__(
+        self,
+        n_components: int = 1,
+        *,
+        n_factors: int = 1,
+        reg_covar: float = 1e-6,
+        prior: Any = None,
+        tol: float = 1e-3,
+        max_iter: int = 100,
+        n_init: int = 10,
+        init_params: str = "k-means++",
+        random_state: Any = None,
+        warm_start: bool = False,
+        verbose: int = 0,
+        verbose_interval: int = 10,
+        sample_size: int = 30_000,
+        engine: Engine | None = None,
+    ) -> None:
+        self.n_components = n_components
+        self.n_factors = n_factors
+        self.reg_covar = reg_covar
+        self.prior = prior
+        self.tol = tol
+        self.max_iter = max_iter
+        self.n_init = n_init
+        self.init_params = init_params
+        self.random_state = random_state
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.sample_size = sample_size
+        self.engine = engine
+
+    @property
+    def explained_variance_(self) -> Float:
+        """The variance that each factor explains, summed over the columns, (n_components, n_factors)."""
+        return np.asarray((self.loadings_**2).sum(axis=1))
+
+    def transform(self, X: Any) -> Any:
+        """Return each row's latents, E[z | x] under its most probable component (see `predict`), (n, n_factors).
+
+        ``write(X, path, "latents")`` writes those of all components side by side, (n, n_components * n_factors).
+        """
+        return self._rows(X, "latent")
+
+    def _check_settings(self) -> None:
+        """Refuse wrong settings, before anything is read."""
+        super()._check_settings()
+        check_number("n_factors", self.n_factors, int, 1)
+        check_number("reg_covar", self.reg_covar, float, 0)
+
+    def _family(self, n_factors: int) -> FactorFamily:
+        """Return the family of this kind of noise."""
+        return NOISE[self.noise](n_factors, float(self.reg_covar))
+
+    def _model(self, d: int) -> FactorMixtureModel:
+        """Return the model for data of d columns, not yet bound."""
+        family = self._family(int(self.n_factors))
+        family.check_columns(d)
+        return FactorMixtureModel(self.n_components, family, Seeding(self.init_params), prior=as_prior(self.prior))
+
+    def _keep(self, model: FactorMixtureModel, params: MixtureParams) -> None:
+        """Keep the parameters as public attributes."""
+        theta = canonical(params.theta)
+        self.weights_, self.means_, self.loadings_ = params.weights, theta.means, theta.loadings
+        self.noise_variance_ = theta.noise_variances[:, 0] if self.noise == "isotropic" else theta.noise_variances
+
+    def _fits(self, d: int) -> bool:
+        """Whether the last fit's parameters have the shapes that this one wants."""
+        return hasattr(self, "loadings_") and self.loadings_.shape == (self.n_components, d, self.n_factors)
+
+    def _fitted(self) -> tuple[FactorMixtureModel, MixtureParams]:
+        """Return the model and its parameters."""
+        k, _, q = self.loadings_.shape
+        theta = FactorAnalysers(self.means_, self.loadings_, self.noise_variance_.reshape(k, -1))
+        return FactorMixtureModel(k, self._family(q)), MixtureParams(self.weights_, theta)
+
+
+class MixturePPCA(MixtureFactorAnalysis):
+    """Mixture of probabilistic PCAs: of factor analysers with isotropic noise (Tipping and Bishop 1999).
+
+    p(x) = sum over k of w_k N(x | mu_k, W_k W_k' + s_k^2 I). Parameters and attributes are those of
+    `MixtureFactorAnalysis`, but `noise_variance_` of shape (n_components,).
+    """
+
+    noise: ClassVar[str] = "isotropic"
+
+    @property
+    def explained_variance_(self) -> Float:
+        """The variance along each principal direction, with the noise as in `dem.PPCA`, (n_components, n_factors)."""
+        return np.asarray((self.loadings_**2).sum(axis=1) + self.noise_variance_[:, None])

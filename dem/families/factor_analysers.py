@@ -1,0 +1,246 @@
+"""Factor analysers: Gaussians whose covariance is W W' + Psi, with q factors and diagonal noise.
+
+With isotropic noise they are probabilistic PCAs (Tipping and Bishop 1999, "Mixtures of probabilistic principal
+component analysers"); with a variance for each column, factor analysers (Ghahramani and Hinton 1996). Sums are of size
+O(d q).
+The E-step is in `dem.families.factor_e_step`, what follows from the parameters in `dem.families.factor_algebra`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.utils.extmath import randomized_svd
+
+from dem.families.exact import ExactFamily
+from dem.families.factor_algebra import FactorAnalysers, Sums, m_step, residual_squares
+from dem.families.factor_e_step import Latents, e_step, sums_by_products, sums_by_residuals
+from dem.families.family import safe_counts
+from dem.families.gaussian import LOG_2PI
+from dem.frame import Frame
+from dem.model import Float
+
+NO_NOISE = (
+    "a component's noise variance has fallen to 0: it has collapsed onto too few or equal rows, or its factors explain "
+    "a column wholly (a Heywood case); use fewer components or factors, or a larger reg_covar"
+)
+LEAST_SHARE = 1e-3
+"""Share of the whole data's noise variance that a start leaves to every component."""
+
+
+@dataclass(frozen=True)
+class FactorFamily(ExactFamily, ABC):
+    """Base of the two kinds of noise.
+
+    Attributes
+    ----------
+    n_factors : int
+        q.
+    reg_covar : float
+        The least noise variance, in the data's units squared. It is a floor and no addend: the M-step remains exact,
+        and the log-likelihood never falls by its doing.
+    """
+
+    n_factors: int
+    reg_covar: float = 0.0
+
+    @abstractmethod
+    def squares(self, x: Float) -> Float:
+        """Return x^2 of a tile (d, n) as the noise sums it: (1, n) or (d, n)."""
+
+    @abstractmethod
+    def pool(self, columns: Float) -> Float:
+        """Return sums (K, d) over the columns that share a variance: (K, 1) or (K, d)."""
+
+    @abstractmethod
+    def n_noise(self, d: int) -> int:
+        """Return the number of variances: 1 or d."""
+
+    def check_columns(self, d: int) -> None:
+        """Refuse as many factors as columns: then no noise is left."""
+        if self.n_factors >= d:
+            raise ValueError(
+                f"n_factors={self.n_factors} must be less than the number of columns, {d}: use fewer factors, or a "
+                "Gaussian mixture with full covariances"
+            )
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the leading principal directions, as many as two components have of their own.
+
+        Among all directions of wide data the noise drowns the components: from centres chosen there EM does not part
+        them.
+        """
+        directions = 2 * (1 + self.n_factors)
+        if min(x.shape) <= directions:
+            return x
+        leading = PCA(directions, svd_solver="randomized", random_state=0)
+        return np.asarray(leading.fit_transform(x))
+
+    def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Latents:
+        """Write -0.5 (r' inv(Psi) r + |E[z | x]|^2) and the normaliser; return the latents."""
+        return e_step(theta, x, self.squares, out)
+
+    def sums(self, theta: FactorAnalysers, x: Float, reuse: Latents, resp: Float, out: Float) -> None:
+        """Add E[z^ | x] E[z^ | x]', r E[z^ | x]' and r^2, each times the responsibility."""
+        weighted = reuse.z * resp
+        second = weighted.transpose(1, 0, 2) @ reuse.z.transpose(1, 2, 0)
+        if reuse.y is None or reuse.squares is None:
+            cross, squares = sums_by_residuals(theta, x, reuse.z, weighted, self.squares)
+        else:
+            cross, excess = sums_by_products(theta.algebra, reuse.y, weighted, second)
+            squares = resp @ reuse.squares.T - self.pool(excess)
+        (a, k, _), d = weighted.shape, len(x)
+        out[: a * a] += second.transpose(1, 2, 0).reshape(-1, k)
+        out[a * a : a * a + d * a] += cross.reshape(-1, k)
+        out[a * a + d * a :] += squares.T
+
+    def estimate(self, sums: Float, frame: Frame, previous: FactorAnalysers | None) -> FactorAnalysers:
+        """Return mean, loadings and noise that maximise the expected log joint density of x and z.
+
+        Raises
+        ------
+        ValueError
+            If a noise variance falls to 0.
+        """
+        assert previous is not None  # the sums are about its residuals
+        _, d, q = previous.loadings.shape
+        counts = sums[0]
+        empty = counts < safe_counts(counts)
+        average = Sums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
+        average.second[empty] = np.eye(1 + q)
+        algebra = previous.algebra
+        step = m_step(average, algebra, previous.loadings)
+        loadings = previous.loadings + step[:, :, 1:]
+        squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
+        noise = np.maximum(squares * self.n_noise(d) / d, self.reg_covar)
+        keep = empty[:, None]
+        theta = FactorAnalysers(
+            np.where(keep, previous.means, previous.means + step[:, :, 0]),
+            np.where(keep[:, :, None], previous.loadings, loadings),
+            np.where(keep, previous.noise_variances, noise),
+        )
+        self._check_noise(theta)
+        return theta
+
+    def _check_noise(self, theta: FactorAnalysers) -> None:
+        """Refuse noise that is rounding of the loadings."""
+        explained = self.pool((theta.loadings**2).sum(axis=2))
+        least = np.finfo(np.float64).eps * explained * (self.n_noise(theta.means.shape[1]) / theta.means.shape[1])
+        if not (np.isfinite(explained).all() and (theta.noise_variances > least).all()):
+            raise ValueError(NO_NOISE)
+
+    def expected(self, theta: FactorAnalysers, sums: Float, frame: Frame, previous: FactorAnalysers) -> float:
+        """Return E[log p(x, z | theta)] and the entropy of z, under the posterior of the old parameters.
+
+        A lower bound of the sum of r log p(x | theta), which it touches at the old parameters (PRML 9.70).
+        """
+        _, d, q = theta.loadings.shape
+        counts, algebra = safe_counts(sums[0]), previous.algebra
+        average = Sums.unpack(sums, d, q).over(counts)
+        step = np.concatenate([(theta.means - previous.means)[:, :, None], theta.loadings - previous.loadings], axis=2)
+        squares = average.squares + self.pool(residual_squares(average, algebra, step, theta.loadings))
+        latent = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
+        log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
+        log_det_noise = d / self.n_noise(d) * np.log(theta.noise_variances).sum(axis=1)
+        each = d * LOG_2PI + log_det_noise + (squares / theta.noise_variances).sum(axis=1)
+        each += latent - log_det_posterior - q
+        return float(-0.5 * counts @ each)
+
+    def initial(self, x: Float, resp: Float) -> FactorAnalysers:
+        """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), with noise everywhere."""
+        d, q, k = len(x), self.n_factors, len(resp)
+        means, directions = np.empty((k, d)), np.zeros((k, d, q))
+        lengths, variances = np.zeros((k, q)), np.empty((k, d))
+        counts = safe_counts(resp.sum(axis=1))
+        for i in range(k):
+            rows = resp[i] > 0
+            share = resp[i, rows] / counts[i]
+            means[i] = x[:, rows] @ share
+            centred = (x[:, rows] - means[i][:, None]) * np.sqrt(share)
+            variances[i] = np.einsum("dn,dn->d", centred, centred)
+            if rows.any():
+                u, s, _ = randomized_svd(centred, min(q, *centred.shape), n_iter=2, random_state=0)
+                directions[i, :, : len(s)], lengths[i, : len(s)] = u, s**2
+        explained = np.einsum("kdq,kq->kd", directions**2, lengths)
+        m = self.n_noise(d)
+        noise = self.pool(variances - explained) * (m / d) * (d / (d - q) if m == 1 else 1.0)
+        within = self.pool((counts @ variances / counts.sum())[None]) * (m / d)
+        noise = np.maximum(noise, np.maximum(LEAST_SHARE * within, self.reg_covar))
+        size = np.sqrt(noise.mean(axis=1))[:, None, None]
+        loadings = LEAST_SHARE * size * np.random.default_rng(0).standard_normal((k, d, q))  # no direction is quite 0
+        loadings += directions * np.sqrt(np.maximum(lengths[:, None, :] - size**2, 0.0))
+        theta = FactorAnalysers(means, loadings, noise)
+        self._check_noise(theta)
+        return theta
+
+    def centres(self, theta: FactorAnalysers) -> Float:
+        """Return the means."""
+        return theta.means
+
+    def draw(self, theta: FactorAnalysers, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return mu + W z + e."""
+        d, q = theta.loadings.shape[1:]
+        z = rng.standard_normal((n, q))
+        noise = np.sqrt(theta.noise_variances[component]) * rng.standard_normal((n, d))
+        return np.asarray(theta.means[component] + z @ theta.loadings[component].T + noise)
+
+    def named(self, theta: FactorAnalysers) -> dict[str, Float]:
+        """Return "means", "loadings" and "noise_variances"."""
+        return {"means": theta.means, "loadings": theta.loadings, "noise_variances": theta.noise_variances}
+
+    def n_centred(self, d: int) -> int:
+        """Return (1 + q)^2 + d (1 + q) + the number of noise variances."""
+        a = 1 + self.n_factors
+        return a * a + d * a + self.n_noise(d)
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x, y, residuals, fits and squares, and each component's whitened, plain and weighted latents."""
+        return 5 * d + k * (1 + 3 * (1 + self.n_factors))
+
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the size of the augmented loadings."""
+        return k * d * (1 + self.n_factors)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return K (d + d q - q (q - 1) / 2 + the number of noise variances): W is known up to a rotation."""
+        q = self.n_factors
+        return k * (d + d * q - q * (q - 1) // 2 + self.n_noise(d))
+
+
+class PPCAFamily(FactorFamily):
+    """Isotropic noise: probabilistic PCAs."""
+
+    def squares(self, x: Float) -> Float:
+        """Return |x|^2."""
+        return np.asarray(np.einsum("dn,dn->n", x, x)[None])
+
+    def pool(self, columns: Float) -> Float:
+        """Return the sum over all columns."""
+        return np.asarray(columns.sum(axis=1, keepdims=True))
+
+    def n_noise(self, d: int) -> int:
+        """Return 1."""
+        return 1
+
+
+class FactorAnalysisFamily(FactorFamily):
+    """Noise with a variance for each column: factor analysers."""
+
+    def squares(self, x: Float) -> Float:
+        """Return each column's square."""
+        return x * x
+
+    def pool(self, columns: Float) -> Float:
+        """Return the columns as they are."""
+        return columns
+
+    def n_noise(self, d: int) -> int:
+        """Return d."""
+        return d
+
+
+NOISE: dict[str, type[FactorFamily]] = {"isotropic": PPCAFamily, "diagonal": FactorAnalysisFamily}
+"""The kinds of noise, by name."""
