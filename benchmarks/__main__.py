@@ -17,6 +17,7 @@ from benchmarks.common import Row, rows_from
 MODULES = {
     "iteration-1": ("benchmarks.iteration", "1"),
     "iteration-2": ("benchmarks.iteration", "2"),
+    "families": ("benchmarks.families",),
     "products": ("benchmarks.products",),
     "mixture-ppca": ("benchmarks.mixture_ppca",),
     "passes": ("benchmarks.passes",),

@@ -10,7 +10,7 @@ with 1 + delta = rate reference / shape and c(a) = a log a - a - log Gamma(a).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +46,20 @@ class Gamma(ExponentialFamily):
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return y - 1 and log y."""
-        unit: Any = 1.0 if self.reference is None else self.reference.astype(x.dtype)[:, None]
-        y = x / unit
-        return y - 1, log(y)
+        out = np.empty((2 * len(x), x.shape[1]), x.dtype)
+        self.features(x.T, Frame.at(np.zeros(len(x))), out)
+        y, logs = np.split(out, 2)
+        return y, logs
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write them in place."""
+        y, logs = np.split(out, 2)
+        frame.tile(rows, y)
+        if self.reference is not None:
+            y /= self.reference.astype(out.dtype)[:, None]
+        np.maximum(y, np.finfo(out.dtype).tiny, out=logs)  # rows of weight 0 may hold anything
+        np.log(logs, out=logs)
+        y -= 1
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return the constant, and the coefficients of y - 1 and log y."""

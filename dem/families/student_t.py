@@ -92,9 +92,9 @@ class StudentT(ExactFamily):
         self.gaussian.sums(theta.gaussians, x, None, resp * u, out[2:])
 
     def initial(self, x: Float, resp: Float) -> StudentTs:
-        """Return the Gaussian's first parameters, with heavy tails."""
+        """Return the Gaussian's first parameters, from rows whose outliers are drawn in, with heavy tails."""
         nu = FIRST if self.degrees_of_freedom is None else self.degrees_of_freedom
-        return StudentTs(self.gaussian.initial(x, resp), np.full(len(resp), nu))
+        return StudentTs(self.gaussian.initial(np.ascontiguousarray(fenced(x.T).T), resp), np.full(len(resp), nu))
 
     def estimate(self, sums: Float, frame: Frame, previous: StudentTs | None) -> StudentTs:
         """Return the parameters that maximise Q.
@@ -138,9 +138,8 @@ class StudentT(ExactFamily):
         return np.asarray(mean + deviation / np.sqrt(rng.chisquare(nu, size=(n, 1)) / nu))
 
     def coordinates(self, x: Float) -> Float:
-        """Return arsinh of the distances from the median, in quartiles: outliers are no first centres of their own."""
-        low, median, high = np.quantile(x, [0.25, 0.5, 0.75], axis=0)
-        return np.asarray(np.arcsinh((x - median) / np.where(high > low, high - low, 1.0)))
+        """Return the rows, outliers drawn in: they are no first centres of their own."""
+        return fenced(x)
 
     def centres(self, theta: StudentTs) -> Float:
         """Return the means."""
@@ -171,3 +170,13 @@ class StudentT(ExactFamily):
         root = theta.gaussians.precisions_cholesky
         diagonal = np.einsum("kii->ki", root) if self.covariance_type == "full" else root
         return np.asarray(np.log(diagonal).sum(axis=1))
+
+
+def fenced(x: Float) -> Float:
+    """Return the rows x (n, d) with each column drawn in to Tukey's fences, 1.5 interquartile ranges off the quartiles.
+
+    Columns of which half of the values are equal have no such range, and stay as they are.
+    """
+    low, high = np.quantile(x, [0.25, 0.75], axis=0)
+    reach = np.where(high > low, 1.5 * (high - low), np.inf)
+    return np.clip(x, low - reach, high + reach)

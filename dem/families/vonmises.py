@@ -6,6 +6,7 @@ import numpy as np
 
 from dem.families.directions import concentration, log_area, log_partition
 from dem.families.exponential_family import ExponentialFamily, Theta
+from dem.frame import Frame
 from dem.model import Array, Float
 
 
@@ -15,6 +16,18 @@ class VonMises(ExponentialFamily):
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return cos x and sin x."""
         return np.cos(x), np.sin(x)
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write them by t = tan(x / 2): 2 / (1 + t^2) - 1 and 2 t / (1 + t^2); one function, and a vectorised one."""
+        cosine, sine = np.split(out, 2)
+        frame.tile(rows, sine)
+        sine *= 0.5
+        np.tan(sine, out=sine)
+        np.multiply(sine, sine, out=cosine)
+        cosine += 1
+        np.divide(2, cosine, out=cosine)
+        sine *= cosine
+        cosine -= 1
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return -log(2 pi I_0), kappa cos mu and kappa sin mu."""

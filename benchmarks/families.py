@@ -1,0 +1,104 @@
+"""One EM iteration of every family beside the diagonal Gaussian's, with as many components and features."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.common import Row, send, side_by_side, timed
+from dem.families import (
+    Bernoulli,
+    Categorical,
+    DiagonalGaussian,
+    Exponential,
+    Gamma,
+    Geometric,
+    LogNormal,
+    Multinomial,
+    Poisson,
+    VonMises,
+    VonMisesFisher,
+)
+from dem.families.product import product
+from dem.model import Block
+from dem.models.mixture import MixtureModel
+from dem.scan import Scanner
+from dem.source import open_source
+from dem.sweep.threads import ThreadSweep
+
+N, K, FEATURES, THREADS = 500_000, 16, 32, 2
+ROUNDS = 9
+BAR = 1.5
+
+
+def cases(rng: np.random.Generator) -> dict[str, tuple[Any, np.ndarray]]:
+    """Return families, each with rows for which it has `FEATURES` features beside the constant."""
+    group = rng.integers(K, size=(N, 1))
+    half, whole = FEATURES // 2, FEATURES
+    rate = rng.uniform(1, 9, (K, whole))[group[:, 0]]
+    counts = rng.poisson(rate).astype(float)
+    positive = rng.gamma(rate[:, :half])
+    normal = rng.standard_normal((N, whole)) + rate
+    bits = (rng.random((N, whole)) < rate / 10).astype(float)
+    codes = np.floor(rng.random((N, whole // 4)) * rate[:, : whole // 4] / 9 * 4)
+    mixed = np.hstack([normal[:, :4], positive[:, :4], counts[:, :8], codes[:, :2]])
+    of_columns = (range(4), range(4, 8), range(8, 16), range(16, 18))
+    parts = (DiagonalGaussian(1e-6), Gamma(), Poisson(), Categorical((4, 4)))
+    return {
+        "diagonal Gaussian": (DiagonalGaussian(1e-6), normal[:, :half]),
+        "Bernoulli": (Bernoulli(), bits),
+        "categorical, 4 codes": (Categorical(4), codes),
+        "exponential": (Exponential(), rng.exponential(1 / rate)),
+        "gamma": (Gamma(), positive),
+        "geometric": (Geometric(), counts + 1),
+        "log-normal": (LogNormal(), positive),
+        "multinomial": (Multinomial(), counts),
+        "Poisson": (Poisson(), counts),
+        "von Mises": (VonMises(), normal[:, :half] % (2 * np.pi)),
+        "von Mises-Fisher": (VonMisesFisher(), normal / np.linalg.norm(normal, axis=1, keepdims=True)),
+        "Gaussian x gamma x Poisson x categorical": (
+            product([(str(i), columns, part) for i, (columns, part) in enumerate(zip(of_columns, parts, strict=True))]),
+            mixed,
+        ),
+    }
+
+
+def iteration(family: Any, x: np.ndarray):
+    """Return one E-step and M-step."""
+    source = open_source(np.ascontiguousarray(x))
+    sweep = ThreadSweep(source, THREADS)
+    model = MixtureModel(K, family)
+    bound = model.bind(sweep(Scanner(x.shape[1], False, 5000, 0, len(x), family)))
+    params = bound.start(Block(x[:5000]), np.random.default_rng(0))
+    assert bound.family.n_features(x.shape[1]) == FEATURES + 1
+    assert bound.precision(params).name == "DOUBLE"
+
+    def iterate() -> None:
+        bound.m_step(params, sweep(partial(bound.kernel, params)))
+
+    return iterate
+
+
+def main() -> None:
+    """Measure, in this process."""
+    rng = np.random.default_rng(0)
+    with threadpool_limits(1):
+        found = cases(rng)
+        runs = {name: iteration(*case) for name, case in found.items()}
+        times = dict(zip(runs, side_by_side([timed(run) for run in runs.values()], ROUNDS), strict=True))
+    peer = "diagonal Gaussian"
+    rows = []
+    for name, t in times.items():
+        print(f"{name}: {t:.3f} s, {N / t / 1e6:.2f} M rows/s, {t / times[peer]:.2f}", file=sys.stderr)
+        if name != peer:
+            case = f"{name} {N / 1e6:g}M, K={K}, {FEATURES} features, {THREADS} threads"
+            rows.append(Row(case, peer, t / times[peer], BAR, False, f"{N / t / 1e6:.2f} M rows/s"))
+    send(rows)
+
+
+if __name__ == "__main__":
+    main()
