@@ -65,10 +65,9 @@ def draw_loadings(ax: Axes, model: Any, names: list[str]) -> None:
     """Draw the loadings of a factor analysis, each column's beside the share of its variance that is noise."""
     loadings = np.asarray(model.components_, dtype=np.float64).T
     noise = np.asarray(model.noise_variance_, dtype=np.float64)
-    total = np.sqrt((loadings**2).sum(axis=1) + noise)
-    shares = np.column_stack(
-        [loadings / np.where(total > 0, total, 1.0)[:, None], noise / np.where(total > 0, total, 1.0) ** 2]
-    )
+    variance = (loadings**2).sum(axis=1) + noise
+    variance = np.where(variance > 0, variance, 1.0)
+    shares = np.column_stack([loadings / np.sqrt(variance)[:, None], noise / variance])
     image = ax.imshow(shares, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     q, d = loadings.shape[1], len(names)
     ax.set_xticks(range(q + 1), [*(str(i + 1) for i in range(q)), "noise"])

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 import dem
-from dem import cli, cli_options
+from dem import cli, cli_fit, cli_options
 from dem.families import COVARIANCE_TYPES
 
 

@@ -55,18 +55,8 @@ ENGINE = [
     "run_latent",
     "estimators",
 ]
-FACES = [
-    "plot_axes",
-    "plot_components",
-    "plot_staircase",
-    "plot",
-    "progress",
-    "commands",
-    "demo",
-    "cli_options",
-    "cli_fit",
-    "cli",
-]
+PICTURES = ["plot_axes", "plot_components", "plot_staircase", "plot"]
+FACES = [*PICTURES, "progress", "commands", "demo", "cli_options", "cli_fit", "cli"]
 LAYERS = [*MATHS, *ENGINE, *FACES]
 """From the top: a file imports from its own layer and from those before it."""
 
