@@ -69,9 +69,11 @@ def trace(model: Any) -> tuple[str, str, list[float]]:
     entries = model.history_
     if "inertia" in entries[0]:
         return "inertia", "", [entry["inertia"] for entry in entries]
-    if entries[0]["log_likelihood"] is None:
-        return "lower bound", "nats a row", [entry["objective"] for entry in entries]
-    return "log-likelihood", "nats a row", [entry["log_likelihood"] for entry in entries]
+    told = [entry["log_likelihood"] for entry in entries]
+    objectives = [entry.get("objective", value) for entry, value in zip(entries, told, strict=True)]
+    if told == objectives:
+        return "log-likelihood", "nats a row", told
+    return "lower bound" if None in told else "log posterior", "nats a row", objectives
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:

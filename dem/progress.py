@@ -36,7 +36,8 @@ class Report:
     log_likelihood : float or None
         Of the parameters that the pass was made with, in nats a row.
     objective : float or None
-        The same of a model without a likelihood: of K-means, minus the inertia a row.
+        What the fit raises, where it is another thing: with a prior the log posterior, of variational models their
+        bound, of K-means minus the inertia, all a row.
     change : float or None
         Of the same, since the pass before.
     stop_reason : str or None
@@ -64,8 +65,8 @@ def rates(rows: float | None, nbytes: float | None, elapsed: float) -> str:
 def line(report: Report) -> str:
     """Return a pass in one line."""
     parts = [f"{report.name:<20}"]
-    reached = None if report.objective is None else f"objective {report.objective:.6g} a row"
-    if report.log_likelihood is not None:
+    reached = None if report.objective is None else f"objective {report.objective:.6f} a row"
+    if reached is None and report.log_likelihood is not None:
         reached = f"{report.log_likelihood:.6f} nats a row"
     if reached is not None:
         parts.append(reached)
@@ -106,10 +107,10 @@ class Timed:
         report = Report(self.name, self.rows, self.nbytes, elapsed)
         if state is not None:
             report = replace(report, change=state.change, stop_reason=state.stop_reason)
-            if state.history[-1].log_likelihood is None:
+            log_likelihood = state.history[-1].log_likelihood
+            report = replace(report, log_likelihood=log_likelihood)
+            if log_likelihood != state.objective:
                 report = replace(report, objective=state.objective)
-            else:
-                report = replace(report, log_likelihood=state.objective)
         self.tell(report)
 
     def tell(self, report: Report) -> None:

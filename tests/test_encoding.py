@@ -31,6 +31,8 @@ def same(a, b):
         return type(a) is type(b) and bits(np.asarray(a)).tolist() == bits(np.asarray(b)).tolist()
     if hasattr(a, "__dataclass_fields__"):
         return type(a) is type(b) and all(same(getattr(a, f), getattr(b, f)) for f in a.__dataclass_fields__)
+    if isinstance(a, dict):
+        return type(a) is type(b) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     if isinstance(a, tuple | list):
         return type(a) is type(b) and len(a) == len(b) and all(map(same, a, b))
     return type(a) is type(b) and a == b
