@@ -86,9 +86,13 @@ def test_expected_is_q_and_the_m_step_maximises_it(rng):
     x, resp = T.rows(N, rng), rng.dirichlet(np.ones(2), N).T
     (u, log_u), sums = sums_of(T.family, T.theta, x, resp)
     frame = Frame.at(T.family.centres(T.theta))
-    np.testing.assert_allclose(T.family.expected(T.theta, sums, frame), q(T.components, x, resp, u, log_u), rtol=1e-12)
+    np.testing.assert_allclose(
+        T.family.expected(T.theta, sums, frame, T.theta), q(T.components, x, resp, u, log_u), rtol=1e-12
+    )
     new = T.family.estimate(sums, frame, None)
-    np.testing.assert_allclose(T.family.expected(new, sums, frame), q(T.apart(new), x, resp, u, log_u), rtol=1e-12)
+    np.testing.assert_allclose(
+        T.family.expected(new, sums, frame, T.theta), q(T.apart(new), x, resp, u, log_u), rtol=1e-12
+    )
     best = q(T.apart(new), x, resp, u, log_u)
     for k, c in enumerate(T.apart(new)):
         there = T.free(c)
