@@ -106,7 +106,7 @@ def test_expected_log_density(kind, rng):
         return
     x, resp = kind.rows(N, rng), rng.dirichlet(np.ones(2), N).T
     frame = Frame.at(kind.family.centres(kind.theta))
-    found = kind.family.expected(kind.theta, sums_of(kind.family, kind.theta, x, resp), frame)
+    found = kind.family.expected(kind.theta, sums_of(kind.family, kind.theta, x, resp), frame, kind.theta)
     out = np.empty((2, N))
     kind.family.log_density(kind.theta, np.ascontiguousarray(x.T), out)
     np.testing.assert_allclose(found, (resp * out).sum(), rtol=1e-12)
