@@ -31,5 +31,6 @@ def test_fit_mppca(tmp_path, noise):
     assert model.noise_variance_.shape == ((2,) if noise == "isotropic" else (2, 3))
     done("transform", fitted, store, "-o", tmp_path / "z.zarr")
     np.testing.assert_allclose(zarr.open_array(tmp_path / "z.zarr")[:], model.transform(x), atol=1e-12)
-    assert "mixture of factor analysers, 2 components of 1 factor, 3 columns" in done("info", fitted)
+    kind = "probabilistic PCAs" if noise == "isotropic" else "factor analysers"
+    assert f"mixture of {kind}, 2 components, 1 factor each, 3 columns" in done("info", fitted)
     done("plot", fitted, "-o", tmp_path / "m.png")

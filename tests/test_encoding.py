@@ -80,7 +80,7 @@ def test_what_json_has_not(value):
 
 @pytest.mark.parametrize("case", MODELS.values(), ids=lambda case: case.name)
 def test_the_states_and_scans_of_all_models(case):
-    block = Block(data())
+    block = Block(case.x)
     scan = Scanner(block.x.shape[1], case.model.needs_scatter, 200, 0, len(block.x))()(block)
     model = case.model.bind(scan)
     params = model.start(block, np.random.default_rng(0))

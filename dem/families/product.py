@@ -7,8 +7,10 @@ The features of the parts stand one below another, so a product of linear famili
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +40,7 @@ class Part:
     columns: tuple[int, ...]
     family: Family[Any]
 
-    @property
+    @cached_property
     def at(self) -> slice | list[int]:
         """The columns as an index: a slice, which copies nothing, where they stand side by side."""
         first, last = self.columns[0], self.columns[-1]
@@ -146,11 +148,11 @@ class Product:
 
     def n_features(self, d: int) -> int:
         """Return 1 and the features of all parts."""
-        return 1 + sum(self._sizes(linear=True))
+        return int(self._linear_places[-1].stop)
 
     def n_centred(self, d: int) -> int:
         """Return 1 and the exact path's sums of all parts."""
-        return 1 + sum(self._sizes(linear=False))
+        return int(self._exact_places[-1].stop)
 
     def features(self, rows: Array, frame: Frame, out: Array) -> None:
         """Write the parts' features one below another."""
@@ -255,18 +257,25 @@ class Product:
         """Return the sum of the parts'."""
         return sum(part.family.n_parameters(k, len(part.columns)) for part in self.parts)
 
-    def _sizes(self, *, linear: bool) -> list[int]:
-        """Return each part's number of sums, the counts left out."""
-        if linear:
-            return [part.family.n_features(len(part.columns)) - 1 for part in self.parts]
-        return [part.family.n_centred(len(part.columns)) - 1 for part in self.parts]
+    @cached_property
+    def _linear_places(self) -> tuple[slice, ...]:
+        """Where each part's features stand among all."""
+        return one_below_another(part.family.n_features(len(part.columns)) - 1 for part in self.parts)
+
+    @cached_property
+    def _exact_places(self) -> tuple[slice, ...]:
+        """Where each part's sums of the exact path stand among all."""
+        return one_below_another(part.family.n_centred(len(part.columns)) - 1 for part in self.parts)
 
     def _places(self, *, linear: bool) -> Iterator[tuple[Part, slice]]:
-        """Yield each part with the rows of the sums that are its."""
-        start = 1
-        for part, size in zip(self.parts, self._sizes(linear=linear), strict=True):
-            yield part, slice(start, start + size)
-            start += size
+        """Return each part with the rows of the sums that are its."""
+        return zip(self.parts, self._linear_places if linear else self._exact_places, strict=True)
+
+
+def one_below_another(sizes: Iterable[int]) -> tuple[slice, ...]:
+    """Return the rows that blocks of these sizes have, one below another, from row 1 on."""
+    edges = list(accumulate(sizes, initial=1))
+    return tuple(slice(start, stop) for start, stop in pairwise(edges))
 
 
 def product(blocks: Sequence[tuple[str, Sequence[int], Family[Any]]]) -> Product:
