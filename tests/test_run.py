@@ -45,7 +45,7 @@ def store(rows, tmp_path_factory):
 def small_partitions(monkeypatch):
     """Stores are cut as large ones are, and swept by processes."""
     monkeypatch.setattr("dem.run.open_source", partial(open_source, partition_bytes=PARTITION_BYTES))
-    monkeypatch.setattr("dem.estimators.base.open_source", partial(open_source, partition_bytes=PARTITION_BYTES))
+    monkeypatch.setattr("dem.estimators.rowwise.open_source", partial(open_source, partition_bytes=PARTITION_BYTES))
 
 
 MODELS = {
