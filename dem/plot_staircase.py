@@ -60,6 +60,7 @@ def draw_gains(ax: Axes, entries: Entries) -> None:
         ax.plot(passes, shown, "o-", color=colour, markersize=4, label=label)
     if any(gain > 0 for _, gains in steps.values() for gain in gains):
         ax.set_yscale("log")
+    ax.set_xlim(passes[0] - 0.5, passes[-1] + 0.5)
     ax.set(xlabel="iteration", ylabel="gain (nats a row)" if _has_likelihood(entries[0]) else "gain a row")
     ax.set_title("what each step gains", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
