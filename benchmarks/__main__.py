@@ -22,6 +22,7 @@ MODULES = {
     "stores": ("benchmarks.stores",),
     "scale": ("benchmarks.scale",),
     "reading": ("benchmarks.reading",),
+    "factors": ("benchmarks.factors",),
 }
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
