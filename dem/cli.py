@@ -19,7 +19,7 @@ COVARIANCES = ["full", "tied", "diag", "spherical"]  # dem.families has them too
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="dem")
 def main() -> None:
-    """Fit mixtures and PPCA to Zarr stores larger than memory.
+    """Fit mixtures, PPCA and factor analysis to Zarr stores larger than memory.
 
     Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted, 75 stopped on the way: the same
     command goes on.
@@ -60,7 +60,8 @@ def fit_gmm(**options: Any) -> None:
     "--components",
     "n_components",
     type=Share(),
-    help="Number of latent dimensions, or a share of the variance  [default: all directions with any variance].",
+    help="Number of latent dimensions, a share of the variance, or mle or bic: the best by Minka's evidence, or by "
+    "BIC  [default: all directions with any variance].",
 )
 @click.option(
     "--solver",
@@ -78,6 +79,41 @@ def fit_ppca(**options: Any) -> None:
     fit_ppca(**options)
 
 
+@fit.command("bpca")
+@click.argument("data", metavar="STORE")
+@click.option(
+    "-q", "--components", "n_components", type=click.IntRange(1), help="Most latent dimensions  [default: columns - 1]."
+)
+@click.option("--tol", type=click.FloatRange(0), default=1e-6, help="Least gain of an iteration, nats a row.")
+@click.option("--max-iter", type=click.IntRange(1), default=500, help="Most iterations.")
+@fitting
+def fit_bpca(**options: Any) -> None:
+    """Fit Bayesian PCA, which finds the number of dimensions."""
+    from dem.commands.fit import fit_bpca
+
+    fit_bpca(**options)
+
+
+@fit.command("fa")
+@click.argument("data", metavar="STORE")
+@click.option("-q", "--components", "n_components", type=click.IntRange(1), required=True, help="Number of factors.")
+@click.option("--rotation", type=click.Choice(["varimax", "quartimax"]), help="Turn the factors: simpler to read.")
+@click.option(
+    "--solver",
+    type=click.Choice(["auto", "ecm", "em"]),
+    default="auto",
+    help="One pass and conditional maximisations, or EM; auto takes EM where there are too many columns for those.",
+)
+@click.option("--tol", type=click.FloatRange(0), default=1e-6, help="Least gain of an iteration, nats a row.")
+@click.option("--max-iter", type=click.IntRange(1), default=1000, help="Most iterations.")
+@fitting
+def fit_fa(**options: Any) -> None:
+    """Fit factor analysis."""
+    from dem.commands.fit import fit_fa
+
+    fit_fa(**options)
+
+
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
@@ -91,7 +127,7 @@ def fit_ppca(**options: Any) -> None:
 def predict(**options: Any) -> None:
     """Write what a model says of each row.
 
-    A mixture gives labels, proba and score; a PPCA gives score, and its latents by `dem transform`.
+    A mixture gives labels, proba and score; PPCA and factor analysis give score, and latents by `dem transform`.
     """
     from dem.commands.rows import write
 
@@ -103,7 +139,7 @@ def predict(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @writing
 def transform(**options: Any) -> None:
-    """Write each row's latents, the posterior means, by a PPCA (mixtures have none)."""
+    """Write each row's latents, the posterior means, by PPCA or factor analysis (mixtures have none)."""
     from dem.commands.rows import write
 
     write(what="latent", **options)
@@ -149,7 +185,9 @@ def info(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
-@click.option("--columns", type=Columns(), default="0,1", help="Which two columns (of a PPCA, latents).")
+@click.option(
+    "--columns", type=Columns(), default="0,1", help="Which two columns (of PPCA and factor analysis, latents)."
+)
 @writing
 def plot(**options: Any) -> None:
     """Draw a model and its history."""

@@ -123,16 +123,18 @@ class Columns(click.ParamType):
 
 
 class Share(click.ParamType):
-    """A number of components, or a share of the variance."""
+    """A number of components, a share of the variance, or the name of a way to choose."""
 
     name = "q"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
-        """Return an int for 8, a float for 0.9."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float | str:
+        """Return an int for 8, a float for 0.9, and mle and bic as they are."""
+        if value in ("mle", "bic"):
+            return str(value)
         try:
             return float(value) if "." in str(value) else int(value)
         except ValueError:
-            self.fail(f"{value!r} is neither a whole number nor a share such as 0.9.", param, ctx)
+            self.fail(f"{value!r} is neither a whole number nor a share such as 0.9, nor mle or bic.", param, ctx)
 
 
 def where(command: F) -> F:

@@ -19,6 +19,7 @@ from dem.plot_axes import (
     draw_ellipses,
     draw_history,
     draw_latents,
+    draw_loadings,
     draw_spectrum,
 )
 
@@ -33,18 +34,18 @@ def figure(
 
     Parameters
     ----------
-    model : GaussianMixture or PPCA
+    model : GaussianMixture, PPCA, BayesianPCA or FactorAnalysis
         Fitted.
     x : array-like of shape (n, d), optional
         Rows to show with it; a sample of some thousands is enough.
     columns : (int, int)
-        Which pair of columns (for PPCA with rows, of latents) to show.
+        Which pair of columns (for PPCA and factor analysis with rows, of latents) to show.
     labels : sequence of str, optional
         What to call the columns; by default the names the model was fitted with, or their numbers.
     """
     if hasattr(model, "weights_"):
         return _mixture_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
-    return _ppca_figure(model, x, columns)
+    return _latent_figure(model, x, columns, labels)
 
 
 def mixture(
@@ -98,12 +99,15 @@ def _mixture_figure(
     return fig
 
 
-def _ppca_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int]) -> Figure:
+def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None) -> Figure:
     traced = len(getattr(model, "history_", ())) > 1
     panels = 1 + (x is not None) + traced
     fig = Figure(figsize=(1.0 + 4.8 * panels, 4.6), layout="constrained")
     axes = list(np.atleast_1d(np.asarray(fig.subplots(1, panels))))
-    draw_spectrum(axes.pop(0), model)
+    if hasattr(model, "heywood_"):
+        draw_loadings(axes.pop(0), model, column_names(model, len(model.mean_), labels))
+    else:
+        draw_spectrum(axes.pop(0), model)
     if x is not None:
         draw_latents(axes.pop(0), model, np.asarray(x, dtype=np.float64), columns)
     if traced:

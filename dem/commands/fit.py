@@ -16,7 +16,7 @@ from dem.checkpoint import Checkpoint
 from dem.claim import Interrupted, claim
 from dem.commands.session import Session
 from dem.commands.tables import facts
-from dem.estimators import PPCA, GaussianMixture
+from dem.estimators import PPCA, BayesianPCA, FactorAnalysis, GaussianMixture
 from dem.new_array import broken_off
 from dem.source import open_source
 from dem.sweep.memory import PeakMemory
@@ -32,6 +32,18 @@ def fit_ppca(data: str, output: str, session: Session, **options: Any) -> None:
     """Fit probabilistic PCA and save it; see `fit`."""
     job, settings = Job.of(data, output, options)
     fit(PPCA(**settings), job, session)
+
+
+def fit_bpca(data: str, output: str, session: Session, **options: Any) -> None:
+    """Fit Bayesian PCA and save it; see `fit`."""
+    job, settings = Job.of(data, output, options)
+    fit(BayesianPCA(**settings), job, session)
+
+
+def fit_fa(data: str, output: str, session: Session, **options: Any) -> None:
+    """Fit factor analysis and save it; see `fit`."""
+    job, settings = Job.of(data, output, options)
+    fit(FactorAnalysis(**settings), job, session)
 
 
 @dataclass(frozen=True)
@@ -106,12 +118,12 @@ class Job:
         return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
 
 
-def fit(model: GaussianMixture | PPCA, job: Job, session: Session) -> None:
+def fit(model: GaussianMixture | PPCA | FactorAnalysis, job: Job, session: Session) -> None:
     """Fit a model and save it: what `dem fit` does, and a workflow.
 
     Parameters
     ----------
-    model : GaussianMixture or PPCA
+    model : GaussianMixture, PPCA, BayesianPCA or FactorAnalysis
     job : Job
     session : Session
 
@@ -201,11 +213,23 @@ def describe(model: Any) -> str:
         k, d = model.means_.shape
         components, columns = human.plural(k, "component"), human.plural(d, "column")
         return f"Gaussian mixture, {components}, {model.covariance_type} covariances, {columns}"
-    components, columns = (
-        human.plural(model.n_components_, "component"),
-        human.plural(len(model.mean_), "column"),
-    )
+    columns = human.plural(len(model.mean_), "column")
+    if hasattr(model, "heywood_"):
+        turned = f", {model.rotation}" if model.rotation else ""
+        return f"factor analysis, {human.plural(model.n_components_, 'factor')}{turned}, {columns}{heywood(model)}"
+    components = human.plural(model.n_components_, "component")
+    if hasattr(model, "alpha_"):
+        return f"Bayesian PCA, {components} kept of {len(model.alpha_)}, {columns}"
     return f"probabilistic PCA, {components}, {columns}"
+
+
+def heywood(model: FactorAnalysis) -> str:
+    """Tell which columns' noise a factor analysis could not keep from 0; nothing where there are none."""
+    cases = model.heywood_
+    if not len(cases):
+        return ""
+    which = human.plural(len(cases), "column") if len(cases) > 20 else f"column {', '.join(map(str, cases))}"
+    return f"; no noise is left in {which} (a Heywood case: try fewer factors)"
 
 
 def ending(model: Any) -> str:

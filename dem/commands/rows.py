@@ -8,7 +8,8 @@ from dem import human
 from dem.commands.fit import criteria
 from dem.commands.session import Session
 from dem.commands.tables import facts
-from dem.estimators import PPCA, GaussianMixture, load
+from dem.estimators import GaussianMixture, load
+from dem.estimators.linear_latent import LinearLatent
 from dem.source import open_source
 
 OUTPUTS = {"labels": "label", "proba": "proba", "score": "score", "latent": "latent"}
@@ -18,9 +19,9 @@ OUTPUTS = {"labels": "label", "proba": "proba", "score": "score", "latent": "lat
 def write(model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool) -> None:
     """Write a row-wise output of a store."""
     estimator = load(model)
-    only = {"labels": GaussianMixture, "proba": GaussianMixture, "latent": PPCA}.get(what)
+    only = {"labels": GaussianMixture, "proba": GaussianMixture, "latent": LinearLatent}.get(what)
     if only is not None and not isinstance(estimator, only):
-        has = "latent and score" if isinstance(estimator, PPCA) else "labels, proba and score"
+        has = "latent and score" if isinstance(estimator, LinearLatent) else "labels, proba and score"
         raise ValueError(f"{model} is a {type(estimator).__name__}, which has no {what}: it gives {has}.")
     with session.engine() as engine:
         started = time.perf_counter()

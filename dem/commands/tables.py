@@ -37,8 +37,10 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None
 
 
 def parameters(model: Any, labels: Sequence[str] | None = None) -> list[RenderableType]:
-    """Return the parameters of a mixture or a PPCA, as far as they can be read."""
-    return _mixture(model, labels) if hasattr(model, "weights_") else _spectrum(model)
+    """Return the parameters of a mixture, a PPCA or a factor analysis, as far as they can be read."""
+    if hasattr(model, "weights_"):
+        return _mixture(model, labels)
+    return _factors(model, labels) if hasattr(model, "heywood_") else _spectrum(model)
 
 
 def passes(model: Any) -> list[RenderableType]:
@@ -88,3 +90,15 @@ def _spectrum(model: Any) -> list[RenderableType]:
     table = grid(["component", "variance", "share", "cumulative"], rows[:MOST_ROWS], "Components")
     noise = f"Noise variance in each direction left out: {human.number(float(model.noise_variance_))}"
     return [table, noise] if len(rows) <= MOST_ROWS else [table, f"({len(rows) - MOST_ROWS} more)", noise]
+
+
+def _factors(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
+    loadings = human.correlations(model)[:, :MOST_COLUMNS]
+    d, q = loadings.shape
+    names = human.column_names(model, d, labels)
+    rows = [[names[j], *(f"{value:.3f}" for value in loadings[j])] for j in range(min(d, MOST_ROWS))]
+    header = ["column", *(f"factor {i + 1}" for i in range(q))]
+    tables: list[RenderableType] = [grid(header, rows, "Loadings: correlations of columns and factors")]
+    left_out = [(d - len(rows), "column"), (model.n_components_ - q, "factor")]
+    rest = " and ".join(human.plural(n, f"more {noun}") for n, noun in left_out if n)
+    return [*tables, f"({rest} not shown)"] if rest else tables
