@@ -25,6 +25,7 @@ MODULES = {
     "scale": ("benchmarks.scale",),
     "reading": ("benchmarks.reading",),
     "kmeans": ("benchmarks.kmeans",),
+    "factors": ("benchmarks.factors",),
 }
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"

@@ -107,6 +107,13 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
     return stored[:, None, None] * eye
 
 
+def correlations(model: Any) -> NDArray[np.float64]:
+    """Return the correlations of columns and factors of a factor analysis, (d, q): loadings in standard units."""
+    loadings = np.asarray(model.components_, dtype=np.float64).T
+    deviations = np.sqrt((loadings**2).sum(axis=1) + model.noise_variance_)
+    return loadings / np.where(deviations > 0, deviations, 1.0)[:, None]
+
+
 def _scaled(value: float, units: tuple[str, ...]) -> str:
     """Return the value to 3 significant digits, in the largest unit that it fills."""
     for i, unit in enumerate(units):

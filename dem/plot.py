@@ -19,10 +19,11 @@ from dem.plot_axes import (
     draw_ellipses,
     draw_history,
     draw_latents,
+    draw_loadings,
     draw_regions,
     draw_spectrum,
 )
-from dem.plot_components import draw_component_densities, draw_loadings, draw_participation
+from dem.plot_components import draw_component_densities, draw_participation
 from dem.plot_staircase import draw_gains, draw_staircase
 
 DRAWN_ROWS = 3000

@@ -141,8 +141,26 @@ def draw_spectrum(ax: Axes, model: Any) -> None:
     ax.set_axisbelow(True)
 
 
+def draw_loadings(ax: Axes, model: Any, names: Sequence[str]) -> None:
+    """Draw the correlations of columns and factors of a factor analysis as a map."""
+    loadings = human.correlations(model)
+    d, q = loadings.shape
+    shown = ax.imshow(loadings, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    ax.figure.colorbar(shown, ax=ax, label="correlation")
+    ax.set(xlabel="factor", ylabel="column")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if q <= 12:
+        ax.set_xticks(range(q), [str(i + 1) for i in range(q)])
+    if d <= 30:
+        ax.set_yticks(range(d), list(names))
+        ax.set_ylabel("")
+    share = float((loadings**2).sum() / d)
+    what = "1 factor explains" if q == 1 else f"{q} factors explain"
+    ax.set_title(f"{what} {share:.1%} of the columns' variances", fontsize="medium")
+
+
 def draw_latents(ax: Axes, model: Any, x: Float, columns: tuple[int, int]) -> None:
-    """Draw rows in the latent space of a PPCA."""
+    """Draw rows in the latent space of a linear latent model."""
     z = np.asarray(model.transform(x), dtype=np.float64)
     if z.shape[1] == 1:
         (low,), (high,) = limits(z)

@@ -1,4 +1,4 @@
-"""What `dem.plot` draws of mixtures of any family, and of factor analysis."""
+"""What `dem.plot` draws of mixtures of any family."""
 
 from __future__ import annotations
 
@@ -59,24 +59,6 @@ def draw_participation(
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=names[columns[0]], ylabel=names[columns[1]])
     ax.set_title("rows drawn from the model" if drawn else "rows, by participation", fontsize="medium")
     ax.legend(frameon=False)
-
-
-def draw_loadings(ax: Axes, model: Any, names: list[str]) -> None:
-    """Draw the loadings of a factor analysis, each column's beside the share of its variance that is noise."""
-    loadings = np.asarray(model.components_, dtype=np.float64).T
-    noise = np.asarray(model.noise_variance_, dtype=np.float64)
-    variance = (loadings**2).sum(axis=1) + noise
-    variance = np.where(variance > 0, variance, 1.0)
-    shares = np.column_stack([loadings / np.sqrt(variance)[:, None], noise / variance])
-    image = ax.imshow(shares, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-    q, d = loadings.shape[1], len(names)
-    ax.set_xticks(range(q + 1), [*(str(i + 1) for i in range(q)), "noise"])
-    if d <= 30:
-        ax.set_yticks(range(d), names)
-    ax.set(xlabel="factor", ylabel="" if d <= 30 else "column")
-    ax.axvline(q - 0.5, color="black", linewidth=1)
-    ax.set_title("loadings, by the columns' deviations", fontsize="medium")
-    ax.figure.colorbar(image, ax=ax, shrink=0.8)
 
 
 def _named(model: Any, k: int) -> str:

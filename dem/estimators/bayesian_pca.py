@@ -82,9 +82,7 @@ class BayesianPCA(PPCA):
     def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
         """Return what EM makes of the moments; some direction must be left to the noise."""
         if scan.n_columns < 2:
-            raise ValueError(
-                "n_features=1: with one column there is no direction to leave to the noise; give 2 or more"
-            )
+            raise ValueError("n_features=1: one column leaves no direction to the noise; give 2 columns or more")
         most = max(1, min(scan.rows - 1, scan.n_columns - 1))
         wanted = most if self.n_components is None else min(int(self.n_components), most)
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)

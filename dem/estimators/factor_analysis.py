@@ -115,16 +115,8 @@ class FactorAnalysis(LinearLatent):
         """Return the fitted scikit-learn FactorAnalysis with the same loadings, mean and noise."""
         check_is_fitted(self)
         model = decomposition.FactorAnalysis(self.n_components_, rotation=self.rotation)
-        names = (
-            "components_",
-            "noise_variance_",
-            "mean_",
-            "loglike_",
-            "n_iter_",
-            "n_features_in_",
-            "feature_names_in_",
-        )
-        for name in names:
+        names = ("components_", "noise_variance_", "mean_", "loglike_", "n_iter_")
+        for name in (*names, "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(model, name, getattr(self, name))
         return model
