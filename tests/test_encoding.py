@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from laws import MODELS, data
+from laws import MODELS
 
 from dem import em
 from dem.encoding import decode, digest, encode
