@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.patches import Ellipse
 
+import dem
 from dem import plot
 from dem.human import covariances_among
 from dem.plot_axes import PALETTE, limits
@@ -184,3 +185,56 @@ def test_kmeans_shows_every_centre_and_the_borders(k, n, tmp_path):
 def test_kmeans_of_one_column_has_no_picture():
     with pytest.raises(ValueError, match="needs data of two columns"):
         plot.kmeans(SimpleNamespace(cluster_centers_=np.zeros((3, 1))))
+
+
+def test_the_staircase_shows_what_the_history_tells(rng):
+    x = rng.normal(size=(300, 2)) + 4 * (rng.random((300, 1)) < 0.5)
+    model = dem.GaussianMixture(2, n_init=1, init_params="random", sample_size=20, tol=1e-6).fit(x)
+    left, right = plot.staircase(model).axes
+    whole = [entry for entry in model.history_ if entry["kl"] is not None]
+    steps = {tuple(line.get_ydata()) for line in left.lines if len(line.get_xdata()) == 2}
+    for entry in whole:
+        low, high = entry["elbo_e"], entry["elbo_m"]
+        assert (low, high) in steps
+        assert (high, high + entry["kl"]) in steps
+    gains = right.lines[1].get_ydata()
+    np.testing.assert_array_equal(gains[gains > 0], [e["kl"] for e in whole if e["kl"] > 0])
+    assert left.get_ylabel() == "nats a row"
+
+
+@pytest.mark.parametrize(
+    "model",
+    [dem.KMeans(3, n_init=1, init="random", sample_size=9), dem.PPCA(1, solver="em"), dem.BayesianGaussianMixture(3)],
+    ids=lambda model: type(model).__name__,
+)
+def test_other_models_have_a_staircase_too(model, rng):
+    fig = plot.staircase(model.fit(rng.normal(size=(300, 3)) * [1, 2, 3]))
+    assert "iteration" in {ax.get_xlabel() for ax in fig.axes}
+
+
+def test_without_a_trace_there_is_no_staircase(rng):
+    closed = dem.PPCA(1).fit(rng.normal(size=(50, 3)))
+    with pytest.raises(ValueError, match="PPCA has no trace of the bound: fit it by EM"):
+        plot.staircase(closed)
+
+
+def test_a_mixture_of_any_family_in_one_column(rng):
+    model = dem.PoissonMixture(2).fit(rng.poisson(np.where(rng.random(500) < 0.4, 2, 12))[:, None])
+    (ax, _) = plot.figure(model).axes
+    mixture = next(line for line in ax.lines if line.get_label() == "mixture")
+    assert mixture.get_ydata().sum() == pytest.approx(1, abs=0.02)  # a bar for each count
+    assert ax.get_ylabel() == "probability"
+
+
+def test_a_mixture_of_any_family_in_two_columns(rng):
+    x = np.c_[rng.exponential(size=400), rng.normal(size=400)]
+    model = dem.Mixture(2, family={0: "exponential", 1: "gaussian"}).fit(x)
+    (ax, _) = plot.figure(model, x).axes
+    assert len(ax.collections[0].get_offsets()) == 400
+    assert ax.get_title() == "rows, by participation"
+    assert plot.figure(model).axes[0].get_title() == "rows drawn from the model"
+
+
+def test_factor_analysis_shows_its_loadings(rng):
+    model = dem.FactorAnalysis(2).fit(rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + rng.normal(size=(300, 5)))
+    assert "variances" in plot.figure(model).axes[0].get_title()
