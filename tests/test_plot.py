@@ -164,3 +164,21 @@ def test_ppca_without_noise_and_with_a_wide_spectrum(tmp_path):
 
 def test_colours_differ():
     assert len(set(PALETTE)) == len(PALETTE)
+
+
+@pytest.mark.parametrize(("q", "d"), [(1, 3), (4, 40), (15, 200)])
+def test_loadings_are_drawn_as_correlations(q, d, tmp_path):
+    model = SimpleNamespace(
+        components_=RNG.normal(size=(q, d)),
+        noise_variance_=RNG.uniform(0, 2, d),
+        heywood_=np.array([], int),
+        mean_=np.zeros(d),
+        history_=HISTORY,
+        **ENDED,
+    )
+    fig = plot.figure(model)
+    shown = np.asarray(fig.axes[0].images[0].get_array())
+    variances = (model.components_**2).sum(axis=0) + model.noise_variance_
+    np.testing.assert_allclose(shown, model.components_.T / np.sqrt(variances)[:, None])
+    assert "explain" in fig.axes[0].get_title()
+    fig.savefig(tmp_path / "p.png", dpi=30)

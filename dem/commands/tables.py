@@ -98,7 +98,7 @@ def _factors(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     names = human.column_names(model, d, labels)
     rows = [[names[j], *(f"{value:.3f}" for value in loadings[j])] for j in range(min(d, MOST_ROWS))]
     header = ["column", *(f"factor {i + 1}" for i in range(q))]
-    tables: list[RenderableType] = [grid(header, rows, "Loadings: correlations of columns and factors")]
+    tables: list[RenderableType] = [grid(header, rows, "Correlations")]
     left_out = [(d - len(rows), "column"), (model.n_components_ - q, "factor")]
     rest = " and ".join(human.plural(n, f"more {noun}") for n, noun in left_out if n)
     return [*tables, f"({rest} not shown)"] if rest else tables

@@ -10,7 +10,7 @@ from dem.engine import Engine
 from dem.estimators.linear_latent import is_whole, wide_size
 from dem.estimators.ppca import PPCA
 from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
-from dem.run_latent import EMSettings, LatentFit, fit_moments
+from dem.run_latent import EMSettings, LatentFit, fit_moments, spectrum
 from dem.scan import Scan
 
 
@@ -24,8 +24,8 @@ class BayesianPCA(PPCA):
     Parameters
     ----------
     n_components : int or None, default=None
-        Most directions; None for n_features - 1, or what the rows can show. An integer where the covariance
-        does not fit.
+        Most directions; None for one less than those with any variance. An integer where the covariance does
+        not fit.
     tol : float, default=1e-6
         EM stops when the objective, the mean of log-likelihood and log prior, rises by less, in nats a row.
     max_iter : int, default=500
@@ -82,7 +82,7 @@ class BayesianPCA(PPCA):
         """Return what EM makes of the moments; some direction must be left to the noise."""
         if scan.n_columns < 2:
             raise ValueError("n_features=1: one column leaves no direction to the noise; give 2 columns or more")
-        most = max(1, min(scan.rows - 1, scan.n_columns - 1))
+        most = max(1, int(np.count_nonzero(spectrum(scan))) - 1)
         wanted = most if self.n_components is None else min(int(self.n_components), most)
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)
 

@@ -2,9 +2,9 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dem import PPCA, GaussianMixture
+from dem import PPCA, BayesianPCA, FactorAnalysis, GaussianMixture
 
 
-@parametrize_with_checks([GaussianMixture(), PPCA(), PPCA(1)])
+@parametrize_with_checks([GaussianMixture(), PPCA(), PPCA(1), FactorAnalysis(1), BayesianPCA()])
 def test_scikit_learn_check(estimator, check):
     check(estimator)
