@@ -194,7 +194,7 @@ def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], la
     if hasattr(model, "explained_variance_ratio_"):
         draw_spectrum(axes.pop(0), model)
     else:
-        draw_loadings(axes.pop(0), model, column_names(model, model.n_features_in_, labels))
+        draw_loadings(axes.pop(0), model, column_names(model, len(model.mean_), labels))
     if x is not None:
         draw_latents(axes.pop(0), model, np.asarray(x, dtype=np.float64), columns)
     if traced:

@@ -193,6 +193,26 @@ def test_info_of_groups_and_of_other_arrays(folder):
     assert "has 1 dimension)" in done("info", folder / "group.zarr" / "series")
 
 
+def test_factor_analysis_and_bayesian_pca(folder, tmp_path):
+    said = done("fit", "fa", folder / "x.zarr", "-q", 1, "--rotation", "varimax", "-o", tmp_path / "fa.zarr")
+    assert "factor analysis, 1 factor, varimax, 3 columns" in said
+    done("transform", tmp_path / "fa.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
+    np.testing.assert_array_equal(
+        zarr.open_array(tmp_path / "z.zarr")[:], dem.load(tmp_path / "fa.zarr").transform(folder / "x.zarr").compute()
+    )
+    said = failed("predict", tmp_path / "fa.zarr", folder / "x.zarr", "-o", tmp_path / "labels.zarr")
+    assert "FactorAnalysis, which has no labels" in said
+    assert "Loadings" in done("info", tmp_path / "fa.zarr")
+    assert "nats a row, over 900 rows" in done("score", tmp_path / "fa.zarr", folder / "x.zarr", "--quiet")
+    done("report", tmp_path / "fa.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "report")
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["kind"] == "FactorAnalysis"
+    assert "kept of 2" in done("fit", "bpca", folder / "x.zarr", "-o", tmp_path / "bpca.zarr")
+    done("plot", tmp_path / "bpca.zarr", "-o", tmp_path / "b.png")
+    for q in ("mle", "bic"):
+        assert "probabilistic PCA" in done("fit", "ppca", folder / "x.zarr", "-q", q, "-o", tmp_path / f"{q}.zarr")
+    assert "nor mle or bic" in run("fit", "ppca", folder / "x.zarr", "-q", "most", "-o", tmp_path / "m.zarr").output
+
+
 def test_info_of_an_output(folder, tmp_path):
     labels = tmp_path / "labels.zarr"
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", labels)

@@ -60,7 +60,7 @@ FITS = {
     "bgmm": (["-k", 3, "--concentration", 0.01], "variational Gaussian mixture, 3 components"),
     "kmeans": (["-k", 3], "K-means, 3 clusters, 5 columns"),
     "mppca": (["-k", 2, "-q", 1], "mixture of probabilistic PCAs, 2 components, 1 factor each, 5 columns"),
-    "fa": (["-q", 1, "--rotation", "varimax"], "factor analysis, 1 factor, 5 columns"),
+    "fa": (["-q", 1, "--rotation", "varimax"], "factor analysis, 1 factor, varimax, 5 columns"),
     "bpca": ([], "Bayesian PCA, "),
     "ppca": (["-q", "bic"], "probabilistic PCA, "),
 }

@@ -238,3 +238,21 @@ def test_a_mixture_of_any_family_in_two_columns(rng):
 def test_factor_analysis_shows_its_loadings(rng):
     model = dem.FactorAnalysis(2).fit(rng.normal(size=(300, 2)) @ rng.normal(size=(2, 5)) + rng.normal(size=(300, 5)))
     assert "variances" in plot.figure(model).axes[0].get_title()
+
+
+@pytest.mark.parametrize(("q", "d"), [(1, 3), (4, 40), (15, 200)])
+def test_loadings_are_drawn_as_correlations(q, d, tmp_path):
+    model = SimpleNamespace(
+        components_=RNG.normal(size=(q, d)),
+        noise_variance_=RNG.uniform(0, 2, d),
+        heywood_=np.array([], int),
+        mean_=np.zeros(d),
+        history_=HISTORY,
+        **ENDED,
+    )
+    fig = plot.figure(model)
+    shown = np.asarray(fig.axes[0].images[0].get_array())
+    variances = (model.components_**2).sum(axis=0) + model.noise_variance_
+    np.testing.assert_allclose(shown, model.components_.T / np.sqrt(variances)[:, None])
+    assert "explain" in fig.axes[0].get_title()
+    fig.savefig(tmp_path / "p.png", dpi=30)

@@ -111,8 +111,7 @@ def _loadings(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     ]
     header = ["column", *(f"factor {i + 1}" for i in range(shown)), "noise variance"]
     rest = [f"({d - len(rows)} more columns not shown)"] if d > len(rows) else []
-    heywood = [f"Columns without noise of their own (Heywood cases): {', '.join(names[j] for j in model.heywood_)}"]
-    return [grid(header, rows, "Loadings"), *rest, *(heywood if len(model.heywood_) else [])]
+    return [grid(header, rows, "Loadings"), *rest]
 
 
 def _clusters(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:

@@ -9,8 +9,9 @@ import numpy as np
 from dem.engine import Engine
 from dem.estimators.linear_latent import is_whole, wide_size
 from dem.estimators.ppca import PPCA
+from dem.human import plural
 from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
-from dem.run_latent import EMSettings, LatentFit, fit_moments
+from dem.run_latent import EMSettings, LatentFit, fit_moments, spectrum
 from dem.scan import Scan
 
 
@@ -24,8 +25,8 @@ class BayesianPCA(PPCA):
     Parameters
     ----------
     n_components : int or None, default=None
-        Most directions; None for n_features - 1, or what the rows can show. An integer where the covariance
-        does not fit.
+        Most directions; None for one less than those with any variance. An integer where the covariance does
+        not fit.
     tol : float, default=1e-6
         EM stops when the objective, the mean of log-likelihood and log prior, rises by less, in nats a row.
     max_iter : int, default=500
@@ -54,7 +55,6 @@ class BayesianPCA(PPCA):
         What each E-step of EM told, log-likelihood and objective (with the prior); see `dem.estimators.base.history`.
     """
 
-    _kind = "Bayesian PCA"
     _saved = (*PPCA._saved, "alpha_")
 
     def __init__(
@@ -79,11 +79,16 @@ class BayesianPCA(PPCA):
         if not (self.n_components is None or is_whole(self.n_components)):
             raise ValueError(f"n_components must be an integer >= 1 or None, got {self.n_components!r}")
 
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
+        kept = f"{plural(self.n_components_, 'component')} kept of {len(self.alpha_)}"
+        return f"Bayesian PCA, {kept}, {plural(self.n_features_in_, 'column')}"
+
     def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
         """Return what EM makes of the moments; some direction must be left to the noise."""
         if scan.n_columns < 2:
             raise ValueError("n_features=1: one column leaves no direction to the noise; give 2 columns or more")
-        most = max(1, min(scan.rows - 1, scan.n_columns - 1))
+        most = max(1, int(np.count_nonzero(spectrum(scan))) - 1)
         wanted = most if self.n_components is None else min(int(self.n_components), most)
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)
 

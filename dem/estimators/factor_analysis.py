@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from dem.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
+from dem.human import plural
 from dem.model import Float
 from dem.models.factor_analysis import (
     HEYWOOD,
@@ -85,8 +86,6 @@ class FactorAnalysis(LinearLatent):
         Name, shape and dtype of the training data.
     """
 
-    _kind = "factor analysis"
-    _direction = "factor"
     _saved = ("components_", "noise_variance_", "heywood_", "mean_")
     _saved_numbers = ("n_components_", "n_samples_", "lower_bound_", "loglike_")
 
@@ -110,6 +109,17 @@ class FactorAnalysis(LinearLatent):
         self.random_state = random_state
         self.sample_size = sample_size
         self.engine = engine
+
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is, and of which columns no noise is left."""
+        turned, cases = f", {self.rotation}" if self.rotation else "", self.heywood_
+        words = (
+            f"factor analysis, {plural(self.n_components_, 'factor')}{turned}, {plural(self.n_features_in_, 'column')}"
+        )
+        if not len(cases):
+            return words
+        which = plural(len(cases), "column") if len(cases) > 20 else f"column {', '.join(map(str, cases))}"
+        return f"{words}; no noise is left in {which} (a Heywood case: try fewer factors)"
 
     def to_sklearn(self) -> decomposition.FactorAnalysis:
         """Return the fitted scikit-learn FactorAnalysis with the same loadings, mean and noise."""

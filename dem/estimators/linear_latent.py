@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -22,7 +22,6 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
-from dem.human import plural
 from dem.model import Float
 from dem.models.latent_algebra import covariance, least_squares, posterior_covariance, precision
 from dem.models.linear_latent import LatentModel
@@ -35,9 +34,6 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
     """Base of the models x | z ~ N(W z + mu, Psi), z ~ N(0, I)   (PRML 12.2)."""
 
     outputs = ("latent", "score")
-    _kind: ClassVar[str]
-    _direction: ClassVar[str] = "component"
-
     n_components: Any
     tol: float
     max_iter: int
@@ -45,11 +41,6 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
     sample_size: int
     n_components_: int
     mean_: Float
-
-    def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
-        q, d = self.n_components_, self.n_features_in_
-        return f"{self._kind}, {plural(q, self._direction)}, {plural(d, 'column')}"
 
     @abstractmethod
     def _check_settings(self) -> None:

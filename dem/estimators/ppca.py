@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from dem.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
+from dem.human import plural
 from dem.models.latent_size import by_bic, by_evidence, by_share
 from dem.models.ppca import MomentsPPCAModel, PPCAModel
 from dem.models.ppca_algebra import PPCAParams
@@ -75,7 +76,6 @@ class PPCA(LinearLatent):
         Name, shape and dtype of the training data.
     """
 
-    _kind = "probabilistic PCA"
     _saved: ClassVar[tuple[str, ...]] = (
         "components_",
         "explained_variance_",
@@ -103,6 +103,10 @@ class PPCA(LinearLatent):
         self.random_state = random_state
         self.sample_size = sample_size
         self.engine = engine
+
+    def describe(self) -> str:
+        """Return in a few words what the fitted model is."""
+        return f"probabilistic PCA, {plural(self.n_components_, 'component')}, {plural(self.n_features_in_, 'column')}"
 
     def to_sklearn(self) -> decomposition.PCA:
         """Return the fitted scikit-learn PCA with the same directions, mean and variances."""

@@ -17,7 +17,7 @@ from dem.model import Block, Float
 from dem.models import latent_size
 from dem.models.linear_latent import LatentModel, LatentStats, OnMoments, means
 from dem.models.ppca import closed_form_on, shared_noise
-from dem.models.ppca_algebra import PPCAParams, canonical
+from dem.models.ppca_algebra import PPCAParams, canonical, closed_form
 from dem.scan import Moments, Scan
 
 PRUNED = 1e-10
@@ -61,7 +61,10 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
 
     def start(self, sample: Block, rng: np.random.Generator) -> BayesianPCAParams:
         """Return the closed form of probabilistic PCA on the sample, and alphas that suit it."""
-        first = closed_form_on(sample, self.n_components, rng)
+        return self.with_prior(closed_form_on(sample, self.n_components, rng))
+
+    def with_prior(self, first: PPCAParams) -> BayesianPCAParams:
+        """Return the parameters of probabilistic PCA with the alphas that suit them."""
         alpha = self.best_alpha(first.loadings)
         return self.bound(BayesianPCAParams(first.mean, first.loadings, first.noise_variance, alpha))
 
@@ -117,3 +120,9 @@ def mean_variance(moments: Moments) -> float:
 @dataclass(frozen=True)
 class MomentsBayesianPCAModel(OnMoments[BayesianPCAParams], BayesianPCAModel):
     """Bayesian PCA by EM on the moments of the data."""
+
+    def start(self, sample: Block, rng: np.random.Generator) -> BayesianPCAParams:
+        """Return the closed form of probabilistic PCA of all rows, and alphas that suit it."""
+        if self.moments is None:
+            return super().start(sample, rng)
+        return self.with_prior(closed_form(self.moments, self.n_components)[0])

@@ -1,3 +1,6 @@
+import os
+from pathlib import Path
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -221,3 +224,43 @@ def test_lazy_rows_have_lazy_outputs(x):
     back = model.inverse_transform(z, reconstruct="least_squares")
     assert isinstance(back, da.Array)
     np.testing.assert_allclose(back.compute(), model.inverse_transform(model.transform(x), reconstruct="least_squares"))
+
+
+@pytest.mark.parametrize("q", ["mle", "bic"])
+def test_the_number_of_directions_can_be_chosen(q, noisy):
+    model = PPCA(q).fit(noisy)
+    assert model.n_components_ == Q
+    np.testing.assert_array_equal(model.components_, PPCA(Q).fit(noisy).components_)
+    if q == "mle":
+        assert decomposition.PCA("mle", svd_solver="full").fit(noisy).n_components_ == Q
+    weight = np.full(N, 2.0)
+    assert PPCA(q).fit(noisy, sample_weight=weight).n_components_ == PPCA(q).fit(np.repeat(noisy, 2, 0)).n_components_
+
+
+def test_bic_is_lowest_at_the_chosen_number(noisy):
+    criteria = [PPCA(q).fit(noisy).bic(noisy) for q in range(1, D)]
+    assert PPCA("bic").fit(noisy).n_components_ == 1 + np.argmin(criteria)
+
+
+def test_minkas_evidence_needs_as_many_rows_as_columns(x):
+    with pytest.raises(ValueError, match="at least as many rows as columns"):
+        PPCA("mle").fit(x[: D - 1])
+    with pytest.raises(ValueError, match="'mle', 'bic' or None, got 'most'"):
+        PPCA("most").fit(x)
+
+
+def test_the_example_of_tipping_and_bishop_1999():
+    """Tobamovirus: 38 rows of 18 columns; two directions stand out, and scikit-learn has the same spectrum."""
+    folder = os.environ.get("DEM_SHARED", Path(__file__).parents[2] / ".." / "shared" / "data")
+    path = Path(folder) / "csv" / "tobamovirus.csv"
+    if not path.exists():
+        pytest.skip("tobamovirus.csv is not there")
+    y = np.loadtxt(path, delimiter=",", skiprows=1)
+    ours, theirs = PPCA(2).fit(y), decomposition.PCA("mle", svd_solver="full").fit(y)
+    assert y.shape == (38, 18)
+    assert PPCA("mle").fit(y).n_components_ == theirs.n_components_
+    np.testing.assert_allclose(ours.explained_variance_, 37 / 38 * theirs.explained_variance_[:2], rtol=1e-11)
+    expected = scipy.stats.multivariate_normal(y.mean(axis=0), ours.get_covariance()).logpdf(y).mean()
+    assert ours.lower_bound_ == pytest.approx(expected, rel=1e-11)
+    em = PPCA(2, solver="em", tol=1e-12, max_iter=5000).fit(y)
+    assert em.lower_bound_ == pytest.approx(ours.lower_bound_, abs=1e-9)

@@ -2,11 +2,21 @@
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dem import PPCA, BayesianGaussianMixture, GaussianMixture, KMeans, MixtureFactorAnalysis, MixturePPCA
+from dem import (
+    PPCA,
+    BayesianGaussianMixture,
+    BayesianPCA,
+    FactorAnalysis,
+    GaussianMixture,
+    KMeans,
+    Mixture,
+    MixtureFactorAnalysis,
+    MixturePPCA,
+)
 
-MIXTURES = [GaussianMixture(), BayesianGaussianMixture(), MixtureFactorAnalysis(), MixturePPCA()]
+MIXTURES = [GaussianMixture(), Mixture(), BayesianGaussianMixture(), MixtureFactorAnalysis(), MixturePPCA()]
 
 
-@parametrize_with_checks([*MIXTURES, KMeans(2), PPCA(), PPCA(1)])
+@parametrize_with_checks([*MIXTURES, KMeans(2), PPCA(), PPCA(1), FactorAnalysis(1), BayesianPCA()])
 def test_scikit_learn_check(estimator, check):
     check(estimator)
