@@ -71,7 +71,7 @@ def test_mixture(settings, message):
     [
         ({"n_components": 0}, "n_components must be an integer >= 1, a share"),
         ({"n_components": 1.5}, "n_components must be an integer >= 1, a share"),
-        ({"n_components": "mle"}, "n_components must be an integer >= 1, a share"),
+        ({"n_components": "most"}, "n_components must be an integer >= 1, a share"),
         ({"n_components": 3}, r"n_components=3 must be between 1 and min\(n_samples, n_features\)=2"),
         ({"solver": "svd"}, "solver must be one of auto, closed_form, em, got 'svd'"),
         ({"tol": -1}, "tol must be a number >= 0"),
