@@ -15,7 +15,8 @@ import numpy as np
 from dem.families.gaussian import LOG_2PI
 from dem.model import Block, Float
 from dem.models import latent_size
-from dem.models.linear_latent import LatentModel, LatentStats, OnMoments, means
+from dem.models.latent_kernel import LatentStats, means
+from dem.models.linear_latent import LatentModel, OnMoments
 from dem.models.ppca import closed_form_on, shared_noise
 from dem.models.ppca_algebra import PPCAParams, canonical, closed_form
 from dem.scan import Moments, Scan

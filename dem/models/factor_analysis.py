@@ -16,7 +16,8 @@ import scipy.linalg
 
 from dem.model import Block, Float
 from dem.models.latent_algebra import LatentParams, fixed_signs, inverse_noise, latent_precision
-from dem.models.linear_latent import LatentModel, LatentStats, OnMoments, means
+from dem.models.latent_kernel import LatentStats, means, update
+from dem.models.linear_latent import LatentModel, OnMoments
 from dem.scan import Moments, Scan
 
 FLOOR = 1e-6
@@ -81,9 +82,10 @@ class FactorModel(LatentModel[FactorParams]):
     def m_step(self, params: FactorParams, stats: LatentStats) -> FactorParams:
         """Return W and Psi   (PRML 12.69, 12.70), as updates by the residuals about the old W."""
         params = self.bound(params)
-        found, w = means(params, stats), params.loadings
-        new = w + np.linalg.solve(found.second, (found.rz - w @ found.posterior).T).T
-        return self.bound(FactorParams(params.mean, new, np.maximum(found.squares(w, new), 0.0)))
+        found = means(params, stats)
+        new, stretch = update(found, params.loadings)
+        noise = np.maximum(found.squares(params.loadings, new), 0.0)
+        return self.bound(FactorParams(params.mean, new @ stretch, noise, stretch=stretch))
 
     def n_parameters(self, d: int) -> int:
         """Return d q + 2 d - q (q - 1) / 2, or what a free covariance has, if that is less."""

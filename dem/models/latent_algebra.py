@@ -7,7 +7,7 @@ the density. Where all noise is 0, z is what projects x on the columns of W.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -31,11 +31,14 @@ class LatentParams:
         W.
     noise_variance : float or array of shape (d,)
         The diagonal of Psi; one number where all are equal.
+    stretch : array of shape (q, q) or None
+        L, by which the last M-step stretched the latents (see `latent_kernel`); None where none did.
     """
 
     mean: Float
     loadings: Float
     noise_variance: float | Float
+    stretch: Float | None = field(default=None, kw_only=True)
 
 
 def noise_of(params: LatentParams) -> Float:

@@ -12,7 +12,8 @@ import numpy as np
 from dem.model import Block, Float
 from dem.models import latent_size
 from dem.models.latent_algebra import NO_DENSITY
-from dem.models.linear_latent import LatentModel, LatentStats, Means, OnMoments, means
+from dem.models.latent_kernel import LatentStats, Means, means, update
+from dem.models.linear_latent import LatentModel, OnMoments
 from dem.models.ppca_algebra import PPCAParams, canonical
 
 
@@ -25,13 +26,11 @@ class PPCAModel(LatentModel[PPCAParams]):
         return self.bound(closed_form_on(sample, self.n_components, rng))
 
     def m_step(self, params: PPCAParams, stats: LatentStats) -> PPCAParams:
-        """Return W and s^2   (PRML 12.56, 12.57), as updates by the residuals about the old W.
-
-        sum x z' = rz + W zz, so the new W differs from the old by (rz / n - W posterior) inv(second).
-        """
-        found, w = means(params, stats), params.loadings
-        new = w + np.linalg.solve(found.second, (found.rz - w @ found.posterior).T).T
-        return self.bound(PPCAParams(params.mean, new, shared_noise(found, w, new)))
+        """Return W and s^2   (PRML 12.56, 12.57), as updates by the residuals about the old W."""
+        found = means(params, stats)
+        new, stretch = update(found, params.loadings)
+        noise = shared_noise(found, params.loadings, new)
+        return self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch))
 
     def n_parameters(self, d: int) -> int:
         """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58)."""

@@ -13,6 +13,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 import dem
 from dem import FactorAnalysis
+from dem.blas import single_threaded_blas
 
 N, D, Q = 400, 7, 2
 SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[2] / ".." / "shared" / "data")) / "csv"
@@ -50,7 +51,6 @@ def test_like_scikit_learns(solver, x):
     assert ours.n_passes_ == 1
     assert ours.stop_reason_ == "converged"
     assert len(ours.heywood_) == 0
-    assert (ours.n_iter_ < 100) == (solver == "auto")
     assert (ours.history_[0]["kl"] is None) == (solver == "auto")
 
 
@@ -76,7 +76,7 @@ def test_published_data_like_scikit_learns(name, q):
     x = shared(name)
     ours = FactorAnalysis(q, tol=1e-9).fit(x)
     theirs = decomposition.FactorAnalysis(q, svd_method="lapack", tol=1e-7, max_iter=800)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), single_threaded_blas():
         warnings.simplefilter("ignore", ConvergenceWarning)
         theirs.fit(x)
     best = theirs.loglike_[-1] / len(x)
@@ -182,7 +182,7 @@ def wide(tmp_path, rng):
 @pytest.mark.parametrize("model", [dem.PPCA, FactorAnalysis, dem.BayesianPCA])
 def test_wide_stores_need_no_square_of_the_columns(model, wide):
     path, x = wide
-    fitted = model(3, tol=1e-4, max_iter=20, engine=dem.Engine(memory="600MB", workers=1)).fit(path)
+    fitted = model(3, tol=1e-4, max_iter=20, sample_size=50, engine=dem.Engine(memory="600MB", workers=1)).fit(path)
     assert fitted.n_passes_ == len(fitted.history_) + 1 > 2
     assert all(entry["elbo_m"] is not None for entry in fitted.history_[:-1])
     if model is FactorAnalysis:

@@ -72,7 +72,7 @@ def test_the_optimum_is_that_of_a_quasi_newton_method_and_has_no_gradient(rng):
 
 
 def test_m_step_by_the_textbook(rng):
-    """PRML 12.66 to 12.70, with the data in full."""
+    """PRML 12.66 to 12.70, with the data in full; with W for z of unit second moment (Liu, Rubin and Wu 1998)."""
     x = rows(rng)
     model = bind(FactorModel(Q), x)
     old = FactorParams(x.mean(axis=0), rng.normal(size=(D, Q)), rng.uniform(0.5, 2, D))
@@ -81,8 +81,8 @@ def test_m_step_by_the_textbook(rng):
     z = y @ inverse @ old.loadings @ g
     w = y.T @ z @ np.linalg.inv(N * g + z.T @ z)
     noise = np.diag(np.cov(x.T, ddof=0) - w @ (z.T @ y) / N)
-    new = model.m_step(old, total(model, old, x))
-    np.testing.assert_allclose(new.loadings, w, atol=1e-12)
+    new, second = model.m_step(old, total(model, old, x)), g + z.T @ z / N
+    np.testing.assert_allclose(new.loadings @ new.loadings.T, w @ second @ w.T, atol=1e-11)
     np.testing.assert_allclose(new.noise_variance, noise, rtol=1e-12)
 
 

@@ -139,7 +139,7 @@ def test_moments_give_the_statistics_of_the_rows(weighted, rng):
 
 
 def test_m_step_by_the_textbook(rng):
-    """PRML 12.54 to 12.57, with the data in full."""
+    """PRML 12.54 to 12.57, with the data in full; with W for z of unit second moment (Liu, Rubin and Wu 1998)."""
     x = rows(rng)
     model = bind(PPCAModel(Q), x)
     old = PPCAParams(x.mean(axis=0), rng.normal(size=(D, Q)), 0.7)
@@ -149,8 +149,8 @@ def test_m_step_by_the_textbook(rng):
     zz = N * 0.7 * inverse + z.T @ z
     w = y.T @ z @ np.linalg.inv(zz)
     noise = ((y**2).sum() - 2 * (z * (y @ w)).sum() + np.trace(zz @ w.T @ w)) / (N * D)
-    new = model.m_step(old, total(model, old, x))
-    np.testing.assert_allclose(new.loadings, w, atol=1e-12)
+    new, second = model.m_step(old, total(model, old, x)), zz / N
+    np.testing.assert_allclose(new.loadings @ new.loadings.T, w @ second @ w.T, atol=1e-11)
     assert new.noise_variance == pytest.approx(noise, rel=1e-12)
 
 
