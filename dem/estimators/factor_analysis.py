@@ -44,9 +44,9 @@ class FactorAnalysis(LinearLatent):
     solver : {"auto", "ecm", "em"}, default="auto"
         "ecm": the likelihood is maximised over W, and over one noise variance after the other, in memory on the
         covariance (Zhao, Yu and Jiang 2008): some ten iterations, and noise variances of 0 are reached. "em": EM
-        (Rubin and Thayer 1982), in memory on the covariance, or with a pass per iteration where the (d, d)
-        covariance does not fit; it is slow to converge, but its history tells the bound. "auto": "ecm" where it fits,
-        else "em".
+        (Rubin and Thayer 1982, with parameter expansion: Liu, Rubin and Wu 1998), in memory on the covariance, or
+        with a pass per iteration where the (d, d) covariance does not fit; it creeps towards noise variances of 0, and
+        its history tells the bound. "auto": "ecm" where it fits, else "em".
     tol : float, default=1e-6
         Iterations end when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=1000
