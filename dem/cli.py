@@ -18,7 +18,7 @@ from dem.cli_options import WORKERS, Bytes, Columns, Commands, weights, where, w
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="dem")
 def main() -> None:
-    """Fit mixtures, K-means and PPCA to Zarr stores larger than memory.
+    """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores larger than memory.
 
     Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted, 75 stopped on the way: the same
     command goes on.
@@ -56,7 +56,7 @@ def predict(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @writing
 def transform(**options: Any) -> None:
-    """Write each row's latents, the posterior means, by a PPCA or a mixture of PPCAs (other models have none)."""
+    """Write each row's latents, the posterior means, by (Bayesian) PCA, factor analysis or a mixture of them."""
     from dem.commands.rows import write
 
     write(what="latent", **options)
@@ -90,7 +90,7 @@ def sample(**options: Any) -> None:
 @main.command()
 @click.argument("path", metavar="STORE|MODEL")
 @click.option("--scan/--no-scan", default=True, help="Read an array for its ranges and missing values.")
-@click.option("--all", "every", is_flag=True, help="Show all columns, however many.")
+@click.option("--all", "every", is_flag=True, help="Show all columns of an array, however many.")
 @where
 def info(**options: Any) -> None:
     """Tell what a store or a model holds."""
@@ -102,7 +102,7 @@ def info(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
-@click.option("--columns", type=Columns(), default="0,1", help="Which two columns (of a PPCA, latents).")
+@click.option("--columns", type=Columns(), default="0,1", help="Which two columns (or latents, of PPCA and FA).")
 @writing
 def plot(**options: Any) -> None:
     """Draw a model and its history."""

@@ -26,7 +26,7 @@ COVARIANCE = click.option(
     help="Of each component: any; one for all; without correlations; round.",
 )
 REG_COVAR = click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Added to variances.")
-SOLVER_HELP = "On the covariance in memory, or EM; auto takes EM where there are too many columns for the former."
+SOLVER_HELP = "EM, or what is faster where the covariance fits in memory; auto chooses."
 
 
 def stops(tol: float, max_iter: int, unit: str = "a pass, nats a row") -> Callable[[F], F]:
@@ -78,7 +78,7 @@ def fit_gmm(**options: Any) -> None:
 @STARTS
 @fitting
 def fit_bgmm(**options: Any) -> None:
-    """Fit a Gaussian mixture by variational Bayes, which leaves components that it does not need empty."""
+    """Fit a Gaussian mixture by variational Bayes, which empties components that it does not need (small --tol)."""
     run("BayesianGaussianMixture", options)
 
 
@@ -90,8 +90,9 @@ def fit_bgmm(**options: Any) -> None:
     "families",
     multiple=True,
     required=True,
-    help="exponential, gamma, poisson, bernoulli, categorical, ...; for columns of different kinds once for each "
-    "block, as in --family 0=gamma --family 1,2=gaussian.",
+    help="bernoulli, categorical, exponential, gamma, gaussian, geometric, lognormal, multinomial, poisson, studentt, "
+    "vonmises or vonmisesfisher; for columns of different kinds once for each block, as in --family 0=gamma --family "
+    "1,3-7=gaussian.",
 )
 @stops(1e-3, 100)
 @PRIOR
@@ -133,6 +134,7 @@ def fit_kmeans(**options: Any) -> None:
 )
 @stops(1e-3, 100)
 @click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Least noise variance.")
+@PRIOR
 @STARTS
 @fitting
 def fit_mppca(noise: str, **options: Any) -> None:

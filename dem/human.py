@@ -64,6 +64,11 @@ def effort(model: Any) -> str:
     return f"{plural(model.n_iter_, 'iteration')}, {plural(model.n_passes_, 'pass')} over the data"
 
 
+def step(model: Any) -> str:
+    """Return what one entry of a history is: a pass over the data, or an iteration in memory."""
+    return "pass" if hasattr(model, "weights_") or hasattr(model, "cluster_centers_") else "iteration"
+
+
 def trace(model: Any) -> tuple[str, str, list[float]]:
     """Return what the passes of a fit told: its name, its unit, and a value for each pass."""
     entries = model.history_

@@ -21,6 +21,9 @@ class Measure(Protocol):
     def wants(self) -> str:
         """What values are taken, in words."""
 
+    def wants_in(self, column: int) -> str:
+        """Return what is taken in one column, in words."""
+
     def outside(self, x: Float) -> NDArray[np.bool_] | None:
         """Return which entries of x (d, n) are outside the support; None if none can be."""
 
@@ -90,7 +93,7 @@ def measured(measure: Measure, x: Float, weight: Array | None, first: NDArray[np
         if len(hit):
             column = int(mask[:, hit[0]].argmax())
             row = first + int(hit[0]) if isinstance(first, int) else int(first[hit[0]])
-            return Measured(0.0, Outside(row, column, float(x[column, hit[0]]), wants_of(measure, column)))
+            return Measured(0.0, Outside(row, column, float(x[column, hit[0]]), measure.wants_in(column)))
         assert weight is not None
         x, weight = x[:, weight > 0], weight[weight > 0]
     base = measure.log_base(x)
@@ -98,9 +101,3 @@ def measured(measure: Measure, x: Float, weight: Array | None, first: NDArray[np
         return Measured()
     total: Any = base.sum() if weight is None else base @ np.asarray(weight, dtype=np.float64)
     return Measured(float(total))
-
-
-def wants_of(measure: Measure, column: int) -> str:
-    """Return what the measure takes in a column, in words."""
-    of_column = getattr(measure, "wants_in", None)  # of families of several columns' kinds
-    return measure.wants if of_column is None else str(of_column(column))

@@ -104,8 +104,7 @@ def draw_history(ax: Axes, model: Any) -> None:
     passes = [entry["pass"] for entry in model.history_]
     name, unit, values = human.trace(model)
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
-    what = "pass" if name == "inertia" else "pass of EM" if hasattr(model, "weights_") else "iteration"
-    ax.set(xlabel=what, ylabel=f"mean {name} ({unit})" if unit else name)
+    ax.set(xlabel=human.step(model), ylabel=f"mean {name} ({unit})" if unit else name)
     ax.set_title(f"{human.stopped(model)}\n{human.effort(model)}", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.ticklabel_format(axis="y", useOffset=False, style="plain")

@@ -49,9 +49,9 @@ def draw_participation(
     colours = np.array([to_rgb(PALETTE[k % len(PALETTE)]) for k in range(len(model.weights_))])
     shown = x[:, list(columns)]
     low, high = limits(shown)
-    if (shown == np.round(shown)).all():  # codes and counts would hide one another
-        shown = shown + np.random.default_rng(0).uniform(-0.25, 0.25, shown.shape)
-        low, high = low - 0.4, high + 0.4
+    whole = (shown == np.round(shown)).all(axis=0)  # codes and counts would hide one another
+    shown = shown + whole * np.random.default_rng(0).uniform(-0.25, 0.25, shown.shape)
+    low, high = low - 0.4 * whole, high + 0.4 * whole
     blended = np.clip(model.predict_proba(x) @ colours, 0, 1)
     ax.scatter(shown[:, 0], shown[:, 1], s=9, c=blended, alpha=0.7, linewidths=0)
     for k in np.argsort(-model.weights_)[: len(PALETTE)]:

@@ -65,7 +65,7 @@ def rates(rows: float | None, nbytes: float | None, elapsed: float) -> str:
 def line(report: Report) -> str:
     """Return a pass in one line."""
     parts = [f"{report.name:<20}"]
-    reached = None if report.objective is None else f"objective {report.objective:.6f} a row"
+    reached = None if report.objective is None else f"{report.objective:.6f} a row"
     if reached is None and report.log_likelihood is not None:
         reached = f"{report.log_likelihood:.6f} nats a row"
     if reached is not None:

@@ -289,7 +289,7 @@ def test_a_share_of_the_variance(folder, tmp_path):
 def test_dask_runs_the_command(folder, words):
     dask = Path(sys.executable).with_name("dask")
     out = subprocess.run([dask, *words], cwd=folder, capture_output=True, text=True, check=True).stdout
-    assert ("Fit mixtures, K-means and PPCA" if "--help" in words else "(900, 3), float64") in out
+    assert ("Fit mixtures, K-means, PPCA and factor" if "--help" in words else "(900, 3), float64") in out
 
 
 def test_kmeans_from_the_command_line(folder, tmp_path):

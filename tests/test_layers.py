@@ -56,7 +56,7 @@ ENGINE = [
     "estimators",
 ]
 PICTURES = ["plot_axes", "plot_components", "plot_staircase", "plot"]
-FACES = [*PICTURES, "progress", "commands", "demo", "cli_options", "cli_fit", "cli"]
+FACES = [*PICTURES, "progress", "commands", "demo", "cli_options", "cli_fit", "cli", "__main__"]
 LAYERS = [*MATHS, *ENGINE, *FACES]
 """From the top: a file imports from its own layer and from those before it."""
 

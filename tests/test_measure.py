@@ -23,6 +23,9 @@ class Squares:
 
     wants = "numbers >= 0"
 
+    def wants_in(self, column):
+        return self.wants
+
     def outside(self, x):
         return x < 0
 

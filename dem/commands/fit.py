@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
@@ -44,17 +45,18 @@ def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str
 
 
 def block(word: str) -> tuple[list[int], str]:
-    """Return the columns and the family of a word such as 0,1=gaussian.
+    """Return the columns and the family of a word such as 0,2-5=gaussian.
 
     Raises
     ------
     ValueError
     """
     columns, _, name = word.rpartition("=")
-    numbers = [column.strip() for column in columns.split(",")]
-    if not all(number.isdigit() for number in numbers):
-        raise ValueError(f"--family {word} does not say which columns, by their numbers: write it as in 0,1=gaussian")
-    return [int(number) for number in numbers], name
+    ranges = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in columns.split(",")]
+    if not all(ranges):
+        raise ValueError(f"--family {word} does not say which columns, by their numbers: write it as in 0,2-5=gaussian")
+    ends = [(int(part[1]), int(part[2] or part[1])) for part in ranges if part]
+    return [column for first, last in ends for column in range(first, last + 1)], name
 
 
 @dataclass(frozen=True)
@@ -236,14 +238,15 @@ def reached(model: RowwiseEstimator) -> dict[str, float]:
     return {name: model.lower_bound_ if value is None else value}
 
 
-def in_words(values: dict[str, float]) -> dict[str, str]:
-    """Return what was reached as people read it."""
+def in_words(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what was reached as people read it; other values are left out."""
     words = {
         "log_likelihood": ("log-likelihood", ".6f", " nats a row"),
         "bound": ("lower bound", ".6f", " nats a row"),
+        "score": ("score", ".6f", " nats a row"),
         "inertia": ("inertia", ".10g", ""),
     }
-    return {words[name][0]: f"{value:{words[name][1]}}{words[name][2]}" for name, value in values.items()}
+    return {word: f"{values[name]:{form}}{unit}" for name, (word, form, unit) in words.items() if name in values}
 
 
 def criteria(model: Any, log_likelihood: float, rows: int) -> dict[str, float]:

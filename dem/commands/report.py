@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from dem import store
-from dem.commands.fit import criteria, ending
+from dem.commands.fit import ending, in_words
 from dem.commands.picture import DPI, picture
-from dem.commands.rows import with_density
+from dem.commands.rows import scored, with_density
 from dem.commands.session import Session, plain
 from dem.commands.tables import facts
-from dem.engine import Engine
 from dem.estimators import load
-from dem.source import open_source
 
 MOST_NUMBERS = 1000
 """Larger arrays are left to the model: nobody reads them."""
-NUMBERS = ("rows", "log_likelihood", "bic", "aic")
+NUMBERS = ("rows", "log_likelihood", "score", "bic", "aic")
 
 
 def report(model: str, output: str, session: Session, *, data: str, score: str | None, overwrite: bool) -> None:
@@ -43,28 +41,19 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
         raise FileExistsError(f"{numbers} exists already: choose another folder, or allow overwriting.")
     known = None if score is None else _read(score, model, data)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
-        scored = _scored(model, data, engine) if known is None else known
+        found = scored(load(model), data, engine) if known is None else known
         drawn = picture(model, data, (0, 1), engine)
-    record = plain({**_described(model), "data": data, **scored})
+    record = plain({**_described(model), "data": data, **found})
     Path(output).mkdir(parents=True, exist_ok=True)
     drawn.savefig(shown, dpi=DPI)
     new = numbers.with_name(".report.json")
     new.write_text(json.dumps(record, indent=2) + "\n")
     os.replace(new, numbers)  # whole or not at all, and last: whoever sees it sees the picture too
-    log_likelihood = f"{record['log_likelihood']:.6f} nats a row, over {record['rows']:,} rows"
+    told = {name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()}
     session.result(
         {"output": output, **record},
-        facts({str(numbers): record["description"], str(shown): "picture", "log-likelihood": log_likelihood}),
+        facts({str(numbers): record["description"], str(shown): "picture", **told}),
     )
-
-
-def _scored(model: str, data: str, engine: Engine) -> dict[str, Any]:
-    """Score a store, in one pass."""
-    estimator = with_density(load(model), model, "it cannot be scored")
-    value = estimator.set_params(engine=engine).score(data)
-    rows = open_source(data).n_rows
-    assert rows is not None  # a store's shape is known
-    return {"rows": rows, "log_likelihood": value, **criteria(estimator, value, rows)}
 
 
 def _read(path: str, model: str, data: str) -> dict[str, Any]:
@@ -77,7 +66,8 @@ def _read(path: str, model: str, data: str) -> dict[str, Any]:
     """
     try:
         record = json.loads(Path(path).read_text())
-        missing = [name for name in ("model", "data", "rows", "log_likelihood") if name not in record]
+        missing = [name for name in ("model", "data", "rows") if name not in record]
+        missing += [] if {"log_likelihood", "score"} & set(record) else ["log_likelihood"]
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
         raise ValueError(f"{path} does not hold what `dem score --json` prints: {error}.") from None
     if missing:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from dem import human
 from dem.commands.fit import criteria, in_words
 from dem.commands.session import Session
 from dem.commands.tables import facts
+from dem.engine import Engine
 from dem.estimators import load
 from dem.estimators.base import Estimator
 from dem.estimators.rowwise import RowwiseEstimator
@@ -19,13 +21,18 @@ WORDS = {"labels": "label"}
 
 def write(model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool, top: int = 3) -> None:
     """Write a row-wise output of a store."""
-    estimator = load(model)
+    estimator: Any = load(model)
     name = WORDS.get(what, what)
     if name not in estimator.outputs:
-        words = [{name: word for word, name in WORDS.items()}.get(output, output) for output in estimator.outputs]
-        has = " and ".join([", ".join(words[:-1]), words[-1]])
-        raise ValueError(f"{model} is a {type(estimator).__name__}, which has no {what}: it gives {has}.")
-    name = f"{name}:{top}" if name.startswith("top") else name
+        words = {"label": "labels", "latent": "latents by `dem transform`"}
+        *most, last = [words.get(output, output) for output in estimator.outputs]
+        kind = type(estimator).__name__
+        raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {', '.join(most)} and {last}.")
+    if name.startswith("top"):
+        k = len(estimator.weights_)
+        if top > k:
+            raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
+        name = f"{name}:{top}"
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
@@ -40,18 +47,29 @@ def score(model: str, data: str, session: Session, *, weights: str | None) -> No
     """Tell how well a model describes a store."""
     estimator = load(model)
     with session.engine() as engine:
-        value = estimator.set_params(engine=engine).score(data, sample_weight=weights)
+        found = scored(estimator, data, engine, weights)
+    shown = {
+        **{name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()},
+        "BIC, AIC": f"{found['bic']:.10g}, {found['aic']:.10g}" if "bic" in found else None,
+    }
+    session.result({"model": model, "data": data, **found}, facts(shown), summary=False)
+
+
+def scored(estimator: Any, data: str, engine: Engine, weights: str | None = None) -> dict[str, Any]:
+    """Return a store's number of rows, and what a model's `score` says of it, in one pass.
+
+    That is a log-likelihood, with BIC and AIC where all rows count the same; of variational models a score, which is
+    no likelihood; of K-means the inertia.
+    """
+    value = estimator.set_params(engine=engine).score(data, sample_weight=weights)
     rows = open_source(data).n_rows
     assert rows is not None  # a store's shape is known
-    told = {"inertia": -value} if estimator.objective_name == "inertia" else {"log_likelihood": value}
-    record = {"model": model, "data": data, "rows": rows, **told}
-    if weights is None and isinstance(estimator, Estimator):
-        record.update(criteria(estimator, value, rows))
-    shown = {
-        **{name: f"{words}, over {rows:,} rows" for name, words in in_words(told).items()},
-        "BIC, AIC": f"{record['bic']:.10g}, {record['aic']:.10g}" if "bic" in record else None,
-    }
-    session.result(record, facts(shown), summary=False)
+    if estimator.objective_name == "inertia":
+        return {"rows": rows, "inertia": -value}
+    if estimator.objective_name == "bound":
+        return {"rows": rows, "score": value}
+    found = {"rows": rows, "log_likelihood": value}
+    return found if weights is not None else {**found, **criteria(estimator, value, rows)}
 
 
 def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimator:

@@ -57,8 +57,7 @@ def passes(model: Any) -> list[RenderableType]:
     rows = [[str(e["pass"]), f"{v:.9g}", c] for e, v, c in zip(entries, values, changes, strict=True)]
     if len(rows) > MOST_ROWS:
         rows = [*rows[:4], ["...", "", ""], *rows[-(MOST_ROWS - 5) :]]
-    what = "iteration" if hasattr(model, "singular_values_") else "pass"
-    return [grid([what, name, "change"], rows, f"History ({unit})" if unit else "History")]
+    return [grid([human.step(model), name, "change"], rows, f"History ({unit})" if unit else "History")]
 
 
 def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
@@ -76,30 +75,32 @@ def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
 
 
 def _components(model: Any) -> list[RenderableType]:
-    k = len(model.weights_)
-    columns = list(_numbers("", model.component_parameters_, k))
+    """Return a table for each part of a product of families, or the one of a family alone."""
+    named, k = model.component_parameters_, len(model.weights_)
+    parts = named if any(isinstance(values, Mapping) for values in named.values()) else {"Components": named}
     order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
-    shown = columns[:MOST_COLUMNS]
-    rows = [[str(i), f"{model.weights_[i]:.4f}"] + [f"{values[i]:.4g}" for _, values in shown] for i in order]
-    table = grid(["component", "weight", *(name for name, _ in shown)], rows, "Components")
-    return [table, *_left_out(len(columns) - len(shown), k - len(order), "lighter components")]
+    tables: list[RenderableType] = []
+    for title, part in parts.items():
+        columns = [column for name, values in part.items() for column in _numbers(name, values)]
+        shown = columns[:MOST_COLUMNS]
+        rows = [[str(i), f"{model.weights_[i]:.4f}"] + [f"{values[i]:.4g}" for _, values in shown] for i in order]
+        header = ["component", "weight", *(name for name, _ in shown)]
+        rest = _left_out(len(columns) - len(shown), k - len(order), "lighter components", "parameters")
+        tables += [grid(header, rows, title), *rest]
+    return tables
 
 
-def _numbers(name: str, values: Any, k: int) -> Iterator[tuple[str, Any]]:
-    """Yield parameters of k components by number: "rate [0]" and its k values."""
-    if isinstance(values, Mapping):
-        for key, inner in values.items():
-            yield from _numbers(f"{name} {key}".strip(), inner, k)
-    elif isinstance(values, list | tuple):
+def _numbers(name: str, values: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the parameters of all components number by number; of covariance matrices, the deviations."""
+    if isinstance(values, list | tuple):
         for i, inner in enumerate(values):
-            yield from _numbers(f"{name} [{i}]", inner, k)
-    else:
-        array = np.asarray(values)
-        if array.ndim == 1:
-            yield name, array
-        elif len(array) == k:
-            for place in np.ndindex(array.shape[1:]):
-                yield f"{name} {list(place)}", array[(slice(None), *place)]
+            yield from _numbers(f"{name} {i}", inner)
+        return
+    array = np.asarray(values)
+    if array.ndim == 3 and array.shape[1] == array.shape[2]:
+        name, array = "deviation", np.sqrt(np.einsum("kii->ki", array))
+    for place in np.ndindex(array.shape[1:]):
+        yield f"{name} {', '.join(map(str, place))}".strip(), array[(slice(None), *place)]
 
 
 def _loadings(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
@@ -130,8 +131,8 @@ def _clusters(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     return [table, *_left_out(d - shown, k - len(order), "smaller clusters")]
 
 
-def _left_out(columns: int, rows: int, what: str) -> list[RenderableType]:
-    rest = [f"{columns} more columns"] if columns else []
+def _left_out(columns: int, rows: int, what: str, of_columns: str = "columns") -> list[RenderableType]:
+    rest = [f"{columns} more {of_columns}"] if columns else []
     rest += [f"{rows} {what}"] if rows else []
     return [f"({' and '.join(rest)} not shown)"] if rest else []
 

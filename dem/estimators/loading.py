@@ -56,4 +56,9 @@ def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
             f"(it knows {', '.join(MODELS)}): upgrade dem"
         )
     found = MODELS[saved.model]
-    return found._restore(saved, tuple(modules)) if issubclass(found, Mixture) else found._restore(saved)
+    if not issubclass(found, Mixture):
+        return found._restore(saved)
+    try:
+        return found._restore(saved, tuple(modules))
+    except ValueError as error:  # a family of the user's own
+        raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None

@@ -143,7 +143,7 @@ class MixtureEstimator(Estimator):
         return labels.astype(np.int64) if isinstance(labels, np.ndarray) else labels
 
     def predict_proba(self, X: Any) -> Any:
-        """Return the responsibilities (the lecture's participation weights), (n, n_components)   (PRML 9.13)."""
+        """Return the responsibilities (also called participation weights), (n, n_components)   (PRML 9.13)."""
         return self._rows(X, "proba")
 
     def responsibilities(self, X: Any) -> Any:

@@ -28,7 +28,7 @@ class RowwiseEstimator(BaseEstimator):
 
     engine: Engine | None
     outputs: ClassVar[tuple[str, ...]]
-    """The row-wise outputs that `write` knows."""
+    """The row-wise outputs that the command line offers."""
     objective_name: ClassVar[str] = "log_likelihood"
     """What `lower_bound_` is, priors aside: "log_likelihood", "bound" or "inertia"."""
     _saved: ClassVar[tuple[str, ...]]

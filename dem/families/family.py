@@ -67,6 +67,9 @@ class Family(Protocol[T]):
     def wants(self) -> str:
         """What values the family takes, in words: "numbers > 0"."""
 
+    def wants_in(self, column: int) -> str:
+        """Return what values the family takes in one column."""
+
     def check_columns(self, d: int) -> None:
         """Refuse data of d columns that the family cannot be of, by a ValueError."""
 

@@ -20,6 +20,10 @@ class Plain:
     complete: ClassVar[bool] = True
     needs_scatter: ClassVar[bool] = False
 
+    def wants_in(self, column: int) -> str:
+        """Return what is taken in a column: the same in all."""
+        return self.wants
+
     def check_columns(self, d: int) -> None:
         """Take any number of columns."""
         return

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from dem.families.family import Family, Given
 from dem.frame import Frame
-from dem.measure import wants_of
 from dem.model import Array, Float
 from dem.scan import Scan
 
@@ -87,7 +86,7 @@ class Product:
     def wants_in(self, column: int) -> str:
         """Return what the column's part takes."""
         part = next(part for part in self.parts if column in part.columns)
-        return wants_of(part.family, part.columns.index(column))
+        return part.family.wants_in(part.columns.index(column))
 
     def check_columns(self, d: int) -> None:
         """Refuse data in which not each column has one part.

@@ -6,6 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from own_family import Rayleigh
 from scipy import stats
 from scipy.special import logsumexp
 from sklearn.base import clone
@@ -198,3 +199,11 @@ def test_short_names():
     for name, model in made.items():
         assert (model.family, model.n_components, model.tol) == (name, 3, 1e-5)
     assert dem.CategoricalMixture(2, [3, 4]).family.n_categories == (3, 4)
+
+
+def test_a_family_of_ones_own_is_named_to_be_loaded(tmp_path, rng):
+    dem.Mixture(2, family=Rayleigh()).fit(rng.rayleigh(size=(300, 1))).save(tmp_path / "m.zarr")
+    with pytest.raises(ValueError, match=r"refers to Rayleigh of the module own_family.*modules=\["):
+        dem.load(tmp_path / "m.zarr")
+    back = dem.load(tmp_path / "m.zarr", modules=["own_family"])
+    assert back.describe() == "mixture of Rayleigh, 2 components, 1 column"
