@@ -70,6 +70,11 @@ class Moments:
         """The maximum-likelihood covariance, (d, d), or the variances, (d,)."""
         return self.scatter / self.weight
 
+    @property
+    def variances(self) -> Float:
+        """The maximum-likelihood variance of each column, (d,)."""
+        return np.asarray((np.diag(self.scatter) if self.scatter.ndim == 2 else self.scatter) / self.weight)
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -145,9 +150,7 @@ class Scan:
 
     def root_mean_square(self, frame: Frame) -> Float:
         """Return the root mean square of each column (d,) in a frame."""
-        covariance = self.moments.covariance
-        variance = np.diag(covariance) if covariance.ndim == 2 else covariance
-        return np.asarray(np.sqrt(variance + (self.moments.mean - frame.shift) ** 2) * frame.scale)
+        return np.asarray(np.sqrt(self.moments.variances + (self.moments.mean - frame.shift) ** 2) * frame.scale)
 
 
 @dataclass(frozen=True)

@@ -53,8 +53,7 @@ def check_values(found: Scan, source: Source) -> None:
         )
     squares = found.moments.scatter
     if not np.isfinite(squares).all():
-        variances = np.diag(squares) if squares.ndim == 2 else squares
-        columns = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(variances))[:20])
+        columns = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(found.moments.variances))[:20])
         raise ValueError(f"{source.name} holds values too large to square, in columns {columns}: rescale them")
 
 

@@ -19,7 +19,6 @@ from dem.models.factor_analysis import (
     FactorModel,
     FactorParams,
     MomentsFactorModel,
-    variances,
 )
 from dem.models.latent_algebra import fixed_signs
 from dem.models.rotation import ROTATIONS, rotation
@@ -142,7 +141,7 @@ class FactorAnalysis(LinearLatent):
     def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
         """Return what ECM or EM makes of the moments."""
         d = scan.n_columns
-        if not np.any(variances(scan.moments) > 0):
+        if not np.any(scan.moments.variances > 0):
             raise ValueError(f"all {d} columns are constant: there is no variance for factors or noise to explain")
         q = min(d, scan.rows) if self.n_components is None else int(self.n_components)
         return fit_moments((MomentsFactorModel if self.solver == "em" else ECMFactorModel)(q), scan, settings)
@@ -156,7 +155,7 @@ class FactorAnalysis(LinearLatent):
         super()._keep(fitted)
         if self.rotation is not None:
             self.components_ = self._rotated(self.components_)
-        share = fitted.params.noise_variance < HEYWOOD * variances(fitted.scan.moments)
+        share = fitted.params.noise_variance < HEYWOOD * fitted.scan.moments.variances
         self.heywood_ = np.flatnonzero(share)
         n = fitted.scan.moments.weight
         self.loglike_ = [n * entry["log_likelihood"] for entry in self.history_]

@@ -20,7 +20,8 @@ from dem.estimators.gaussian_init import check_array
 from dem.estimators.rowwise import RowwiseEstimator
 from dem.human import plural
 from dem.model import Array
-from dem.models.kmeans import KMeansModel, KMeansParams, check_rows
+from dem.models.enough_rows import check_rows
+from dem.models.kmeans import KMeansModel, KMeansParams
 from dem.source import Source
 from dem.start import Start
 
@@ -154,7 +155,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self._check_settings()
         source = self._open(X, sample_weight, reset=True)
         if source.n_rows is not None:
-            check_rows(source.n_rows, self.n_clusters)
+            check_rows(source.n_rows, self.n_clusters, "n_clusters")
         given = not isinstance(self.init, str)
         params = None
         if given:

@@ -23,7 +23,7 @@ from dem.estimators.base import (
 )
 from dem.human import plural
 from dem.model import Float
-from dem.models.mixture import check_rows
+from dem.models.enough_rows import check_rows
 from dem.models.mixture_kernel import MixtureStats
 from dem.models.prior import WEAK, Prior
 from dem.seeding import METHODS

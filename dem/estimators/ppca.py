@@ -163,8 +163,7 @@ class PPCA(LinearLatent):
         super()._keep(fitted)
         params, moments = fitted.params, fitted.scan.moments
         self.explained_variance_ = (params.loadings**2).sum(axis=0) + params.noise_variance
-        scatter = moments.covariance
-        total = float(np.trace(scatter) if scatter.ndim == 2 else scatter.sum())
+        total = float(moments.variances.sum())
         self.explained_variance_ratio_ = self.explained_variance_ / (total or 1.0)
         self.singular_values_ = np.sqrt(moments.weight * self.explained_variance_)
 

@@ -11,12 +11,12 @@ from dem.scan import Scan
 
 
 class ExactFamily(Plain):
-    """Base of families whose `linear` is False: what only the fast path asks for is refused."""
+    """Base of families whose `linear` is False; the five methods that only the fast path asks for refuse."""
 
     linear: ClassVar[bool] = False
 
     def n_features(self, d: int) -> NoReturn:
-        """Refuse: there are no features; so do the four that follow."""
+        """Refuse: there are no features."""
         raise NotImplementedError("this family is not linear: it has no features")
 
     def features(self, rows: Array, frame: Frame, out: Array) -> None:

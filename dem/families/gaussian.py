@@ -212,10 +212,6 @@ class GaussianFamily(Plain, ABC):
     def n_parameters(self, k: int, d: int) -> int:
         """Return the number of free parameters of means and covariances."""
 
-    @abstractmethod
-    def full_covariances(self, theta: Gaussians) -> Float:
-        """Return the covariances as (K, d, d)."""
-
 
 def offsets_of(theta: Gaussians, frame: Frame) -> Float:
     """Return the means (K, d) in the frame."""

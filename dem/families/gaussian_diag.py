@@ -79,10 +79,6 @@ class DiagonalGaussian(GaussianFamily):
         """Return 2 K d."""
         return 2 * k * d
 
-    def full_covariances(self, theta: Gaussians) -> Float:
-        """Return diagonal matrices."""
-        return theta.covariances[:, :, None] * np.eye(theta.means.shape[1])
-
 
 def inverse_root(variances: Float) -> Float:
     """Return 1 / sqrt(variances).

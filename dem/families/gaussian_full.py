@@ -64,10 +64,6 @@ class FullGaussian(GaussianFamily):
         """Return K d + K d (d + 1) / 2."""
         return k * d + k * triangle_size(d)
 
-    def full_covariances(self, theta: Gaussians) -> Float:
-        """Return the covariances as they are."""
-        return theta.covariances
-
 
 def full_natural(offsets: Float, upper: Float, frame: Frame) -> Float:
     """Return the natural parameters (K, F) of full Gaussians with means `offsets` in the frame."""

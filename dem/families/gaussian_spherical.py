@@ -81,7 +81,3 @@ class SphericalGaussian(GaussianFamily):
     def n_parameters(self, k: int, d: int) -> int:
         """Return K d + K."""
         return k * d + k
-
-    def full_covariances(self, theta: Gaussians) -> Float:
-        """Return multiples of the identity."""
-        return theta.covariances[:, None, None] * np.eye(theta.means.shape[1])

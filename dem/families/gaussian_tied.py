@@ -126,7 +126,3 @@ class TiedGaussian(GaussianFamily):
     def n_parameters(self, k: int, d: int) -> int:
         """Return K d + d (d + 1) / 2."""
         return k * d + triangle_size(d)
-
-    def full_covariances(self, theta: Gaussians) -> Float:
-        """Return the covariance K times."""
-        return np.repeat(theta.covariances[None], len(theta.means), axis=0)

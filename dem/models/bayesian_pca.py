@@ -19,7 +19,7 @@ from dem.models.latent_kernel import LatentStats, means
 from dem.models.linear_latent import LatentModel, OnMoments
 from dem.models.ppca import closed_form_on, shared_noise
 from dem.models.ppca_algebra import PPCAParams, canonical, closed_form
-from dem.scan import Moments, Scan
+from dem.scan import Scan
 
 PRUNED = 1e-10
 """A column of W that explains less than this share of the columns' mean variance is done without."""
@@ -58,7 +58,7 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
 
     def bind(self, scan: Scan) -> BayesianPCAModel:
         """Take the mean and the mean variance."""
-        return replace(self, mean=scan.moments.mean, unit=mean_variance(scan.moments))
+        return replace(self, mean=scan.moments.mean, unit=float(scan.moments.variances.mean()) or 1.0)
 
     def start(self, sample: Block, rng: np.random.Generator) -> BayesianPCAParams:
         """Return the closed form of probabilistic PCA on the sample, and alphas that suit it."""
@@ -110,12 +110,6 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
         kept = (squares > PRUNED * self.unit) | (np.arange(len(squares)) == squares.argmax())
         turned, components = canonical(replace(params, loadings=params.loadings[:, kept]))
         return replace(turned, alpha=self.best_alpha(turned.loadings)), components
-
-
-def mean_variance(moments: Moments) -> float:
-    """Return the mean variance of the columns; 1 where all are constant."""
-    covariance = moments.covariance
-    return float(np.mean(np.diag(covariance) if covariance.ndim == 2 else covariance)) or 1.0
 
 
 @dataclass(frozen=True)

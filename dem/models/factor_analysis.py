@@ -15,10 +15,10 @@ import numpy as np
 import scipy.linalg
 
 from dem.model import Block, Float
-from dem.models.latent_algebra import LatentParams, fixed_signs, inverse_noise, latent_precision
+from dem.models.latent_algebra import LatentParams, centred_rows, fixed_signs, inverse_noise, latent_precision
 from dem.models.latent_kernel import LatentStats, means, update
 from dem.models.linear_latent import LatentModel, OnMoments
-from dem.scan import Moments, Scan
+from dem.scan import Scan
 
 FLOOR = 1e-6
 """Least noise variance, as a share of the column's variance: the likelihood may want 0 (a Heywood case)."""
@@ -58,7 +58,7 @@ class FactorModel(LatentModel[FactorParams]):
 
     def bind(self, scan: Scan) -> FactorModel:
         """Take the mean and the variances."""
-        return replace(self, mean=scan.moments.mean, variance=variances(scan.moments))
+        return replace(self, mean=scan.moments.mean, variance=scan.moments.variances)
 
     def bound(self, params: FactorParams) -> FactorParams:
         """Return the parameters with the mean of all rows, and no noise below the floor."""
@@ -69,11 +69,7 @@ class FactorModel(LatentModel[FactorParams]):
 
     def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
         """Return the principal directions of the sample, each column in units of its standard deviation."""
-        x = np.asarray(sample.x, dtype=np.float64)
-        weight = np.ones(len(x)) if sample.weight is None else np.asarray(sample.weight, dtype=np.float64)
-        total = weight.sum()
-        mean = weight @ x / total
-        centred = (x - mean) * np.sqrt(weight / total)[:, None]
+        mean, centred = centred_rows(sample)
         deviation = np.sqrt(np.einsum("ij,ij->j", centred, centred))
         centred /= np.where(deviation > 0, deviation, 1.0)
         _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
@@ -100,12 +96,6 @@ class FactorModel(LatentModel[FactorParams]):
         _, turn = np.linalg.eigh(latent_precision(params))
         loadings = fixed_signs((params.loadings @ turn[:, ::-1]).T)
         return replace(params, loadings=loadings.T), loadings
-
-
-def variances(moments: Moments) -> Float:
-    """Return the variance of each column (d,)."""
-    covariance = moments.covariance
-    return np.asarray(np.diag(covariance) if covariance.ndim == 2 else covariance)
 
 
 def first_params(

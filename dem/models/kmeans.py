@@ -20,6 +20,7 @@ from sklearn.cluster import KMeans
 
 from dem.frame import Frame
 from dem.model import Array, Block, Float
+from dem.models.enough_rows import check_distinct, check_rows
 from dem.models.kmeans_kernel import KMeansKernel, KMeansStats, Nearest, relocated, workspace
 from dem.models.mixture_kernel import Precision
 from dem.models.rowwise import check_finite, named
@@ -98,8 +99,8 @@ class KMeansModel:
     def bind(self, scan: Scan) -> KMeansModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]
-        check_rows(scan.rows, self.n_clusters)
-        check_distinct(x, self.n_clusters)
+        check_rows(scan.rows, self.n_clusters, "n_clusters")
+        check_distinct(x, self.n_clusters, "n_clusters")
         frame = Frame.near(x, isotropic=True)
         return replace(
             self,
@@ -242,31 +243,3 @@ def enough(params: KMeansParams, frame: Frame, largest: Float) -> Precision:
         if 2 * ROUNDINGS * float(np.finfo(dtype).eps) * size <= tolerance * apart:
             return precision
     return Precision.CENTRED
-
-
-def check_rows(n_rows: int, n_clusters: int) -> None:
-    """Refuse fewer rows than clusters.
-
-    Raises
-    ------
-    ValueError
-    """
-    if n_rows < n_clusters:
-        raise ValueError(f"n_samples={n_rows} should be >= n_clusters={n_clusters}: use fewer clusters")
-
-
-def check_distinct(sample: Array, n_clusters: int) -> None:
-    """Refuse more clusters than the sample has distinct rows.
-
-    Raises
-    ------
-    ValueError
-    """
-    for rows in (sample[: 8 * n_clusters], sample):  # the first few nearly always settle it
-        distinct = len(np.unique(rows, axis=0))
-        if distinct >= n_clusters:
-            return
-    raise ValueError(
-        f"n_clusters={n_clusters} is more than the {distinct} distinct rows among {len(sample)} sampled rows "
-        "of positive weight: use fewer clusters, or a larger sample_size"
-    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dem.families.gaussian import LOG_2PI
-from dem.model import Float
+from dem.model import Block, Float
 
 NO_DENSITY = (
     "the covariance is singular: the data lie in a subspace, where they have no density; use fewer "
@@ -103,7 +103,7 @@ def covariance(params: LatentParams) -> Float:
 
 
 def precision(params: LatentParams) -> Float:
-    """Return inv(C) = inv(Psi) - inv(Psi) W E[z | x]'s projection', (d, d)   (PRML 12.42).
+    """Return inv(C) = inv(Psi) - A W' inv(Psi), A as in `projection`, (d, d)   (PRML 12.42).
 
     Raises
     ------
@@ -154,3 +154,12 @@ def fixed_signs(components: Float) -> Float:
     largest = np.abs(components).argmax(axis=1)
     signs = np.sign(components[np.arange(len(components)), largest])
     return np.asarray(components * np.where(signs == 0, 1.0, signs)[:, None])
+
+
+def centred_rows(sample: Block) -> tuple[Float, Float]:
+    """Return the mean (d,) of a sample, and rows (n, d) about it such that their products sum to the covariance."""
+    x = np.asarray(sample.x, dtype=np.float64)
+    weight = np.ones(len(x)) if sample.weight is None else np.asarray(sample.weight, dtype=np.float64)
+    share = weight / weight.sum()
+    mean = share @ x
+    return mean, (x - mean) * np.sqrt(share)[:, None]

@@ -18,6 +18,7 @@ from dem.frame import Frame
 from dem.measure import Measure
 from dem.model import Array, Block, Float
 from dem.models import mixture_rows
+from dem.models.enough_rows import check_distinct, check_rows
 from dem.models.mixture_kernel import (
     CACHE_BYTES,
     MIN_TILE,
@@ -241,35 +242,3 @@ class MixtureModel:
 def plain_weights(scan: Scan) -> bool:
     """Whether the rows' weights are of a size that float32 can carry."""
     return 1e-6 < scan.moments.weight / scan.rows < 1e6
-
-
-def check_rows(n_rows: int, n_components: int) -> None:
-    """Refuse fewer rows than components.
-
-    Raises
-    ------
-    ValueError
-    """
-    if n_rows < n_components:
-        raise ValueError(
-            f"{n_rows} rows are too few for n_components={n_components}: "
-            f"Expected n_samples >= n_components but got n_samples = {n_rows}"
-        )
-
-
-def check_distinct(sample: Array, n_components: int) -> None:
-    """Refuse more components than the sample has distinct rows.
-
-    Raises
-    ------
-    ValueError
-    """
-    for rows in (sample[: 8 * n_components], sample):  # the first few nearly always settle it
-        distinct = len(np.unique(rows, axis=0))
-        if distinct >= n_components:
-            return
-    raise ValueError(
-        f"n_components={n_components} is more than the {distinct} distinct rows "
-        f"among {len(sample)} sampled rows of positive weight: "
-        "use fewer components, or a larger sample_size"
-    )

@@ -11,7 +11,7 @@ import numpy as np
 
 from dem.model import Block, Float
 from dem.models import latent_size
-from dem.models.latent_algebra import NO_DENSITY
+from dem.models.latent_algebra import NO_DENSITY, centred_rows
 from dem.models.latent_kernel import LatentStats, Means, means, update
 from dem.models.linear_latent import LatentModel, OnMoments
 from dem.models.ppca_algebra import PPCAParams, canonical
@@ -46,12 +46,8 @@ def closed_form_on(sample: Block, n_components: int, rng: np.random.Generator) -
 
     Columns of W that no direction of the sample is left for are random, and short.
     """
-    x = np.asarray(sample.x, dtype=np.float64)
-    weight = np.ones(len(x)) if sample.weight is None else np.asarray(sample.weight, dtype=np.float64)
-    total = weight.sum()
-    mean = weight @ x / total
-    centred = (x - mean) * np.sqrt(weight / total)[:, None]
-    d, q = x.shape[1], n_components
+    mean, centred = centred_rows(sample)
+    d, q = len(mean), n_components
     _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
     values = np.zeros(max(q, len(lengths)))
     values[: len(lengths)] = lengths**2

@@ -173,7 +173,7 @@ def test_both_steps_descend(x):
     ("settings", "sentence"),
     [
         ({"n_clusters": 0}, "n_clusters must be an integer >= 1"),
-        ({"n_clusters": N + 1}, "n_samples=3000 should be >= n_clusters=3001"),
+        ({"n_clusters": N + 1}, "3000 rows are too few for n_clusters=3001"),
         ({"tol": -1}, "tol must be a number >= 0"),
         ({"n_init": 0}, "n_init must be an integer >= 1"),
         ({"init": "best"}, r"init must be one of k-means\+\+, random"),

@@ -6,6 +6,7 @@ from itertools import pairwise
 import laws
 import numpy as np
 import pytest
+import reference
 from scipy import stats
 from scipy.special import digamma, gammaln, multigammaln
 from sklearn.mixture import BayesianGaussianMixture
@@ -71,7 +72,8 @@ def elbo(kind, params, x, resp, alpha):
     """Return the bound, a term for each factor   (PRML 10.71 to 10.77), with dense matrices."""
     d, n = x.shape[1], resp.sum(axis=0)
     nu = np.broadcast_to(params.degrees_of_freedom, K)
-    scales = [np.linalg.inv(nu[k] * c) for k, c in enumerate(COVARIANCE_TYPES[kind]().full_covariances(params.theta))]
+    matrices = reference.dense(params.theta.covariances, kind, K, d).astype(float)
+    scales = [np.linalg.inv(nu[k] * c) for k, c in enumerate(matrices)]
     cov = np.cov(x.T)
     c_0 = {
         "full": cov,

@@ -237,7 +237,7 @@ def test_a_fit_ends_where_no_row_changes_its_cluster(rng):
 
 
 def test_more_clusters_than_rows_or_distinct_rows_are_refused(rng):
-    with pytest.raises(ValueError, match=r"n_samples=3 should be >= n_clusters=4"):
+    with pytest.raises(ValueError, match="3 rows are too few for n_clusters=4"):
         bind(KMeansModel(4), rng.normal(size=(3, 2)))
     with pytest.raises(ValueError, match=r"n_clusters=4 is more than the 3 distinct rows among 30 sampled rows"):
         bind(KMeansModel(4), np.repeat(rng.normal(size=(3, 2)), 10, axis=0))

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import reference
 from scipy import stats
 
 from dem.families import COVARIANCE_TYPES
@@ -36,8 +37,9 @@ def dense(values):
 
 def distributions(kind):
     """Return of each component the Wishart and the mean of the normal of q, and the prior's."""
-    family, _, theta, beta, nu = posterior(kind)
-    covariances, nu = family.full_covariances(theta), np.broadcast_to(nu, K)
+    _, _, theta, beta, nu = posterior(kind)
+    covariances = reference.dense(theta.covariances, kind, K, theta.means.shape[1]).astype(float)
+    nu = np.broadcast_to(nu, K)
     p = stats.wishart(3.0, np.linalg.inv(dense(PRIOR[kind])))
     return p, [(stats.wishart(nu[k], np.linalg.inv(nu[k] * covariances[k])), theta.means[k], beta[k]) for k in range(K)]
 
