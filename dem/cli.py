@@ -38,7 +38,7 @@ main.add_command(fit)
     help="Labels (mixtures, K-means); probabilities, their entropy, the most probable components and their "
     "probabilities (mixtures); distances to centres (K-means); log-likelihoods.",
 )
-@click.option("--top", type=click.IntRange(1), default=3, help="How many components top-index and top-weight tell.")
+@click.option("--top", type=click.IntRange(1), help="How many components top-index and top-weight tell  [default: 3].")
 @writing
 def predict(**options: Any) -> None:
     """Write what a model says of each row.

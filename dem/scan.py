@@ -218,6 +218,11 @@ class Scanner:
                 complete = fine.all(axis=0)
                 t, weight = t[:, complete], None if weight is None else weight[complete]
                 keys = keys + np.flatnonzero(complete)
+            if weight is not None and not (weight > 0).all():  # rows that do not count may hold anything
+                counted = weight > 0
+                keys = (np.arange(t.shape[1]) + keys if isinstance(keys, int) else keys)[counted]
+                t, weight = t[:, counted], weight[counted]
+                lowest, highest = t.min(axis=1, initial=np.inf), t.max(axis=1, initial=-np.inf)
             low, high = np.fmin(low, lowest), np.fmax(high, highest)
             if self.measure is not None:
                 told = told + measured(self.measure, t, weight, keys)

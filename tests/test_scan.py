@@ -199,3 +199,17 @@ def test_absent_chunks_merge_as_sets(absent, order):
     assert total.absent.tolist() == expected
     assert total.absent.dtype == np.int64
     assert (total + scan(np.zeros((0, D)), scatter=False)).absent.tolist() == expected
+
+
+def test_rows_of_weight_zero_may_hold_anything():
+    """netCDF's fill value among them: neither ranges nor moments know of it."""
+    x = np.random.default_rng(1).normal(size=(500, 3))
+    y, weight = (
+        np.vstack([np.full((5, 3), 9.96921e36), x, np.full((2, 3), -1e120)]),
+        np.r_[np.zeros(5), np.ones(500), 0, 0],
+    )
+    found, expected = (Scanner(3, True, 10, 0, None)()(Block(*block)) for block in ((y, weight), (x, None)))
+    np.testing.assert_allclose(found.moments.covariance, expected.moments.covariance, rtol=1e-12)
+    np.testing.assert_array_equal(found.low, expected.low)
+    np.testing.assert_array_equal(found.high, expected.high)
+    assert found.rows == 507

@@ -19,7 +19,9 @@ WORDS = {"labels": "label"}
 """Words of the command line that are others in `write`."""
 
 
-def write(model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool, top: int = 3) -> None:
+def write(
+    model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool, top: int | None = None
+) -> None:
     """Write a row-wise output of a store."""
     estimator: Any = load(model)
     name = WORDS.get(what, what)
@@ -30,6 +32,7 @@ def write(model: str, data: str, output: str, session: Session, *, what: str, ov
         raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {', '.join(most)} and {last}.")
     if name.startswith("top"):
         k = len(estimator.weights_)
+        top = min(3, k) if top is None else top
         if top > k:
             raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
         name = f"{name}:{top}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from dem import store
-from dem.encoding import Arrays, decode, encode
+from dem.encoding import Arrays, decode, digest, encode
 from dem.engine import Engine
 from dem.estimators.family_spec import as_family
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
@@ -121,15 +122,18 @@ class Mixture(MixtureEstimator):
     def _keep(self, model: MixtureModel, params: MixtureParams) -> None:
         """Keep the parameters."""
         self.family_, self.weights_, self._theta = model.family, params.weights, params.theta
+        self._asked = self._model(self.family_.centres(self._theta).shape[1]).family
 
     def _fits(self, d: int) -> bool:
-        """Whether the last fit had as many components and the same kinds of columns."""
+        """Whether the last fit had as many components, of the same families on the same columns."""
         if not hasattr(self, "weights_") or len(self.weights_) != self.n_components:
             return False
-        here, there = self._model(d).family, self.family_
-        kinds = [[(part.columns, type(part.family)) for part in getattr(f, "parts", ())] for f in (here, there)]
         same_columns = self.family_.centres(self._theta).shape[1] == d
-        return type(here) is type(there) and kinds[0] == kinds[1] and same_columns
+        return same_columns and digest(self._model(d).family) in (digest(self._asked), digest(self.family_))
+
+    def _again(self, model: MixtureModel) -> MixtureModel:
+        """Return the model with what the family had learnt: the same categories have the same places."""
+        return replace(model, family=self.family_)
 
     def _fitted(self) -> tuple[MixtureModel, MixtureParams]:
         """Return the model and its parameters."""
@@ -149,7 +153,7 @@ class Mixture(MixtureEstimator):
         own = {name: array for name, array in saved.arrays.items() if name in cls._saved}
         estimator = super()._restore(store.Saved(saved.model, own, saved.attributes))
         estimator.family_, estimator._theta = decode(saved.arrays, saved.attributes["mixture"], modules)
-        estimator.family = estimator.family_
+        estimator.family = estimator._asked = estimator.family_
         return estimator
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dem import em, run
+from dem import em, run, store
 from dem.checkpoint import Checkpoint
 from dem.estimators.base import (
     Estimator,
@@ -61,6 +62,10 @@ class MixtureEstimator(Estimator):
     def _fits(self, d: int) -> bool:
         """Whether the last fit's parameters are of the kind and the shapes that the settings want."""
 
+    def _again(self, model: Any) -> Any:
+        """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""
+        return model
+
     def fit(
         self,
         X: Any,
@@ -101,7 +106,7 @@ class MixtureEstimator(Estimator):
         model = self._model(source.n_columns)
         params = model.known()
         if self.warm_start and self._fits(source.n_columns):
-            params = self._fitted()[1]
+            model, params = self._again(model), self._fitted()[1]
         fitted: run.Fit[Any, MixtureStats] = run.fit(
             model,
             source,
@@ -150,12 +155,18 @@ class MixtureEstimator(Estimator):
         """Return the responsibilities: another name of `predict_proba`."""
         return self.predict_proba(X)
 
-    def top_components(self, X: Any, k: int = 3) -> tuple[Any, Any]:
+    def top_components(self, X: Any, k: int | None = None) -> tuple[Any, Any]:
         """Return the k most probable components of each row, and their responsibilities, each of shape (n, k).
+
+        By default k is 3, or the number of components if that is less.
 
         The components are of the smallest unsigned type, the likeliest first: small where `predict_proba` is large.
         """
+        most = len(self.weights_)
+        k = min(3, most) if k is None else k
         check_number("k", k, int, 1)
+        if k > most:
+            raise ValueError(f"k={k} is more than the {most} components: use {most} or less")
         return self._rows(X, f"top-index:{k}"), self._rows(X, f"top-weight:{k}")
 
     def entropy(self, X: Any) -> Any:
@@ -182,6 +193,21 @@ class MixtureEstimator(Estimator):
         The same rows in each call and for any chunks, unless `random_state` is a generator.
         """
         return self._draw(n_samples, chunks)
+
+    def _attributes(self) -> dict[str, Any]:
+        """Return everything but the arrays, as JSON has it."""
+        attributes = super()._attributes()
+        if isinstance(prior := getattr(self, "prior", None), Prior):
+            attributes["settings"]["prior"] = asdict(prior)
+        return attributes
+
+    @classmethod
+    def _restore(cls, saved: store.Saved) -> Self:
+        """Return the estimator that `save` wrote."""
+        estimator = super()._restore(saved)
+        if isinstance(prior := getattr(estimator, "prior", None), dict):
+            estimator.prior = Prior(**prior)
+        return estimator
 
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""

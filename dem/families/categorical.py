@@ -15,7 +15,7 @@ from dem.scan import Scan
 
 MOST = 1024
 """Categories of a column that are counted from the data: beyond, the column is rather no code."""
-RECKONED = 8
+RECKONED = 64
 """Categories that a column is taken to have before they are counted, to plan the memory."""
 
 

@@ -21,6 +21,7 @@ from dem.families.factor_e_step import Latents, e_step, sums_by_products, sums_b
 from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI
 from dem.frame import Frame
+from dem.linalg import triangle_size
 from dem.model import Float
 
 NO_NOISE = (
@@ -223,9 +224,12 @@ class FactorFamily(ExactFamily, ABC):
         return k * d * (1 + self.n_factors)
 
     def n_parameters(self, k: int, d: int) -> int:
-        """Return K (d + d q - q (q - 1) / 2 + the number of noise variances): W is known up to a rotation."""
+        """Return K (d + d q - q (q - 1) / 2 + the number of noise variances): W is known up to a rotation.
+
+        With so many factors that a free covariance has fewer parameters, those of that one.
+        """
         q = self.n_factors
-        return k * (d + d * q - q * (q - 1) // 2 + self.n_noise(d))
+        return k * (d + min(d * q - q * (q - 1) // 2 + self.n_noise(d), triangle_size(d)))
 
 
 class PPCAFamily(FactorFamily):

@@ -56,7 +56,8 @@ class StudentT(ExactFamily):
     degrees_of_freedom : float or None
         Of all components; None estimates each one's.
     reg_covar : float
-        Added to the diagonal of the scale matrices after the M-step, in the data's units squared.
+        Added to the diagonal of the scale matrices after the M-step, in the data's units squared. It is no prior: the
+        log-likelihood may fall by its doing, which is never called convergence.
     """
 
     covariance_type: str = "full"
@@ -109,16 +110,20 @@ class StudentT(ExactFamily):
         empty = counts < safe
         found = self.gaussian.estimate(scaled, frame, None if previous is None else previous.gaussians)
         ratio = np.where(empty, 1.0, scaled[0] / safe)
-        ratio = ratio.reshape(-1, *[1] * (found.covariances.ndim - 1))
-        gaussians = replace(
-            found,
-            covariances=found.covariances * ratio,
-            precisions_cholesky=found.precisions_cholesky / np.sqrt(ratio),
-        )
+        gaussians = self._rescaled(found, ratio.reshape(-1, *[1] * (found.covariances.ndim - 1)))
         if self.degrees_of_freedom is not None:
             return StudentTs(gaussians, np.full(len(counts), self.degrees_of_freedom))
         nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), FEWEST, MOST)
         return StudentTs(gaussians, nu if previous is None else np.where(empty, previous.degrees_of_freedom, nu))
+
+    def _rescaled(self, found: Gaussians, ratio: Float) -> Gaussians:
+        """Return the Gaussians with covariances times `ratio`, but for `reg_covar`, which is added as it is."""
+        if self.reg_covar == 0:
+            root = found.precisions_cholesky / np.sqrt(ratio)
+            return replace(found, covariances=found.covariances * ratio, precisions_cholesky=root)
+        added = self.reg_covar * (1 - ratio)
+        diagonal = added * np.eye(found.means.shape[1]) if self.covariance_type == "full" else added
+        return self.gaussian.from_covariances(found.means, found.covariances * ratio + diagonal)
 
     def expected(self, theta: StudentTs, sums: Float, frame: Frame, previous: StudentTs) -> float:
         """Return Q, the sum of r E log p(x, u | k)."""

@@ -52,13 +52,23 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
     unit : float
         The mean variance of the columns, known after `bind`. The prior's density is that of W / sqrt(unit), so
         that the objective changes with the data's units as a likelihood does.
+    whole : float or None
+        The weight of all rows, kept from the first `bind`.
+    copies : float
+        How often the rows bound to count: a sample weighs as much beside the prior as all rows do, or it would lose
+        directions for good.
     """
 
     unit: float = 1.0
+    whole: float | None = None
+    copies: float = 1.0
 
     def bind(self, scan: Scan) -> BayesianPCAModel:
-        """Take the mean and the mean variance."""
-        return replace(self, mean=scan.moments.mean, unit=float(scan.moments.variances.mean()) or 1.0)
+        """Take the mean, the mean variance, and what the rows weigh."""
+        moments = scan.moments
+        whole = moments.weight if self.whole is None else self.whole
+        unit = float(moments.variances.mean()) or 1.0
+        return replace(self, mean=moments.mean, unit=unit, whole=whole, copies=whole / moments.weight)
 
     def start(self, sample: Block, rng: np.random.Generator) -> BayesianPCAParams:
         """Return the closed form of probabilistic PCA on the sample, and alphas that suit it."""
@@ -77,7 +87,7 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
     def m_step(self, params: BayesianPCAParams, stats: LatentStats) -> BayesianPCAParams:
         """Return W   (PRML 12.63), s^2   (12.57) and alpha   (12.62), as updates by the residuals about the old W."""
         found, w = means(params, stats), params.loadings
-        shrinkage = params.noise_variance * params.alpha / stats.weight
+        shrinkage = params.noise_variance * params.alpha / (self.copies * stats.weight)
         step = found.rz - w @ found.posterior - w * shrinkage
         new = w + np.linalg.solve(found.second + np.diag(shrinkage), step.T).T
         noise = shared_noise(found, w, new)
@@ -90,12 +100,12 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
 
     def objective(self, params: BayesianPCAParams, stats: LatentStats) -> float:
         """Return the log-likelihood and the log prior, in nats a row."""
-        return self.log_likelihood(params, stats) + self.log_prior(params) / stats.weight
+        return self.log_likelihood(params, stats) + self.log_prior(params) / (self.copies * stats.weight)
 
     def expected(self, params: BayesianPCAParams, stats: LatentStats, new: BayesianPCAParams) -> float | None:
         """Return Q(new; stats) and the log prior, in nats a row."""
         complete = super().expected(params, stats, new)
-        return None if complete is None else complete + self.log_prior(new) / stats.weight
+        return None if complete is None else complete + self.log_prior(new) / (self.copies * stats.weight)
 
     def n_parameters(self, d: int) -> int:
         """Return those of probabilistic PCA with as many directions."""

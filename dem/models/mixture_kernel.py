@@ -201,17 +201,27 @@ class MixtureKernel:
         sums = np.zeros((densities.n_sums, self.n_components))
         log_likelihood = 0.0
         for start in range(0, len(x), densities.tile):
-            joint = densities.joint(x[start : start + densities.tile])
+            rows, weight = counted(block.part(start, start + densities.tile))
+            if len(rows) == 0:
+                continue
+            joint = densities.joint(rows)
             row_log_likelihood = self.softmax(joint)
-            if block.weight is None:
+            if weight is None:
                 log_likelihood += float(row_log_likelihood.sum(dtype=np.float64))
             else:
-                weight = block.weight[start : start + densities.tile]
                 joint *= weight
                 log_likelihood += float(row_log_likelihood @ np.asarray(weight, dtype=np.float64))
             densities.add(joint, sums)
         weight_sum = float(len(x)) if block.weight is None else float(block.weight.sum(dtype=np.float64))
         return MixtureStats(len(x), weight_sum, log_likelihood, sums, densities.frame, densities.precision)
+
+
+def counted(tile: Block) -> tuple[Array, Array | None]:
+    """Return the rows that count and their weights: those of weight 0 may hold what would overflow."""
+    if tile.weight is None or (tile.weight > 0).all():
+        return tile.x, tile.weight
+    keep = tile.weight > 0
+    return tile.x[keep], tile.weight[keep]
 
 
 class Softmax:

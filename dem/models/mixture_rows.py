@@ -13,13 +13,14 @@ import numpy as np
 
 from dem.families.family import Family
 from dem.frame import Frame
-from dem.measure import measured
+from dem.measure import Outside
 from dem.model import Array, Block, Float
 from dem.models.mixture_kernel import Densities, MixtureParams, Precision, Softmax, double_suffices
 from dem.models.rowwise import NotFiniteError, check_finite, named
+from dem.scan import tile_rows
 
-TILE = 4096
-"""Rows whose support is checked at a time."""
+LARGEST = 1e150
+"""Values beyond have squares and densities that are no numbers."""
 
 
 class Mixture(Protocol):
@@ -83,6 +84,10 @@ def rows(model: Mixture, params: MixtureParams, what: str, block: Block) -> Arra
     if len(x) == 0:
         return out
     low, high = check_finite(block)
+    if max(-low.min(), high.max()) > LARGEST:
+        row, column = np.argwhere(np.abs(block.x) > LARGEST)[0]
+        words = f"row {block.first + row} holds {block.x[row, column]:g} in column {column}, too large to square"
+        raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
     check_support(model.family, block)
     densities = _densities(model, params, low, high)
     softmax = Softmax(densities)
@@ -132,8 +137,12 @@ def check_support(family: Family[Any], block: Block) -> None:
     ------
     NotFiniteError
     """
-    for start in range(0, len(block.x), TILE):
-        part = block.part(start, start + TILE)
-        outside = measured(family, np.asarray(part.x, dtype=np.float64).T, None, part.first).outside
-        if outside is not None:
-            raise NotFiniteError(f"row {outside.row} {outside}", outside.row, outside.column)
+    step = tile_rows(block.x.shape[1])
+    for start in range(0, len(block.x), step):
+        x = np.asarray(block.x[start : start + step], dtype=np.float64).T
+        mask = family.outside(x)
+        if mask is not None and mask.any():
+            row = int(mask.any(axis=0).argmax())
+            column = int(mask[:, row].argmax())
+            found = Outside(block.first + start + row, column, float(x[column, row]), family.wants_in(column))
+            raise NotFiniteError(f"row {found.row} {found}; leave such rows out", found.row, column)

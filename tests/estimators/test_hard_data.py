@@ -9,6 +9,7 @@ import pytest
 import zarr
 from sklearn.base import clone
 
+import dem
 from dem import PPCA, Engine, GaussianMixture
 
 
@@ -133,3 +134,30 @@ def test_a_fit_keeps_to_its_memory(rng, tmp_path, where):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-600:]
+
+
+FILL = 9.96921e36
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        dem.FactorAnalysis(1),
+        dem.PPCA(1),
+        dem.BayesianPCA(1),
+        dem.GaussianMixture(2),
+        dem.BayesianGaussianMixture(2),
+        dem.MixturePPCA(2),
+        dem.KMeans(2),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_fill_values_in_rows_of_weight_zero(model, dtype):
+    rng = np.random.default_rng(1)
+    x = (rng.normal(size=(500, 3)) * [1, 2, 3] + 8 * (rng.random((500, 1)) < 0.5)).astype(dtype)
+    y, weight = np.vstack([x, np.full((5, 3), FILL, dtype)]), np.r_[np.ones(500), np.zeros(5)]
+    with_fill = clone(model).fit(y, sample_weight=weight)
+    without = clone(model).fit(x, sample_weight=np.ones(500))
+    reached = "inertia_" if hasattr(without, "inertia_") else "lower_bound_"
+    assert getattr(with_fill, reached) == pytest.approx(getattr(without, reached), rel=1e-6)

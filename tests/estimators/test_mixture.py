@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.utils import Bunch
 
 import dem
-from dem.families import Exponential, Gaussian
+from dem.families import Exponential, Gaussian, StudentT
 
 N = 3000
 MIXED = {0: Exponential(), (1, 2): Gaussian(reg_covar=0.0)}
@@ -207,3 +207,42 @@ def test_a_family_of_ones_own_is_named_to_be_loaded(tmp_path, rng):
         dem.load(tmp_path / "m.zarr")
     back = dem.load(tmp_path / "m.zarr", modules=["own_family"])
     assert back.describe() == "mixture of Rayleigh, 2 components, 1 column"
+
+
+def test_codes_in_rows_that_do_not_count_are_no_categories(rng):
+    codes = rng.integers(0, 4, (600, 3)).astype(float)
+    codes[3] = 5000
+    weight = np.ones(600)
+    weight[3] = 0
+    model = dem.CategoricalMixture(2).fit(codes, sample_weight=weight)
+    assert model.n_parameters_ == 1 + 2 * 3 * 3
+
+
+def test_warm_starts_keep_the_categories_and_notice_another_family(rng):
+    few, more = rng.integers(0, 3, (300, 2)), rng.integers(0, 5, (300, 2))
+    model = dem.CategoricalMixture(2, warm_start=True, max_iter=3).fit(more)
+    assert model.fit(few).family_.n_categories == (5, 5)
+    model = dem.CategoricalMixture(2, warm_start=True, max_iter=3).fit(few)
+    with pytest.raises(ValueError, match="where the model takes codes 0 to 2"):
+        model.fit(more)
+    x = rng.normal(size=(300, 2))
+    model = dem.Mixture(2, family=StudentT("full"), warm_start=True).fit(x)
+    assert model.set_params(family=StudentT("diag")).fit(x).component_parameters_["covariances"].shape == (2, 2)
+
+
+def test_top_components_of_few(x, fitted):
+    assert fitted.top_components(x)[0].shape == (N, 2)
+    with pytest.raises(ValueError, match="k=3 is more than the 2 components"):
+        fitted.top_components(x, 3)
+
+
+def test_a_prior_of_ones_own_goes_to_disk(x, tmp_path):
+    dem.Mixture(2, prior=dem.Prior(5, 3)).fit(x).save(tmp_path / "m.zarr")
+    assert dem.load(tmp_path / "m.zarr").prior == dem.Prior(5, 3)
+
+
+def test_values_too_large_to_square_are_refused(x, fitted):
+    y = x[:3].copy()
+    y[1, 2] = 1e160
+    with pytest.raises(ValueError, match=r"row 1 holds 1e\+160 in column 2, too large to square: rescale the data"):
+        fitted.predict_proba(y)
