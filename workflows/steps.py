@@ -25,7 +25,7 @@ from dask.utils import parse_bytes
 
 import dem
 from dem import store as models
-from dem.commands.fit import fit_gmm
+from dem.commands.fit import fit_estimator
 from dem.commands.report import report as write_report
 from dem.commands.rows import score as score_rows
 from dem.commands.rows import write as write_rows
@@ -84,7 +84,7 @@ def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
     model = f"{run}/model.zarr"
     if not models.is_model(model):
         Path(run).mkdir(parents=True, exist_ok=True)
-        fit_gmm(store, model, _session(where), resume=True, **settings)
+        fit_estimator("GaussianMixture", store, model, _session(where), resume=True, **settings)
     return model
 
 
