@@ -74,28 +74,36 @@ class Measured:
         return Measured(self.base + other.base, min(found, default=None))
 
 
-def measured(measure: Measure, x: Float, weight: Array | None, first: NDArray[np.int64] | int) -> Measured:
-    """Return what a measure says of the columns of x (d, n).
+def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> Outside | None:
+    """Return the first entry of x (d, n) that a measure does not take; None if it takes all.
 
     Parameters
     ----------
     measure : Measure
     x : array of shape (d, n)
-        Finite.
-    weight : array of shape (n,) or None
-        Rows of weight 0 may hold anything.
-    first : int, or array of shape (n,)
+    keys : int, or array of shape (n,)
         The key of the first row, or those of all.
     """
     mask = measure.outside(x)
-    if mask is not None and mask.any():
-        hit = np.flatnonzero(mask.any(axis=0) & (weight is None or np.asarray(weight) > 0))
-        if len(hit):
-            column = int(mask[:, hit[0]].argmax())
-            row = first + int(hit[0]) if isinstance(first, int) else int(first[hit[0]])
-            return Measured(0.0, Outside(row, column, float(x[column, hit[0]]), measure.wants_in(column)))
-        assert weight is not None
-        x, weight = x[:, weight > 0], weight[weight > 0]
+    if mask is None or not mask.any():
+        return None
+    i = int(mask.any(axis=0).argmax())
+    column = int(mask[:, i].argmax())
+    row = keys + i if isinstance(keys, int) else int(keys[i])
+    return Outside(row, column, float(x[column, i]), measure.wants_in(column))
+
+
+def measured(measure: Measure, x: Float, weight: Array | None, keys: NDArray[np.int64] | int) -> Measured:
+    """Return what a measure says of the columns of x (d, n), all finite.
+
+    Parameters are those of `first_outside`, and the rows' weights (n,), None for 1 each. Rows of weight 0 may hold
+    anything.
+    """
+    if weight is not None and (weight == 0).any():
+        kept = np.flatnonzero(weight)
+        x, weight, keys = x[:, kept], weight[kept], keys + kept if isinstance(keys, int) else keys[kept]
+    if (outside := first_outside(measure, x, keys)) is not None:
+        return Measured(0.0, outside)
     base = measure.log_base(x)
     if base is None:
         return Measured()

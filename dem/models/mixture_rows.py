@@ -13,7 +13,7 @@ import numpy as np
 
 from dem.families.family import Family
 from dem.frame import Frame
-from dem.measure import Outside
+from dem.measure import first_outside
 from dem.model import Array, Block, Float
 from dem.models.mixture_kernel import Densities, MixtureParams, Precision, Softmax, double_suffices
 from dem.models.rowwise import NotFiniteError, check_finite, named
@@ -140,9 +140,5 @@ def check_support(family: Family[Any], block: Block) -> None:
     step = tile_rows(block.x.shape[1])
     for start in range(0, len(block.x), step):
         x = np.asarray(block.x[start : start + step], dtype=np.float64).T
-        mask = family.outside(x)
-        if mask is not None and mask.any():
-            row = int(mask.any(axis=0).argmax())
-            column = int(mask[:, row].argmax())
-            found = Outside(block.first + start + row, column, float(x[column, row]), family.wants_in(column))
-            raise NotFiniteError(f"row {found.row} {found}; leave such rows out", found.row, column)
+        if (found := first_outside(family, x, block.first + start)) is not None:
+            raise NotFiniteError(f"row {found.row} {found}; leave such rows out", found.row, found.column)
