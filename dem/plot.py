@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -124,6 +125,17 @@ def staircase(model: Any) -> Figure:
     return fig
 
 
+def _beside_history(model: Any | None) -> tuple[Figure, Axes]:
+    """Return a figure and the axes to draw in; beside them a model's history, if it is given."""
+    if model is None:
+        fig = Figure(figsize=(6.2, 4.8), layout="constrained")
+        return fig, fig.add_subplot()
+    fig = Figure(figsize=(10.4, 4.6), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=(5, 4))
+    draw_history(right, model)
+    return fig, left
+
+
 def _mixture_figure(
     model: Any,
     x: ArrayLike | None,
@@ -136,14 +148,11 @@ def _mixture_figure(
     d = model.means_.shape[1]
     check_columns(columns if d > 1 else (0, 0), d, "columns")
     names = column_names(model, d, labels)
-    fig = Figure(figsize=(10.4, 4.6) if with_history else (6.2, 4.8), layout="constrained")
-    axes = fig.subplots(1, 2, width_ratios=(5, 4)) if with_history else [fig.add_subplot()]
+    fig, ax = _beside_history(model if with_history else None)
     if d == 1:
-        draw_densities(axes[0], model, rows, names[0])
+        draw_densities(ax, model, rows, names[0])
     else:
-        draw_ellipses(axes[0], model, rows, columns, names)
-    if with_history:
-        draw_history(axes[1], model)
+        draw_ellipses(ax, model, rows, columns, names)
     return fig
 
 
@@ -159,12 +168,9 @@ def _kmeans_figure(
     if d < 2:
         raise ValueError("A picture of K-means needs data of two columns or more: these have one.")
     check_columns(columns, d, "columns")
-    fig = Figure(figsize=(10.4, 4.6) if with_history else (6.2, 4.8), layout="constrained")
-    axes = fig.subplots(1, 2, width_ratios=(5, 4)) if with_history else [fig.add_subplot()]
+    fig, ax = _beside_history(model if with_history else None)
     rows = None if x is None else np.asarray(x, dtype=np.float64)
-    draw_regions(axes[0], model, rows, columns, column_names(model, d, labels))
-    if with_history:
-        draw_history(axes[1], model)
+    draw_regions(ax, model, rows, columns, column_names(model, d, labels))
     return fig
 
 
@@ -174,15 +180,12 @@ def _components_figure(
     d, traced = model.n_features_in_, bool(getattr(model, "history_", ()))
     check_columns(columns if d > 1 else (0, 0), d, "columns")
     rows = model.sample(DRAWN_ROWS)[0] if x is None else np.asarray(x, dtype=np.float64)
-    fig = Figure(figsize=(10.4, 4.6) if traced else (6.2, 4.8), layout="constrained")
-    axes = fig.subplots(1, 2, width_ratios=(5, 4)) if traced else [fig.add_subplot()]
+    fig, ax = _beside_history(model if traced else None)
     names = column_names(model, d, labels)
     if d == 1:
-        draw_component_densities(axes[0], model, rows, names[0], drawn=x is None)
+        draw_component_densities(ax, model, rows, names[0], drawn=x is None)
     else:
-        draw_participation(axes[0], model, rows, columns, names, drawn=x is None)
-    if traced:
-        draw_history(axes[1], model)
+        draw_participation(ax, model, rows, columns, names, drawn=x is None)
     return fig
 
 

@@ -183,13 +183,12 @@ class BayesianGaussianMixture(MixtureEstimator):
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
         """Return the fitted scikit-learn mixture with the same distributions."""
         check_is_fitted(self)
-        names = set(SklearnBayesianGaussianMixture().get_params())
-        model = SklearnBayesianGaussianMixture(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
-        fitted = (*self._saved[:-2], *self._saved_numbers[:-1], "weight_concentration_", "precisions_")
-        for name in (*fitted, "converged_", "n_iter_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
+        model = SklearnBayesianGaussianMixture(**self._shared_settings(SklearnBayesianGaussianMixture))
+        posterior = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
+        scales = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
+        priors = ("mean_prior_", "covariance_prior_", *(name.removesuffix("_") + "_prior_" for name in scales))
+        reached = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
+        return self._hand_over(model, (*posterior, *scales, *priors, *reached))
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""

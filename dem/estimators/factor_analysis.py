@@ -125,10 +125,7 @@ class FactorAnalysis(LinearLatent):
         check_is_fitted(self)
         model = decomposition.FactorAnalysis(self.n_components_, rotation=self.rotation)
         names = ("components_", "noise_variance_", "mean_", "loglike_", "n_iter_")
-        for name in (*names, "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
+        return self._hand_over(model, names)
 
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""

@@ -187,13 +187,9 @@ class GaussianMixture(MixtureEstimator):
     def to_sklearn(self) -> SklearnGaussianMixture:
         """Return the fitted scikit-learn mixture with the same parameters."""
         check_is_fitted(self)
-        names = set(SklearnGaussianMixture().get_params())
-        model = SklearnGaussianMixture(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
-        fitted = (*self._saved[:4], "precisions_", "converged_", "n_iter_", "lower_bound_", "lower_bounds_")
-        for name in (*fitted, "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
+        model = SklearnGaussianMixture(**self._shared_settings(SklearnGaussianMixture))
+        names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
+        return self._hand_over(model, (*names, "converged_", "n_iter_", "lower_bound_", "lower_bounds_"))
 
     @property
     def precisions_(self) -> Float:

@@ -224,11 +224,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     def to_sklearn(self) -> SklearnKMeans:
         """Return the fitted scikit-learn K-means with the same centres; with `labels_` if they are in memory."""
         check_is_fitted(self)
-        names = set(SklearnKMeans().get_params())
-        model = SklearnKMeans(**{k: v for k, v in self.get_params(deep=False).items() if k in names})
-        for name in ("cluster_centers_", "inertia_", "n_iter_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
+        model = SklearnKMeans(**self._shared_settings(SklearnKMeans))
+        self._hand_over(model, ("cluster_centers_", "inertia_", "n_iter_"))
         labels = getattr(self, "labels_", None)
         if isinstance(labels, np.ndarray):
             model.labels_ = labels

@@ -113,10 +113,7 @@ class PPCA(LinearLatent):
         check_is_fitted(self)
         model = decomposition.PCA(self.n_components_)
         names = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
-        for name in (*names, "noise_variance_", "n_components_", "n_samples_", "n_features_in_", "feature_names_in_"):
-            if hasattr(self, name):
-                setattr(model, name, getattr(self, name))
-        return model
+        return self._hand_over(model, (*names, "noise_variance_", "n_components_", "n_samples_"))
 
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -103,6 +103,18 @@ class RowwiseEstimator(BaseEstimator):
         check_is_fitted(self)
         source = self._open(X)
         run_rows.write(*self._fitted(), source, what, path, engine=self.engine, overwrite=overwrite)
+
+    def _hand_over(self, model: Any, names: Iterable[str]) -> Any:
+        """Return a scikit-learn model with these fitted attributes, and those that say of which columns it is."""
+        for name in (*names, "n_features_in_", "feature_names_in_"):
+            if hasattr(self, name):
+                setattr(model, name, getattr(self, name))
+        return model
+
+    def _shared_settings(self, kind: type[BaseEstimator]) -> dict[str, Any]:
+        """Return the settings that a class of scikit-learn's has too."""
+        names = set(kind().get_params())
+        return {name: value for name, value in self.get_params(deep=False).items() if name in names}
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model as a Zarr group, whole or not at all; `dem.load` reads it.

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.family import safe_counts
+from dem.families.family import like, safe_counts
 from dem.families.plain import Plain
 from dem.frame import Frame
 from dem.model import Array, Float
@@ -129,7 +129,7 @@ class ExponentialFamily(Plain, ABC):
         sizes = [len(t) for t in self.statistics(np.ones((len(frame.scale), 1)))]
         theta = self.from_means(*np.split(means, np.cumsum(sizes)[:-1], axis=1))
         if previous is not None and (empty := counts < safe).any():
-            theta = {name: np.where(_like(empty, new), previous[name], new) for name, new in theta.items()}
+            theta = {name: np.where(like(empty, new), previous[name], new) for name, new in theta.items()}
         return theta
 
     def centres(self, theta: Theta) -> Float:
@@ -159,8 +159,3 @@ class ExponentialFamily(Plain, ABC):
     def n_parameters(self, k: int, d: int) -> int:
         """Return one for each statistic."""
         return k * (self.n_features(d) - 1)
-
-
-def _like(empty: Array, values: Float) -> Array:
-    """Return flags (K,) with as many axes as `values`."""
-    return empty.reshape(-1, *[1] * (values.ndim - 1))

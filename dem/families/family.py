@@ -31,6 +31,11 @@ def safe_counts(counts: Float) -> Float:
     return np.asarray(np.maximum(counts, EMPTY * counts.sum()))
 
 
+def like(flags: Array, values: Float) -> Array:
+    """Return something of each component (K,) with as many axes as `values` (K, ...), to stand beside them."""
+    return flags.reshape(-1, *[1] * (values.ndim - 1))
+
+
 @dataclass(frozen=True)
 class Given:
     """First parameters that the user has set; None where the sample is to tell them.

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from dem.families.family import Given, safe_counts
+from dem.families.family import Given, like, safe_counts
 from dem.families.plain import Plain
 from dem.frame import Frame
 from dem.model import Array, Float
@@ -150,7 +150,7 @@ class GaussianFamily(Plain, ABC):
 
     def keep(self, new: Float, old: Float, empty: Array) -> Float:
         """Return `new` with the entries of empty components taken from `old`."""
-        return np.asarray(np.where(empty.reshape(-1, *[1] * (new.ndim - 1)), old, new))
+        return np.asarray(np.where(like(empty, new), old, new))
 
     def expected(self, theta: Gaussians, sums: Float, frame: Frame, previous: Gaussians) -> float:
         """Return <eta, S>, the sum of r log p over rows and components."""

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from dem.families.exact import ExactFamily
-from dem.families.family import safe_counts
+from dem.families.family import like, safe_counts
 from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian_diag import DiagonalGaussian
@@ -110,7 +110,7 @@ class StudentT(ExactFamily):
         empty = counts < safe
         found = self.gaussian.estimate(scaled, frame, None if previous is None else previous.gaussians)
         ratio = np.where(empty, 1.0, scaled[0] / safe)
-        gaussians = self._rescaled(found, ratio.reshape(-1, *[1] * (found.covariances.ndim - 1)))
+        gaussians = self._rescaled(found, like(ratio, found.covariances))
         if self.degrees_of_freedom is not None:
             return StudentTs(gaussians, np.full(len(counts), self.degrees_of_freedom))
         nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), FEWEST, MOST)
