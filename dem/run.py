@@ -63,6 +63,7 @@ def fit(
     engine: Engine | None = None,
     callback: Callable[[em.State[P]], object] | None = None,
     checkpoint: Checkpoint | None = None,
+    missing: str = "marginalize",
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
 
@@ -83,6 +84,8 @@ def fit(
         Called with the state after each pass of EM.
     checkpoint : Checkpoint, optional
         Where to keep the fit after every pass, and to go on from if one is there: with the same bits.
+    missing : {"marginalize", "error"}
+        Missing values are left to the model, or refused.
 
     Raises
     ------
@@ -104,7 +107,8 @@ def fit(
         engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
         resume.journal(checkpoint, identity, model) as journal,
     ):
-        found = scan_once(sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure)
+        scatter, measure = model.needs_scatter, model.measure
+        found = scan_once(sweep, source, start, journal, scatter=scatter, measure=measure, missing=missing)
         bound = model.bind(found)
         state = journal.found.state
         if state is None:
@@ -138,6 +142,7 @@ def scan(
     sample_size: int = Start.sample_size,
     seed: int = 0,
     scatter: bool = False,
+    missing_value: float | None = None,
 ) -> Scan:
     """Return counts, moments, ranges and a sample of the rows, from one pass.
 
@@ -153,13 +158,22 @@ def scan(
         Of the sample.
     scatter : bool
         Gather the whole (d, d) scatter, not only its diagonal.
+    missing_value : number, optional
+        See `dem.open_source`.
     """
     start = Start(sample_size=sample_size, seed=seed)
-    return scan_source(open_source(data, sample_weight), start, scatter=scatter, engine=engine)
+    source = open_source(data, sample_weight, missing_value=missing_value)
+    return scan_source(source, start, scatter=scatter, engine=engine)
 
 
 def scan_source(
-    source: Source, start: Start, *, scatter: bool, engine: Engine | None, checkpoint: Checkpoint | None = None
+    source: Source,
+    start: Start,
+    *,
+    scatter: bool,
+    engine: Engine | None,
+    checkpoint: Checkpoint | None = None,
+    missing: str = "marginalize",
 ) -> Scan:
     """Return the scan of an open source; see `scan`. Only with a checkpoint, its values are checked as for a fit."""
     identity = partial(resume.identity, None, source, start, None, scatter=scatter)
@@ -169,7 +183,7 @@ def scan_source(
     ):
         if checkpoint is None:
             return first_scan(sweep, source, start, scatter=scatter)
-        return scan_once(sweep, source, start, journal, scatter=scatter)
+        return scan_once(sweep, source, start, journal, scatter=scatter, missing=missing)
 
 
 def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
@@ -192,14 +206,16 @@ def scan_once(
     *,
     scatter: bool,
     measure: Measure | None = None,
+    missing: str = "marginalize",
 ) -> Scan:
     """Return the scan, checked: the one that the journal has, or that of a first pass."""
     before = journal.found
     if before.scan is None:
         found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
-        check_values(found, source)
+        check_values(found, source, missing)
         journal.keep_scan(found)
         return found
+    check_values(before.scan, source, missing)  # what was taken then may be refused now
     sweep.count = before.n_passes
     resume.check_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")

@@ -10,8 +10,8 @@ from dem.scan import Scan
 from dem.source import Source
 
 
-def check_values(found: Scan, source: Source) -> None:
-    """Refuse missing and infinite values, and weights that are all zero.
+def check_values(found: Scan, source: Source, missing: str = "marginalize") -> None:
+    """Refuse infinite values, with `missing` "error" missing ones, and weights that are all zero.
 
     Raises
     ------
@@ -35,11 +35,11 @@ def check_values(found: Scan, source: Source) -> None:
             found.first_missing,
             "missing",
             "NaN",
-            "missing values are not supported by this model yet: remove these rows or fill them in",
+            "remove or fill in these rows, or set missing='marginalize'",
         ),
     )
     for counts, first, kind, sign, advice in bad:
-        if counts.any():
+        if counts.any() and (kind, missing) != ("missing", "marginalize"):
             raise ValueError(
                 f"{source.name} holds {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
                 f"{columns_in_words(counts)}; the first is in {source.locate(*first)}; {advice}"

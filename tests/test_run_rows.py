@@ -262,11 +262,11 @@ def test_errors_of_the_data_leave_nothing(root, tmp_path):
     zarr.create_array(tmp_path / "x.zarr", data=holed, chunks=(500, 4))
     source = of_store(tmp_path / "x.zarr")
     with pytest.raises(ValueError, match="row 5100 holds nan"):
-        WHAT["label"](source)(f"{root}/out.zarr", engine=engine())
+        WHAT["label"](source)(f"{root}/out.zarr", engine=engine(), missing="error")
     assert everything_at(root) == {}
-    interrupted(WHAT["label"](source), f"{root}/out.zarr", 2)
+    interrupted(partial(WHAT["label"](source), missing="error"), f"{root}/out.zarr", 2)
     with pytest.raises(ValueError, match="row 5100 holds nan"):
-        WHAT["label"](source)(f"{root}/out.zarr", engine=engine())
+        WHAT["label"](source)(f"{root}/out.zarr", engine=engine(), missing="error")
     assert everything_at(root) == {}
 
 

@@ -63,3 +63,20 @@ def check_finite(block: Block) -> tuple[Float, Float]:
         )
         raise NotFiniteError(message, block.first + int(row), int(column))
     return low, high
+
+
+def check_complete(block: Block) -> None:
+    """Refuse a block with missing values.
+
+    Raises
+    ------
+    NotFiniteError
+    """
+    holes = np.isnan(block.x)
+    if holes.any():
+        row, column = (int(i) for i in np.argwhere(holes)[0])
+        message = (
+            f"row {block.first + row} holds nan in column {column}: missing values (NaN) are refused by "
+            "missing='error': remove such rows, or set missing='marginalize'"
+        )
+        raise NotFiniteError(message, block.first + row, column)

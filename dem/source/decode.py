@@ -60,12 +60,6 @@ class Decoding:
         missing = [list(pair) for pair in self.missing]
         return {"dtype": str(self.dtype), "missing": missing, "scale": self.scale, "offset": self.offset}
 
-    def describe(self) -> str:
-        """Return what is decoded, in words: "_FillValue=-999; times 0.01, plus 273.15"."""
-        packed = f"times {self.scale:.10g}, plus {self.offset:.10g}" if (self.scale, self.offset) != (1, 0) else ""
-        markers = ", ".join(f"{name}={value:.10g}" for name, value in self.missing)
-        return "; ".join(words for words in (markers, packed) if words)
-
 
 def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the floating dtype that holds such entries and NaN, as in xarray.
