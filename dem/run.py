@@ -11,6 +11,7 @@ from typing import Any, Generic
 from dem import em, human, resume
 from dem.blas import single_threaded_blas
 from dem.checkpoint import Checkpoint
+from dem.completion import completed
 from dem.constancy import Constant
 from dem.engine import Engine, Passes
 from dem.journal import Journal
@@ -41,7 +42,7 @@ class Fit(Generic[P, S]):
     state : State
         Parameters, history, and why it stopped.
     scan : Scan
-        What the first pass told of the data.
+        What the first pass told of the data, completed (see `dem.completion`).
     n_passes : int
         Full passes over the data, the first scan included, also those of earlier runs that this one went on from.
     """
@@ -63,6 +64,7 @@ def fit(
     engine: Engine | None = None,
     callback: Callable[[em.State[P]], object] | None = None,
     checkpoint: Checkpoint | None = None,
+    found: Scan | None = None,
     missing: str = "marginalize",
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
@@ -84,8 +86,10 @@ def fit(
         Called with the state after each pass of EM.
     checkpoint : Checkpoint, optional
         Where to keep the fit after every pass, and to go on from if one is there: with the same bits.
+    found : Scan, optional
+        The first pass, where it has been made already; not with a checkpoint, which keeps it itself.
     missing : {"marginalize", "error"}
-        Missing values are left to the model, or refused.
+        Whether missing values are left out exactly, or refused.
 
     Raises
     ------
@@ -107,9 +111,16 @@ def fit(
         engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
         resume.journal(checkpoint, identity, model) as journal,
     ):
-        scatter, measure = model.needs_scatter, model.measure
-        found = scan_once(sweep, source, start, journal, scatter=scatter, measure=measure, missing=missing)
-        bound = model.bind(found)
+        if found is None:
+            found = scan_once(
+                sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure, missing=missing
+            )
+        else:
+            sweep.count = 1
+        seen = completed(found)
+        bound = model.bind(seen)
+        if (room := bound.workspace_bytes(source.n_columns)) > model.workspace_bytes(source.n_columns):
+            sweep.plan_for(room)  # the scan has told of missing values
         state = journal.found.state
         if state is None:
             if params is None:
@@ -131,7 +142,7 @@ def fit(
 
         passes = Constant(sweep, found.absent, source)
         state = em.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
-        return Fit(bound, state, found, sweep.count)
+        return Fit(bound, state, seen, sweep.count)
 
 
 def scan(

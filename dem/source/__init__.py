@@ -200,11 +200,6 @@ def evaluate(partition: Partition | Delayed) -> Partition:
     return partition.compute(scheduler="synchronous") if isinstance(partition, Delayed) else partition
 
 
-def column_name(source: Source, column: int) -> str:
-    """Return what to call a column in messages: its name, or "column 3"."""
-    return f"column {column}" if source.columns is None else source.columns[column]
-
-
 def is_source(data: Any) -> bool:
     """Whether the data are an open source already."""
     return all(hasattr(type(data), name) for name in ("partitions", "row_chunks", "locate"))
