@@ -51,7 +51,7 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
     new.write_text(json.dumps(record, indent=2) + "\n")
     os.replace(new, numbers)  # whole or not at all, and last: whoever sees it sees the picture too
     told = {name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()}
-    lacked = of_training(record.get("source_"))
+    lacked = of_training(getattr(load(model), "source_", None))
     session.result(
         {"output": output, **record},
         facts({str(numbers): record["description"], "missing in training": lacked, str(shown): "picture", **told}),
