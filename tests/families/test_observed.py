@@ -21,9 +21,9 @@ from dem.families import (
     Poisson,
     SphericalGaussian,
     VonMises,
-    VonMisesFisher,
 )
 from dem.families.product import product
+from dem.frame import Frame
 from dem.model import Block
 from dem.models.mixture import MixtureModel
 from dem.seeding import Seeding
@@ -135,8 +135,6 @@ def test_without_holes_it_is_the_family_itself(name):
     resp = model.rows(params, "proba")(Block(x)).T
     columns = np.ascontiguousarray(x.T)
     other.sums(params.theta, columns, other.log_density(params.theta, columns, np.empty((K, N))), resp, sums)
-    from dem.frame import Frame
-
     frame = Frame.at(other.centres(params.theta))
     frame = Frame(frame.shift if name in ("diag", "spherical", "lognormal") else np.zeros(D), frame.scale)
     theta = other.estimate(sums, frame, params.theta)
@@ -151,9 +149,8 @@ def values(theta):
 def test_em_reaches_the_maximum_that_scipy_finds():
     """A mixture of two Poissons over three columns with holes, by direct maximisation of its log-likelihood."""
     rng = np.random.default_rng(5)
-    x = np.where(rng.random((400, 1)) < 0.4, rng.poisson([2, 9, 4], (400, 3)), rng.poisson([8, 3, 5], (400, 3))).astype(
-        float
-    )
+    one, other = rng.poisson([2, 9, 4], (400, 3)), rng.poisson([8, 3, 5], (400, 3))
+    x = np.where(rng.random((400, 1)) < 0.4, one, other).astype(float)
     x[rng.random(x.shape) < 0.3] = np.nan
     model = bind(MixtureModel(2, Poisson(), Seeding("kmeans")), x)
     found = em.fit(model, begin(model, x), em.OneBlock(Block(x)), tol=0, max_iter=2000)
@@ -184,12 +181,9 @@ def test_patterns(missing, pattern):
         x[int(N * missing) :, 2:] = np.nan
     model = bind(MixtureModel(2, DiagonalGaussian(1e-6), Seeding("kmeans")), x)
     state = run(model, begin(model, x), x, n_iter=20)
-    joint = np.array(
-        [
-            np.nansum(FAMILIES["diag"][2](state.params.theta, k, x), axis=1) + np.log(state.params.weights[k])
-            for k in range(2)
-        ]
-    )
+    weights, theta = state.params.weights, state.params.theta
+    each = [np.nansum(FAMILIES["diag"][2](theta, k, x), axis=1) for k in range(2)]
+    joint = np.array(each) + np.log(weights)[:, None]
     assert state.objective == pytest.approx(scipy.special.logsumexp(joint, axis=0).mean(), abs=1e-10)
 
 
@@ -285,11 +279,6 @@ def test_products_of_families_with_holes():
     assert not np.isnan(filled).any()
 
 
-def test_von_mises_fisher_refuses_missing_values():
-    with pytest.raises(ValueError, match="VonMisesFisher"):
-        VonMisesFisher().with_missing()
-
-
 def test_a_family_whose_columns_depend_on_each_other_is_refused():
     class Joint(Multinomial):
         with_missing = Poisson.with_missing
@@ -297,8 +286,12 @@ def test_a_family_whose_columns_depend_on_each_other_is_refused():
     x = with_holes(counts)
     model = MixtureModel(K, Joint(), Seeding("kmeans"))
     with pytest.raises(ValueError, match="columns of Joint are not independent given the component"):
-        bound = bind(model, x)
-        begin(bound, x)
+        run_from_start(model, x)
+
+
+def run_from_start(model, x):
+    bound = bind(model, x)
+    return run(bound, begin(bound, x), x, n_iter=1)
 
 
 def test_recovery_of_values_missing_at_random():
