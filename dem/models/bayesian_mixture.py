@@ -25,7 +25,8 @@ from dem.models.mixing import Mixing
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams, MixtureStats, Precision
 from dem.models.normal_wishart import SCALES, NormalWishart, log_correction
-from dem.scan import Moments, Scan
+from dem.moments import Moments
+from dem.scan import Scan
 
 SINGULAR = (
     "the covariance of the data is singular, so it can be no prior: leave out columns that are constant or sums of "
