@@ -81,14 +81,19 @@ class ObservedStats(KMeansStats):
         counts[counts < GONE * self.counts] = 0
         observed[observed < GONE * self.observed] = 0
         return replace(
-            self, counts=counts, sums=sums, inertia=inertia, observed=observed, centers=replace(self.centers, shift=centers)
+            self,
+            counts=counts,
+            sums=sums,
+            inertia=inertia,
+            observed=observed,
+            centers=replace(self.centers, shift=centers),
         )
 
 
 def scale_of(observed: NDArray[np.bool_]) -> Float:
     """Return d / |o| of rows that have the columns `observed` (n, d), as (n,); 0 of those that have none."""
     found = observed.sum(axis=1)
-    return np.divide(observed.shape[1], found, out=np.zeros(len(found)), where=found > 0)
+    return np.where(found > 0, observed.shape[1] / np.maximum(found, 1), 0.0)
 
 
 class NearestObserved:
@@ -126,7 +131,7 @@ class NearestObserved:
         return np.asarray(np.matmul(self._features[:n], self.eta, out=self._joint[:n]).argmax(axis=1))
 
     def residuals(self, rows: Array, labels: Labels) -> tuple[Float, Float]:
-        """Return x - c (n, d), 0 where missing, in a workspace, and |x - c|^2 (n,), with c the centres of the labels."""
+        """Return x - c (n, d), 0 where missing, in a workspace, and |x - c|^2 (n,), with c the labels' centres."""
         residuals = self._residuals[: len(rows)]
         np.take(self.centers, labels, axis=0, out=residuals, mode="clip")
         np.subtract(rows, residuals, out=residuals)

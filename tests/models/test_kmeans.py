@@ -253,8 +253,8 @@ def test_rows_wise_outputs(rng):
     np.testing.assert_allclose(model.rows(params, "distance")(Block(x)), distances, rtol=1e-14)
     np.testing.assert_allclose(model.rows(params, "score")(Block(x)), -(distances.min(axis=1) ** 2), rtol=1e-13)
     assert model.rows(params, "distance")(Block(x[:0])).shape == (0, K)
-    with pytest.raises(ValueError, match="no output 'proba': choose one of label, distance, score"):
+    with pytest.raises(ValueError, match="no output 'proba': choose one of label, distance, score, filled"):
         model.rows(params, "proba")(Block(x))
-    x[3, 1] = np.nan
-    with pytest.raises(ValueError, match=r"row 3 holds nan in column 1: missing values \(NaN\) are not supported"):
+    x[3, 1] = np.inf
+    with pytest.raises(ValueError, match="row 3 holds inf in column 1: infinite values are not supported"):
         model.rows(params, "label")(Block(x))
