@@ -1,9 +1,9 @@
 """What models are told of data with missing values before EM begins: a sample without holes, and moments to match.
 
 A start needs whole rows, and there may be none. So each missing entry of the sample is given the value of a donor: of
-the first rows of the sample that have the column, the one nearest in the columns that both have (k-nearest-neighbour
-imputation with k = 1, Troyanskaya et al. 2001). It is a value that the column does take, so that counts stay counts,
-and codes codes. This serves starts, frames and priors alone: EM itself meets the rows with their holes.
+the first rows of the sample that have the column, the nearest one (k-nearest-neighbour imputation with k = 1,
+Troyanskaya et al. 2001). It is a value that the column does take, so that counts stay counts, and codes codes. This
+serves starts, frames and priors alone: EM itself meets the rows with their holes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import nan_euclidean_distances
 
-from dem.linalg import power_of_two
 from dem.model import Array, Float
 from dem.moments import Columns, Moments
 from dem.scan import Scan
@@ -23,8 +21,10 @@ DONORS = 512
 """Rows of the sample that give values."""
 CHUNK_ROWS = 1024
 """Rows whose distances to the donors are held at a time."""
-FAR = 1e300
-"""Donors that have no column in common with a row are taken at random, after all others."""
+LACKED = 2.0
+"""Squared distance in a column that the donor lacks: that of two rows drawn at random, in standard deviations."""
+TIE = 1e-6
+"""Of donors as near as this any one may be taken: rows that have nothing in common with any must not all get one."""
 
 
 def completed(scan: Scan) -> Scan:
@@ -41,7 +41,7 @@ def completed(scan: Scan) -> Scan:
     if not scan.missing.any():
         return scan
     columns = scan.observed
-    x = filled(scan.sample.x, columns, scan.low, scan.high)
+    x = filled(scan.sample.x, scan.low, scan.high, scan.sample.weight)
     some = ~np.isnan(scan.sample.x).all(axis=1)
     keep = some if some.any() else ~some
     sample = replace(scan.sample, keys=scan.sample.keys[keep], x=x[keep], weight=scan.sample.weight[keep])
@@ -53,41 +53,52 @@ def completed(scan: Scan) -> Scan:
     return replace(scan, moments=moments, incomplete=Columns.none(scan.n_columns), sample=sample)
 
 
-def filled(x: Array, columns: Columns, low: Float, high: Float) -> Array:
-    """Return the rows x (n, d) with a value in every entry: that of the nearest donor.
+def filled(x: Array, low: Float, high: Float, weight: Float | None = None) -> Array:
+    """Return the rows x (n, d) with a value in every entry: that of the nearest donor, each column in its own units.
 
-    A column of which no row of x has a value takes its lowest and its highest, as often as makes its mean.
+    It depends on these rows alone, and not on moments of the whole data, whose last bits depend on the chunking. A
+    column of which no row of x has a value takes the lowest and the highest in turn.
 
     Parameters
     ----------
     x : array of shape (n, d)
-    columns : Columns
-        Of the data from which the rows were drawn.
     low, high : array of shape (d,)
-        Their ranges.
+        Ranges of the data from which the rows were drawn.
+    weight : array of shape (n,) or None
+        The rows' weights.
     """
     out, missing = np.array(x), np.isnan(x)
     rng = np.random.default_rng(0)
-    mean, deviation = columns.centre.astype(np.float64), np.sqrt(columns.variances)
-    with np.errstate(divide="ignore"):
-        scale = np.where(deviation > 0, power_of_two(1 / np.where(deviation > 0, deviation, 1.0)), 0.0)
-    z = (np.asarray(x, dtype=np.float64) - mean) * scale
+    rows = np.asarray(x, dtype=np.float64)
+    own = Columns.of(rows.T, ~missing.T, weight)
+    deviation = np.sqrt(own.variances)
+    z = (rows - own.centre.astype(np.float64)) / np.where(deviation > 0, deviation, np.inf)
     donors, has = _donors(missing)
     for j in np.flatnonzero(~has.any(axis=0)):
-        share = (mean[j] - low[j]) / (high[j] - low[j]) if high[j] > low[j] else 0.0
-        out[missing[:, j], j] = np.where(rng.random(missing[:, j].sum()) < share, high[j], low[j])
+        out[::2, j], out[1::2, j] = low[j], high[j]
     wanted = np.flatnonzero(missing.any(axis=1))
     for start in range(0, len(wanted), CHUNK_ROWS):
-        rows = wanted[start : start + CHUNK_ROWS]
-        distance = nan_euclidean_distances(z[rows], z[donors])
-        lost = np.isnan(distance)
-        distance[lost] = FAR * (1 + rng.random(lost.sum()))
-        for j in np.flatnonzero(missing[rows].any(axis=0) & has.any(axis=0)):
-            lacking = missing[rows, j]
+        chunk = wanted[start : start + CHUNK_ROWS]
+        distance = squared_distances(z[chunk], z[donors])
+        distance += TIE * rng.random(distance.shape)
+        for j in np.flatnonzero(missing[chunk].any(axis=0) & has.any(axis=0)):
+            lacking = missing[chunk, j]
             givers = np.flatnonzero(has[:, j])
             nearest = givers[distance[np.ix_(lacking, givers)].argmin(axis=1)]
-            out[rows[lacking], j] = x[donors[nearest], j]
+            out[chunk[lacking], j] = x[donors[nearest], j]
     return out
+
+
+def squared_distances(a: Float, b: Float) -> Float:
+    """Return the squared distances (n, m) of rows a (n, d) from rows b (m, d) in the columns that a row of a has.
+
+    scikit-learn's ``nan_euclidean_distances`` scales up those in the columns that both have instead: a donor with one
+    column in common, and near there by chance, would be the nearest.
+    """
+    has_a, has_b = ~np.isnan(a), ~np.isnan(b)
+    a, b = np.where(has_a, a, 0.0), np.where(has_b, b, 0.0)
+    both = (a * a) @ has_b.T + has_a @ (b * b).T - 2 * (a @ b.T)
+    return np.asarray(both + LACKED * (has_a @ (~has_b).T.astype(np.float64)))
 
 
 def _donors(missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

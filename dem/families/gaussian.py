@@ -135,6 +135,10 @@ class GaussianFamily(Plain, ABC):
         self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
         return sums, Frame.at(centres)
 
+    def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
+        """Return the sums (F, K) with what is expected of missing values at `theta`: of complete rows they are whole."""
+        return sums
+
     def known(self, given: Given) -> Gaussians | None:
         """Return the parameters that the user has set, if means and precisions are there."""
         if given.means is None or given.precisions_cholesky is None:

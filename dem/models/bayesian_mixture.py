@@ -190,8 +190,9 @@ class BayesianMixtureModel:
         return
 
     def m_step(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams:
-        """Return the posterior given the expected statistics."""
-        return self._posterior(stats)
+        """Return the posterior given the expected statistics; of missing values these are what q(x_missing | z) says."""
+        sums = cast(GaussianFamily, self.mixture.observed).completed(stats.sums, stats.frame, params.theta)
+        return self._posterior(replace(stats, sums=sums))
 
     def _posterior(self, stats: MixtureStats) -> BayesianParams:
         prior, frame, sums = self._bound(), stats.frame, stats.sums

@@ -90,7 +90,7 @@ class MixtureModel:
         return self.family
 
     @property
-    def _observed(self) -> Family[Any]:
+    def observed(self) -> Family[Any]:
         """The family of the rows at hand."""
         return self.family if self.observed_family is None else self.observed_family
 
@@ -148,13 +148,13 @@ class MixtureModel:
             raise ValueError("the model is not bound to data: call bind(scan) first")
         if params.floor == Precision.CENTRED or self.largest is None or self.typical is None:
             return Precision.CENTRED
-        if self.prior is not None and not self._observed.complete:  # the pseudo-rows' sums are those of the exact path
+        if self.prior is not None and not self.observed.complete:  # the pseudo-rows' sums are those of the exact path
             return Precision.CENTRED
-        size = products_size(self._observed, params.theta, self.frame, self.largest)
+        size = products_size(self.observed, params.theta, self.frame, self.largest)
         if not double_suffices(size):
             return Precision.CENTRED
         if self.single:
-            size = products_size(self._observed, params.theta, self.frame, self.typical)
+            size = products_size(self.observed, params.theta, self.frame, self.typical)
             if SINGLE_ROUNDINGS * np.finfo(np.float32).eps * size <= SINGLE_TOLERANCE:
                 return params.floor
         return Precision.DOUBLE
@@ -171,7 +171,7 @@ class MixtureModel:
 
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
-        densities = densities_of(self._observed, params, self.precision(params), self.frame)
+        densities = densities_of(self.observed, params, self.precision(params), self.frame)
         return MixtureKernel(densities, self.n_components)
 
     def m_step(self, params: MixtureParams, stats: MixtureStats) -> MixtureParams:
@@ -179,24 +179,24 @@ class MixtureModel:
         counts = stats.sums[0]
         if self.prior is not None:
             counts = counts + self.prior.weight_rows
-        theta = self._observed.estimate(self._with_prior(params, stats), stats.frame, params.theta)
+        theta = self.observed.estimate(self._with_prior(params, stats), stats.frame, params.theta)
         return MixtureParams(counts / counts.sum(), theta, stats.precision)
 
     def objective(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood plus the log prior density, in nats a row."""
         value = self.log_likelihood(params, stats)
         if self.pseudo is not None:
-            value += self.pseudo.log_density(self._observed, params.theta, params.log_weights) / stats.weight
+            value += self.pseudo.log_density(self.observed, params.theta, params.log_weights) / stats.weight
         return value
 
     def log_likelihood(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood in nats a row, rows weighted."""
         mean = stats.log_likelihood / stats.weight + self.base
-        return mean if stats.precision == Precision.CENTRED else mean + self._observed.shared(params.theta)
+        return mean if stats.precision == Precision.CENTRED else mean + self.observed.shared(params.theta)
 
     def expected(self, params: MixtureParams, stats: MixtureStats, new: MixtureParams) -> float:
         """Return Q(new; stats) in nats a row, the prior included   (PRML 9.40)."""
-        complete = self._observed.expected(new.theta, self._with_prior(params, stats), stats.frame, params.theta)
+        complete = self.observed.expected(new.theta, self._with_prior(params, stats), stats.frame, params.theta)
         counts = stats.sums[0] + (0.0 if self.prior is None else self.prior.weight_rows)
         return (complete + float(counts @ new.log_weights)) / stats.weight + self.base
 
@@ -204,7 +204,7 @@ class MixtureModel:
         """Return the sums of the data and of the prior's pseudo-rows."""
         if self.pseudo is None:
             return stats.sums
-        return stats.sums + self.pseudo.sums(self._observed, params.theta, stats.frame, len(stats.sums))
+        return stats.sums + self.pseudo.sums(self.observed, params.theta, stats.frame, len(stats.sums))
 
     def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one of its outputs: see `dem.models.mixture_rows`."""
@@ -230,7 +230,7 @@ class MixtureModel:
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
-        k, family = self.n_components, self._observed
+        k, family = self.n_components, self.observed
         width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
         tiles = max(8 * width * MIN_TILE, 2 * CACHE_BYTES)
         sums = 8 * family.n_centred(d) * k
