@@ -120,7 +120,7 @@ def logs_moved(params, shift, scale):
 
 
 def lacking(case):
-    """Return the case of the same rows of which every fourth value is missing, some rows wholly, some columns mostly."""
+    """Return the case of the same rows with holes: every fourth value, and all of some rows."""
     return replace(case, name=f"{case.name}-missing", data=partial(with_holes, case.data))
 
 
@@ -269,7 +269,7 @@ def numbers(value):
 def assert_close(found, expected, tolerance):
     """Compare two values field by field, relative to each field's largest entry."""
     for a, b in zip(numbers(found), numbers(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.abs(b).max(initial=0))
+        np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * np.nanmax(np.abs(b), initial=0))
 
 
 def assert_same_bits(found, expected):
