@@ -120,7 +120,7 @@ def logs_moved(params, shift, scale):
 
 
 def lacking(case):
-    """Return the case of the same rows of which every fourth value is missing, some rows wholly, some columns mostly."""
+    """Return the case of the same rows with holes: every fourth value, and all of some rows."""
     return replace(case, name=f"{case.name}-missing", data=partial(with_holes, case.data))
 
 
