@@ -5,6 +5,8 @@ how the observed columns' total n_o is shared among these, which is multinomial 
 observed and 0 where not,
 
     log p(x_o) = sum of x_j log p_j - n_o log(o . p) + log n_o! - sum of log x_j!   (x_j = 0 where missing)
+
+Given n_o, as whole rows are given n: so what is missing must not depend on how the counts are shared.
 """
 
 from __future__ import annotations
@@ -67,7 +69,7 @@ class Multinomial(ExponentialFamily):
 
     def observed_log_base(self, x: Float) -> Float:
         """Return the same of the observed columns: log n_o! - sum of log x_j!."""
-        return self.log_base(np.nan_to_num(x))
+        return Multinomial.log_base(self, np.nan_to_num(x))
 
     def with_missing(self) -> Any:
         """Return the family of rows with missing values."""

@@ -34,8 +34,8 @@ class VonMisesFisher(ExponentialFamily):
         ValueError
         """
         raise ValueError(
-            "a direction of which a column is missing has no density in closed form: remove such rows, fill them in, or "
-            "take another family than von Mises-Fisher"
+            "a direction of which a column is missing has no density in closed form: remove such rows, fill "
+            "them in, or take another family than von Mises-Fisher"
         )
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
