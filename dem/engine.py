@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from dem.cluster import Names, running
 from dem.passes import Named, Passes, Progress, Silent
 from dem.place import OnCluster, Place, ThisMachine
 from dem.source import Source
+from dem.sweep.only import Divisible
 
 __all__ = ["Engine", "Named", "Passes", "Progress", "Silent"]
 
@@ -143,11 +144,13 @@ class Engine:
             The cluster is not to be had: see `dem.cluster.running`.
         """
         progress = self.progress or Silent()
-        with (
-            self._at(source, progress) as place,
-            place.sweep(source, workspace_bytes, held_bytes, progress.advance) as sweep,
-        ):
-            yield Passes(sweep, source, progress, place)
+        with self._at(source, progress) as place, ExitStack() as opened:
+
+            def plan(workspace_bytes: int) -> Divisible:
+                opened.close()
+                return opened.enter_context(place.sweep(source, workspace_bytes, held_bytes, progress.advance))
+
+            yield Passes(plan(workspace_bytes), source, progress, place, plan)
 
     @contextmanager
     def _at(self, source: Source, progress: Progress) -> Iterator[Place]:

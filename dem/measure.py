@@ -30,6 +30,9 @@ class Measure(Protocol):
     def log_base(self, x: Float) -> Float | None:
         """Return log h(x) of the columns of x (d, n), in nats, (n,); None if it is 0."""
 
+    def observed_log_base(self, x: Float) -> Float | None:
+        """Return the same of what is observed in x, NaN where missing."""
+
 
 @dataclass(frozen=True, order=True)
 class Outside:
@@ -87,6 +90,9 @@ def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> 
     mask = measure.outside(x)
     if mask is None or not mask.any():
         return None
+    mask = mask & ~np.isnan(x)
+    if not mask.any():
+        return None
     i = int(mask.any(axis=0).argmax())
     column = int(mask[:, i].argmax())
     row = keys + i if isinstance(keys, int) else int(keys[i])
@@ -94,7 +100,7 @@ def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> 
 
 
 def measured(measure: Measure, x: Float, weight: Array | None, keys: NDArray[np.int64] | int) -> Measured:
-    """Return what a measure says of the columns of x (d, n), all finite.
+    """Return what a measure says of the columns of x (d, n), finite or NaN where missing.
 
     Parameters are those of `first_outside`, and the rows' weights (n,), None for 1 each. Rows of weight 0 may hold
     anything.
@@ -105,6 +111,8 @@ def measured(measure: Measure, x: Float, weight: Array | None, keys: NDArray[np.
     if (outside := first_outside(measure, x, keys)) is not None:
         return Measured(0.0, outside)
     base = measure.log_base(x)
+    if base is not None and np.isnan(base).any():
+        base = measure.observed_log_base(x)
     if base is None:
         return Measured()
     total: Any = base.sum() if weight is None else base @ np.asarray(weight, dtype=np.float64)

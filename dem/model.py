@@ -32,7 +32,7 @@ class Block(NamedTuple):
     Attributes
     ----------
     x : array of shape (n, d)
-        The rows, of any real dtype.
+        The rows, of any real dtype; NaN where a value is missing.
     weight : array of shape (n,) or None
         The rows' weights, finite and not negative; None means 1 each.
     first : int
@@ -81,10 +81,14 @@ class Model(Protocol[P, S]):
         """Return what a task allocates beside its block of d columns, in bytes, in any kind of pass."""
 
     def bind(self, scan: Scan) -> Self:
-        """Return the model fitted out for this data: frame, ranges, constants; also if it is bound already."""
+        """Return the model fitted out for this data: frame, ranges, constants; also if it is bound already.
+
+        The scan is a completed one (see `dem.completion`): its sample and its moments have no holes, and
+        `scan.missing` tells whether the rows will, as NaN.
+        """
 
     def start(self, sample: Block, rng: np.random.Generator) -> P:
-        """Return initial parameters from a sample of rows."""
+        """Return initial parameters from a sample of rows without missing values."""
 
     def kernel(self, params: P) -> Callable[[Block], S]:
         """Return the function from a block to its expected sufficient statistics."""

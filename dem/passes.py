@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -63,9 +63,27 @@ class Passes:
         Passes made so far.
     """
 
-    def __init__(self, sweep: Divisible, source: Source, progress: Progress, place: Place) -> None:
-        self._sweep, self._source, self.progress, self._place = sweep, source, progress, place
+    def __init__(
+        self,
+        sweep: Divisible,
+        source: Source,
+        progress: Progress,
+        place: Place,
+        plan: Callable[[int], Divisible] | None = None,
+    ) -> None:
+        self._sweep, self._source, self.progress, self._place, self._plan = sweep, source, progress, place, plan
         self.count = 0
+
+    def plan_for(self, workspace_bytes: int) -> None:
+        """Plan the passes to come for another workspace, in the same place.
+
+        Raises
+        ------
+        MemoryError
+            The plan does not fit in the memory given, or into a worker.
+        """
+        assert self._plan is not None
+        self._sweep = self._plan(workspace_bytes)
 
     @property
     def elsewhere(self) -> bool:

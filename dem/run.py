@@ -11,6 +11,7 @@ from typing import Any, Generic
 from dem import em, human, resume
 from dem.blas import single_threaded_blas
 from dem.checkpoint import Checkpoint
+from dem.completion import completed
 from dem.constancy import Constant
 from dem.engine import Engine, Passes
 from dem.journal import Journal
@@ -41,7 +42,7 @@ class Fit(Generic[P, S]):
     state : State
         Parameters, history, and why it stopped.
     scan : Scan
-        What the first pass told of the data.
+        What the first pass told of the data, completed (see `dem.completion`).
     n_passes : int
         Full passes over the data, the first scan included, also those of earlier runs that this one went on from.
     """
@@ -63,6 +64,8 @@ def fit(
     engine: Engine | None = None,
     callback: Callable[[em.State[P]], object] | None = None,
     checkpoint: Checkpoint | None = None,
+    found: Scan | None = None,
+    missing: str = "marginalize",
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
 
@@ -83,6 +86,10 @@ def fit(
         Called with the state after each pass of EM.
     checkpoint : Checkpoint, optional
         Where to keep the fit after every pass, and to go on from if one is there: with the same bits.
+    found : Scan, optional
+        The first pass, where it has been made already; not with a checkpoint, which keeps it itself.
+    missing : {"marginalize", "error"}
+        Whether missing values are left out exactly, or refused.
 
     Raises
     ------
@@ -104,8 +111,16 @@ def fit(
         engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
         resume.journal(checkpoint, identity, model) as journal,
     ):
-        found = scan_once(sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure)
-        bound = model.bind(found)
+        if found is None:
+            found = scan_once(
+                sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure, missing=missing
+            )
+        else:
+            sweep.count = 1
+        seen = completed(found)
+        bound = model.bind(seen)
+        if (room := bound.workspace_bytes(source.n_columns)) > model.workspace_bytes(source.n_columns):
+            sweep.plan_for(room)  # the scan has told of missing values
         state = journal.found.state
         if state is None:
             if params is None:
@@ -127,7 +142,7 @@ def fit(
 
         passes = Constant(sweep, found.absent, source)
         state = em.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
-        return Fit(bound, state, found, sweep.count)
+        return Fit(bound, state, seen, sweep.count)
 
 
 def scan(
@@ -159,7 +174,13 @@ def scan(
 
 
 def scan_source(
-    source: Source, start: Start, *, scatter: bool, engine: Engine | None, checkpoint: Checkpoint | None = None
+    source: Source,
+    start: Start,
+    *,
+    scatter: bool,
+    engine: Engine | None,
+    checkpoint: Checkpoint | None = None,
+    missing: str = "marginalize",
 ) -> Scan:
     """Return the scan of an open source; see `scan`. Only with a checkpoint, its values are checked as for a fit."""
     identity = partial(resume.identity, None, source, start, None, scatter=scatter)
@@ -169,7 +190,7 @@ def scan_source(
     ):
         if checkpoint is None:
             return first_scan(sweep, source, start, scatter=scatter)
-        return scan_once(sweep, source, start, journal, scatter=scatter)
+        return scan_once(sweep, source, start, journal, scatter=scatter, missing=missing)
 
 
 def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
@@ -192,12 +213,13 @@ def scan_once(
     *,
     scatter: bool,
     measure: Measure | None = None,
+    missing: str = "marginalize",
 ) -> Scan:
     """Return the scan, checked: the one that the journal has, or that of a first pass."""
     before = journal.found
     if before.scan is None:
         found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
-        check_values(found, source)
+        check_values(found, source, missing)
         journal.keep_scan(found)
         return found
     sweep.count = before.n_passes

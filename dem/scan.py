@@ -1,6 +1,5 @@
 """The first pass: counts, moments, ranges and a uniform sample of the rows.
 
-Moments merge by Chan, Golub and LeVeque (1983): raw sums fail when the data lie far from zero.
 The sample is bottom-k by a hash of (seed, row key): it merges, and it is the same for every
 chunking and every number of workers.
 """
@@ -9,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.frame import Frame
 from dem.measure import Measure, Measured, measured
-from dem.model import Array, Block, Float
+from dem.model import Block, Float
+from dem.moments import BlockSums, Columns, Moments
 from dem.sample import Candidates, Sample, sample_rows
 from dem.stats import ARITY
 
@@ -30,53 +31,6 @@ NOWHERE: Place = (np.iinfo(np.int64).max, 0)
 
 
 @dataclass(frozen=True)
-class Moments:
-    """Weighted moments that merge.
-
-    Attributes
-    ----------
-    weight : float
-        The sum of the weights.
-    centre : long double array of shape (d,)
-        The mean: far from zero, float64 would round off what the scatter about it needs.
-    scatter : array of shape (d,) or (d, d)
-        Sum of weighted squares (or outer products) about the mean.
-    """
-
-    weight: float
-    centre: NDArray[np.longdouble]
-    scatter: Float
-
-    def __add__(self, other: Moments) -> Moments:
-        """Return the moments of both sets together (Chan et al. 1983, eq. 1.3)."""
-        weight = self.weight + other.weight
-        if weight == 0:
-            return self
-        share = other.weight / weight
-        step = other.centre - self.centre
-        delta = step.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            between = np.outer(delta, delta) if self.scatter.ndim == 2 else delta * delta
-            scatter = self.scatter + other.scatter + between * (self.weight * share)
-        return Moments(weight, self.centre + share * step, scatter)
-
-    @property
-    def mean(self) -> Float:
-        """The mean, (d,)."""
-        return self.centre.astype(np.float64)
-
-    @property
-    def covariance(self) -> Float:
-        """The maximum-likelihood covariance, (d, d), or the variances, (d,)."""
-        return self.scatter / self.weight
-
-    @property
-    def variances(self) -> Float:
-        """The maximum-likelihood variance of each column, (d,)."""
-        return np.asarray((np.diag(self.scatter) if self.scatter.ndim == 2 else self.scatter) / self.weight)
-
-
-@dataclass(frozen=True)
 class Scan:
     """What the first pass learns of the data.
 
@@ -86,13 +40,17 @@ class Scan:
         Number of rows, whatever their weights.
     moments : Moments
         Weighted moments over the rows without missing or infinite values; the scatter is (d, d) where it
-        was asked for.
+        was asked for. (See `dem.completion` for what models are told of data with missing values.)
+    incomplete : Columns
+        Weighted moments of each column's finite values in the other rows.
     low, high : array of shape (d,)
         Ranges of the columns, missing values aside.
     missing, infinite : array of shape (d,)
         How many entries of each column are NaN, and how many are infinite.
     first_missing, first_infinite : (int, int)
         The key of the first row with such an entry, and its first column; `NOWHERE` where there is none.
+    incomplete_rows, empty_rows : int
+        How many rows lack some value, and how many lack all; whatever their weights.
     sample : Sample
         Uniform sample of the rows.
     absent : sorted int64 array
@@ -103,12 +61,15 @@ class Scan:
 
     rows: int
     moments: Moments
+    incomplete: Columns
     low: Float
     high: Float
     missing: NDArray[np.int64]
     infinite: NDArray[np.int64]
     first_missing: Place
     first_infinite: Place
+    incomplete_rows: int
+    empty_rows: int
     sample: Sample
     absent: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     measured: Measured = field(default_factory=Measured)
@@ -118,12 +79,15 @@ class Scan:
         return Scan(
             self.rows + other.rows,
             self.moments + other.moments,
+            self.incomplete + other.incomplete,
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
             self.missing + other.missing,
             self.infinite + other.infinite,
             min(self.first_missing, other.first_missing),
             min(self.first_infinite, other.first_infinite),
+            self.incomplete_rows + other.incomplete_rows,
+            self.empty_rows + other.empty_rows,
             self.sample + other.sample,
             np.union1d(self.absent, other.absent),
             self.measured + other.measured,
@@ -134,6 +98,11 @@ class Scan:
         """The number of columns."""
         return len(self.low)
 
+    @property
+    def observed(self) -> Columns:
+        """The moments of each column's finite values, in all rows."""
+        return Columns.whole(self.moments) + self.incomplete
+
     def columns(self, at: slice | list[int]) -> Scan:
         """Return what was learnt of some columns."""
         m = self.moments
@@ -141,6 +110,7 @@ class Scan:
         return replace(
             self,
             moments=replace(m, centre=m.centre[at], scatter=scatter),
+            incomplete=self.incomplete.columns(at),
             low=self.low[at],
             high=self.high[at],
             missing=self.missing[at],
@@ -189,11 +159,9 @@ class Scanner:
 
     def scan(self, block: Block) -> Scan:
         """Return the scan of a block of shape (n, d)."""
-        x = block.x
-        d = self.n_columns
+        x, d = block.x, self.n_columns
         low, high = np.full(d, np.inf), np.full(d, -np.inf)
-        missing, infinite = np.zeros(d, np.int64), np.zeros(d, np.int64)
-        first_missing = first_infinite = NOWHERE
+        holes, incomplete = Holes.none(d), Columns.none(d)
         sums, told = BlockSums(d, self.scatter), Measured()
         sample = Candidates(self.k, d, x.dtype, self.seed, self.n_rows)
         for start in range(0, len(x), HASH_ROWS):
@@ -207,79 +175,62 @@ class Scanner:
             keys: int | NDArray[np.int64] = block.first + start
             weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
             lowest, highest = t.min(axis=1), t.max(axis=1)
-            if not (np.isfinite(lowest).all() and np.isfinite(highest).all()):
-                lowest, highest = np.fmin.reduce(t, axis=1), np.fmax.reduce(t, axis=1)
-                fine, nan = np.isfinite(t), np.isnan(t)
-                missing = missing + nan.sum(axis=1)
-                infinite = infinite + (~fine & ~nan).sum(axis=1)
-                first = block.first + start
-                first_missing = min(first_missing, _first(nan, first))
-                first_infinite = min(first_infinite, _first(~fine & ~nan, first))
-                complete = fine.all(axis=0)
-                t, weight = t[:, complete], None if weight is None else weight[complete]
-                keys = keys + np.flatnonzero(complete)
+            whole = bool(np.isfinite(lowest).all() and np.isfinite(highest).all())
+            if not whole:
+                holes = holes + Holes.of(t, block.first + start)
             if weight is not None and not (weight > 0).all():  # rows that do not count may hold anything
-                counted = weight > 0
-                keys = (np.arange(t.shape[1]) + keys if isinstance(keys, int) else keys)[counted]
-                t, weight = t[:, counted], weight[counted]
+                counted = np.flatnonzero(weight > 0)
+                t, weight, keys = t[:, counted], weight[counted], keys + counted
                 lowest, highest = t.min(axis=1, initial=np.inf), t.max(axis=1, initial=-np.inf)
+            if not whole:
+                fine = np.isfinite(t)
+                t[~fine] = np.nan
+                lowest = np.fmin.reduce(t, axis=1, initial=np.inf)
+                highest = np.fmax.reduce(t, axis=1, initial=-np.inf)
             low, high = np.fmin(low, lowest), np.fmax(high, highest)
             if self.measure is not None:
                 told = told + measured(self.measure, t, weight, keys)
+            if not whole:
+                complete = fine.all(axis=0)
+                lacking = None if weight is None else weight[~complete]
+                incomplete = incomplete + Columns.of(t[:, ~complete], fine[:, ~complete], lacking)
+                t, weight = t[:, complete], None if weight is None else weight[complete]
             sums.add(t, weight)
-        return Scan(
-            len(x),
-            sums.moments(),
-            low,
-            high,
-            missing,
-            infinite,
-            first_missing,
-            first_infinite,
-            sample.bottom(),
-            np.unique(np.array(block.absent, np.int64)),
-            told,
-        )
+        absent = np.unique(np.array(block.absent, np.int64))
+        found = (holes.missing, holes.infinite, holes.first_missing, holes.first_infinite, holes.rows, holes.empty)
+        return Scan(len(x), sums.moments(), incomplete, low, high, *found, sample.bottom(), absent, told)
 
 
-class BlockSums:
-    """Weighted sums over one block, about the mean of its first tile.
+class Holes(NamedTuple):
+    """What some rows lack; the fields are those of `Scan`."""
 
-    How far the block's other rows lie from there is part of the block's own variance, so that the sums
-    lose no more than the number of tiles in roundings.
-    """
+    missing: NDArray[np.int64]
+    infinite: NDArray[np.int64]
+    first_missing: Place
+    first_infinite: Place
+    rows: int
+    empty: int
 
-    def __init__(self, d: int, scatter: bool) -> None:
-        self.weight = 0.0
-        self.centre: Float | None = None
-        self.first = np.zeros(d)
-        self.second = np.zeros((d, d) if scatter else d)
+    @classmethod
+    def none(cls, d: int) -> Holes:
+        """Return those of no rows."""
+        return cls(np.zeros(d, np.int64), np.zeros(d, np.int64), NOWHERE, NOWHERE, 0, 0)
 
-    def add(self, tile: Float, weight: Array | None) -> None:
-        """Add the columns of a tile (d, n), which is left centred."""
-        if tile.shape[1] == 0:
-            return
-        if self.centre is None:
-            self.centre = tile.mean(axis=1)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `values.check_values`
-            tile -= self.centre[:, None]
-            weighted = tile if weight is None else tile * weight
-            self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))
-            self.first += weighted.sum(axis=1)
-            if self.second.ndim == 2:
-                self.second += weighted @ tile.T
-            else:
-                self.second += np.einsum("ij,ij->i", weighted, tile)
+    @classmethod
+    def of(cls, tile: Float, first: int) -> Holes:
+        """Return those of the columns of a tile (d, n), whose keys begin with `first`."""
+        nan = np.isnan(tile)
+        infinite = np.isinf(tile)
+        counts = nan.sum(axis=1), infinite.sum(axis=1)
+        rows = int(nan.any(axis=0).sum()), int(nan.all(axis=0).sum())
+        return cls(*counts, _first(nan, first), _first(infinite, first), *rows)
 
-    def moments(self) -> Moments:
-        """Return the moments of the columns added."""
-        if self.centre is None or self.weight == 0:
-            return Moments(0.0, np.zeros(len(self.first), np.longdouble), np.zeros_like(self.second))
-        rest = self.first / self.weight
-        with np.errstate(over="ignore", invalid="ignore"):
-            between = np.outer(rest, rest) if self.second.ndim == 2 else rest * rest
-            scatter = self.second - self.weight * between
-        return Moments(self.weight, self.centre.astype(np.longdouble) + rest, scatter)
+    def __add__(self, other: Holes) -> Holes:  # type: ignore[override]
+        """Return those of both sets of rows."""
+        missing, infinite = self.missing + other.missing, self.infinite + other.infinite
+        first_missing = min(self.first_missing, other.first_missing)
+        first_infinite = min(self.first_infinite, other.first_infinite)
+        return Holes(missing, infinite, first_missing, first_infinite, self.rows + other.rows, self.empty + other.empty)
 
 
 def tile_rows(d: int) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dem import em
 from dem.blas import single_threaded_blas, single_threaded_openmp
+from dem.completion import completed
 from dem.model import Block, Model, P, S
 from dem.scan import Scanner
 
@@ -50,7 +51,8 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
     model : Model
         It is bound to the sample here; whatever only the whole data can tell, it keeps from having been bound to them.
     sample : Block
-        The rows, in an order that does not depend on the chunking.
+        The rows, in an order that does not depend on the chunking. Where they lack values, starts are made from a
+        sample in which these are filled in (`dem.completion`), and EM goes on with what is observed.
     start : Start
     n_threads : int
         Starts run at a time; they do not depend on each other.
@@ -62,12 +64,14 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
     """
     sample = Block(sample.x.astype(np.float64), sample.weight)  # exact arithmetic costs little here
     scan = Scanner(sample.x.shape[1], model.needs_scatter, len(sample.x), start.seed, None)
-    bound = model.bind(scan()(sample))
+    found = completed(scan()(sample))
+    bound = model.bind(found)
+    whole = Block(found.sample.x, found.sample.weight) if found.missing.any() else sample
     sweep = em.OneBlock(sample)
 
     def short(i: int) -> em.State[P] | Exception:
         try:
-            params = bound.start(sample, np.random.default_rng([start.seed, i]))
+            params = bound.start(whole, np.random.default_rng([start.seed, i]))
             return em.fit(bound, params, sweep, tol=LONG_TOL, max_iter=SHORT_ITER)
         except (ValueError, ArithmeticError) as error:
             return error

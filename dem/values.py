@@ -6,12 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem import human
-from dem.scan import Scan
+from dem.scan import Place, Scan
 from dem.source import Source
 
 
-def check_values(found: Scan, source: Source) -> None:
-    """Refuse missing and infinite values, and weights that are all zero.
+def check_values(found: Scan, source: Source, missing: str = "marginalize") -> None:
+    """Refuse infinite values, missing ones unless they may be, columns without values, weights that are all zero.
+
+    Parameters
+    ----------
+    found : Scan
+    source : Source
+    missing : {"marginalize", "error"}
+        Whether values may be missing.
 
     Raises
     ------
@@ -20,30 +27,22 @@ def check_values(found: Scan, source: Source) -> None:
     """
     if found.rows == 0:
         raise ValueError(f"{source.name} has no rows: there is nothing to fit")
-    if not found.moments.weight > 0 and not (found.infinite.any() or found.missing.any()):
+    if found.infinite.any():
+        advice = "no model can use them: remove or replace these rows"
+        _refuse(source, found.infinite, found.first_infinite, "infinite", "inf", advice)
+    if found.missing.any() and missing == "error":
+        advice = "missing='error' refuses them: remove these rows, fill them in, or set missing='marginalize'"
+        _refuse(source, found.missing, found.first_missing, "missing", "NaN", advice)
+    observed = found.observed
+    if not observed.rows > 0:
         raise ValueError(f"the weights of {source.name} are all zero: give some rows a positive sample_weight")
-    bad = (
-        (
-            found.infinite,
-            found.first_infinite,
-            "infinite",
-            "inf",
-            "no model can use them: remove or replace these rows",
-        ),
-        (
-            found.missing,
-            found.first_missing,
-            "missing",
-            "NaN",
-            "missing values are not supported by this model yet: remove these rows or fill them in",
-        ),
-    )
-    for counts, first, kind, sign, advice in bad:
-        if counts.any():
-            raise ValueError(
-                f"{source.name} holds {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
-                f"{columns_in_words(counts)}; the first is in {source.locate(*first)}; {advice}"
-            )
+    if not (observed.weight > 0).all():
+        names = [str(j) for j in np.flatnonzero(~(observed.weight > 0))]
+        listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        raise ValueError(
+            f"{source.name} has no value at all in {'column' if len(names) == 1 else 'columns'} {listed} (NaN in every "
+            f"row that counts): leave {'this column' if len(names) == 1 else 'these columns'} out"
+        )
     if (outside := found.measured.outside) is not None:
         place = source.locate(outside.row, outside.column)
         row = "" if source.n_rows is None else f"row {outside.row}, in "
@@ -51,10 +50,17 @@ def check_values(found: Scan, source: Source) -> None:
             f"{source.name} {outside}: the first such value is in {row}{place}; leave such rows out, or take another "
             "family"
         )
-    squares = found.moments.scatter
-    if not np.isfinite(squares).all():
-        columns = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(found.moments.variances))[:20])
+    if not (np.isfinite(found.moments.scatter).all() and np.isfinite(observed.scatter).all()):
+        columns = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(observed.variances))[:20])
         raise ValueError(f"{source.name} holds values too large to square, in columns {columns}: rescale them")
+
+
+def _refuse(source: Source, counts: NDArray[np.int64], first: Place, kind: str, sign: str, advice: str) -> None:
+    """Refuse values of a kind, of which each column has so many (d,)."""
+    raise ValueError(
+        f"{source.name} holds {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
+        f"{columns_in_words(counts)}; the first is in {source.locate(*first)}; {advice}"
+    )
 
 
 def columns_in_words(counts: NDArray[np.int64]) -> str:

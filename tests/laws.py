@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from dem import em
+from dem.completion import completed
 from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT
 from dem.frame import Frame
 from dem.model import Block
@@ -159,15 +160,23 @@ MODELS = {
 }
 
 
+def scan(model, x, weight=None):
+    """Return the scan that models are bound to."""
+    return completed(Scanner(x.shape[1], model.needs_scatter, len(x), 0, None, model.measure)()(Block(x, weight)))
+
+
 def bind(model, x, weight=None):
-    scan = Scanner(x.shape[1], model.needs_scatter, len(x), 0, None, model.measure)()(Block(x, weight))
-    return model.bind(scan)
+    return model.bind(scan(model, x, weight))
 
 
 def begin(model, x, weight=None, seed=0):
     """Return first parameters; after one M-step, so that no symmetry of the start is left."""
+    whole = Block(x, weight)
+    if np.isnan(x).any():
+        sample = scan(model, x, weight).sample
+        whole = Block(sample.x, sample.weight)
     seen = 4 * K if isinstance(model, KMeansModel) else len(x)  # its start ends at an optimum of the rows that it sees
-    params = model.start(Block(x, weight).part(0, seen), np.random.default_rng(seed))
+    params = model.start(whole.part(0, seen), np.random.default_rng(seed))
     return model.m_step(params, total(model, params, x, weight))
 
 

@@ -29,6 +29,11 @@ class Bernoulli(ExponentialFamily):
         """Return p = mean   (PRML 9.59)."""
         return {"probability": np.clip(means[0], 0, 1)}
 
+    def moments(self, theta: Theta) -> tuple[Float, Float]:
+        """Return p and p (1 - p)."""
+        p = theta["probability"]
+        return p, p * (1 - p)
+
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return zeros and ones."""
         return (rng.random((n, len(theta["probability"]))) < theta["probability"]).astype(np.float64)

@@ -84,11 +84,23 @@ class Categorical(ExponentialFamily):
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return 0 and log p."""
-        return np.zeros(len(theta["probabilities"])), log(theta["probabilities"])
+        return np.zeros((len(theta["probabilities"]), self.n_columns(theta))), log(theta["probabilities"])
 
     def from_means(self, *means: Float) -> Theta:
         """Return p = the shares of the categories."""
         return {"probabilities": means[0]}
+
+    def filled(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
+        """Return the likeliest code, and the probability of another: its mean square error, if any other counts 1."""
+        shares = self.split((theta["probabilities"].T @ resp).T)
+        codes = np.stack([share.argmax(axis=1) for share in shares])
+        others = np.stack([1 - share.max(axis=1) for share in shares])
+        missing = np.isnan(x)
+        return np.where(missing, codes, x), np.where(missing, np.maximum(others, 0.0), 0.0)
+
+    def of_columns(self, values: Array, like: Array) -> Array:
+        """Return what each column has (K, d), for each of its categories."""
+        return np.repeat(values, self.sizes(values.shape[1]), axis=1)
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return codes: the first whose cumulative probability passes a uniform number."""

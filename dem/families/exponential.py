@@ -28,6 +28,10 @@ class Exponential(ExponentialFamily):
         """Return rate = 1 / mean, finite where all values are 0."""
         return {"rate": 1 / np.maximum(means[0], SMALLEST_MEAN)}
 
+    def moments(self, theta: Theta) -> tuple[Float, Float]:
+        """Return 1 / rate and its square."""
+        return 1 / theta["rate"], 1 / theta["rate"] ** 2
+
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return waiting times of these rates."""
         return rng.exponential(1 / theta["rate"], size=(n, len(theta["rate"])))

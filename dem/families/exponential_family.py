@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.families.family import like, safe_counts
+from dem.families.filling import from_columns
+from dem.families.observed import Observed
 from dem.families.plain import Plain
 from dem.frame import Frame
 from dem.model import Array, Float
@@ -63,7 +65,29 @@ class ExponentialFamily(Plain, ABC):
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return n rows (n, d) of one component, whose parameters have lost their first axis."""
 
+    def moments(self, theta: Theta) -> tuple[Float, Float]:
+        """Return the mean and the variance (K, d) of each column: only what fills in missing values asks for them.
+
+        Raises
+        ------
+        ValueError
+            If the family does not say.
+        """
+        raise ValueError(f"{type(self).__name__} does not tell its columns' means: write its method `moments`")
+
     # ---- what follows
+
+    def with_missing(self) -> Observed:
+        """Return the family of rows with missing values; right where all columns are independent."""
+        return Observed(self)
+
+    def filled(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n)."""
+        return from_columns(x, resp, *self.moments(theta))
+
+    def of_columns(self, values: Array, like: Array) -> Array:
+        """Return what each column has (K, d), for the columns' statistics or parameters in `like` (K, m)."""
+        return np.tile(values, like.shape[1] // values.shape[1])
 
     def n_columns(self, theta: Theta) -> int:
         """Return d."""

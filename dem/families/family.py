@@ -84,6 +84,36 @@ class Family(Protocol[T]):
     def log_base(self, x: Float) -> Float | None:
         """Return log h(x) of the columns of x (d, n), in nats, (n,); None if it is 0."""
 
+    def observed_log_base(self, x: Float) -> Float | None:
+        """Return log h of what is observed in x (d, n), NaN where missing."""
+
+    def with_missing(self) -> Family[T]:
+        """Return the family of rows in which values are missing (NaN), with the same parameters.
+
+        Its densities are those of the observed values, its parameters' estimates are made from them; of a family that
+        is one already the family itself.
+
+        Raises
+        ------
+        ValueError
+            If there is none.
+        """
+
+    def fill(self, theta: T, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance (d, n) of the missing values of x (d, n), given what is observed.
+
+        Asked only of families from `with_missing`. Where x is observed the mean is x, and the variance 0.
+
+        Parameters
+        ----------
+        theta
+        x : array of shape (d, n)
+        reuse
+            What `log_density` returned for x.
+        resp : array of shape (K, n)
+            Responsibilities, which sum to 1.
+        """
+
     def frame(self, x: Float) -> Frame:
         """Return the frame for features of data like the sample x (n, d)."""
 

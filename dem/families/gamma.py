@@ -74,6 +74,11 @@ class Gamma(ExponentialFamily):
         unit = 1.0 if self.reference is None else self.reference
         return {"shape": shape, "rate": shape / (unit * (1 + means[0]))}
 
+    def moments(self, theta: Theta) -> tuple[Float, Float]:
+        """Return shape / rate and shape / rate^2."""
+        mean = theta["shape"] / theta["rate"]
+        return mean, mean / theta["rate"]
+
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return quantities of these shapes and rates."""
         return rng.gamma(theta["shape"], 1 / theta["rate"], size=(n, len(theta["shape"])))

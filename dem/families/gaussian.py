@@ -67,7 +67,7 @@ class GaussianFamily(Plain, ABC):
         """Write x in the frame, and what the family makes of it, into `out` (F - 1, n)."""
         d = rows.shape[1]
         frame.tile(rows, out[:d])
-        self.fill(out, d)
+        self.expand(out, d)
 
     def largest(self, low: Float, high: Float, frame: Frame) -> Float:
         """Return the features (F,) of the largest magnitudes of the columns in the frame."""
@@ -81,7 +81,7 @@ class GaussianFamily(Plain, ABC):
         d = len(magnitudes)
         out = np.empty((self.n_features(d) - 1, 1))
         out[:d, 0] = magnitudes
-        self.fill(out, d)
+        self.expand(out, d)
         return np.concatenate([[1.0], out[:, 0]])
 
     def centres(self, theta: Gaussians) -> Float:
@@ -135,6 +135,10 @@ class GaussianFamily(Plain, ABC):
         self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
         return sums, Frame.at(centres)
 
+    def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
+        """Return the sums (F, K) with what is expected of missing values at `theta`: of complete rows they are whole."""
+        return sums
+
     def known(self, given: Given) -> Gaussians | None:
         """Return the parameters that the user has set, if means and precisions are there."""
         if given.means is None or given.precisions_cholesky is None:
@@ -177,7 +181,7 @@ class GaussianFamily(Plain, ABC):
         return {"means": theta.means, "covariances": theta.covariances}
 
     @abstractmethod
-    def fill(self, features: Array, d: int) -> None:
+    def expand(self, features: Array, d: int) -> None:
         """Complete `features` (F - 1, n) in place: the first d rows are x already."""
 
     @abstractmethod

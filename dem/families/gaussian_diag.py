@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from dem.families.family import safe_counts
+from dem.families.family import EMPTY, safe_counts
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
+from dem.families.gaussian_observed import ObservedGaussian
 from dem.frame import Frame
 from dem.model import Array, Float
 
@@ -15,14 +16,18 @@ from dem.model import Array, Float
 class DiagonalGaussian(GaussianFamily):
     """Variances of shape (K, d)."""
 
+    def with_missing(self) -> GaussianFamily:
+        """Return the family of rows with missing values."""
+        return ObservedDiagonal(self.reg_covar)
+
     def n_features(self, d: int) -> int:
         """Return 1 + 2 d."""
         return 1 + 2 * d
 
-    def fill(self, features: Array, d: int) -> None:
+    def expand(self, features: Array, d: int) -> None:
         """Write x^2."""
         x = features[:d]
-        np.multiply(x, x, out=features[d:])
+        np.multiply(x, x, out=features[d : 2 * d])
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, p m, -p / 2), p the precisions and m the means in the frame."""
@@ -78,6 +83,51 @@ class DiagonalGaussian(GaussianFamily):
     def n_parameters(self, k: int, d: int) -> int:
         """Return 2 K d."""
         return 2 * k * d
+
+
+class ObservedDiagonal(ObservedGaussian, DiagonalGaussian):
+    """A variance for each column: 1, x, x^2 and the indicators, 3 d + 1 features."""
+
+    def natural(self, theta: Gaussians, frame: Frame) -> Float:
+        """Return eta: (0, p m, -p / 2, log-normalisers), p the precisions and m the means in the frame."""
+        root = theta.precisions_cholesky / frame.scale
+        precision, offsets = root**2, offsets_of(theta, frame)
+        normaliser = np.log(theta.precisions_cholesky) - 0.5 * (LOG_2PI + (root * offsets) ** 2)
+        return np.concatenate([np.zeros((len(root), 1)), precision * offsets, -0.5 * precision, normaliser], axis=1)
+
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the variances, plus reg_covar."""
+        d = len(frame.scale)
+        counts = np.maximum(sums[-d:].T, EMPTY * sums[0].sum())
+        second = sums[1 + d : 1 + 2 * d].T / counts
+        return np.asarray((second - offsets**2) / frame.scale**2 + self.reg_covar)
+
+    def keep(self, new: Float, old: Float, empty: Array) -> Float:
+        """Return `new` with the entries of columns without rows (K, d) taken from `old`."""
+        return np.asarray(np.where(empty, old, new))
+
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
+        """Write -0.5 sum of ((x - mu) / sigma)^2 and the normaliser, over the observed columns."""
+        missing = np.isnan(x)
+        root = theta.precisions_cholesky
+        np.matmul(np.log(root) - 0.5 * LOG_2PI, ~missing, out=out)
+        for k, mean in enumerate(theta.means):
+            whitened = x - mean[:, None]
+            whitened *= root[k][:, None]
+            np.copyto(whitened, 0, where=missing)
+            out[k] -= 0.5 * np.einsum("ij,ij->j", whitened, whitened)
+
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
+        """Add 1, x - mu, (x - mu)^2 and the indicators, each times the responsibility."""
+        d, missing = len(x), np.isnan(x)
+        out[0] += resp.sum(axis=1)
+        out[-d:] += ~missing @ resp.T
+        for k, mean in enumerate(theta.means):
+            centred = x - mean[:, None]
+            np.copyto(centred, 0, where=missing)
+            out[1 : 1 + d, k] += centred @ resp[k]
+            centred *= centred
+            out[1 + d : 1 + 2 * d, k] += centred @ resp[k]
 
 
 def inverse_root(variances: Float) -> Float:

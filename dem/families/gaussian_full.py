@@ -19,7 +19,7 @@ class FullGaussian(GaussianFamily):
         """Return 1 + d + d (d + 1) / 2."""
         return 1 + d + triangle_size(d)
 
-    def fill(self, features: Array, d: int) -> None:
+    def expand(self, features: Array, d: int) -> None:
         """Write x_i x_j for i <= j, row by row of the triangle."""
         x = features[:d]
         start = d

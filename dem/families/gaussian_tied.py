@@ -48,7 +48,7 @@ class TiedGaussian(GaussianFamily):
         """Return 1 + d + d (d + 1) / 2: about centres of their own the quadratic terms differ."""
         return 1 + d + triangle_size(d)
 
-    def fill(self, features: Array, d: int) -> None:
+    def expand(self, features: Array, d: int) -> None:
         """Add nothing: 1 and x are all."""
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:

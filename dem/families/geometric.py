@@ -45,6 +45,11 @@ class Geometric(ExponentialFamily):
         """Return p = 1 / (mean number of trials)."""
         return {"probability": 1 / (1 + np.maximum(means[0] - self.first, 0))}
 
+    def moments(self, theta: Theta) -> tuple[Float, Float]:
+        """Return (1 - p) / p, from `first` on, and (1 - p) / p^2."""
+        p = theta["probability"]
+        return (1 - p) / p + self.first, (1 - p) / p**2
+
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return counts of trials (or failures)."""
         trials = rng.geometric(theta["probability"], size=(n, len(theta["probability"])))

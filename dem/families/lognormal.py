@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from dem.families.exponential_family import log
 from dem.families.family import safe_counts
+from dem.families.filling import from_columns
 from dem.families.gaussian import Gaussians
-from dem.families.gaussian_diag import DiagonalGaussian
+from dem.families.gaussian_diag import DiagonalGaussian, ObservedDiagonal
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -36,10 +37,10 @@ class LogNormal(DiagonalGaussian):
     def features(self, rows: Array, frame: Frame, out: Array) -> None:
         """Write log x in the frame, and its square."""
         d = rows.shape[1]
-        logs, tiny = out[d:], np.finfo(out.dtype).tiny
+        logs, tiny = out[d : 2 * d], np.finfo(out.dtype).tiny
         np.maximum(rows.T, tiny, out=logs, dtype=out.dtype, casting="unsafe")
         frame.tile(np.log(logs, out=logs).T, out[:d])
-        self.fill(out, d)
+        self.expand(out, d)
 
     def largest(self, low: Float, high: Float, frame: Frame) -> Float:
         """Return the features of the largest magnitudes that the logarithms have in the frame."""
@@ -91,3 +92,25 @@ class LogNormal(DiagonalGaussian):
     def coordinates(self, x: Float) -> Float:
         """Return log x."""
         return log(x)
+
+    def with_missing(self) -> LogNormal:
+        """Return the family of rows with missing values."""
+        return ObservedLogNormal(self.reg_covar)
+
+
+class ObservedLogNormal(LogNormal, ObservedDiagonal):
+    """Each column log-normal."""
+
+    def log_base(self, x: Float) -> Float:
+        """Return the sum of -log x over the observed columns."""
+        return np.asarray(-np.nansum(log(x), axis=0))
+
+    def fill(self, theta: Gaussians, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n)."""
+        return from_columns(x, resp, *log_normal_moments(theta))
+
+
+def log_normal_moments(theta: Gaussians) -> tuple[Float, Float]:
+    """Return the means and variances (K, d) of log-normal columns."""
+    means = np.exp(theta.means + theta.covariances / 2)
+    return means, np.expm1(theta.covariances) * means**2

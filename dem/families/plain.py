@@ -36,6 +36,33 @@ class Plain:
         """Return log h(x) of a tile x (d, n), as (n,); None where it is 0."""
         return None
 
+    def observed_log_base(self, x: Float) -> Float | None:
+        """Return the sum of the observed columns' own log h."""
+        total = np.zeros(x.shape[1])
+        for column in x:
+            here = ~np.isnan(column)
+            base = self.log_base(column[None, here])
+            if base is None:
+                return None
+            total[here] += base
+        return total
+
+    def with_missing(self) -> Any:
+        """Refuse: a family says itself how its rows may lack values.
+
+        Raises
+        ------
+        ValueError
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no density of rows with missing values: leave such rows out, fill them in, or "
+            "take another family"
+        )
+
+    def fill(self, theta: Any, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
+        """Refuse likewise."""
+        raise NotImplementedError(f"{type(self).__name__} does not fill in missing values")
+
     def frame(self, x: Float) -> Frame:
         """Return the data's own coordinates."""
         return Frame.at(np.zeros(x.shape[1]))

@@ -29,6 +29,10 @@ class Poisson(ExponentialFamily):
         """Return rate = mean."""
         return {"rate": means[0]}
 
+    def moments(self, theta: Theta) -> tuple[Float, Float]:
+        """Return the rates, twice."""
+        return theta["rate"], theta["rate"]
+
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return counts of these rates."""
         return rng.poisson(theta["rate"], size=(n, len(theta["rate"]))).astype(np.float64)

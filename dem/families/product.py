@@ -117,9 +117,22 @@ class Product:
 
     def log_base(self, x: Float) -> Float | None:
         """Return the sum of the parts' log h."""
-        bases = [part.family.log_base(x[part.at]) for part in self.parts]
-        known = [base for base in bases if base is not None]
-        return np.sum(known, axis=0) if known else None
+        return _sum(part.family.log_base(x[part.at]) for part in self.parts)
+
+    def observed_log_base(self, x: Float) -> Float | None:
+        """Return the sum of the parts' log h of what is observed."""
+        return _sum(part.family.observed_log_base(x[part.at]) for part in self.parts)
+
+    def with_missing(self) -> Product:
+        """Return the product of the parts' families of rows with missing values."""
+        return Product(tuple(replace(part, family=part.family.with_missing()) for part in self.parts))
+
+    def fill(self, theta: Theta, x: Float, reuse: list[Any], resp: Float) -> tuple[Float, Float]:
+        """Return what the parts fill in."""
+        mean, variance = np.empty(x.shape), np.empty(x.shape)
+        for part, t, again in zip(self.parts, theta, reuse, strict=True):
+            mean[part.at], variance[part.at] = part.family.fill(t, x[part.at], again, resp)
+        return mean, variance
 
     def frame(self, x: Float) -> Frame:
         """Return the parts' frames side by side."""
@@ -269,6 +282,11 @@ class Product:
     def _places(self, *, linear: bool) -> Iterator[tuple[Part, slice]]:
         """Return each part with the rows of the sums that are its."""
         return zip(self.parts, self._linear_places if linear else self._exact_places, strict=True)
+
+
+def _sum(terms: Iterable[Float | None]) -> Float | None:
+    """Return the sum of the terms that are not None, or None."""
+    return np.sum(known, axis=0) if (known := [term for term in terms if term is not None]) else None
 
 
 def one_below_another(sizes: Iterable[int]) -> tuple[slice, ...]:

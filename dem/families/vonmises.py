@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import i0e, i1e
 
 from dem.families.directions import concentration, log_area, log_partition
-from dem.families.exponential_family import ExponentialFamily, Theta
+from dem.families.exponential_family import TINY, ExponentialFamily, Theta
 from dem.frame import Frame
 from dem.model import Array, Float
 
@@ -41,6 +42,15 @@ class VonMises(ExponentialFamily):
             "mean_direction": np.arctan2(sine, cosine),
             "concentration": concentration(2, np.hypot(cosine, sine)),
         }
+
+    def filled(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
+        """Return the mean directions, and the squares of the circular standard deviations, -2 log(mean length)."""
+        kappa, mu = theta["concentration"], theta["mean_direction"]
+        length = i1e(kappa) / i0e(kappa)
+        cosine, sine = (length * np.cos(mu)).T @ resp, (length * np.sin(mu)).T @ resp
+        missing = np.isnan(x)
+        spread = -2 * np.log(np.clip(np.hypot(cosine, sine), TINY, 1.0))
+        return np.where(missing, np.arctan2(sine, cosine), x), np.where(missing, spread, 0.0)
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return angles in [-pi, pi]."""

@@ -25,7 +25,8 @@ from dem.models.mixing import Mixing
 from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams, MixtureStats, Precision
 from dem.models.normal_wishart import SCALES, NormalWishart, log_correction
-from dem.scan import Moments, Scan
+from dem.moments import Moments
+from dem.scan import Scan
 
 SINGULAR = (
     "the covariance of the data is singular, so it can be no prior: leave out columns that are constant or sums of "
@@ -189,8 +190,9 @@ class BayesianMixtureModel:
         return
 
     def m_step(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams:
-        """Return the posterior given the expected statistics."""
-        return self._posterior(stats)
+        """Return the posterior given the expected statistics; of missing values these are what q(x_missing | z) says."""
+        sums = cast(GaussianFamily, self.mixture.observed).completed(stats.sums, stats.frame, params.theta)
+        return self._posterior(replace(stats, sums=sums))
 
     def _posterior(self, stats: MixtureStats) -> BayesianParams:
         prior, frame, sums = self._bound(), stats.frame, stats.sums

@@ -23,7 +23,7 @@ from dem.model import Array, Block, Float
 from dem.models.enough_rows import check_distinct, check_rows
 from dem.models.kmeans_kernel import KMeansKernel, KMeansStats, Nearest, relocated, workspace
 from dem.models.mixture_kernel import Precision
-from dem.models.rowwise import check_finite, named
+from dem.models.rowwise import check_complete, check_finite, named
 from dem.scan import Scan, scan_bytes
 
 TOLERANCE = 1e-7
@@ -202,8 +202,9 @@ class KMeansModel:
         out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
         if len(x) == 0:
             return out
+        check_complete(block)
         frame = Frame.at(params.centers.mean(axis=0))
-        found = enough(params, frame, frame.largest(*check_finite(block)))
+        found = enough(params, frame, frame.largest(*check_finite(block)[:2]))
         nearest = Nearest(params.centers, frame, max(found, Precision.DOUBLE))
         for start in range(0, len(x), nearest.tile):
             rows = slice(start, start + nearest.tile)

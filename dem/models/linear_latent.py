@@ -13,8 +13,9 @@ import numpy as np
 from dem.model import Array, Block, Float
 from dem.models.latent_algebra import LatentParams, expected_log_joint, noise_of
 from dem.models.latent_kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
-from dem.models.rowwise import check_finite, named
-from dem.scan import Moments, Scan, scan_bytes
+from dem.models.rowwise import check_complete, check_finite, named
+from dem.moments import Moments
+from dem.scan import Scan, scan_bytes
 from dem.stats import ARITY
 
 L = TypeVar("L", bound=LatentParams)
@@ -109,6 +110,7 @@ class LatentModel(Generic[L]):
         out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
         if len(x):
             check_finite(block)
+            check_complete(block)
         kernel = LatentKernel(params)
         for start in range(0, len(x), kernel.tile):
             rows = slice(start, start + kernel.tile)

@@ -22,14 +22,13 @@ from dem.models.enough_rows import check_distinct, check_rows
 from dem.models.mixture_kernel import (
     CACHE_BYTES,
     MIN_TILE,
-    CentredDensities,
-    Densities,
-    LinearDensities,
     MixtureKernel,
     MixtureParams,
     MixtureStats,
     Precision,
+    densities_of,
     double_suffices,
+    products_size,
 )
 from dem.models.prior import BoundPrior, Prior
 from dem.scan import Scan, scan_bytes
@@ -56,8 +55,10 @@ class MixtureModel:
         First parameters that the user has set.
     prior : Prior or None
         None for maximum likelihood; else the objective is the log-likelihood and the log prior density.
+    observed_family : Family or None
+        That of the rows at hand: `family`, or what it is where values are missing; None before `bind`, as all below.
     frame : Frame or None
-        Where features are taken; None before `bind`, as all below.
+        Where features are taken.
     largest : array of shape (F,)
         The largest magnitude of each feature in the frame.
     typical : array of shape (F,)
@@ -75,6 +76,7 @@ class MixtureModel:
     seeding: Seeding = field(default_factory=Seeding)
     given: Given = field(default_factory=Given)
     prior: Prior | None = None
+    observed_family: Family[Any] | None = None
     frame: Frame | None = None
     largest: Float | None = None
     typical: Float | None = None
@@ -88,6 +90,11 @@ class MixtureModel:
         return self.family
 
     @property
+    def observed(self) -> Family[Any]:
+        """The family of the rows at hand."""
+        return self.family if self.observed_family is None else self.observed_family
+
+    @property
     def needs_scatter(self) -> bool:
         """Whether the family wants the whole scatter."""
         return self.family.needs_scatter
@@ -98,8 +105,10 @@ class MixtureModel:
         check_rows(scan.rows, self.n_components)
         check_distinct(x, self.n_components)
         frame = self.family.frame(x)
-        family = self.family.bind(scan, frame)
-        bound = replace(self, family=family, frame=frame, base=scan.measured.base / scan.moments.weight)
+        whole = self.family.bind(scan, frame)
+        family = whole.with_missing() if scan.missing.any() else whole
+        base = scan.measured.base / scan.moments.weight
+        bound = replace(self, family=whole, observed_family=family, frame=frame, base=base)
         if family.linear:
             bound = replace(
                 bound,
@@ -139,13 +148,13 @@ class MixtureModel:
             raise ValueError("the model is not bound to data: call bind(scan) first")
         if params.floor == Precision.CENTRED or self.largest is None or self.typical is None:
             return Precision.CENTRED
-        if self.prior is not None and not self.family.complete:  # the pseudo-rows' sums are those of the exact path
+        if self.prior is not None and not self.observed.complete:  # the pseudo-rows' sums are those of the exact path
             return Precision.CENTRED
-        size = self.size(params.theta, self.frame, self.largest)
+        size = products_size(self.observed, params.theta, self.frame, self.largest)
         if not double_suffices(size):
             return Precision.CENTRED
         if self.single:
-            size = self.size(params.theta, self.frame, self.typical)
+            size = products_size(self.observed, params.theta, self.frame, self.typical)
             if SINGLE_ROUNDINGS * np.finfo(np.float32).eps * size <= SINGLE_TOLERANCE:
                 return params.floor
         return Precision.DOUBLE
@@ -162,7 +171,7 @@ class MixtureModel:
 
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
-        densities = self.densities(params, self.precision(params), self.frame)
+        densities = densities_of(self.observed, params, self.precision(params), self.frame)
         return MixtureKernel(densities, self.n_components)
 
     def m_step(self, params: MixtureParams, stats: MixtureStats) -> MixtureParams:
@@ -170,24 +179,24 @@ class MixtureModel:
         counts = stats.sums[0]
         if self.prior is not None:
             counts = counts + self.prior.weight_rows
-        theta = self.family.estimate(self._with_prior(params, stats), stats.frame, params.theta)
+        theta = self.observed.estimate(self._with_prior(params, stats), stats.frame, params.theta)
         return MixtureParams(counts / counts.sum(), theta, stats.precision)
 
     def objective(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood plus the log prior density, in nats a row."""
         value = self.log_likelihood(params, stats)
         if self.pseudo is not None:
-            value += self.pseudo.log_density(self.family, params.theta, params.log_weights) / stats.weight
+            value += self.pseudo.log_density(self.observed, params.theta, params.log_weights) / stats.weight
         return value
 
     def log_likelihood(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood in nats a row, rows weighted."""
         mean = stats.log_likelihood / stats.weight + self.base
-        return mean if stats.precision == Precision.CENTRED else mean + self.family.shared(params.theta)
+        return mean if stats.precision == Precision.CENTRED else mean + self.observed.shared(params.theta)
 
     def expected(self, params: MixtureParams, stats: MixtureStats, new: MixtureParams) -> float:
         """Return Q(new; stats) in nats a row, the prior included   (PRML 9.40)."""
-        complete = self.family.expected(new.theta, self._with_prior(params, stats), stats.frame, params.theta)
+        complete = self.observed.expected(new.theta, self._with_prior(params, stats), stats.frame, params.theta)
         counts = stats.sums[0] + (0.0 if self.prior is None else self.prior.weight_rows)
         return (complete + float(counts @ new.log_weights)) / stats.weight + self.base
 
@@ -195,7 +204,7 @@ class MixtureModel:
         """Return the sums of the data and of the prior's pseudo-rows."""
         if self.pseudo is None:
             return stats.sums
-        return stats.sums + self.pseudo.sums(self.family, params.theta, stats.frame, len(stats.sums))
+        return stats.sums + self.pseudo.sums(self.observed, params.theta, stats.frame, len(stats.sums))
 
     def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one of its outputs: see `dem.models.mixture_rows`."""
@@ -203,7 +212,8 @@ class MixtureModel:
 
     def output(self, params: MixtureParams, what: str) -> tuple[np.dtype[Any], int | None]:
         """Return that output's dtype and columns."""
-        return mixture_rows.output(self.n_components, what)
+        d = self.family.centres(params.theta).shape[1]
+        return mixture_rows.output(self.n_components, d, what)
 
     def draw(self, params: MixtureParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the mixture, and their components (n,): ancestral sampling."""
@@ -220,23 +230,12 @@ class MixtureModel:
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
-        k, family = self.n_components, self.family
+        k, family = self.n_components, self.observed
         width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
         tiles = max(8 * width * MIN_TILE, 2 * CACHE_BYTES)
         sums = 8 * family.n_centred(d) * k
         e_step = tiles + 4 * 8 * family.factor_size(k, d) + (ARITY + 4) * sums
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
-
-    def size(self, theta: Any, frame: Frame, features: Float) -> float:
-        """Return max over k of |eta_k| . t, for features t (F,) in a frame: products lose so many roundings' size."""
-        size = float((np.abs(self.family.natural(theta, frame)) @ features).max())
-        return size + self.family.shared_size(theta)
-
-    def densities(self, params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
-        """Return the densities of all components in one arithmetic."""
-        if precision == Precision.CENTRED or frame is None:
-            return CentredDensities(self.family, params.theta, params.log_weights)
-        return LinearDensities(self.family, params.theta, params.log_weights, frame, precision)
 
 
 def plain_weights(scan: Scan) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dem.families.factor_analysers import FactorFamily
+from dem.families.family import Family
 from dem.model import Array, Block
 from dem.models import mixture_rows
 from dem.models.mixture import MixtureModel
@@ -31,7 +32,8 @@ class FactorMixtureModel(MixtureModel):
         columns = {"latent": q, "latents": self.n_components * q}
         if what in columns:
             return np.dtype(np.float64), columns[what]
-        return mixture_rows.output(self.n_components, what, columns)
+        d = self.family.centres(params.theta).shape[1]
+        return mixture_rows.output(self.n_components, d, what, columns)
 
     def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one of its outputs."""
@@ -44,9 +46,10 @@ class FactorMixtureModel(MixtureModel):
         x = block.x
         dtype, columns = self.output(params, what)
         out = np.empty((len(x), columns or 0), dtype)
-        if len(x):
-            check_finite(block)
-        densities = CentredDensities(self.family, params.theta, params.log_weights)
+        family: Family[Any] = self.family
+        if len(x) and not check_finite(block)[2]:
+            family = family.with_missing()
+        densities = CentredDensities(family, params.theta, params.log_weights)
         for start in range(0, len(x), densities.tile):
             here = slice(start, start + densities.tile)
             label = densities.joint(x[here]).argmax(axis=0)

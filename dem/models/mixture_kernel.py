@@ -188,6 +188,19 @@ class CentredDensities(Generic[T]):
         self.family.sums(self.theta, self._now, self.reuse, resp, out)
 
 
+def densities_of(family: Family[T], params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
+    """Return the densities of all components in one arithmetic."""
+    if precision == Precision.CENTRED or frame is None:
+        return CentredDensities(family, params.theta, params.log_weights)
+    return LinearDensities(family, params.theta, params.log_weights, frame, precision)
+
+
+def products_size(family: Family[T], theta: T, frame: Frame, features: Float) -> float:
+    """Return max over k of |eta_k| . t, for features t (F,) in a frame: products lose so many roundings' size."""
+    size = float((np.abs(family.natural(theta, frame)) @ features).max())
+    return size + family.shared_size(theta)
+
+
 class MixtureKernel:
     """From a block to its statistics."""
 

@@ -15,8 +15,17 @@ from dem.families.family import Family
 from dem.frame import Frame
 from dem.measure import first_outside
 from dem.model import Array, Block, Float
-from dem.models.mixture_kernel import Densities, MixtureParams, Precision, Softmax, double_suffices
-from dem.models.rowwise import NotFiniteError, check_finite, named
+from dem.models.mixture_kernel import (
+    CentredDensities,
+    Densities,
+    MixtureParams,
+    Precision,
+    Softmax,
+    densities_of,
+    double_suffices,
+    products_size,
+)
+from dem.models.rowwise import NotFiniteError, check_finite, filled_dtype, named
 from dem.scan import tile_rows
 
 LARGEST = 1e150
@@ -34,19 +43,15 @@ class Mixture(Protocol):
     def family(self) -> Family[Any]:
         """Its components' family."""
 
-    def size(self, theta: Any, frame: Frame, features: Float) -> float:
-        """See `dem.models.mixture.MixtureModel`."""
 
-    def densities(self, params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
-        """See `dem.models.mixture.MixtureModel`."""
-
-
-def output(k: int, what: str, others: Iterable[str] = ()) -> tuple[np.dtype[Any], int | None]:
-    """Return dtype and columns of an output of a mixture of k components; `others` are named where there is none.
+def output(k: int, d: int, what: str, others: Iterable[str] = ()) -> tuple[np.dtype[Any], int | None]:
+    """Return dtype and columns of an output of a mixture of k components of d columns; `others` are named too.
 
     "label": the most probable component; "proba" (n, k): the responsibilities; "score": log p(x), in nats; "entropy":
     that of the responsibilities, in nats; "complete": the expected complete log-likelihood, score - entropy, in nats;
-    "top-index:m" and "top-weight:m" (n, m): the m most probable components and their responsibilities.
+    "top-index:m" and "top-weight:m" (n, m): the m most probable components and their responsibilities;
+    "filled:float32" (n, d): the rows with their missing values filled in, E[x_missing | x_observed];
+    "deviation:float32" (n, d): the standard deviation of what is filled in, 0 where observed; in any float dtype.
 
     Raises
     ------
@@ -61,13 +66,15 @@ def output(k: int, what: str, others: Iterable[str] = ()) -> tuple[np.dtype[Any]
         "entropy": (real, None),
         "complete": (real, None),
     }
+    if (dtype := filled_dtype(what)) is not None:
+        return dtype, d
     kind, _, number = what.partition(":")
     if kind in ("top-index", "top-weight"):
         if not number.isdigit() or not 1 <= int(number) <= k:
             raise ValueError(f"{what!r}: say how many of the {k} components, 1 to {k}, as in {kind}:{min(3, k)}")
         return index if kind == "top-index" else real, int(number)
-    choices = {**outputs, "top-index:3": outputs["label"], "top-weight:3": outputs["score"]}
-    return named(choices | dict.fromkeys(others, outputs["score"]), what)
+    more = ("top-index:3", "top-weight:3", "filled:float64", "deviation:float64", *others)
+    return named(outputs | dict.fromkeys(more, outputs["score"]), what)
 
 
 def rows(model: Mixture, params: MixtureParams, what: str, block: Block) -> Array:
@@ -76,39 +83,63 @@ def rows(model: Mixture, params: MixtureParams, what: str, block: Block) -> Arra
     Raises
     ------
     ValueError
-        If a value is missing, infinite, or none that the family takes.
+        If a value is infinite, or none that the family takes.
     """
-    x = block.x
-    dtype, columns = output(model.n_components, what)
+    x, family = block.x, model.family
+    dtype, columns = output(model.n_components, x.shape[1], what)
     out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
     if len(x) == 0:
         return out
-    low, high = check_finite(block)
+    low, high, whole = check_finite(block)
     if max(-low.min(), high.max()) > LARGEST:
         row, column = np.argwhere(np.abs(block.x) > LARGEST)[0]
         words = f"row {block.first + row} holds {block.x[row, column]:g} in column {column}, too large to square"
         raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
-    check_support(model.family, block)
-    densities = _densities(model, params, low, high)
+    check_support(family, block)
+    if not whole:
+        family = family.with_missing()
+    if filled_dtype(what) is not None:
+        return _filled(family, params, what, block, out, whole=whole)
+    densities = _densities(family, params, low, high)
     softmax = Softmax(densities)
     for start in range(0, len(x), densities.tile):
         here = slice(start, start + densities.tile)
-        out[here] = _of_tile(model.family, what, densities.joint(x[here]), softmax, x[here])
+        out[here] = _of_tile(family, what, densities.joint(x[here]), softmax, x[here])
     return out
 
 
-def _densities(model: Mixture, params: MixtureParams, low: Float, high: Float) -> Densities:
+def _densities(family: Family[Any], params: MixtureParams, low: Float, high: Float) -> Densities:
     """Return the densities for rows within [low, high] (d,), in float64 products where these are good enough."""
-    family, theta = model.family, params.theta
+    theta = params.theta
     frame = Frame.at(params.weights @ family.centres(theta))
     precision = Precision.CENTRED
     if (
         family.linear
         and family.complete
-        and double_suffices(model.size(theta, frame, family.largest(low, high, frame)))
+        and double_suffices(products_size(family, theta, frame, family.largest(low, high, frame)))
     ):
         precision = Precision.DOUBLE
-    return model.densities(params, precision, frame)
+    return densities_of(family, params, precision, frame)
+
+
+def _filled(family: Family[Any], params: MixtureParams, what: str, block: Block, out: Array, *, whole: bool) -> Array:
+    """Fill in the rows, or say by what deviation: the exact path, whose conditional moments are at hand."""
+    deviation = what.startswith("deviation")
+    if whole:
+        out[...] = 0 if deviation else block.x
+        return out
+    densities = CentredDensities(family, params.theta, params.log_weights)
+    softmax = Softmax(densities)
+    for start in range(0, len(out), densities.tile):
+        x = block.x[start : start + densities.tile]
+        resp = densities.joint(x)
+        softmax(resp)
+        columns = np.array(x.T, dtype=np.float64)
+        mean, variance = family.fill(params.theta, columns, densities.reuse, resp)
+        missing = np.isnan(columns)
+        values = np.sqrt(variance) if deviation else mean
+        out[start : start + len(x)] = np.where(missing, values, 0 if deviation else columns).T
+    return out
 
 
 def _of_tile(family: Family[Any], what: str, joint: Array, softmax: Softmax, x: Array) -> Array:

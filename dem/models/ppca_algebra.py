@@ -14,7 +14,7 @@ import numpy as np
 from dem.families.gaussian import LOG_2PI
 from dem.model import Float
 from dem.models.latent_algebra import LatentParams, fixed_signs
-from dem.scan import Moments
+from dem.moments import Moments
 
 
 @dataclass(frozen=True)

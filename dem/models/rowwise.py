@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dem.model import Block, Float
 
@@ -43,23 +44,56 @@ class NotFiniteError(ValueError):
         return str(self.args[0])
 
 
-def check_finite(block: Block) -> tuple[Float, Float]:
-    """Return the smallest and largest value of each column of a block that has rows.
+def filled_dtype(what: str) -> np.dtype[Any] | None:
+    """Return the dtype of the output "filled:DTYPE" or "deviation:DTYPE"; None of all others.
+
+    Raises
+    ------
+    ValueError
+        If it is no floating one.
+    """
+    kind, _, name = what.partition(":")
+    if kind not in ("filled", "deviation") or not name:
+        return None
+    if name not in ("float16", "float32", "float64"):
+        raise ValueError(f"{what!r}: say float16, float32 or float64, as in {kind}:float32")
+    return np.dtype(name)
+
+
+def check_finite(block: Block) -> tuple[Float, Float, bool]:
+    """Return the smallest and largest value of each column of a block that has rows, and whether none is missing.
 
     Raises
     ------
     NotFiniteError
-        If a value is missing or infinite.
+        If a value is infinite.
     """
     low = np.asarray(block.x.min(axis=0), dtype=np.float64)
     high = np.asarray(block.x.max(axis=0), dtype=np.float64)
-    if not (np.isfinite(low).all() and np.isfinite(high).all()):
-        row, column = np.argwhere(~np.isfinite(block.x))[0]
-        value = block.x[row, column]
-        what = "missing values (NaN)" if np.isnan(value) else "infinite values"
-        message = (
-            f"row {block.first + row} holds {value} in column {column}: {what} are not supported by this "
-            "model yet; remove such rows or fill them in"
-        )
-        raise NotFiniteError(message, block.first + int(row), int(column))
-    return low, high
+    if np.isfinite(low).all() and np.isfinite(high).all():
+        return low, high, True
+    infinite = np.isinf(block.x)
+    if infinite.any():
+        raise _not_finite(block, infinite, "infinite values are not supported: remove or replace such rows")
+    low = np.fmin.reduce(block.x, axis=0).astype(np.float64)
+    high = np.fmax.reduce(block.x, axis=0).astype(np.float64)
+    return np.nan_to_num(low), np.nan_to_num(high), False
+
+
+def check_complete(block: Block) -> None:
+    """Refuse a block with missing values.
+
+    Raises
+    ------
+    NotFiniteError
+    """
+    if block.x.dtype.kind == "f" and len(block.x) and np.isnan(block.x.min()):
+        advice = "missing values (NaN) are refused by missing='error': remove such rows, or set missing='marginalize'"
+        raise _not_finite(block, np.isnan(block.x), advice)
+
+
+def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteError:
+    """Return the refusal of the first bad value."""
+    row, column = (int(i) for i in np.argwhere(bad)[0])
+    message = f"row {block.first + row} holds {block.x[row, column]} in column {column}: {advice}"
+    return NotFiniteError(message, block.first + row, column)

@@ -159,12 +159,12 @@ def test_unknown_outputs_are_refused():
         model.output(begin(model, X), "odds")
 
 
-@pytest.mark.parametrize(("value", "words"), [(np.nan, "missing"), (np.inf, "infinite")])
-def test_rows_with_bad_values_are_located(value, words):
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_rows_with_infinities_are_located(value):
     model = bind(mixture("full"), X)
     x = X.copy()
-    x[5, 1] = value
-    with pytest.raises(ValueError, match=rf"row 105 holds .* in column 1: {words}"):
+    x[3, 0], x[5, 1] = np.nan, value
+    with pytest.raises(ValueError, match=rf"row 105 holds {value} in column 1: infinite"):
         model.rows(begin(model, X), "score")(Block(x, None, 100))
 
 
