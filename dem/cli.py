@@ -12,7 +12,7 @@ import click
 
 from dem import __version__
 from dem.cli_fit import fit
-from dem.cli_options import WORKERS, Bytes, Columns, Commands, weights, where, writing
+from dem.cli_options import WORKERS, Bytes, Columns, Commands, missing_value, weights, where, writing
 
 
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -65,6 +65,25 @@ def transform(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
+@click.option(
+    "--std",
+    is_flag=True,
+    help="Write the standard deviations of what is filled in too, beside the output: filled_std.zarr for filled.zarr.",
+)
+@writing
+def impute(**options: Any) -> None:
+    """Write a store's rows with their missing values filled in.
+
+    A missing value becomes its mean given the row's observed values, which stay as they are.
+    """
+    from dem.commands.rows import impute
+
+    impute(**options)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("data", metavar="STORE")
 @weights
 @where
 def score(**options: Any) -> None:
@@ -91,6 +110,7 @@ def sample(**options: Any) -> None:
 @click.argument("path", metavar="STORE|MODEL")
 @click.option("--scan/--no-scan", default=True, help="Read an array for its ranges and missing values.")
 @click.option("--all", "every", is_flag=True, help="Show all columns of an array, however many.")
+@missing_value
 @where
 def info(**options: Any) -> None:
     """Tell what a store or a model holds."""

@@ -122,6 +122,20 @@ class Columns(click.ParamType):
         return first, second
 
 
+class Number(click.ParamType):
+    """A number; whole ones keep all their digits."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
+        """Return an int where it is one."""
+        try:
+            number = float(value)
+        except ValueError:
+            self.fail(f"{value!r} is no number.", param, ctx)
+        return int(value) if re.fullmatch(r"[+-]?\d+", str(value)) else number
+
+
 class Share(click.ParamType):
     """A number of components, a share of the variance, or a rule that chooses the number."""
 
@@ -174,6 +188,11 @@ def together(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     return lambda command: reduce(lambda decorated, decorator: decorator(decorated), reversed(decorators), command)
 
 
+missing_value = click.option(
+    "--missing-value",
+    type=Number(),
+    help="Entries equal to it are missing, besides NaN  [default: what the store's CF attributes say].",
+)
 weights = click.option("--weights", metavar="PATH", help="A Zarr array with a weight for each row.")
 
 writing = together(
@@ -193,6 +212,13 @@ fitting = together(
         default="fill",
         help="Chunks that the store does not hold: read as the fill value, and counted; or an error.",
     ),
+    click.option(
+        "--missing",
+        type=click.Choice(["marginalize", "error"]),
+        default="marginalize",
+        help="Missing values: marginalised, as missing at random; or an error.",
+    ),
+    missing_value,
     click.option(
         "--checkpoint",
         metavar="PATH",

@@ -41,7 +41,7 @@ def completed(scan: Scan) -> Scan:
     if not scan.missing.any():
         return scan
     columns = scan.observed
-    x = filled(scan.sample.x, scan.low, scan.high)
+    x = filled(scan.sample.x, scan.low, scan.high, scan.sample.weight)
     some = ~np.isnan(scan.sample.x).all(axis=1)
     keep = some if some.any() else ~some
     sample = replace(scan.sample, keys=scan.sample.keys[keep], x=x[keep], weight=scan.sample.weight[keep])
@@ -53,7 +53,7 @@ def completed(scan: Scan) -> Scan:
     return replace(scan, moments=moments, incomplete=Columns.none(scan.n_columns), sample=sample)
 
 
-def filled(x: Array, low: Float, high: Float) -> Array:
+def filled(x: Array, low: Float, high: Float, weight: Float | None = None) -> Array:
     """Return the rows x (n, d) with a value in every entry: that of the nearest donor, each column in its own units.
 
     It depends on these rows alone, and not on moments of the whole data, whose last bits depend on the chunking. A
@@ -64,11 +64,13 @@ def filled(x: Array, low: Float, high: Float) -> Array:
     x : array of shape (n, d)
     low, high : array of shape (d,)
         Ranges of the data from which the rows were drawn.
+    weight : array of shape (n,) or None
+        The rows' weights.
     """
     out, missing = np.array(x), np.isnan(x)
     rng = np.random.default_rng(0)
     rows = np.asarray(x, dtype=np.float64)
-    own = Columns.of(rows.T, ~missing.T, None)
+    own = Columns.of(rows.T, ~missing.T, weight)
     deviation = np.sqrt(own.variances)
     z = (rows - own.centre.astype(np.float64)) / np.where(deviation > 0, deviation, np.inf)
     donors, has = _donors(missing)

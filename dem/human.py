@@ -46,6 +46,14 @@ def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}{ending}"
 
 
+def share(n: int, whole: int) -> str:
+    """Return a count and what share of the whole it is: 12,345 (3.1 %)."""
+    if n == 0:
+        return "0"
+    percent = 100 * n / whole
+    return f"{n:,} ({'< 0.1' if percent < 0.05 else f'{percent:.1f}'} %)"
+
+
 def number(value: float) -> str:
     """Return a number to 6 significant digits."""
     return f"{value:.6g}"

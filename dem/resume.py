@@ -19,7 +19,6 @@ from dem.scan import Scan
 from dem.source import Source
 from dem.source.dask_array import DaskSource
 from dem.source.memory import MemorySource
-from dem.source.reader import Reader
 from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 from dem.start import Start
@@ -120,7 +119,7 @@ def check_objective(before: em.State[Any], after: em.State[Any], source: Source)
 def read_row(source: Source, row: int) -> Array:
     """Return one row of a source whose length is known."""
     if isinstance(source, ZarrSource):
-        return Reader(source.handle.array, source.name).read(row, row + 1)[0][0]
+        return source.handle.reader().read(row, row + 1)[0][0]
     if isinstance(source, DaskSource):
         return np.asarray(source.x[row].compute())
     assert isinstance(source, MemorySource)

@@ -153,6 +153,7 @@ def scan(
     sample_size: int = Start.sample_size,
     seed: int = 0,
     scatter: bool = False,
+    missing_value: float | None = None,
 ) -> Scan:
     """Return counts, moments, ranges and a sample of the rows, from one pass.
 
@@ -168,9 +169,12 @@ def scan(
         Of the sample.
     scatter : bool
         Gather the whole (d, d) scatter, not only its diagonal.
+    missing_value : number, optional
+        See `dem.open_source`.
     """
     start = Start(sample_size=sample_size, seed=seed)
-    return scan_source(open_source(data, sample_weight), start, scatter=scatter, engine=engine)
+    source = open_source(data, sample_weight, missing_value=missing_value)
+    return scan_source(source, start, scatter=scatter, engine=engine)
 
 
 def scan_source(
@@ -222,6 +226,7 @@ def scan_once(
         check_values(found, source, missing)
         journal.keep_scan(found)
         return found
+    check_values(before.scan, source, missing)  # what was taken then may be refused now
     sweep.count = before.n_passes
     resume.check_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")

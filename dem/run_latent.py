@@ -69,10 +69,17 @@ def moments_fit(d: int, memory_bytes: int | None) -> bool:
     return SCATTERS * 8 * d * d <= (memory_bytes or DEFAULT_BYTES)
 
 
-def scan_moments(source: Source, start: Start, engine: Engine | None, checkpoint: Checkpoint | None = None) -> Scan:
+def scan_moments(
+    source: Source,
+    start: Start,
+    engine: Engine | None,
+    checkpoint: Checkpoint | None = None,
+    *,
+    missing: str = "marginalize",
+) -> Scan:
     """Return the scan with the whole scatter; the one pass of the first two ways."""
-    found = run.scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint)
-    check_values(found, source)
+    found = run.scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint, missing=missing)
+    check_values(found, source, missing)
     return found
 
 
@@ -107,6 +114,8 @@ def fit_wide(
     settings: EMSettings,
     engine: Engine | None,
     checkpoint: Checkpoint | None = None,
+    *,
+    missing: str = "marginalize",
 ) -> LatentFit:
     """Return what EM makes of the data, a pass per iteration: d^2 is never formed."""
     found = run.fit(
@@ -118,6 +127,7 @@ def fit_wide(
         engine=engine,
         callback=settings.callback,
         checkpoint=checkpoint,
+        missing=missing,
     )
     return _left(found.model, found.scan, found.n_passes, found.state)
 

@@ -14,8 +14,9 @@ import numpy as np
 from dem import __version__, fingerprint, outputs
 from dem.encoding import digest
 from dem.engine import Engine, Passes
-from dem.model import Block, P, Rowwise
-from dem.models.rowwise import NotFiniteError
+from dem.model import Array, Block, P, Rowwise
+from dem.models.rowwise import NotFiniteError, check_complete
+from dem.outputs import MakeRows
 from dem.source import Source
 from dem.source.dask_array import DaskSource
 from dem.source.generated import GeneratedSource
@@ -23,11 +24,20 @@ from dem.source.reader import n_units
 from dem.source.zarr import ZarrSource
 from dem.stats import Additive
 
+MISSING = ("marginalize", "error")
+"""What becomes of missing values."""
 MOST_LISTED = 100_000
 """Chunks of a store that are listed before its rows are written: some seconds."""
 
 
-def rows(model: Rowwise[P], params: P, source: Source, what: str, engine: Engine | None = None) -> Any:
+def rows(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    what: str,
+    engine: Engine | None = None,
+    missing: str = "marginalize",
+) -> Any:
     """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise.
 
     Parameters
@@ -39,9 +49,11 @@ def rows(model: Rowwise[P], params: P, source: Source, what: str, engine: Engine
         Which output: see the model.
     engine : Engine, optional
         Its number of workers is used for data in memory.
+    missing : {"marginalize", "error"}
+        Missing values are taken as the model takes them, or refused.
     """
     dtype, columns = model.output(params, what)
-    make_rows = partial(model.rows, params, what)
+    make_rows = _maker(model, params, what, missing)
     if source.lazy:
         return outputs.lazy(source, make_rows, dtype, columns)
     return outputs.collect(source, make_rows, min((engine or Engine()).n_workers, len(source.partitions)))
@@ -56,12 +68,13 @@ def write(
     *,
     engine: Engine | None = None,
     overwrite: bool = False,
+    missing: str = "marginalize",
 ) -> None:
     """Write a row-wise output as a Zarr array, region by region, in one pass.
 
     Parameters
     ----------
-    model, params, source, what
+    model, params, source, what, missing
         See `rows`.
     path : str or Path
     engine : Engine, optional
@@ -70,12 +83,29 @@ def write(
     """
     dtype, columns = model.output(params, what)
     held = model.workspace_bytes(source.n_columns) + outputs.results_bytes(source, columns, dtype)
-    make_rows = partial(model.rows, params, what)
+    make_rows = _maker(model, params, what, missing)
     attributes = {"what": what, "model": type(model).__name__, "source": source.name}
     known = job(model, params, source, what=what)
     with (engine or Engine()).open(source, held) as sweep, located(source):
         output = (path, dtype, columns, attributes, overwrite)
         write_to(sweep, what, source, make_rows, *output, job=known)
+
+
+def _maker(model: Rowwise[P], params: P, what: str, missing: str) -> MakeRows:
+    """Return what makes the function from a block to an output."""
+    make_rows = partial(model.rows, params, what)
+    return partial(_of_complete_rows, make_rows) if missing == "error" else make_rows
+
+
+def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
+    """Return the function that `make_rows` makes, refusing blocks with missing values."""
+    rows = make_rows()
+
+    def complete(block: Block) -> Array:
+        check_complete(block)
+        return rows(block)
+
+    return complete
 
 
 @contextmanager
@@ -156,16 +186,23 @@ class Mean(Additive):
         return self.total / self.weight
 
 
-def mean(model: Rowwise[P], params: P, source: Source, what: str, engine: Engine | None = None) -> Mean:
+def mean(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    what: str,
+    engine: Engine | None = None,
+    missing: str = "marginalize",
+) -> Mean:
     """Return the weighted mean of an output with one value a row, from one pass."""
     workspace = model.workspace_bytes(source.n_columns)
     with (engine or Engine()).open(source, workspace) as sweep, located(source):
-        return sweep.named(what, partial(_mean_kernel, model, params, what))
+        return sweep.named(what, partial(_mean_kernel, _maker(model, params, what, missing)))
 
 
-def _mean_kernel(model: Rowwise[P], params: P, what: str) -> Callable[[Block], Mean]:
+def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
     """Return the kernel that sums a row-wise output."""
-    rows = model.rows(params, what)
+    rows = make_rows()
 
     def kernel(block: Block) -> Mean:
         weight, total = 0.0, 0.0

@@ -37,7 +37,8 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize") -> N
     if not observed.rows > 0:
         raise ValueError(f"the weights of {source.name} are all zero: give some rows a positive sample_weight")
     if not (observed.weight > 0).all():
-        names = [str(j) for j in np.flatnonzero(~(observed.weight > 0))]
+        lacking, columns = np.flatnonzero(~(observed.weight > 0)), source.columns
+        names = [str(j) if columns is None else repr(columns[j]) for j in lacking]
         listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
         raise ValueError(
             f"{source.name} has no value at all in {'column' if len(names) == 1 else 'columns'} {listed} (NaN in every "
@@ -51,8 +52,8 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize") -> N
             "family"
         )
     if not (np.isfinite(found.moments.scatter).all() and np.isfinite(observed.scatter).all()):
-        columns = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(observed.variances))[:20])
-        raise ValueError(f"{source.name} holds values too large to square, in columns {columns}: rescale them")
+        large = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(observed.variances))[:20])
+        raise ValueError(f"{source.name} holds values too large to square, in columns {large}: rescale them")
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Place, kind: str, sign: str, advice: str) -> None:

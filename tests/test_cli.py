@@ -177,9 +177,11 @@ def test_info_tells_of_missing_values_and_of_wide_arrays(tmp_path):
     x[3, 1], x[4, 1], x[5, 2] = np.nan, np.nan, -np.inf
     zarr.create_array(tmp_path / "x.zarr", data=x)
     columns = json.loads(done("info", tmp_path / "x.zarr", "--json"))["columns"]
-    assert (columns[1]["nan"], columns[1]["inf"], columns[2]["inf"]) == (2, 0, 1)
-    assert columns[0]["mean"] == pytest.approx(np.delete(x[:, 0], [3, 4, 5]).mean())
-    assert columns[2]["min"] is None
+    assert (columns[1]["missing"], columns[1]["inf"], columns[2]["inf"]) == (2, 0, 1)
+    assert columns[1]["missing_share"] == 0.04
+    assert columns[1]["mean"] == pytest.approx(np.nanmean(x[:, 1]))
+    assert columns[2]["sd"] == pytest.approx(np.delete(x[:, 2], 5).std())
+    assert columns[1]["min"] == np.nanmin(x[:, 1])
     out = done("info", tmp_path / "x.zarr")
     assert "the first 30 of 40" in out
     assert "the first" not in done("info", tmp_path / "x.zarr", "--all")

@@ -1,5 +1,7 @@
 """What models are told of data with missing values: a sample without holes, and moments to match."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -70,7 +72,7 @@ def test_moments_are_each_columns_own_over_all_rows():
 def test_scans_with_holes_merge(cuts):
     x = data()
     edges = [0, *sorted(cuts), N]
-    total = tree_sum([scan(x[a:b], first=a) for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    total = tree_sum([scan(x[a:b], first=a) for a, b in pairwise(edges)])
     whole = scan(x)
     assert (total.incomplete_rows, total.empty_rows) == (whole.incomplete_rows, whole.empty_rows)
     assert whole.incomplete_rows == np.isnan(x).any(axis=1).sum()

@@ -32,6 +32,9 @@ class Squares:
     def log_base(self, x):
         return (x**2).sum(axis=0)
 
+    def observed_log_base(self, x):
+        return np.nansum(x**2, axis=0)
+
 
 def scan(x, weight=None, first=0):
     return Scanner(3, False, 10, 0, None, Squares())()(Block(x, weight, first))
@@ -58,14 +61,13 @@ def test_the_first_value_outside_is_told_whatever_the_chunking(cuts, rows):
     assert total.measured.outside == Outside(row, column, x[row, column], "numbers >= 0")
 
 
-def test_rows_with_nan_are_left_out_and_keys_still_count_them():
+def test_missing_values_are_left_out_and_keys_still_count_their_rows():
     x = X.copy()
     x[3, 1], x[7, 2] = np.nan, -0.25
     found = scan(x, None, 100)
     assert (found.measured.outside.row, found.measured.outside.column) == (107, 2)
     x[7, 2] = 0.25
-    kept = np.delete(x, 3, axis=0)
-    assert scan(x).measured.base == pytest.approx((kept**2).sum(), rel=1e-12)
+    assert scan(x).measured.base == pytest.approx(np.nansum(x**2), rel=1e-12)
 
 
 def test_rows_of_weight_zero_may_hold_anything():

@@ -258,15 +258,15 @@ def test_the_old_output_stands_until_the_new_one_is_whole(data, tmp_path):
 
 def test_errors_of_the_data_leave_nothing(root, tmp_path):
     holed = X.copy()
-    holed[5100, 2] = np.inf
+    holed[5100, 2] = np.nan
     zarr.create_array(tmp_path / "x.zarr", data=holed, chunks=(500, 4))
     source = of_store(tmp_path / "x.zarr")
-    with pytest.raises(ValueError, match="row 5100 holds inf"):
-        WHAT["label"](source)(f"{root}/out.zarr", engine=engine())
+    with pytest.raises(ValueError, match="row 5100 holds nan"):
+        WHAT["label"](source)(f"{root}/out.zarr", engine=engine(), missing="error")
     assert everything_at(root) == {}
-    interrupted(WHAT["label"](source), f"{root}/out.zarr", 2)
-    with pytest.raises(ValueError, match="row 5100 holds inf"):
-        WHAT["label"](source)(f"{root}/out.zarr", engine=engine())
+    interrupted(partial(WHAT["label"](source), missing="error"), f"{root}/out.zarr", 2)
+    with pytest.raises(ValueError, match="row 5100 holds nan"):
+        WHAT["label"](source)(f"{root}/out.zarr", engine=engine(), missing="error")
     assert everything_at(root) == {}
 
 

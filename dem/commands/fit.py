@@ -15,6 +15,7 @@ import numpy as np
 from dem import checkpoint, estimators, human, store
 from dem.checkpoint import Checkpoint
 from dem.claim import Interrupted, claim
+from dem.commands.missing import of_training
 from dem.commands.session import Session
 from dem.commands.tables import facts
 from dem.estimators.rowwise import RowwiseEstimator
@@ -149,7 +150,8 @@ def fit(model: Any, job: Job, session: Session) -> None:
     output, data = job.output, job.data
     begun = time.monotonic()
     store.check_free(output, overwrite=job.overwrite)  # before the work, not after it
-    source = open_source(data, job.weights, missing_chunks=job.missing_chunks)
+    read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
+    source = open_source(data, job.weights, **read)
     with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
         kept_at = job.kept_at(elsewhere=engine.elsewhere)
         started = time.perf_counter()
@@ -179,6 +181,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
     shown = {
         "model": f"{output}: {model.describe()}",
         "data": f"{data}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
+        "missing": of_training(model.source_) if model.source_["missing"] else None,
         "ended": f"{ending(model)}, {human.seconds(seconds)}",
         **in_words(reached(model)),
         "BIC, AIC": f"{record['bic']:.10g}, {record['aic']:.10g}" if "bic" in record else None,

@@ -12,16 +12,18 @@ from rich.console import RenderableType
 
 from dem import human, run, store
 from dem.commands.fit import ending, in_words, reached
+from dem.commands.missing import meaning, of_training, summary
 from dem.commands.session import Session, plain
 from dem.commands.tables import facts, grid, parameters, passes
 from dem.estimators import load
 from dem.scan import Scan
+from dem.source import open_source
 from dem.source.stores import open_node
 
 MOST_COLUMNS = 30
 
 
-def info(path: str, session: Session, *, scan: bool, every: bool) -> None:
+def info(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None = None) -> None:
     """Tell about a model, an array or a group.
 
     Parameters
@@ -32,6 +34,8 @@ def info(path: str, session: Session, *, scan: bool, every: bool) -> None:
         Read the array, for its ranges and missing values.
     every : bool
         Show all columns, however many.
+    missing_value : number, optional
+        See `dem.open_source`.
     """
     if store.is_model(path):
         _model(path, session)
@@ -40,7 +44,7 @@ def info(path: str, session: Session, *, scan: bool, every: bool) -> None:
     if isinstance(node, zarr.Group):
         _group(path, node, session)
     else:
-        _array(path, node, session, scan=scan, every=every)
+        _array(path, node, session, scan=scan, every=every, missing_value=missing_value)
 
 
 def _model(path: str, session: Session) -> None:
@@ -50,6 +54,7 @@ def _model(path: str, session: Session) -> None:
     shown = {
         path: model.describe(),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
+        "missing": of_training(source),
         "ended": ending(model) if source else None,
         **in_words(reached(model)),
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
@@ -66,7 +71,9 @@ def _group(path: str, group: zarr.Group, session: Session) -> None:
     session.result(record, head, *([table] if rows else []), summary=False)
 
 
-def _array(path: str, array: zarr.Array[Any], session: Session, *, scan: bool, every: bool) -> None:
+def _array(
+    path: str, array: zarr.Array[Any], session: Session, *, scan: bool, every: bool, missing_value: float | None
+) -> None:
     layout = _layout(array)
     stored, chunk = layout["stored_bytes"], math.prod(array.chunks) * array.dtype.itemsize
     ratio = "" if not stored else f", {human.size(stored)} stored ({array.nbytes / stored:.2f} to 1)"
@@ -82,10 +89,15 @@ def _array(path: str, array: zarr.Array[Any], session: Session, *, scan: bool, e
     below: list[RenderableType] = []
     whole = array.attrs.get("complete") is not False
     if scan and whole and array.ndim == 2 and array.dtype.kind in "biuf" and array.size:
+        source = open_source(path, missing_value=missing_value)
         with session.engine() as engine:
-            found = run.scan(path, engine=engine, sample_size=1)
+            found = run.scan(source, engine=engine, sample_size=1)
+        decoding = None if source.decoding is None else source.decoding.fingerprint
+        counts, rows = found.missing.tolist(), (found.incomplete_rows, found.empty_rows)
+        shown.update({**meaning(decoding), "missing": summary(array.shape, counts, *rows)})
+        record["missing"] = {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]}
         record["columns"] = _columns(found)
-        below = [_column_table(record["columns"], every=every)]
+        below = [_column_table(record["columns"], found.rows, every=every)]
     elif array.ndim != 2 and "what" not in array.attrs:  # dem says what its own outputs are
         dimensions = human.plural(array.ndim, "dimension")
         below = [f"(a model is fitted to an array of rows and columns; this one has {dimensions})"]
@@ -117,30 +129,31 @@ def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
 
 
 def _columns(found: Scan) -> list[dict[str, Any]]:
-    """Return a record for each column; means and deviations are those of the rows without NaN or inf."""
-    whole = found.moments.weight > 0
-    sd = np.sqrt(found.moments.scatter / max(found.moments.weight, 1.0))
+    """Return a record for each column; ranges, means and deviations are those of its finite values."""
+    observed = found.observed
+    mean, sd = observed.centre.astype(np.float64), np.sqrt(observed.variances)
     return [
         {
             "min": plain(found.low[j]),
             "max": plain(found.high[j]),
-            "mean": plain(found.moments.mean[j]) if whole else None,
-            "sd": plain(sd[j]) if whole else None,
-            "nan": int(found.missing[j]),
+            "mean": plain(mean[j]) if observed.weight[j] > 0 else None,
+            "sd": plain(sd[j]) if observed.weight[j] > 0 else None,
+            "missing": int(found.missing[j]),
+            "missing_share": int(found.missing[j]) / found.rows,
             "inf": int(found.infinite[j]),
         }
         for j in range(found.n_columns)
     ]
 
 
-def _column_table(columns: list[dict[str, Any]], *, every: bool) -> RenderableType:
+def _column_table(columns: list[dict[str, Any]], rows_in_all: int, *, every: bool) -> RenderableType:
     shown = columns if every else columns[:MOST_COLUMNS]
     rows = [
         [str(j)]
         + ["-" if c[name] is None else human.number(c[name]) for name in ("min", "max", "mean", "sd")]
-        + [f"{c[name]:,}" for name in ("nan", "inf")]
+        + [human.share(c["missing"], rows_in_all), f"{c['inf']:,}"]
         for j, c in enumerate(shown)
     ]
     rest = len(columns) - len(shown)
     title = f"Columns (the first {len(shown)} of {len(columns)}; --all shows the rest)" if rest else "Columns"
-    return grid(["column", "min", "max", "mean", "sd", "NaN", "inf"], rows, title)
+    return grid(["column", "min", "max", "mean", "sd", "missing", "inf"], rows, title)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
@@ -32,12 +33,14 @@ def draw(
 
 
 def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engine) -> Figure:
-    """Return the picture of a model, with a sample of rows where a store is given."""
+    """Return the picture of a model, with a sample of rows where a store is given: those that lack nothing."""
     estimator, rows = load(model), None
     if data is not None:
-        rows = run.scan(data, engine=engine, sample_size=SAMPLE_ROWS).sample.x
+        found = run.scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)
+        rows = found.sample.x
         if rows.shape[1] != estimator.n_features_in_:
             raise ValueError(
                 f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."
             )
+        rows = rows[~np.isnan(rows).any(axis=1)]
     return plot.figure(estimator, rows, columns)

@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dem import store
+from dem import human, store
 from dem.commands.fit import ending, in_words
+from dem.commands.missing import of_training, worst_columns
 from dem.commands.picture import DPI, picture
 from dem.commands.rows import scored, with_density
 from dem.commands.session import Session, plain
@@ -50,9 +51,10 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
     new.write_text(json.dumps(record, indent=2) + "\n")
     os.replace(new, numbers)  # whole or not at all, and last: whoever sees it sees the picture too
     told = {name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()}
+    lacked = of_training(getattr(load(model), "source_", None))
     session.result(
         {"output": output, **record},
-        facts({str(numbers): record["description"], str(shown): "picture", **told}),
+        facts({str(numbers): record["description"], "missing in training": lacked, str(shown): "picture", **told}),
     )
 
 
@@ -88,5 +90,17 @@ def _described(model: str) -> dict[str, Any]:
         "ended": ending(estimator) if fitted.get("source_") else None,
         "settings": saved.attributes["settings"],
         **{name: value for name, value in fitted.items() if not name.startswith("_")},
+        **_missing(estimator),
         **{name: array for name, array in saved.arrays.items() if array.size <= MOST_NUMBERS},
     }
+
+
+def _missing(estimator: Any) -> dict[str, Any]:
+    """Return what the training data lacked; nothing of a model that does not tell."""
+    source = getattr(estimator, "source_", None)
+    if not source or "missing" not in source:
+        return {}
+    names = human.column_names(estimator, estimator.n_features_in_, None)
+    rows = {name: source[name] for name in ("incomplete_rows", "empty_rows")}
+    whole = {name: value for name, value in source.items() if name != "missing"}  # of all columns, however many
+    return {"source_": whole, "missing": {"columns": worst_columns(source, names), **rows}}

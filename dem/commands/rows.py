@@ -12,8 +12,10 @@ from dem.commands.tables import facts
 from dem.engine import Engine
 from dem.estimators import load
 from dem.estimators.base import Estimator
-from dem.estimators.rowwise import RowwiseEstimator
+from dem.estimators.rowwise import FILLING, RowwiseEstimator
+from dem.new_array import check_free
 from dem.source import open_source
+from dem.source.stores import address
 
 WORDS = {"labels": "label"}
 """Words of the command line that are others in `write`."""
@@ -27,7 +29,7 @@ def write(
     name = WORDS.get(what, what)
     if name not in estimator.outputs:
         words = {"label": "labels", "latent": "latents by `dem transform`"}
-        *most, last = [words.get(output, output) for output in estimator.outputs]
+        *most, last = [words.get(output, output) for output in estimator.outputs if output not in FILLING]
         kind = type(estimator).__name__
         raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {', '.join(most)} and {last}.")
     if name.startswith("top"):
@@ -41,9 +43,35 @@ def write(
         estimator.set_params(engine=engine)
         estimator.write(data, output, name, overwrite=overwrite)
         seconds = time.perf_counter() - started
-    rows = open_source(data).n_rows
+    rows = open_source(data, missing_value=estimator.missing_value).n_rows
     record = {"output": output, "what": what, "model": model, "data": data, "rows": rows, "seconds": seconds}
     session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
+
+
+def impute(model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool) -> None:
+    """Write a store's rows with their missing values filled in, and how far these are known."""
+    estimator: Any = load(model)
+    source = open_source(data, missing_value=estimator.missing_value)
+    places = {"filled": output, **({"deviation": beside(output)} if std else {})}
+    for place in places.values():
+        check_free(place, address(place), source, overwrite)
+    with session.engine() as engine:
+        started = time.perf_counter()
+        estimator.set_params(engine=engine)
+        for what, place in places.items():
+            estimator.write(source, place, what, overwrite=overwrite)
+        seconds = time.perf_counter() - started
+    record = {"output": output, "std": places.get("deviation"), "model": model, "data": data, "rows": source.n_rows}
+    words = {"filled": "rows filled in", "deviation": "their standard deviations, 0 where observed"}
+    shown = {place: words[what] for what, place in places.items()}
+    told = f"{source.n_rows:,} rows, in {human.seconds(seconds)}"
+    session.result({**record, "seconds": seconds}, facts({**shown, "of": told}))
+
+
+def beside(output: str) -> str:
+    """Return where the deviations go: filled_std.zarr for filled.zarr."""
+    stem, dot, suffix = output.rstrip("/").rpartition(".")
+    return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
 def score(model: str, data: str, session: Session, *, weights: str | None) -> None:
@@ -65,7 +93,7 @@ def scored(estimator: Any, data: str, engine: Engine, weights: str | None = None
     no likelihood; of K-means the inertia.
     """
     value = estimator.set_params(engine=engine).score(data, sample_weight=weights)
-    rows = open_source(data).n_rows
+    rows = open_source(data, missing_value=estimator.missing_value).n_rows
     assert rows is not None  # a store's shape is known
     if estimator.objective_name == "inertia":
         return {"rows": rows, "inertia": -value}

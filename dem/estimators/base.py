@@ -16,6 +16,7 @@ from dem import em, run_draw
 from dem.checkpoint import Checkpoint
 from dem.estimators.rowwise import RowwiseEstimator
 from dem.model import Generative
+from dem.scan import Scan
 from dem.source import Source
 from dem.source.generated import GeneratedSource
 
@@ -139,9 +140,22 @@ def history(state: em.State[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def source_record(source: Source, n_rows: int) -> dict[str, Any]:
-    """Return what is remembered of the training data."""
-    return {"name": source.name, "shape": [n_rows, source.n_columns], "dtype": str(source.dtype)}
+def source_record(source: Source, scan: Scan) -> dict[str, Any]:
+    """Return what is remembered of the training data, as JSON has it.
+
+    "name", "shape" and "dtype"; "decoding", what entries stood for (see `dem.source.decode`), or None; "missing", how
+    many values each column lacks, an empty list where none lacks any; "incomplete_rows" and "empty_rows", how many rows
+    lack some value, and how many lack all, whatever their weights.
+    """
+    return {
+        "name": source.name,
+        "shape": [scan.rows, source.n_columns],
+        "dtype": str(source.dtype),
+        "decoding": None if source.decoding is None else source.decoding.fingerprint,
+        "missing": scan.missing.tolist() if scan.missing.any() else [],
+        "incomplete_rows": scan.incomplete_rows,
+        "empty_rows": scan.empty_rows,
+    }
 
 
 def integer_seed(random_state: Any) -> int:

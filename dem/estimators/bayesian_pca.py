@@ -35,6 +35,12 @@ class BayesianPCA(PPCA):
         Seed of EM's start. None is the seed 0.
     sample_size : int, default=30000
         Rows in the sample on which EM starts.
+    missing : {"marginalize", "error"}, default="marginalize"
+        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
+        values missing at random, or refused.
+    missing_value : number, optional
+        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
+        `dem.open_source`. A source that is open already has been told.
     engine : dem.Engine, optional
         Memory limit, scheduler and number of workers; by default this machine.
 
@@ -65,6 +71,8 @@ class BayesianPCA(PPCA):
         max_iter: int = 500,
         random_state: Any = None,
         sample_size: int = 30_000,
+        missing: str = "marginalize",
+        missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.n_components = n_components
@@ -72,6 +80,8 @@ class BayesianPCA(PPCA):
         self.max_iter = max_iter
         self.random_state = random_state
         self.sample_size = sample_size
+        self.missing = missing
+        self.missing_value = missing_value
         self.engine = engine
 
     def _check_settings(self) -> None:

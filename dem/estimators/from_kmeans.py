@@ -21,6 +21,7 @@ def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **se
     spherical: of each cluster its mean squared distance to the centre, a column (of the tied type, that of all
     clusters together). K-means has summed all this, so no pass over the data is needed; the first M-step gives the
     covariances their shapes. K-means is this mixture's EM in the limit of equal, vanishing variances (PRML 9.3.2).
+    What is missing to K-means is missing to the mixture.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **se
         weights_init=weights / weights.sum(),
         means_init=km.cluster_centers_,
         precisions_init=precisions,
-        **settings,
+        **{"missing": km.missing, "missing_value": km.missing_value, **settings},
     )
 
 

@@ -61,6 +61,12 @@ class GaussianMixture(MixtureEstimator):
     verbose_interval : int, default=10
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
+    missing : {"marginalize", "error"}, default="marginalize"
+        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
+        values missing at random, or refused.
+    missing_value : number, optional
+        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
+        `dem.open_source`. A source that is open already has been told.
     engine : dem.Engine, optional
         Memory limit, scheduler and number of workers; by default this machine.
 
@@ -92,7 +98,7 @@ class GaussianMixture(MixtureEstimator):
     feature_names_in_ : array of str
         Where the data in memory had names.
     source_ : dict
-        Name, shape and dtype of the training data.
+        What is remembered of the training data: see `dem.estimators.base.source_record`.
     """
 
     _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_")
@@ -117,6 +123,8 @@ class GaussianMixture(MixtureEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         sample_size: int = 30_000,
+        missing: str = "marginalize",
+        missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.n_components = n_components
@@ -135,6 +143,8 @@ class GaussianMixture(MixtureEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.sample_size = sample_size
+        self.missing = missing
+        self.missing_value = missing_value
         self.engine = engine
 
     from_kmeans: ClassVar[Any] = classmethod(from_kmeans)

@@ -17,7 +17,7 @@ from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.estimators.base import as_checkpoint, check_choice, check_number, history, integer_seed, source_record
 from dem.estimators.gaussian_init import check_array
-from dem.estimators.rowwise import RowwiseEstimator
+from dem.estimators.rowwise import FILLING, RowwiseEstimator
 from dem.human import plural
 from dem.model import Array
 from dem.models.enough_rows import check_rows
@@ -57,6 +57,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
+    missing : {"marginalize", "error"}, default="marginalize"
+        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
+        values missing at random, or refused.
+    missing_value : number, optional
+        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
+        `dem.open_source`. A source that is open already has been told.
     engine : dem.Engine, optional
         Memory limit, scheduler and number of workers; by default this machine.
 
@@ -84,14 +90,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     feature_names_in_ : array of str
         Where the data in memory had names.
     source_ : dict
-        Name, shape and dtype of the training data.
+        What is remembered of the training data: see `dem.estimators.base.source_record`.
 
     Notes
     -----
     Empty clusters are given the rows farthest from their centres, as in scikit-learn; rows of weight 0 never count.
     """
 
-    outputs = ("label", "distance", "score")
+    outputs = ("label", "distance", "score", *FILLING)
     objective_name = "inertia"
     _saved = ("cluster_centers_", "cluster_counts_", "cluster_inertias_")
     _saved_numbers = ("inertia_",)
@@ -107,6 +113,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         verbose: int = 0,
         random_state: Any = None,
         sample_size: int = 30_000,
+        missing: str = "marginalize",
+        missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.n_clusters = n_clusters
@@ -117,6 +125,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self.verbose = verbose
         self.random_state = random_state
         self.sample_size = sample_size
+        self.missing = missing
+        self.missing_value = missing_value
         self.engine = engine
 
     def fit(
@@ -171,6 +181,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
             engine=self.engine,
             callback=partial(self._after_pass, callback),
             checkpoint=as_checkpoint(checkpoint),
+            missing=self.missing,
         )
         state = fitted.state
         stats = state.stats
@@ -181,7 +192,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self.n_iter_ = state.n_iter + (self.converged_ and not state.params.settled)
         self.n_passes_ = fitted.n_passes
         self.history_ = [{**entry, "inertia": -entry["objective"] * stats.weight} for entry in history(state)]
-        self.source_ = source_record(source, fitted.scan.rows)
+        self.source_ = source_record(source, fitted.scan)
         self._training: Source | None = source
         self._labels: Array | None = None
         return self
@@ -194,7 +205,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         source = self.__dict__.get("_training")
         if source is None:
             raise AttributeError("labels_ are there after fit alone, and not saved: use predict(X) on the same data")
-        labels = self._plain(run_rows.rows(*self._fitted(), source, "label", self.engine))
+        labels = self._plain(run_rows.rows(*self._fitted(), source, "label", self.engine, self.missing))
         if isinstance(labels, np.ndarray):
             self._labels, self._training = labels, None  # the data need not be held any longer
         return labels

@@ -22,6 +22,7 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
+from dem.estimators.rowwise import FILLING
 from dem.model import Float
 from dem.models.latent_algebra import covariance, least_squares, posterior_covariance, precision
 from dem.models.linear_latent import LatentModel
@@ -33,7 +34,7 @@ from dem.start import Start
 class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """Base of the models x | z ~ N(W z + mu, Psi), z ~ N(0, I)   (PRML 12.2)."""
 
-    outputs = ("latent", "score")
+    outputs = ("latent", "score", *FILLING)
     n_components: Any
     tol: float
     max_iter: int
@@ -98,13 +99,14 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         if source.n_rows is not None:
             self._check_size(source.n_rows, d)
         if moments_fit(d, self.engine.memory_bytes if self.engine else None):
-            scan = scan_moments(source, settings.start, self.engine, as_checkpoint(checkpoint))
+            scan = scan_moments(source, settings.start, self.engine, as_checkpoint(checkpoint), missing=self.missing)
             self._check_size(scan.rows, d)
             fitted = self._fit_moments(scan, settings)
         else:
-            fitted = fit_wide(self._wide_model(d), source, settings, self.engine, as_checkpoint(checkpoint))
+            wide, kept = self._wide_model(d), as_checkpoint(checkpoint)
+            fitted = fit_wide(wide, source, settings, self.engine, kept, missing=self.missing)
         self._keep(fitted)
-        self.source_ = source_record(source, fitted.scan.rows)
+        self.source_ = source_record(source, fitted.scan)
         return self
 
     def transform(self, X: Any) -> Any:

@@ -51,6 +51,12 @@ class Mixture(MixtureEstimator):
     verbose_interval : int, default=10
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
+    missing : {"marginalize", "error"}, default="marginalize"
+        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
+        values missing at random, or refused.
+    missing_value : number, optional
+        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
+        `dem.open_source`. A source that is open already has been told.
     engine : dem.Engine, optional
         Memory limit, scheduler and number of workers; by default this machine.
 
@@ -85,6 +91,8 @@ class Mixture(MixtureEstimator):
         verbose: int = 0,
         verbose_interval: int = 10,
         sample_size: int = 30_000,
+        missing: str = "marginalize",
+        missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.n_components = n_components
@@ -99,6 +107,8 @@ class Mixture(MixtureEstimator):
         self.verbose = verbose
         self.verbose_interval = verbose_interval
         self.sample_size = sample_size
+        self.missing = missing
+        self.missing_value = missing_value
         self.engine = engine
 
     @property

@@ -22,6 +22,7 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
+from dem.estimators.rowwise import FILLING
 from dem.human import plural
 from dem.model import Float
 from dem.models.enough_rows import check_rows
@@ -37,7 +38,7 @@ class MixtureEstimator(Estimator):
     A subclass makes the model of the data in `_model`, and keeps its parameters in `_keep`.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("label", "proba", "score", "entropy", "top-index", "top-weight")
+    outputs: ClassVar[tuple[str, ...]] = ("label", "proba", "score", "entropy", "top-index", "top-weight", *FILLING)
     weights_: Float
     n_components: int
     tol: float
@@ -117,6 +118,7 @@ class MixtureEstimator(Estimator):
             engine=self.engine,
             callback=partial(self._after_pass, callback),
             checkpoint=as_checkpoint(checkpoint),
+            missing=self.missing,
         )
         state = fitted.state
         self._keep(fitted.model, state.params)
@@ -126,7 +128,7 @@ class MixtureEstimator(Estimator):
         self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
         self.history_ = history(state)
         self.lower_bound_, self.lower_bounds_ = state.objective, [p.objective for p in state.history]
-        self.source_ = source_record(source, fitted.scan.rows)
+        self.source_ = source_record(source, fitted.scan)
         return self
 
     def _describe(self, kind: str, *more: str) -> str:

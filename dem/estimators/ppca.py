@@ -45,6 +45,12 @@ class PPCA(LinearLatent):
         Seed of EM's start. None is the seed 0.
     sample_size : int, default=30000
         Rows in the sample on which EM starts.
+    missing : {"marginalize", "error"}, default="marginalize"
+        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
+        values missing at random, or refused.
+    missing_value : number, optional
+        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
+        `dem.open_source`. A source that is open already has been told.
     engine : dem.Engine, optional
         Memory limit, scheduler and number of workers; by default this machine.
 
@@ -73,7 +79,7 @@ class PPCA(LinearLatent):
     history_ : list of dict
         What each E-step of EM told; see `dem.estimators.base.history`.
     source_ : dict
-        Name, shape and dtype of the training data.
+        What is remembered of the training data: see `dem.estimators.base.source_record`.
     """
 
     _saved: ClassVar[tuple[str, ...]] = (
@@ -94,6 +100,8 @@ class PPCA(LinearLatent):
         max_iter: int = 500,
         random_state: Any = None,
         sample_size: int = 30_000,
+        missing: str = "marginalize",
+        missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
         self.n_components = n_components
@@ -102,6 +110,8 @@ class PPCA(LinearLatent):
         self.max_iter = max_iter
         self.random_state = random_state
         self.sample_size = sample_size
+        self.missing = missing
+        self.missing_value = missing_value
         self.engine = engine
 
     def describe(self) -> str:

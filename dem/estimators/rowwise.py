@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dem import run_rows, store
 from dem.engine import Engine
 from dem.model import Rowwise
-from dem.source import Source, is_lazy, open_source
-from dem.source.memory import as_numeric
+from dem.run_rows import MISSING
+from dem.source import Source, is_lazy, is_source, open_source
+from dem.source.decode import float_dtype
+from dem.source.memory import as_numeric, open_memory
+
+FILLING = ("filled", "deviation")
+"""The row-wise outputs of the shape of the rows: what `impute` returns."""
 
 
 class RowwiseEstimator(BaseEstimator):
@@ -27,6 +34,8 @@ class RowwiseEstimator(BaseEstimator):
     """
 
     engine: Engine | None
+    missing: str
+    missing_value: float | None
     outputs: ClassVar[tuple[str, ...]]
     """The row-wise outputs that the command line offers."""
     objective_name: ClassVar[str] = "log_likelihood"
@@ -54,12 +63,15 @@ class RowwiseEstimator(BaseEstimator):
         """
         if not isinstance(self.engine, Engine | None):
             raise ValueError(f"engine must be a dem.Engine or None, got {self.engine!r}")
+        if self.missing not in MISSING:
+            raise ValueError(f"missing must be one of {', '.join(MISSING)}, got {self.missing!r}")
         if not is_lazy(X):
             if np.ma.isMaskedArray(X):
                 X = as_numeric(X)  # scikit-learn would drop the mask
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-            return open_source(X, sample_weight)
-        source = open_source(X, sample_weight)
+            names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
+            return replace(open_memory(X, sample_weight, missing_value=self.missing_value), columns=names)
+        source = open_source(X, sample_weight, missing_value=None if is_source(X) else self.missing_value)
         if reset:
             self.n_features_in_ = source.n_columns
             self.__dict__.pop("feature_names_in_", None)
@@ -73,12 +85,13 @@ class RowwiseEstimator(BaseEstimator):
     def _rows(self, X: Any, what: str) -> Any:
         """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise."""
         check_is_fitted(self)
-        return run_rows.rows(*self._fitted(), self._open(X), what, self.engine)
+        source = self._open(X)
+        return run_rows.rows(*self._fitted(), source, _typed(what, source), self.engine, self.missing)
 
     def _mean(self, X: Any, what: str, sample_weight: Any = None) -> run_rows.Mean:
         """Return the weighted mean of a row-wise output, from one pass."""
         check_is_fitted(self)
-        return run_rows.mean(*self._fitted(), self._open(X, sample_weight), what, self.engine)
+        return run_rows.mean(*self._fitted(), self._open(X, sample_weight), what, self.engine, self.missing)
 
     def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
         """Write a row-wise output of X as a Zarr array, region by region.
@@ -89,7 +102,7 @@ class RowwiseEstimator(BaseEstimator):
         path : str or Path
             Of the array to write; chunked like X's rows.
         what : str
-            Which output: see the class.
+            Which output: see the class. "filled" and "deviation" are those of `impute`.
         overwrite : bool
             Replace what stands at `path`, once the new array is whole.
 
@@ -102,7 +115,45 @@ class RowwiseEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         source = self._open(X)
-        run_rows.write(*self._fitted(), source, what, path, engine=self.engine, overwrite=overwrite)
+        run_rows.write(
+            *self._fitted(),
+            source,
+            _typed(what, source),
+            path,
+            engine=self.engine,
+            overwrite=overwrite,
+            missing=self.missing,
+        )
+
+    def impute(self, X: Any, return_std: bool = False) -> Any:
+        """Return the rows with their missing values filled in: E[x_missing | x_observed] under the model.
+
+        Parameters
+        ----------
+        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+        return_std : bool, default=False
+            Return the conditional standard deviations too.
+
+        Returns
+        -------
+        array of shape (n, d), or two of them
+            The rows in X's floating dtype (of integers float32 up to 16 bits, else float64), observed values bit for
+            bit; and the deviations, 0 where X is observed. NumPy arrays for data in memory, lazy Dask arrays otherwise;
+            `write` writes them by the names "filled" and "deviation".
+
+        Raises
+        ------
+        ValueError
+            X does not suit the model; or values are missing and `missing` is "error".
+        """
+        filled = self._rows(X, "filled")
+        return (filled, self._rows(X, "deviation")) if return_std else filled
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return what scikit-learn is to know: NaN are taken."""
+        tags: Tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _hand_over(self, model: Any, names: Iterable[str]) -> Any:
         """Return a scikit-learn model with these fitted attributes, and those that say of which columns it is."""
@@ -148,6 +199,14 @@ class RowwiseEstimator(BaseEstimator):
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         return estimator
+
+
+def _typed(what: str, source: Source) -> str:
+    """Return the output's name, with the rows' floating dtype where it is made of them: "filled:float32"."""
+    if what not in FILLING:
+        return what
+    dtype = float_dtype(source.dtype)
+    return f"{what}:{dtype.name if dtype.itemsize <= 8 else 'float64'}"
 
 
 def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -136,7 +136,7 @@ class GaussianFamily(Plain, ABC):
         return sums, Frame.at(centres)
 
     def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
-        """Return the sums (F, K) with what is expected of missing values at `theta`: of complete rows they are whole."""
+        """Return the sums (F, K) with what is expected of missing values at `theta`: complete rows have none."""
         return sums
 
     def known(self, given: Given) -> Gaussians | None:

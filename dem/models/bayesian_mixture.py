@@ -190,7 +190,7 @@ class BayesianMixtureModel:
         return
 
     def m_step(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams:
-        """Return the posterior given the expected statistics; of missing values these are what q(x_missing | z) says."""
+        """Return the posterior given the expected statistics, those of missing values by q(x_missing | z)."""
         sums = cast(GaussianFamily, self.mixture.observed).completed(stats.sums, stats.frame, params.theta)
         return self._posterior(replace(stats, sums=sums))
 

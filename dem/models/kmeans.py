@@ -5,6 +5,8 @@ M-step: c_k = the mean of its rows   (PRML 9.4); empty clusters are first given 
 
 Products of matrices choose the nearest centre, no more. All that is summed is taken about that centre, by
 differences in float64, so that neither an offset of the data nor their spread costs digits.
+
+Where rows lack values, `kmeans_missing` has the E-step, and the sums that the M-step below asks for its step.
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ from sklearn.cluster import KMeans
 from dem.frame import Frame
 from dem.model import Array, Block, Float
 from dem.models.enough_rows import check_distinct, check_rows
-from dem.models.kmeans_kernel import KMeansKernel, KMeansStats, Nearest, relocated, workspace
+from dem.models.kmeans_kernel import KMeansKernel, KMeansStats, Nearest, workspace
+from dem.models.kmeans_missing import NearestObserved, ObservedKernel
 from dem.models.mixture_kernel import Precision
-from dem.models.rowwise import check_complete, check_finite, named
+from dem.models.rowwise import check_finite, filled_dtype, named
 from dem.scan import Scan, scan_bytes
 
 TOLERANCE = 1e-7
@@ -31,6 +34,9 @@ TOLERANCE = 1e-7
 square."""
 SINGLE_TOLERANCE = 1e-3
 """The same for float32 products on float32 data, while iterating."""
+MISSING_TOLERANCE = 1e-10
+"""TOLERANCE where values are missing, for each column: centres may be near to each other in all columns that a row has,
+and then a wrong choice costs d / |o| times the error."""
 ROUNDINGS = 8
 """Roundings of |H| |T| that an error of a product is taken to be."""
 STILL = 64 * float(np.finfo(np.float64).eps)
@@ -83,6 +89,8 @@ class KMeansModel:
         The mean variance of the columns.
     single : bool
         The data are float32 or float16, so float32 products may serve while iterating.
+    missing : bool
+        Rows lack values.
     """
 
     n_clusters: int
@@ -92,6 +100,7 @@ class KMeansModel:
     largest: Float | None = None
     variance: float = 0.0
     single: bool = False
+    missing: bool = False
 
     needs_scatter = False
     measure = None
@@ -108,6 +117,7 @@ class KMeansModel:
             largest=frame.largest(scan.low, scan.high),
             variance=float(scan.moments.covariance.mean()),
             single=x.dtype.kind == "f" and x.dtype.itemsize <= 4,
+            missing=bool(scan.missing.any()),
         )
 
     def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:
@@ -124,7 +134,7 @@ class KMeansModel:
         """Return the cheapest arithmetic that meets the tolerance for these parameters and this data."""
         if self.frame is None or self.largest is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
-        found = enough(params, self.frame, self.largest)
+        found = enough(params, self.frame, self.largest, missing=self.missing)
         return params.floor if found == Precision.SINGLE and self.single else max(found, Precision.DOUBLE)
 
     def exact(self, params: KMeansParams) -> KMeansParams:
@@ -141,15 +151,16 @@ class KMeansModel:
         """Return the kernel in the arithmetic that `precision` chooses."""
         precision = self.precision(params)
         assert self.frame is not None
+        if self.missing:
+            return ObservedKernel(NearestObserved(params.centers, self.frame, precision))
         return KMeansKernel(Nearest(params.centers, self.frame, precision))
 
     def m_step(self, params: KMeansParams, stats: KMeansStats) -> KMeansParams:
         """Return the clusters' means; `params` itself once no step is left, or where the last one was short enough."""
         if params.settled:
             return params
-        moved = relocated(stats)
-        counts = moved.counts[:, None]
-        step = np.divide(moved.sums, counts, out=np.zeros_like(moved.sums), where=counts > 0)
+        moved = stats.relocated()
+        step = moved.centers.shift - params.centers + moved.step()
         centers = params.centers + step
         spread = (stats.inertia.sum() / stats.weight) ** 0.5
         if (np.abs(step) <= STILL * spread + np.spacing(np.abs(centers))).all():
@@ -172,12 +183,8 @@ class KMeansModel:
 
         Or with those labels of which the farthest rows went to the empty clusters, where that is better.
         """
-        step = new.centers - params.centers
-        distortions = [
-            s.inertia.sum() - 2 * np.vdot(s.sums, step) + s.counts @ np.einsum("ij,ij->i", step, step)
-            for s in (stats, relocated(stats))
-        ]
-        return -float(min(distortions)) / stats.weight
+        distortions = (s.distortion(new.centers - s.centers.shift) for s in (stats, stats.relocated()))
+        return -min(distortions) / stats.weight
 
     def rows(self, params: KMeansParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to its "label", "distance" or "score"."""
@@ -186,12 +193,26 @@ class KMeansModel:
     def output(self, params: KMeansParams, what: str) -> tuple[np.dtype[Any], int | None]:
         """Return dtype and columns.
 
-        "label" (n,) unsigned; "distance" (n, K) to all centres; "score" (n,), minus the square of the least.
+        "label" (n,) unsigned; "distance" (n, K) to all centres; "score" (n,), minus the square of the least;
+        "filled:float32" (n, d), or another float dtype: the rows, and what they lack from their centres.
+
+        Raises
+        ------
+        ValueError
+            If there is no such output; nor is there a "deviation".
         """
+        if (dtype := filled_dtype(what)) is not None:
+            if what.startswith("deviation"):
+                raise ValueError(
+                    "K-means has no spread within its clusters, so that what it fills in has no deviation: leave it "
+                    "out, or take a Gaussian mixture"
+                )
+            return dtype, params.centers.shape[1]
         outputs: dict[str, tuple[np.dtype[Any], int | None]] = {
             "label": (np.min_scalar_type(self.n_clusters - 1), None),
             "distance": (np.dtype(np.float64), self.n_clusters),
             "score": (np.dtype(np.float64), None),
+            "filled:float64": (np.dtype(np.float64), params.centers.shape[1]),
         }
         return named(outputs, what)
 
@@ -202,26 +223,30 @@ class KMeansModel:
         out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
         if len(x) == 0:
             return out
-        check_complete(block)
         frame = Frame.at(params.centers.mean(axis=0))
-        found = enough(params, frame, frame.largest(*check_finite(block)[:2]))
-        nearest = Nearest(params.centers, frame, max(found, Precision.DOUBLE))
+        low, high, whole = check_finite(block)
+        found = max(enough(params, frame, frame.largest(low, high), missing=not whole), Precision.DOUBLE)
+        nearest = (Nearest if whole else NearestObserved)(params.centers, frame, found)
         for start in range(0, len(x), nearest.tile):
-            rows = slice(start, start + nearest.tile)
+            rows = x[start : start + nearest.tile]
+            here = slice(start, start + len(rows))
             if what == "distance":
-                out[rows] = nearest.distances(x[rows])
+                out[here] = nearest.distances(rows)
             elif what == "label":
-                out[rows] = nearest.labels(x[rows])
+                out[here] = nearest.labels(rows)
+            elif what == "score":
+                out[here] = -nearest.residuals(rows, nearest.labels(rows))[1]
             else:
-                out[rows] = -nearest.residuals(x[rows], nearest.labels(x[rows]))[1]
+                out[here] = rows if whole else np.where(np.isnan(rows), params.centers[nearest.labels(rows)], rows)
         return out
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes."""
-        return max(workspace(self.n_clusters, d), scan_bytes(d, scatter=False))
+        width = 2 * d if self.missing else d  # each column and whether it is there
+        return max(workspace(self.n_clusters, width), scan_bytes(d, scatter=False))
 
 
-def enough(params: KMeansParams, frame: Frame, largest: Float) -> Precision:
+def enough(params: KMeansParams, frame: Frame, largest: Float, *, missing: bool) -> Precision:
     """Return the cheapest arithmetic that displaces no border between centres by more than its tolerance.
 
     An error e in both L_j and L_k displaces their border by 2 e / |c_j - c_k|.
@@ -233,13 +258,15 @@ def enough(params: KMeansParams, frame: Frame, largest: Float) -> Precision:
         Where products are made.
     largest : array of shape (d,)
         The largest magnitude of each column there.
+    missing : bool
+        Rows lack values.
     """
     c = (params.centers - frame.shift) * frame.scale
     size = float((np.abs(c) @ largest + 0.5 * np.einsum("ij,ij->i", c, c)).max())
     apart = params.separation * float(frame.scale[0]) ** 2
     for precision, dtype, tolerance in (
         (Precision.SINGLE, np.float32, SINGLE_TOLERANCE),
-        (Precision.DOUBLE, np.float64, TOLERANCE),
+        (Precision.DOUBLE, np.float64, MISSING_TOLERANCE / len(largest) if missing else TOLERANCE),
     ):
         if 2 * ROUNDINGS * float(np.finfo(dtype).eps) * size <= tolerance * apart:
             return precision

@@ -7,6 +7,7 @@ beat a maximum over components and a product with a one-hot matrix by 1.5 times,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from dem.models.mixture_kernel import CACHE_BYTES, MIN_TILE, Precision, tile_row
 from dem.stats import ARITY
 
 Labels = NDArray[np.intp]
+GONE = 1e-12
+"""Share of a cluster's weight below which what is left of it, once rows were taken away, is rounding and no row."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Farthest:
     weight : array of shape (m,)
         All positive.
     residual : array of shape (m, d)
-        The rows less their centres.
+        The rows less their centres; NaN where a value is missing.
     """
 
     square: Float
@@ -62,6 +65,10 @@ class Farthest:
             np.concatenate([self.weight, other.weight])[order],
             np.concatenate([self.residual, other.residual])[order],
         )
+
+    def beyond(self, k: int) -> float:
+        """Return the squared distance that a row must exceed to be among the farthest k."""
+        return float(self.square[-1]) if len(self.key) == k else 0.0
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,7 @@ class KMeansStats:
     farthest: Farthest
     centers: Frame
 
-    def __add__(self, other: KMeansStats) -> KMeansStats:
+    def __add__(self, other: Self) -> Self:
         """Return the statistics of both sets of rows.
 
         Raises
@@ -102,35 +109,44 @@ class KMeansStats:
         """
         if not self.centers.same(other.centers):
             raise ValueError("these statistics were taken about different centres: they do not add")
-        return KMeansStats(
-            self.rows + other.rows,
-            self.weight + other.weight,
-            self.counts + other.counts,
-            self.sums + other.sums,
-            self.inertia + other.inertia,
-            self.farthest.merge(other.farthest, len(self.counts)),
-            self.centers,
+        return replace(
+            self,
+            rows=self.rows + other.rows,
+            weight=self.weight + other.weight,
+            counts=self.counts + other.counts,
+            sums=self.sums + other.sums,
+            inertia=self.inertia + other.inertia,
+            farthest=self.farthest.merge(other.farthest, len(self.counts)),
         )
 
+    def step(self) -> Float:
+        """Return how far the clusters' means (K, d) are from their centres; 0 for empty clusters   (PRML 9.4)."""
+        counts = self.counts[:, None]
+        return np.divide(self.sums, counts, out=np.zeros_like(self.sums), where=counts > 0)
 
-def relocated(stats: KMeansStats) -> KMeansStats:
-    """Return the statistics after the farthest rows have moved to the empty clusters, one to each, as in scikit-learn.
+    def distortion(self, step: Float) -> float:
+        """Return the inertia of the same labels after a step (K, d) of the centres   (PRML 9.1)."""
+        squares = np.einsum("ij,ij->i", step, step)
+        return float(self.inertia.sum() - 2 * np.vdot(self.sums, step) + self.counts @ squares)
 
-    With no row away from its centre none moves, and the clusters stay empty.
-    """
-    empty = np.flatnonzero(stats.counts == 0)
-    if not len(empty):
-        return stats
-    counts, sums, inertia = stats.counts.copy(), stats.sums.copy(), stats.inertia.copy()
-    centers, far = stats.centers.shift, stats.farthest
-    for new, old, weight, residual in zip(empty, far.label, far.weight, far.residual, strict=False):
-        counts[old] -= weight
-        sums[old] -= weight * residual
-        inertia[old] -= weight * (residual @ residual)
-        there = residual + centers[old] - centers[new]
-        counts[new], sums[new], inertia[new] = weight, weight * there, weight * (there @ there)
-    counts[counts < 1e-12 * stats.counts] = 0  # all its rows have left: what rounding leaves is no row
-    return replace(stats, counts=counts, sums=sums, inertia=inertia)
+    def relocated(self) -> Self:
+        """Return the statistics after the farthest rows have moved to the empty clusters, one to each.
+
+        As in scikit-learn. With no row away from its centre none moves, and the clusters stay empty.
+        """
+        empty = np.flatnonzero(self.counts == 0)
+        if not len(empty):
+            return self
+        counts, sums, inertia = self.counts.copy(), self.sums.copy(), self.inertia.copy()
+        centers, far = self.centers.shift, self.farthest
+        for new, old, weight, residual in zip(empty, far.label, far.weight, far.residual, strict=False):
+            counts[old] -= weight
+            sums[old] -= weight * residual
+            inertia[old] -= weight * (residual @ residual)
+            there = residual + centers[old] - centers[new]
+            counts[new], sums[new], inertia[new] = weight, weight * there, weight * (there @ there)
+        counts[counts < GONE * self.counts] = 0
+        return replace(self, counts=counts, sums=sums, inertia=inertia)
 
 
 class Nearest:
@@ -191,21 +207,27 @@ class KMeansKernel:
         sums, counts, inertia, farthest = np.zeros((k, d)), np.zeros(k), np.zeros(k), Farthest.none(d)
         start_of_row = np.arange(nearest.tile + 1)
         for start in range(0, len(x), nearest.tile):
-            rows = x[start : start + nearest.tile]
+            rows, weight = weighted(block.part(start, start + nearest.tile))
             n = len(rows)
-            weight = np.ones(n)
-            if block.weight is not None:
-                weight = np.asarray(block.weight[start : start + n], dtype=np.float64)
             labels = nearest.labels(rows)
             residuals, squares = nearest.residuals(rows, labels)
             sums += csc_array((weight, labels, start_of_row[: n + 1]), shape=(k, n)) @ residuals
             counts += np.bincount(labels, weight, k)
             inertia += np.bincount(labels, weight * squares, k)
-            far = candidates(squares, weight, farthest.square[-1] if len(farthest.key) == k else 0.0, k)
+            far = candidates(squares, weight, farthest.beyond(k), k)
             found = Farthest(squares[far], block.first + start + far, labels[far], weight[far], residuals[far])
             farthest = farthest.merge(found, k)
-        total = float(len(x)) if block.weight is None else float(block.weight.sum(dtype=np.float64))
-        return KMeansStats(len(x), total, counts, sums, inertia, farthest, Frame.at(nearest.centers))
+        return KMeansStats(len(x), total_weight(block), counts, sums, inertia, farthest, Frame.at(nearest.centers))
+
+
+def weighted(tile: Block) -> tuple[Array, Float]:
+    """Return the rows and their weights (n,)."""
+    return tile.x, np.ones(len(tile.x)) if tile.weight is None else np.asarray(tile.weight, dtype=np.float64)
+
+
+def total_weight(block: Block) -> float:
+    """Return the sum of the rows' weights."""
+    return float(len(block.x)) if block.weight is None else float(block.weight.sum(dtype=np.float64))
 
 
 def candidates(squares: Float, weight: Float, least: float, k: int) -> Labels:

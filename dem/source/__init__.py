@@ -15,6 +15,7 @@ from zarr import Group as ZarrGroup
 
 from dem.model import Block
 from dem.source.dask_array import open_dask
+from dem.source.decode import Decoding
 from dem.source.memory import open_memory
 from dem.source.stores import open_array
 from dem.source.weights import as_weights
@@ -64,6 +65,10 @@ class Source(Protocol):
         Row-wise outputs should be lazy Dask arrays.
     compact : bool
         Partitions are small handles, cheap to send all together.
+    decoding : Decoding or None
+        What entries stand for; None where they stand for themselves.
+    columns : tuple of str or None
+        The names of the columns, where they have any.
     stored_at : tuple of str
         Where the rows and their weights are stored (see `dem.source.places`), as far as is known.
     ahead_bytes : int
@@ -97,6 +102,10 @@ class Source(Protocol):
     @property
     def compact(self) -> bool: ...  # noqa: D102
     @property
+    def decoding(self) -> Decoding | None: ...  # noqa: D102
+    @property
+    def columns(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def ahead_bytes(self) -> int: ...  # noqa: D102
@@ -121,7 +130,12 @@ class Source(Protocol):
 
 
 def open_source(
-    data: Any, weights: Any = None, *, partition_bytes: int | None = None, missing_chunks: str = "fill"
+    data: Any,
+    weights: Any = None,
+    *,
+    partition_bytes: int | None = None,
+    missing_chunks: str = "fill",
+    missing_value: float | None = None,
 ) -> Source:
     """Return the source of rows that `data` is.
 
@@ -140,6 +154,13 @@ def open_source(
         leave out chunks that have nothing but the fill value, so by default they read as that, and blocks tell
         of them (`Block.absent`); "error" is for stores that should hold every chunk. Of a sharded array, the
         shard counts. A Dask array made of a store keeps this to itself.
+    missing_value : number, optional
+        Entries equal to it are missing, besides NaN and what is masked: rows have NaN there, in float32 (integers and
+        floats of up to 16 bits), in the data's own floating dtype, or else in float64, where integers beyond 2^53 lose
+        digits. By
+        default a Zarr array's CF attributes `_FillValue` and `missing_value` say what is missing (in Zarr v2 also the
+        fill value of arrays that have `_ARRAY_DIMENSIONS`, as xarray takes it). Packed data, with `scale_factor` or
+        `add_offset`, are unpacked to float64 in any case; `missing_value` is compared with what is stored.
 
     Raises
     ------
@@ -149,24 +170,29 @@ def open_source(
         Sparse data, or objects that are no numbers.
     ValueError
         A group instead of an array, not two-dimensional, no rows, no columns, a dtype that does
-        not hold real numbers, or weights that do not fit.
+        not hold real numbers, weights that do not fit, or a `missing_value` that is no number.
     """
     if missing_chunks not in MISSING:
         raise ValueError(f"missing_chunks must be one of {', '.join(MISSING)}, got {missing_chunks!r}")
     if is_source(data):
         if weights is not None:
             raise ValueError("Weights are given where a source is opened: dem.open_source(data, weights).")
+        if missing_value is not None:
+            raise ValueError(
+                "missing_value is given where a source is opened: dem.open_source(data, missing_value=...)."
+            )
         opened: Source = data
         return opened
     whole = missing_chunks == "error"
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
         array = open_array(data)
         weights = as_weights(weights, array.shape[0] if array.shape else 0, whole=whole)
-        return open_zarr(array, weights, partition_bytes, whole=whole)
+        return open_zarr(array, weights, partition_bytes, whole=whole, missing_value=missing_value)
     if isinstance(data, da.Array):
         known = data.ndim > 0 and not math.isnan(data.shape[0])
-        return open_dask(data, as_weights(weights, data.shape[0] if known else None, whole=whole))
-    return open_memory(data, weights, partition_bytes, whole=whole)
+        rows = data.shape[0] if known else None
+        return open_dask(data, as_weights(weights, rows, whole=whole), missing_value=missing_value)
+    return open_memory(data, weights, partition_bytes, whole=whole, missing_value=missing_value)
 
 
 def evaluate(partition: Partition | Delayed) -> Partition:

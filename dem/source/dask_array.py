@@ -15,8 +15,9 @@ from dask.delayed import Delayed
 
 from dem.model import Array
 from dem.source.checks import check_dtype, check_shape
+from dem.source.decode import Decoding, float_dtype, given
 from dem.source.delayed import block_weight, delayed_partitions
-from dem.source.digest import dask_fingerprint, weights_fingerprint
+from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.memory import MemoryPartition
 from dem.source.weights import Weights, as_dask
 
@@ -34,15 +35,19 @@ class DaskSource:
         With a single chunk along the columns; the number of rows may be unknown.
     weight : dask.array.Array of shape (n,) or None
         With the same chunks along the rows.
+    decoding : Decoding or None
+        What the entries stood for that `x` is made of; None where they stood for themselves.
     """
 
     x: da.Array
     weight: da.Array | None = None
+    decoding: Decoding | None = None
 
     name = "Dask array"
     in_memory = False
     lazy = True
     compact = False
+    columns = None
     stored_at = ()
 
     @property
@@ -111,7 +116,8 @@ class DaskSource:
     @property
     def fingerprint(self) -> dict[str, Any]:
         """What is known of the data without reading them, as JSON has it."""
-        return {"kind": "dask", **dask_fingerprint(self.x), "weights": weights_fingerprint(self.weight)}
+        own = {"kind": "dask", **dask_fingerprint(self.x), **decoding_fingerprint(self.decoding)}
+        return {**own, "weights": weights_fingerprint(self.weight)}
 
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: its blocks are as its graph makes them."""
@@ -132,6 +138,8 @@ class DaskSource:
 
 def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> MemoryPartition:
     """Return the partition of one evaluated block, which may differ from what its meta promised."""
+    if np.ma.is_masked(block):
+        raise ValueError("A block of the Dask array has a mask that its meta does not tell of: correct the meta.")
     x = np.asarray(block)
     if x.ndim != 2 or x.shape[1] != n_columns:
         raise ValueError(
@@ -142,8 +150,13 @@ def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> Memo
     return MemoryPartition(x, block_weight(rest[0], len(x), first) if weighted else None, first)
 
 
-def open_dask(x: da.Array, weights: Weights | None = None) -> DaskSource:
-    """Return the source of a Dask array of any chunking.
+def _unmasked(block: Array, dtype: np.dtype[Any]) -> Array:
+    """Return a block with NaN where it is masked."""
+    return np.asarray(np.ma.filled(block.astype(dtype), np.nan))
+
+
+def open_dask(x: da.Array, weights: Weights | None = None, *, missing_value: float | None = None) -> DaskSource:
+    """Return the source of a Dask array of any chunking; masked entries, and those that equal `missing_value`, are NaN.
 
     Raises
     ------
@@ -161,12 +174,18 @@ def open_dask(x: da.Array, weights: Weights | None = None) -> DaskSource:
     check_dtype(np.dtype(x.dtype), "the Dask array")
     if math.isnan(x.shape[1]):
         raise ValueError("The Dask array has an unknown number of columns: call compute_chunk_sizes() first.")
+    if isinstance(x._meta, np.ma.MaskedArray):
+        floating = float_dtype(x.dtype)
+        x = da.map_blocks(_unmasked, x, floating, dtype=floating, meta=np.empty((0, 0), floating))
+    decoding = None if missing_value is None else given(missing_value, x.dtype)
+    if decoding is not None:
+        x = da.map_blocks(decoding, x, dtype=decoding.dtype, meta=np.empty((0, 0), decoding.dtype))
     if x.numblocks[1] > 1:
         x = x.rechunk({1: -1})
     if weights is not None:
         weights = _aligned(weights, x)
     x, weight = dask.base.optimize(x, weights)  # together, so that shared inputs stay shared
-    return DaskSource(x, weight)
+    return DaskSource(x, weight, decoding)
 
 
 def _aligned(weights: Weights, x: da.Array) -> da.Array:

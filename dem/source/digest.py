@@ -12,6 +12,7 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 
 from dem.model import Array
+from dem.source.decode import Decoding
 from dem.source.weights import StoredWeights, Weights
 
 
@@ -38,6 +39,11 @@ def dask_fingerprint(array: da.Array) -> dict[str, Any]:
     """Return the shape and dtype of a Dask array, and the SHA-256 of its chunks; None stands for unknown sizes."""
     chunks = [[_known(n) for n in sizes] for sizes in array.chunks]
     return {"shape": [_known(n) for n in array.shape], "dtype": str(array.dtype), "chunks": _sha256(chunks)}
+
+
+def decoding_fingerprint(decoding: Decoding | None) -> dict[str, Any]:
+    """Return what entries stand for; nothing where they stand for themselves."""
+    return {} if decoding is None else {"decoding": decoding.fingerprint}
 
 
 def weights_fingerprint(weights: Weights | None) -> dict[str, Any] | None:

@@ -58,6 +58,8 @@ class GeneratedSource:
     in_memory = False
     lazy = False
     compact = True
+    decoding = None
+    columns = None
     stored_at = ()
 
     @property

@@ -11,7 +11,8 @@ import scipy.sparse
 
 from dem.model import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
-from dem.source.digest import memory_fingerprint, weights_fingerprint
+from dem.source.decode import Decoding, float_dtype, given
+from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import cut_bytes, partition_rows
 from dem.source.weights import as_weights, in_memory
 
@@ -47,12 +48,18 @@ class MemorySource:
     weight : float64 array of shape (n,) or None
     partition_bytes : int
         The size to aim at for a partition. With the shape and dtype it determines the partitions.
+    decoding : Decoding or None
+        What the entries stood for that `x` was made of; None where they stood for themselves.
+    columns : tuple of str or None
+        The names of the columns.
     """
 
     x: Array
     weight: Float | None = None
     name: str = "array"
     partition_bytes: int = PARTITION_BYTES
+    decoding: Decoding | None = None
+    columns: tuple[str, ...] | None = None
 
     in_memory = True
     lazy = False
@@ -119,7 +126,7 @@ class MemorySource:
     def fingerprint(self) -> dict[str, Any]:
         """What is known of the data without reading them, as JSON has it."""
         own = {"kind": "array", **memory_fingerprint(self.x), "partition_bytes": self.partition_bytes}
-        return {**own, "weights": weights_fingerprint(self.weight)}
+        return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weight)}
 
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same array in partitions for results of `row_bytes` a row."""
@@ -138,7 +145,7 @@ class MemorySource:
 def as_numeric(data: Any, name: str = "array") -> Array:
     """Return `data` as a checked two-dimensional array of real numbers, copying only if need be.
 
-    Numbers in an object array become float64, masked entries NaN.
+    Numbers in an object array become float64, masked entries NaN (see `dem.source.decode.float_dtype`).
 
     Raises
     ------
@@ -159,15 +166,26 @@ def as_numeric(data: Any, name: str = "array") -> Array:
             raise type(error)(message) from error
     check_dtype(x.dtype, f"the {name}")
     if isinstance(x, np.ma.MaskedArray):
-        floating = x.dtype if x.dtype.kind == "f" else np.dtype(np.float64)
-        x = np.ma.filled(x.astype(floating), np.nan) if np.ma.is_masked(x) else x.data
+        x = np.ma.filled(x.astype(float_dtype(x.dtype)), np.nan) if np.ma.is_masked(x) else x.data
     return np.asarray(x)
 
 
 def open_memory(
-    data: Any, weights: Any = None, partition_bytes: int | None = None, *, whole: bool = False
+    data: Any,
+    weights: Any = None,
+    partition_bytes: int | None = None,
+    *,
+    whole: bool = False,
+    missing_value: float | None = None,
 ) -> MemorySource:
     """Return the source of whatever NumPy makes an array of; see `as_numeric` for refusals."""
     x = as_numeric(data)
     w = as_weights(weights, len(x), whole=whole)
-    return MemorySource(x, None if w is None else in_memory(w), "array", partition_bytes or PARTITION_BYTES)
+    decoding = None if missing_value is None else given(missing_value, x.dtype)
+    return MemorySource(
+        x if decoding is None else decoding(x),
+        None if w is None else in_memory(w),
+        "array",
+        partition_bytes or PARTITION_BYTES,
+        decoding,
+    )

@@ -18,6 +18,7 @@ from zarr.storage import StorePath, WrapperStore
 
 from dem import human
 from dem.model import Array
+from dem.source.decode import Decoding
 from dem.source.retry import Attempts, StoreReadError, persist
 
 Index = tuple[int, ...]
@@ -102,10 +103,12 @@ class Reader:
     array : zarr.Array
     name : str
         What to call it in messages.
+    decoding : Decoding, optional
+        What its entries stand for.
     """
 
-    def __init__(self, array: zarr.Array[Any], name: str) -> None:
-        self.array, self.name = array, name
+    def __init__(self, array: zarr.Array[Any], name: str, decoding: Decoding | None = None) -> None:
+        self.array, self.name, self.decoding = array, name, decoding
         self._store = PatientStore(array.store)
         inner = array._async_array  # nothing public puts an array on another store
         patient = zarr.AsyncArray(inner.metadata, StorePath(self._store, array.path), inner.config)
@@ -131,7 +134,7 @@ class Reader:
             self._look()  # every time: what is written from these rows may be kept
             if not before:
                 return self.read(first, last)  # it may have come into sight just now
-        return x, absent
+        return x if self.decoding is None else self.decoding(x), absent
 
     def end(self) -> None:
         """Look again whether the array is there, after the last read, if anything was absent: see `read`."""

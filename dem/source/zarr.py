@@ -12,8 +12,9 @@ import zarr
 from dask.delayed import Delayed
 
 from dem.source.checks import check_dtype, check_shape
+from dem.source.decode import Decoding, stored
 from dem.source.delayed import block_weight, delayed_partitions
-from dem.source.digest import array_fingerprint, weights_fingerprint
+from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.grid import MAX_PARTITIONS, cut_bytes, partition_rows
 from dem.source.places import place_of
 from dem.source.stores import store_name
@@ -50,6 +51,12 @@ class ZarrSource:
 
     in_memory = False
     lazy = True
+    columns = None
+
+    @property
+    def decoding(self) -> Decoding | None:
+        """What the entries stand for; None where they stand for themselves."""
+        return self.handle.decoding
 
     @property
     def compact(self) -> bool:
@@ -80,7 +87,7 @@ class ZarrSource:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the rows."""
-        return np.dtype(self.handle.array.dtype)
+        return self.handle.dtype
 
     @property
     def chunk_rows(self) -> int:
@@ -111,14 +118,18 @@ class ZarrSource:
     @property
     def block_bytes(self) -> int:
         """Decoded bytes of the largest block: the row band of all its column chunks."""
-        return min(self.handle.read_rows, self.n_rows) * self.handle.row_bytes
+        return min(self.handle.read_rows, self.n_rows) * self.n_columns * self.dtype.itemsize
 
     @property
     def read_bytes(self) -> int:
-        """Bytes held while a block is read: the block, its chunks being decoded, and encoded; and stored weights."""
+        """Bytes held while a block is read: the block, its chunks being decoded, and encoded; and stored weights.
+
+        Where entries stand for others, the decoded block comes on top, with a flag for each entry that is missing.
+        """
         rows = min(self.handle.read_rows, self.n_rows)
         weights = self.weights.read_bytes(rows) if isinstance(self.weights, StoredWeights) else 0
-        return 3 * self.block_bytes + weights
+        decoded = 0 if self.decoding is None else self.block_bytes + 2 * rows * self.n_columns
+        return 3 * rows * self.handle.row_bytes + decoded + weights
 
     @property
     def ahead_bytes(self) -> int:
@@ -136,7 +147,7 @@ class ZarrSource:
     def fingerprint(self) -> dict[str, Any]:
         """What the metadata tell of the data, as JSON has it; nothing is read."""
         own = {"kind": "zarr", **array_fingerprint(self.handle.array), "partition_bytes": self.partition_bytes}
-        return {**own, "weights": weights_fingerprint(self.weights)}
+        return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weights)}
 
     def cut(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions for results of `row_bytes` a row, as many as it takes."""
@@ -172,15 +183,17 @@ def open_zarr(
     partition_bytes: int | None = None,
     *,
     whole: bool = False,
+    missing_value: float | None = None,
 ) -> ZarrSource:
     """Return the source of a Zarr array.
 
     Raises
     ------
     ValueError
-        Wrong number of dimensions, no rows, no columns, or a dtype that is not real.
+        Wrong number of dimensions, no rows, no columns, a dtype that is not real, or attributes that make no sense.
     """
     name = store_name(array)
     check_shape(array.shape, name)
     check_dtype(np.dtype(array.dtype), name)
-    return _aligned(ZarrSource(Rows(array, name), weights, partition_bytes or PARTITION_BYTES, whole=whole))
+    rows = Rows(array, name, stored(array, missing_value))
+    return _aligned(ZarrSource(rows, weights, partition_bytes or PARTITION_BYTES, whole=whole))

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, NoReturn
 
+import numpy as np
 import zarr
 
 from dem.model import Block, Float
 from dem.source.ahead import read_ahead
+from dem.source.decode import Decoding
 from dem.source.grid import block_rows
 from dem.source.reader import Reader, absent_error, n_units, unit_index, unit_shape, unit_text
 from dem.source.stores import store_name
@@ -31,14 +33,26 @@ class Rows:
     array : zarr.Array of shape (n, d)
     name : str
         What to call it in messages.
+    decoding : Decoding or None
+        What its entries stand for; None where they stand for themselves.
     """
 
     array: zarr.Array[Any]
     name: str
+    decoding: Decoding | None = None
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the rows as they are read."""
+        return np.dtype(self.array.dtype) if self.decoding is None else self.decoding.dtype
+
+    def reader(self) -> Reader:
+        """Return what reads the rows, in one task."""
+        return Reader(self.array, self.name, self.decoding)
 
     @property
     def row_bytes(self) -> int:
-        """Decoded bytes of one row."""
+        """Bytes of one row in the chunks, by which partitions are cut, whatever its entries stand for."""
         return int(self.array.shape[1] * self.array.dtype.itemsize)
 
     @property
@@ -110,7 +124,7 @@ class ZarrPartition:
             del block
 
     def _read(self, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
-        reader, n_own = Reader(self.source.array, self.source.name), n_units(self.source.array)
+        reader, n_own = self.source.reader(), n_units(self.source.array)
         for (first, last), (weight, beside) in zip(spans, self._weights(spans), strict=True):
             x, absent = reader.read(first, last)
             yield Block(x, weight, first, absent + tuple(n_own + n for n in beside))

@@ -53,7 +53,7 @@ def test_masked_values_are_missing_and_not_data(two):
     mask = np.zeros(two.shape, bool)
     mask[:50, 1] = True
     with pytest.raises(ValueError, match=r"50 missing values \(NaN\), in column 1;"):
-        GaussianMixture(2).fit(np.ma.MaskedArray(two, mask))
+        GaussianMixture(2, missing="error").fit(np.ma.MaskedArray(two, mask))
 
 
 def test_rows_of_weight_zero_are_not_sampled(rng):

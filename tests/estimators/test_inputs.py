@@ -156,7 +156,7 @@ def bad(x, value, row=3, column=1):
 REFUSED = {
     "nan": (
         lambda x: bad(x, np.nan),
-        r"1 missing value \(NaN\), in column 1; .*row 3 .*not supported by this model",
+        r"1 missing value \(NaN\), in column 1; .*row 3 .*set missing='marginalize'",
     ),
     "inf": (lambda x: bad(x, np.inf), r"1 infinite value \(inf\), in column 1; .*row 3 "),
     "no-rows": (lambda x: x[:0], "Found array with 0 sample"),
@@ -168,7 +168,9 @@ REFUSED = {
 MODELS = pytest.mark.parametrize("model", [GaussianMixture(2), PPCA(1)], ids=["mixture", "ppca"])
 
 
-@MODELS
+@pytest.mark.parametrize(
+    "model", [GaussianMixture(2, missing="error"), PPCA(1, missing="error")], ids=["mixture", "ppca"]
+)
 @pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
 @pytest.mark.parametrize("wrap", [np.asarray, da.from_array], ids=["array", "dask"])
 def test_bad_data_are_refused(model, make, message, wrap, x):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import zarr
 from sklearn.cluster import KMeans as Sklearn
+from sklearn.metrics import nan_euclidean_distances
 
 import dem
 from dem import GaussianMixture, KMeans
@@ -186,13 +187,41 @@ def test_wrong_settings_are_refused(x, settings, sentence):
         KMeans(**{"n_clusters": K, **settings}).fit(x)
 
 
-def test_rows_with_nan_are_told(x, tmp_path):
-    x[7, 1] = np.nan
-    with pytest.raises(ValueError, match="holds 1 missing value"):
+def test_infinite_values_are_told(x):
+    x[7, 1] = np.inf
+    with pytest.raises(ValueError, match="holds 1 infinite value"):
         KMeans(K).fit(x)
     model = KMeans(K).fit(x[8:])
-    with pytest.raises(ValueError, match="row 7 holds nan in column 1: missing values"):
+    with pytest.raises(ValueError, match="row 7 holds inf in column 1: infinite values"):
         model.predict(x)
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8"])
+def test_missing_values_are_left_out_of_the_distances(x, rng, tmp_path, kind):
+    """The means are those of what is observed, and every method takes rows with holes."""
+    x = np.where(rng.random(x.shape) < 0.2, np.nan, x).astype(kind)
+    x[11] = np.nan
+    model = KMeans(K, tol=0).fit(x)
+    labels, distances = model.predict(x), model.transform(x)
+    expected = np.nan_to_num(nan_euclidean_distances(x, model.cluster_centers_))
+    np.testing.assert_allclose(distances, expected, atol=1e-6)
+    np.testing.assert_array_equal(labels, distances.argmin(axis=1))
+    np.testing.assert_array_equal(labels, model.labels_)
+    scale = D / np.maximum((~np.isnan(x)).sum(axis=1), 1)
+    for k in range(K):
+        mine = labels == k
+        weight = np.where(np.isnan(x[mine]), 0, scale[mine, None])
+        means = (weight * np.nan_to_num(x[mine].astype(float))).sum(axis=0) / weight.sum(axis=0)
+        np.testing.assert_allclose(model.cluster_centers_[k], means, rtol=1e-12)
+    assert model.inertia_ == pytest.approx((distances.min(axis=1) ** 2).sum(), rel=1e-12)
+    assert model.score(x) == pytest.approx(-model.inertia_, rel=1e-12)
+    assert model.cluster_counts_.sum() == (~np.isnan(x).all(axis=1)).sum()
+    assert model.converged_
+    assert model.to_sklearn().cluster_centers_ is model.cluster_centers_
+    lazy = KMeans(K, tol=0).fit(store(tmp_path / "x.zarr", x))
+    np.testing.assert_array_equal(lazy.labels_.compute(), labels)
+    again = GaussianMixture.from_kmeans(model, covariance_type="diag").means_init
+    np.testing.assert_array_equal(again, model.cluster_centers_)
 
 
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])

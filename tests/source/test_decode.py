@@ -1,0 +1,284 @@
+"""What is missing, and what packed entries mean: masks, missing_value, the CF attributes of Zarr arrays.
+
+The stores are written by hand as xarray 2025 writes them for either version of Zarr (`xarray.backends.zarr`,
+`xarray.coding.variables`).
+"""
+
+import base64
+import pickle
+import struct
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import MemoryStore
+
+from dem import resume
+from dem.scan import Scanner
+from dem.source import evaluate, open_source
+from dem.source.decode import Decoding
+from dem.sweep.serial import SerialSweep
+
+X = np.array([[1, -999, 3], [4, 5, -999], [-999, -999, -999], [10, 11, 12], [13, -1, 15]])
+HOLES = np.where(X == -999, np.nan, X.astype(float))
+
+
+def store(x, version=3, fill_value=0, **attributes):
+    """Return a Zarr array with attributes, two rows a chunk."""
+    settings = {"shape": x.shape, "chunks": (2, 2), "dtype": x.dtype, "fill_value": fill_value}
+    z = zarr.create_array(MemoryStore(), zarr_format=version, attributes=attributes, **settings)
+    z[:] = x
+    return z
+
+
+def encoded(value):
+    """Return a float as xarray has it in the attributes of Zarr v3: base64 of a little-endian double."""
+    return base64.b64encode(struct.pack("<d", value)).decode()
+
+
+def blocks_of(source):
+    return [block.x for partition in source.partitions for block in evaluate(partition).blocks()]
+
+
+def rows_of(source):
+    blocks = blocks_of(source)
+    assert {block.dtype for block in blocks} == {source.dtype}
+    return np.concatenate(blocks)
+
+
+FORMS = {
+    "memory": lambda x: x,
+    "zarr": store,
+    "dask": lambda x: da.from_array(x, chunks=(2, 2)),
+}
+ANY = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+
+
+@ANY
+@pytest.mark.parametrize(
+    ("dtype", "decoded"),
+    [("i2", "f4"), ("i4", "f8"), ("i8", "f8"), (">i4", "f8"), ("f2", "f4"), ("f4", "f4"), ("f8", "f8"), (">f8", ">f8")],
+)
+def test_entries_equal_to_the_missing_value_are_nan(form, dtype, decoded):
+    x = X.astype(dtype)
+    source = open_source(form(x), missing_value=-999)
+    assert source.dtype == np.dtype(decoded)
+    np.testing.assert_array_equal(rows_of(source), HOLES.astype(dtype if dtype == "f2" else "f8"))
+    np.testing.assert_array_equal(x, X)  # the user's own array is left as it is
+
+
+@ANY
+@pytest.mark.parametrize(
+    ("x", "value"),
+    [
+        (X.astype("u1"), -999),
+        (X.astype("i4"), 0.5),
+        (X.astype("i4"), 1e12),
+        (X.astype("i4"), np.nan),
+        (X.astype("f4"), np.nan),
+        (X.astype("f2"), 1e9),
+        (X > 0, 2),
+    ],
+)
+def test_what_no_entry_can_equal_changes_nothing(form, x, value):
+    source = open_source(form(x), missing_value=value)
+    assert source.decoding is None
+    assert source.dtype == x.dtype
+    np.testing.assert_array_equal(rows_of(source), x)
+
+
+def test_rows_without_missing_values_are_not_copied():
+    x = np.arange(6.0).reshape(3, 2)
+    source = open_source(x, missing_value=-999)
+    assert np.shares_memory(source.partitions[0].x, x)
+    assert open_source(x).decoding is None
+
+
+@ANY
+def test_nan_stays_missing_beside_the_missing_value(form):
+    x = np.array([[1, np.nan], [-9999, 4]])
+    np.testing.assert_array_equal(rows_of(open_source(form(x), missing_value=-9999)), [[1, np.nan], [np.nan, 4]])
+
+
+def test_a_missing_value_is_meant_in_the_precision_of_the_data():
+    x = np.array([[0.1, 2]], np.float32)
+    assert np.isnan(rows_of(open_source(x, missing_value=0.1))[0, 0])
+    big = np.array([[2**63 - 1, 1]])
+    np.testing.assert_array_equal(rows_of(open_source(big, missing_value=2**63 - 1)), [[np.nan, 1]])
+
+
+@pytest.mark.parametrize("value", ["-999", np.inf, True, [1]])
+def test_no_such_missing_value(value):
+    with pytest.raises(ValueError, match="missing_value must be a finite number, NaN or None"):
+        open_source(np.ones((2, 2)), missing_value=value)
+
+
+def test_a_source_has_been_told_already():
+    source = open_source(np.ones((2, 2)), missing_value=1)
+    assert open_source(source) is source
+    with pytest.raises(ValueError, match="missing_value is given where a source is opened"):
+        open_source(source, missing_value=1)
+
+
+NONE = np.nan
+CF = {
+    "_FillValue": (X.astype("i2"), {"_FillValue": -999}, "f4", HOLES),
+    "missing_value": (X.astype("i4"), {"missing_value": -999}, "f8", HOLES),
+    "both": (X, {"_FillValue": -999, "missing_value": [-1, 10]}, "f8", np.where(np.isin(X, [-1, 10]), NONE, HOLES)),
+    "float by base64": (X.astype("f4"), {"_FillValue": encoded(-999)}, "f4", HOLES),
+    "float by number": (X.astype("f8"), {"_FillValue": -999.0}, "f8", HOLES),
+    "float NaN and missing_value": (X.astype("f8"), {"_FillValue": encoded(NONE), "missing_value": -999}, "f8", HOLES),
+    "packed": (
+        X.astype("i2"),
+        {"_FillValue": -999, "scale_factor": 0.01, "add_offset": 273.15},
+        "f8",
+        HOLES * 0.01 + 273.15,
+    ),
+    "packed, all there": (X.astype("i2"), {"scale_factor": 0.5}, "f8", X * 0.5),
+    "shifted floats": (X.astype("f4"), {"add_offset": [10]}, "f8", X + 10.0),
+    "a number of names": (X.astype("i4"), {"_FillValue": "-999"}, "f8", HOLES),
+}
+
+
+@pytest.mark.parametrize(("x", "attributes", "dtype", "expected"), CF.values(), ids=CF)
+def test_cf_attributes(x, attributes, dtype, expected):
+    source = open_source(store(x, **attributes))
+    assert source.dtype == dtype
+    np.testing.assert_array_equal(rows_of(source), expected)
+
+
+PLAIN = {
+    "float NaN": (X.astype("f4"), {"_FillValue": encoded(NONE)}),
+    "float NaN by name": (X.astype("f4"), {"_FillValue": "NaN", "missing_value": NONE}),
+    "units": (X, {"units": "K", "valid_range": [0, 10]}),
+    "scaled by 1": (X, {"scale_factor": 1.0, "add_offset": 0}),
+    "out of range": (X.astype("u1"), {"_FillValue": -999}),
+}
+
+
+@pytest.mark.parametrize(("x", "attributes"), PLAIN.values(), ids=PLAIN)
+def test_attributes_that_change_nothing(x, attributes):
+    plain, source = open_source(store(x)), open_source(store(x, **attributes))
+    assert source.decoding is None
+    assert source.dtype == x.dtype
+    assert (source.block_bytes, source.read_bytes) == (plain.block_bytes, plain.read_bytes)
+    assert source.fingerprint == plain.fingerprint
+    np.testing.assert_array_equal(rows_of(source), x)
+
+
+def test_the_users_word_goes_before_the_attributes_but_packed_data_are_unpacked():
+    z = store(X, _FillValue=10, scale_factor=0.1)
+    np.testing.assert_array_equal(rows_of(open_source(z, missing_value=-999)), HOLES * 0.1)
+
+
+@pytest.mark.parametrize(
+    ("version", "attributes", "masked"),
+    [(2, {"_ARRAY_DIMENSIONS": ["time", "x"]}, True), (2, {}, False), (3, {"_ARRAY_DIMENSIONS": ["time", "x"]}, False)],
+)
+def test_the_fill_value_of_zarr_v2_is_xarrays(version, attributes, masked):
+    source = open_source(store(X, version, -999, **attributes))
+    np.testing.assert_array_equal(rows_of(source), HOLES if masked else X)
+
+
+def test_no_fill_value_in_zarr_v2():
+    assert open_source(store(X, 2, None, _ARRAY_DIMENSIONS=["time", "x"])).decoding is None
+
+
+def test_absent_chunks_of_a_packed_array_are_missing():
+    """They have the fill value, which v2 arrays of xarray's take for missing."""
+    z = zarr.create_array(
+        MemoryStore(),
+        shape=(4, 2),
+        chunks=(2, 2),
+        dtype="i2",
+        zarr_format=2,
+        fill_value=-9,
+        attributes={"_ARRAY_DIMENSIONS": ["t", "x"]},
+    )
+    z[:2] = [[1, 2], [3, -9]]
+    np.testing.assert_array_equal(rows_of(open_source(z)), [[1, 2], [3, NONE], [NONE, NONE], [NONE, NONE]])
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"_FillValue": "none"}, "_FillValue of .* is 'none', which is no number: give missing_value"),
+        ({"missing_value": {"a": 1}}, "missing_value of .* which is no number"),
+        ({"scale_factor": "0.1"}, "scale_factor of .* is '0.1'"),
+        ({"scale_factor": 0}, "scale_factor of .* is 0"),
+        ({"add_offset": [1, 2]}, "add_offset of"),
+    ],
+)
+def test_attributes_that_make_no_sense(attributes, message):
+    with pytest.raises(ValueError, match=message):
+        open_source(store(X, **attributes))
+
+
+def test_masked_arrays():
+    mask = X == -999
+    for dtype, decoded in [("i2", "f4"), ("i8", "f8"), ("f4", "f4")]:
+        data = np.ma.array(X.astype(dtype), mask=mask)
+        lazy = da.from_array(data, chunks=(2, 2))
+        for source in (
+            open_source(data),
+            open_source(lazy),
+            open_source(da.ma.masked_equal(da.asarray(X.astype(dtype)), -999)),
+        ):
+            assert source.dtype == decoded
+            np.testing.assert_array_equal(rows_of(source), HOLES)
+    assert open_source(np.ma.array(X, mask=False)).dtype == X.dtype  # nothing is masked
+
+
+def test_a_missing_value_beside_a_mask():
+    data = np.ma.array(X, mask=X == 5)
+    for form in (data, da.from_array(data, chunks=2)):
+        np.testing.assert_array_equal(rows_of(open_source(form, missing_value=-999)), np.where(X == 5, NONE, HOLES))
+
+
+def test_a_mask_that_the_meta_does_not_tell_of():
+    lazy = da.from_array(X, chunks=5).map_blocks(np.ma.masked_equal, -999, meta=np.empty((0, 0), X.dtype))
+    with pytest.raises(ValueError, match="correct the meta"):
+        rows_of(open_source(lazy))
+
+
+def test_the_decoded_copy_is_counted_and_partitions_stay():
+    x = np.zeros((4096, 8), "i2")
+    z = zarr.create_array(MemoryStore(), data=x, chunks=(512, 8), attributes={"_FillValue": -1})
+    plain = open_source(zarr.create_array(MemoryStore(), data=x, chunks=(512, 8)), partition_bytes=20_000)
+    source = open_source(z, partition_bytes=20_000)
+    assert source.row_chunks == plain.row_chunks
+    assert source.block_bytes == 2 * plain.block_bytes  # float32 for int16
+    assert source.read_bytes >= plain.read_bytes + source.block_bytes
+
+
+def test_fingerprints_tell_what_is_missing():
+    prints = [
+        str(open_source(form(X.astype(float)), missing_value=value).fingerprint)
+        for form in (FORMS["memory"], FORMS["zarr"])
+        for value in (None, -999, -1)
+    ]
+    assert len(set(prints)) == 6
+    lazy = da.from_array(X.astype(float), chunks=2)
+    one, other = (open_source(lazy, missing_value=value) for value in (-999, -1))
+    assert one.fingerprint != other.fingerprint
+    assert one.x.name != other.x.name
+    assert one.x.name == open_source(lazy, missing_value=-999).x.name
+
+
+def test_a_decoding_travels():
+    decoding = Decoding(np.dtype("f4"), (("_FillValue", -999),), 0.5, 1.0)
+    assert pickle.loads(pickle.dumps(decoding)) == decoding
+
+
+@ANY
+def test_rows_that_are_read_again_before_a_fit_goes_on_are_decoded(form):
+    source = open_source(form(X), missing_value=-999)
+    for row in range(len(X)):
+        np.testing.assert_array_equal(resume.read_row(source, row), HOLES[row])
+    found = SerialSweep(source)(Scanner(3, False, 5, 0, len(X)))
+    resume.check_rows(found, source, 0)
+    np.testing.assert_array_equal(found.missing, [1, 2, 2])
+    np.testing.assert_array_equal(found.low, [1, -1, 3])
+    with pytest.raises(ValueError, match="has changed since"):
+        resume.check_rows(found, open_source(form(X), missing_value=-1), 0)
