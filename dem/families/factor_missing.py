@@ -66,19 +66,8 @@ class WithMissing(NoiseKind):
         Each component's better one of two: with the latents as they are, and with those that `estimate` has shifted and
         stretched.
         """
-        _, d, q = theta.loadings.shape
-        found = Sums.unpack(sums, d, q)
-
-        def bound(means: Float, loadings: Float, latents: Float) -> Float:
-            step = np.concatenate([(means - previous.means)[:, :, None], loadings - previous.loadings], axis=2)
-            return found.bound(theta.columns, found.squares_after(step), latents)
-
-        plain = bound(theta.means, theta.loadings, np.einsum("kjj->k", found.all_rows[:, 1:, 1:]))
-        shift, turn = found.latent_moments()
-        loadings = theta.loadings @ np.linalg.inv(turn)
-        means = theta.means - np.einsum("kdq,kq->kd", loadings, shift)
-        turned = bound(means, loadings, found.all_rows[:, 0, 0] * (q + 2 * np.linalg.slogdet(turn)[1]))
-        return float(np.maximum(plain, turned).sum())
+        found = Sums.unpack(sums, *theta.loadings.shape[1:])
+        return float(found.best_bound(theta, previous, *found.latent_moments()).sum())
 
     def fill(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float) -> tuple[Float, Float]:
         """Return mean and variance (d, n) of what is missing, given what is observed."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dem.families.factor_columns import Columns
+from dem.families.factor_algebra import FactorAnalysers
 from dem.families.family import EMPTY
 from dem.linalg import triangle_size, unpack
 from dem.model import Float
@@ -84,18 +84,31 @@ class Sums:
         least = np.finfo(np.float64).eps * values[:, -1:]
         return mean, vectors * np.sqrt(np.maximum(values, least))[:, None, :]
 
-    def bound(self, columns: Columns, squares: Float, latents: Float) -> Float:
-        """Return E[log p(x_o, z)] and the entropy of z, (K,), summed over the rows   (PRML 9.70).
+    def best_bound(self, theta: FactorAnalysers, previous: FactorAnalysers, shift: Float, turn: Float) -> Float:
+        """Return the better one of two bounds, (K,): with the latents as they are, and with their new moments."""
+        plain = self.bound(theta, previous, np.zeros_like(shift), np.broadcast_to(np.eye(shift.shape[1]), turn.shape))
+        return np.maximum(plain, self.bound(theta, previous, shift, turn))
+
+    def bound(self, theta: FactorAnalysers, previous: FactorAnalysers, shift: Float, turn: Float) -> Float:
+        """Return the bound of sum log p(x_o | theta) at the old posteriors of z, (K,)   (PRML 9.70).
+
+        It is E[log p(x_o, z)] and the entropy, with the latents' prior N(a, T T') before they are shifted and turned:
+        x = mu + W z + e is then x = (mu - W inv(T) a) + (W inv(T)) z + e.
 
         Parameters
         ----------
-        columns : Columns
-            Of the new parameters.
-        squares : array of shape (K, d)
-            The sums of E[e_j^2 | x_o] for them.
-        latents : array of shape (K,)
-            The sums of E[z' z | x_o], in units in which z ~ N(0, I), and what these units add to the entropy, twice.
+        theta, previous : FactorAnalysers
+            The new parameters, and those that the sums were made with.
+        shift, turn : array of shape (K, q) and (K, q, q)
+            a and T.
         """
+        back = np.linalg.inv(turn)
+        loadings = theta.loadings @ back
+        means = theta.means - np.einsum("kdq,kq->kd", loadings, shift)
+        step = np.concatenate([(means - previous.means)[:, :, None], loadings - previous.loadings], axis=2)
+        columns, squares = theta.columns, self.squares_after(step)
         of_x = np.einsum("kd,kd->k", columns.log_noise, self.counts) + np.einsum("kd,kd->k", columns.inverse, squares)
-        counts, q = self.all_rows[:, 0, 0], self.cross.shape[2] - 1
-        return np.asarray(-0.5 * (of_x + latents + self.log_det - q * counts))
+        centred = np.concatenate([-shift[:, :, None], np.broadcast_to(np.eye(shift.shape[1]), turn.shape)], axis=2)
+        latent = np.einsum("kij,kjl,kil->k", back @ centred, self.all_rows, back @ centred)
+        entropy = self.log_det + self.all_rows[:, 0, 0] * (2 * np.linalg.slogdet(turn)[1] - shift.shape[1])
+        return np.asarray(-0.5 * (of_x + latent + entropy))
