@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
@@ -17,6 +19,7 @@ def triangle_size(d: int) -> int:
     return d * (d + 1) // 2
 
 
+@cache
 def triangle_places(d: int) -> NDArray[np.intp]:
     """Return where the entries of a symmetric (d, d) matrix lie in its upper triangle, row by row."""
     places = np.empty((d, d), np.intp)
@@ -143,15 +146,12 @@ def inverse_stack(lower: Float) -> Float:
     return inverse
 
 
-def gram_stack(lower: Float) -> Float:
-    """Return the upper triangles (q (q + 1) / 2, n), row by row, of M' M for lower triangular M (q, q, n).
+def gram_stack(lower: Float, out: Float) -> None:
+    """Write the upper triangles (q (q + 1) / 2, n), row by row, of M' M for lower triangular M (q, q, n) into `out`.
 
     Of M = inv(L) it is inv(L L').
     """
-    q = len(lower)
-    out = np.empty((triangle_size(q), lower.shape[2]))
-    start = 0
+    q, start = len(lower), 0
     for i in range(q):
         np.einsum("kn,kjn->jn", lower[i:, i], lower[i:, i:], out=out[start : start + q - i])
         start += q - i
-    return out

@@ -6,7 +6,7 @@ the size O(d q^2); a row costs O(d q^2 + q^3), whatever is missing in it.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -20,9 +20,14 @@ from dem.frame import Frame
 from dem.linalg import triangle_size
 from dem.model import Float
 
+TILE_BYTES = 2**24
+"""More than a second-level cache holds: a tile takes some q^2 operations, and threads wait for each other's end."""
+
 
 class WithMissing(NoiseKind):
     """Mixed into a family of factor analysers, makes it one of rows with missing values; theta is the same."""
+
+    tile_bytes: ClassVar[int] = TILE_BYTES
 
     def with_missing(self) -> Self:
         """Return the family itself."""
