@@ -163,7 +163,7 @@ class ECMFactorModel(MomentsFactorModel):
 class IncompleteFactorModel(OnObserved[FactorParams], FactorModel):
     """Factor analysis of rows in which values are missing."""
 
-    def step(self, params: FactorParams, found: Sums, weight: float) -> tuple[Float, Float]:
+    def step(self, params: FactorParams, found: Sums) -> tuple[Float, Float]:
         """Return the step of each column, and its noise over the rows that have it; constant columns stay."""
         noisy = params.noise_variance > 0
         step = found.step() * noisy[:, None]

@@ -1,6 +1,7 @@
 """PPCA, factor analysis and Bayesian PCA of rows with missing values."""
 
 import os
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,3 +298,17 @@ def read(name):
     table = np.genfromtxt(lines, delimiter=",", dtype=float)
     table = table[~np.isnan(table).all(axis=1)]
     return table[:, ~np.isnan(table).all(axis=0)]
+
+
+@pytest.mark.parametrize("d", [3, 60, 2000])
+def test_a_pass_keeps_within_its_workspace(d, rng):
+    x = holed(rng.normal(size=(4000, d)), 0.1, rng)
+    params = PPCAParams(np.zeros(d), rng.normal(size=(d, 4)), 1.0)
+    model = IncompletePPCAModel(4)
+    tracemalloc.start()
+    try:
+        model.kernel(params)(Block(x))
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert used < model.workspace_bytes(d)
