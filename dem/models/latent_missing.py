@@ -39,7 +39,7 @@ class OnObserved(LatentModel[L]):
         return MixtureKernel(observed_densities(self.bound(params)), 1)
 
     @abstractmethod
-    def step(self, params: L, found: Sums, weight: float) -> tuple[Float, Float]:
+    def step(self, params: L, found: Sums) -> tuple[Float, Float]:
         """Return by how much W^ = (mu, W) grows, (d, 1 + q), and the new noise."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class OnObserved(LatentModel[L]):
         """Return mean, loadings and noise, as steps by the residuals about the old ones."""
         params = self.bound(params)
         found = self.sums(params, stats)
-        step, noise = self.step(params, found, stats.weight)
+        step, noise = self.step(params, found)
         loadings = params.loadings + step[:, 1:]
         shift, turn = self.expansion(found)
         mean = params.mean + step[:, 0] + loadings @ shift[0]

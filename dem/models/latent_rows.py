@@ -15,8 +15,8 @@ from dem.models.mixture_kernel import CentredDensities
 from dem.models.rowwise import check_finite, filled_dtype, named
 
 NO_NOISE = (
-    "this model leaves nothing to the noise, so it has no density of rows with missing values: fit it with fewer "
-    "components, or fill these values in"
+    "nothing is left to the noise, so there is no density of rows with missing values: use fewer components, leave out "
+    "constant columns, or fill these values in"
 )
 
 
