@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.gaussian import GaussianFamily, Gaussians
-from dem.families.marginal import Returning
+from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
+from dem.families.marginal import Returning, factors
 from dem.families.patterns import CACHE_BYTES, Groups, groups_of
 from dem.families.scattered import CHUNK_BYTES, Scattered
 from dem.frame import Frame
@@ -37,13 +37,6 @@ class Parts:
     """The rows of a tile, by the way that they are taken."""
 
     parts: list[Returning | Scattered]
-
-    def constant(self, like: Float) -> Float:
-        """Return the log-densities (K, n) but for the squared distances."""
-        out = np.empty_like(like)
-        for part in self.parts:
-            out[:, part.rows] = part.constant
-        return out
 
 
 class MissingGaussian(GaussianFamily):
@@ -90,19 +83,36 @@ class MissingGaussian(GaussianFamily):
         for part in reuse.parts:
             part.add(weights[:, part.rows], counts[:, part.rows], out)
 
+    def constant(self, theta: Gaussians, x: Float, reuse: Parts | None) -> Float:
+        """Return the log-densities, (K, n) or (K, 1), but for the squared distances."""
+        if reuse is None:
+            log_root = np.log(np.einsum("gii->gi", factors(theta))).sum(axis=1)
+            return np.broadcast_to(log_root - 0.5 * len(x) * LOG_2PI, len(theta.means))[:, None]
+        out = np.empty((len(theta.means), x.shape[1]))
+        for part in reuse.parts:
+            out[:, part.rows] = part.constant
+        return out
+
     def fill(self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float) -> tuple[Float, Float]:
         """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n)."""
+        return self.filled(theta, x, reuse, resp, np.ones_like(resp))
+
+    def filled(
+        self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float, spread: Float
+    ) -> tuple[Float, Float]:
+        """Return the same, each component's conditional variance times `spread` (K, n)."""
         mean, variance = x.copy(), np.zeros_like(x)
-        middle = theta.means.mean(axis=0)[:, None]  # about which squares keep their digits
+        middle = theta.means.mean(axis=0)  # about which squares keep their digits
         for part in [] if reuse is None else reuse.parts:
-            offsets, variances = part.moments()
-            offsets = offsets + (theta.means - middle[:, 0])[:, :, None]
+            missing = np.isnan(x[:, part.rows])
+            residuals, variances = part.moments()
+            offsets = residuals + (theta.means - middle)[:, :, None]
             r = resp[:, part.rows]
             first = np.einsum("kn,kdn->dn", r, offsets)
-            second = np.einsum("kn,kdn->dn", r, variances + (offsets - first) ** 2)
-            missing = np.isnan(x[:, part.rows])
-            mean[:, part.rows] = np.where(missing, middle + first, x[:, part.rows])
-            variance[:, part.rows] = np.where(missing, second, 0.0)
+            second = np.einsum("kn,kdn->dn", r, (offsets - first) ** 2)
+            within = np.einsum("kn,kdn->dn", r * spread[:, part.rows], variances)
+            mean[:, part.rows] = np.where(missing, middle[:, None] + first, x[:, part.rows])
+            variance[:, part.rows] = np.where(missing, second + within, 0.0)
         return mean, variance
 
     def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
