@@ -28,6 +28,8 @@ from dem.model import Float
 
 RETURNS = 128
 """Rows of a tile from which on a pattern is taken on its own."""
+LARGEST_INFLATION = 1e5
+"""Of a variance; above, the squares that scattered rows take (P = U U') would cost digits: all go the other way."""
 CHUNKS = 10
 """Arrays of CHUNK_BYTES that scattered rows take at a time."""
 
@@ -64,7 +66,7 @@ class MissingGaussian(GaussianFamily):
             super().log_density(theta, x, out)  # type: ignore[safe-super]
             return None
         groups = groups_of(missing.T)
-        returns = groups.sizes >= RETURNS
+        returns = groups.sizes >= (RETURNS if inflation(theta) < LARGEST_INFLATION else 1)
         parts: list[Returning | Scattered] = [
             Returning.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(returns).tolist()
         ]
@@ -163,3 +165,9 @@ def chunks(
         columns = np.nonzero(missing[here])[1].reshape(-1, m).T if m else np.empty((0, here.stop - here.start), np.intp)
         yield rows[start:stop], columns, np.searchsorted(patterns, np.arange(here.start, here.stop))
         start = stop
+
+
+def inflation(theta: Gaussians) -> float:
+    """Return the largest variance inflation factor P_jj S_jj: how far columns are sums of others, in any units."""
+    variances = np.einsum("...ii->...i", theta.covariances)
+    return float(((theta.precisions_cholesky**2).sum(axis=-1) * variances).max())

@@ -81,7 +81,7 @@ class MissingT(ExactFamily):
         return Scales(reuse, u, log_u, spread)
 
     def sums(self, theta: StudentTs, x: Float, reuse: Any, resp: Float, out: Float) -> None:
-        """Add the sums of r and r E log u, and the Gaussian's of completed rows weighted by r E u; `reuse` are `Scales`."""
+        """Add the sums of r and r E log u, and the Gaussian's of completed rows weighted by r E u."""
         out[0] += resp.sum(axis=1)
         out[1] += np.einsum("kn,kn->k", resp, reuse.log_u)
         self.gaussian.add(theta.gaussians, x, reuse.reuse, resp * reuse.u, resp, out[2:])
