@@ -46,5 +46,6 @@ class FilledDiagonal(DiagonalGaussian):
         middle = theta.means.mean(axis=0)  # about which squares keep their digits
         offsets = (theta.means - middle).T
         mean = offsets @ resp
-        variance = theta.covariances.T @ (resp * spread) + np.maximum((offsets**2) @ resp - mean**2, 0.0)
+        variance = np.einsum("kd,kn->dn", theta.covariances, resp * spread)  # spread may be infinite
+        variance += np.maximum((offsets**2) @ resp - mean**2, 0.0)
         return np.where(missing, middle[:, None] + mean, x), np.where(missing, variance, 0.0)

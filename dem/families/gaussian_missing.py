@@ -67,6 +67,7 @@ class MissingGaussian(GaussianFamily):
             return None
         groups = groups_of(missing.T)
         returns = groups.sizes >= (RETURNS if inflation(theta) < LARGEST_INFLATION else 1)
+        returns |= groups.missing.all(axis=1)
         parts: list[Returning | Scattered] = [
             Returning.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(returns).tolist()
         ]

@@ -94,6 +94,7 @@ def test_densities_sums_and_filling(kind, way, pattern, share, rng):
     expected = reference.conditionals(x, theta.means, covariances)
     out, reuse, sums = pass_of(family, theta, x, resp)
     close(out, expected[0])
+    assert (out[:, np.isnan(x).all(axis=1)] == 0).all()
     expected_sums = reference.completed_sums(resp.astype(reference.LONG), *expected)
     for part in (slice(1), slice(1, 1 + d), slice(1 + d, -1), slice(-1, None)):
         close(sums[part], expected_sums[part])
