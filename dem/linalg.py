@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
@@ -19,13 +21,27 @@ def triangle_size(d: int) -> int:
     return d * (d + 1) // 2
 
 
+@cache
+def triangle(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the rows and columns of the entries of an upper triangle, row by row; read-only."""
+    row, column = np.triu_indices(d)
+    row.flags.writeable = column.flags.writeable = False
+    return row, column
+
+
+@cache
+def triangle_places(d: int) -> NDArray[np.intp]:
+    """Return where each entry of a symmetric (d, d) matrix stands in its upper triangle; read-only."""
+    places = np.empty((d, d), np.intp)
+    row, column = triangle(d)
+    places[row, column] = places[column, row] = np.arange(triangle_size(d))
+    places.flags.writeable = False
+    return places
+
+
 def unpack(packed: Float, d: int) -> Float:
     """Return symmetric matrices (..., d, d) from upper triangles (..., d * (d + 1) / 2), row by row."""
-    full = np.empty((*packed.shape[:-1], d, d))
-    row, column = np.triu_indices(d)
-    full[..., row, column] = packed
-    full[..., column, row] = packed
-    return full
+    return np.asarray(np.take(packed, triangle_places(d), axis=-1))
 
 
 def precisions_cholesky(covariances: Float) -> Float:

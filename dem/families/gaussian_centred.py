@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dem.families.gaussian import LOG_2PI
+from dem.linalg import triangle
 from dem.model import Float
 
 
@@ -19,7 +20,7 @@ def centred_log_density(x: Float, mean: Float, upper: Float, out: Float) -> None
 def add_centred_sums(centres: Float, x: Float, resp: Float, out: Float) -> None:
     """Add each component's centred features, weighted by `resp` (K, n), to `out` (F, K)."""
     d = len(x)
-    row, column = np.triu_indices(d)
+    row, column = triangle(d)
     for k, centre in enumerate(centres):
         centred = x - centre[:, None]
         weighted = centred * resp[k]

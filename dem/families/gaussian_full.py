@@ -10,7 +10,7 @@ from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_centred import add_centred_sums, centred_log_density
 from dem.families.gaussian_missing import MissingGaussian
 from dem.frame import Frame
-from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
+from dem.linalg import covariances_from, precisions_cholesky, triangle, triangle_size, unpack
 from dem.model import Array, Float
 
 
@@ -84,7 +84,7 @@ def full_natural(offsets: Float, upper: Float, frame: Frame) -> Float:
     linear = np.einsum("kij,kj->ki", scaled, whitened)
     log_det = np.log(np.einsum("kii->ki", upper)).sum(axis=1)
     constant = log_det - 0.5 * (d * LOG_2PI + (whitened**2).sum(axis=1))
-    row, column = np.triu_indices(d)
+    row, column = triangle(d)
     quadratic = np.where(row == column, -0.5, -1.0) * precision[:, row, column]
     return np.concatenate([constant[:, None], linear, quadratic], axis=1)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dem.families.gaussian import LOG_2PI, Gaussians
 from dem.families.gaussian_centred import add_centred_sums, centred_log_density
-from dem.linalg import triangle_size, unpack
+from dem.linalg import triangle, triangle_size, unpack
 from dem.model import Float
 
 
@@ -83,7 +83,7 @@ class Marginal:
             The last row is that of the entropies.
         """
         _, d, o = self.expand.shape
-        row, column = np.triu_indices(d)
+        row, column = triangle(d)
         second = self.expand @ unpack(sums[1 + o :].T, o) @ np.swapaxes(self.expand, 1, 2)
         second += counts[:, None, None] * self.conditional
         out[0] += sums[0]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dem.families.gaussian import LOG_2PI, Gaussians
 from dem.families.marginal import factors
-from dem.linalg import block_inverses
+from dem.linalg import block_inverses, triangle
 from dem.model import Float
 
 CHUNK_BYTES = 2**20
@@ -109,7 +109,7 @@ class Scattered:
         for i, count in enumerate(of_patterns):
             spread = inverses[:, :, i % inverses.shape[2]] * count
             second[i] += np.bincount(at, spread.ravel(), d * d).reshape(d, d)
-        row, column = np.triu_indices(d)
+        row, column = triangle(d)
         out[0] += weights.sum(axis=1)
         out[1 : 1 + d] += (self.residuals @ weights[:, :, None])[:, :, 0].T
         out[1 + d : -1] += second[:, row, column].T

@@ -19,7 +19,7 @@ from dem.families.gaussian_missing import MissingGaussian
 from dem.families.marginal import marginal_of
 from dem.families.patterns import groups_of
 from dem.frame import Frame
-from dem.linalg import triangle_size
+from dem.linalg import triangle, triangle_places
 from dem.model import Array, Block, Float
 from dem.models.mixture_kernel import (
     CentredDensities,
@@ -56,10 +56,8 @@ class Products:
     def of(self, columns: NDArray[np.intp]) -> Products:
         """Return the same of some columns."""
         d = len(self.frame.shift)
-        pairs = np.empty((d, d), np.intp)
-        pairs[np.triu_indices(d)] = 1 + d + np.arange(triangle_size(d))
-        of_pairs = pairs[np.ix_(columns, columns)][np.triu_indices(len(columns))]
-        features = np.concatenate([[0], 1 + columns, of_pairs])
+        pairs = triangle_places(d)[np.ix_(columns, columns)][triangle(len(columns))]
+        features = np.concatenate([[0], 1 + columns, 1 + d + pairs])
         return Products(Frame(self.frame.shift[columns], self.frame.scale[columns]), self.largest[features])
 
 
@@ -126,7 +124,7 @@ def about_means(sums: Float, theta: Gaussians, frame: Frame) -> Float:
     """Return sums (F, K) of 1, x and the triangle of x x' in a frame as those of x - mu, in the data's units."""
     d = len(frame.scale)
     means = offsets_of(theta, frame).T
-    row, column = np.triu_indices(d)
+    row, column = triangle(d)
     first = sums[1 : 1 + d] - sums[0] * means
     # sum of (x - m)(x - m)' = sum of x x' - m (sum of x)' - (sum of x - m) m'
     second = sums[1 + d :] - means[row] * sums[1 + column] - first[row] * means[column]
