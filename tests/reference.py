@@ -89,3 +89,45 @@ def relative_error(found, expected):
     """Return the largest error relative to max(1, |expected|), entry by entry."""
     expected = np.asarray(expected, LONG)
     return float((np.abs(np.asarray(found, LONG) - expected) / np.maximum(1, np.abs(expected))).max())
+
+
+def conditional(row, mean, covariance):
+    """Return of a row with missing values (NaN) log N(x_o | mu_o, S_oo), the residual filled in, and cov[x_m | x_o].
+
+    The covariance is (d, d), 0 outside the missing columns.
+    """
+    x, mean, covariance = (np.asarray(a, LONG) for a in (row, mean, covariance))
+    missing = np.isnan(x)
+    o, m = np.flatnonzero(~missing), np.flatnonzero(missing)
+    lower = cholesky(covariance[np.ix_(o, o)])
+    residual, spread = np.zeros(len(x), LONG), np.zeros(covariance.shape, LONG)
+    residual[o] = x[o] - mean[o]
+    z = solve_lower(lower, residual[o])
+    across = solve_lower(lower, covariance[np.ix_(o, m)])
+    residual[m] = across.T @ z
+    spread[np.ix_(m, m)] = covariance[np.ix_(m, m)] - across.T @ across
+    log_density = -(z**2).sum() / 2 - np.log(np.diag(lower)).sum() - len(o) * LOG_2PI / 2
+    return log_density, residual, spread
+
+
+def conditionals(x, means, covariances):
+    """Return the same of all rows (n, d) and components: (K, n), (K, n, d) and (K, n, d, d)."""
+    found = [[conditional(row, m, c) for row in x] for m, c in zip(means, covariances, strict=True)]
+    return tuple(np.array([[one[i] for one in rows] for rows in found]) for i in range(3))
+
+
+def completed_sums(resp, log_densities, residuals, spreads):
+    """Return sums (F, K) of completed rows about the means, and of r times the entropy of what is missing.
+
+    The entropy of a Gaussian is told by the covariance alone.
+    """
+    d = residuals.shape[2]
+    row, column = np.triu_indices(d)
+    products = residuals[..., row] * residuals[..., column] + spreads[..., row, column]
+    entropies = np.zeros(resp.shape, LONG)
+    for k, n in np.ndindex(resp.shape):
+        m = np.flatnonzero(np.diag(spreads[k, n]) > 0)
+        lower = cholesky(spreads[k, n][np.ix_(m, m)])
+        entropies[k, n] = len(m) * (1 + LOG_2PI) / 2 + np.log(np.diag(lower)).sum()
+    terms = [np.ones((*resp.shape, 1), LONG), residuals, products, entropies[..., None]]
+    return np.einsum("kn,knf->fk", resp, np.concatenate(terms, axis=2))

@@ -120,3 +120,18 @@ def test_a_stack_with_a_matrix_that_is_not_positive_definite_is_refused():
     stack = np.stack([np.eye(2), [[1.0, 2.0], [2.0, 1.0]]], axis=2)
     with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
         linalg.cholesky_stack(stack)
+
+
+@pytest.mark.parametrize("m", [0, 1, 2, 5, 16, 17, 24])
+def test_inverses_of_blocks_are_those_of_each(m, rng):
+    g, d, p = 2, 24, 7
+    root = rng.normal(size=(g, d, d)) + 4 * np.eye(d)
+    matrices = root @ np.swapaxes(root, 1, 2)
+    index = np.array([rng.permutation(d)[:m] for _ in range(p)], dtype=np.intp).reshape(p, m).T
+    inverses, log_det = linalg.block_inverses(matrices, index)
+    assert inverses.shape == (m, m, g, p)
+    for i, j in np.ndindex(g, p):
+        block = matrices[i][np.ix_(index[:, j], index[:, j])]
+        expected = np.linalg.inv(block)
+        np.testing.assert_allclose(inverses[:, :, i, j], expected, rtol=0, atol=1e-12 * np.abs(expected).max(initial=0))
+        assert log_det[i, j] == pytest.approx(np.linalg.slogdet(block)[1], abs=1e-10)

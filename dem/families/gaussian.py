@@ -6,12 +6,14 @@ log N(x | mu, C) = -0.5 * (d log 2 pi - log |P| + (x - mu)' P (x - mu)), P = inv
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
 from dem.families.family import Given, like, safe_counts
+from dem.families.patterns import Recent
 from dem.families.plain import Plain
 from dem.frame import Frame
 from dem.model import Array, Float
@@ -42,6 +44,15 @@ class Gaussians:
     means: Float
     covariances: Float
     precisions_cholesky: Float
+
+    @cached_property
+    def by_pattern(self) -> Recent[Any]:
+        """What follows from the parameters for rows in which the same values are missing: it does not travel."""
+        return Recent()
+
+    def __getstate__(self) -> dict[str, Float]:
+        """Return the fields alone."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,19 @@ import scipy.linalg
 
 from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
+from dem.families.gaussian_centred import add_centred_sums, centred_log_density
+from dem.families.gaussian_missing import MissingGaussian
 from dem.frame import Frame
-from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
+from dem.linalg import covariances_from, precisions_cholesky, triangle, triangle_size, unpack
 from dem.model import Array, Float
 
 
 class FullGaussian(GaussianFamily):
     """Covariances of shape (K, d, d)."""
+
+    def with_missing(self) -> GaussianFamily:
+        """Return the family of rows with missing values."""
+        return MissingFull(self.reg_covar)
 
     def n_features(self, d: int) -> int:
         """Return 1 + d + d (d + 1) / 2."""
@@ -65,6 +71,10 @@ class FullGaussian(GaussianFamily):
         return k * d + k * triangle_size(d)
 
 
+class MissingFull(MissingGaussian, FullGaussian):
+    """Of rows with missing values."""
+
+
 def full_natural(offsets: Float, upper: Float, frame: Frame) -> Float:
     """Return the natural parameters (K, F) of full Gaussians with means `offsets` in the frame."""
     d = offsets.shape[1]
@@ -74,29 +84,9 @@ def full_natural(offsets: Float, upper: Float, frame: Frame) -> Float:
     linear = np.einsum("kij,kj->ki", scaled, whitened)
     log_det = np.log(np.einsum("kii->ki", upper)).sum(axis=1)
     constant = log_det - 0.5 * (d * LOG_2PI + (whitened**2).sum(axis=1))
-    row, column = np.triu_indices(d)
+    row, column = triangle(d)
     quadratic = np.where(row == column, -0.5, -1.0) * precision[:, row, column]
     return np.concatenate([constant[:, None], linear, quadratic], axis=1)
-
-
-def centred_log_density(x: Float, mean: Float, upper: Float, out: Float) -> None:
-    """Write log N(x | mean, inv(U U')) for the columns of x (d, n) into `out` (n,)."""
-    whitened = upper.T @ (x - mean[:, None])
-    np.einsum("ij,ij->j", whitened, whitened, out=out)
-    out *= -0.5
-    out += np.log(np.diag(upper)).sum() - 0.5 * len(mean) * LOG_2PI
-
-
-def add_centred_sums(centres: Float, x: Float, resp: Float, out: Float) -> None:
-    """Add each component's centred features, weighted by `resp` (K, n), to `out` (F, K)."""
-    d = len(x)
-    row, column = np.triu_indices(d)
-    for k, centre in enumerate(centres):
-        centred = x - centre[:, None]
-        weighted = centred * resp[k]
-        out[0, k] += resp[k].sum()
-        out[1 : 1 + d, k] += weighted.sum(axis=1)
-        out[1 + d :, k] += (weighted @ centred.T)[row, column]
 
 
 def draw_full(mean: Float, upper: Float, n: int, rng: np.random.Generator) -> Float:

@@ -13,7 +13,9 @@ from typing import ClassVar
 import numpy as np
 
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
-from dem.families.gaussian_full import add_centred_sums, centred_log_density, draw_full, floored
+from dem.families.gaussian_centred import add_centred_sums, centred_log_density
+from dem.families.gaussian_full import draw_full, floored
+from dem.families.gaussian_missing import MissingGaussian
 from dem.frame import Frame
 from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
 from dem.model import Array, Float
@@ -34,6 +36,10 @@ class TiedGaussian(GaussianFamily):
 
     needs_scatter: ClassVar[bool] = True
     complete: ClassVar[bool] = False
+
+    def with_missing(self) -> GaussianFamily:
+        """Return the family of rows with missing values: its sums are about the means, and need no second moment."""
+        return MissingTied(self.reg_covar)
 
     def bind(self, scan: Scan, frame: Frame) -> TiedGaussian:
         """Take the second moment of all rows about the frame's origin."""
@@ -126,3 +132,7 @@ class TiedGaussian(GaussianFamily):
     def n_parameters(self, k: int, d: int) -> int:
         """Return K d + d (d + 1) / 2."""
         return k * d + triangle_size(d)
+
+
+class MissingTied(MissingGaussian, TiedGaussian):
+    """Of rows with missing values."""

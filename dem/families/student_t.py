@@ -23,6 +23,7 @@ from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian_diag import DiagonalGaussian
 from dem.families.gaussian_full import FullGaussian
+from dem.families.student_t_missing import MissingT
 from dem.frame import Frame
 from dem.model import Float
 
@@ -69,6 +70,10 @@ class StudentT(ExactFamily):
             raise ValueError(f"covariance_type must be one of {', '.join(KINDS)}, got {self.covariance_type!r}")
         if self.degrees_of_freedom is not None and not 0 < self.degrees_of_freedom < np.inf:
             raise ValueError(f"degrees_of_freedom must be None or a number > 0, got {self.degrees_of_freedom!r}")
+
+    def with_missing(self) -> StudentT:
+        """Return the family of rows with missing values."""
+        return MissingStudentT(self.covariance_type, self.degrees_of_freedom, self.reg_covar)
 
     @property
     def gaussian(self) -> GaussianFamily:
@@ -175,6 +180,10 @@ class StudentT(ExactFamily):
         root = theta.gaussians.precisions_cholesky
         diagonal = np.einsum("kii->ki", root) if self.covariance_type == "full" else root
         return np.asarray(np.log(diagonal).sum(axis=1))
+
+
+class MissingStudentT(MissingT, StudentT):
+    """Of rows with missing values."""
 
 
 def fenced(x: Float) -> Float:

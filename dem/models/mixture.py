@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dem.families.family import Family, Given, safe_counts
+from dem.families.gaussian_missing import MissingGaussian
 from dem.frame import Frame
 from dem.measure import Measure
 from dem.model import Array, Block, Float
@@ -29,6 +30,7 @@ from dem.models.mixture_kernel import (
     double_suffices,
     products_size,
 )
+from dem.models.pattern_kernel import FULL, PatternKernel, Products
 from dem.models.prior import BoundPrior, Prior
 from dem.scan import Scan, scan_bytes
 from dem.seeding import Seeding
@@ -115,6 +117,8 @@ class MixtureModel:
                 typical=family.typical(scan, frame),
                 single=x.dtype.kind == "f" and x.dtype.itemsize <= 4 and plain_weights(scan),
             )
+        elif isinstance(family, MissingGaussian):
+            bound = replace(bound, largest=FULL.largest(scan.low, scan.high, frame))
         return replace(bound, pseudo=None if self.prior is None else BoundPrior.of(self.prior, family, scan))
 
     def start(self, sample: Block, rng: np.random.Generator) -> MixtureParams:
@@ -170,7 +174,10 @@ class MixtureModel:
 
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
-        densities = densities_of(self.observed, params, self.precision(params), self.frame)
+        precision = self.precision(params)
+        if isinstance(self.observed, MissingGaussian) and self.frame is not None and self.largest is not None:
+            return PatternKernel(self.observed, params, Products(self.frame, self.largest))
+        densities = densities_of(self.observed, params, precision, self.frame)
         return MixtureKernel(densities, self.n_components)
 
     def m_step(self, params: MixtureParams, stats: MixtureStats) -> MixtureParams:
