@@ -22,13 +22,6 @@ def triangle_size(d: int) -> int:
 
 
 @cache
-def triangle_places(d: int) -> NDArray[np.intp]:
-    """Return where the entries of a symmetric (d, d) matrix lie in its upper triangle, row by row."""
-    places = np.empty((d, d), np.intp)
-    row, column = np.triu_indices(d)
-    places[row, column] = places[column, row] = np.arange(len(row))
-
-
 def triangle(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Return the rows and columns of the entries of an upper triangle, row by row; read-only."""
     row, column = np.triu_indices(d)
