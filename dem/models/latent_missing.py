@@ -15,9 +15,9 @@ from typing import Any, Self
 from dem.families.factor_analysers import FactorAnalysisFamily
 from dem.families.factor_missing_algebra import Sums
 from dem.model import Block, Float
-from dem.models.latent_rows import analyser, observed_densities
+from dem.models.latent_rows import analyser, observed_densities, rows_bytes
 from dem.models.linear_latent import L, LatentModel
-from dem.models.mixture_kernel import MIN_TILE, MixtureKernel
+from dem.models.mixture_kernel import MixtureKernel
 from dem.scan import Scan, scan_bytes
 from dem.stats import ARITY
 
@@ -72,7 +72,5 @@ class OnObserved(LatentModel[L]):
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
-        family = FactorAnalysisFamily(self.n_components).with_missing()
-        tiles = max(8 * family.tile_width(1, d) * MIN_TILE, 2 * family.tile_bytes)
-        e_step = tiles + 4 * 8 * family.factor_size(1, d) + (ARITY + 4) * 8 * family.n_centred(d)
-        return max(e_step, scan_bytes(d, scatter=False))
+        sums = 8 * FactorAnalysisFamily(self.n_components).with_missing().n_centred(d)
+        return max(rows_bytes(self.n_components, d) + (ARITY + 4) * sums, scan_bytes(d, scatter=False))
