@@ -26,6 +26,7 @@ MODULES = {
     "reading": ("benchmarks.reading",),
     "kmeans": ("benchmarks.kmeans",),
     "factors": ("benchmarks.factors",),
+    "missing": ("benchmarks.missing",),
 }
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"

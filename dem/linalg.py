@@ -152,3 +152,50 @@ def block_inverses(matrices: Float, index: NDArray[np.intp]) -> tuple[Float, Flo
         a -= column[:, None] * row
         a[j], a[:, j], a[j, j] = row, column / -pivot, 1 / pivot
     return a, log_det
+
+
+def cholesky_stack(matrices: Float) -> Float:
+    """Return the Cholesky factors L of many small matrices, all at once: q steps of vector operations.
+
+    Parameters
+    ----------
+    matrices : array of shape (q, q, n)
+        Symmetric and positive definite, one for each n.
+
+    Returns
+    -------
+    array of shape (q, q, n)
+        Lower triangular, the rest 0.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a matrix is not positive definite.
+    """
+    lower = np.zeros_like(matrices)
+    for j in range(len(matrices)):
+        column = matrices[j:, j] - np.einsum("ikn,kn->in", lower[j:, :j], lower[j, :j])
+        if not (column[0] > 0).all():
+            raise np.linalg.LinAlgError("a matrix is not positive definite")
+        np.multiply(column, 1 / np.sqrt(column[0]), out=lower[j:, j])
+    return lower
+
+
+def inverse_stack(lower: Float) -> Float:
+    """Return the inverses (q, q, n) of many lower triangular matrices L (q, q, n), which are lower triangular too."""
+    inverse = np.zeros_like(lower)
+    for i in range(len(lower)):
+        np.reciprocal(lower[i, i], out=inverse[i, i])
+        inverse[i, :i] = np.einsum("jn,jkn->kn", lower[i, :i], inverse[:i, :i]) * -inverse[i, i]
+    return inverse
+
+
+def gram_stack(lower: Float, out: Float) -> None:
+    """Write the upper triangles (q (q + 1) / 2, n), row by row, of M' M for lower triangular M (q, q, n) into `out`.
+
+    Of M = inv(L) it is inv(L L').
+    """
+    q, start = len(lower), 0
+    for i in range(q):
+        np.einsum("kn,kjn->jn", lower[i:, i], lower[i:, i:], out=out[start : start + q - i])
+        start += q - i

@@ -17,7 +17,7 @@ from dem.checkpoint import Checkpoint
 from dem.engine import Engine
 from dem.estimators.base import as_checkpoint, check_choice, check_number, history, integer_seed, source_record
 from dem.estimators.gaussian_init import check_array
-from dem.estimators.rowwise import FILLING, RowwiseEstimator
+from dem.estimators.rowwise import RowwiseEstimator
 from dem.human import plural
 from dem.model import Array
 from dem.models.enough_rows import check_rows
@@ -58,8 +58,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
     missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
+        What becomes of missing values, in a fit and in all that is told of rows: distances are over the columns that a
+        row has (see the notes), or they are refused.
     missing_value : number, optional
         Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
         `dem.open_source`. A source that is open already has been told.
@@ -95,9 +95,13 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     Notes
     -----
     Empty clusters are given the rows farthest from their centres, as in scikit-learn; rows of weight 0 never count.
+
+    The distance of a row with missing values is scikit-learn's `nan_euclidean_distances`: over the columns that it has,
+    scaled to all of them. A row without any value is at distance 0 from all centres, and in no cluster's counts; its
+    label is 0. `impute` fills in from the centre of a row's cluster; it has no standard deviation.
     """
 
-    outputs = ("label", "distance", "score", *FILLING)
+    outputs = ("label", "distance", "score", "filled")
     objective_name = "inertia"
     _saved = ("cluster_centers_", "cluster_counts_", "cluster_inertias_")
     _saved_numbers = ("inertia_",)

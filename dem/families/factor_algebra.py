@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from dem.families.factor_columns import Columns
 from dem.families.gaussian import LOG_2PI
 from dem.model import Float
 
@@ -40,6 +41,11 @@ class FactorAnalysers:
     def algebra(self) -> Algebra:
         """What follows from the parameters, computed once."""
         return Algebra.of(self)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What each column tells of the latents, where values are missing; computed once."""
+        return Columns.of(self.loadings, self.noise_variances)
 
 
 @dataclass(frozen=True)

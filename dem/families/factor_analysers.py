@@ -8,8 +8,8 @@ The E-step is in `dem.families.factor_e_step`, what follows from the parameters 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -17,50 +17,27 @@ from sklearn.utils.extmath import randomized_svd
 
 from dem.families.exact import ExactFamily
 from dem.families.factor_algebra import FactorAnalysers, Sums, latent_moments, m_step, residual_squares
-from dem.families.factor_e_step import Latents, e_step, sums_by_products, sums_by_residuals
+from dem.families.factor_e_step import e_step, sums_by_products, sums_by_residuals
+from dem.families.factor_missing import WithMissing
+from dem.families.factor_noise import NoiseKind
 from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI
 from dem.frame import Frame
 from dem.linalg import triangle_size
 from dem.model import Float
 
-NO_NOISE = (
-    "a component's noise variance has fallen to 0: it has collapsed onto too few or equal rows, or its factors explain "
-    "a column wholly (a Heywood case); use fewer components or factors, or a larger reg_covar"
-)
 NARROW = 64
 """Columns among which all directions serve to choose first centres."""
 LEAST_SHARE = 1e-3
 """Share of the whole data's noise variance that a start leaves to every component."""
 
 
-@dataclass(frozen=True)
-class FactorFamily(ExactFamily, ABC):
-    """Base of the two kinds of noise.
-
-    Attributes
-    ----------
-    n_factors : int
-        q.
-    reg_covar : float
-        The least noise variance, in the data's units squared. It is a floor and no addend: the M-step remains exact,
-        and the log-likelihood never falls by its doing.
-    """
-
-    n_factors: int
-    reg_covar: float = 0.0
+class FactorFamily(NoiseKind, ExactFamily):
+    """Base of the two kinds of noise."""
 
     @abstractmethod
-    def squares(self, x: Float) -> Float:
-        """Return x^2 of a tile (d, n) as the noise sums it: (1, n) or (d, n)."""
-
-    @abstractmethod
-    def pool(self, columns: Float) -> Float:
-        """Return sums (K, d) over the columns that share a variance: (K, 1) or (K, d)."""
-
-    @abstractmethod
-    def n_noise(self, d: int) -> int:
-        """Return the number of variances: 1 or d."""
+    def with_missing(self) -> FactorFamily:
+        """Return the family of rows with missing values."""
 
     def check_columns(self, d: int) -> None:
         """Refuse as many factors as columns: then no noise is left."""
@@ -82,11 +59,11 @@ class FactorFamily(ExactFamily, ABC):
         leading = PCA(directions, svd_solver="randomized", random_state=0)
         return np.asarray(leading.fit_transform(x))
 
-    def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Latents:
+    def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Any:
         """Write -0.5 (r' inv(Psi) r + |E[z | x]|^2) and the normaliser; return the latents."""
         return e_step(theta, x, self.squares, out)
 
-    def sums(self, theta: FactorAnalysers, x: Float, reuse: Latents, resp: Float, out: Float) -> None:
+    def sums(self, theta: FactorAnalysers, x: Float, reuse: Any, resp: Float, out: Float) -> None:
         """Add E[z^ | x] E[z^ | x]', r E[z^ | x]' and r^2, each times the responsibility."""
         weighted = reuse.z * resp
         second = weighted.transpose(1, 0, 2) @ reuse.z.transpose(1, 2, 0)
@@ -131,15 +108,8 @@ class FactorFamily(ExactFamily, ABC):
             np.where(keep[:, :, None], previous.loadings, loadings @ turn),
             np.where(keep, previous.noise_variances, noise),
         )
-        self._check_noise(theta)
+        self.check_noise(theta)
         return theta
-
-    def _check_noise(self, theta: FactorAnalysers) -> None:
-        """Refuse noise that is rounding of the loadings."""
-        explained = self.pool((theta.loadings**2).sum(axis=2))
-        least = np.finfo(np.float64).eps * explained * (self.n_noise(theta.means.shape[1]) / theta.means.shape[1])
-        if not (np.isfinite(explained).all() and (theta.noise_variances > least).all()):
-            raise ValueError(NO_NOISE)
 
     def expected(self, theta: FactorAnalysers, sums: Float, frame: Frame, previous: FactorAnalysers) -> float:
         """Return E[log p(x, z | theta)] and the entropy of z, under the posterior of the old parameters.
@@ -192,7 +162,7 @@ class FactorFamily(ExactFamily, ABC):
         loadings = LEAST_SHARE * size * np.random.default_rng(0).standard_normal((k, d, q))  # no direction is quite 0
         loadings += directions * np.sqrt(np.maximum(lengths[:, None, :] - size**2, 0.0))
         theta = FactorAnalysers(means, loadings, noise)
-        self._check_noise(theta)
+        self.check_noise(theta)
         return theta
 
     def centres(self, theta: FactorAnalysers) -> Float:
@@ -247,6 +217,10 @@ class PPCAFamily(FactorFamily):
         """Return 1."""
         return 1
 
+    def with_missing(self) -> FactorFamily:
+        """Return probabilistic PCAs of rows with missing values."""
+        return PPCAWithMissing(self.n_factors, self.reg_covar)
+
 
 class FactorAnalysisFamily(FactorFamily):
     """Noise with a variance for each column: factor analysers."""
@@ -262,6 +236,18 @@ class FactorAnalysisFamily(FactorFamily):
     def n_noise(self, d: int) -> int:
         """Return d."""
         return d
+
+    def with_missing(self) -> FactorFamily:
+        """Return factor analysers of rows with missing values."""
+        return FactorAnalysisWithMissing(self.n_factors, self.reg_covar)
+
+
+class PPCAWithMissing(WithMissing, PPCAFamily):
+    """Probabilistic PCAs of rows in which values are missing."""
+
+
+class FactorAnalysisWithMissing(WithMissing, FactorAnalysisFamily):
+    """Factor analysers of rows in which values are missing."""
 
 
 NOISE: dict[str, type[FactorFamily]] = {"isotropic": PPCAFamily, "diagonal": FactorAnalysisFamily}

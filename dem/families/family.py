@@ -22,6 +22,8 @@ from dem.scan import Scan
 
 T = TypeVar("T")
 
+CACHE_BYTES = 2**21
+"""What a tile's features and responsibilities may take: about a core's second-level cache."""
 EMPTY = float(np.finfo(np.float64).eps)
 """Components with a smaller share of the rows' weight than this keep their parameters."""
 
@@ -194,6 +196,10 @@ class Family(Protocol[T]):
 
     def named(self, theta: T) -> Any:
         """Return the parameters as users see them: arrays by name, the first axis that of the components."""
+
+    @property
+    def tile_bytes(self) -> int:
+        """What all that may take of a tile, in bytes (see `tile_width`)."""
 
     def tile_width(self, k: int, d: int) -> int:
         """Return how many numbers of each row the exact path of K components holds in a tile."""

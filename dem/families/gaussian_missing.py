@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.marginal import Returning, factors
 from dem.families.patterns import CACHE_BYTES, Groups, groups_of
-from dem.families.scattered import CHUNK_BYTES, Scattered
+from dem.families.scattered import CHUNK_BYTES, Scattered, scattered
 from dem.frame import Frame
 from dem.model import Float
 
@@ -71,7 +71,7 @@ class MissingGaussian(GaussianFamily):
         parts: list[Returning | Scattered] = [
             Returning.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(returns).tolist()
         ]
-        parts += [Scattered.of(theta, x, *chunk, out) for chunk in chunks(groups, ~returns, len(out))]
+        parts += [scattered(theta, x, *chunk, out) for chunk in chunks(groups, ~returns, len(out))]
         return Parts(parts)
 
     def sums(self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float, out: Float) -> None:
@@ -147,24 +147,22 @@ class MissingGaussian(GaussianFamily):
 
 def chunks(
     groups: Groups, chosen: NDArray[np.bool_], k: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield rows, their missing columns and where each pattern begins, of patterns that lack as many columns.
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]]:
+    """Yield rows, their patterns and where each pattern begins, of patterns that lack as many columns.
 
     As many rows as the inverses of all K components leave room for.
     """
     rows = groups.order[np.repeat(chosen, groups.sizes)]
     missing, sizes = groups.missing[chosen], groups.sizes[chosen]
-    d = missing.shape[1]
-    which, lacking = np.repeat(np.arange(len(sizes)), sizes), missing.sum(axis=1)
+    which = np.repeat(np.arange(len(sizes)), sizes)
+    lacking, d = missing.sum(axis=1)[which], missing.shape[1]
     start = 0
     while start < len(rows):
-        m = int(lacking[which[start]])
-        most = max(1, CHUNK_BYTES // (8 * k * max(m * m, d)))
-        stop = min(start + most, int(np.searchsorted(lacking[which], m, side="right")))
-        patterns = which[start:stop]
-        here = slice(patterns[0], patterns[-1] + 1)
-        columns = np.nonzero(missing[here])[1].reshape(-1, m).T if m else np.empty((0, here.stop - here.start), np.intp)
-        yield rows[start:stop], columns, np.searchsorted(patterns, np.arange(here.start, here.stop))
+        m = int(lacking[start])
+        most = max(1, CHUNK_BYTES // (8 * k * max(min(m, d - m) ** 2, d)))
+        stop = min(start + most, int(np.searchsorted(lacking, m, side="right")))
+        patterns = np.arange(which[start], which[stop - 1] + 1)
+        yield rows[start:stop], missing[patterns], np.searchsorted(which[start:stop], patterns)
         start = stop
 
 

@@ -1,18 +1,26 @@
 """Rows of counts, such as words of documents: log p(x) = sum of x_j log p_j + log n! - sum of log x_j!, n their total.
 
-The totals are taken as given: the model says how they are shared among the columns.
+The totals are taken as given: the model says how they are shared among the columns. Where values are missing, it says
+how the observed columns' total n_o is shared among these, which is multinomial again: with o_j = 1 where column j is
+observed and 0 where not,
+
+    log p(x_o) = sum of x_j log p_j - n_o log(o . p) + log n_o! - sum of log x_j!   (x_j = 0 where missing)
+
+Given n_o, as whole rows are given n: so what is missing must not depend on how the counts are shared.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from dem.families.exact import ExactFamily
 from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
+from dem.families.family import safe_counts
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -59,6 +67,14 @@ class Multinomial(ExponentialFamily):
         """Return log n! - sum of log x_j!."""
         return np.asarray(gammaln(x.sum(axis=0) + 1) - gammaln(x + 1).sum(axis=0))
 
+    def observed_log_base(self, x: Float) -> Float:
+        """Return the same of the observed columns: log n_o! - sum of log x_j!."""
+        return Multinomial.log_base(self, np.nan_to_num(x))
+
+    def with_missing(self) -> Any:
+        """Return the family of rows with missing values."""
+        return ObservedMultinomial(self.n_trials)
+
     def outside(self, x: Float) -> NDArray[np.bool_]:
         """Return where x is no count."""
         return not_counts(x)
@@ -70,3 +86,124 @@ class Multinomial(ExponentialFamily):
     def n_parameters(self, k: int, d: int) -> int:
         """Return K (d - 1): probabilities sum to 1."""
         return k * (d - 1)
+
+
+FLOOR = 1e-100
+"""The least probability where values are missing: counts are divided by the sum of a few of them."""
+
+
+class Tile(NamedTuple):
+    """What `log_density` finds of rows with missing values, and `sums` uses again.
+
+    Attributes
+    ----------
+    x : array of shape (d, n)
+        The counts, 0 where missing.
+    observed : array of shape (d, n)
+        1 where there is a count, and 0 where not.
+    share : array of shape (K, n)
+        o . p, the probability of the observed columns together; 1 for rows that have none.
+    total : array of shape (n,)
+        n_o.
+    """
+
+    x: Float
+    observed: Float
+    share: Float
+    total: Float
+
+
+class ObservedMultinomial(ExactFamily, Multinomial):
+    """The multinomial of rows with missing values.
+
+    The likelihood is that of choices among the columns that there are (Luce's axiom), and the M-step the MM algorithm
+    of Hunter (2004, "MM algorithms for generalized Bradley-Terry models", section 5), weighted by responsibilities r:
+
+        p_j  in proportion to  sum of r x_j / sum of r o_j n_o / (o . p)
+
+    from the bound  -log(o . p') >= 1 - log(o . p) - (o . p') / (o . p).  On whole rows it is the maximum itself.
+    The sums are those of r, of r x (d), of r o n_o / (o . p) (d), and of r n_o log(o . p).
+    """
+
+    def with_missing(self) -> Any:
+        """Return the family itself."""
+        return self
+
+    def log_base(self, x: Float) -> Float:
+        """Return that of the observed columns."""
+        return self.observed_log_base(x)
+
+    def n_centred(self, d: int) -> int:
+        """Return 2 d + 2."""
+        return 2 * d + 2
+
+    def initial(self, x: Float, resp: Float) -> Theta:
+        """Return the parameters of whole rows."""
+        return Multinomial(self.n_trials).initial(x, resp)
+
+    def log_density(self, theta: Theta, x: Float, out: Float) -> Any:
+        """Write log p(x_o | k) - log h(x_o), by two products; 0 for rows that have no column. Return a `Tile`."""
+        p = np.maximum(theta["probabilities"], FLOOR)
+        missing = np.isnan(x)
+        counts, observed = np.where(missing, 0.0, x), (~missing).astype(np.float64)
+        share, total = p @ observed, counts.sum(axis=0)
+        share[:, missing.all(axis=0)] = 1
+        np.matmul(np.log(p), counts, out=out)
+        out -= total * np.log(share)
+        return Tile(counts, observed, share, total)
+
+    def sums(self, theta: Theta, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+        """Add the sums, by two products."""
+        d = len(x)
+        out[0] += resp.sum(axis=1)
+        out[1 : d + 1] += reuse.x @ resp.T
+        out[d + 1 : -1] += reuse.observed @ (resp * reuse.total / reuse.share).T
+        out[-1] += (resp * np.log(reuse.share)) @ reuse.total
+
+    def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
+        """Return the probabilities of the MM step; those of `previous` for components that are empty."""
+        counts, chances = self._parts(sums)
+        odds = np.divide(counts, chances, out=np.zeros_like(counts), where=chances > 0)
+        if previous is not None:
+            old = previous["probabilities"]
+            idle = (sums[0] < safe_counts(sums[0])) | ~counts.any(axis=1)
+            odds = np.where(idle[:, None] | (chances == 0), old, odds)
+        return self.from_means(odds)
+
+    def expected(self, theta: Theta, sums: Float, frame: Frame, previous: Theta) -> float:
+        """Return the bound at the scale of p that is best for it: of the sum of r n_o / (o . p) (o . p') it is free."""
+        p = np.maximum(theta["probabilities"], FLOOR)
+        counts, chances = self._parts(sums)
+        totals, spread = counts.sum(axis=1), np.einsum("kj,kj->k", chances, p)
+        rest = totals * np.log(np.where(totals > 0, totals, 1.0) / np.where(totals > 0, spread, 1.0))
+        return float((counts * np.log(p)).sum() + rest.sum() - sums[-1].sum())
+
+    def fill(self, theta: Theta, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance of each count of x (d, n): negative multinomial given n_o.
+
+        While n_o counts fall into the observed columns, n_o p_j / (o . p) are expected in column j. Rows that have no
+        column get the shares of `n_trials`.
+        """
+        p, none = theta["probabilities"].T, ~reuse.observed.any(axis=0)
+        rate = resp * reuse.total / reuse.share
+        mean = p @ rate
+        second = p @ rate + p**2 @ (rate / reuse.share) + p**2 @ (rate * reuse.total / reuse.share)
+        n = 1 if self.n_trials is None else self.n_trials
+        mean[:, none] = n * p @ resp[:, none]
+        second[:, none] = mean[:, none] + n * (n - 1) * (p**2 @ resp[:, none])
+        missing = np.isnan(x)
+        return np.where(missing, mean, x), np.where(missing, np.maximum(second - mean**2, 0.0), 0.0)
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x, what is made of it, and three numbers for each component."""
+        return 4 * d + 3 * k
+
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the size of the probabilities."""
+        return k * d
+
+    @staticmethod
+    def _parts(sums: Float) -> tuple[Float, Float]:
+        """Return the sums of x and of o n_o / (o . p), each (K, d)."""
+        d = len(sums) // 2 - 1
+        return sums[1 : d + 1].T, sums[d + 1 : -1].T

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.family import EMPTY, Given
+from dem.families.family import CACHE_BYTES, EMPTY, Given
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -38,6 +38,7 @@ class Observed:
     linear: ClassVar[bool] = True
     complete: ClassVar[bool] = True
     needs_scatter: ClassVar[bool] = False
+    tile_bytes: ClassVar[int] = CACHE_BYTES
 
     # ---- the density, and the sums
 

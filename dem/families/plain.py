@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.family import Given
+from dem.families.family import CACHE_BYTES, Given
 from dem.frame import Frame
 from dem.model import Float
 from dem.scan import Scan
@@ -19,6 +19,7 @@ class Plain:
     wants: ClassVar[str] = "finite numbers"
     complete: ClassVar[bool] = True
     needs_scatter: ClassVar[bool] = False
+    tile_bytes: ClassVar[int] = CACHE_BYTES
 
     def wants_in(self, column: int) -> str:
         """Return what is taken in a column: the same in all."""

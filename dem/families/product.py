@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.family import Family, Given
+from dem.families.family import CACHE_BYTES, Family, Given
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -62,6 +62,7 @@ class Product:
     """
 
     parts: tuple[Part, ...]
+    tile_bytes: ClassVar[int] = CACHE_BYTES
 
     @property
     def linear(self) -> bool:
@@ -85,8 +86,7 @@ class Product:
 
     def wants_in(self, column: int) -> str:
         """Return what the column's part takes."""
-        part = next(part for part in self.parts if column in part.columns)
-        return part.family.wants_in(part.columns.index(column))
+        return next(p.family.wants_in(p.columns.index(column)) for p in self.parts if column in p.columns)
 
     def check_columns(self, d: int) -> None:
         """Refuse data in which not each column has one part.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,18 @@ class VonMisesFisher(ExponentialFamily):
         """Refuse one column, and too many."""
         if not 2 <= d <= MOST_COLUMNS:
             raise ValueError(f"von Mises-Fisher takes 2 to {MOST_COLUMNS:,} columns, got {d}")
+
+    def with_missing(self) -> NoReturn:
+        """Refuse.
+
+        Raises
+        ------
+        ValueError
+        """
+        raise ValueError(
+            "a direction of which a column is missing has no density in closed form: remove such rows, fill "
+            "them in, or take another family than von Mises-Fisher"
+        )
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return x."""

@@ -9,15 +9,18 @@ that the objective stays finite.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
+from dem.families.factor_missing_algebra import Sums
 from dem.families.gaussian import LOG_2PI
 from dem.model import Block, Float
 from dem.models import latent_size
 from dem.models.latent_kernel import LatentStats, means
+from dem.models.latent_missing import OnObserved
 from dem.models.linear_latent import LatentModel, OnMoments
-from dem.models.ppca import closed_form_on, shared_noise
+from dem.models.ppca import closed_form_on, pooled_noise, shared_noise
 from dem.models.ppca_algebra import PPCAParams, canonical, closed_form
 from dem.scan import Scan
 
@@ -63,12 +66,16 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
     whole: float | None = None
     copies: float = 1.0
 
-    def bind(self, scan: Scan) -> BayesianPCAModel:
+    def take(self, scan: Scan) -> Self:
         """Take the mean, the mean variance, and what the rows weigh."""
         moments = scan.moments
         whole = moments.weight if self.whole is None else self.whole
         unit = float(moments.variances.mean()) or 1.0
-        return replace(self, mean=moments.mean, unit=unit, whole=whole, copies=whole / moments.weight)
+        return replace(super().take(scan), unit=unit, whole=whole, copies=whole / moments.weight)
+
+    def with_missing(self) -> IncompleteBayesianPCAModel:
+        """Return the model of rows in which values are missing."""
+        return IncompleteBayesianPCAModel(self.n_components, None, self.unit, self.whole, self.copies)
 
     def start(self, sample: Block, rng: np.random.Generator) -> BayesianPCAParams:
         """Return the closed form of probabilistic PCA on the sample, and alphas that suit it."""
@@ -131,3 +138,28 @@ class MomentsBayesianPCAModel(OnMoments[BayesianPCAParams], BayesianPCAModel):
         if self.moments is None:
             return super().start(sample, rng)
         return self.with_prior(closed_form(self.moments, self.n_components)[0])
+
+
+@dataclass(frozen=True)
+class IncompleteBayesianPCAModel(OnObserved[BayesianPCAParams], BayesianPCAModel):
+    """Bayesian PCA of rows in which values are missing."""
+
+    def step(self, params: BayesianPCAParams, found: Sums, weight: float) -> tuple[Float, Float]:
+        """Return the step of each column, shrunk by the prior of W (not of the mean), and s^2 for it."""
+        shrinkage = np.append(0.0, params.noise_variance * params.alpha / self.copies)
+        towards_0 = np.pad(params.loadings, ((0, 0), (1, 0))) * shrinkage
+        step = replace(found, second=found.second + np.diag(shrinkage), cross=found.cross - towards_0).step()
+        return step[0], pooled_noise(params, found, step)
+
+    def expansion(self, found: Sums) -> tuple[Float, Float]:
+        """Return the latents' mean and no stretch: the prior is of W as it is."""
+        shift, turn = found.latent_moments()
+        return shift, np.broadcast_to(np.eye(shift.shape[1]), turn.shape)
+
+    def renewed(self, params: BayesianPCAParams, mean: Float, loadings: Float, noise: Float) -> BayesianPCAParams:
+        """Return mean, W, s^2 and the alphas that suit W."""
+        return BayesianPCAParams(mean, loadings, float(noise), self.best_alpha(loadings))
+
+    def expected(self, params: BayesianPCAParams, stats: Any, new: BayesianPCAParams) -> float:
+        """Return Q(new; stats), the entropy of q and the log prior, in nats a row."""
+        return float(super().expected(params, stats, new) + self.log_prior(new) / (self.copies * stats.weight))

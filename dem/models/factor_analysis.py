@@ -10,13 +10,16 @@ needs hundreds, and reaches noise variances of 0, to which EM creeps.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import scipy.linalg
 
+from dem.families.factor_missing_algebra import Sums
 from dem.model import Block, Float
 from dem.models.latent_algebra import LatentParams, centred_rows, fixed_signs, inverse_noise, latent_precision
 from dem.models.latent_kernel import LatentStats, means, update
+from dem.models.latent_missing import OnObserved
 from dem.models.linear_latent import LatentModel, OnMoments
 from dem.scan import Scan
 
@@ -56,16 +59,19 @@ class FactorModel(LatentModel[FactorParams]):
 
     variance: Float | None = None
 
-    def bind(self, scan: Scan) -> FactorModel:
+    def take(self, scan: Scan) -> Self:
         """Take the mean and the variances."""
-        return replace(self, mean=scan.moments.mean, variance=scan.moments.variances)
+        return replace(super().take(scan), variance=scan.moments.variances)
+
+    def with_missing(self) -> IncompleteFactorModel:
+        """Return the model of rows in which values are missing."""
+        return IncompleteFactorModel(self.n_components, variance=self.variance)
 
     def bound(self, params: FactorParams) -> FactorParams:
         """Return the parameters with the mean of all rows, and no noise below the floor."""
-        if self.mean is None or self.variance is None:
-            return params
-        noise = np.maximum(params.noise_variance, FLOOR * self.variance)
-        return replace(params, mean=self.mean, noise_variance=noise)
+        if self.variance is not None:
+            params = replace(params, noise_variance=np.maximum(params.noise_variance, FLOOR * self.variance))
+        return super().bound(params)
 
     def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
         """Return the principal directions of the sample, each column in units of its standard deviation."""
@@ -150,6 +156,22 @@ class ECMFactorModel(MomentsFactorModel):
     def expected(self, params: FactorParams, stats: LatentStats, new: FactorParams) -> None:
         """Return None: what these steps raise is the likelihood, not a bound."""
         return
+
+
+@dataclass(frozen=True)
+class IncompleteFactorModel(OnObserved[FactorParams], FactorModel):
+    """Factor analysis of rows in which values are missing."""
+
+    def step(self, params: FactorParams, found: Sums, weight: float) -> tuple[Float, Float]:
+        """Return the step of each column, and its noise over the rows that have it; constant columns stay."""
+        noisy = params.noise_variance > 0
+        step = found.step() * noisy[:, None]
+        noise = np.maximum(found.squares_after(step)[0], 0.0) / found.counts[0]
+        return step[0], np.where(noisy, noise, 0.0)
+
+    def renewed(self, params: FactorParams, mean: Float, loadings: Float, noise: Float) -> FactorParams:
+        """Return mean, W and Psi."""
+        return FactorParams(mean, loadings, noise)
 
 
 def best_loadings(covariance: Float, noise: Float, n_components: int) -> Float:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 from scipy.spatial.distance import cdist
 
+from dem.families.family import CACHE_BYTES
 from dem.frame import Frame
 from dem.model import Array, Block, Float
-from dem.models.mixture_kernel import CACHE_BYTES, MIN_TILE, Precision, tile_rows
+from dem.models.mixture_kernel import MIN_TILE, Precision, tile_rows
 from dem.stats import ARITY
 
 Labels = NDArray[np.intp]

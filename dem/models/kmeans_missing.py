@@ -136,7 +136,7 @@ class NearestObserved:
         np.take(self.centers, labels, axis=0, out=residuals, mode="clip")
         np.subtract(rows, residuals, out=residuals)
         missing = np.isnan(rows)
-        residuals[missing] = 0
+        np.copyto(residuals, 0, where=missing)
         return residuals, np.einsum("ij,ij->i", residuals, residuals) * scale_of(~missing)
 
     def distances(self, rows: Array) -> Float:

@@ -6,14 +6,14 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, NoReturn, Self, TypeVar
 
 import numpy as np
 
 from dem.model import Array, Block, Float
+from dem.models import latent_rows
 from dem.models.latent_algebra import LatentParams, expected_log_joint, noise_of
 from dem.models.latent_kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
-from dem.models.rowwise import check_complete, check_finite, named
 from dem.moments import Moments
 from dem.scan import Scan, scan_bytes
 from dem.stats import ARITY
@@ -40,9 +40,18 @@ class LatentModel(Generic[L]):
     needs_scatter = False
     measure = None
 
-    def bind(self, scan: Scan) -> Self:
+    def bind(self, scan: Scan) -> LatentModel[L]:
+        """Return the model with what it takes of a scan; of rows with missing values, the model of such rows."""
+        bound = self.take(scan)
+        return bound.with_missing() if scan.missing.any() else bound
+
+    def take(self, scan: Scan) -> Self:
         """Take the mean."""
         return replace(self, mean=scan.moments.mean)
+
+    @abstractmethod
+    def with_missing(self) -> LatentModel[L]:
+        """Return the model of rows in which values are missing."""
 
     def bound(self, params: L) -> L:
         """Return the parameters with the mean of all rows: a start on a sample has the sample's."""
@@ -95,28 +104,12 @@ class LatentModel(Generic[L]):
         return params
 
     def rows(self, params: L, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to its "latent" posterior means or "score"."""
-        return partial(self._rows, params, what)
+        """Return the function from a block to one of its outputs: see `dem.models.latent_rows`."""
+        return partial(latent_rows.rows, params, what)
 
     def output(self, params: L, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return dtype and columns: "latent" (n, q), "score" (n,) in nats, both float64."""
-        outputs: dict[str, int | None] = {"latent": self.n_components, "score": None}
-        return np.dtype(np.float64), named(outputs, what)
-
-    def _rows(self, params: L, what: str, block: Block) -> Array:
-        """Return one output of a block of shape (n, d)."""
-        x = block.x
-        dtype, columns = self.output(params, what)
-        out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
-        if len(x):
-            check_finite(block)
-            check_complete(block)
-        kernel = LatentKernel(params)
-        for start in range(0, len(x), kernel.tile):
-            rows = slice(start, start + kernel.tile)
-            z, residuals = kernel.latent(x[rows])
-            out[rows] = z if what == "latent" else kernel.log_density(z, residuals)
-        return out
+        """Return that output's dtype and columns."""
+        return latent_rows.output(params, what)
 
     def draw(self, params: L, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the model, and their latents (n, q)."""
@@ -148,9 +141,18 @@ class OnMoments(LatentModel[L]):
 
     needs_scatter = True
 
-    def bind(self, scan: Scan) -> Self:
+    def take(self, scan: Scan) -> Self:
         """Take the moments."""
-        return replace(super().bind(scan), moments=scan.moments, n_rows=scan.rows)
+        return replace(super().take(scan), moments=scan.moments, n_rows=scan.rows)
+
+    def with_missing(self) -> NoReturn:
+        """Refuse: moments say all of complete rows alone.
+
+        Raises
+        ------
+        ValueError
+        """
+        raise ValueError("values are missing: moments do not tell all of such rows, EM with a pass per iteration does")
 
     @property
     def covariance(self) -> Float:

@@ -21,7 +21,6 @@ from dem.model import Array, Block, Float
 from dem.models import mixture_rows
 from dem.models.enough_rows import check_distinct, check_rows
 from dem.models.mixture_kernel import (
-    CACHE_BYTES,
     MIN_TILE,
     MixtureKernel,
     MixtureParams,
@@ -239,7 +238,7 @@ class MixtureModel:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
         k, family = self.n_components, self.observed
         width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
-        tiles = max(8 * width * MIN_TILE, 2 * CACHE_BYTES)
+        tiles = max(8 * width * MIN_TILE, 2 * family.tile_bytes)
         sums = 8 * family.n_centred(d) * k
         e_step = tiles + 4 * 8 * family.factor_size(k, d) + (ARITY + 4) * sums
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))

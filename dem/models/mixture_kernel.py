@@ -12,14 +12,12 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from dem.families.family import Family
+from dem.families.family import CACHE_BYTES, Family
 from dem.frame import Frame
 from dem.model import Array, Block, Float
 
 T = TypeVar("T")
 
-CACHE_BYTES = 2**21
-"""What a tile's features and responsibilities may take: about a core's second-level cache."""
 MIN_TILE, MAX_TILE = 256, 16384
 WIDE = 128
 """Rows of so many columns are no longer turned: that costs more than reductions across their order."""
@@ -167,7 +165,7 @@ class CentredDensities(Generic[T]):
         self.family, self.theta, self.log_weights = family, theta, log_weights
         self.frame, self.precision = Frame.at(centres), Precision.CENTRED
         self.n_sums = family.n_centred(d)
-        self.tile = tile_rows(8 * family.tile_width(k, d))
+        self.tile = tile_rows(8 * family.tile_width(k, d), family.tile_bytes)
         self._x = np.empty((self.tile, d)).T if d >= WIDE else np.empty((d, self.tile))
         self._joint = np.empty((k, self.tile))
         self._now = self._x
@@ -265,6 +263,6 @@ class Softmax:
         return total
 
 
-def tile_rows(bytes_per_row: int) -> int:
+def tile_rows(bytes_per_row: int, tile_bytes: int = CACHE_BYTES) -> int:
     """Return how many rows of a tile fit in the cache: a multiple of 64."""
-    return int(np.clip(CACHE_BYTES // bytes_per_row // 64 * 64, MIN_TILE, MAX_TILE))
+    return int(np.clip(tile_bytes // bytes_per_row // 64 * 64, MIN_TILE, MAX_TILE))

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dem.families.factor_missing_algebra import Sums
 from dem.model import Block, Float
 from dem.models import latent_size
 from dem.models.latent_algebra import NO_DENSITY, centred_rows
 from dem.models.latent_kernel import LatentStats, Means, means, update
+from dem.models.latent_missing import OnObserved
 from dem.models.linear_latent import LatentModel, OnMoments
 from dem.models.ppca_algebra import PPCAParams, canonical
 
@@ -31,6 +33,10 @@ class PPCAModel(LatentModel[PPCAParams]):
         new, stretch = update(found, params.loadings)
         noise = shared_noise(found, params.loadings, new)
         return self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch))
+
+    def with_missing(self) -> IncompletePPCAModel:
+        """Return the model of rows in which values are missing."""
+        return IncompletePPCAModel(self.n_components)
 
     def n_parameters(self, d: int) -> int:
         """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58)."""
@@ -69,11 +75,48 @@ def shared_noise(found: Means, old: Float, new: Float) -> float:
         If nothing is left to the noise.
     """
     noise = float(found.squares(old, new).mean())
+    check_noise(noise, new)
+    return noise
+
+
+def check_noise(noise: float, new: Float) -> None:
+    """Refuse noise that is rounding of W.
+
+    Raises
+    ------
+    ValueError
+    """
     if not noise > np.finfo(np.float64).eps * np.sum(new**2) / len(new):
         raise ValueError(NO_DENSITY)
-    return noise
 
 
 @dataclass(frozen=True)
 class MomentsPPCAModel(OnMoments[PPCAParams], PPCAModel):
     """Probabilistic PCA by EM on the moments of the data."""
+
+
+@dataclass(frozen=True)
+class IncompletePPCAModel(OnObserved[PPCAParams], PPCAModel):
+    """Probabilistic PCA of rows in which values are missing."""
+
+    def step(self, params: PPCAParams, found: Sums, weight: float) -> tuple[Float, Float]:
+        """Return the step of each column, and s^2 over all that is observed."""
+        step = found.step()
+        return step[0], pooled_noise(params, found, step)
+
+    def renewed(self, params: PPCAParams, mean: Float, loadings: Float, noise: Float) -> PPCAParams:
+        """Return mean, W and s^2."""
+        return PPCAParams(mean, loadings, float(noise))
+
+
+def pooled_noise(params: PPCAParams, found: Sums, step: Float) -> Float:
+    """Return s^2 over all that is observed, for a W^ that has grown by `step` (1, d, 1 + q).
+
+    Raises
+    ------
+    ValueError
+        If nothing is left to the noise.
+    """
+    noise = found.squares_after(step).sum() / found.counts.sum()
+    check_noise(float(noise), params.loadings + step[0, :, 1:])
+    return np.asarray(noise)

@@ -220,6 +220,11 @@ def test_missing_values_are_left_out_of_the_distances(x, rng, tmp_path, kind):
     assert model.to_sklearn().cluster_centers_ is model.cluster_centers_
     lazy = KMeans(K, tol=0).fit(store(tmp_path / "x.zarr", x))
     np.testing.assert_array_equal(lazy.labels_.compute(), labels)
+    filled = model.impute(x)
+    assert filled.dtype == kind
+    np.testing.assert_array_equal(filled, np.where(np.isnan(x), model.cluster_centers_[labels].astype(kind), x))
+    with pytest.raises(ValueError, match="K-means has no spread within its clusters"):
+        model.impute(x, return_std=True)
     again = GaussianMixture.from_kmeans(model, covariance_type="diag").means_init
     np.testing.assert_array_equal(again, model.cluster_centers_)
 

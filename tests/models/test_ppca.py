@@ -225,5 +225,5 @@ def test_unknown_outputs_and_bad_values_are_refused(rng):
     params = some(rng)
     with pytest.raises(ValueError, match="no output 'label': choose one of latent, score"):
         PPCAModel(Q).output(params, "label")
-    with pytest.raises(ValueError, match="row 1 holds nan in column 0: missing values"):
-        PPCAModel(Q).rows(params, "score")(Block(np.array([[0.0] * D, [np.nan] * D])))
+    with pytest.raises(ValueError, match="row 1 holds inf in column 0: infinite values"):
+        PPCAModel(Q).rows(params, "score")(Block(np.array([[0.0] * D, [np.inf] * D])))
