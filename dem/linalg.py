@@ -154,6 +154,26 @@ def block_inverses(matrices: Float, index: NDArray[np.intp]) -> tuple[Float, Flo
     return a, log_det
 
 
+def gram_inverses(roots: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
+    """Return the same of blocks of U U', from U itself: no square costs digits where it is badly conditioned.
+
+    Parameters
+    ----------
+    roots : array of shape (g, d, d)
+        U.
+    index : int array of shape (m, p)
+
+    Returns
+    -------
+    inverses : array of shape (m, m, g, p)
+    log_det : array of shape (g, p)
+    """
+    triangular = np.linalg.qr(np.swapaxes(roots[:, index.T], -1, -2), mode="r")
+    inverse = np.linalg.inv(triangular)
+    log_det = 2 * np.log(np.abs(np.einsum("gpii->gpi", triangular))).sum(axis=-1)
+    return np.ascontiguousarray((inverse @ np.swapaxes(inverse, -1, -2)).transpose(2, 3, 0, 1)), log_det
+
+
 def cholesky_stack(matrices: Float) -> Float:
     """Return the Cholesky factors L of many small matrices, all at once: q steps of vector operations.
 

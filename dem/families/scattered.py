@@ -16,17 +16,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.families.gaussian import LOG_2PI, Gaussians
 from dem.families.marginal import factors
-from dem.linalg import block_inverses, triangle
+from dem.linalg import block_inverses, gram_inverses, triangle
 from dem.model import Float
 
 CHUNK_BYTES = 2**20
 """What the inverses of all rows may take, and the largest of the other arrays."""
+LARGEST_INFLATION = 1e5
+"""Of a variance; above, squares (P = U U') would cost digits that matter."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,28 @@ class Scattered(ABC):
     first: NDArray[np.intp]
     residuals: Float
     constant: Float
+
+    @classmethod
+    def of(
+        cls,
+        theta: Gaussians,
+        x: Float,
+        rows: NDArray[np.intp],
+        index: NDArray[np.intp],
+        first: NDArray[np.intp],
+        out: Float,
+    ) -> Self:
+        """Write the log-densities of rows of the tile x (d, n) into `out` (K, n); return what goes with them."""
+        k, d = theta.means.shape
+        found = cls(theta, rows, index, first, np.empty((k, d, len(rows))), np.empty((k, len(rows))))
+        distance = found.solve(np.take(x, rows, axis=1))
+        out[:, rows] = found.constant - 0.5 * distance
+        return found
+
+    @staticmethod
+    @abstractmethod
+    def columns(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which columns the systems of patterns (p, d) have."""
 
     @abstractmethod
     def solve(self, x: Float) -> Float:
@@ -125,6 +150,11 @@ class Lacking(Scattered):
     that squaring U (P = U U') costs it no digits.
     """
 
+    @staticmethod
+    def columns(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the missing ones."""
+        return missing
+
     @property
     def n_missing(self) -> int:
         """The number of missing columns."""
@@ -164,8 +194,25 @@ class Lacking(Scattered):
         return out
 
 
+class LackingExactly(Lacking):
+    """The same where columns are nearly sums of others: the systems come from U itself."""
+
+    def systems(self) -> tuple[Float, Float]:
+        """Return C and log |P_mm|."""
+        upper, (m, p) = factors(self.theta), self.index.shape
+        step = max(1, CHUNK_BYTES // (8 * upper[0, 0].size * len(upper) * max(m, 1)))
+        found = [gram_inverses(upper, self.index[:, i : i + step]) for i in range(0, p, step)]
+        inverses, log_det = zip(*found, strict=True)
+        return np.concatenate(inverses, axis=-1), np.concatenate(log_det, axis=-1)
+
+
 class Having(Scattered):
     """Rows that have few columns: the systems are those of the observed ones."""
+
+    @staticmethod
+    def columns(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the observed ones."""
+        return ~missing
 
     @property
     def n_missing(self) -> int:
@@ -213,33 +260,12 @@ class Having(Scattered):
         return out
 
 
-def scattered(
-    theta: Gaussians,
-    x: Float,
-    rows: NDArray[np.intp],
-    missing: NDArray[np.bool_],
-    first: NDArray[np.intp],
-    out: Float,
-) -> Scattered:
-    """Write the log-densities of rows of the tile x (d, n) into `out` (K, n); return what goes with them.
-
-    Parameters
-    ----------
-    rows : int array
-    missing : bool array of shape (p, d)
-        Their patterns, which lack as many columns.
-    first : int array of shape (p,)
-        Where each pattern's rows begin.
-    """
-    k, d = theta.means.shape
-    kind, chosen = (Having, ~missing) if 2 * int(missing[0].sum()) > d else (Lacking, missing)
-    index = np.nonzero(chosen)[1].reshape(len(missing), int(chosen[0].sum())).T
-    found = kind(theta, rows, index, first, np.empty((k, d, len(rows))), np.empty((k, len(rows))))
-    distance = found.solve(np.take(x, rows, axis=1))
-    out[:, rows] = found.constant - 0.5 * distance
-    return found
-
-
 def log_precision(upper: Float) -> Float:
     """Return log |P| (G, 1)."""
     return np.asarray(2 * np.log(np.einsum("gii->gi", upper)).sum(axis=1))[:, None]
+
+
+def inflation(theta: Gaussians) -> float:
+    """Return the largest variance inflation factor P_jj S_jj: how far columns are sums of others, in any units."""
+    variances = np.einsum("...ii->...i", theta.covariances)
+    return float(((theta.precisions_cholesky**2).sum(axis=-1) * variances).max())
