@@ -26,7 +26,7 @@ from dem.families.scattered import CHUNK_BYTES, LARGEST_INFLATION, Having, Lacki
 from dem.frame import Frame
 from dem.model import Float
 
-RETURNS = 128
+RETURNS = 64
 """Rows of a tile from which on a pattern is taken on its own."""
 CHUNKS = 10
 """Arrays of CHUNK_BYTES that scattered rows take at a time."""
