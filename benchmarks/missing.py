@@ -140,7 +140,7 @@ def loop(x: np.ndarray, means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def times(*runs: Any) -> list[float]:
     """Return the best time of each."""
-    return side_by_side([timed(run) for run in runs], rounds=3)
+    return side_by_side([timed(run) for run in runs], rounds=9)
 
 
 def size(n: int) -> str:

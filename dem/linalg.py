@@ -117,63 +117,6 @@ def power_of_two(scale: Float) -> Float:
     return np.asarray(np.exp2(exponent))
 
 
-def block_inverses(matrices: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
-    """Return the inverses of blocks of positive definite matrices, and the logarithms of the blocks' determinants.
-
-    Small blocks are inverted all at once, by Gauss and Jordan's elimination in arrays whose last axis runs over the
-    blocks: m steps of long vector operations, where one call of LAPACK for each block would cost microseconds.
-
-    Parameters
-    ----------
-    matrices : array of shape (g, d, d)
-    index : int array of shape (m, p)
-        The rows and columns of p blocks.
-
-    Returns
-    -------
-    inverses : array of shape (m, m, g, p)
-    log_det : array of shape (g, p)
-    """
-    (g, d, _), (m, p) = matrices.shape, index.shape
-    at = index[:, None] * d + index
-    tables = matrices.reshape(g, d * d)
-    if m > VECTORISED:
-        lower = np.linalg.cholesky(np.take(tables, np.moveaxis(at, -1, 0), axis=1))
-        root = np.linalg.inv(lower)
-        inverse = np.swapaxes(root, -1, -2) @ root
-        log_det = 2 * np.log(np.einsum("gpii->gpi", lower)).sum(axis=-1)
-        return np.ascontiguousarray(inverse.transpose(2, 3, 0, 1)), log_det
-    a = np.stack([np.take(table, at) for table in tables], axis=2)
-    log_det = np.zeros((g, p))
-    for j in range(m):
-        pivot = a[j, j].copy()
-        log_det += np.log(pivot)
-        row, column = a[j] / pivot, a[:, j].copy()
-        a -= column[:, None] * row
-        a[j], a[:, j], a[j, j] = row, column / -pivot, 1 / pivot
-    return a, log_det
-
-
-def gram_inverses(roots: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
-    """Return the same of blocks of U U', from U itself: no square costs digits where it is badly conditioned.
-
-    Parameters
-    ----------
-    roots : array of shape (g, d, d)
-        U.
-    index : int array of shape (m, p)
-
-    Returns
-    -------
-    inverses : array of shape (m, m, g, p)
-    log_det : array of shape (g, p)
-    """
-    triangular = np.linalg.qr(np.swapaxes(roots[:, index.T], -1, -2), mode="r")
-    inverse = np.linalg.inv(triangular)
-    log_det = 2 * np.log(np.abs(np.einsum("gpii->gpi", triangular))).sum(axis=-1)
-    return np.ascontiguousarray((inverse @ np.swapaxes(inverse, -1, -2)).transpose(2, 3, 0, 1)), log_det
-
-
 def cholesky_stack(matrices: Float) -> Float:
     """Return the Cholesky factors L of many small matrices, all at once: q steps of vector operations.
 
@@ -219,3 +162,60 @@ def gram_stack(lower: Float, out: Float) -> None:
     for i in range(q):
         np.einsum("kn,kjn->jn", lower[i:, i], lower[i:, i:], out=out[start : start + q - i])
         start += q - i
+
+
+def block_inverses(matrices: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
+    """Return the inverses of blocks of positive definite matrices, and the logarithms of the blocks' determinants.
+
+    Small blocks are inverted all at once, by Gauss and Jordan's elimination in arrays whose last axis runs over the
+    blocks: m steps of long vector operations, where one call of LAPACK for each block would cost microseconds.
+
+    Parameters
+    ----------
+    matrices : array of shape (g, d, d)
+    index : int array of shape (m, p)
+        The rows and columns of p blocks.
+
+    Returns
+    -------
+    inverses : array of shape (m, m, g, p)
+    log_det : array of shape (g, p)
+    """
+    (g, d, _), (m, p) = matrices.shape, index.shape
+    at = index[:, None] * d + index
+    tables = matrices.reshape(g, d * d)
+    if m > VECTORISED:
+        lower = np.linalg.cholesky(np.take(tables, np.moveaxis(at, -1, 0), axis=1))
+        root = np.linalg.inv(lower)
+        inverse = np.swapaxes(root, -1, -2) @ root
+        log_det = 2 * np.log(np.einsum("gpii->gpi", lower)).sum(axis=-1)
+        return np.ascontiguousarray(inverse.transpose(2, 3, 0, 1)), log_det
+    a = np.stack([np.take(table, at) for table in tables], axis=2)
+    log_det = np.zeros((g, p))
+    for j in range(m):
+        pivot = a[j, j].copy()
+        log_det += np.log(pivot)
+        row, column = a[j] / pivot, a[:, j].copy()
+        a -= column[:, None] * row
+        a[j], a[:, j], a[j, j] = row, column / -pivot, 1 / pivot
+    return a, log_det
+
+
+def gram_inverses(roots: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
+    """Return what `block_inverses` does for blocks of U U', from U itself: no square costs digits.
+
+    Parameters
+    ----------
+    roots : array of shape (g, d, d)
+        U.
+    index : int array of shape (m, p)
+
+    Returns
+    -------
+    inverses : array of shape (m, m, g, p)
+    log_det : array of shape (g, p)
+    """
+    triangular = np.linalg.qr(np.swapaxes(roots[:, index.T], -1, -2), mode="r")
+    inverse = np.linalg.inv(triangular)
+    log_det = 2 * np.log(np.abs(np.einsum("gpii->gpi", triangular))).sum(axis=-1)
+    return np.ascontiguousarray((inverse @ np.swapaxes(inverse, -1, -2)).transpose(2, 3, 0, 1)), log_det

@@ -127,8 +127,8 @@ class Rowwise(Protocol[P_contra]):
     def rows(self, params: P_contra, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one output named `what`, an entry (or row) per row."""
 
-    def workspace_bytes(self, d: int) -> int:
-        """Return what a task allocates beside its block of d columns and its results, in bytes."""
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block of d columns and its results, in bytes, whatever is missing."""
 
     def output(self, params: P_contra, what: str) -> tuple[np.dtype[Any], int | None]:
         """Return that output's dtype, and its number of columns (None for one value a row).

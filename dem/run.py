@@ -87,7 +87,7 @@ def fit(
     checkpoint : Checkpoint, optional
         Where to keep the fit after every pass, and to go on from if one is there: with the same bits.
     found : Scan, optional
-        The first pass, where it has been made already; not with a checkpoint, which keeps it itself.
+        The first pass, where it has been made already.
     missing : {"marginalize", "error"}
         Whether missing values are left out exactly, or refused.
 
@@ -111,12 +111,13 @@ def fit(
         engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
         resume.journal(checkpoint, identity, model) as journal,
     ):
-        if found is None:
+        if found is None or journal.found.scan is not None:
             found = scan_once(
                 sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure, missing=missing
             )
         else:
             sweep.count = 1
+            journal.keep_scan(found)
         seen = completed(found)
         bound = model.bind(seen)
         if (room := bound.workspace_bytes(source.n_columns)) > model.workspace_bytes(source.n_columns):

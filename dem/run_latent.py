@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,10 +115,16 @@ def fit_wide(
     engine: Engine | None,
     checkpoint: Checkpoint | None = None,
     *,
+    found: Scan | None = None,
     missing: str = "marginalize",
 ) -> LatentFit:
-    """Return what EM makes of the data, a pass per iteration: d^2 is never formed."""
-    found = run.fit(
+    """Return what EM makes of the data, a pass per iteration: d^2 is never formed.
+
+    A first scan that was `found` already has its own checkpoint; that of EM stands within.
+    """
+    if checkpoint is not None and found is not None:
+        checkpoint = replace(checkpoint, path=f"{checkpoint.path}/em")
+    fitted = run.fit(
         model,
         source,
         start=settings.start,
@@ -127,9 +133,10 @@ def fit_wide(
         engine=engine,
         callback=settings.callback,
         checkpoint=checkpoint,
+        found=found,
         missing=missing,
     )
-    return _left(found.model, found.scan, found.n_passes, found.state)
+    return _left(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
 
 def _left(model: Any, scan: Scan, n_passes: int, state: em.State[LatentParams]) -> LatentFit:

@@ -82,7 +82,7 @@ def write(
         Replace what stands at `path`, once the new array is whole.
     """
     dtype, columns = model.output(params, what)
-    held = model.workspace_bytes(source.n_columns) + outputs.results_bytes(source, columns, dtype)
+    held = model.rows_bytes(source.n_columns) + outputs.results_bytes(source, columns, dtype)
     make_rows = _maker(model, params, what, missing)
     attributes = {"what": what, "model": type(model).__name__, "source": source.name}
     known = job(model, params, source, what=what)
@@ -195,7 +195,7 @@ def mean(
     missing: str = "marginalize",
 ) -> Mean:
     """Return the weighted mean of an output with one value a row, from one pass."""
-    workspace = model.workspace_bytes(source.n_columns)
+    workspace = model.rows_bytes(source.n_columns)
     with (engine or Engine()).open(source, workspace) as sweep, located(source):
         return sweep.named(what, partial(_mean_kernel, _maker(model, params, what, missing)))
 

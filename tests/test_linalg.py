@@ -101,6 +101,27 @@ def test_powers_of_two_are_exact_and_near(exponent):
     assert 2**-0.5 * 0.999 <= power[0] / scale[0] <= 2**0.5 * 1.001
 
 
+@pytest.mark.parametrize("q", [1, 2, 7])
+def test_stacks_of_small_matrices_are_factorised_at_once(q, rng):
+    """(q, q, n): factors, inverses and triangles are those of each matrix, by LAPACK."""
+    roots = rng.normal(size=(40, q, q + 1))
+    matrices = roots @ roots.swapaxes(1, 2) * rng.uniform(1e-3, 1e3, size=(40, 1, 1))
+    lower = linalg.cholesky_stack(np.ascontiguousarray(matrices.transpose(1, 2, 0)))
+    np.testing.assert_allclose(lower.transpose(2, 0, 1), np.linalg.cholesky(matrices), rtol=1e-9, atol=1e-12)
+    inverse = linalg.inverse_stack(lower)
+    np.testing.assert_allclose(np.einsum("ijn,jkn->nik", inverse, lower), np.tile(np.eye(q), (40, 1, 1)), atol=1e-9)
+    packed = np.empty((linalg.triangle_size(q), 40))
+    linalg.gram_stack(inverse, packed)
+    whole = packed[linalg.triangle_places(q)].transpose(2, 0, 1)
+    np.testing.assert_allclose(whole @ matrices, np.tile(np.eye(q), (40, 1, 1)), atol=1e-7)
+
+
+def test_a_stack_with_a_matrix_that_is_not_positive_definite_is_refused():
+    stack = np.stack([np.eye(2), [[1.0, 2.0], [2.0, 1.0]]], axis=2)
+    with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+        linalg.cholesky_stack(stack)
+
+
 @pytest.mark.parametrize("m", [0, 1, 2, 5, 16, 17, 24])
 def test_inverses_of_blocks_are_those_of_each(m, rng):
     g, d, p = 2, 24, 7

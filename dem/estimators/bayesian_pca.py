@@ -20,13 +20,13 @@ class BayesianPCA(PPCA):
 
     x | z ~ N(W z + mu, s^2 I), z ~ N(0, I), and each column of W has a prior w_i ~ N(0, I / alpha_i) whose alpha_i
     is fitted too: automatic relevance determination (PRML 12.2.3; Bishop 1999). EM runs in memory on the
-    covariance (one pass), or with a pass per iteration where the (d, d) covariance does not fit.
+    covariance (one pass), or with a pass per iteration where the (d, d) covariance does not fit or values are missing.
 
     Parameters
     ----------
     n_components : int or None, default=None
         Most directions; None for one less than those with any variance. An integer where the covariance does
-        not fit.
+        not fit, or values are missing.
     tol : float, default=1e-6
         EM stops when the objective, the mean of log-likelihood and log prior, rises by less, in nats a row.
     max_iter : int, default=500
@@ -102,9 +102,9 @@ class BayesianPCA(PPCA):
         wanted = most if self.n_components is None else min(int(self.n_components), most)
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)
 
-    def _wide_model(self, d: int) -> BayesianPCAModel:  # type: ignore[override]
+    def _wide_model(self, d: int, why: str) -> BayesianPCAModel:  # type: ignore[override]
         """Return the model for EM with a pass per iteration."""
-        return BayesianPCAModel(wide_size(self.n_components, d))
+        return BayesianPCAModel(wide_size(self.n_components, d, why))
 
     def _keep(self, fitted: LatentFit) -> None:
         """Keep the parameters as public attributes."""

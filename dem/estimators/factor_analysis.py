@@ -32,7 +32,8 @@ class FactorAnalysis(LinearLatent):
     x | z ~ N(W z + mu, Psi) with diagonal Psi, z ~ N(0, I)   (PRML 12.2.4). The scales of the columns do not
     matter: in other units the same factors are found. With up to a few thousand columns one pass over the
     data gives the covariance, and the likelihood is maximised in memory; with more, EM with statistics of size
-    O(d q) makes a pass per iteration.
+    O(d q) makes a pass per iteration. So it does where values are missing, with O(d q^2), for an integer
+    `n_components`; the mean is fitted too then.
 
     Parameters
     ----------
@@ -153,9 +154,9 @@ class FactorAnalysis(LinearLatent):
         q = min(d, scan.rows) if self.n_components is None else int(self.n_components)
         return fit_moments((MomentsFactorModel if self.solver == "em" else ECMFactorModel)(q), scan, settings)
 
-    def _wide_model(self, d: int) -> FactorModel:
+    def _wide_model(self, d: int, why: str) -> FactorModel:
         """Return the model for EM with a pass per iteration."""
-        return FactorModel(wide_size(None if self.solver == "ecm" else self.n_components, d))
+        return FactorModel(wide_size(None if self.solver == "ecm" else self.n_components, d, why))
 
     def _keep(self, fitted: LatentFit) -> None:
         """Keep the parameters as public attributes."""

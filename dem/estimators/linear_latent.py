@@ -30,6 +30,9 @@ from dem.run_latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_mo
 from dem.scan import Scan
 from dem.start import Start
 
+TOO_WIDE = "the covariance of {} columns takes {:.1f} GB, several times over, and does not fit in memory"
+INCOMPLETE = "values are missing, and the covariance of complete rows does not tell all"
+
 
 class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """Base of the models x | z ~ N(W z + mu, Psi), z ~ N(0, I)   (PRML 12.2)."""
@@ -52,8 +55,13 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         """Return the fit to data whose moments, the whole scatter among them, are known."""
 
     @abstractmethod
-    def _wide_model(self, d: int) -> LatentModel[Any]:
-        """Return the model for EM with a pass per iteration, or say in one sentence why it cannot be."""
+    def _wide_model(self, d: int, why: str) -> LatentModel[Any]:
+        """Return the model for EM with a pass per iteration, or say in one sentence `why` it is wanted, and cannot be.
+
+        Raises
+        ------
+        ValueError
+        """
 
     def fit(
         self,
@@ -98,13 +106,16 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         )
         if source.n_rows is not None:
             self._check_size(source.n_rows, d)
+        kept, scan, why = as_checkpoint(checkpoint), None, TOO_WIDE.format(d, 8 * d * d / 1e9)
         if moments_fit(d, self.engine.memory_bytes if self.engine else None):
-            scan = scan_moments(source, settings.start, self.engine, as_checkpoint(checkpoint), missing=self.missing)
+            scan = scan_moments(source, settings.start, self.engine, kept, missing=self.missing)
             self._check_size(scan.rows, d)
-            fitted = self._fit_moments(scan, settings)
+            why = INCOMPLETE
+        if scan is None or scan.missing.any():
+            wide = self._wide_model(d, why)
+            fitted = fit_wide(wide, source, settings, self.engine, kept, found=scan, missing=self.missing)
         else:
-            wide, kept = self._wide_model(d), as_checkpoint(checkpoint)
-            fitted = fit_wide(wide, source, settings, self.engine, kept, missing=self.missing)
+            fitted = self._fit_moments(scan, settings)
         self._keep(fitted)
         self.source_ = source_record(source, fitted.scan)
         return self
@@ -202,7 +213,7 @@ def is_whole(value: Any, least: int = 1) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
-def wide_size(n_components: Any, d: int) -> int:
+def wide_size(n_components: Any, d: int, why: str) -> int:
     """Return q for EM with a pass per iteration.
 
     Raises
@@ -211,10 +222,7 @@ def wide_size(n_components: Any, d: int) -> int:
         If it is no integer, or not less than d.
     """
     if not is_whole(n_components):
-        raise ValueError(
-            f"the covariance of {d} columns takes {8 * d * d / 1e9:.1f} GB, several times over, and does "
-            f"not fit in memory: use solver='em' and an integer n_components"
-        )
+        raise ValueError(f"{why}: use solver='em' and an integer n_components")
     if n_components >= d:
         raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer")
     return int(n_components)

@@ -24,7 +24,8 @@ class PPCA(LinearLatent):
 
     x | z ~ N(W z + mu, s^2 I), z ~ N(0, I)   (PRML 12.2; Tipping and Bishop 1999). With up to a few thousand
     columns one pass over the data gives the maximum-likelihood parameters in closed form; with more, EM with
-    statistics of size O(d q) makes a pass per iteration.
+    statistics of size O(d q) makes a pass per iteration. So it does where values are missing, with O(d q^2), for an
+    integer `n_components`; the mean is fitted too then, as it is not that of what is observed.
 
     Parameters
     ----------
@@ -144,9 +145,9 @@ class PPCA(LinearLatent):
             return fit_moments(MomentsPPCAModel(q), scan, settings)
         return fit_closed_form(scan, q)
 
-    def _wide_model(self, d: int) -> PPCAModel:
+    def _wide_model(self, d: int, why: str) -> PPCAModel:
         """Return the model for EM with a pass per iteration."""
-        return PPCAModel(wide_size(None if self.solver == "closed_form" else self.n_components, d))
+        return PPCAModel(wide_size(None if self.solver == "closed_form" else self.n_components, d, why))
 
     def _latent_size(self, scan: Scan) -> int:
         """Return q."""

@@ -73,7 +73,10 @@ class Sums:
         return np.asarray(self.squares + np.einsum("kdi,kdi->kd", grown - 2 * self.cross, step))
 
     def latent_moments(self) -> tuple[Float, Float]:
-        """Return the latents' mean a (K, q) over all rows, and T (K, q, q) with covariance T T'."""
+        """Return the latents' mean a (K, q) over all rows, and T (K, q, q) with covariance T T'.
+
+        T is the symmetric root: where the covariance is nearly I, as at the end of a fit, it turns nothing.
+        """
         counts = self.all_rows[:, 0, 0]
         empty = counts <= EMPTY * counts.sum()
         average = self.all_rows / np.where(empty, 1.0, counts)[:, None, None]
@@ -82,7 +85,8 @@ class Sums:
         covariance = average[:, 1:, 1:] - mean[:, :, None] * mean[:, None, :]
         values, vectors = np.linalg.eigh(covariance)
         least = np.finfo(np.float64).eps * values[:, -1:]
-        return mean, vectors * np.sqrt(np.maximum(values, least))[:, None, :]
+        roots = vectors * np.sqrt(np.maximum(values, least))[:, None, :]
+        return mean, roots @ np.swapaxes(vectors, 1, 2)
 
     def best_bound(self, theta: FactorAnalysers, previous: FactorAnalysers, shift: Float, turn: Float) -> Float:
         """Return the better one of two bounds, (K,): with the latents as they are, and with their new moments."""

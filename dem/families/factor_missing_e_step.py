@@ -26,6 +26,7 @@ class Posteriors:
     ----------
     x : array of shape (d, n)
         The tile itself, NaN where missing.
+    missing : bool array of shape (d, n)
     observed : array of shape (d, n)
         1 where x is observed, else 0.
     z : array of shape (1 + q, K, n)
@@ -39,6 +40,7 @@ class Posteriors:
     """
 
     x: Float
+    missing: NDArray[np.bool_]
     observed: Float
     z: Float
     covariance: Float
@@ -49,7 +51,7 @@ class Posteriors:
         """Return x - mu - W E[z | x_o] of component k, (d, n); 0 where x is missing."""
         if k == len(self.covariance) - 1:
             return self.last
-        rest = centred(self.x, theta.means[k], self.observed == 0)
+        rest = centred(self.x, theta.means[k], self.missing)
         return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
 
 
@@ -90,7 +92,7 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         out[i] += log_det[i] + np.einsum("jn,jn->n", latent, latent)
         z[1:, i] = latent
     out *= -0.5
-    return Posteriors(x, observed, z, covariance, log_det, rest)
+    return Posteriors(x, missing, observed, z, covariance, log_det, rest)
 
 
 def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float) -> None:
@@ -156,5 +158,4 @@ def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float,
         within = (w[:, row] * w[:, column] * doubled) @ found.covariance[i]
         within += np.broadcast_to(theta.noise_variances[i], d)[:, None]
         variance += resp[i] * (within + (means[i] - mean) ** 2)
-    missing = found.observed == 0
-    return np.where(missing, mean, found.x), np.where(missing, variance, 0.0)
+    return np.where(found.missing, mean, found.x), np.where(found.missing, variance, 0.0)

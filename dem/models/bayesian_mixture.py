@@ -259,3 +259,7 @@ class BayesianMixtureModel:
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes."""
         return self.mixture.workspace_bytes(d)
+
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates for outputs of rows, in bytes."""
+        return self.mixture.rows_bytes(d)

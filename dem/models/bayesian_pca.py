@@ -144,7 +144,7 @@ class MomentsBayesianPCAModel(OnMoments[BayesianPCAParams], BayesianPCAModel):
 class IncompleteBayesianPCAModel(OnObserved[BayesianPCAParams], BayesianPCAModel):
     """Bayesian PCA of rows in which values are missing."""
 
-    def step(self, params: BayesianPCAParams, found: Sums, weight: float) -> tuple[Float, Float]:
+    def step(self, params: BayesianPCAParams, found: Sums) -> tuple[Float, Float]:
         """Return the step of each column, shrunk by the prior of W (not of the mean), and s^2 for it."""
         shrinkage = np.append(0.0, params.noise_variance * params.alpha / self.copies)
         towards_0 = np.pad(params.loadings, ((0, 0), (1, 0))) * shrinkage

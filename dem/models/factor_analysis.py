@@ -68,9 +68,10 @@ class FactorModel(LatentModel[FactorParams]):
         return IncompleteFactorModel(self.n_components, variance=self.variance)
 
     def bound(self, params: FactorParams) -> FactorParams:
-        """Return the parameters with the mean of all rows, and no noise below the floor."""
+        """Return the parameters with the mean of all rows, no noise below the floor, and none of constant columns."""
         if self.variance is not None:
-            params = replace(params, noise_variance=np.maximum(params.noise_variance, FLOOR * self.variance))
+            noise = np.maximum(params.noise_variance, FLOOR * self.variance)
+            params = replace(params, noise_variance=np.where(self.variance > 0, noise, 0.0))
         return super().bound(params)
 
     def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
@@ -162,12 +163,12 @@ class ECMFactorModel(MomentsFactorModel):
 class IncompleteFactorModel(OnObserved[FactorParams], FactorModel):
     """Factor analysis of rows in which values are missing."""
 
-    def step(self, params: FactorParams, found: Sums, weight: float) -> tuple[Float, Float]:
+    def step(self, params: FactorParams, found: Sums) -> tuple[Float, Float]:
         """Return the step of each column, and its noise over the rows that have it; constant columns stay."""
         noisy = params.noise_variance > 0
         step = found.step() * noisy[:, None]
         noise = np.maximum(found.squares_after(step)[0], 0.0) / found.counts[0]
-        return step[0], np.where(noisy, noise, 0.0)
+        return step[0], noise
 
     def renewed(self, params: FactorParams, mean: Float, loadings: Float, noise: Float) -> FactorParams:
         """Return mean, W and Psi."""

@@ -245,6 +245,10 @@ class KMeansModel:
         width = 2 * d if self.missing else d  # each column and whether it is there
         return max(workspace(self.n_clusters, width), scan_bytes(d, scatter=False))
 
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
+        return workspace(self.n_clusters, 2 * d)
+
 
 def enough(params: KMeansParams, frame: Frame, largest: Float, *, missing: bool) -> Precision:
     """Return the cheapest arithmetic that displaces no border between centres by more than its tolerance.

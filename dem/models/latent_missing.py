@@ -15,9 +15,9 @@ from typing import Any, Self
 from dem.families.factor_analysers import FactorAnalysisFamily
 from dem.families.factor_missing_algebra import Sums
 from dem.model import Block, Float
-from dem.models.latent_rows import analyser, observed_densities
+from dem.models.latent_rows import analyser, observed_densities, rows_bytes
 from dem.models.linear_latent import L, LatentModel
-from dem.models.mixture_kernel import MIN_TILE, MixtureKernel
+from dem.models.mixture_kernel import MixtureKernel
 from dem.scan import Scan, scan_bytes
 from dem.stats import ARITY
 
@@ -39,7 +39,7 @@ class OnObserved(LatentModel[L]):
         return MixtureKernel(observed_densities(self.bound(params)), 1)
 
     @abstractmethod
-    def step(self, params: L, found: Sums, weight: float) -> tuple[Float, Float]:
+    def step(self, params: L, found: Sums) -> tuple[Float, Float]:
         """Return by how much W^ = (mu, W) grows, (d, 1 + q), and the new noise."""
 
     @abstractmethod
@@ -54,7 +54,7 @@ class OnObserved(LatentModel[L]):
         """Return mean, loadings and noise, as steps by the residuals about the old ones."""
         params = self.bound(params)
         found = self.sums(params, stats)
-        step, noise = self.step(params, found, stats.weight)
+        step, noise = self.step(params, found)
         loadings = params.loadings + step[:, 1:]
         shift, turn = self.expansion(found)
         mean = params.mean + step[:, 0] + loadings @ shift[0]
@@ -72,7 +72,5 @@ class OnObserved(LatentModel[L]):
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
-        family = FactorAnalysisFamily(self.n_components).with_missing()
-        tiles = max(8 * family.tile_width(1, d) * MIN_TILE, 2 * family.tile_bytes)
-        e_step = tiles + 4 * 8 * family.factor_size(1, d) + (ARITY + 4) * 8 * family.n_centred(d)
-        return max(e_step, scan_bytes(d, scatter=False))
+        sums = 8 * FactorAnalysisFamily(self.n_components).with_missing().n_centred(d)
+        return max(rows_bytes(self.n_components, d) + (ARITY + 4) * sums, scan_bytes(d, scatter=False))

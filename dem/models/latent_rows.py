@@ -11,12 +11,12 @@ from dem.families.factor_analysers import FactorAnalysisFamily, PPCAFamily
 from dem.model import Array, Block
 from dem.models.latent_algebra import LatentParams, noise_of
 from dem.models.latent_kernel import LatentKernel
-from dem.models.mixture_kernel import CentredDensities
+from dem.models.mixture_kernel import MIN_TILE, CentredDensities
 from dem.models.rowwise import check_finite, filled_dtype, named
 
 NO_NOISE = (
-    "this model leaves nothing to the noise, so it has no density of rows with missing values: fit it with fewer "
-    "components, or fill these values in"
+    "nothing is left to the noise, so there is no density of rows with missing values: use fewer components, leave out "
+    "constant columns, or fill these values in"
 )
 
 
@@ -80,6 +80,13 @@ def _of_incomplete(params: LatentParams, what: str, x: Array, out: Array) -> Non
             one = np.ones((1, len(tile)))
             mean, variance = densities.family.fill(densities.theta, tile.T, densities.reuse, one)
             out[here] = (np.sqrt(variance) if what.startswith("deviation") else mean).T
+
+
+def rows_bytes(q: int, d: int) -> int:
+    """Return what a task allocates for outputs of rows, in bytes: most of it where values are missing."""
+    family = FactorAnalysisFamily(q).with_missing()
+    tiles = max(8 * family.tile_width(1, d) * MIN_TILE, 2 * family.tile_bytes)
+    return tiles + 4 * 8 * family.factor_size(1, d)
 
 
 def analyser(params: LatentParams) -> FactorAnalysers:

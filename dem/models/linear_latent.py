@@ -124,6 +124,10 @@ class LatentModel(Generic[L]):
         e_step = 4 * 8 * d * tile_rows(d) + 8 * (ARITY + 6) * (d + q) * (q + 1)
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
 
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
+        return latent_rows.rows_bytes(self.n_components, d)
+
 
 @dataclass(frozen=True)
 class OnMoments(LatentModel[L]):

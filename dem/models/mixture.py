@@ -7,6 +7,7 @@ M-step: w_k = N_k / N, and each family's own estimate from the sums   (PRML 9.26
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -236,12 +237,22 @@ class MixtureModel:
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
-        k, family = self.n_components, self.observed
-        width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
-        tiles = max(8 * width * MIN_TILE, 2 * family.tile_bytes)
-        sums = 8 * family.n_centred(d) * k
-        e_step = tiles + 4 * 8 * family.factor_size(k, d) + (ARITY + 4) * sums
+        sums = 8 * self.observed.n_centred(d) * self.n_components
+        e_step = self._tiles_bytes(self.observed, d) + (ARITY + 4) * sums
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
+
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
+        families = [self.family]
+        with suppress(ValueError):  # some take no missing values
+            families.append(self.family.with_missing())
+        return max(self._tiles_bytes(family, d) for family in families)
+
+    def _tiles_bytes(self, family: Family[Any], d: int) -> int:
+        """Return what the tiles of a family take, and what follows from the parameters."""
+        k = self.n_components
+        width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
+        return max(8 * width * MIN_TILE, 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
 
 
 def plain_weights(scan: Scan) -> bool:

@@ -99,7 +99,7 @@ class MomentsPPCAModel(OnMoments[PPCAParams], PPCAModel):
 class IncompletePPCAModel(OnObserved[PPCAParams], PPCAModel):
     """Probabilistic PCA of rows in which values are missing."""
 
-    def step(self, params: PPCAParams, found: Sums, weight: float) -> tuple[Float, Float]:
+    def step(self, params: PPCAParams, found: Sums) -> tuple[Float, Float]:
         """Return the step of each column, and s^2 over all that is observed."""
         step = found.step()
         return step[0], pooled_noise(params, found, step)

@@ -156,7 +156,7 @@ class Filling:
         assert kind in ("filled", "deviation")
         return np.dtype(dtype), 3
 
-    def workspace_bytes(self, d):
+    def rows_bytes(self, d):
         return 0
 
     def rows(self, params, what):

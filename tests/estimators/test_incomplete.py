@@ -1,0 +1,191 @@
+"""Every estimator on rows with missing values: fits, rows, stores, checkpoints, real data."""
+
+import os
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from sklearn.base import clone
+
+import dem
+from dem.families import Gaussian
+
+SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "csv"
+needs = pytest.mark.skipif(not SHARED.exists(), reason="the shared data are not here")
+N, D = 800, 4
+
+
+def data(seed=0, missing=0.25):
+    """Return two clusters (n, D), correlated within, with values missing at random, some rows wholly."""
+    rng = np.random.default_rng(seed)
+    label = rng.integers(2, size=N)
+    x = (
+        4.0 * label[:, None] * [1, -1, 1, 0]
+        + rng.normal(size=(N, 2)) @ rng.normal(size=(2, D))
+        + 0.3 * rng.normal(size=(N, D))
+    )
+    holes = rng.random(x.shape) < missing
+    holes[5] = True
+    return np.where(holes, np.nan, x), x
+
+
+MODELS = {
+    **{f"gmm-{t}": dem.GaussianMixture(2, covariance_type=t, n_init=2) for t in ("full", "tied", "diag", "spherical")},
+    **{
+        f"bgmm-{t}": dem.BayesianGaussianMixture(3, covariance_type=t, n_init=2)
+        for t in ("full", "tied", "diag", "spherical")
+    },
+    "map": dem.GaussianMixture(2, prior="weak", reg_covar=0, n_init=2),
+    "mixture": dem.Mixture(2, family={(0, 1): Gaussian("diag"), (2, 3): Gaussian("full")}, n_init=2),
+    "student": dem.Mixture(2, family="studentt", n_init=2),
+    "kmeans": dem.KMeans(2),
+    "mppca": dem.MixturePPCA(2, n_factors=1, n_init=2),
+    "mfa": dem.MixtureFactorAnalysis(2, n_factors=1, n_init=2),
+    "ppca": dem.PPCA(2),
+    "bpca": dem.BayesianPCA(2),
+    "fa": dem.FactorAnalysis(1, solver="em"),
+}
+ANY = pytest.mark.parametrize("name", MODELS)
+FILLS = [name for name in MODELS if name != "kmeans"]
+
+
+@ANY
+def test_fits_and_tells_of_rows(name, tmp_path):
+    y, x = data()
+    model = clone(MODELS[name]).fit(y)
+    objectives = [p["objective"] for p in model.history_]
+    reg_covar = getattr(model, "reg_covar", 0)
+    assert (np.diff(objectives) >= -1e-9 - reg_covar).all()
+    assert model.source_["empty_rows"] == np.isnan(y).all(axis=1).sum()
+    assert model.source_["missing"] == np.isnan(y).sum(axis=0).tolist()
+    filled = model.impute(y)
+    seen = ~np.isnan(y)
+    assert filled[seen].tobytes() == y[seen].tobytes()
+    means = np.where(seen, y, np.nanmean(y, axis=0))
+    assert np.mean((filled - x)[~seen] ** 2) < 0.75 * np.mean((means - x)[~seen] ** 2)
+    if hasattr(model, "score_samples"):
+        assert np.isfinite(model.score_samples(y)).all()
+        if model.objective_name == "log_likelihood" and name != "bpca":
+            assert model.score(y) == pytest.approx(model.history_[-1]["log_likelihood"], abs=1e-9)
+    for method in ("predict", "predict_proba", "transform"):
+        if hasattr(model, method):
+            assert np.isfinite(getattr(model, method)(y)).all()
+    model.save(tmp_path / "m.zarr")
+    assert dem.load(tmp_path / "m.zarr").impute(y).tobytes() == filled.tobytes()
+
+
+@pytest.mark.parametrize("name", FILLS)
+def test_deviations_are_those_of_the_errors(name):
+    """The errors of what is filled in, in units of what is said of them, have about unit variance."""
+    y, x = data()
+    model = clone(MODELS[name]).fit(y)
+    filled, deviation = model.impute(y, return_std=True)
+    holes = np.isnan(y)
+    assert (deviation[~holes] == 0).all()
+    assert (deviation[holes] > 0).all()
+    assert np.mean(((filled - x)[holes] / deviation[holes]) ** 2) == pytest.approx(1, abs=0.25)
+
+
+@ANY
+def test_stores_and_lazy_arrays_give_the_same(name, tmp_path):
+    y = data()[0][:400].astype(np.float32)
+    zarr.create_array(tmp_path / "y.zarr", data=y, chunks=(200, 3))
+    model = clone(MODELS[name]).set_params(max_iter=5)
+    stored = clone(model).fit(tmp_path / "y.zarr")
+    lazy = clone(model).fit(da.from_array(y, chunks=(300, D)))
+    near = clone(model).fit(y)
+    for other in (lazy, near):
+        assert (
+            other.lower_bound_ == pytest.approx(stored.lower_bound_, rel=1e-9)
+            if hasattr(other, "lower_bound_")
+            else True
+        )
+    filled = stored.impute(tmp_path / "y.zarr")
+    assert isinstance(filled, da.Array)
+    assert filled.dtype == np.float32
+    np.testing.assert_allclose(filled.compute(), stored.impute(y), rtol=1e-5, atol=1e-5)
+    stored.write(tmp_path / "y.zarr", tmp_path / "filled.zarr", "filled")
+    written = zarr.open_array(tmp_path / "filled.zarr", mode="r")[:]
+    assert written.tobytes() == filled.compute().tobytes()
+    assert not np.isnan(written).any()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("name", ["gmm-full", "gmm-diag", "mppca", "ppca"])
+def test_checkpoints_go_on_with_the_same_bits(name, workers, tmp_path):
+    y, _ = data()
+    zarr.create_array(tmp_path / "y.zarr", data=y, chunks=(200, D))
+    engine = dem.Engine(workers=workers)
+    model = clone(MODELS[name]).set_params(engine=engine, max_iter=6, tol=0)
+    whole = clone(model).fit(tmp_path / "y.zarr")
+    kept = tmp_path / "kept"
+    with pytest.raises(dem.Stopped):
+        clone(model).fit(tmp_path / "y.zarr", checkpoint=dem.Checkpoint(kept, max_passes=2))
+    there = clone(model).fit(tmp_path / "y.zarr", checkpoint=kept)
+    for attribute in ("means_", "mean_", "cluster_centers_"):
+        if hasattr(whole, attribute):
+            assert getattr(there, attribute).tobytes() == getattr(whole, attribute).tobytes()
+    assert [p["objective"] for p in there.history_] == [p["objective"] for p in whole.history_]
+
+
+@pytest.mark.parametrize("name", ["gmm-full", "gmm-diag", "mppca", "ppca", "kmeans"])
+def test_a_model_of_complete_rows_takes_rows_with_holes(name):
+    y, x = data()
+    model = clone(MODELS[name]).fit(x)
+    filled = model.impute(y)
+    holes = np.isnan(y)
+    means = np.where(holes, x.mean(axis=0), x)
+    assert np.mean((filled - x)[holes] ** 2) < 0.75 * np.mean((means - x)[holes] ** 2)
+    assert model.impute(x).tobytes() == x.tobytes()
+
+
+def test_missing_rows_weigh_as_they_count():
+    """A row with nothing observed counts in n, with its weight, and carries no information."""
+    y, _ = data()
+    weight = np.random.default_rng(1).integers(1, 4, N).astype(float)
+    empty = np.vstack([y, np.full((300, D), np.nan)])
+    more = np.concatenate([weight, np.full(300, 2.0)])
+    start = dem.GaussianMixture(2, tol=1e-12, max_iter=2000, reg_covar=0).fit(y, sample_weight=weight)
+    given = {"weights_init": start.weights_, "means_init": start.means_, "precisions_init": start.precisions_}
+    model = dem.GaussianMixture(2, tol=1e-12, max_iter=2000, reg_covar=0, **given).fit(empty, sample_weight=more)
+    np.testing.assert_allclose(model.means_, start.means_, atol=1e-4)
+    np.testing.assert_allclose(model.weights_, start.weights_, atol=1e-5)
+    total = weight.sum() / more.sum()
+    assert model.lower_bound_ == pytest.approx(total * start.lower_bound_, abs=1e-9)
+    assert model.source_["empty_rows"] == 300 + np.isnan(y).all(axis=1).sum()
+    assert model.effective_counts_.sum() == pytest.approx(more.sum())
+
+
+@needs
+def test_houses_without_bedrooms():
+    """207 of 20,640 districts do not say how many bedrooms they have: their neighbours' columns tell."""
+    columns = range(8)
+    x = np.genfromtxt(SHARED / "california_housing.csv", delimiter=",", skip_header=1, usecols=columns)
+    assert np.isnan(x).sum() == np.isnan(x[:, 4]).sum() == 207
+    rng = np.random.default_rng(0)
+    gone = ~np.isnan(x[:, 4]) & (rng.random(len(x)) < 0.02)
+    y = x.copy()
+    y[gone, 4] = np.nan
+    filled = dem.GaussianMixture(4, n_init=2, random_state=0).fit(y).impute(y)
+    error = np.sqrt(np.mean((filled[gone, 4] - x[gone, 4]) ** 2))
+    assert error < 0.25 * np.nanstd(x[:, 4])
+
+
+@needs
+def test_answers_that_were_not_given():
+    """The latent classes of voters of whom some did not answer: the likelihood is that of the answers given."""
+    x = np.genfromtxt(SHARED / "lca_election_missing.csv", delimiter=",", skip_header=1)
+    assert np.isnan(x).any()
+    model = dem.Mixture(3, family="categorical", random_state=0, tol=1e-8, max_iter=500).fit(x)
+    joint = np.tile(np.log(model.weights_), (len(x), 1))
+    for j, share in enumerate(model.component_parameters_["probabilities"]):
+        seen = ~np.isnan(x[:, j])
+        with np.errstate(divide="ignore"):
+            joint[seen] += np.log(share[:, x[seen, j].astype(int)].T)
+    assert model.lower_bound_ == pytest.approx(np.logaddexp.reduce(joint, axis=1).mean(), abs=1e-9)
+    complete = x[~np.isnan(x).any(axis=1)]
+    dropped = dem.Mixture(3, family="categorical", random_state=0, tol=1e-8, max_iter=500).fit(complete)
+    assert model.score(x) > dropped.score(x)
+    assert len(complete) < len(x)
