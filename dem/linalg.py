@@ -199,3 +199,23 @@ def block_inverses(matrices: Float, index: NDArray[np.intp]) -> tuple[Float, Flo
         a -= column[:, None] * row
         a[j], a[:, j], a[j, j] = row, column / -pivot, 1 / pivot
     return a, log_det
+
+
+def gram_inverses(roots: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
+    """Return what `block_inverses` does for blocks of U U', from U itself: no square costs digits.
+
+    Parameters
+    ----------
+    roots : array of shape (g, d, d)
+        U.
+    index : int array of shape (m, p)
+
+    Returns
+    -------
+    inverses : array of shape (m, m, g, p)
+    log_det : array of shape (g, p)
+    """
+    triangular = np.linalg.qr(np.swapaxes(roots[:, index.T], -1, -2), mode="r")
+    inverse = np.linalg.inv(triangular)
+    log_det = 2 * np.log(np.abs(np.einsum("gpii->gpi", triangular))).sum(axis=-1)
+    return np.ascontiguousarray((inverse @ np.swapaxes(inverse, -1, -2)).transpose(2, 3, 0, 1)), log_det

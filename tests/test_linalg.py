@@ -128,10 +128,11 @@ def test_inverses_of_blocks_are_those_of_each(m, rng):
     root = rng.normal(size=(g, d, d)) + 4 * np.eye(d)
     matrices = root @ np.swapaxes(root, 1, 2)
     index = np.array([rng.permutation(d)[:m] for _ in range(p)], dtype=np.intp).reshape(p, m).T
-    inverses, log_det = linalg.block_inverses(matrices, index)
-    assert inverses.shape == (m, m, g, p)
-    for i, j in np.ndindex(g, p):
-        block = matrices[i][np.ix_(index[:, j], index[:, j])]
-        expected = np.linalg.inv(block)
-        np.testing.assert_allclose(inverses[:, :, i, j], expected, rtol=0, atol=1e-12 * np.abs(expected).max(initial=0))
-        assert log_det[i, j] == pytest.approx(np.linalg.slogdet(block)[1], abs=1e-10)
+    for inverses, log_det in (linalg.block_inverses(matrices, index), linalg.gram_inverses(root, index)):
+        assert inverses.shape == (m, m, g, p)
+        for i, j in np.ndindex(g, p):
+            block = matrices[i][np.ix_(index[:, j], index[:, j])]
+            expected = np.linalg.inv(block)
+            largest = np.abs(expected).max(initial=0)
+            np.testing.assert_allclose(inverses[:, :, i, j], expected, rtol=0, atol=1e-12 * largest)
+            assert log_det[i, j] == pytest.approx(np.linalg.slogdet(block)[1], abs=1e-10)

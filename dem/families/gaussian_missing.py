@@ -22,14 +22,12 @@ from numpy.typing import NDArray
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.marginal import Returning, factors
 from dem.families.patterns import CACHE_BYTES, Groups, groups_of
-from dem.families.scattered import CHUNK_BYTES, Scattered
+from dem.families.scattered import CHUNK_BYTES, LARGEST_INFLATION, Having, Lacking, LackingExactly, Scattered, inflation
 from dem.frame import Frame
 from dem.model import Float
 
-RETURNS = 128
+RETURNS = 64
 """Rows of a tile from which on a pattern is taken on its own."""
-LARGEST_INFLATION = 1e5
-"""Of a variance; above, the squares that scattered rows take (P = U U') would cost digits: all go the other way."""
 CHUNKS = 10
 """Arrays of CHUNK_BYTES that scattered rows take at a time."""
 
@@ -66,12 +64,13 @@ class MissingGaussian(GaussianFamily):
             super().log_density(theta, x, out)  # type: ignore[safe-super]
             return None
         groups = groups_of(missing.T)
-        returns = groups.sizes >= (RETURNS if inflation(theta) < LARGEST_INFLATION else 1)
+        returns = groups.sizes >= RETURNS
         returns |= groups.missing.all(axis=1)
         parts: list[Returning | Scattered] = [
             Returning.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(returns).tolist()
         ]
-        parts += [Scattered.of(theta, x, *chunk, out) for chunk in chunks(groups, ~returns, len(out))]
+        for kind, rows, index, first in chunks(theta, groups, ~returns):
+            parts.append(kind.of(theta, x, rows, index, first, out))
         return Parts(parts)
 
     def sums(self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float, out: Float) -> None:
@@ -146,29 +145,27 @@ class MissingGaussian(GaussianFamily):
 
 
 def chunks(
-    groups: Groups, chosen: NDArray[np.bool_], k: int
-) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield rows, their missing columns and where each pattern begins, of patterns that lack as many columns.
+    theta: Gaussians, groups: Groups, chosen: NDArray[np.bool_]
+) -> Iterator[tuple[type[Scattered], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield kinds, rows, indices of their patterns' systems, and where each pattern begins: what `Scattered.of` takes.
 
-    As many rows as the inverses of all K components leave room for.
+    The rows are those of the chosen patterns of a tile, as many at a time as there is room for inverses.
     """
+    k, d = theta.means.shape
+    kinds = (LackingExactly, LackingExactly) if inflation(theta) > LARGEST_INFLATION else (Lacking, Having)
     rows = groups.order[np.repeat(chosen, groups.sizes)]
     missing, sizes = groups.missing[chosen], groups.sizes[chosen]
-    d = missing.shape[1]
-    which, lacking = np.repeat(np.arange(len(sizes)), sizes), missing.sum(axis=1)
+    which = np.repeat(np.arange(len(sizes)), sizes)
+    lacking = missing.sum(axis=1)[which]
     start = 0
     while start < len(rows):
-        m = int(lacking[which[start]])
-        most = max(1, CHUNK_BYTES // (8 * k * max(m * m, d)))
-        stop = min(start + most, int(np.searchsorted(lacking[which], m, side="right")))
-        patterns = which[start:stop]
-        here = slice(patterns[0], patterns[-1] + 1)
-        columns = np.nonzero(missing[here])[1].reshape(-1, m).T if m else np.empty((0, here.stop - here.start), np.intp)
-        yield rows[start:stop], columns, np.searchsorted(patterns, np.arange(here.start, here.stop))
+        m = int(lacking[start])
+        kind = kinds[2 * m > d]
+        columns = kind.columns(missing)
+        size = int(columns[which[start]].sum())
+        most = max(1, CHUNK_BYTES // (8 * k * max(size**2, d)))
+        stop = min(start + most, int(np.searchsorted(lacking, m, side="right")))
+        patterns = np.arange(which[start], which[stop - 1] + 1)
+        index = np.nonzero(columns[patterns])[1].reshape(len(patterns), size).T
+        yield kind, rows[start:stop], index, np.searchsorted(which[start:stop], patterns)
         start = stop
-
-
-def inflation(theta: Gaussians) -> float:
-    """Return the largest variance inflation factor P_jj S_jj: how far columns are sums of others, in any units."""
-    variances = np.einsum("...ii->...i", theta.covariances)
-    return float(((theta.precisions_cholesky**2).sum(axis=-1) * variances).max())

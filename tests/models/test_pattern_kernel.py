@@ -1,13 +1,16 @@
 """Blocks with missing values by patterns: the same as row by row in the exact path, and as long double says."""
 
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import reference
 from laws import bind
 
-from dem.families import FullGaussian, TiedGaussian
+from dem.families import FullGaussian, StudentT, TiedGaussian, gaussian_missing
+from dem.families.scattered import LARGEST_INFLATION
+from dem.families.student_t import StudentTs
 from dem.frame import Frame
 from dem.model import Block
 from dem.models import pattern_kernel
@@ -148,18 +151,25 @@ def test_moving_sums_to_the_means_is_exact_where_numbers_are(rng):
     np.testing.assert_array_equal(about_means(features @ resp.T, theta, frame), expected)
 
 
-@pytest.mark.parametrize(("d", "share"), [(4, 0.5), (12, 0.1), (12, 0.9), (40, 0.5), (40, 0.97)])
-def test_memory_stays_within_the_plan(d, share, rng):
-    """Thousands of patterns: what a pass takes at its peak is at most what the model says."""
-    params = mixture("full", rng, d, K, 0.1)
-    x = params.theta.means[rng.integers(K, size=8000)] + rng.normal(size=(8000, d))
+@pytest.mark.parametrize("largest", [LARGEST_INFLATION, 0.0], ids=["squares", "exactly"])
+@pytest.mark.parametrize("kind", ["full", "tied", "studentt"])
+@pytest.mark.parametrize(("d", "share"), [(4, 0.5), (12, 0.1), (40, 0.5), (40, 0.97)])
+def test_memory_stays_within_the_plan(kind, d, share, largest, rng, monkeypatch):
+    """Many patterns: what a pass, and filling in, take at their peaks is at most what the model says."""
+    monkeypatch.setattr(gaussian_missing, "LARGEST_INFLATION", largest)
+    k, n = 6, 1500
+    params = mixture("tied" if kind == "tied" else "full", rng, d, k, 0.1)
+    x = params.theta.means[rng.integers(k, size=n)] + rng.normal(size=(n, d))
     x[rng.random(x.shape) < share] = np.nan
-    x[:2000, : d // 2] = np.nan
-    model = bind(MixtureModel(K, FullGaussian()), x)
-    tracemalloc.start()
-    try:
-        model.kernel(params)(Block(x))
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak <= model.workspace_bytes(d)
+    x[: n // 4, : d // 2] = np.nan
+    if kind == "studentt":
+        params = replace(params, theta=StudentTs(params.theta, np.full(k, 5.0)))
+    model = bind(MixtureModel(k, {**FAMILIES, "studentt": StudentT()}[kind]), x)
+    for work, results in ((model.kernel(params), 0), (model.rows(params, "deviation:float64"), x.nbytes)):
+        tracemalloc.start()
+        try:
+            work(Block(x))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak - results <= model.workspace_bytes(d)
