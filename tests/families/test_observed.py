@@ -7,6 +7,7 @@ import pytest
 import scipy.optimize
 import scipy.stats
 from laws import D, K, N, begin, bind, codes, counts, data, positive, run, with_holes
+from own_family import Rayleigh
 
 from dem import em
 from dem.families import (
@@ -325,3 +326,15 @@ def blocks(x, make_kernel):
     for s in stats[1:]:
         total = total + s
     return total
+
+
+def test_a_family_of_ones_own_takes_missing_values():
+    x = with_holes(positive)
+    model = bind(MixtureModel(2, Rayleigh(), Seeding("kmeans")), x)
+    state = run(model, begin(model, x), x, n_iter=10)
+    scale = state.params.theta["scale"]
+    each = np.array([np.nansum(scipy.stats.rayleigh.logpdf(x, scale=s), axis=1) for s in scale])
+    expected = scipy.special.logsumexp(each + np.log(state.params.weights)[:, None], axis=0)
+    assert state.objective == pytest.approx(expected.mean(), abs=1e-10)
+    with pytest.raises(ValueError, match="Rayleigh does not tell its columns' means: write its method `moments`"):
+        model.rows(state.params, "filled:float64")(Block(x))
