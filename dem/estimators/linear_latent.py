@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from dem import em
@@ -31,7 +32,7 @@ from dem.scan import Scan
 from dem.start import Start
 
 TOO_WIDE = "the covariance of {} columns takes {:.1f} GB, several times over, and does not fit in memory"
-INCOMPLETE = "values are missing, and the covariance of complete rows does not tell all"
+INCOMPLETE = "values are missing (NaN), and the covariance of complete rows does not tell all"
 
 
 class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
@@ -120,12 +121,18 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         self.source_ = source_record(source, fitted.scan)
         return self
 
+    def __sklearn_tags__(self) -> Tags:
+        """Return what scikit-learn is to know: NaN are taken where EM is to find a given number of components."""
+        tags: Tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = is_whole(self.n_components)
+        return tags
+
     def transform(self, X: Any) -> Any:
         """Return the posterior means E[z | x] = inv(I + W' inv(Psi) W) W' inv(Psi) (x - mu), (n, q)   (PRML 12.48).
 
         A NumPy array for data in memory, a lazy Dask array otherwise. Beside the projections of
         scikit-learn's PCA these are scaled to unit prior variance and shrunk towards 0. Their posterior
-        covariance, the same for every row, is `posterior_covariance_`.
+        covariance, the same for every row without missing values, is `posterior_covariance_`.
         """
         return self._rows(X, "latent")
 
@@ -222,7 +229,7 @@ def wide_size(n_components: Any, d: int, why: str) -> int:
         If it is no integer, or not less than d.
     """
     if not is_whole(n_components):
-        raise ValueError(f"{why}: use solver='em' and an integer n_components")
+        raise ValueError(f"{why}: give an integer n_components, and solver='em' where there is a solver to choose")
     if n_components >= d:
         raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer")
     return int(n_components)

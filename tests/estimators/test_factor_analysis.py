@@ -1,12 +1,11 @@
-import os
 import warnings
-from pathlib import Path
 
 import dask.array as da
 import numpy as np
 import pytest
 import scipy.stats
 import zarr
+from shared import CSV
 from sklearn import decomposition
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -16,7 +15,6 @@ from dem import FactorAnalysis
 from dem.blas import single_threaded_blas
 
 N, D, Q = 400, 7, 2
-SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[2] / ".." / "shared" / "data")) / "csv"
 
 
 @pytest.fixture
@@ -30,7 +28,7 @@ def peer(x, q=Q, **settings):
 
 
 def shared(name):
-    path = SHARED / name
+    path = CSV / name
     if not path.exists():
         pytest.skip(f"{name} is not there")
     return np.loadtxt(path, delimiter=",", skiprows=1)

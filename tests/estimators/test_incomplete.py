@@ -1,19 +1,16 @@
 """Every estimator on rows with missing values: fits, rows, stores, checkpoints, real data."""
 
-import os
-from pathlib import Path
-
 import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from shared import CSV
 from sklearn.base import clone
 
 import dem
 from dem.families import Gaussian
 
-SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "csv"
-needs = pytest.mark.skipif(not SHARED.exists(), reason="the shared data are not here")
+needs = pytest.mark.skipif(not CSV.exists(), reason="the shared data are not here")
 N, D = 800, 4
 
 
@@ -162,7 +159,7 @@ def test_missing_rows_weigh_as_they_count():
 def test_houses_without_bedrooms():
     """207 of 20,640 districts do not say how many bedrooms they have: their neighbours' columns tell."""
     columns = range(8)
-    x = np.genfromtxt(SHARED / "california_housing.csv", delimiter=",", skip_header=1, usecols=columns)
+    x = np.genfromtxt(CSV / "california_housing.csv", delimiter=",", skip_header=1, usecols=columns)
     assert np.isnan(x).sum() == np.isnan(x[:, 4]).sum() == 207
     rng = np.random.default_rng(0)
     gone = ~np.isnan(x[:, 4]) & (rng.random(len(x)) < 0.02)
@@ -176,7 +173,7 @@ def test_houses_without_bedrooms():
 @needs
 def test_answers_that_were_not_given():
     """The latent classes of voters of whom some did not answer: the likelihood is that of the answers given."""
-    x = np.genfromtxt(SHARED / "lca_election_missing.csv", delimiter=",", skip_header=1)
+    x = np.genfromtxt(CSV / "lca_election_missing.csv", delimiter=",", skip_header=1)
     assert np.isnan(x).any()
     model = dem.Mixture(3, family="categorical", random_state=0, tol=1e-8, max_iter=500).fit(x)
     joint = np.tile(np.log(model.weights_), (len(x), 1))

@@ -1,10 +1,8 @@
-import os
-from pathlib import Path
-
 import dask.array as da
 import numpy as np
 import pytest
 import scipy.stats
+from shared import CSV
 from sklearn import decomposition
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
@@ -251,8 +249,7 @@ def test_minkas_evidence_needs_as_many_rows_as_columns(x):
 
 def test_the_example_of_tipping_and_bishop_1999():
     """Tobamovirus: 38 rows of 18 columns; two directions stand out, and scikit-learn has the same spectrum."""
-    folder = os.environ.get("DEM_SHARED", Path(__file__).parents[2] / ".." / "shared" / "data")
-    path = Path(folder) / "csv" / "tobamovirus.csv"
+    path = CSV / "tobamovirus.csv"
     if not path.exists():
         pytest.skip("tobamovirus.csv is not there")
     y = np.loadtxt(path, delimiter=",", skiprows=1)

@@ -1,13 +1,12 @@
 """Fits of factor analysers against closed forms, scikit-learn, the full Gaussian mixture, and the gradient."""
 
-import os
 import tracemalloc
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
+from shared import CSV
 from sklearn.decomposition import FactorAnalysis
 from sklearn.metrics import adjusted_rand_score
 
@@ -24,7 +23,6 @@ from dem.scan import Scanner
 
 K, D, Q = 3, 6, 2
 KINDS = pytest.mark.parametrize("noise", NOISE)
-SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[3] / "shared")) / "data" / "csv"
 
 
 def planted(noise, rng, n=400):
@@ -144,11 +142,11 @@ def test_a_prior_is_part_of_the_objective(noise, rng):
         assert old.objective - 1e-11 <= old.bound <= new.objective + 1e-11
 
 
-@pytest.mark.skipif(not (SHARED / "oilflow.csv").exists(), reason="the data are not here")
+@pytest.mark.skipif(not (CSV / "oilflow.csv").exists(), reason="the data are not here")
 def test_oil_flow():
     """PRML's example (figure 12.21 uses the same data): three flow regimes, each in a subspace of its own."""
-    x = np.loadtxt(SHARED / "oilflow.csv", delimiter=",", skiprows=1)
-    regime = np.loadtxt(SHARED / "oilflow_labels.csv", delimiter=",", skiprows=1)
+    x = np.loadtxt(CSV / "oilflow.csv", delimiter=",", skiprows=1)
+    regime = np.loadtxt(CSV / "oilflow_labels.csv", delimiter=",", skiprows=1)
     bound, state = fitted(MixtureModel(3, NOISE["isotropic"](2, 1e-6)), x, 300, 1e-6)
     labels = bound.rows(state.params, "label")(Block(x))
     assert adjusted_rand_score(regime, labels) > 0.4

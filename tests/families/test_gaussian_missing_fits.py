@@ -1,13 +1,11 @@
 """Fits of Gaussians to rows with missing values, against published maxima and direct maximisation by SciPy."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.optimize
 import scipy.stats
 from laws import begin, bind, run
+from shared import CSV
 
 from dem import em
 from dem.families import FullGaussian, TiedGaussian
@@ -15,7 +13,6 @@ from dem.model import Block
 from dem.models.mixture import MixtureModel
 from dem.seeding import Seeding
 
-SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[3] / "shared" / "data")) / "csv"
 FAMILIES = {"full": FullGaussian(), "tied": TiedGaussian()}
 KINDS = pytest.mark.parametrize("kind", FAMILIES)
 
@@ -49,7 +46,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_maxima(name):
-    path = SHARED / f"{name}.csv"
+    path = CSV / f"{name}.csv"
     if not path.exists():
         pytest.skip(f"{path} is not here")
     x = np.genfromtxt(path, delimiter=",", skip_header=1)

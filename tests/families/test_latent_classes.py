@@ -1,13 +1,12 @@
 """Bernoulli and categorical mixtures: PRML's equations in a loop, and latent classes that others have published."""
 
-import os
 from itertools import permutations
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
+from shared import CSV
 
 import dem
 from dem.model import Block
@@ -15,11 +14,9 @@ from dem.models.mixture import MixtureModel
 from dem.models.mixture_kernel import MixtureParams
 from dem.scan import Scanner
 
-SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[3] / "shared"))
-
 
 def table(name):
-    path = SHARED / "data" / "csv" / f"lca_{name}.csv"
+    path = CSV / f"lca_{name}.csv"
     if not path.exists():
         pytest.skip(f"{path} is not there")
     return np.loadtxt(path, delimiter=",", skiprows=1)

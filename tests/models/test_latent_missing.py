@@ -1,9 +1,7 @@
 """PPCA, factor analysis and Bayesian PCA of rows with missing values."""
 
-import os
 import tracemalloc
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import scipy.linalg
 import scipy.optimize
 from laws import bind, bound_lies_between, objective_never_falls, run, scan, total
 from scipy.stats import multivariate_normal
+from shared import CSV
 
 from dem.families import NOISE, FactorAnalysers
 from dem.model import Block
@@ -27,7 +26,6 @@ from dem.models.rowwise import NotFiniteError
 D, Q, N = 5, 2, 200
 MODELS = {"ppca": PPCAModel(Q), "fa": FactorModel(Q), "bpca": BayesianPCAModel(Q)}
 ANY = pytest.mark.parametrize("name", MODELS)
-SHARED = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[2] / "../shared")) / "data/csv"
 
 
 def rows(rng, n=N, d=D):
@@ -271,7 +269,7 @@ def test_recovers_what_is_missing_at_random(rng):
     np.testing.assert_allclose(covariance(found), np.cov(x.T), atol=0.15)
 
 
-@pytest.mark.skipif(not (SHARED / "tobamovirus.csv").exists(), reason="the shared data are not there")
+@pytest.mark.skipif(not (CSV / "tobamovirus.csv").exists(), reason="the shared data are not there")
 def test_tobamovirus_positions_are_near_those_of_the_complete_data():
     """Tipping and Bishop (1999), figure 1: 38 viruses, 18 counts of amino acids, about 20 % removed."""
     x, y = (read(name) for name in ("tobamovirus.csv", "tobamovirus_nan20.csv"))
@@ -294,7 +292,7 @@ def test_tobamovirus_positions_are_near_those_of_the_complete_data():
 
 
 def read(name):
-    lines = (SHARED / name).read_text().splitlines()
+    lines = (CSV / name).read_text().splitlines()
     table = np.genfromtxt(lines, delimiter=",", dtype=float)
     table = table[~np.isnan(table).all(axis=1)]
     return table[:, ~np.isnan(table).all(axis=0)]
