@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils import Tags
 
 from dem.engine import Engine
-from dem.estimators.linear_latent import is_whole, wide_size
+from dem.estimators.linear_latent import INCOMPLETE, is_whole, wide_size
 from dem.estimators.ppca import PPCA
 from dem.human import plural
 from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
@@ -103,8 +104,15 @@ class BayesianPCA(PPCA):
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)
 
     def _wide_model(self, d: int, why: str) -> BayesianPCAModel:  # type: ignore[override]
-        """Return the model for EM with a pass per iteration."""
-        return BayesianPCAModel(wide_size(self.n_components, d, why))
+        """Return the model for EM with a pass per iteration; with missing values, of all directions but one."""
+        wanted = d - 1 if self.n_components is None and why == INCOMPLETE and d > 1 else self.n_components
+        return BayesianPCAModel(wide_size(wanted, d, why))
+
+    def __sklearn_tags__(self) -> Tags:
+        """Return what scikit-learn is to know: NaN are taken."""
+        tags: Tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
 
     def _keep(self, fitted: LatentFit) -> None:
         """Keep the parameters as public attributes."""

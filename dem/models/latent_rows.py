@@ -15,8 +15,8 @@ from dem.models.mixture_kernel import MIN_TILE, CentredDensities
 from dem.models.rowwise import check_finite, filled_dtype, named
 
 NO_NOISE = (
-    "nothing is left to the noise, so there is no density of rows with missing values: use fewer components, leave out "
-    "constant columns, or fill these values in"
+    "nothing is left to the noise, so there is no density of rows with missing values (NaN): use fewer components, "
+    "leave out constant columns, or fill these values in"
 )
 
 
