@@ -1,6 +1,6 @@
 """Values missing at random, of 10^6 rows: the parameters are recovered within 4 standard errors.
 
-Whether columns 1 and 2 are missing depends on column 0, which always is there: complete rows alone are far off. Standard
+Whether columns 1 and 2 are missing depends on column 0, which always is there: complete rows are far off. Standard
 errors are those of the mean over twenty parts of the rows, each fitted on its own.
 """
 
