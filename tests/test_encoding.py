@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from laws import MODELS
+from laws import MODELS, begin
 
 from dem import em
+from dem.completion import completed
 from dem.encoding import decode, digest, encode
 from dem.model import Block
 from dem.models.mixture_kernel import Precision
@@ -82,8 +83,8 @@ def test_what_json_has_not(value):
 def test_the_states_and_scans_of_all_models(case):
     block = Block(case.x)
     scan = Scanner(block.x.shape[1], case.model.needs_scatter, 200, 0, len(block.x))()(block)
-    model = case.model.bind(scan)
-    params = model.start(block, np.random.default_rng(0))
+    model = case.model.bind(completed(scan))
+    params = begin(model, case.x)
     state = em.fit(model, params, em.OneBlock(block), tol=0, max_iter=4)
     assert same(there_and_back(scan), scan)
     assert same(there_and_back(state), state)
