@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dem.model import Array, Float
 from dem.moments import Columns, Moments
+from dem.sample import Sample
 from dem.scan import Scan
 
 DONORS = 512
@@ -27,7 +28,7 @@ TIE = 1e-6
 """Of donors as near as this any one may be taken: rows that have nothing in common with any must not all get one."""
 
 
-def completed(scan: Scan) -> Scan:
+def completed(scan: Scan, sample: Sample | None = None) -> Scan:
     """Return the scan as models are bound to it: without holes in its sample, and with moments of all rows.
 
     The moments have each column's mean and variance over its own values; where the whole scatter was asked for, its
@@ -37,20 +38,27 @@ def completed(scan: Scan) -> Scan:
     ----------
     scan : Scan
         Each column has some value.
+    sample : Sample, optional
+        The completed sample, where it is known.
     """
     if not scan.missing.any():
         return scan
-    columns = scan.observed
-    x = filled(scan.sample.x, scan.low, scan.high, scan.sample.weight)
-    some = ~np.isnan(scan.sample.x).all(axis=1)
-    keep = some if some.any() else ~some
-    sample = replace(scan.sample, keys=scan.sample.keys[keep], x=x[keep], weight=scan.sample.weight[keep])
+    columns, sample = scan.observed, without_holes(scan) if sample is None else sample
     scatter = columns.rows * columns.variances
     if scan.moments.scatter.ndim == 2:
         root = np.sqrt(scatter)
         scatter = _correlations(np.asarray(sample.x, dtype=np.float64), sample.weight) * np.outer(root, root)
     moments = Moments(columns.rows, columns.centre, scatter)
     return replace(scan, moments=moments, incomplete=Columns.none(scan.n_columns), sample=sample)
+
+
+def without_holes(scan: Scan) -> Sample:
+    """Return the scan's sample with a value in every entry; rows of which nothing is observed are left out."""
+    sample = scan.sample
+    some = ~np.isnan(sample.x).all(axis=1)
+    keep = some if some.any() else ~some
+    x = filled(sample.x, scan.low, scan.high, sample.weight)
+    return replace(sample, keys=sample.keys[keep], x=x[keep], weight=sample.weight[keep])
 
 
 def filled(x: Array, low: Float, high: Float, weight: Float | None = None) -> Array:
@@ -108,8 +116,8 @@ def _donors(missing: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.bo
     """
     first = np.arange(min(DONORS, len(missing)))
     lacking = np.flatnonzero(missing[first].all(axis=0) & ~missing.all(axis=0))
-    more = np.unique([np.flatnonzero(~missing[:, j])[:8] for j in lacking] if len(lacking) else [])
-    donors = np.concatenate([first, more.astype(np.intp)])
+    more = [np.flatnonzero(~missing[:, j])[:8] for j in lacking]
+    donors = np.unique(np.concatenate([first, *more]))
     return donors, ~missing[donors]
 
 

@@ -45,7 +45,7 @@ def draw_participation(
     ax: Axes, model: Any, x: Float, columns: tuple[int, int], names: list[str], *, drawn: bool
 ) -> None:
     """Draw rows in two columns, in the colours of their components, blended by their participation weights."""
-    x = finite_rows(x)[:MOST_POINTS]
+    x = x[np.isfinite(x[:, list(columns)]).all(axis=1)][:MOST_POINTS]
     colours = np.array([to_rgb(PALETTE[k % len(PALETTE)]) for k in range(len(model.weights_))])
     shown = x[:, list(columns)]
     low, high = limits(shown)

@@ -125,7 +125,7 @@ def fit(
         state = journal.found.state
         if state is None:
             if params is None:
-                params = start_on_sample(sweep, bound, found, start, threads)
+                params = start_on_sample(sweep, bound, found, seen, start, threads)
             state = em.first_state(bound, params, max_iter=max_iter)
             journal.keep_state(state, sweep.count)
 
@@ -234,12 +234,12 @@ def scan_once(
     return before.scan
 
 
-def start_on_sample(sweep: Passes, model: Model[P, S], found: Scan, start: Start, threads: int) -> P:
-    """Return the first parameters, from the scan's sample."""
+def start_on_sample(sweep: Passes, model: Model[P, S], found: Scan, seen: Scan, start: Start, threads: int) -> P:
+    """Return the first parameters, from the scan's sample as it was `found`, and as it is `seen` completed."""
     weight = found.sample.weight
     sample = Block(found.sample.x, None if (weight == 1).all() else weight)
     sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
-    params = best_start(model, sample, start, threads)
+    params = best_start(model, sample, start, threads, None if seen is found else seen.sample)
     sweep.progress.end(None)
     return params
 

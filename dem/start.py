@@ -8,7 +8,7 @@ in moments of the whole data, which depend on the chunking, could flip a choice 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from dem import em
 from dem.blas import single_threaded_blas, single_threaded_openmp
 from dem.completion import completed
 from dem.model import Block, Model, P, S
+from dem.sample import Sample
 from dem.scan import Scanner
 
 SHORT_ITER, LONG_ITER = 20, 250
@@ -43,7 +44,9 @@ class Start:
     seed: int = 0
 
 
-def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int = 1) -> P:
+def best_start(
+    model: Model[P, S], sample: Block, start: Start, n_threads: int = 1, completion: Sample | None = None
+) -> P:
     """Return the parameters at which the best of several runs of EM on the sample ends.
 
     Parameters
@@ -56,6 +59,8 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
     start : Start
     n_threads : int
         Starts run at a time; they do not depend on each other.
+    completion : Sample, optional
+        The sample with its missing values filled in, where that is done already.
 
     Raises
     ------
@@ -64,7 +69,9 @@ def best_start(model: Model[P, S], sample: Block, start: Start, n_threads: int =
     """
     sample = Block(sample.x.astype(np.float64), sample.weight)  # exact arithmetic costs little here
     scan = Scanner(sample.x.shape[1], model.needs_scatter, len(sample.x), start.seed, None)
-    found = completed(scan()(sample))
+    if completion is not None:
+        completion = replace(completion, x=completion.x.astype(np.float64))
+    found = completed(scan()(sample), completion)
     bound = model.bind(found)
     whole = Block(found.sample.x, found.sample.weight) if found.missing.any() else sample
     sweep = em.OneBlock(sample)

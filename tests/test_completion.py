@@ -121,3 +121,11 @@ def test_columns_that_no_row_has_together():
     out = filled(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
     assert not np.isnan(out).any()
     assert len(np.unique(out[::2, 0])) > 100  # not one donor for all
+
+
+def test_several_columns_that_only_few_rows_have():
+    x = data(missing=0)
+    x[:-3, 2] = x[:-6, 3] = np.nan
+    out = filled(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
+    assert np.isin(out[:, 2], x[-3:, 2]).all()
+    assert np.isin(out[:, 3], x[-6:, 3]).all()

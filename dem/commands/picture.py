@@ -33,7 +33,7 @@ def draw(
 
 
 def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engine) -> Figure:
-    """Return the picture of a model, with a sample of rows where a store is given: those that lack nothing."""
+    """Return the picture of a model, with a sample of rows where a store is given: those that have what is drawn."""
     estimator, rows = load(model), None
     if data is not None:
         found = run.scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)
@@ -42,5 +42,7 @@ def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engi
             raise ValueError(
                 f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."
             )
-        rows = rows[~np.isnan(rows).any(axis=1)]
+        shown = rows if hasattr(estimator, "transform") else rows[:, [j for j in columns if j < rows.shape[1]]]
+        some = ~np.isnan(shown).all(axis=1) if hasattr(estimator, "transform") else ~np.isnan(shown).any(axis=1)
+        rows = rows[some] if some.any() else None
     return plot.figure(estimator, rows, columns)

@@ -53,6 +53,10 @@ def impute(model: str, data: str, output: str, session: Session, *, std: bool, o
     estimator: Any = load(model)
     source = open_source(data, missing_value=estimator.missing_value)
     places = {"filled": output, **({"deviation": beside(output)} if std else {})}
+    for what in places:
+        if what not in estimator.outputs:
+            kind = type(estimator).__name__
+            raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
     for place in places.values():
         check_free(place, address(place), source, overwrite)
     with session.engine() as engine:

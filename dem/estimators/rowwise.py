@@ -71,6 +71,11 @@ class RowwiseEstimator(BaseEstimator):
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
             return replace(open_memory(X, sample_weight, missing_value=self.missing_value), columns=names)
+        if is_source(X) and self.missing_value is not None and X.decoding is None:
+            raise ValueError(
+                f"{X.name} is open already, and was not told that {self.missing_value:g} is missing: give "
+                "missing_value to dem.open_source, too"
+            )
         source = open_source(X, sample_weight, missing_value=None if is_source(X) else self.missing_value)
         if reset:
             self.n_features_in_ = source.n_columns

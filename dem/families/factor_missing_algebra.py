@@ -19,6 +19,11 @@ from dem.families.family import EMPTY
 from dem.linalg import triangle_size, unpack
 from dem.model import Float
 
+TOO_FEW = (
+    "too few rows have some column to tell its loadings: use fewer components or factors, or leave out columns of "
+    "which nearly all is missing"
+)
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -62,10 +67,19 @@ class Sums:
         return np.asarray(self.counts <= EMPTY * self.all_rows[:, 0, 0].sum())
 
     def step(self) -> Float:
-        """Return by how much W^ grows, (K, d, 1 + q): mean and loadings at once; 0 where rows are lacking."""
+        """Return by how much W^ grows, (K, d, 1 + q): mean and loadings at once; 0 where rows are lacking.
+
+        Raises
+        ------
+        ValueError
+            If the rows that have a column do not tell its loadings.
+        """
         lacking = self.lacking()[:, :, None]
         second = np.where(lacking[..., None], np.eye(self.cross.shape[2]), self.second)
-        return np.asarray(np.linalg.solve(second, np.where(lacking, 0.0, self.cross)[..., None])[..., 0])
+        try:
+            return np.asarray(np.linalg.solve(second, np.where(lacking, 0.0, self.cross)[..., None])[..., 0])
+        except np.linalg.LinAlgError:
+            raise ValueError(TOO_FEW) from None
 
     def squares_after(self, step: Float) -> Float:
         """Return the sums of E[e_j^2 | x_o], (K, d), for a W^ that has grown by `step`."""

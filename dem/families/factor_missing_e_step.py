@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.families.factor_algebra import FactorAnalysers
+from dem.families.factor_missing_algebra import TOO_FEW
 from dem.linalg import cholesky_stack, gram_stack, inverse_stack, triangle_places, triangle_size
 from dem.model import Float
 
@@ -79,7 +80,10 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
     for i in range(k):
         systems = (columns.outer[i].T @ observed)[triangle_places(q)]
         systems[np.arange(q), np.arange(q)] += 1
-        lower = cholesky_stack(systems)
+        try:
+            lower = cholesky_stack(systems)
+        except np.linalg.LinAlgError:
+            raise ValueError(TOO_FEW) from None
         inverse = inverse_stack(lower)
         gram_stack(inverse, out=covariance[i])
         np.sum(np.log(np.einsum("jjn->jn", lower)), axis=0, out=log_det[i])

@@ -21,6 +21,8 @@ from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
 
+LARGEST_LOG = 230.0
+"""Means, variances and their squares stay finite, about 1e100 at most, however far the logarithms spread."""
 SMALLEST_SIGMA = 1e-6
 """Where all values are equal the likelihood has no bound: they are taken to spread by a millionth."""
 
@@ -112,5 +114,5 @@ class ObservedLogNormal(LogNormal, ObservedDiagonal):
 
 def log_normal_moments(theta: Gaussians) -> tuple[Float, Float]:
     """Return the means and variances (K, d) of log-normal columns."""
-    means = np.exp(theta.means + theta.covariances / 2)
-    return means, np.expm1(theta.covariances) * means**2
+    means = np.exp(np.minimum(theta.means + theta.covariances / 2, LARGEST_LOG))
+    return means, np.expm1(np.minimum(theta.covariances, LARGEST_LOG)) * np.minimum(means, np.exp(LARGEST_LOG / 2)) ** 2

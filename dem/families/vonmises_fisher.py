@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, NoReturn
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from scipy.stats import vonmises_fisher
 
 from dem.families.directions import concentration, log_area, log_partition
 from dem.families.exponential_family import TINY, ExponentialFamily, Theta
+from dem.frame import Frame
 from dem.model import Array, Float
 
 MOST_COLUMNS = 2000
@@ -26,17 +27,9 @@ class VonMisesFisher(ExponentialFamily):
         if not 2 <= d <= MOST_COLUMNS:
             raise ValueError(f"von Mises-Fisher takes 2 to {MOST_COLUMNS:,} columns, got {d}")
 
-    def with_missing(self) -> NoReturn:
-        """Refuse.
-
-        Raises
-        ------
-        ValueError
-        """
-        raise ValueError(
-            "a direction of which a column is missing has no density in closed form: remove such rows, fill "
-            "them in, or take another family than von Mises-Fisher"
-        )
+    def with_missing(self) -> Any:
+        """Return the family itself, which refuses such rows: other parts of a product may lack values."""
+        return WholeVonMisesFisher()
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return x."""
@@ -72,3 +65,41 @@ class VonMisesFisher(ExponentialFamily):
             with np.errstate(over="ignore"):
                 bad &= (off > 2e-3) | (x != x.astype(np.float16)).any(axis=0)
         return np.broadcast_to(bad, x.shape)
+
+
+class WholeVonMisesFisher(VonMisesFisher):
+    """The same where values may be missing, but not of these columns: the marginal has no closed form."""
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write x.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing.
+        """
+        super().features(rows, frame, out)
+        check_whole(out)
+
+    def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
+        """Write the log-densities of directions that are whole."""
+        check_whole(x)
+        return super().log_density(theta, x, out)
+
+    def fill(self, theta: Theta, x: Float, reuse: Float, resp: Float) -> tuple[Float, Float]:
+        """Return x: nothing is missing."""
+        return x, np.zeros_like(x)
+
+
+def check_whole(x: Array) -> None:
+    """Refuse directions (d, n) of which a column is missing.
+
+    Raises
+    ------
+    ValueError
+    """
+    if np.isnan(x).any():
+        raise ValueError(
+            "a direction of which a column is missing has no density in closed form: remove such rows, fill "
+            "them in, or take another family than von Mises-Fisher"
+        )

@@ -186,3 +186,45 @@ def test_answers_that_were_not_given():
     dropped = dem.Mixture(3, family="categorical", random_state=0, tol=1e-8, max_iter=500).fit(complete)
     assert model.score(x) > dropped.score(x)
     assert len(complete) < len(x)
+
+
+def test_directions_may_stand_beside_columns_with_holes_but_have_none():
+    rng = np.random.default_rng(0)
+    v = rng.normal(size=(400, 2))
+    x = np.column_stack([rng.normal(size=400), v / np.linalg.norm(v, axis=1)[:, None]])
+    x[:50, 0] = np.nan
+    model = dem.Mixture(2, family={0: "gaussian", (1, 2): "vonmisesfisher"}).fit(x)
+    assert model.score(x) == pytest.approx(model.lower_bound_, abs=1e-9)
+    assert not np.isnan(model.impute(x)).any()
+    x[3, 1] = np.nan
+    with pytest.raises(ValueError, match="a direction of which a column is missing has no density"):
+        clone(model).fit(x)
+    with pytest.raises(ValueError, match="a direction of which a column is missing has no density"):
+        model.predict(x)
+
+
+def test_columns_that_too_few_rows_have_are_told_in_a_sentence():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 20))
+    x[rng.random(x.shape) < 0.95] = np.nan
+    x[0, np.isnan(x).all(axis=0)] = 1.0
+    with pytest.raises(ValueError, match="too few rows have some column to tell its loadings: use fewer"):
+        dem.PPCA(3).fit(x)
+
+
+def test_an_open_source_must_have_been_told_what_is_missing():
+    y = np.where(np.isnan(data()[0]), -999, data()[0])
+    model = dem.GaussianMixture(1, missing_value=-999)
+    with pytest.raises(ValueError, match="is open already, and was not told that -999 is missing"):
+        model.fit(dem.open_source(y))
+    told = model.fit(dem.open_source(y, missing_value=-999)).means_
+    assert told.tobytes() == clone(model).fit(y).means_.tobytes()
+
+
+def test_log_normals_that_spread_beyond_all_numbers_are_filled_in_by_numbers():
+    rng = np.random.default_rng(0)
+    x = np.exp(np.clip(rng.normal(size=(500, 2)) * 45, -300, 300))
+    x[rng.random(x.shape) < 0.3] = np.nan
+    filled, deviation = dem.Mixture(2, family="lognormal").fit(x).impute(x, return_std=True)
+    assert np.isfinite(filled).all()
+    assert np.isfinite(deviation).all()
