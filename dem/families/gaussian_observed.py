@@ -34,9 +34,9 @@ class ObservedGaussian(GaussianFamily):
     def expand(self, features: Array, d: int) -> None:
         """Write the indicators, put 0 for missing values, and write what the family makes of x."""
         x, observed = features[:d], features[-d:]
-        np.equal(x, x, out=observed)
-        if not observed.all():
-            np.copyto(x, 0, where=np.isnan(x))
+        missing = np.isnan(x)
+        np.logical_not(missing, out=observed)
+        np.copyto(x, 0, where=missing)
         super().expand(features, d)  # type: ignore[safe-super]
 
     def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
