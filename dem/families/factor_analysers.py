@@ -18,7 +18,7 @@ from sklearn.utils.extmath import randomized_svd
 from dem.families.exact import ExactFamily
 from dem.families.factor_algebra import FactorAnalysers, Sums, latent_moments, m_step, residual_squares
 from dem.families.factor_e_step import e_step, sums_by_products, sums_by_residuals
-from dem.families.factor_missing import WithMissing
+from dem.families.factor_missing import ObservedFactors
 from dem.families.factor_noise import NoiseKind
 from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI
@@ -219,7 +219,7 @@ class PPCAFamily(FactorFamily):
 
     def with_missing(self) -> FactorFamily:
         """Return probabilistic PCAs of rows with missing values."""
-        return PPCAWithMissing(self.n_factors, self.reg_covar)
+        return ObservedPPCA(self.n_factors, self.reg_covar)
 
 
 class FactorAnalysisFamily(FactorFamily):
@@ -239,14 +239,14 @@ class FactorAnalysisFamily(FactorFamily):
 
     def with_missing(self) -> FactorFamily:
         """Return factor analysers of rows with missing values."""
-        return FactorAnalysisWithMissing(self.n_factors, self.reg_covar)
+        return ObservedFactorAnalysis(self.n_factors, self.reg_covar)
 
 
-class PPCAWithMissing(WithMissing, PPCAFamily):
+class ObservedPPCA(ObservedFactors, PPCAFamily):
     """Probabilistic PCAs of rows in which values are missing."""
 
 
-class FactorAnalysisWithMissing(WithMissing, FactorAnalysisFamily):
+class ObservedFactorAnalysis(ObservedFactors, FactorAnalysisFamily):
     """Factor analysers of rows in which values are missing."""
 
 

@@ -24,7 +24,7 @@ TILE_BYTES = 2**24
 """More than a second-level cache holds: a tile takes some q^2 operations, and threads wait for each other's end."""
 
 
-class WithMissing(NoiseKind):
+class ObservedFactors(NoiseKind):
     """Mixed into a family of factor analysers, makes it one of rows with missing values; theta is the same."""
 
     tile_bytes: ClassVar[int] = TILE_BYTES

@@ -8,7 +8,7 @@ import numpy as np
 
 from dem.families.family import EMPTY, safe_counts
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
-from dem.families.gaussian_observed import ObservedGaussian
+from dem.families.observed_columns import ObservedColumns
 from dem.frame import Frame
 from dem.model import Array, Float
 
@@ -85,7 +85,7 @@ class DiagonalGaussian(GaussianFamily):
         return 2 * k * d
 
 
-class ObservedDiagonal(ObservedGaussian, DiagonalGaussian):
+class ObservedDiagonal(ObservedColumns, DiagonalGaussian):
     """A variance for each column: 1, x, x^2 and the indicators, 3 d + 1 features."""
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:

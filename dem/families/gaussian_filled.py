@@ -1,7 +1,7 @@
 """Gaussians of independent columns whose missing values are filled in, for families with latent scales of rows.
 
 Given its scale a row's missing columns are N(mu, s) each, so that the sums are those of completed rows: residuals of 0,
-and s in the squares. (Plain Gaussians need no filling in: see `gaussian_observed`.)
+and s in the squares. (Plain Gaussians need no filling in: see `observed_columns`.)
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dem.model import Float
 
 
 class FilledDiagonal(DiagonalGaussian):
-    """Variances of shape (K, d); the methods that the latent scales ask for are those of `MissingGaussian`."""
+    """Variances of shape (K, d); the methods that the latent scales ask for are those of `ObservedGaussian`."""
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write the log-densities of the observed entries."""

@@ -8,7 +8,7 @@ import scipy.linalg
 from dem.families.family import safe_counts
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_centred import add_centred_sums, centred_log_density
-from dem.families.gaussian_missing import MissingGaussian
+from dem.families.gaussian_missing import ObservedGaussian
 from dem.frame import Frame
 from dem.linalg import covariances_from, precisions_cholesky, triangle, triangle_size, unpack
 from dem.model import Array, Float
@@ -19,7 +19,7 @@ class FullGaussian(GaussianFamily):
 
     def with_missing(self) -> GaussianFamily:
         """Return the family of rows with missing values."""
-        return MissingFull(self.reg_covar)
+        return ObservedFull(self.reg_covar)
 
     def n_features(self, d: int) -> int:
         """Return 1 + d + d (d + 1) / 2."""
@@ -71,7 +71,7 @@ class FullGaussian(GaussianFamily):
         return k * d + k * triangle_size(d)
 
 
-class MissingFull(MissingGaussian, FullGaussian):
+class ObservedFull(ObservedGaussian, FullGaussian):
     """Of rows with missing values."""
 
 

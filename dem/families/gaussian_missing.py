@@ -39,7 +39,7 @@ class Parts:
     parts: list[Returning | Scattered]
 
 
-class MissingGaussian(GaussianFamily):
+class ObservedGaussian(GaussianFamily):
     """Mixed into `FullGaussian` or `TiedGaussian`, makes it one of rows with missing values.
 
     The sums are the family's sums about the means, and a last row, the entropies of what is missing.

@@ -9,7 +9,7 @@ import numpy as np
 from dem.families.family import EMPTY, safe_counts
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_diag import inverse_root
-from dem.families.gaussian_observed import ObservedGaussian
+from dem.families.observed_columns import ObservedColumns
 from dem.frame import Frame
 from dem.model import Array, Float
 
@@ -88,7 +88,7 @@ class SphericalGaussian(GaussianFamily):
         return k * d + k
 
 
-class ObservedSpherical(ObservedGaussian, SphericalGaussian):
+class ObservedSpherical(ObservedColumns, SphericalGaussian):
     """One variance for all columns: 1, x, |x|^2 and the indicators, 2 d + 2 features."""
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:

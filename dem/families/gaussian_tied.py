@@ -15,7 +15,7 @@ import numpy as np
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_centred import add_centred_sums, centred_log_density
 from dem.families.gaussian_full import draw_full, floored
-from dem.families.gaussian_missing import MissingGaussian
+from dem.families.gaussian_missing import ObservedGaussian
 from dem.frame import Frame
 from dem.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
 from dem.model import Array, Float
@@ -39,7 +39,7 @@ class TiedGaussian(GaussianFamily):
 
     def with_missing(self) -> GaussianFamily:
         """Return the family of rows with missing values: its sums are about the means, and need no second moment."""
-        return MissingTied(self.reg_covar)
+        return ObservedTied(self.reg_covar)
 
     def bind(self, scan: Scan, frame: Frame) -> TiedGaussian:
         """Take the second moment of all rows about the frame's origin."""
@@ -134,5 +134,5 @@ class TiedGaussian(GaussianFamily):
         return k * d + triangle_size(d)
 
 
-class MissingTied(MissingGaussian, TiedGaussian):
+class ObservedTied(ObservedGaussian, TiedGaussian):
     """Of rows with missing values."""

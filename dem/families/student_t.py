@@ -23,7 +23,7 @@ from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian_diag import DiagonalGaussian
 from dem.families.gaussian_full import FullGaussian
-from dem.families.student_t_missing import MissingT
+from dem.families.student_t_missing import ObservedT
 from dem.frame import Frame
 from dem.model import Float
 
@@ -73,7 +73,7 @@ class StudentT(ExactFamily):
 
     def with_missing(self) -> StudentT:
         """Return the family of rows with missing values."""
-        return MissingStudentT(self.covariance_type, self.degrees_of_freedom, self.reg_covar)
+        return ObservedStudentT(self.covariance_type, self.degrees_of_freedom, self.reg_covar)
 
     @property
     def gaussian(self) -> GaussianFamily:
@@ -182,7 +182,7 @@ class StudentT(ExactFamily):
         return np.asarray(np.log(diagonal).sum(axis=1))
 
 
-class MissingStudentT(MissingT, StudentT):
+class ObservedStudentT(ObservedT, StudentT):
     """Of rows with missing values."""
 
 

@@ -19,13 +19,13 @@ from scipy.special import betaln, digamma, gammaln
 from dem.families.exact import ExactFamily
 from dem.families.gaussian import LOG_2PI
 from dem.families.gaussian_filled import FilledDiagonal
-from dem.families.gaussian_full import MissingFull
+from dem.families.gaussian_full import ObservedFull
 from dem.model import Float
 
 if TYPE_CHECKING:
     from dem.families.student_t import StudentTs
 
-MISSING_KINDS: dict[str, type[MissingFull] | type[FilledDiagonal]] = {"full": MissingFull, "diag": FilledDiagonal}
+MISSING_KINDS: dict[str, type[ObservedFull] | type[FilledDiagonal]] = {"full": ObservedFull, "diag": FilledDiagonal}
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Scales:
     spread: Float
 
 
-class MissingT(ExactFamily):
+class ObservedT(ExactFamily):
     """Mixed into `StudentT`, makes it one of rows with missing values."""
 
     covariance_type: str
@@ -59,7 +59,7 @@ class MissingT(ExactFamily):
         return self
 
     @property
-    def gaussian(self) -> MissingFull | FilledDiagonal:
+    def gaussian(self) -> ObservedFull | FilledDiagonal:
         """The family of x given u = 1."""
         return MISSING_KINDS[self.covariance_type](self.reg_covar)
 

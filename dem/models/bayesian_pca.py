@@ -73,9 +73,9 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
         unit = float(moments.variances.mean()) or 1.0
         return replace(super().take(scan), unit=unit, whole=whole, copies=whole / moments.weight)
 
-    def with_missing(self) -> IncompleteBayesianPCAModel:
+    def with_missing(self) -> ObservedBayesianPCAModel:
         """Return the model of rows in which values are missing."""
-        return IncompleteBayesianPCAModel(self.n_components, None, self.unit, self.whole, self.copies)
+        return ObservedBayesianPCAModel(self.n_components, None, self.unit, self.whole, self.copies)
 
     def start(self, sample: Block, rng: np.random.Generator) -> BayesianPCAParams:
         """Return the closed form of probabilistic PCA on the sample, and alphas that suit it."""
@@ -141,7 +141,7 @@ class MomentsBayesianPCAModel(OnMoments[BayesianPCAParams], BayesianPCAModel):
 
 
 @dataclass(frozen=True)
-class IncompleteBayesianPCAModel(OnObserved[BayesianPCAParams], BayesianPCAModel):
+class ObservedBayesianPCAModel(OnObserved[BayesianPCAParams], BayesianPCAModel):
     """Bayesian PCA of rows in which values are missing."""
 
     def step(self, params: BayesianPCAParams, found: Sums) -> tuple[Float, Float]:

@@ -63,9 +63,9 @@ class FactorModel(LatentModel[FactorParams]):
         """Take the mean and the variances."""
         return replace(super().take(scan), variance=scan.moments.variances)
 
-    def with_missing(self) -> IncompleteFactorModel:
+    def with_missing(self) -> ObservedFactorModel:
         """Return the model of rows in which values are missing."""
-        return IncompleteFactorModel(self.n_components, variance=self.variance)
+        return ObservedFactorModel(self.n_components, variance=self.variance)
 
     def bound(self, params: FactorParams) -> FactorParams:
         """Return the parameters with the mean of all rows, no noise below the floor, and none of constant columns."""
@@ -160,7 +160,7 @@ class ECMFactorModel(MomentsFactorModel):
 
 
 @dataclass(frozen=True)
-class IncompleteFactorModel(OnObserved[FactorParams], FactorModel):
+class ObservedFactorModel(OnObserved[FactorParams], FactorModel):
     """Factor analysis of rows in which values are missing."""
 
     def step(self, params: FactorParams, found: Sums) -> tuple[Float, Float]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from dem.families.family import Family, Given, safe_counts
-from dem.families.gaussian_missing import MissingGaussian
+from dem.families.gaussian_missing import ObservedGaussian
 from dem.frame import Frame
 from dem.measure import Measure
 from dem.model import Array, Block, Float
@@ -118,7 +118,7 @@ class MixtureModel:
                 typical=family.typical(scan, frame),
                 single=x.dtype.kind == "f" and x.dtype.itemsize <= 4 and plain_weights(scan),
             )
-        elif isinstance(family, MissingGaussian):
+        elif isinstance(family, ObservedGaussian):
             bound = replace(bound, largest=FULL.largest(scan.low, scan.high, frame))
         return replace(bound, pseudo=None if self.prior is None else BoundPrior.of(self.prior, family, scan))
 
@@ -176,7 +176,7 @@ class MixtureModel:
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
         precision = self.precision(params)
-        if isinstance(self.observed, MissingGaussian) and self.frame is not None and self.largest is not None:
+        if isinstance(self.observed, ObservedGaussian) and self.frame is not None and self.largest is not None:
             return PatternKernel(self.observed, params, Products(self.frame, self.largest))
         densities = densities_of(self.observed, params, precision, self.frame)
         return MixtureKernel(densities, self.n_components)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dem.families.gaussian import Gaussians, offsets_of
 from dem.families.gaussian_full import FullGaussian
-from dem.families.gaussian_missing import MissingGaussian
+from dem.families.gaussian_missing import ObservedGaussian
 from dem.families.marginal import marginal_of
 from dem.families.patterns import groups_of
 from dem.frame import Frame
@@ -64,7 +64,7 @@ class Products:
 class PatternKernel:
     """From a block to its statistics, about the means."""
 
-    def __init__(self, family: MissingGaussian, params: MixtureParams, products: Products) -> None:
+    def __init__(self, family: ObservedGaussian, params: MixtureParams, products: Products) -> None:
         self.theta: Gaussians = params.theta
         self.log_weights, self.products = params.log_weights, products
         self.n_components, self.d = self.theta.means.shape

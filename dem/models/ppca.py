@@ -34,9 +34,9 @@ class PPCAModel(LatentModel[PPCAParams]):
         noise = shared_noise(found, params.loadings, new)
         return self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch))
 
-    def with_missing(self) -> IncompletePPCAModel:
+    def with_missing(self) -> ObservedPPCAModel:
         """Return the model of rows in which values are missing."""
-        return IncompletePPCAModel(self.n_components)
+        return ObservedPPCAModel(self.n_components)
 
     def n_parameters(self, d: int) -> int:
         """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58)."""
@@ -96,7 +96,7 @@ class MomentsPPCAModel(OnMoments[PPCAParams], PPCAModel):
 
 
 @dataclass(frozen=True)
-class IncompletePPCAModel(OnObserved[PPCAParams], PPCAModel):
+class ObservedPPCAModel(OnObserved[PPCAParams], PPCAModel):
     """Probabilistic PCA of rows in which values are missing."""
 
     def step(self, params: PPCAParams, found: Sums) -> tuple[Float, Float]:

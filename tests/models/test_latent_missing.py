@@ -13,13 +13,13 @@ from shared import CSV
 
 from dem.families import NOISE, FactorAnalysers
 from dem.model import Block
-from dem.models.bayesian_pca import BayesianPCAModel, IncompleteBayesianPCAModel
-from dem.models.factor_analysis import FLOOR, FactorModel, FactorParams, IncompleteFactorModel, MomentsFactorModel
+from dem.models.bayesian_pca import BayesianPCAModel, ObservedBayesianPCAModel
+from dem.models.factor_analysis import FLOOR, FactorModel, FactorParams, MomentsFactorModel, ObservedFactorModel
 from dem.models.latent_algebra import covariance
 from dem.models.latent_rows import analyser
 from dem.models.mixture_factors import FactorMixtureModel
 from dem.models.mixture_kernel import MixtureParams
-from dem.models.ppca import IncompletePPCAModel, MomentsPPCAModel, PPCAModel
+from dem.models.ppca import MomentsPPCAModel, ObservedPPCAModel, PPCAModel
 from dem.models.ppca_algebra import PPCAParams, canonical
 from dem.models.rowwise import NotFiniteError
 
@@ -189,7 +189,7 @@ def test_complete_blocks_keep_their_bits(name, rng):
 @ANY
 def test_binding_chooses_by_what_the_scan_has_found(name, rng):
     x = rows(rng)
-    model, kinds = MODELS[name], (IncompletePPCAModel, IncompleteFactorModel, IncompleteBayesianPCAModel)
+    model, kinds = MODELS[name], (ObservedPPCAModel, ObservedFactorModel, ObservedBayesianPCAModel)
     assert not isinstance(bind(model, x), kinds)
     incomplete = bind(model, holed(x, 0.1, rng))
     assert isinstance(incomplete, kinds)
@@ -302,7 +302,7 @@ def read(name):
 def test_a_pass_keeps_within_its_workspace(d, rng):
     x = holed(rng.normal(size=(4000, d)), 0.1, rng)
     params = PPCAParams(np.zeros(d), rng.normal(size=(d, 4)), 1.0)
-    model = IncompletePPCAModel(4)
+    model = ObservedPPCAModel(4)
     tracemalloc.start()
     try:
         model.kernel(params)(Block(x))

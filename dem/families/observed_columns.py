@@ -20,7 +20,7 @@ from dem.frame import Frame
 from dem.model import Array, Float
 
 
-class ObservedGaussian(GaussianFamily):
+class ObservedColumns(GaussianFamily):
     """Mixed into a Gaussian family, makes it one of rows with missing values: the last d features are indicators."""
 
     def with_missing(self) -> GaussianFamily:
