@@ -15,7 +15,7 @@ from dem import __version__, fingerprint, outputs
 from dem.encoding import digest
 from dem.engine import Engine, Passes
 from dem.model import Array, Block, P, Rowwise
-from dem.models.rowwise import NotFiniteError, check_complete
+from dem.models.rowwise import NotFiniteError, check_complete, filled_dtype
 from dem.outputs import MakeRows
 from dem.source import Source
 from dem.source.dask_array import DaskSource
@@ -84,11 +84,12 @@ def write(
     dtype, columns = model.output(params, what)
     held = model.rows_bytes(source.n_columns) + outputs.results_bytes(source, columns, dtype)
     make_rows = _maker(model, params, what, missing)
-    attributes = {"what": what, "model": type(model).__name__, "source": source.name}
+    called = what if filled_dtype(what) is None else what.partition(":")[0]
+    attributes = {"what": called, "model": type(model).__name__, "source": source.name}
     known = job(model, params, source, what=what)
     with (engine or Engine()).open(source, held) as sweep, located(source):
         output = (path, dtype, columns, attributes, overwrite)
-        write_to(sweep, what, source, make_rows, *output, job=known)
+        write_to(sweep, called, source, make_rows, *output, job=known)
 
 
 def _maker(model: Rowwise[P], params: P, what: str, missing: str) -> MakeRows:
