@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from dem.model import Float
+from dem.model import Array, Float
 
 LONG_DOUBLE_FROM = 1e4
 """Condition estimate above which a factor is computed in long double: eps * 1e4 is 2e-12."""
@@ -37,6 +37,15 @@ def triangle_places(d: int) -> NDArray[np.intp]:
     places[row, column] = places[column, row] = np.arange(triangle_size(d))
     places.flags.writeable = False
     return places
+
+
+def outer_triangle(x: Array, out: Array) -> None:
+    """Write the upper triangles of x x' of the columns of x (d, n) into `out` (d (d + 1) / 2, n), row by row."""
+    start = 0
+    for i in range(len(x)):
+        stop = start + len(x) - i
+        np.multiply(x[i], x[i:], out=out[start:stop])
+        start = stop
 
 
 def unpack(packed: Float, d: int) -> Float:

@@ -42,7 +42,10 @@ def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engi
             raise ValueError(
                 f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."
             )
-        shown = rows if hasattr(estimator, "transform") else rows[:, [j for j in columns if j < rows.shape[1]]]
-        some = ~np.isnan(shown).all(axis=1) if hasattr(estimator, "transform") else ~np.isnan(shown).any(axis=1)
-        rows = rows[some] if some.any() else None
+        holes = np.isnan(rows)
+        if hasattr(estimator, "components_"):  # what is drawn are latents, and any value tells of them
+            lacking = holes.all(axis=1)
+        else:
+            lacking = holes[:, [j for j in columns if j < holes.shape[1]]].any(axis=1)
+        rows = None if lacking.all() else rows[~lacking]
     return plot.figure(estimator, rows, columns)

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.utils import Tags
 
 from dem.engine import Engine
-from dem.estimators.linear_latent import INCOMPLETE, is_whole, wide_size
+from dem.estimators.linear_latent import is_whole, wide_size
 from dem.estimators.ppca import PPCA
 from dem.human import plural
 from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
@@ -103,10 +103,10 @@ class BayesianPCA(PPCA):
         wanted = most if self.n_components is None else min(int(self.n_components), most)
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)
 
-    def _wide_model(self, d: int, why: str) -> BayesianPCAModel:  # type: ignore[override]
+    def _wide_model(self, d: int, scan: Scan | None) -> BayesianPCAModel:  # type: ignore[override]
         """Return the model for EM with a pass per iteration; with missing values, of all directions but one."""
-        wanted = d - 1 if self.n_components is None and why == INCOMPLETE and d > 1 else self.n_components
-        return BayesianPCAModel(wide_size(wanted, d, why))
+        wanted = d - 1 if self.n_components is None and scan is not None and d > 1 else self.n_components
+        return BayesianPCAModel(wide_size(wanted, d, scan))
 
     def __sklearn_tags__(self) -> Tags:
         """Return what scikit-learn is to know: NaN are taken."""

@@ -154,9 +154,9 @@ class FactorAnalysis(LinearLatent):
         q = min(d, scan.rows) if self.n_components is None else int(self.n_components)
         return fit_moments((MomentsFactorModel if self.solver == "em" else ECMFactorModel)(q), scan, settings)
 
-    def _wide_model(self, d: int, why: str) -> FactorModel:
+    def _wide_model(self, d: int, scan: Scan | None) -> FactorModel:
         """Return the model for EM with a pass per iteration."""
-        return FactorModel(wide_size(None if self.solver == "ecm" else self.n_components, d, why))
+        return FactorModel(wide_size(None if self.solver == "ecm" else self.n_components, d, scan))
 
     def _keep(self, fitted: LatentFit) -> None:
         """Keep the parameters as public attributes."""

@@ -56,8 +56,8 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         """Return the fit to data whose moments, the whole scatter among them, are known."""
 
     @abstractmethod
-    def _wide_model(self, d: int, why: str) -> LatentModel[Any]:
-        """Return the model for EM with a pass per iteration, or say in one sentence `why` it is wanted, and cannot be.
+    def _wide_model(self, d: int, scan: Scan | None) -> LatentModel[Any]:
+        """Return the model for EM with a pass per iteration; see `wide_size`.
 
         Raises
         ------
@@ -107,13 +107,12 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         )
         if source.n_rows is not None:
             self._check_size(source.n_rows, d)
-        kept, scan, why = as_checkpoint(checkpoint), None, TOO_WIDE.format(d, 8 * d * d / 1e9)
+        kept, scan = as_checkpoint(checkpoint), None
         if moments_fit(d, self.engine.memory_bytes if self.engine else None):
             scan = scan_moments(source, settings.start, self.engine, kept, missing=self.missing)
             self._check_size(scan.rows, d)
-            why = INCOMPLETE
         if scan is None or scan.missing.any():
-            wide = self._wide_model(d, why)
+            wide = self._wide_model(d, scan)
             fitted = fit_wide(wide, source, settings, self.engine, kept, found=scan, missing=self.missing)
         else:
             fitted = self._fit_moments(scan, settings)
@@ -220,8 +219,15 @@ def is_whole(value: Any, least: int = 1) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
 
 
-def wide_size(n_components: Any, d: int, why: str) -> int:
+def wide_size(n_components: Any, d: int, scan: Scan | None) -> int:
     """Return q for EM with a pass per iteration.
+
+    Parameters
+    ----------
+    n_components
+    d : int
+    scan : Scan or None
+        Of rows with missing values; None where there was none, for the covariance does not fit in memory.
 
     Raises
     ------
@@ -229,6 +235,7 @@ def wide_size(n_components: Any, d: int, why: str) -> int:
         If it is no integer, or not less than d.
     """
     if not is_whole(n_components):
+        why = TOO_WIDE.format(d, 8 * d * d / 1e9) if scan is None else INCOMPLETE
         raise ValueError(f"{why}: give an integer n_components, and solver='em' where there is a solver to choose")
     if n_components >= d:
         raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer")

@@ -145,9 +145,9 @@ class PPCA(LinearLatent):
             return fit_moments(MomentsPPCAModel(q), scan, settings)
         return fit_closed_form(scan, q)
 
-    def _wide_model(self, d: int, why: str) -> PPCAModel:
+    def _wide_model(self, d: int, scan: Scan | None) -> PPCAModel:
         """Return the model for EM with a pass per iteration."""
-        return PPCAModel(wide_size(None if self.solver == "closed_form" else self.n_components, d, why))
+        return PPCAModel(wide_size(None if self.solver == "closed_form" else self.n_components, d, scan))
 
     def _latent_size(self, scan: Scan) -> int:
         """Return q."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dem.families.gaussian import LOG_2PI
-from dem.linalg import triangle_size
+from dem.linalg import triangle, triangle_size
 from dem.model import Float
 
 
@@ -48,7 +48,7 @@ class Columns:
         inverse = np.divide(1.0, noise, out=np.zeros((k, d)), where=noisy)
         log_noise = np.log(noise, out=np.zeros((k, d)), where=noisy) + LOG_2PI * noisy
         scaled = loadings * inverse[:, :, None]
-        row, column = np.triu_indices(q)
+        row, column = triangle(q)
         outer = np.empty((k, d, triangle_size(q)))
         np.multiply(loadings[:, :, row], scaled[:, :, column], out=outer)
         return cls(inverse, log_noise, scaled, outer)

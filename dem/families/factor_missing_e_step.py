@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 
 from dem.families.factor_algebra import FactorAnalysers
 from dem.families.factor_missing_algebra import TOO_FEW
-from dem.linalg import cholesky_stack, gram_stack, inverse_stack, triangle_places, triangle_size
+from dem.families.filling import centred
+from dem.linalg import (
+    cholesky_stack,
+    gram_stack,
+    inverse_stack,
+    outer_triangle,
+    triangle,
+    triangle_places,
+    triangle_size,
+)
 from dem.model import Float
 
 
@@ -54,13 +63,6 @@ class Posteriors:
             return self.last
         rest = centred(self.x, theta.means[k], self.missing)
         return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
-
-
-def centred(x: Float, mean: Float, missing: NDArray[np.bool_]) -> Float:
-    """Return x - mu (d, n), 0 where missing."""
-    rest = x - mean[:, None]
-    np.copyto(rest, 0.0, where=missing)
-    return rest
 
 
 def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Float:
@@ -125,15 +127,6 @@ def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float)
         out[:, i] += np.concatenate(parts)
 
 
-def outer_triangle(z: Float, out: Float) -> None:
-    """Write the upper triangles of z z' of the columns of z (a, n) into `out` (a (a + 1) / 2, n), row by row."""
-    start = 0
-    for i in range(len(z)):
-        stop = start + len(z) - i
-        np.multiply(z[i], z[i:], out=out[start:stop])
-        start = stop
-
-
 def times_triangle(packed: Float, w: Float) -> Float:
     """Return G_j w_j (d, q) for symmetric G_j, given as upper triangles (d, q (q + 1) / 2), row by row."""
     out, start, q = np.zeros(w.shape), 0, w.shape[1]
@@ -152,7 +145,7 @@ def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float,
     components', and the variance of their means.
     """
     k, d, q = theta.loadings.shape
-    row, column = np.triu_indices(q)
+    row, column = triangle(q)
     doubled = np.where(row == column, 1.0, 2.0)
     means = [theta.means[i][:, None] + theta.loadings[i] @ found.z[1:, i] for i in range(k)]
     mean = np.asarray(sum(r * m for r, m in zip(resp, means, strict=True)))

@@ -1,10 +1,18 @@
-"""What families of independent columns say of missing entries."""
+"""What families say of missing entries, column by column."""
 
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dem.model import Float
+
+
+def centred(x: Float, mean: Float, missing: NDArray[np.bool_]) -> Float:
+    """Return x - mu of a tile x (d, n), 0 where it is missing."""
+    rest = x - mean[:, None]
+    np.copyto(rest, 0.0, where=missing)
+    return rest
 
 
 def from_columns(x: Float, resp: Float, means: Float, variances: Float) -> tuple[Float, Float]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dem.families.family import EMPTY, safe_counts
+from dem.families.filling import centred
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.observed_columns import ObservedColumns
 from dem.frame import Frame
@@ -109,12 +111,10 @@ class ObservedDiagonal(ObservedColumns, DiagonalGaussian):
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
         """Write -0.5 sum of ((x - mu) / sigma)^2 and the normaliser, over the observed columns."""
         missing = np.isnan(x)
-        root = theta.precisions_cholesky
-        np.matmul(np.log(root) - 0.5 * LOG_2PI, ~missing, out=out)
-        for k, mean in enumerate(theta.means):
-            whitened = x - mean[:, None]
-            whitened *= root[k][:, None]
-            np.copyto(whitened, 0, where=missing)
+        out[...] = observed_normaliser(theta, missing)
+        for k, (mean, root) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
+            whitened = centred(x, mean, missing)
+            whitened *= root[:, None]
             out[k] -= 0.5 * np.einsum("ij,ij->j", whitened, whitened)
 
     def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
@@ -123,11 +123,15 @@ class ObservedDiagonal(ObservedColumns, DiagonalGaussian):
         out[0] += resp.sum(axis=1)
         out[-d:] += ~missing @ resp.T
         for k, mean in enumerate(theta.means):
-            centred = x - mean[:, None]
-            np.copyto(centred, 0, where=missing)
-            out[1 : 1 + d, k] += centred @ resp[k]
-            centred *= centred
-            out[1 + d : 1 + 2 * d, k] += centred @ resp[k]
+            rest = centred(x, mean, missing)
+            out[1 : 1 + d, k] += rest @ resp[k]
+            rest *= rest
+            out[1 + d : 1 + 2 * d, k] += rest @ resp[k]
+
+
+def observed_normaliser(theta: Gaussians, missing: NDArray[np.bool_]) -> Float:
+    """Return the log-normalisers (K, n) of the columns that rows have."""
+    return np.asarray((np.log(theta.precisions_cholesky) - 0.5 * LOG_2PI) @ ~missing)
 
 
 def inverse_root(variances: Float) -> Float:

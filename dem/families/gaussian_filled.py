@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from dem.families.gaussian import LOG_2PI, Gaussians
-from dem.families.gaussian_diag import DiagonalGaussian
+from dem.families.filling import centred
+from dem.families.gaussian import Gaussians
+from dem.families.gaussian_diag import DiagonalGaussian, ObservedDiagonal, observed_normaliser
 from dem.model import Float
 
 
@@ -18,26 +19,21 @@ class FilledDiagonal(DiagonalGaussian):
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write the log-densities of the observed entries."""
-        for k, (mean, root) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
-            whitened = np.nan_to_num(x - mean[:, None], copy=False)
-            whitened *= root[:, None]
-            np.einsum("ij,ij->j", whitened, whitened, out=out[k])
-        out *= -0.5
-        out += self.constant(theta, x, None)
+        ObservedDiagonal().log_density(theta, x, out)
 
     def constant(self, theta: Gaussians, x: Float, reuse: None) -> Float:
         """Return the log-densities (K, n) but for the squared distances."""
-        return np.asarray((np.log(theta.precisions_cholesky) - 0.5 * LOG_2PI) @ ~np.isnan(x))
+        return observed_normaliser(theta, np.isnan(x))
 
     def add(self, theta: Gaussians, x: Float, reuse: None, weights: Float, counts: Float, out: Float) -> None:
         """Add the sums about the means, residuals weighted by `weights` (K, n), variances by `counts` (K, n)."""
         d, missing = len(x), np.isnan(x)
         for k, mean in enumerate(theta.means):
-            centred = np.nan_to_num(x - mean[:, None], copy=False)
+            rest = centred(x, mean, missing)
             out[0, k] += weights[k].sum()
-            out[1 : 1 + d, k] += centred @ weights[k]
-            centred *= centred
-            out[1 + d :, k] += centred @ weights[k]
+            out[1 : 1 + d, k] += rest @ weights[k]
+            rest *= rest
+            out[1 + d :, k] += rest @ weights[k]
         out[1 + d :] += (counts @ missing.T * theta.covariances).T
 
     def filled(self, theta: Gaussians, x: Float, reuse: None, resp: Float, spread: Float) -> tuple[Float, Float]:

@@ -10,7 +10,7 @@ from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_centred import add_centred_sums, centred_log_density
 from dem.families.gaussian_missing import ObservedGaussian
 from dem.frame import Frame
-from dem.linalg import covariances_from, precisions_cholesky, triangle, triangle_size, unpack
+from dem.linalg import covariances_from, outer_triangle, precisions_cholesky, triangle, triangle_size, unpack
 from dem.model import Array, Float
 
 
@@ -27,11 +27,7 @@ class FullGaussian(GaussianFamily):
 
     def expand(self, features: Array, d: int) -> None:
         """Write x_i x_j for i <= j, row by row of the triangle."""
-        x = features[:d]
-        start = d
-        for i in range(d):
-            np.multiply(x[i], x[i:], out=features[start : start + d - i])
-            start += d - i
+        outer_triangle(features[:d], features[d:])
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, P m, -P_ii / 2 and -P_ij), m the means in the frame."""

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from dem.families.family import EMPTY, safe_counts
+from dem.families.filling import centred
 from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian_diag import inverse_root
 from dem.families.observed_columns import ObservedColumns
@@ -126,9 +127,8 @@ class ObservedSpherical(ObservedColumns, SphericalGaussian):
         missing = np.isnan(x)
         observed = (~missing).sum(axis=0)
         for k, (mean, root) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
-            centred = x - mean[:, None]
-            np.copyto(centred, 0, where=missing)
-            np.einsum("ij,ij->j", centred, centred, out=out[k])
+            rest = centred(x, mean, missing)
+            np.einsum("ij,ij->j", rest, rest, out=out[k])
             out[k] *= -0.5 * root**2
             out[k] += observed * (np.log(root) - 0.5 * LOG_2PI)
 
@@ -138,7 +138,6 @@ class ObservedSpherical(ObservedColumns, SphericalGaussian):
         out[0] += resp.sum(axis=1)
         out[-d:] += ~missing @ resp.T
         for k, mean in enumerate(theta.means):
-            centred = x - mean[:, None]
-            np.copyto(centred, 0, where=missing)
-            out[1 : 1 + d, k] += centred @ resp[k]
-            out[1 + d, k] += np.einsum("ij,ij->j", centred, centred) @ resp[k]
+            rest = centred(x, mean, missing)
+            out[1 : 1 + d, k] += rest @ resp[k]
+            out[1 + d, k] += np.einsum("ij,ij->j", rest, rest) @ resp[k]

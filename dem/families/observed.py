@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.family import CACHE_BYTES, EMPTY, Given
+from dem.families.family import EMPTY
+from dem.families.plain import Plain
 from dem.frame import Frame
 from dem.model import Array, Float
 from dem.scan import Scan
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Observed:
+class Observed(Plain):
     """An exponential family of rows with missing values; what does not depend on these it has from the family.
 
     Attributes
@@ -36,9 +37,6 @@ class Observed:
     family: ExponentialFamily
 
     linear: ClassVar[bool] = True
-    complete: ClassVar[bool] = True
-    needs_scatter: ClassVar[bool] = False
-    tile_bytes: ClassVar[int] = CACHE_BYTES
 
     # ---- the density, and the sums
 
@@ -129,7 +127,7 @@ class Observed:
     # ---- what the family itself says
 
     @property
-    def wants(self) -> str:
+    def wants(self) -> str:  # type: ignore[override]
         """What values are taken."""
         return self.family.wants
 
@@ -161,25 +159,9 @@ class Observed:
         """Return the family's rows of a prior."""
         return self.family.pseudo_rows(x)
 
-    def shared(self, theta: Theta) -> float:
-        """Return 0."""
-        return 0.0
-
-    def shared_size(self, theta: Theta) -> float:
-        """Return 0."""
-        return 0.0
-
     def initial(self, x: Float, resp: Float) -> Theta:
         """Return the family's first parameters: a start has whole rows."""
         return self.family.initial(x, resp)
-
-    def override(self, theta: Theta, given: Given) -> Theta:
-        """Return `theta`: the user sets all parameters or none."""
-        return theta
-
-    def known(self, given: Given) -> None:
-        """Return None: what `Given` holds are means and precisions."""
-        return
 
     def centres(self, theta: Theta) -> Float:
         """Return zeros."""

@@ -7,7 +7,7 @@ beat a maximum over components and a product with a one-hot matrix by 1.5 times,
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -162,17 +162,24 @@ class Nearest:
         That of the products; CENTRED for differences.
     """
 
+    copies: ClassVar[int] = 1
+    """Arrays of the shape of the rows, in float64, that a tile takes."""
+
     def __init__(self, centers: Float, frame: Frame, precision: Precision) -> None:
         k, d = centers.shape
         dtype = np.float32 if precision == Precision.SINGLE else np.float64
         self.centers, self.frame, self.precision = centers, frame, precision
-        c = (centers - frame.shift) * frame.scale
-        eta = np.concatenate([-0.5 * np.einsum("ij,ij->i", c, c)[:, None], c], axis=1)
+        eta = self.coefficients((centers - frame.shift) * frame.scale)
         self.eta = np.ascontiguousarray(eta.T.astype(dtype))
-        self.tile = tile_rows(self.eta.itemsize * (d + 1 + k) + 8 * d)
-        self._features = np.ones((self.tile, d + 1), dtype)
+        width = len(self.eta)
+        self.tile = tile_rows(self.eta.itemsize * (width + k) + self.copies * 8 * d)
+        self._features = np.ones((self.tile, width), dtype)
         self._joint = np.empty((self.tile, k), dtype)
         self._residuals = np.empty((self.tile, d))
+
+    def coefficients(self, c: Float) -> Float:
+        """Return eta (K, F) of the centres c (K, d) in the frame: of the features 1 and x."""
+        return np.concatenate([-0.5 * np.einsum("ij,ij->i", c, c)[:, None], c], axis=1)
 
     def labels(self, rows: Array) -> Labels:
         """Return the number of the centre nearest to each of the rows (n, d), the lowest where several are."""

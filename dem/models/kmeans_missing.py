@@ -27,11 +27,12 @@ from dem.models.kmeans_kernel import (
     Farthest,
     KMeansStats,
     Labels,
+    Nearest,
     candidates,
     total_weight,
     weighted,
 )
-from dem.models.mixture_kernel import Precision, tile_rows
+from dem.models.mixture_kernel import Precision
 
 
 @dataclass(frozen=True)
@@ -96,28 +97,14 @@ def scale_of(observed: NDArray[np.bool_]) -> Float:
     return np.where(found > 0, observed.shape[1] / np.maximum(found, 1), 0.0)
 
 
-class NearestObserved:
-    """The nearest centres of tiles of rows with missing values; the face is that of `kmeans_kernel.Nearest`.
+class NearestObserved(Nearest):
+    """The nearest centres of tiles of rows with missing values."""
 
-    Parameters
-    ----------
-    centers : array of shape (K, d)
-    frame : Frame
-        Where products are made.
-    precision : Precision
-        That of the products; CENTRED for differences.
-    """
+    copies = 3
 
-    def __init__(self, centers: Float, frame: Frame, precision: Precision) -> None:
-        k, d = centers.shape
-        dtype = np.float32 if precision == Precision.SINGLE else np.float64
-        self.centers, self.frame, self.precision = centers, frame, precision
-        c = (centers - frame.shift) * frame.scale
-        self.eta = np.ascontiguousarray(np.concatenate([-0.5 * c**2, c], axis=1).T.astype(dtype))
-        self.tile = tile_rows(self.eta.itemsize * (2 * d + k) + 3 * 8 * d)
-        self._features = np.empty((self.tile, 2 * d), dtype)
-        self._joint = np.empty((self.tile, k), dtype)
-        self._residuals = np.empty((self.tile, d))
+    def coefficients(self, c: Float) -> Float:
+        """Return eta (K, F) of the centres c (K, d) in the frame: of the features o and o x."""
+        return np.concatenate([-0.5 * c**2, c], axis=1)
 
     def labels(self, rows: Array) -> Labels:
         """Return the number of the centre nearest to each of the rows (n, d), the lowest where several are."""

@@ -11,7 +11,7 @@ from dem.families.factor_analysers import FactorAnalysisFamily, PPCAFamily
 from dem.model import Array, Block
 from dem.models.latent_algebra import LatentParams, noise_of
 from dem.models.latent_kernel import LatentKernel
-from dem.models.mixture_kernel import MIN_TILE, CentredDensities
+from dem.models.mixture_kernel import CentredDensities, tiles_bytes
 from dem.models.rowwise import check_finite, filled_dtype, named
 
 NO_NOISE = (
@@ -84,9 +84,7 @@ def _of_incomplete(params: LatentParams, what: str, x: Array, out: Array) -> Non
 
 def rows_bytes(q: int, d: int) -> int:
     """Return what a task allocates for outputs of rows, in bytes: most of it where values are missing."""
-    family = FactorAnalysisFamily(q).with_missing()
-    tiles = max(8 * family.tile_width(1, d) * MIN_TILE, 2 * family.tile_bytes)
-    return tiles + 4 * 8 * family.factor_size(1, d)
+    return tiles_bytes(FactorAnalysisFamily(q).with_missing(), 1, d)
 
 
 def analyser(params: LatentParams) -> FactorAnalysers:

@@ -22,7 +22,6 @@ from dem.model import Array, Block, Float
 from dem.models import mixture_rows
 from dem.models.enough_rows import check_distinct, check_rows
 from dem.models.mixture_kernel import (
-    MIN_TILE,
     MixtureKernel,
     MixtureParams,
     MixtureStats,
@@ -30,6 +29,7 @@ from dem.models.mixture_kernel import (
     densities_of,
     double_suffices,
     products_size,
+    tiles_bytes,
 )
 from dem.models.pattern_kernel import FULL, PatternKernel, Products
 from dem.models.prior import BoundPrior, Prior
@@ -238,7 +238,7 @@ class MixtureModel:
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
         sums = 8 * self.observed.n_centred(d) * self.n_components
-        e_step = self._tiles_bytes(self.observed, d) + (ARITY + 4) * sums
+        e_step = tiles_bytes(self.observed, self.n_components, d) + (ARITY + 4) * sums
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
 
     def rows_bytes(self, d: int) -> int:
@@ -246,13 +246,7 @@ class MixtureModel:
         families = [self.family]
         with suppress(ValueError):  # some take no missing values
             families.append(self.family.with_missing())
-        return max(self._tiles_bytes(family, d) for family in families)
-
-    def _tiles_bytes(self, family: Family[Any], d: int) -> int:
-        """Return what the tiles of a family take, and what follows from the parameters."""
-        k = self.n_components
-        width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
-        return max(8 * width * MIN_TILE, 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
+        return max(tiles_bytes(family, self.n_components, d) for family in families)
 
 
 def plain_weights(scan: Scan) -> bool:

@@ -193,6 +193,12 @@ def densities_of(family: Family[T], params: MixtureParams, precision: Precision,
     return LinearDensities(family, params.theta, params.log_weights, frame, precision)
 
 
+def tiles_bytes(family: Family[T], k: int, d: int) -> int:
+    """Return what tiles of d columns take for K components, and what follows from the parameters, in bytes."""
+    width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
+    return max(8 * width * MIN_TILE, 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
+
+
 def products_size(family: Family[T], theta: T, frame: Frame, features: Float) -> float:
     """Return max over k of |eta_k| . t, for features t (F,) in a frame: products lose so many roundings' size."""
     size = float((np.abs(family.natural(theta, frame)) @ features).max())
