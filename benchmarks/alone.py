@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.common import mixture_data
-from dem.model import Block
-from dem.stats import Additive
+from dem.core.block import Block
+from dem.core.stats import Additive
 
 D, K = 16, 16
 

@@ -10,6 +10,8 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import Row, send, side_by_side, timed
+from dem.core.block import Block
+from dem.engine.sweep.threads import ThreadSweep
 from dem.families import (
     Bernoulli,
     Categorical,
@@ -24,11 +26,9 @@ from dem.families import (
     VonMisesFisher,
 )
 from dem.families.product import product
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.scan import Scanner
+from dem.models.mixture.mixture import MixtureModel
+from dem.scan.scanner import Scanner
 from dem.source import open_source
-from dem.sweep.threads import ThreadSweep
 
 N, K, FEATURES, THREADS = 500_000, 16, 32, 2
 ROUNDS = 9

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from dem.model import Block
+from dem.core.block import Block
+from dem.core.stats import Additive
 from dem.source.grid import block_rows, partition_rows
-from dem.stats import Additive
 
 PARTITION_BYTES = 128 * 2**20
 READ_BYTES = 4 * 2**20

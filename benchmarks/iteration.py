@@ -13,12 +13,12 @@ from sklearn.mixture import GaussianMixture as Sklearn
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
+from dem.engine.sweep.serial import SerialSweep
+from dem.engine.sweep.threads import ThreadSweep
 from dem.families import COVARIANCE_TYPES
-from dem.models.mixture import MixtureModel, MixtureParams
-from dem.scan import Scanner
+from dem.models.mixture.mixture import MixtureModel, MixtureParams
+from dem.scan.scanner import Scanner
 from dem.source import open_source
-from dem.sweep.serial import SerialSweep
-from dem.sweep.threads import ThreadSweep
 
 CASES = [("full", 1_000_000, 16, 16), ("full", 200_000, 64, 32), ("diag", 1_000_000, 32, 64), ("full", 5_000_000, 2, 8)]
 BARS = {

@@ -15,13 +15,13 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
 from benchmarks.stores import write_store
-from dem.cluster import local_cluster
-from dem.models.kmeans import KMeansModel, KMeansParams
-from dem.scan import Scanner
+from dem.engine.cluster import local_cluster
+from dem.engine.sweep.dask import DaskSweep
+from dem.engine.sweep.serial import SerialSweep
+from dem.engine.sweep.threads import ThreadSweep
+from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
+from dem.scan.scanner import Scanner
 from dem.source import open_source
-from dem.sweep.dask import DaskSweep
-from dem.sweep.serial import SerialSweep
-from dem.sweep.threads import ThreadSweep
 
 N, D, K = 2_000_000, 32, 64
 THREADS = 2

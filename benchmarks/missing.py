@@ -13,14 +13,14 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
 from benchmarks.factors import factor_data
-from dem.completion import completed
+from dem.core.block import Block
+from dem.engine.sweep.threads import ThreadSweep
 from dem.families import COVARIANCE_TYPES
-from dem.model import Block
-from dem.models.mixture import MixtureModel, MixtureParams
-from dem.models.ppca import PPCAModel
-from dem.scan import Scan, Scanner
+from dem.models.latent.ppca import PPCAModel
+from dem.models.mixture.mixture import MixtureModel, MixtureParams
+from dem.scan.fill_sample import completed
+from dem.scan.scanner import Scan, Scanner
 from dem.source import open_source
-from dem.sweep.threads import ThreadSweep
 
 THREADS = 2
 MIXTURES = {

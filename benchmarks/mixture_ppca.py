@@ -10,13 +10,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import Row, send, side_by_side, timed
+from dem.engine.sweep.serial import SerialSweep
+from dem.engine.sweep.threads import ThreadSweep
 from dem.families import NOISE, FactorAnalysers
-from dem.models.mixture import MixtureModel, MixtureParams
-from dem.models.mixture_kernel import tile_rows
-from dem.scan import Scanner
+from dem.models.mixture.kernel import tile_rows
+from dem.models.mixture.mixture import MixtureModel, MixtureParams
+from dem.scan.scanner import Scanner
 from dem.source import open_source
-from dem.sweep.serial import SerialSweep
-from dem.sweep.threads import ThreadSweep
 
 N, D, Q, K, THREADS = 100_000, 1024, 8, 8, 2
 BAR = 2.0

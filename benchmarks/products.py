@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.common import Row, send, side_by_side, timed
 from dem.families import FullGaussian
-from dem.models.mixture_kernel import tile_rows
+from dem.models.mixture.kernel import tile_rows
 
 D, K, BIG = 64, 32, 2048
 

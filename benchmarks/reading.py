@@ -9,9 +9,9 @@ import zarr
 
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
 from benchmarks.slow import Busy, SlowStore
-from dem.cluster import local_cluster
+from dem.engine.cluster import local_cluster
+from dem.engine.sweep.dask import DaskSweep
 from dem.source import open_source
-from dem.sweep.dask import DaskSweep
 
 CHUNKS, CHUNK_ROWS, D = 32, 2**16, 16
 """Chunks of 4 MiB of float32, each a block of its own."""

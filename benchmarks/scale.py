@@ -14,12 +14,12 @@ from zarr.storage import LoggingStore, MemoryStore
 
 from benchmarks.common import Row, send, timed
 from benchmarks.free import FreeKernel, FreeSource
-from dem.cluster import local_cluster
+from dem.core.stats import ARITY
+from dem.engine.cluster import local_cluster
+from dem.engine.sweep.dask import DaskSweep
+from dem.engine.sweep.graph import pass_graph
+from dem.engine.sweep.memory import process_bytes
 from dem.source import open_source
-from dem.stats import ARITY
-from dem.sweep.dask import DaskSweep
-from dem.sweep.graph import pass_graph
-from dem.sweep.memory import process_bytes
 
 CHUNKS = (10**3, 10**5, 10**6)
 NUMBERS = 16 * (1 + 16 + 16 * 17 // 2)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from zarr.storage import WrapperStore
 
-from dem.model import Block
-from dem.stats import Additive
+from dem.core.block import Block
+from dem.core.stats import Additive
 
 
 class SlowStore(WrapperStore):

@@ -14,16 +14,16 @@ import zarr
 
 from benchmarks.alone import D, K, Repeated, RepeatedSource, read_only
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
-from dem.cluster import local_cluster
-from dem.demo import rows_of, store_path, truth, write_once
+from dem.cli.commands.demo import rows_of, store_path, truth, write_once
+from dem.core.block import Block
+from dem.engine.cluster import local_cluster
+from dem.engine.sweep.dask import DaskSweep
+from dem.engine.sweep.memory import process_bytes
 from dem.families import FullGaussian
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.run_latent import fit_closed_form
-from dem.scan import Scanner
+from dem.models.mixture.mixture import MixtureModel
+from dem.run.latent import fit_closed_form
+from dem.scan.scanner import Scanner
 from dem.source import open_source
-from dem.sweep.dask import DaskSweep
-from dem.sweep.memory import process_bytes
 
 ROWS = 8_000_000
 """512 MB of float32: several partitions for each of two workers."""
@@ -103,7 +103,7 @@ def ppca_row(scratch: Path, dtype: str) -> Row:
 
 FIT = """
 import json, sys, dem
-from dem.sweep.memory import PeakMemory
+from dem.engine.sweep.memory import PeakMemory
 with PeakMemory() as memory:
     dem.GaussianMixture(16, max_iter=2, engine=dem.Engine(memory="1GB")).fit(sys.argv[1])
 print(json.dumps(memory.peak))

@@ -8,10 +8,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dem.core.version import __version__
+
 if TYPE_CHECKING:
-    from dem.checkpoint import Checkpoint as Checkpoint
-    from dem.checkpoint import Stopped as Stopped
-    from dem.engine import Engine as Engine
+    from dem.engine.engine import Engine as Engine
     from dem.estimators import PPCA as PPCA
     from dem.estimators import BayesianGaussianMixture as BayesianGaussianMixture
     from dem.estimators import BayesianPCA as BayesianPCA
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from dem.estimators import MixturePPCA as MixturePPCA
     from dem.estimators import PoissonMixture as PoissonMixture
     from dem.estimators import load as load
-    from dem.models.prior import Prior as Prior
+    from dem.models.mixture.prior import Prior as Prior
     from dem.source import open_source as open_source
-
-__version__ = "0.1.0"
+    from dem.storage.checkpoint import Checkpoint as Checkpoint
+    from dem.storage.checkpoint import Stopped as Stopped
 
 _ESTIMATORS = (
     "PPCA",
@@ -48,14 +48,14 @@ _ESTIMATORS = (
     "load",
 )
 _HOMES = {
-    "Checkpoint": "dem.checkpoint",
-    "Stopped": "dem.checkpoint",
-    "Engine": "dem.engine",
-    "Prior": "dem.models.prior",
+    "Checkpoint": "dem.storage.checkpoint",
+    "Stopped": "dem.storage.checkpoint",
+    "Engine": "dem.engine.engine",
+    "Prior": "dem.models.mixture.prior",
     "open_source": "dem.source",
     **dict.fromkeys(_ESTIMATORS, "dem.estimators"),
 }
-_MODULES = ("cluster", "em", "engine", "estimators", "families", "models", "outputs", "plot", "run", "source", "store")
+_PACKAGES = ("em", "engine", "estimators", "families", "models", "plot", "run", "scan", "source", "storage")
 
 __all__ = ["__version__", *_HOMES]
 
@@ -64,11 +64,11 @@ def __getattr__(name: str) -> Any:
     """Load a public name from its module."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name in _MODULES:
+    if name in _PACKAGES:
         return import_module(f"dem.{name}")
     raise AttributeError(f"module 'dem' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     """Return the public names."""
-    return sorted((*__all__, *_MODULES))
+    return sorted((*__all__, *_PACKAGES))

@@ -1,5 +1,5 @@
 """`python -m dem`: the command line."""
 
-from dem.cli import main
+from dem.cli.main import main
 
 main(prog_name="dem")

@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from dem import em
-from dem.completion import completed
+from dem.core.block import Block
+from dem.core.frame import Frame
+from dem.em import loop
+from dem.em.seeding import Seeding
 from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT
-from dem.frame import Frame
-from dem.model import Block
-from dem.models.bayesian_mixture import BayesianMixtureModel
-from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
-from dem.models.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
-from dem.models.kmeans import KMeansModel, KMeansParams
-from dem.models.mixing import Dirichlet, StickBreaking
-from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import MixtureParams
-from dem.models.ppca import MomentsPPCAModel, PPCAModel
-from dem.models.prior import WEAK
-from dem.scan import Scanner
-from dem.seeding import Seeding
+from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
+from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.models.latent.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
+from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
+from dem.models.mixture.bayesian import BayesianMixtureModel
+from dem.models.mixture.kernel import MixtureParams
+from dem.models.mixture.mixing import Dirichlet, StickBreaking
+from dem.models.mixture.mixture import MixtureModel
+from dem.models.mixture.prior import WEAK
+from dem.scan.fill_sample import completed
+from dem.scan.scanner import Scanner
 
 N, D, K = 300, 3, 3
 WHOLE = 2**30
@@ -216,7 +216,7 @@ def total(model, params, x, weight=None):
 
 
 def run(model, params, x, weight=None, *, n_iter=30):
-    return em.fit(model, params, em.OneBlock(Block(x, weight)), tol=0, max_iter=n_iter)
+    return loop.fit(model, params, loop.OneBlock(Block(x, weight)), tol=0, max_iter=n_iter)
 
 
 def moved(params, shift, scale):

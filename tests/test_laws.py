@@ -1,15 +1,15 @@
 from dataclasses import replace
 
-import laws
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from laws import MODELS, D, K, N
 
+import laws
+from dem.em.seeding import METHODS
 from dem.families import GaussianFamily
-from dem.models.mixture import MixtureParams, Precision
-from dem.seeding import METHODS
+from dem.models.mixture.mixture import MixtureParams, Precision
+from laws import MODELS, D, K, N
 
 WEIGHT = np.random.default_rng(1).integers(0, 8, N) / 2.0
 ANY = pytest.mark.parametrize("case", MODELS.values(), ids=MODELS)

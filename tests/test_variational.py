@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-import reference
-from laws import data
 
-from dem import GaussianMixture, em
+import reference
+from dem import GaussianMixture
+from dem.core.block import Block
+from dem.em import loop
 from dem.families import COVARIANCE_TYPES
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.scan import Scanner
+from dem.models.mixture.mixture import MixtureModel
+from dem.scan.scanner import Scanner
+from laws import data
 
 X = data(n=200)
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
@@ -26,7 +27,7 @@ def test_kl_is_the_sum_over_rows(kind):
         seen.append(state.params)
 
     first = params
-    state = em.fit(model, params, em.OneBlock(Block(X)), tol=0, max_iter=6, callback=keep)
+    state = loop.fit(model, params, loop.OneBlock(Block(X)), tol=0, max_iter=6, callback=keep)
     chain = [first, *seen[:-1]]
     resp = []
     for p in chain:

@@ -24,14 +24,14 @@ from typing import Any
 from dask.utils import parse_bytes
 
 import dem
-from dem import store as models
-from dem.commands.fit import fit_estimator
-from dem.commands.report import report as write_report
-from dem.commands.rows import score as score_rows
-from dem.commands.rows import write as write_rows
-from dem.commands.session import Session, plain
-from dem.fingerprint import fingerprint, key_of
+from dem.cli.commands.fit import fit_estimator
+from dem.cli.commands.report import report as write_report
+from dem.cli.commands.rows import score as score_rows
+from dem.cli.commands.rows import write as write_rows
+from dem.cli.commands.session import Session, plain
+from dem.source.listing import fingerprint, key_of
 from dem.source.stores import address
+from dem.storage.atomic import SAVED_MODELS
 
 JSON = dict[str, Any]
 
@@ -82,7 +82,7 @@ def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
         What `Session` takes: memory, workers, scheduler, ...
     """
     model = f"{run}/model.zarr"
-    if not models.is_model(model):
+    if not SAVED_MODELS.exists(model):
         Path(run).mkdir(parents=True, exist_ok=True)
         fit_estimator("GaussianMixture", store, model, _session(where), resume=True, **settings)
     return model

@@ -8,13 +8,7 @@ from dem.estimators.factor_analysis import FactorAnalysis
 from dem.estimators.gaussian_mixture import GaussianMixture
 from dem.estimators.kmeans import KMeans
 from dem.estimators.loading import load
-from dem.estimators.mixture import (
-    BernoulliMixture,
-    CategoricalMixture,
-    ExponentialMixture,
-    Mixture,
-    PoissonMixture,
-)
+from dem.estimators.mixture import BernoulliMixture, CategoricalMixture, ExponentialMixture, Mixture, PoissonMixture
 from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 

@@ -8,16 +8,16 @@ import numpy as np
 from sklearn.mixture import BayesianGaussianMixture as SklearnBayesianGaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
-from dem.engine import Engine
+from dem.core.block import Float
+from dem.em.seeding import Seeding
+from dem.engine.engine import Engine
 from dem.estimators.base import check_choice, check_number
 from dem.estimators.gaussian_init import check_array, check_covariances, precisions_of
 from dem.estimators.mixture_base import MixtureEstimator
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
-from dem.model import Float
-from dem.models.bayesian_mixture import BayesianMixtureModel, BayesianParams, ComponentPrior
-from dem.models.mixing import Dirichlet, StickBreaking
-from dem.models.mixture import MixtureModel
-from dem.seeding import Seeding
+from dem.models.mixture.bayesian import BayesianMixtureModel, BayesianParams, ComponentPrior
+from dem.models.mixture.mixing import Dirichlet, StickBreaking
+from dem.models.mixture.mixture import MixtureModel
 
 MIXINGS: dict[str, type[Dirichlet] | type[StickBreaking]] = {
     "dirichlet_process": StickBreaking,
@@ -36,7 +36,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     n_components : int, default=1
         The most components.
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
-        The shape of the posterior's scale matrices: see `dem.models.normal_wishart`.
+        The shape of the posterior's scale matrices: see `dem.models.mixture.normal_wishart`.
     tol : float, default=1e-3
         Stop when the bound on the log-evidence rises by less, in nats a row (in scikit-learn: in nats).
     reg_covar : float, default=1e-6

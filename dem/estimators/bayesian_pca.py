@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from sklearn.utils import Tags
 
-from dem.engine import Engine
+from dem.core.human import plural
+from dem.engine.engine import Engine
 from dem.estimators.linear_latent import is_whole, wide_size
 from dem.estimators.ppca import PPCA
-from dem.human import plural
-from dem.models.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
-from dem.run_latent import EMSettings, LatentFit, fit_moments, spectrum
-from dem.scan import Scan
+from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.run.latent import EMSettings, LatentFit, fit_moments, spectrum
+from dem.scan.scanner import Scan
 
 
 class BayesianPCA(PPCA):

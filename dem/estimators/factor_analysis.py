@@ -8,22 +8,16 @@ import numpy as np
 from sklearn import decomposition
 from sklearn.utils.validation import check_is_fitted
 
-from dem.engine import Engine
+from dem.core.block import Float
+from dem.core.human import plural
+from dem.engine.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
-from dem.human import plural
-from dem.model import Float
-from dem.models.factor_analysis import (
-    HEYWOOD,
-    ECMFactorModel,
-    FactorModel,
-    FactorParams,
-    MomentsFactorModel,
-)
-from dem.models.latent_algebra import fixed_signs
-from dem.models.rotation import ROTATIONS, rotation
-from dem.run_latent import EMSettings, LatentFit, fit_moments
-from dem.scan import Scan
+from dem.models.latent.algebra import fixed_signs
+from dem.models.latent.factor_analysis import HEYWOOD, ECMFactorModel, FactorModel, FactorParams, MomentsFactorModel
+from dem.models.latent.rotation import ROTATIONS, rotation
+from dem.run.latent import EMSettings, LatentFit, fit_moments
+from dem.scan.scanner import Scan
 
 
 class FactorAnalysis(LinearLatent):

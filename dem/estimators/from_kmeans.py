@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from dem.core.block import Float
 from dem.estimators.gaussian_init import covariance_shape
 from dem.estimators.kmeans import KMeans
-from dem.model import Float
 
 M = TypeVar("M")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from dem.core.block import Float
+from dem.core.linalg import factor_precision
 from dem.families.family import Given
-from dem.linalg import factor_precision
-from dem.model import Float
 
 
 def check_given(weights: Any, means: Any, precisions: Any, covariance_type: str, k: int, d: int) -> Given:

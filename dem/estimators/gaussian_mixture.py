@@ -8,16 +8,16 @@ import numpy as np
 from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
-from dem.engine import Engine
+from dem.core.block import Float
+from dem.em.seeding import Seeding
+from dem.engine.engine import Engine
 from dem.estimators.base import check_choice, check_number
 from dem.estimators.from_kmeans import from_kmeans
 from dem.estimators.gaussian_init import check_array, check_covariances, check_given, check_weights, precisions_of
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
-from dem.model import Float
-from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import MixtureParams
-from dem.seeding import Seeding
+from dem.models.mixture.kernel import MixtureParams
+from dem.models.mixture.mixture import MixtureModel
 
 
 class GaussianMixture(MixtureEstimator):
@@ -51,7 +51,7 @@ class GaussianMixture(MixtureEstimator):
     precisions_init : array, optional
         Shaped as `covariances_`. With all three given, no start is made on the sample.
     prior : None, "weak" or dem.Prior, default=None
-        None for maximum likelihood; else MAP with conjugate priors (see `dem.models.prior`).
+        None for maximum likelihood; else MAP with conjugate priors (see `dem.models.mixture.prior`).
     random_state : int, RandomState, Generator or None, default=None
         Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
     warm_start : bool, default=False

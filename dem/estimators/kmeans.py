@@ -12,18 +12,27 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transfor
 from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.utils.validation import check_is_fitted
 
-from dem import em, run, run_rows
-from dem.checkpoint import Checkpoint
-from dem.engine import Engine
-from dem.estimators.base import as_checkpoint, check_choice, check_number, history, integer_seed, source_record
+from dem.core.block import Array
+from dem.core.human import plural
+from dem.em import loop
+from dem.em.starts import Start
+from dem.engine.engine import Engine
+from dem.estimators.base import (
+    RowwiseEstimator,
+    as_checkpoint,
+    check_choice,
+    check_number,
+    history,
+    integer_seed,
+    source_record,
+)
 from dem.estimators.gaussian_init import check_array
-from dem.estimators.rowwise import RowwiseEstimator
-from dem.human import plural
-from dem.model import Array
-from dem.models.enough_rows import check_rows
-from dem.models.kmeans import KMeansModel, KMeansParams
+from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
+from dem.models.rowwise import check_rows
+from dem.run.fit import fit_model
+from dem.run.rows import compute_rows
 from dem.source import Source
-from dem.start import Start
+from dem.storage.checkpoint import Checkpoint
 
 INITS = ("k-means++", "random")
 STARTS = 10
@@ -138,7 +147,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
-        callback: Callable[[em.State[KMeansParams]], object] | None = None,
+        callback: Callable[[loop.State[KMeansParams]], object] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
     ) -> Self:
         """Find the clusters.
@@ -151,7 +160,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
             Weights of the rows, finite and not negative.
         callback : callable, optional
-            Called with the `dem.em.State` after each pass.
+            Called with the `dem.em.loop.State` after each pass.
         checkpoint : str, Path or dem.Checkpoint, optional
             Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
 
@@ -175,7 +184,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         if given:
             params = KMeansParams.at(check_array(self.init, (self.n_clusters, source.n_columns), "init"))
         n_init = STARTS if self.n_init == "auto" else int(self.n_init)
-        fitted = run.fit(
+        fitted = fit_model(
             KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol)),
             source,
             start=Start(n_init, self.sample_size, integer_seed(self.random_state)),
@@ -209,7 +218,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         source = self.__dict__.get("_training")
         if source is None:
             raise AttributeError("labels_ are there after fit alone, and not saved: use predict(X) on the same data")
-        labels = self._plain(run_rows.rows(*self._fitted(), source, "label", self.engine, self.missing))
+        labels = self._plain(compute_rows(*self._fitted(), source, "label", self.engine, self.missing))
         if isinstance(labels, np.ndarray):
             self._labels, self._training = labels, None  # the data need not be held any longer
         return labels
@@ -285,7 +294,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return labels.astype(np.int32) if isinstance(labels, np.ndarray) else labels
 
     def _after_pass(
-        self, callback: Callable[[em.State[KMeansParams]], object] | None, state: em.State[KMeansParams]
+        self, callback: Callable[[loop.State[KMeansParams]], object] | None, state: loop.State[KMeansParams]
     ) -> None:
         """Print a line where `verbose` asks for it, and call back."""
         if self.verbose:

@@ -12,9 +12,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
-from dem import em
-from dem.checkpoint import Checkpoint
+from dem.core.block import Float
+from dem.em import loop
+from dem.em.starts import Start
 from dem.estimators.base import (
+    FILLING,
     Estimator,
     as_checkpoint,
     check_choice,
@@ -23,13 +25,11 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
-from dem.estimators.rowwise import FILLING
-from dem.model import Float
-from dem.models.latent_algebra import covariance, least_squares, posterior_covariance, precision
-from dem.models.linear_latent import LatentModel
-from dem.run_latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_moments
-from dem.scan import Scan
-from dem.start import Start
+from dem.models.latent.algebra import covariance, least_squares, posterior_covariance, precision
+from dem.models.latent.model import LatentModel
+from dem.run.latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_moments
+from dem.scan.scanner import Scan
+from dem.storage.checkpoint import Checkpoint
 
 TOO_WIDE = "the covariance of {} columns takes {:.1f} GB, several times over, and does not fit in memory"
 INCOMPLETE = "values are missing (NaN), and the covariance of complete rows does not tell all"
@@ -69,7 +69,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
-        callback: Callable[[em.State[Any]], object] | None = None,
+        callback: Callable[[loop.State[Any]], object] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
     ) -> Self:
         """Fit mean, loadings and noise.
@@ -81,7 +81,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
             Weights of the rows, finite and not negative.
         callback : callable, optional
-            Called with the `dem.em.State` after each E-step of EM.
+            Called with the `dem.em.loop.State` after each E-step of EM.
         checkpoint : str, Path or dem.Checkpoint, optional
             Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from dem import store
+from dem.estimators.base import RowwiseEstimator
 from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
@@ -14,7 +14,7 @@ from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
 from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
-from dem.estimators.rowwise import RowwiseEstimator
+from dem.storage.atomic import SAVED_MODELS
 
 ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     BayesianGaussianMixture,
@@ -27,7 +27,7 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     MixturePPCA,
     PPCA,
 )
-MODELS = {model.__name__: model for model in ESTIMATORS}
+BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
 
@@ -49,13 +49,13 @@ def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
     ValueError
         What is stored there is no dem model, is damaged, or was written by a newer version.
     """
-    saved = store.load(path)
-    if saved.model not in MODELS:
+    saved = SAVED_MODELS.load(path)
+    if saved.model not in BY_NAME:
         raise ValueError(
             f"{path} holds a model of kind {saved.model!r}, which this version of dem does not know "
-            f"(it knows {', '.join(MODELS)}): upgrade dem"
+            f"(it knows {', '.join(BY_NAME)}): upgrade dem"
         )
-    found = MODELS[saved.model]
+    found = BY_NAME[saved.model]
     if not issubclass(found, Mixture):
         return found._restore(saved)
     try:

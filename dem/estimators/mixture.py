@@ -8,15 +8,15 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from dem import store
-from dem.encoding import Arrays, decode, digest, encode
-from dem.engine import Engine
+from dem.em.seeding import Seeding
+from dem.engine.engine import Engine
 from dem.estimators.family_spec import as_family
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import FAMILIES
-from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import MixtureParams
-from dem.seeding import Seeding
+from dem.models.mixture.kernel import MixtureParams
+from dem.models.mixture.mixture import MixtureModel
+from dem.storage.document import Saved
+from dem.storage.encoding import Arrays, decode, digest, encode
 
 
 class Mixture(MixtureEstimator):
@@ -33,7 +33,7 @@ class Mixture(MixtureEstimator):
         columns of different kinds, ``{"rain": Gamma(), ("u", "v"): Gaussian()}`` with names or numbers of columns, or
         the same as a list of pairs. Columns of different parts are independent given the component.
     prior : None, "weak" or dem.Prior, default=None
-        None for maximum likelihood; else MAP with conjugate priors (see `dem.models.prior`).
+        None for maximum likelihood; else MAP with conjugate priors (see `dem.models.mixture.prior`).
     tol : float, default=1e-3
         Stop when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=100
@@ -158,10 +158,10 @@ class Mixture(MixtureEstimator):
         return {**super()._attributes(), "mixture": encode((self.family_, self._theta))[1]}
 
     @classmethod
-    def _restore(cls, saved: store.Saved, modules: tuple[str, ...] = ()) -> Self:
+    def _restore(cls, saved: Saved, modules: tuple[str, ...] = ()) -> Self:
         """Return the estimator that `save` wrote."""
         own = {name: array for name, array in saved.arrays.items() if name in cls._saved}
-        estimator = super()._restore(store.Saved(saved.model, own, saved.attributes))
+        estimator = super()._restore(Saved(saved.model, own, saved.attributes))
         estimator.family_, estimator._theta = decode(saved.arrays, saved.attributes["mixture"], modules)
         estimator.family = estimator._asked = estimator.family_
         return estimator

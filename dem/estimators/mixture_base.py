@@ -11,9 +11,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from dem import em, run, store
-from dem.checkpoint import Checkpoint
+from dem.core.block import Float
+from dem.core.human import plural
+from dem.em import loop
+from dem.em.seeding import METHODS
+from dem.em.starts import Start
 from dem.estimators.base import (
+    FILLING,
     Estimator,
     as_checkpoint,
     check_choice,
@@ -22,14 +26,12 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
-from dem.estimators.rowwise import FILLING
-from dem.human import plural
-from dem.model import Float
-from dem.models.enough_rows import check_rows
-from dem.models.mixture_kernel import MixtureStats
-from dem.models.prior import WEAK, Prior
-from dem.seeding import METHODS
-from dem.start import Start
+from dem.models.mixture.kernel import MixtureStats
+from dem.models.mixture.prior import WEAK, Prior
+from dem.models.rowwise import check_rows
+from dem.run.fit import Fit, fit_model
+from dem.storage.checkpoint import Checkpoint
+from dem.storage.document import Saved
 
 
 class MixtureEstimator(Estimator):
@@ -72,7 +74,7 @@ class MixtureEstimator(Estimator):
         X: Any,
         y: Any = None,
         sample_weight: Any = None,
-        callback: Callable[[em.State[Any]], object] | None = None,
+        callback: Callable[[loop.State[Any]], object] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
     ) -> Self:
         """Fit the mixture.
@@ -85,7 +87,7 @@ class MixtureEstimator(Estimator):
         sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
             Weights of the rows, finite and not negative.
         callback : callable, optional
-            Called with the `dem.em.State` after each pass.
+            Called with the `dem.em.loop.State` after each pass.
         checkpoint : str, Path or dem.Checkpoint, optional
             Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
 
@@ -108,7 +110,7 @@ class MixtureEstimator(Estimator):
         params = model.known()
         if self.warm_start and self._fits(source.n_columns):
             model, params = self._again(model), self._fitted()[1]
-        fitted: run.Fit[Any, MixtureStats] = run.fit(
+        fitted: Fit[Any, MixtureStats] = fit_model(
             model,
             source,
             start=Start(self.n_init, self.sample_size, integer_seed(self.random_state)),
@@ -204,7 +206,7 @@ class MixtureEstimator(Estimator):
         return attributes
 
     @classmethod
-    def _restore(cls, saved: store.Saved) -> Self:
+    def _restore(cls, saved: Saved) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = super()._restore(saved)
         if isinstance(prior := getattr(estimator, "prior", None), dict):
@@ -222,7 +224,7 @@ class MixtureEstimator(Estimator):
         check_choice("init_params", self.init_params, METHODS)
         as_prior(getattr(self, "prior", None))
 
-    def _after_pass(self, callback: Callable[[em.State[Any]], object] | None, state: em.State[Any]) -> None:
+    def _after_pass(self, callback: Callable[[loop.State[Any]], object] | None, state: loop.State[Any]) -> None:
         """Print a line where `verbose` asks for it, and call back."""
         n = len(state.history)
         if self.verbose and (n % self.verbose_interval == 0 or state.stop_reason):

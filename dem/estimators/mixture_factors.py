@@ -7,16 +7,16 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
-from dem.engine import Engine
+from dem.core.block import Float
+from dem.core.human import plural
+from dem.em.seeding import Seeding
+from dem.engine.engine import Engine
 from dem.estimators.base import check_number
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
-from dem.families.factor_algebra import canonical
-from dem.human import plural
-from dem.model import Float
-from dem.models.mixture_factors import FactorMixtureModel
-from dem.models.mixture_kernel import MixtureParams
-from dem.seeding import Seeding
+from dem.families.factors.algebra import canonical
+from dem.models.mixture.factors import FactorMixtureModel
+from dem.models.mixture.kernel import MixtureParams
 
 
 class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureEstimator):
@@ -38,7 +38,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         falls by its doing.
     prior : None, "weak" or dem.Prior, default=None
         None for maximum likelihood; else MAP: each component gets some rows more, spread as the whole data are (see
-        `dem.models.prior`).
+        `dem.models.mixture.prior`).
     tol : float, default=1e-3
         Stop when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=100

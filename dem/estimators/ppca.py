@@ -8,15 +8,14 @@ import numpy as np
 from sklearn import decomposition
 from sklearn.utils.validation import check_is_fitted
 
-from dem.engine import Engine
+from dem.core.human import plural
+from dem.engine.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
-from dem.human import plural
-from dem.models.latent_size import by_bic, by_evidence, by_share
-from dem.models.ppca import MomentsPPCAModel, PPCAModel
-from dem.models.ppca_algebra import PPCAParams
-from dem.run_latent import EMSettings, LatentFit, fit_closed_form, fit_moments, spectrum
-from dem.scan import Scan
+from dem.models.latent.closed_form import PPCAParams, by_bic, by_evidence, by_share
+from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
+from dem.run.latent import EMSettings, LatentFit, fit_closed_form, fit_moments, spectrum
+from dem.scan.scanner import Scan
 
 
 class PPCA(LinearLatent):

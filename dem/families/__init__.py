@@ -9,15 +9,15 @@ from dem.families.bernoulli import Bernoulli
 from dem.families.categorical import Categorical
 from dem.families.exponential import Exponential
 from dem.families.exponential_family import ExponentialFamily, Theta
-from dem.families.factor_algebra import FactorAnalysers
-from dem.families.factor_analysers import NOISE, FactorAnalysisFamily, FactorFamily, PPCAFamily
+from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.family import NOISE, FactorAnalysisFamily, FactorFamily, PPCAFamily
 from dem.families.family import Family
 from dem.families.gamma import Gamma
-from dem.families.gaussian import GaussianFamily, Gaussians
-from dem.families.gaussian_diag import DiagonalGaussian
-from dem.families.gaussian_full import FullGaussian
-from dem.families.gaussian_spherical import SphericalGaussian
-from dem.families.gaussian_tied import TiedGaussian
+from dem.families.gaussian.base import GaussianFamily, Gaussians
+from dem.families.gaussian.diag import DiagonalGaussian
+from dem.families.gaussian.full import FullGaussian
+from dem.families.gaussian.spherical import SphericalGaussian
+from dem.families.gaussian.tied import TiedGaussian
 from dem.families.geometric import Geometric
 from dem.families.lognormal import LogNormal
 from dem.families.multinomial import Multinomial

@@ -8,10 +8,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
 from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
-from dem.frame import Frame
-from dem.model import Array, Float
-from dem.scan import Scan
+from dem.scan.scanner import Scan
 
 MOST = 1024
 """Categories of a column that are counted from the data: beyond, the column is rather no code."""

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.block import Array, Float
 from dem.families.exponential_family import ExponentialFamily, Theta, log
-from dem.model import Array, Float
 
 
 class Exponential(ExponentialFamily):

@@ -4,6 +4,13 @@
 
 A subclass says what t, (a, eta), the maximum-likelihood theta for given means of t, and a draw are. Everything else
 follows. `theta` is a dict of arrays by name, with a row for each component; most have an entry (K, d) for each column.
+
+Where values are missing (`Observed`), each column has an indicator feature:
+
+    log p(x_o | theta) = sum over j of o_j (a_j + eta_j . t(x_j)) + log h(x_o)
+
+o_j is 1 where the column is observed and 0 where not, and then its other features are 0 too. The marginal is exact, for
+one more feature a column; and each column's means are taken over the rows that have it.
 """
 
 from __future__ import annotations
@@ -15,13 +22,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.families.family import like, safe_counts
-from dem.families.filling import from_columns
-from dem.families.observed import Observed
-from dem.families.plain import Plain
-from dem.frame import Frame
-from dem.model import Array, Float
-from dem.scan import Scan
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
+from dem.families.family import EMPTY, like, safe_counts
+from dem.families.plain import Plain, from_columns
+from dem.scan.scanner import Scan
 
 Theta = dict[str, Float]
 
@@ -183,3 +188,167 @@ class ExponentialFamily(Plain, ABC):
     def n_parameters(self, k: int, d: int) -> int:
         """Return one for each statistic."""
         return k * (self.n_features(d) - 1)
+
+
+@dataclass(frozen=True)
+class Observed(Plain):
+    """An exponential family of rows with missing values; what does not depend on these it has from the family.
+
+    Attributes
+    ----------
+    family : ExponentialFamily
+        Each of its columns has a log-normaliser of its own.
+    """
+
+    family: ExponentialFamily
+
+    linear: ClassVar[bool] = True
+
+    # ---- the density, and the sums
+
+    def n_features(self, d: int) -> int:
+        """Return 1, the indicators and the statistics."""
+        return d + self.family.n_features(d)
+
+    def n_centred(self, d: int) -> int:
+        """Return the same number."""
+        return self.n_features(d)
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write the indicators and t(x), 0 where x is missing, into `out` (F - 1, n)."""
+        d = rows.shape[1]
+        observed, t = out[:d], out[d:]
+        np.equal(rows.T, rows.T, out=observed)
+        self.family.features(rows, frame, t)
+        if not observed.all():
+            np.copyto(t, 0, where=np.isnan(t))
+
+    def natural(self, theta: Theta, frame: Frame) -> Float:
+        """Return 0, a(theta) of each column and eta(theta), side by side, (K, F)."""
+        normaliser, *eta = self.family.natural_parameters(theta)
+        if normaliser.ndim == 1:
+            raise ValueError(
+                f"the columns of {type(self.family).__name__} are not independent given the component, so that values "
+                "cannot be missing: leave such rows out, fill them in, or take another family"
+            )
+        return np.concatenate([np.zeros((len(normaliser), 1)), normaliser, *eta], axis=1)
+
+    def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
+        """Write H T; return T, the constant left out."""
+        d = len(x)
+        frame = Frame.at(np.zeros(d))
+        t = np.empty((self.n_features(d) - 1, x.shape[1]))
+        self.features(x.T, frame, t)
+        np.matmul(self.natural(theta, frame)[:, 1:], t, out=out)
+        return t
+
+    def sums(self, theta: Theta, x: Float, reuse: Float, resp: Float, out: Float) -> None:
+        """Add T R'."""
+        out[0] += resp.sum(axis=1)
+        out[1:] += reuse @ resp.T
+
+    def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
+        """Return the maximum-likelihood parameters: the means of t over the rows that have the column."""
+        d = len(frame.scale)
+        counts = sums[1 : 1 + d].T
+        safe = np.maximum(counts, EMPTY * sums[0].sum())
+        sizes = [len(t) for t in self.family.statistics(np.ones((d, 1)))]
+        totals = np.split(sums[1 + d :].T, np.cumsum(sizes)[:-1], axis=1)
+        theta = self.family.from_means(*(total / self.family.of_columns(safe, total) for total in totals))
+        if previous is not None and (empty := counts < safe).any():
+            theta = {
+                name: np.where(self.family.of_columns(empty, new), previous[name], new) for name, new in theta.items()
+            }
+        return theta
+
+    def expected(self, theta: Theta, sums: Float, frame: Frame, previous: Theta) -> float:
+        """Return <eta, S>."""
+        return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
+
+    def fill(self, theta: Theta, x: Float, reuse: Float, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n)."""
+        return self.family.filled(theta, x, resp)
+
+    def log_base(self, x: Float) -> Float | None:
+        """Return log h of what is observed."""
+        return self.family.observed_log_base(x)
+
+    def observed_log_base(self, x: Float) -> Float | None:
+        """Return the same."""
+        return self.family.observed_log_base(x)
+
+    def with_missing(self) -> Observed:
+        """Return the family itself."""
+        return self
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return the family's, and 1 for each indicator."""
+        found = self.family.typical(scan, frame)
+        return np.concatenate([found[:1], np.ones(scan.n_columns), found[1:]])
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return zeros: the exact path is the same products."""
+        return np.zeros(self.n_features(len(low)))
+
+    # ---- what the family itself says
+
+    @property
+    def wants(self) -> str:  # type: ignore[override]
+        """What values are taken."""
+        return self.family.wants
+
+    def wants_in(self, column: int) -> str:
+        """Return what is taken in a column."""
+        return self.family.wants_in(column)
+
+    def check_columns(self, d: int) -> None:
+        """Refuse data of d columns that the family cannot be of."""
+        self.family.check_columns(d)
+
+    def outside(self, x: Float) -> NDArray[np.bool_] | None:
+        """Return which entries of x (d, n) are not taken."""
+        return self.family.outside(x)
+
+    def frame(self, x: Float) -> Frame:
+        """Return the family's frame."""
+        return self.family.frame(x)
+
+    def bind(self, scan: Scan, frame: Frame) -> Observed:
+        """Return the bound family's."""
+        return Observed(self.family.bind(scan, frame))
+
+    def coordinates(self, x: Float) -> Float:
+        """Return the family's points."""
+        return self.family.coordinates(x)
+
+    def pseudo_rows(self, x: Float) -> Float:
+        """Return the family's rows of a prior."""
+        return self.family.pseudo_rows(x)
+
+    def initial(self, x: Float, resp: Float) -> Theta:
+        """Return the family's first parameters: a start has whole rows."""
+        return self.family.initial(x, resp)
+
+    def centres(self, theta: Theta) -> Float:
+        """Return zeros."""
+        return self.family.centres(theta)
+
+    def draw(self, theta: Theta, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return whole rows."""
+        return self.family.draw(theta, component, n, rng)
+
+    def named(self, theta: Theta) -> Any:
+        """Return the family's names."""
+        return self.family.named(theta)
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x and its features twice, and a number for each component."""
+        return d + 2 * self.n_features(d) + k
+
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the size of the natural parameters."""
+        return k * self.n_features(d)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return the family's."""
+        return self.family.n_parameters(k, d)

@@ -16,9 +16,9 @@ from typing import Any, Protocol, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.frame import Frame
-from dem.model import Array, Float
-from dem.scan import Scan
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
+from dem.scan.scanner import Scan
 
 T = TypeVar("T")
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln, polygamma
 
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
 from dem.families.exponential_family import ExponentialFamily, Theta, log
-from dem.frame import Frame
-from dem.model import Array, Float
-from dem.scan import Scan
+from dem.scan.scanner import Scan
 
 LARGEST_SHAPE = 1e10
 """Where all values are equal the likelihood has no bound: standard deviations stay above 1e-5 of the mean."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.block import Array, Float
 from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
-from dem.model import Array, Float
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
 from dem.families.exponential_family import log
 from dem.families.family import safe_counts
-from dem.families.filling import from_columns
-from dem.families.gaussian import Gaussians
-from dem.families.gaussian_diag import DiagonalGaussian, ObservedDiagonal
-from dem.frame import Frame
-from dem.model import Array, Float
-from dem.scan import Scan
+from dem.families.gaussian.base import Gaussians
+from dem.families.gaussian.diag import DiagonalGaussian, ObservedDiagonal
+from dem.families.plain import from_columns
+from dem.scan.scanner import Scan
 
 LARGEST_LOG = 230.0
 """Means, variances and their squares stay finite, about 1e100 at most, however far the logarithms spread."""

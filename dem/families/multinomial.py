@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from dem.families.exact import ExactFamily
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
 from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
 from dem.families.family import safe_counts
-from dem.frame import Frame
-from dem.model import Array, Float
-from dem.scan import Scan
+from dem.families.plain import ExactFamily
+from dem.scan.scanner import Scan
 
 
 @dataclass(frozen=True)

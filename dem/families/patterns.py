@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.model import Array
+from dem.core.block import Array
 
 CACHE_BYTES = 2**24
 """What a memory of patterns may hold."""

@@ -1,16 +1,16 @@
-"""What families answer that ask nothing particular."""
+"""What families answer that ask nothing particular; and what several say of missing entries, column by column."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
 from dem.families.family import CACHE_BYTES, Given
-from dem.frame import Frame
-from dem.model import Float
-from dem.scan import Scan
+from dem.scan.scanner import Scan
 
 
 class Plain:
@@ -95,3 +95,58 @@ class Plain:
     def known(self, given: Given) -> Any:
         """Return None: what `Given` holds are means and precisions."""
         return
+
+
+class ExactFamily(Plain):
+    """Base of families whose `linear` is False; the five methods that only the fast path asks for refuse."""
+
+    linear: ClassVar[bool] = False
+
+    def n_features(self, d: int) -> NoReturn:
+        """Refuse: there are no features."""
+        raise NotImplementedError("this family is not linear: it has no features")
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Refuse."""
+        self.n_features(len(out))
+
+    def natural(self, theta: Any, frame: Frame) -> Float:
+        """Refuse."""
+        self.n_features(len(frame.scale))
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Refuse."""
+        self.n_features(len(low))
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Refuse."""
+        self.n_features(len(frame.scale))
+
+
+def centred(x: Float, mean: Float, missing: NDArray[np.bool_]) -> Float:
+    """Return x - mu of a tile x (d, n), 0 where it is missing."""
+    rest = x - mean[:, None]
+    np.copyto(rest, 0.0, where=missing)
+    return rest
+
+
+def from_columns(x: Float, resp: Float, means: Float, variances: Float) -> tuple[Float, Float]:
+    """Return the conditional mean and variance of each entry of x (d, n), and x itself and 0 where it is observed.
+
+    A mixture's mean is the mean of its components'; its variance the mean of theirs, and the variance of their means.
+
+    Parameters
+    ----------
+    x : array of shape (d, n)
+        NaN where missing.
+    resp : array of shape (K, n)
+        Responsibilities.
+    means, variances : array of shape (K, d)
+        Of each column, given the component.
+    """
+    middle = means.mean(axis=0)[:, None]  # about which squares keep their digits
+    offsets = means.T - middle
+    mean = offsets @ resp
+    variance = np.maximum((variances.T + offsets**2) @ resp - mean**2, 0.0)
+    missing = np.isnan(x)
+    return np.where(missing, middle + mean, x), np.where(missing, variance, 0.0)

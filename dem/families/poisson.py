@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from dem.core.block import Array, Float
 from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
-from dem.model import Array, Float
 
 
 class Poisson(ExponentialFamily):

@@ -16,10 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
 from dem.families.family import CACHE_BYTES, Family, Given
-from dem.frame import Frame
-from dem.model import Array, Float
-from dem.scan import Scan
+from dem.scan.scanner import Scan
 
 Theta = tuple[Any, ...]
 

@@ -8,24 +8,29 @@ E-step, of the second latent variable u as well (Peel and McLachlan 2000), with 
 
 M-step: mu and S are the Gaussian's from rows weighted by r E u, S divided by the sum of r; and nu solves
 log(nu / 2) - digamma(nu / 2) = mean(E u - E log u) - 1, the equation of a gamma distribution's shape.
+
+Where values are missing, what is observed of a row, o columns, is Student's t too: o stands for d above, D is the
+distance of what is observed, and given u the missing columns are Gaussian, so that E[u (x - mu)(x - mu)'] is
+E u e e' + C, with e the residual filled in by its conditional mean, and C the Gaussian's conditional covariance
+(Liu and Rubin 1995).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from dem.families.exact import ExactFamily
+from dem.core.block import Float
+from dem.core.frame import Frame
 from dem.families.family import like, safe_counts
 from dem.families.gamma import log_peak, shape_of
-from dem.families.gaussian import LOG_2PI, GaussianFamily, Gaussians
-from dem.families.gaussian_diag import DiagonalGaussian
-from dem.families.gaussian_full import FullGaussian
-from dem.families.student_t_missing import ObservedT
-from dem.frame import Frame
-from dem.model import Float
+from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
+from dem.families.gaussian.diag import DiagonalGaussian, FilledDiagonal
+from dem.families.gaussian.full import FullGaussian, ObservedFull
+from dem.families.plain import ExactFamily
 
 FEWEST, MOST, FIRST = 0.5, 1e6, 10.0
 """Bounds of the degrees of freedom, and where they start."""
@@ -182,10 +187,6 @@ class StudentT(ExactFamily):
         return np.asarray(np.log(diagonal).sum(axis=1))
 
 
-class ObservedStudentT(ObservedT, StudentT):
-    """Of rows with missing values."""
-
-
 def fenced(x: Float) -> Float:
     """Return the rows x (n, d) with each column drawn in to Tukey's fences, 1.5 interquartile ranges off the quartiles.
 
@@ -194,3 +195,76 @@ def fenced(x: Float) -> Float:
     low, high = np.quantile(x, [0.25, 0.75], axis=0)
     reach = np.where(high > low, 1.5 * (high - low), np.inf)
     return np.clip(x, low - reach, high + reach)
+
+
+MISSING_KINDS: dict[str, type[ObservedFull] | type[FilledDiagonal]] = {"full": ObservedFull, "diag": FilledDiagonal}
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What the E-step of a tile found.
+
+    Attributes
+    ----------
+    reuse
+        The Gaussian's.
+    u, log_u : array of shape (K, n)
+        E u and E log u.
+    spread : array of shape (K, n)
+        E[1 / u], infinite where there is none.
+    """
+
+    reuse: Any
+    u: Float
+    log_u: Float
+    spread: Float
+
+
+class ObservedT(ExactFamily):
+    """Mixed into `StudentT`, makes it one of rows with missing values."""
+
+    covariance_type: str
+    reg_covar: float
+
+    def with_missing(self) -> Self:
+        """Return the family itself."""
+        return self
+
+    @property
+    def gaussian(self) -> ObservedFull | FilledDiagonal:
+        """The family of x given u = 1."""
+        return MISSING_KINDS[self.covariance_type](self.reg_covar)
+
+    def log_density(self, theta: StudentTs, x: Float, out: Float) -> Any:
+        """Write the log-densities of the observed entries; return what is expected of u."""
+        nu = theta.degrees_of_freedom[:, None]
+        reuse = self.gaussian.log_density(theta.gaussians, x, out)
+        constant = self.gaussian.constant(theta.gaussians, x, reuse)
+        distance = np.maximum(-2 * (out - constant), 0)
+        size = len(x) - np.isnan(x).sum(axis=0)
+        columns = np.arange(1, len(x) + 1)
+        gammas = gammaln(columns / 2) - betaln(nu / 2, columns / 2)  # log Gamma((nu + o) / 2) - log Gamma(nu / 2)
+        gammas = np.concatenate([np.zeros_like(nu), gammas], axis=1)[:, size]
+        out[...] = gammas + constant + size / 2 * (LOG_2PI - np.log(np.pi * nu))
+        out -= (nu + size) / 2 * np.log1p(distance / nu)
+        fewer = np.maximum(nu + size - 2, 0)
+        spread = np.divide(nu + distance, fewer, out=np.full_like(out, np.inf), where=fewer > 0)
+        u, log_u = (nu + size) / (nu + distance), digamma((nu + size) / 2) - np.log((nu + distance) / 2)
+        return Scales(reuse, u, log_u, spread)
+
+    def sums(self, theta: StudentTs, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+        """Add the sums of r and r E log u, and the Gaussian's of completed rows weighted by r E u."""
+        out[0] += resp.sum(axis=1)
+        out[1] += np.einsum("kn,kn->k", resp, reuse.log_u)
+        self.gaussian.add(theta.gaussians, x, reuse.reuse, resp * reuse.u, resp, out[2:])
+
+    def fill(self, theta: StudentTs, x: Float, reuse: Scales, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n).
+
+        The variance is infinite where nu and what is observed are too few for one.
+        """
+        return self.gaussian.filled(theta.gaussians, x, reuse.reuse, resp, reuse.spread)
+
+
+class ObservedStudentT(ObservedT, StudentT):
+    """Of rows with missing values."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import i0e, i1e
 
-from dem.families.directions import concentration, log_area, log_partition
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
 from dem.families.exponential_family import TINY, ExponentialFamily, Theta
-from dem.frame import Frame
-from dem.model import Array, Float
+from dem.families.vonmises_fisher import concentration, log_area, log_partition
 
 
 class VonMises(ExponentialFamily):

@@ -1,4 +1,4 @@
-"""What models with row-wise outputs share: the choice of an output, and the check of new rows."""
+"""What models share: the choice of a row-wise output, and the checks of rows: finite, enough, distinct."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.model import Block, Float
+from dem.core.block import Array, Block, Float
 
 V = TypeVar("V")
 
@@ -97,3 +97,35 @@ def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteE
     row, column = (int(i) for i in np.argwhere(bad)[0])
     message = f"row {block.first + row} holds {block.x[row, column]} in column {column}: {advice}"
     return NotFiniteError(message, block.first + row, column)
+
+
+def check_rows(n_rows: int, k: int, name: str = "n_components") -> None:
+    """Refuse fewer rows than components (or what `name` counts).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer.
+    """
+    if n_rows < k:
+        raise ValueError(
+            f"{n_rows} rows are too few for {name}={k}: Expected n_samples >= {name} but got n_samples = {n_rows}"
+        )
+
+
+def check_distinct(sample: Array, k: int, name: str = "n_components") -> None:
+    """Refuse more components (or what `name` counts) than the sample (n, d) has distinct rows.
+
+    Raises
+    ------
+    ValueError
+        If there are more.
+    """
+    for rows in (sample[: 8 * k], sample):  # the first few nearly always settle it
+        distinct = len(np.unique(rows, axis=0))
+        if distinct >= k:
+            return
+    raise ValueError(
+        f"{name}={k} is more than the {distinct} distinct rows among {len(sample)} sampled rows of positive weight: "
+        "use fewer, or a larger sample_size"
+    )

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse
 from dask.delayed import Delayed
 
-from dem.model import Array
+from dem.core.block import Array
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, float_dtype, given
 from dem.source.delayed import block_weight, delayed_partitions

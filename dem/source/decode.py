@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 
-from dem.model import Array
+from dem.core.block import Array
 from dem.source.stores import store_name
 
 MARKERS = ("_FillValue", "missing_value")

@@ -11,7 +11,7 @@ from dask.base import tokenize
 from dask.delayed import Delayed
 from dask.task_spec import Task, TaskRef
 
-from dem.model import Float
+from dem.core.block import Float
 from dem.source.checks import check_weight_values
 
 

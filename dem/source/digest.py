@@ -11,7 +11,7 @@ import dask.array as da
 import zarr
 from zarr.core.buffer import default_buffer_prototype
 
-from dem.model import Array
+from dem.core.block import Array
 from dem.source.decode import Decoding
 from dem.source.weights import StoredWeights, Weights
 

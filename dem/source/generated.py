@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from dem.model import Block
+from dem.core.block import Block
 from dem.source.grid import MAX_PARTITIONS, block_rows, partition_rows
 
 PARTITION_BYTES = 64 * 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dem.stats import ARITY
+from dem.core.stats import ARITY
 
 MAX_PARTITIONS = 2000
 """Dask costs milliseconds a task, so a large store gets larger partitions rather than more of them."""

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse
 
-from dem.model import Array, Block, Float
+from dem.core.block import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, float_dtype, given
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint

@@ -1,4 +1,4 @@
-"""Reading a Zarr array by rows: again where the store fails in passing, aware of chunks that are not there."""
+"""Reading a Zarr array by rows: failed reads are tried again, missing chunks noted, the next block read ahead."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import itertools
 import math
 import socket
 from collections.abc import Iterator
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import zarr
@@ -16,8 +17,8 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.sync import sync
 from zarr.storage import StorePath, WrapperStore
 
-from dem import human
-from dem.model import Array
+from dem.core import human
+from dem.core.block import Array
 from dem.source.decode import Decoding
 from dem.source.retry import Attempts, StoreReadError, persist
 
@@ -205,3 +206,21 @@ def _store_error(error: BaseException) -> StoreReadError | None:
     if isinstance(error, BaseExceptionGroup):
         return next((found for inner in error.exceptions if (found := _store_error(inner))), None)
     return error if isinstance(error, StoreReadError) else None
+
+
+T = TypeVar("T")
+
+
+def read_ahead(items: Iterator[T]) -> Iterator[T]:
+    """Yield the items in order, while a thread makes the next one.
+
+    Besides the item that was yielded there is one more at most, made or in the making. An error is raised when
+    its item is due. Where the caller stops early, the thread ends with the item that it has begun.
+    """
+    end = object()
+    with ThreadPoolExecutor(1, "dem-ahead") as reader:
+        coming = reader.submit(next, items, end)
+        while (item := coming.result()) is not end:
+            coming = reader.submit(next, items, end)
+            yield item  # type: ignore[misc]
+            del item  # before the next but one is begun

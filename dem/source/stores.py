@@ -1,13 +1,15 @@
-"""Opening Zarr arrays by path, URL or handle, and what to call them."""
+"""Opening Zarr arrays by path, URL or handle; what to call them, and whether two places are the same."""
 
 from __future__ import annotations
 
 import os
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
 import zarr
+from fsspec.core import url_to_fs
+from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
 from dem.source.retry import persist
 
@@ -50,7 +52,7 @@ def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
     else:
         node, where = open_node(data), os.fspath(data)
     if isinstance(node, zarr.Array):
-        if node.attrs.get("complete") is False:  # see dem.outputs
+        if node.attrs.get("complete") is False:  # see dem.results.row_outputs
             raise ValueError(f"{where} is not complete: dem is still writing it, or was killed while it did.")
         return node
     members = node.members(max_depth=3)
@@ -82,3 +84,28 @@ def store_name(node: Node) -> str:
     parts = (PurePosixPath(str(root)) / node.path).parts
     stores = [i for i, part in enumerate(parts) if part.endswith(".zarr")]
     return str(PurePosixPath(*parts[stores[-1] if stores else -1 :]))
+
+
+def place_of(array: zarr.Array[Any]) -> tuple[str, ...]:
+    """Return the place of a stored array; nothing for one that has no address, as in memory."""
+    store = array.store_path.store
+    while isinstance(store, WrapperStore):
+        store = store._store
+    if isinstance(store, FsspecStore):
+        return (store.fs.unstrip_protocol(f"{store.path}/{array.store_path.path}".rstrip("/")),)
+    if isinstance(store, LocalStore):
+        return (str((Path(store.root) / array.store_path.path).resolve()),)
+    return (str(Path(store.path).resolve()),) if isinstance(store, ZipStore) else ()
+
+
+def place_at(where: str) -> str:
+    """Return the place of an address (see `dem.source.stores.address`)."""
+    if not is_url(where):
+        return str(Path(where).resolve())
+    files, root = url_to_fs(where)
+    return str(files.unstrip_protocol(root)).rstrip("/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two places are the same, or one is inside the other."""
+    return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 from dask.delayed import Delayed
 
-if TYPE_CHECKING:
-    from dem.source import Partition, Source
+from dem.source.source import Partition, Source
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import dask.array as da
 import numpy as np
 import zarr
 
-from dem.model import Float
+from dem.core.block import Float
 from dem.source.checks import check_weight_values, check_weights
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name

@@ -16,8 +16,7 @@ from dem.source.decode import Decoding, stored
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.grid import MAX_PARTITIONS, cut_bytes, partition_rows
-from dem.source.places import place_of
-from dem.source.stores import store_name
+from dem.source.stores import place_of, store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
 from dem.source.zarr_rows import Rows, ZarrPartition, locate_unit
 

@@ -10,11 +10,10 @@ from typing import Any, NoReturn
 import numpy as np
 import zarr
 
-from dem.model import Block, Float
-from dem.source.ahead import read_ahead
+from dem.core.block import Block, Float
 from dem.source.decode import Decoding
 from dem.source.grid import block_rows
-from dem.source.reader import Reader, absent_error, n_units, unit_index, unit_shape, unit_text
+from dem.source.reader import Reader, absent_error, n_units, read_ahead, unit_index, unit_shape, unit_text
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights
 

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import dem
-from dem.plot_axes import PALETTE, draw_ellipses, draw_regions, limits
+from dem.plot.axes import PALETTE, draw_ellipses, draw_regions, limits
 
 OUTPUT = Path(__file__).parents[1] / "images" / "kmeans_beside_gmm.png"
 NAMES = ["x", "y"]

@@ -2,7 +2,6 @@
 
 import warnings
 
-import laws
 import numpy as np
 import pytest
 import zarr
@@ -10,8 +9,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import BayesianGaussianMixture as SklearnMixture
 
 import dem
+import laws
 from dem import BayesianGaussianMixture
-from dem.demo import OLD_FAITHFUL
+from dem.cli.commands.demo import OLD_FAITHFUL
 
 X = laws.data()
 K = 5

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import scipy.stats
 import zarr
-from shared import CSV
 from sklearn import decomposition
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import dem
 from dem import FactorAnalysis
-from dem.blas import single_threaded_blas
+from dem.core.blas import single_threaded_blas
+from shared import CSV
 
 N, D, Q = 400, 7, 2
 

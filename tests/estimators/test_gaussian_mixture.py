@@ -8,7 +8,8 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dem import GaussianMixture, em
+from dem import GaussianMixture
+from dem.em import loop
 
 TYPES = pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 K, D = 3, 2
@@ -32,7 +33,7 @@ def start(kind="full"):
 
 @TYPES
 def test_all_first_parameters_given_leaves_out_the_start(kind, x, monkeypatch):
-    monkeypatch.setattr("dem.run.best_start", None)
+    monkeypatch.setattr("dem.run.fit.best_start", None)
     model = GaussianMixture(K, covariance_type=kind, **start(kind), max_iter=1, tol=0).fit(x)
     assert model.n_passes_ == 3  # scan, one step, its score
 
@@ -99,7 +100,7 @@ def test_the_fit_does_not_depend_on_luck(x):
 def test_callback_sees_every_pass(x):
     states = []
     model = GaussianMixture(K, **start(), tol=0, max_iter=4).fit(x, callback=states.append)
-    assert all(isinstance(state, em.State) for state in states)
+    assert all(isinstance(state, loop.State) for state in states)
     assert [state.objective for state in states] == model.lower_bounds_
     assert [state.n_iter for state in states] == [1, 2, 3, 4, 4]
     assert states[-1].stop_reason == "max_iter"

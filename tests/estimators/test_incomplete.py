@@ -4,11 +4,11 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from shared import CSV
 from sklearn.base import clone
 
 import dem
 from dem.families import Gaussian
+from shared import CSV
 
 needs = pytest.mark.skipif(not CSV.exists(), reason="the shared data are not here")
 N, D = 800, 4

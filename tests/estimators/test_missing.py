@@ -19,10 +19,10 @@ from dem import (
     MixtureFactorAnalysis,
     MixturePPCA,
 )
+from dem.engine.sweep.serial import SerialSweep
 from dem.estimators.base import source_record
-from dem.scan import Scanner
+from dem.scan.scanner import Scanner
 from dem.source import open_source
-from dem.sweep.serial import SerialSweep
 
 MODELS = {
     "gmm": GaussianMixture(2),

@@ -6,7 +6,6 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from own_family import Rayleigh
 from scipy import stats
 from scipy.special import logsumexp
 from sklearn.base import clone
@@ -14,6 +13,7 @@ from sklearn.utils import Bunch
 
 import dem
 from dem.families import Exponential, Gaussian, StudentT
+from own_family import Rayleigh
 
 N = 3000
 MIXED = {0: Exponential(), (1, 2): Gaussian(reg_covar=0.0)}

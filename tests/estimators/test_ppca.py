@@ -2,13 +2,14 @@ import dask.array as da
 import numpy as np
 import pytest
 import scipy.stats
-from shared import CSV
 from sklearn import decomposition
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dem import PPCA, GaussianMixture, em
+from dem import PPCA, GaussianMixture
+from dem.em import loop
+from shared import CSV
 
 N, D, Q = 300, 6, 2
 ML = (N - 1) / N
@@ -118,7 +119,7 @@ def test_em_reaches_the_closed_form(wide, noisy, monkeypatch):
     assert model.noise_variance_ == pytest.approx(exact.noise_variance_, rel=1e-5)
     objectives = [h["log_likelihood"] for h in model.history_]
     assert objectives == [state.objective for state in states]
-    assert all(isinstance(state, em.State) for state in states)
+    assert all(isinstance(state, loop.State) for state in states)
     assert (np.diff(objectives) >= -1e-12 * np.abs(objectives[1:])).all()
     assert model.stop_reason_ == "converged"
     assert model.n_passes_ == (len(objectives) + 1 if wide else 1)

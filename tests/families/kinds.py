@@ -24,7 +24,7 @@ from dem.families import (
     VonMises,
     VonMisesFisher,
 )
-from dem.families.gaussian import Gaussians
+from dem.families.gaussian.base import Gaussians
 from dem.families.student_t import StudentTs
 
 

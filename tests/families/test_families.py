@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from dem.core.block import Block
+from dem.core.frame import Frame
 from dem.families import FAMILIES
-from dem.frame import Frame
-from dem.measure import measured
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import MixtureParams
-from dem.scan import Scanner
+from dem.models.mixture.kernel import MixtureParams
+from dem.models.mixture.mixture import MixtureModel
+from dem.run.check_data import check_values
+from dem.scan.scanner import Scanner
+from dem.scan.support import measured
 from dem.source import open_source
-from dem.values import check_values
 from families.kinds import KINDS
 
 N = 300

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 from scipy.special import expit
-from shared import CSV
 
 import dem
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import MixtureParams
-from dem.scan import Scanner
+from dem.core.block import Block
+from dem.models.mixture.kernel import MixtureParams
+from dem.models.mixture.mixture import MixtureModel
+from dem.scan.scanner import Scanner
+from shared import CSV
 
 
 def table(name):

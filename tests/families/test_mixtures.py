@@ -2,18 +2,18 @@
 
 import numpy as np
 import pytest
-from own_family import Rayleigh
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 import dem
-from dem import em
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import MixtureParams
-from dem.scan import Scanner
+from dem.core.block import Block
+from dem.em import loop
+from dem.models.mixture.kernel import MixtureParams
+from dem.models.mixture.mixture import MixtureModel
+from dem.scan.scanner import Scanner
 from families.kinds import KINDS
+from own_family import Rayleigh
 
 N = 400
 ANY = pytest.mark.parametrize("name", KINDS)
@@ -23,7 +23,7 @@ def fit(kind, x, params, n_iter=20_000):
     """Return the bound model, and where EM ends, from these parameters."""
     scan = Scanner(x.shape[1], False, len(x), 0, None, kind.family)()(Block(x))
     model = MixtureModel(2, kind.family).bind(scan)
-    return model, em.fit(model, params, em.OneBlock(Block(x)), tol=1e-15, max_iter=n_iter)
+    return model, loop.fit(model, params, loop.OneBlock(Block(x)), tol=1e-15, max_iter=n_iter)
 
 
 def free(kind, params):

@@ -2,16 +2,17 @@
 
 import numpy as np
 import pytest
-from laws import K, N, begin, bind, counts, directions, run, total, with_holes
 from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp, softmax, xlogy
 
-from dem import Mixture, em
+from dem import Mixture
+from dem.core.block import Block
+from dem.em import loop
+from dem.em.seeding import Seeding
 from dem.families import Multinomial, VonMisesFisher
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.seeding import Seeding
+from dem.models.mixture.mixture import MixtureModel
+from laws import K, N, begin, bind, counts, directions, run, total, with_holes
 
 D = 5
 
@@ -49,7 +50,7 @@ def model_of(x, k=2, **settings):
 
 def fit(x, k=2, seed=0):
     model = model_of(x, k)
-    return em.fit(model, begin(model, x, seed=seed), em.OneBlock(Block(x)), tol=1e-14, max_iter=5000)
+    return loop.fit(model, begin(model, x, seed=seed), loop.OneBlock(Block(x)), tol=1e-14, max_iter=5000)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from laws import bind, total
 from scipy import stats
 
+from dem.core.block import Block
+from dem.core.frame import Frame
 from dem.families import Exponential, Gaussian
 from dem.families.product import product
-from dem.frame import Frame
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.models.mixture_kernel import MixtureParams, Precision
-from dem.scan import Scanner
+from dem.models.mixture.kernel import MixtureParams, Precision
+from dem.models.mixture.mixture import MixtureModel
+from dem.scan.scanner import Scanner
+from laws import bind, total
 
 K, D, N = 3, 5, 400
 KINDS = pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])

@@ -6,10 +6,10 @@ from scipy import stats
 from scipy.optimize import minimize
 
 import dem
+from dem.core.frame import Frame
 from dem.families import FullGaussian, Gaussian, StudentT
-from dem.families.gaussian import Gaussians
+from dem.families.gaussian.base import Gaussians
 from dem.families.student_t import StudentTs
-from dem.frame import Frame
 from families.kinds import KINDS
 
 T = KINDS["studentt"]

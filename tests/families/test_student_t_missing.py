@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-from laws import begin, bind
 from scipy import stats
 from scipy.optimize import approx_fprime, minimize
 from scipy.special import digamma
 
-from dem import em
+from dem.core.block import Block
+from dem.core.frame import Frame
+from dem.em import loop
+from dem.em.seeding import Seeding
 from dem.families import StudentT
-from dem.families.gaussian import Gaussians
+from dem.families.gaussian.base import Gaussians
 from dem.families.student_t import StudentTs
-from dem.frame import Frame
-from dem.model import Block
-from dem.models.mixture import MixtureModel
-from dem.seeding import Seeding
+from dem.models.mixture.mixture import MixtureModel
+from laws import begin, bind
 
 KINDS = pytest.mark.parametrize("kind", ["full", "diag"])
 D, K, N = 4, 2, 40
@@ -143,7 +143,7 @@ def test_em_reaches_the_maximum_that_scipy_finds(kind, rng):
     x = stats.multivariate_t([1.0, -1.0], [[1.0, 0.6], [0.6, 2.0]], df=4, seed=rng).rvs(300)
     x[rng.random(x.shape) < 0.25] = np.nan
     model = bind(MixtureModel(1, StudentT(kind, reg_covar=0), Seeding("kmeans")), x)
-    state = em.fit(model, begin(model, x), em.OneBlock(Block(x)), tol=0, max_iter=3000)
+    state = loop.fit(model, begin(model, x), loop.OneBlock(Block(x)), tol=0, max_iter=3000)
     theta = state.params.theta
     scale = theta.gaussians.covariances[0]
     root = np.linalg.cholesky(scale if kind == "full" else np.diag(scale))

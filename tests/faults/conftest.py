@@ -1,4 +1,3 @@
-import sys
 from pathlib import Path
 
 import dask
@@ -7,16 +6,13 @@ import pytest
 import zarr
 from distributed import Client, LocalCluster
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "sweep")]  # workers, too, import the kernels of these folders
+from dem.engine.cluster import local, local_cluster
+from dem.engine.sweep.serial import SerialSweep
+from dem.source import open_source
+from engine.sweep.kernels import make_moments
+from faults.scripted import ROWS, Cluster
 
-from kernels import make_moments  # noqa: E402
-from scripted import ROWS, Cluster  # noqa: E402
-
-from dem.cluster import local, local_cluster  # noqa: E402
-from dem.source import open_source  # noqa: E402
-from dem.sweep.serial import SerialSweep  # noqa: E402
-
+TESTS = Path(__file__).parents[1]
 N_PARTITIONS = 40
 TTL_KEY, TTL = "distributed.scheduler.worker-ttl", "10s"
 """For tests that stop a process. Less would end processes that are only slow on a busy machine."""
@@ -65,6 +61,6 @@ def soon_given_up(monkeypatch):
 def processes(monkeypatch):
     """A scheduler and workers in processes of their own, without nannies."""
     monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL", TTL)
-    monkeypatch.setenv("PYTHONPATH", f"{HERE}:{HERE.parent / 'sweep'}")
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
     with Cluster() as cluster:
         yield cluster

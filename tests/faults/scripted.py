@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kernels import moments
+from engine.sweep.kernels import moments
 
 ROWS = 500
 """Rows of a partition."""

@@ -2,11 +2,11 @@
 
 import pytest
 from distributed import Client, LocalCluster
-from kernels import make_moments, same_bits
-from scripted import Script, silent
 
-from dem.cluster import local_cluster
-from dem.sweep.dask import DaskSweep
+from dem.engine.cluster import local_cluster
+from dem.engine.sweep.dask import DaskSweep
+from engine.sweep.kernels import make_moments, same_bits
+from faults.scripted import Script, silent
 
 
 @pytest.mark.parametrize("n_workers", [1, 2])

@@ -5,12 +5,11 @@ import signal
 import time
 from collections import Counter
 
-from kernels import same_bits
-from scripted import Running, Script, held, silent, until
-
-from dem.cluster import local_cluster
-from dem.stats import ARITY
-from dem.sweep.dask import DaskSweep
+from dem.core.stats import ARITY
+from dem.engine.cluster import local_cluster
+from dem.engine.sweep.dask import DaskSweep
+from engine.sweep.kernels import same_bits
+from faults.scripted import Running, Script, held, silent, until
 
 
 def beneath(key):

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from scripted import Cluster
 
 import dem
-from dem import checkpoint
+from dem.storage import checkpoint
+from faults.scripted import Cluster
 
 DEM = str(Path(sys.executable).with_name("dem"))
 SETTINGS = ["-k", "8", "--tol", "0", "--max-iter", "8", "--n-init", "1", "--sample-size", "1000", "--json"]

@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from scripted import Running, Script, alive, until
 
-from dem.cluster import connect
-from dem.sweep.dask import DaskSweep
+from dem.engine.cluster import connect
+from dem.engine.sweep.dask import DaskSweep
+from faults.scripted import Running, Script, alive, until
 
 MINUTE = 60
 

@@ -10,13 +10,13 @@ import time
 import psutil
 import pytest
 from distributed import Client, Nanny, Status
-from kernels import make_moments, same_bits
-from scripted import DiesWhenAsked, Running, Script, alive, held, silent, until
 
-from dem.cluster import local, local_cluster
-from dem.sweep import dask as sweep_dask
-from dem.sweep import watch
-from dem.sweep.dask import DaskSweep
+from dem.engine.cluster import local, local_cluster
+from dem.engine.sweep import dask as sweep_dask
+from dem.engine.sweep import watch
+from dem.engine.sweep.dask import DaskSweep
+from engine.sweep.kernels import make_moments, same_bits
+from faults.scripted import DiesWhenAsked, Running, Script, alive, held, silent, until
 
 
 def workers(client):
@@ -82,7 +82,7 @@ def test_all_lost_and_none_that_can_be_started(source, tmp_path, monkeypatch, ca
             RuntimeError, match=r"All workers were lost during a pass over x.zarr, and none came within 4"
         ):
             total.result()
-    *ends, last = [record.getMessage() for record in caplog.records if record.name == "dem.cluster.local"]
+    *ends, last = [record.getMessage() for record in caplog.records if record.name == "dem.engine.cluster.local"]
     assert len(ends) == local.STARTS
     assert last == "A worker process ended with status 3, the last of 5 in a row that did not come up."
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dem.families import COVARIANCE_TYPES
-from dem.models.mixture import MixtureModel, MixtureParams
+from dem.models.mixture.mixture import MixtureModel, MixtureParams
 
 K, D = 3, 4
 

@@ -7,10 +7,10 @@ import pytest
 import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
-from dem.scan import Scanner
+from dem.engine.sweep.serial import SerialSweep
+from dem.scan.scanner import Scanner
 from dem.source import open_source, zarr_rows
-from dem.source.ahead import read_ahead
-from dem.sweep.serial import SerialSweep
+from dem.source.reader import read_ahead
 
 SECONDS = 20
 

@@ -14,11 +14,11 @@ import pytest
 import zarr
 from zarr.storage import MemoryStore
 
-from dem import resume
-from dem.scan import Scanner
+from dem.engine.sweep.serial import SerialSweep
+from dem.run import resume
+from dem.scan.scanner import Scanner
 from dem.source import evaluate, open_source
 from dem.source.decode import Decoding
-from dem.sweep.serial import SerialSweep
 
 X = np.array([[1, -999, 3], [4, 5, -999], [-999, -999, -999], [10, 11, 12], [13, -1, 15]])
 HOLES = np.where(X == -999, np.nan, X.astype(float))

@@ -11,10 +11,10 @@ import pytest
 import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
-from dem.scan import Scanner
+from dem.engine.sweep.serial import SerialSweep
+from dem.scan.scanner import Scanner
 from dem.source import evaluate, open_source, retry, zarr_rows
 from dem.source.reader import PatientStore, Reader
-from dem.sweep.serial import SerialSweep
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(1003, 5))

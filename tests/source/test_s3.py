@@ -10,7 +10,7 @@ import zarr
 from zarr.core.sync import sync
 
 from dem.source import open_source, retry
-from dem.source.places import place_of
+from dem.source.stores import place_of
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import zarr
-from real.slurm import CONF, slurm
 
+from real.slurm import CONF, slurm
 from workflows.engines import programs, run
 
 ROWS, CHUNK = 40_000, 5_000

@@ -4,8 +4,8 @@ import json
 
 import pytest
 import zarr
-from real.fits import assert_same_bits
 
+from real.fits import assert_same_bits
 from workflows.conftest import COMPONENTS, TOL
 from workflows.engines import WORKFLOWS, Fault, done_run, programs, run, within
 

@@ -7,9 +7,9 @@ import urllib.request
 
 import pytest
 import zarr
+
 from real.fits import assert_same_bits
 from real.processes import answers, daemon, free_ports, wait_until
-
 from workflows.conftest import COMPONENTS, TOL
 from workflows.engines import PATIENCE, WORKFLOWS, Fault, done_run, programs, run, within
 

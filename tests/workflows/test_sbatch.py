@@ -1,8 +1,8 @@
 """workflows/slurm.sbatch on a real Slurm: stopped by its time limit, back into the queue, finished."""
 
 import pytest
-from real.fits import assert_same_bits
 
+from real.fits import assert_same_bits
 from workflows.conftest import COMPONENTS, TOL
 from workflows.engines import PATIENCE, WORKFLOWS, Fault, done_run, run, within
 

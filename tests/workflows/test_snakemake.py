@@ -2,9 +2,9 @@
 
 import pytest
 import zarr
+
 from real.fits import assert_same_bits
 from real.processes import program
-
 from workflows.conftest import COMPONENTS, TOL
 from workflows.engines import WORKFLOWS, Fault, done_run, programs, run, within
 

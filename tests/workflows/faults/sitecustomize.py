@@ -14,10 +14,10 @@ import time
 
 
 class Finder(importlib.abc.MetaPathFinder):
-    """Changes `dem.checkpoint` when, and if, it is imported."""
+    """Changes `dem.storage.checkpoint` when, and if, it is imported."""
 
     def find_spec(self, name, path=None, target=None):
-        if name != "dem.checkpoint":
+        if name != "dem.storage.checkpoint":
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)

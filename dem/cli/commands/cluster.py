@@ -1,0 +1,99 @@
+"""dem cluster: what a cluster file gives."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import dask.array as da
+import numpy as np
+
+from dem.cli.commands.session import Session
+from dem.cli.commands.tables import facts, grid
+from dem.core import human
+from dem.engine.cluster.choose import dashboard
+from dem.engine.cluster.workers import ECHO_BYTES, Worker, describe, echo_seconds
+from dem.engine.engine import Engine
+from dem.engine.machines import OnCluster, ThisMachine
+from dem.estimators import GaussianMixture
+
+ROWS, COLUMNS, BLOCK_ROWS, SEED = 4000, 4, 500, 0
+MOST_HOSTS = 8
+"""To how many hosts a chunk is sent: one after the other, so that each has the network for itself."""
+MOST_WORKERS = 32
+
+
+def check(path: str, session: Session) -> None:
+    """Bring a cluster up, run a tiny fit through it, tell what it has, and take it down.
+
+    Parameters
+    ----------
+    path : str
+        A cluster file, which `session` names.
+    session : Session
+    """
+    begun = time.perf_counter()
+    with session.engine() as engine:
+        up = time.perf_counter() - begun
+        assert isinstance(engine.place, OnCluster)
+        cluster = engine.place.cluster
+        speeds = _speeds(engine.place)
+        fitted, seconds = _tiny_fit(replace(engine, progress=None))
+        link = dashboard(cluster.client)
+    alone, _ = _tiny_fit(Engine(place=ThisMachine(None, 1)))
+    same = all(np.array_equal(getattr(fitted, name), getattr(alone, name)) for name in ("means_", "covariances_"))
+    record = {
+        "file": path,
+        "cluster": cluster.name,
+        "dashboard": link,
+        "workers": [{**asdict(worker), "bytes_per_second": speeds.get(worker.address)} for worker in cluster.workers],
+        "seconds_to_start": up,
+        "fit": {"rows": ROWS, "passes": fitted.n_passes_, "seconds": seconds, "same_bits_as_here": same},
+    }
+    versions = cluster.workers[0].versions  # all have those of this process
+    bits = "the same as on this machine, to the last bit" if same else "NOT the same bits as on this machine"
+    shown = {
+        path: f"{describe(cluster.workers)}, up within {human.seconds(up)}",
+        "dashboard": link,
+        "tiny fit": f"{ROWS:,} rows, {human.plural(fitted.n_passes_, 'pass')} in {human.seconds(seconds)} (what the "
+        f"workers import at first with it); {bits}",
+        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()) + ", as here",
+        "processors": "; ".join(sorted({worker.cpu for worker in cluster.workers})),
+    }
+    session.result(record, facts(shown), _table(cluster.workers, speeds), summary=False)
+
+
+def _tiny_fit(engine: Engine) -> tuple[Any, float]:
+    """Fit a mixture to a few rows, which come with their tasks since the workers may see no store; time it."""
+    rng = np.random.default_rng(SEED)
+    rows = rng.normal(size=(ROWS, COLUMNS)) + 8 * rng.integers(2, size=(ROWS, 1))
+    array = da.from_array(rows, chunks=(BLOCK_ROWS, COLUMNS))
+    begun = time.perf_counter()
+    model = GaussianMixture(2, n_init=1, sample_size=1000, random_state=SEED, engine=engine).fit(array)
+    return model, time.perf_counter() - begun
+
+
+def _speeds(place: OnCluster) -> dict[str, float]:
+    """Return the bytes a second to one worker of each host and back, by its address."""
+    one_each = {worker.host: worker.address for worker in reversed(place.cluster.workers)}
+    addresses = list(one_each.values())[-MOST_HOSTS:]
+    return {address: 2 * ECHO_BYTES / echo_seconds(place.cluster.client, address) for address in addresses}
+
+
+def _table(workers: list[Worker], speeds: Mapping[str, float]) -> Any:
+    """Return the workers side by side."""
+    rows = [
+        [
+            worker.address,
+            worker.host,
+            str(worker.threads),
+            human.size(worker.memory) if worker.memory else "no limit",
+            f"{human.size(speeds[worker.address])}/s" if worker.address in speeds else "-",
+        ]
+        for worker in workers[:MOST_WORKERS]
+    ]
+    rest = len(workers) - len(rows)
+    title = f"Workers (the first {len(rows)} of {len(workers)})" if rest else "Workers"
+    return grid(["worker", "host", "threads", "memory", "bandwidth"], rows, title)

@@ -1,0 +1,203 @@
+"""dem demo: a small fit to look at, and the main job: a store that does not fit in the memory given."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from rich.console import Console
+from scipy.optimize import linear_sum_assignment
+
+from dem import plot
+from dem.cli.commands.session import console_for_results
+from dem.cli.commands.tables import facts, grid, parameters
+from dem.cli.progress import choose
+from dem.core import human
+from dem.core.block import Float
+from dem.engine.engine import Engine
+from dem.engine.sweep.memory import PeakMemory
+from dem.estimators import GaussianMixture, load
+
+OLD_FAITHFUL = Path(__file__).parents[1] / "data" / "old_faithful.zarr"
+
+COMPONENTS = COLUMNS = 16
+SEED = 0
+CHUNK_ROWS = 2**18
+"""Rows of a chunk of the store: 17 MB in float32."""
+
+LEAST_ROWS = 5000
+
+
+def demo(size: int, memory: int | None, scratch: str, workers: int | None = None) -> None:
+    """Run both parts, and print what came out.
+
+    Parameters
+    ----------
+    size : int
+        Bytes of the store of the main job.
+    memory : int or None
+        Limit for this process and all that it starts, in bytes.
+    scratch : str
+        Folder to write in; what is there of an earlier run is used again.
+    workers : int, optional
+        Worker processes at most.
+    """
+    console, folder = console_for_results(), Path(scratch)
+    folder.mkdir(parents=True, exist_ok=True)
+    old_faithful(console, folder)
+    with closing(choose()) as progress:
+        main_job(console, folder, size, Engine(memory=memory, workers=workers, progress=progress))
+
+
+def old_faithful(console: Console, folder: Path) -> None:
+    """Fit two components to the eruptions of Old Faithful; write a picture of them."""
+    console.print("[bold]Old Faithful[/]: 272 eruptions, a mixture of two Gaussians")
+    array = zarr.open_array(OLD_FAITHFUL, mode="r")
+    labels: Any = array.attrs["labels"]
+    # A start on 25 rows, not on all of them, leaves some passes to look at.
+    model = GaussianMixture(2, tol=1e-6, n_init=1, sample_size=25, random_state=SEED).fit(array)
+    picture = folder / "old_faithful.png"
+    plot.figure(model, np.asarray(array[...]), labels=labels).savefig(picture, dpi=150)
+    for table in parameters(model, labels):
+        console.print(table)
+    console.print(f"Log-likelihood {model.lower_bound_:.6f} nats a row after {model.n_passes_} passes.")
+    console.print(f"Picture: {picture}\n", highlight=False)
+
+
+def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
+    """Write a store drawn from a known mixture, fit it, label its rows, and compare with the truth."""
+    limit = engine.memory_bytes
+    known = truth()
+    n = rows_of(size)
+    path = store_path(folder, n)
+    nbytes = n * COLUMNS * 4
+    within = "" if limit is None else f", in {human.size(limit)} of memory"
+    console.print(
+        f"[bold]The main job[/]: {human.size(nbytes)} ({human.count(n)} rows x {COLUMNS} float32), "
+        f"drawn from {COMPONENTS} Gaussians{within}",
+        highlight=False,
+    )
+    known.set_params(engine=engine)
+    with PeakMemory() as memory:
+        writing = timed("writing", lambda: write_once(known, n, path), 1)
+        model = GaussianMixture(COMPONENTS, random_state=SEED, engine=engine)
+        fitting = timed("fitting", lambda: model.fit(path), 0)
+        model.save(folder / "model.zarr")
+        labels = folder / "labels.zarr"
+        labelling = timed("labelling", lambda: model.write(path, labels, "label", overwrite=True), 1)
+        scoring = timed("scoring the truth", lambda: known.score(path), 1)
+    steps = [writing, Step(fitting.name, model.n_passes_, fitting.seconds), labelling, scoring]
+    console.print(grid(["step", "passes", "time", "rows/s", "bytes/s"], [s.row(n, nbytes) for s in steps]))
+    means, weights = distance(model, known)
+    console.print(
+        facts(
+            {
+                "peak memory": f"{human.size(memory.peak)} of all processes together"
+                + ("" if limit is None else f"; the limit was {human.size(limit)}"),
+                "log-likelihood": f"{model.lower_bound_:.6f} fitted, {scoring.result:.6f} true (nats a row)",
+                "means": f"the worst is {means:.2g} standard deviations from the true one",
+                "weights": f"the worst is {weights:.2g} from the true one",
+                "store": f"{path}" + ("" if writing.result else " (from an earlier run)"),
+                "model, labels": f"{folder / 'model.zarr'}, {labels}",
+            }
+        ),
+        highlight=False,
+    )
+
+
+@dataclass(frozen=True)
+class Step:
+    """A timed part of the main job."""
+
+    name: str
+    passes: int
+    seconds: float
+    result: Any = None
+
+    def row(self, n: int, nbytes: int) -> list[str]:
+        """Return its line of the table; nothing was written where the result is False."""
+        if self.result is False:
+            return [self.name, "0", "-", "-", "-"]
+        speed = self.passes / max(self.seconds, 1e-9)
+        rates = [human.count(n * speed), human.size(nbytes * speed)]
+        return [self.name, str(self.passes), human.seconds(self.seconds), *rates]
+
+
+def timed(name: str, work: Callable[[], Any], passes: int) -> Step:
+    """Do some work and return how long it took."""
+    started = time.perf_counter()
+    result = work()
+    return Step(name, passes, time.perf_counter() - started, result)
+
+
+def rows_of(size: int) -> int:
+    """Return how many rows make a store of so many bytes.
+
+    Raises
+    ------
+    ValueError
+        So few that 16 components cannot be told apart.
+    """
+    n = size // (COLUMNS * 4)
+    if n < LEAST_ROWS:
+        least = human.size(LEAST_ROWS * COLUMNS * 4)
+        raise ValueError(f"A store of {human.size(size)} is too small for the demo: give it at least {least}.")
+    return n
+
+
+def store_path(folder: Path, n: int) -> Path:
+    """Return where the store of n rows stands."""
+    return folder / f"mixture-{n}x{COLUMNS}-seed{SEED}.zarr"
+
+
+def truth(seed: int = SEED) -> GaussianMixture:
+    """Return the mixture that the data are drawn from: full covariances, overlapping a little."""
+    rng = np.random.default_rng(seed)
+    weights = rng.dirichlet(np.full(COMPONENTS, 8.0))
+    means = rng.normal(scale=0.6, size=(COMPONENTS, COLUMNS))
+    factors = rng.normal(size=(COMPONENTS, COLUMNS, 2 * COLUMNS)) / np.sqrt(2 * COLUMNS)
+    covariances = factors @ factors.transpose(0, 2, 1)
+    return GaussianMixture.from_parameters(weights, means, covariances, "full")
+
+
+def write_once(known: GaussianMixture, n: int, path: Path) -> bool:
+    """Write n rows drawn from the mixture, unless an earlier run has; return whether it did.
+
+    The mixture itself is saved beside the rows once they are whole, to know them by.
+    """
+    beside = path.with_suffix(".truth.zarr")
+    if path.exists() and beside.exists():
+        earlier, array = load(beside), zarr.open_array(path, mode="r")
+        names = ("weights_", "means_", "covariances_")
+        same = all(np.array_equal(getattr(earlier, a), getattr(known, a)) for a in names)
+        if same and array.shape == (n, COLUMNS):
+            return False
+    needed, free = n * COLUMNS * 4, shutil.disk_usage(path.parent).free
+    if free < 1.1 * needed:
+        raise OSError(
+            f"The store takes {human.size(needed)}, but {path.parent} has only {human.size(free)} left: "
+            "choose a smaller --size or another --scratch."
+        )
+    known.write_sample(n, path, dtype="float32", chunk_rows=min(n, CHUNK_ROWS), overwrite=True)
+    known.save(beside)
+    return True
+
+
+def distance(model: GaussianMixture, known: GaussianMixture) -> tuple[float, float]:
+    """Return how far the worst mean and the worst weight are from the truth, after matching components.
+
+    Means are measured in the standard deviations of the true components (Mahalanobis).
+    """
+    offsets = model.means_[:, None, :] - known.means_[None]
+    squared: Float = np.einsum("ijd,jde,ije->ij", offsets, known.precisions_, offsets)
+    found, true = linear_sum_assignment(squared)
+    means = np.sqrt(squared[found, true]).max()
+    weights = np.abs(model.weights_[found] - known.weights_[true]).max()
+    return float(means), float(weights)

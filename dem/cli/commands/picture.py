@@ -1,0 +1,52 @@
+"""dem plot: a model's picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
+
+from dem import plot
+from dem.cli.commands.session import Session
+from dem.engine.engine import Engine
+from dem.estimators import load
+from dem.run.fit import scan
+
+SAMPLE_ROWS = 30_000
+DPI = 150
+
+
+def draw(
+    model: str, output: str, session: Session, *, data: str | None, columns: tuple[int, int], overwrite: bool
+) -> None:
+    """Draw a model, with a sample of rows where a store is given."""
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if Path(output).suffix[1:].lower() not in formats:
+        raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
+    if Path(output).exists() and not overwrite:
+        raise FileExistsError(f"{output} exists already: choose another name, or allow overwriting.")
+    with session.engine() as engine:
+        drawn = picture(model, data, columns, engine)
+    drawn.savefig(output, dpi=DPI)
+    session.result({"output": output, "model": model}, f"{output}: picture of {model}")
+
+
+def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engine) -> Figure:
+    """Return the picture of a model, with a sample of rows where a store is given: those that have what is drawn."""
+    estimator, rows = load(model), None
+    if data is not None:
+        found = scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)
+        rows = found.sample.x
+        if rows.shape[1] != estimator.n_features_in_:
+            raise ValueError(
+                f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."
+            )
+        holes = np.isnan(rows)
+        if hasattr(estimator, "components_"):  # what is drawn are latents, and any value tells of them
+            lacking = holes.all(axis=1)
+        else:
+            lacking = holes[:, [j for j in columns if j < holes.shape[1]]].any(axis=1)
+        rows = None if lacking.all() else rows[~lacking]
+    return plot.figure(estimator, rows, columns)

@@ -1,0 +1,105 @@
+"""dem report: a model's numbers and its picture, in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from dem.cli.commands.fit import ending, in_words
+from dem.cli.commands.picture import DPI, picture
+from dem.cli.commands.rows import scored, with_density
+from dem.cli.commands.session import Session, plain
+from dem.cli.commands.tables import facts, of_training, worst_columns
+from dem.estimators import load, summary
+from dem.storage.atomic import SAVED_MODELS
+
+MOST_NUMBERS = 1000
+"""Larger arrays are left to the model: nobody reads them."""
+NUMBERS = ("rows", "log_likelihood", "score", "bic", "aic")
+
+
+def report(model: str, output: str, session: Session, *, data: str, score: str | None, overwrite: bool) -> None:
+    """Write report.png and then report.json to a folder, which is made.
+
+    Parameters
+    ----------
+    model : str
+    output : str
+        A folder of this machine.
+    session : Session
+    data : str
+        The store to score, and to show a sample of.
+    score : str or None
+        A file with what `dem score --json` gave for this model and store; None to make that pass now.
+    overwrite : bool
+    """
+    with_density(load(model), model, "there is no report of it; see `dem info` and `dem plot`")
+    numbers, shown = Path(output, "report.json"), Path(output, "report.png")
+    if numbers.exists() and not overwrite:
+        raise FileExistsError(f"{numbers} exists already: choose another folder, or allow overwriting.")
+    known = None if score is None else _read(score, model, data)
+    with session.engine() as engine:  # one for both: a runner's cluster comes up once
+        found = scored(load(model), data, engine) if known is None else known
+        drawn = picture(model, data, (0, 1), engine)
+    record = plain({**_described(model), "data": data, **found})
+    Path(output).mkdir(parents=True, exist_ok=True)
+    drawn.savefig(shown, dpi=DPI)
+    new = numbers.with_name(".report.json")
+    new.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(new, numbers)  # whole or not at all, and last: whoever sees it sees the picture too
+    told = {name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()}
+    lacked = of_training(getattr(load(model), "source_", None))
+    session.result(
+        {"output": output, **record},
+        facts({str(numbers): record["description"], "missing in training": lacked, str(shown): "picture", **told}),
+    )
+
+
+def _read(path: str, model: str, data: str) -> dict[str, Any]:
+    """Return what `dem score --json` wrote to a file.
+
+    Raises
+    ------
+    ValueError
+        It did not, or of another model or other data.
+    """
+    try:
+        record = json.loads(Path(path).read_text())
+        missing = [name for name in ("model", "data", "rows") if name not in record]
+        missing += [] if {"log_likelihood", "score"} & set(record) else ["log_likelihood"]
+    except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
+        raise ValueError(f"{path} does not hold what `dem score --json` prints: {error}.") from None
+    if missing:
+        raise ValueError(f"{path} does not hold what `dem score --json` prints: it lacks {', '.join(missing)}.")
+    if (record["model"], record["data"]) != (model, data):
+        raise ValueError(f"{path} is the score of {record['model']} on {record['data']}, not of {model} on {data}.")
+    return {name: record[name] for name in NUMBERS if name in record}
+
+
+def _described(model: str) -> dict[str, Any]:
+    """Return what a model says of itself: how it was fitted, and its parameters."""
+    saved, estimator = SAVED_MODELS.load(model), load(model)
+    fitted = saved.attributes["fitted"]
+    return {
+        "model": model,
+        "kind": saved.model,
+        "description": estimator.describe(),
+        "ended": ending(estimator) if fitted.get("source_") else None,
+        "settings": saved.attributes["settings"],
+        **{name: value for name, value in fitted.items() if not name.startswith("_")},
+        **_missing(estimator),
+        **{name: array for name, array in saved.arrays.items() if array.size <= MOST_NUMBERS},
+    }
+
+
+def _missing(estimator: Any) -> dict[str, Any]:
+    """Return what the training data lacked; nothing of a model that does not tell."""
+    source = getattr(estimator, "source_", None)
+    if not source or "missing" not in source:
+        return {}
+    names = summary.column_names(estimator, estimator.n_features_in_, None)
+    rows = {name: source[name] for name in ("incomplete_rows", "empty_rows")}
+    whole = {name: value for name, value in source.items() if name != "missing"}  # of all columns, however many
+    return {"source_": whole, "missing": {"columns": worst_columns(source, names), **rows}}

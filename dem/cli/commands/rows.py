@@ -1,0 +1,131 @@
+"""dem predict, transform, score and sample: a fitted model at work on rows."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from dem.cli.commands.fit import criteria, in_words
+from dem.cli.commands.session import Session
+from dem.cli.commands.tables import facts
+from dem.core import human
+from dem.engine.engine import Engine
+from dem.estimators import load
+from dem.estimators.base import FILLING, Estimator, RowwiseEstimator
+from dem.results.new_array import check_free
+from dem.source import open_source
+from dem.source.stores import address
+
+WORDS = {"labels": "label"}
+"""Words of the command line that are others in `write`."""
+
+
+def write(
+    model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool, top: int | None = None
+) -> None:
+    """Write a row-wise output of a store."""
+    estimator: Any = load(model)
+    name = WORDS.get(what, what)
+    if name not in estimator.outputs:
+        words = {"label": "labels", "latent": "latents by `dem transform`"}
+        *most, last = [words.get(output, output) for output in estimator.outputs if output not in FILLING]
+        kind = type(estimator).__name__
+        raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {', '.join(most)} and {last}.")
+    if name.startswith("top"):
+        k = len(estimator.weights_)
+        top = min(3, k) if top is None else top
+        if top > k:
+            raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
+        name = f"{name}:{top}"
+    with session.engine() as engine:
+        started = time.perf_counter()
+        estimator.set_params(engine=engine)
+        estimator.write(data, output, name, overwrite=overwrite)
+        seconds = time.perf_counter() - started
+    rows = open_source(data, missing_value=estimator.missing_value).n_rows
+    record = {"output": output, "what": what, "model": model, "data": data, "rows": rows, "seconds": seconds}
+    session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
+
+
+def impute(model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool) -> None:
+    """Write a store's rows with their missing values filled in, and how far these are known."""
+    estimator: Any = load(model)
+    source = open_source(data, missing_value=estimator.missing_value)
+    places = {"filled": output, **({"deviation": beside(output)} if std else {})}
+    for what in places:
+        if what not in estimator.outputs:
+            kind = type(estimator).__name__
+            raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
+    for place in places.values():
+        check_free(place, address(place), source, overwrite)
+    with session.engine() as engine:
+        started = time.perf_counter()
+        estimator.set_params(engine=engine)
+        for what, place in places.items():
+            estimator.write(source, place, what, overwrite=overwrite)
+        seconds = time.perf_counter() - started
+    record = {"output": output, "std": places.get("deviation"), "model": model, "data": data, "rows": source.n_rows}
+    words = {"filled": "rows filled in", "deviation": "their standard deviations, 0 where observed"}
+    shown = {place: words[what] for what, place in places.items()}
+    told = f"{source.n_rows:,} rows, in {human.seconds(seconds)}"
+    session.result({**record, "seconds": seconds}, facts({**shown, "of": told}))
+
+
+def beside(output: str) -> str:
+    """Return where the deviations go: filled_std.zarr for filled.zarr."""
+    stem, dot, suffix = output.rstrip("/").rpartition(".")
+    return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
+
+
+def score(model: str, data: str, session: Session, *, weights: str | None) -> None:
+    """Tell how well a model describes a store."""
+    estimator = load(model)
+    with session.engine() as engine:
+        found = scored(estimator, data, engine, weights)
+    shown = {
+        **{name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()},
+        "BIC, AIC": f"{found['bic']:.10g}, {found['aic']:.10g}" if "bic" in found else None,
+    }
+    session.result({"model": model, "data": data, **found}, facts(shown), summary=False)
+
+
+def scored(estimator: Any, data: str, engine: Engine, weights: str | None = None) -> dict[str, Any]:
+    """Return a store's number of rows, and what a model's `score` says of it, in one pass.
+
+    That is a log-likelihood, with BIC and AIC where all rows count the same; of variational models a score, which is
+    no likelihood; of K-means the inertia.
+    """
+    value = estimator.set_params(engine=engine).score(data, sample_weight=weights)
+    rows = open_source(data, missing_value=estimator.missing_value).n_rows
+    assert rows is not None  # a store's shape is known
+    if estimator.objective_name == "inertia":
+        return {"rows": rows, "inertia": -value}
+    if estimator.objective_name == "bound":
+        return {"rows": rows, "score": value}
+    found = {"rows": rows, "log_likelihood": value}
+    return found if weights is not None else {**found, **criteria(estimator, value, rows)}
+
+
+def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimator:
+    """Return the estimator, if it has a density.
+
+    Raises
+    ------
+    ValueError
+        It has none; `lack` says what that means.
+    """
+    if not isinstance(estimator, Estimator):
+        raise ValueError(f"{model} is a {type(estimator).__name__}, which has no density: {lack}.")
+    return estimator
+
+
+def sample(model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool) -> None:
+    """Write rows drawn from a model."""
+    estimator = with_density(load(model), model, "no rows can be drawn from it")
+    with session.engine() as engine:
+        started = time.perf_counter()
+        estimator.set_params(engine=engine, random_state=seed)
+        estimator.write_sample(n, output, dtype=dtype, overwrite=overwrite)
+        seconds = time.perf_counter() - started
+    record = {"output": output, "model": model, "rows": n, "seed": seed, "seconds": seconds}
+    session.result(record, f"{output}: {n:,} rows drawn from {model}, in {human.seconds(seconds)}")

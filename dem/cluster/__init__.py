@@ -1,9 +1,0 @@
-"""Dask clients: of local processes, of a scheduler elsewhere, of a cluster file, or the active one."""
-
-from __future__ import annotations
-
-from dem.cluster.choose import Names, Running, running
-from dem.cluster.connect import active_client, connect
-from dem.cluster.local import local_cluster
-
-__all__ = ["Names", "Running", "active_client", "connect", "local_cluster", "running"]

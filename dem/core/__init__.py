@@ -1,0 +1,1 @@
+"""What everything stands on: blocks, statistics that add, linear algebra, numbers as people read them."""

@@ -1,0 +1,55 @@
+"""Numbers, sizes and times as people read them."""
+
+from __future__ import annotations
+
+
+def count(value: float) -> str:
+    """Return a number with a thousands' letter: 62.5 M."""
+    return _scaled(value, ("", " k", " M", " G", " T"))
+
+
+def size(nbytes: float) -> str:
+    """Return a number of bytes in decimal units: 4 GB."""
+    return _scaled(nbytes, (" B", " kB", " MB", " GB", " TB", " PB"))
+
+
+def seconds(value: float) -> str:
+    """Return a time: 4 ms, 0.42 s, 12.3 s, 2 min 05 s, 1 h 02 min."""
+    if value < 0.1:
+        return f"{1000 * value:.0f} ms"
+    if value < 10:
+        return f"{value:.2f} s"
+    if value < 59.95:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def plural(n: int, noun: str) -> str:
+    """Return a number of things: 1 pass, 3 passes, 1,000 iterations."""
+    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
+    return f"{n:,} {noun}{ending}"
+
+
+def share(n: int, whole: int) -> str:
+    """Return a count and what share of the whole it is: 12,345 (3.1 %)."""
+    if n == 0:
+        return "0"
+    percent = 100 * n / whole
+    return f"{n:,} ({'< 0.1' if percent < 0.05 else f'{percent:.1f}'} %)"
+
+
+def number(value: float) -> str:
+    """Return a number to 6 significant digits."""
+    return f"{value:.6g}"
+
+
+def _scaled(value: float, units: tuple[str, ...]) -> str:
+    """Return the value to 3 significant digits, in the largest unit that it fills."""
+    for i, unit in enumerate(units):
+        scaled = value / 1000**i
+        if abs(scaled) < 999.5 or i == len(units) - 1:
+            return (f"{scaled:.0f}" if i == 0 and value == int(value) else f"{scaled:.3g}") + unit
+    raise AssertionError("units are never empty")

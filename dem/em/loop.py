@@ -1,0 +1,201 @@
+"""The loop: sweep, objective, stop?, M-step. It knows the Model contract alone.
+
+The variational view (PRML 9.4): after the E-step the bound touches the log-likelihood; the M-step
+raises it to Q(new) + H(q), where the entropy H(q) = log-likelihood - Q(old). So each pass tells the
+bound after the M-step, and the next one the KL divergence that the E-step closes, from sums alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic
+
+from dem.core.block import Block, MakeKernel, Sweep
+from dem.core.stats import S
+from dem.em.model import Model, P
+
+ROUNDING = 1e-9
+"""Relative change of the objective below which a fall is rounding: the kernels' own tolerance."""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What one pass told.
+
+    Attributes
+    ----------
+    objective : float
+        Of the parameters that the pass was made with, in nats a row.
+    log_likelihood : float or None
+        The objective without priors, in nats a row; None where the model has no likelihood.
+    bound : float or None
+        The evidence lower bound after the M-step that followed; None after the last pass, or where
+        the model has none. The next pass's objective less this is the KL divergence that its E-step closed.
+    exact : bool
+        Whether the pass was made in arithmetic that may be reported.
+    """
+
+    objective: float
+    log_likelihood: float | None = None
+    bound: float | None = None
+    exact: bool = True
+
+
+@dataclass(frozen=True)
+class State(Generic[P]):
+    """Where a fit stands.
+
+    Attributes
+    ----------
+    params : P
+        The current parameters; once stopped, those that the last objective belongs to.
+    history : tuple of Pass
+        One entry for each pass over the data.
+    n_iter : int
+        M-steps made.
+    stop_reason : str or None
+        "converged", "max_iter", "fell" (the objective fell by less than `tol`: settled, but not at a
+        maximum), or None while running.
+    stats : Statistics or None
+        Once stopped, the statistics of the last pass, made with `params`.
+    """
+
+    params: P
+    history: tuple[Pass, ...] = ()
+    n_iter: int = 0
+    stop_reason: str | None = None
+    stats: Any = None
+
+    @property
+    def objective(self) -> float:
+        """The last pass's objective, in nats a row."""
+        return self.history[-1].objective
+
+    @property
+    def change(self) -> float | None:
+        """The last change of the objective; None before the second pass in the same arithmetic."""
+        last = self.history[-2:]
+        return last[1].objective - last[0].objective if len(last) == 2 and last[0].exact == last[1].exact else None
+
+
+@dataclass(frozen=True)
+class OneBlock:
+    """The sweep of rows that are one block in memory."""
+
+    block: Block
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the kernel's statistics of the block."""
+        return make_kernel()(self.block)
+
+
+def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_iter: int) -> State[P]:
+    """Return the state after one pass: stopped, or with new parameters.
+
+    Stopping is tested before the M-step, so that the reported objective is that of the reported
+    parameters. No fit stops in arithmetic that is not exact: where it would, or where the sums show that
+    an M-step gains little, the next passes are exact, and the last two always are: the one that gives the
+    parameters and the one that scores them. A model whose M-step returns the parameters that it was given, the
+    same object, has converged by its own measure.
+
+    Parameters
+    ----------
+    model : Model
+    state : State
+    stats : S
+        The statistics of a full pass with `state.params`.
+    tol : float
+        Stop when the objective rises by less, in nats a row, or not at all.
+    max_iter : int
+        Most M-steps.
+
+    Raises
+    ------
+    FloatingPointError
+        If the objective is not a number.
+    """
+    objective = model.objective(state.params, stats)
+    if objective != objective:
+        raise FloatingPointError(f"the objective is not a number in pass {len(state.history) + 1} of the fit")
+    exact = model.exact(state.params) is state.params
+    told = Pass(objective, model.log_likelihood(state.params, stats), None, exact)
+    scored = replace(state, history=(*state.history, told))
+    reason = why_stop(scored, tol=tol, max_iter=max_iter)
+    if reason is not None and exact:
+        return replace(scored, stop_reason=reason, stats=stats)
+    params = model.m_step(state.params, stats)
+    stays = params is state.params
+    if stays and exact:
+        return replace(scored, stop_reason="converged", stats=stats)
+    before, after = (model.expected(state.params, stats, new) for new in (state.params, params))
+    gain = None if before is None or after is None else after - before
+    n_iter = state.n_iter + 1
+    if reason is not None or stays or (gain is not None and gain < tol) or n_iter + 1 >= max_iter:
+        params = model.exact(params)
+    bound = None if gain is None else objective + gain
+    return State(params, (*state.history, replace(told, bound=bound)), n_iter)
+
+
+def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
+    """Return why the fit should stop, or None."""
+    change = state.change
+    if change is not None:
+        if change < -ROUNDING * max(1.0, abs(state.objective)):
+            if -change < tol:
+                return "fell"
+        elif change < tol or change <= 0:
+            return "converged"
+    return "max_iter" if state.n_iter >= max_iter else None
+
+
+def fit(
+    model: Model[P, S],
+    params: P,
+    sweep: Sweep,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[[State[P]], object] | None = None,
+) -> State[P]:
+    """Return the state at which EM stops.
+
+    Parameters
+    ----------
+    model : Model
+        Bound to the data.
+    params : P
+        Where to start.
+    sweep : Sweep
+        One full pass over the data.
+    tol, max_iter
+        See `advance`.
+    callback : callable or None
+        Called with the state after each pass.
+    """
+    state = first_state(model, params, max_iter=max_iter)
+    return go_on(model, state, sweep, tol=tol, max_iter=max_iter, callback=callback)
+
+
+def first_state(model: Model[P, S], params: P, *, max_iter: int) -> State[P]:
+    """Return the state before the first pass."""
+    return State(params if max_iter > 1 else model.exact(params))
+
+
+def go_on(
+    model: Model[P, S],
+    state: State[P],
+    sweep: Sweep,
+    *,
+    tol: float,
+    max_iter: int,
+    callback: Callable[[State[P]], object] | None = None,
+) -> State[P]:
+    """Return the state at which EM stops, from any state on: `fit` that was broken off there goes on the same way."""
+    while state.stop_reason is None:
+        stats = sweep(partial(model.kernel, state.params))
+        state = advance(model, state, stats, tol=tol, max_iter=max_iter)
+        if callback is not None:
+            callback(state)
+    return state

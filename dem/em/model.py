@@ -1,0 +1,104 @@
+"""What a model is: the contract between the maths and the engine.
+
+Everything below runs on NumPy and SciPy alone. A model is a frozen object of pure functions; its
+parameters ``P`` and its statistics ``S`` are values. The engine knows only what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, Self, TypeVar
+
+import numpy as np
+
+from dem.core.block import Array, Block, Float
+from dem.core.stats import S
+from dem.scan.scanner import Scan
+from dem.scan.support import Measure
+
+P = TypeVar("P")
+P_contra = TypeVar("P_contra", contravariant=True)
+
+
+class Model(Protocol[P, S]):
+    """A latent-variable model: pure functions between parameters and statistics that add."""
+
+    @property
+    def needs_scatter(self) -> bool:
+        """Whether the first pass must gather the whole (d, d) scatter."""
+
+    @property
+    def measure(self) -> Measure | None:
+        """What the first pass is to ask of every row; None if nothing."""
+
+    def workspace_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block of d columns, in bytes, in any kind of pass."""
+
+    def bind(self, scan: Scan) -> Self:
+        """Return the model fitted out for this data: frame, ranges, constants; also if it is bound already.
+
+        The scan is a completed one (see `dem.scan.fill_sample`): its sample and its moments have no holes, and
+        `scan.missing` tells whether the rows will, as NaN.
+        """
+
+    def start(self, sample: Block, rng: np.random.Generator) -> P:
+        """Return initial parameters from a sample of rows without missing values."""
+
+    def kernel(self, params: P) -> Callable[[Block], S]:
+        """Return the function from a block to its expected sufficient statistics."""
+
+    def m_step(self, params: P, stats: S) -> P:
+        """Return the parameters that maximise the expected log joint density given `stats`.
+
+        `params` itself (the same object) means that they stay: the fit has converged by the model's own measure.
+        """
+
+    def objective(self, params: P, stats: S) -> float:
+        """Return what EM never lets fall, in nats a row: the log-likelihood of `params` and log prior, or a bound.
+
+        `stats` were made with `params`; so in the two methods below.
+        """
+
+    def log_likelihood(self, params: P, stats: S) -> float | None:
+        """Return the log-likelihood of `params`, in nats a row; None where there is none."""
+
+    def expected(self, params: P, stats: S, new: P) -> float | None:
+        """Return Q(new; stats), which the M-step maximises (priors included), in nats a row; None if there is none."""
+
+    def exact(self, params: P) -> P:
+        """Return the same parameters, marked for the most exact kernel that pays.
+
+        `params` itself (the same object) means that they are so marked already.
+        """
+
+    def fresh(self, params: P) -> P:
+        """Return the same parameters without what a fit has marked on them: they come from a fit to a sample."""
+
+
+class Rowwise(Protocol[P_contra]):
+    """Models with outputs for every row."""
+
+    def rows(self, params: P_contra, what: str) -> Callable[[Block], Array]:
+        """Return the function from a block to one output named `what`, an entry (or row) per row."""
+
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block of d columns and its results, in bytes, whatever is missing."""
+
+    def output(self, params: P_contra, what: str) -> tuple[np.dtype[Any], int | None]:
+        """Return that output's dtype, and its number of columns (None for one value a row).
+
+        Raises
+        ------
+        ValueError
+            If there is no such output; the names are listed.
+        """
+
+
+class Generative(Rowwise[P_contra], Protocol[P_contra]):
+    """Models with a density: rows can be drawn from them."""
+
+    def draw(self, params: P_contra, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
+        """Return n rows (n, d) drawn from the model, and their latent variables."""
+
+    def n_parameters(self, d: int) -> int:
+        """Return the number of free parameters for data of d columns."""

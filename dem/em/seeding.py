@@ -1,0 +1,65 @@
+"""First responsibilities on the in-memory sample, by scikit-learn's K-means and k-means++."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans, kmeans_plusplus
+from sklearn.decomposition import PCA
+from sklearn.metrics import pairwise_distances_argmin
+
+from dem.core.block import Float
+
+METHODS = ("kmeans", "k-means++", "random", "random_from_data")
+"""scikit-learn's names of the ways to start."""
+
+MOST_COLUMNS, MOST_DIRECTIONS = 256, 64
+"""Beyond so many columns only the leading directions are whitened: (d, d) matrices grow too large."""
+
+
+@dataclass(frozen=True)
+class Seeding:
+    """How responsibilities are first made.
+
+    Attributes
+    ----------
+    method : str
+        "k-means++": rows chosen far from each other as centres; "kmeans": Lloyd's algorithm from these;
+        "random_from_data": rows drawn at random as centres (all three give each row to its nearest
+        centre, in whitened coordinates); "random": random responsibilities.
+    """
+
+    method: str = "k-means++"
+
+    def responsibilities(self, x: Float, weight: Float, k: int, rng: np.random.Generator) -> Float:
+        """Return responsibilities (k, n) for rows x (n, d) with weights (n,)."""
+        if self.method == "random":
+            resp = rng.random((k, len(x)))
+            return np.asarray(resp / resp.sum(axis=0))
+        z = whitened(x)
+        seed = int(rng.integers(2**31 - 1))
+        if self.method == "kmeans":
+            labels = KMeans(k, n_init=1, max_iter=50, random_state=seed).fit(z, sample_weight=weight).labels_
+        elif self.method == "k-means++":
+            centres, _ = kmeans_plusplus(z, k, sample_weight=weight, random_state=seed)
+            labels = pairwise_distances_argmin(z, centres)
+        else:
+            chosen = rng.choice(len(z), k, replace=False, p=weight / weight.sum())
+            labels = pairwise_distances_argmin(z, z[chosen])
+        return np.asarray(np.arange(k)[:, None] == labels, dtype=np.float64)
+
+
+def whitened(x: Float) -> Float:
+    """Return x (n, d) turned and scaled to unit covariance; directions without spread are left out."""
+    if x.shape[1] > MOST_COLUMNS:
+        leading = PCA(MOST_DIRECTIONS, svd_solver="randomized", random_state=0)
+        x = leading.fit_transform(x) if len(x) > MOST_DIRECTIONS else x
+    centred: Float = x - x.mean(axis=0)
+    scale = np.abs(centred).max(axis=0)
+    centred /= np.where(scale > 0, scale, 1.0)
+    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
+    keep = values > 1e-12 * values.max(initial=0.0)
+    if not keep.any():
+        return centred
+    return np.asarray(centred @ (vectors[:, keep] / np.sqrt(values[keep])))

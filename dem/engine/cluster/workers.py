@@ -1,0 +1,230 @@
+"""The workers of a cluster: waiting for them, and finding what would go wrong before the work begins."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from distributed import Client
+from distributed.versions import get_versions
+from fsspec.core import url_to_fs
+
+from dem.core import human
+from dem.core.version import __version__
+from dem.engine.sweep.plan import Plan
+
+PACKAGES = ("numpy", "zarr")
+ECHO_BYTES = 16_000_000
+METADATA = ("zarr.json", ".zarray")
+ON_THIS_MACHINE = ("file://", "local://", "memory://")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker is.
+
+    Attributes
+    ----------
+    address : str
+    host : str
+        Its name.
+    threads : int
+    memory : int
+        Its limit in bytes; 0 for none.
+    cpu : str
+    versions : dict of str
+        Of python, dem, numpy and zarr.
+    """
+
+    address: str
+    host: str
+    threads: int
+    memory: int
+    cpu: str
+    versions: dict[str, str]
+
+
+def wait_for(client: Client, wanted: int, seconds: float) -> int:
+    """Wait until so many workers are there, but no longer than this; return how many are."""
+    wake = client.submit(int, pure=False)  # a cluster that adapts starts no worker before there is work
+    try:
+        with suppress(TimeoutError):
+            client.wait_for_workers(wanted, timeout=seconds)
+    finally:
+        wake.release()
+    return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def survey(client: Client) -> list[Worker]:
+    """Return what the workers are.
+
+    Raises
+    ------
+    RuntimeError
+        One has another version of Python, dem, NumPy or Zarr than this process; the message has worker and versions.
+    """
+    running = client.scheduler_info(n_workers=-1)["workers"]
+    told: Any = client.get_versions(packages=list(PACKAGES))
+    versions = {address: _versions(its["packages"]) for address, its in told["workers"].items() if address in running}
+    here = _versions(get_versions(PACKAGES)["packages"])
+    for address, its in versions.items():  # before code is sent: that of another Python could crash it
+        _compare(address, running[address]["host"], {"python": its["python"]}, here)
+    found = []
+    here["dem"] = __version__
+    for address, answer in client.run(_teller(), workers=list(versions), on_error="return").items():
+        if isinstance(answer, Exception):
+            continue  # it has left meanwhile
+        host, cpu, dem = answer
+        its = {**versions[address], "dem": dem}
+        _compare(address, host, its, here)
+        info = running[address]
+        found.append(Worker(address, host, info["nthreads"], info["memory_limit"] or 0, cpu, its))
+    return found
+
+
+def processors(workers: Iterable[Worker]) -> list[str]:
+    """Return the kinds of processors that take part, this machine's among them."""
+    return sorted({worker.cpu for worker in workers} | {_teller()()[1]})
+
+
+def describe(workers: Sequence[Worker]) -> str:
+    """Say what the workers are: "4 workers on 2 hosts, 8 threads, 16 GB"."""
+    hosts, threads = len({worker.host for worker in workers}), sum(worker.threads for worker in workers)
+    limits = [worker.memory for worker in workers]
+    memory = f", {human.size(sum(limits))}" if all(limits) else ""
+    counted = (human.plural(len(workers), "worker"), human.plural(hosts, "host"), human.plural(threads, "thread"))
+    return f"{counted[0]} on {counted[1]}, {counted[2]}{memory}"
+
+
+def echo_seconds(client: Client, address: str) -> float:
+    """Return how long `ECHO_BYTES` take to a worker and back, as parameters and statistics travel."""
+    client.run(_itself, b"", workers=[address])  # what it takes to import this there is not the network's
+    chunk = os.urandom(ECHO_BYTES)
+    begun = time.perf_counter()
+    (back,) = client.run(_itself, chunk, workers=[address]).values()
+    seconds = time.perf_counter() - begun
+    if back != chunk:
+        raise RuntimeError(f"Worker {address} sent back other bytes than it was sent: its network cannot be trusted.")
+    return seconds
+
+
+def check_memory(client: Client, plan: Plan) -> None:
+    """Refuse tasks that do not fit into a worker.
+
+    Parameters
+    ----------
+    client : Client
+    plan : Plan
+        Its `n_workers` are not looked at: a worker runs as many tasks at a time as it has threads.
+
+    Raises
+    ------
+    MemoryError
+        The message has both numbers.
+    """
+    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+        limit, threads = worker["memory_limit"], worker["nthreads"]
+        needed = plan.worker_bytes + threads * plan.task_bytes
+        if limit and needed > limit:
+            tasks = human.plural(threads, "task")
+            raise MemoryError(
+                f"Worker {address} on host {worker['host']} may use {human.size(limit)}, but a pass over {plan.name} "
+                f"needs {human.size(needed)} there ({tasks} at a time, of {human.size(plan.task_bytes)} each): give "
+                "the workers more memory or fewer threads, or rechunk the data to smaller chunks."
+            )
+
+
+def check_places(client: Client, places: Iterable[str]) -> None:
+    """Refuse places on this machine that a worker does not see.
+
+    Parameters
+    ----------
+    client : Client
+    places : iterable of str
+        As of `dem.source.stores`; URLs elsewhere are not looked at.
+
+    Raises
+    ------
+    OSError
+        Naming the worker, its host and the place.
+    """
+    here = {place: sight(place) for place in places if "://" not in place or place.startswith(ON_THIS_MACHINE)}
+    if not here:
+        return
+    hosts = client.scheduler_info(n_workers=-1)["workers"]
+    for address, seen in client.run(partial(_see, list(here)), on_error="return").items():
+        if isinstance(seen, Exception):
+            continue
+        for place, its in zip(here, seen, strict=True):
+            if its == here[place]:
+                continue
+            what = "cannot see" if its is None else "has something else at"
+            host = hosts.get(address, {}).get("host", "unknown")  # one that came just now
+            raise OSError(
+                f"Worker {address} on host {host} {what} {place}: put it where all hosts can read it, or at a "
+                "URL such as s3://."
+            )
+
+
+def sight(place: str) -> bytes | None:
+    """Return what can be seen at a place: None for nothing, else the Zarr metadata, if that is what is there."""
+    files, root = url_to_fs(place)
+    for name in METADATA:
+        path = f"{root.rstrip('/')}/{name}"
+        if files.isfile(path):
+            return bytes(files.cat_file(path))
+    return b"" if files.exists(root) else None
+
+
+def _itself(value: bytes) -> bytes:
+    return value
+
+
+def _see(places: Sequence[str]) -> list[bytes | None]:
+    return [sight(place) for place in places]
+
+
+def _versions(packages: dict[str, Any]) -> dict[str, str]:
+    python = ".".join(str(packages["python"]).split(".")[:2])
+    return {"python": python, **{name: packages.get(name) or "" for name in PACKAGES}}
+
+
+def _compare(address: str, host: str, its: dict[str, str], here: dict[str, str]) -> None:
+    """Refuse a worker whose versions differ from those here."""
+    for name, version in its.items():
+        has = f"{name} {version}" if version else f"no {name}"
+        if version != here[name]:
+            raise RuntimeError(
+                f"Worker {address} on host {host} has {has}, and this process has {name} {here[name]}: install the "
+                "same version in both."
+            )
+
+
+def _teller() -> Callable[[], tuple[str, str, str]]:
+    """Return a function that tells host, processor and dem's version, for workers that may not have dem.
+
+    A function within a function is sent as it is, not by its name.
+    """
+
+    def tell() -> tuple[str, str, str]:
+        import importlib
+        import platform
+        import socket
+
+        try:
+            version = importlib.import_module("dem").__version__  # another dem may keep it elsewhere than this one
+        except ImportError:
+            version = ""
+        try:
+            with open("/proc/cpuinfo") as lines:
+                models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+        except OSError:
+            models = []
+        return socket.gethostname(), (models or [platform.processor() or platform.machine()])[0], version
+
+    return tell

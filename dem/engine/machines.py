@@ -1,0 +1,131 @@
+"""Where passes run, each kind of place with the same contract: this machine, or a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import dask
+
+from dem.engine.cluster import Running, local_cluster
+from dem.engine.cluster.workers import check_memory, check_places
+from dem.engine.sweep.dask import DaskSweep
+from dem.engine.sweep.memory import process_bytes
+from dem.engine.sweep.plan import plan_sweep
+from dem.engine.sweep.serial import Advance, Divisible, SerialSweep
+from dem.engine.sweep.threads import ThreadSweep
+from dem.source import Delayed, Source
+
+IN_PROCESS_BYTES = 256 * 2**20
+"""Stores smaller than this (decoded) are swept in this process: a cluster takes seconds to start."""
+
+CLIENT_GROWTH = 50 * 2**20
+"""What this process grows by with a local cluster: the scheduler and its connections."""
+
+
+class Place(Protocol):
+    """Where passes run."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether that is a cluster."""
+
+    def sweep(
+        self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
+    ) -> AbstractContextManager[Divisible]:
+        """Give the sweep of a source (see `dem.engine.engine.Engine.open`); end what was started for it."""
+
+    def require(self, places: Iterable[str]) -> None:
+        """Refuse places that not all who make the passes can see: an OSError."""
+
+
+@dataclass(frozen=True)
+class ThisMachine:
+    """The calling process, its threads, and worker processes that it starts for a store.
+
+    Attributes
+    ----------
+    memory_bytes : int or None
+        Limit for all of them.
+    n_workers : int
+        How many threads or processes at most.
+    """
+
+    memory_bytes: int | None
+    n_workers: int
+
+    elsewhere = False
+
+    @contextmanager
+    def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:
+        """Choose threads or processes by the source, as many as the memory allows."""
+        limit, n_workers = self.memory_bytes, self.n_workers
+        here = process_bytes() + held_bytes
+        if is_delayed(source):
+            plan = plan_sweep(source, workspace_bytes, here, n_workers, worker_bytes=0).within(limit)
+            with dask.config.set(num_workers=plan.n_workers):
+                yield DaskSweep(plan.suit(source), None, advance)
+            return
+        if source.in_memory or (decoded_bytes(source) or 0) <= IN_PROCESS_BYTES:
+            threads = min(n_workers, len(source.partitions))
+            plan = plan_sweep(source, workspace_bytes, here, threads, worker_bytes=0).within(limit)
+            if plan.n_workers == 1:
+                yield SerialSweep(plan.suit(source), advance)
+            else:
+                yield ThreadSweep(plan.suit(source), plan.n_workers, advance)
+            return
+        workers = min(n_workers, len(source.partitions))
+        plan = plan_sweep(source, workspace_bytes, here + CLIENT_GROWTH, workers).within(limit)
+        share = None if limit is None else (limit - plan.client_bytes) // plan.n_workers
+        with local_cluster(plan.n_workers, share) as client:
+            yield DaskSweep(plan.suit(source), client, advance)
+
+    def require(self, places: Iterable[str]) -> None:
+        """All of them see what this process sees."""
+
+
+@dataclass(frozen=True)
+class OnCluster:
+    """The workers of a cluster.
+
+    Attributes
+    ----------
+    cluster : Running
+    """
+
+    cluster: Running
+
+    elsewhere = True
+
+    @contextmanager
+    def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:
+        """See that the workers have the memory and the data; leave them as they are."""
+        client = self.cluster.client
+        if client.status == "closed":
+            raise RuntimeError(
+                f"The connection to {self.cluster.name} has been closed: use the engine inside its 'with' block, or "
+                "open another."
+            )
+        try:
+            check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
+        except MemoryError:  # without reading ahead it may fit
+            source = source.without_ahead()
+            check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
+        self.require(source.stored_at)
+        yield DaskSweep(source, client, advance)
+
+    def require(self, places: Iterable[str]) -> None:
+        """Ask all workers."""
+        check_places(self.cluster.client, places)
+
+
+def is_delayed(source: Source) -> bool:
+    """Whether the partitions are tasks of a Dask graph."""
+    return any(isinstance(partition, Delayed) for partition in source.partitions[:1])
+
+
+def decoded_bytes(source: Source) -> int | None:
+    """Return the size of all rows in memory, in bytes; None while it is unknown."""
+    return None if source.n_rows is None else source.n_rows * source.n_columns * source.dtype.itemsize

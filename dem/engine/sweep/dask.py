@@ -1,0 +1,110 @@
+"""One pass by Dask, on a cluster or local threads."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import dask.base
+import dask.threaded
+from dask.callbacks import Callback
+from distributed import Client, as_completed
+
+from dem.core.blas import single_threaded_blas
+from dem.core.block import MakeKernel
+from dem.core.stats import Statistics
+from dem.engine.sweep.failures import explained
+from dem.engine.sweep.graph import PassGraph, pass_graph, running_here
+from dem.engine.sweep.serial import Advance, OfSource, check_rows
+from dem.engine.sweep.watch import watched
+from dem.source import Source
+
+S = TypeVar("S", bound=Statistics)
+
+DRAIN_SECONDS = 10.0
+"""How long a pass that was broken off waits for tasks that have begun: threads cannot be killed."""
+
+
+@dataclass(frozen=True)
+class DaskSweep(OfSource):
+    """One full pass by Dask; the same bits as `SerialSweep`.
+
+    Nothing is scattered: what a pass needs is the result of a small task, which comes back when a
+    worker is lost. Statistics stay on the workers, and only the total travels to the client.
+
+    Attributes
+    ----------
+    source : Source
+    client : distributed.Client or None
+        None takes Dask's own scheduler: the one configured, else local threads.
+    progress : callable, optional
+        Called in the calling thread, with (partitions done, partitions in all).
+    """
+
+    source: Source
+    client: Client | None = None
+    progress: Advance | None = None
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the sum of the kernel's statistics over all blocks.
+
+        An error of a task is raised as it was; that, and Ctrl-C, drop the whole pass and wait
+        until its tasks have stopped.
+
+        Raises
+        ------
+        RuntimeError
+            Rows were lost or counted twice, or the cluster broke down (see `dem.engine.sweep.failures`).
+        """
+        graph = pass_graph(self.source, make_kernel)
+        with single_threaded_blas():  # for tasks that run in this process
+            total: S = self._local(graph) if self.client is None else self._remote(self.client, graph)
+        return check_rows(total, self.source)
+
+    def _local(self, graph: PassGraph) -> Any:
+        get = dask.base.get_scheduler() or dask.threaded.get
+        if self.progress is None:
+            return get(graph.tasks, graph.root)
+        unfinished, progress, n = dict(graph.watched), self.progress, len(graph.leaves)
+
+        def finished(key: Any, *_: Any) -> None:
+            if unfinished.pop(key, 0):
+                progress(n - sum(unfinished.values()), n)
+
+        with Callback(posttask=finished):
+            return get(graph.tasks, graph.root)
+
+    def _remote(self, client: Client, graph: PassGraph) -> Any:
+        wanted = [*graph.watched, graph.root] if self.progress else [graph.root]
+        futures = client.get(graph.tasks, wanted, sync=False)
+        done = 0
+        try:
+            with watched(client):
+                for future in as_completed(futures, loop=client.loop):
+                    # One that had ended may be pending again by now: its worker was lost.
+                    if future.key == graph.root or future.status in ("error", "cancelled"):
+                        with explained(self.source, client, graph.leaves):
+                            return future.result()  # or raise it
+                    future.release()  # lets go of a sum once its node has it
+                    done += graph.watched[future.key]
+                    if self.progress:
+                        self.progress(done, len(graph.leaves))
+        except BaseException:
+            _stop(client, futures)
+            raise
+        raise RuntimeError("The scheduler ended a pass without a total.")
+
+
+def _stop(client: Client, futures: list[Any]) -> None:
+    """Drop what has not begun, and wait for what has: outputs are removed after this."""
+    for future in futures:  # released, not cancelled: the scheduler's cancel fails on inner tasks
+        future.release()
+
+    async def drain() -> None:
+        while client.status == "running" and any((await client.run(running_here, on_error="ignore")).values()):
+            await asyncio.sleep(0.05)
+
+    with suppress(OSError):  # TimeoutError among them; workers may be on their way out, or not answer
+        client.sync(asyncio.wait_for, drain(), DRAIN_SECONDS)

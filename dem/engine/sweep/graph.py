@@ -1,0 +1,118 @@
+"""One pass as a Dask graph: a task per partition, then the tree that adds their sums."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, cast
+
+from dask.task_spec import List, Task, TaskRef
+
+from dem.core.blas import limit_blas_in_worker
+from dem.core.block import Block, MakeKernel
+from dem.core.stats import ARITY, Statistics, add_up, groups
+from dem.engine.sweep.serial import empty_block, sum_partition
+from dem.source import Delayed, Partition, Source
+
+S = TypeVar("S", bound=Statistics)
+T = TypeVar("T")
+
+WATCHED = 256
+"""Tasks that a client waits for at most, or about so: each costs it and the scheduler a third of a millisecond."""
+
+_running: set[int] = set()
+
+
+@dataclass(frozen=True)
+class Common(Generic[S]):
+    """What all tasks of a pass need: the result of one task, which comes back when a worker is lost.
+
+    Attributes
+    ----------
+    make_kernel : callable
+    empty : Block
+        Without rows.
+    source : Source or None
+        Where its partitions are small, they are made from it again, so that the graph holds none of them.
+    """
+
+    make_kernel: MakeKernel[S]
+    empty: Block
+    source: Source | None
+
+
+@dataclass(frozen=True)
+class PassGraph:
+    """The low-level graph of one pass.
+
+    Attributes
+    ----------
+    tasks : dict
+    leaves : list
+        The keys of the partitions' sums, in order.
+    root : key
+        The total's.
+    watched : dict
+        Keys that tell how far the pass has come, and how many partitions each stands for.
+    """
+
+    tasks: dict[Any, Any]
+    leaves: list[Any]
+    root: Any
+    watched: dict[Any, int]
+
+
+def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
+    """Return the graph of one pass. Its keys are new, so that no scheduler takes an old result for a new one."""
+    token = uuid.uuid4().hex[:12]  # in every message of every task
+    common = f"dem-pass-{token}"
+    remade = replace(cast(Any, source)) if source.compact else None  # a copy without the partitions it has made
+    tasks: dict[Any, Any] = {common: Task(common, _itself, Common(make_kernel, empty_block(source), remade))}
+    leaves = [(f"dem-sum-{token}", i) for i in range(len(source.partitions))]
+    if remade is not None:
+        tasks.update((key, Task(key, _sum_one_of, TaskRef(common), key[1])) for key in leaves)
+    else:
+        merged = None
+        for key, partition in zip(leaves, source.partitions, strict=True):
+            if isinstance(partition, Delayed):
+                if partition.dask is not merged:  # usually one graph, which they share
+                    tasks.update(merged := partition.dask)
+                tasks[key] = Task(key, _sum, TaskRef(common), TaskRef(partition.key))
+            else:
+                tasks[key] = Task(key, _sum, TaskRef(common), partition)
+    levels: list[list[Any]] = [leaves]
+    while len(levels[-1]) > 1:
+        name = f"dem-add-{token}"
+        nodes = {(name, len(levels), i): group for i, group in enumerate(groups(levels[-1]))}
+        tasks.update((key, Task(key, add_up, List(*map(TaskRef, group)))) for key, group in nodes.items())
+        levels.append(list(nodes))
+    watched = dict.fromkeys(leaves, 1)
+    if len(leaves) > WATCHED:
+        watched = {key: min(ARITY, len(leaves) - i * ARITY) for i, key in enumerate(levels[1])}
+    return PassGraph(tasks, leaves, levels[-1][0], watched)
+
+
+def running_here() -> int:
+    """Return how many partitions are being summed in this process: asked of every worker."""
+    return len(_running)
+
+
+def _itself(value: T) -> T:
+    return value
+
+
+def _sum_one_of(common: Common[S], i: int) -> S:
+    assert common.source is not None
+    return _sum(common, cast(Partition, common.source.partitions[i]))
+
+
+def _sum(common: Common[S], partition: Partition) -> S:
+    """Sum one partition in a task, on single-threaded BLAS."""
+    limit_blas_in_worker()
+    me = threading.get_ident()
+    _running.add(me)
+    try:
+        return sum_partition(common.make_kernel, partition, common.empty)
+    finally:
+        _running.discard(me)

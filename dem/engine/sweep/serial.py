@@ -1,0 +1,105 @@
+"""What sweeps share, and the one in this thread, which all others must equal to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self, cast
+
+import numpy as np
+
+from dem.core.blas import single_threaded_blas
+from dem.core.block import Block, MakeKernel, Sweep
+from dem.core.stats import S, TreeSum
+from dem.source import Partition, Source, evaluate
+from dem.source.subset import subset
+
+
+class Divisible(Sweep, Protocol):
+    """A sweep that can leave out partitions."""
+
+    def only(self, indices: Sequence[int]) -> Divisible:
+        """Return the sweep over the partitions with these indices alone."""
+
+
+class OfSource:
+    """The base of sweeps, frozen dataclasses, that make their passes over `source`."""
+
+    source: Source
+
+    def only(self, indices: Sequence[int]) -> Self:
+        """Return the sweep over the partitions with these indices alone."""
+        return cast(Self, replace(cast(Any, self), source=subset(self.source, indices)))
+
+
+Advance = Callable[[int, int], None]
+"""Called with the number of partitions done and their number in all."""
+
+
+def sum_partition(make_kernel: MakeKernel[S], partition: Partition, empty: Block) -> S:
+    """Return the sum of the kernel's statistics over one partition, from left to right.
+
+    Parameters
+    ----------
+    make_kernel : callable
+        Builds the kernel: once, here.
+    partition : Partition
+        Its blocks are streamed: a block is let go before the next one is read.
+    empty : Block
+        A block without rows, which stands in for a partition that has none.
+    """
+    kernel = make_kernel()
+    total: S | None = None
+    for block in partition.blocks():
+        stats = kernel(block)
+        del block
+        total = stats if total is None else total + stats
+    return kernel(empty) if total is None else total
+
+
+def empty_block(source: Source) -> Block:
+    """Return a block of the source's columns and dtype without rows."""
+    return Block(np.empty((0, source.n_columns), source.dtype))
+
+
+def check_rows(total: S, source: Source) -> S:
+    """Return `total` if it counts every row of the source, once.
+
+    Raises
+    ------
+    RuntimeError
+        Rows were lost or counted twice.
+    """
+    if source.n_rows is not None and total.rows != source.n_rows:
+        raise RuntimeError(
+            f"A pass over {source.name} summed {total.rows:,} rows, but it has {source.n_rows:,}: "
+            "the data changed during the pass, or the engine is at fault."
+        )
+    return total
+
+
+@dataclass(frozen=True)
+class SerialSweep(OfSource):
+    """One full pass in the calling thread.
+
+    Attributes
+    ----------
+    source : Source
+    progress : callable, optional
+        Called with (partitions done, partitions in all) after each partition.
+    """
+
+    source: Source
+    progress: Advance | None = None
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the sum of the kernel's statistics over all blocks."""
+        empty = empty_block(self.source)
+        partitions = self.source.partitions
+        tree = TreeSum[S]()
+        with single_threaded_blas():
+            for done, partition in enumerate(partitions, 1):
+                tree.push(sum_partition(make_kernel, evaluate(partition), empty))
+                if self.progress:
+                    self.progress(done, len(partitions))
+            return check_rows(tree.total(), self.source)

@@ -1,0 +1,60 @@
+"""One pass by threads of this process: for arrays in memory, without copies."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dem.core.blas import single_threaded_blas
+from dem.core.block import MakeKernel
+from dem.core.stats import Statistics, TreeSum
+from dem.engine.sweep.serial import Advance, OfSource, check_rows, empty_block, sum_partition
+from dem.source import Delayed, Partition, Source, evaluate
+
+S = TypeVar("S", bound=Statistics)
+
+
+@dataclass(frozen=True)
+class ThreadSweep(OfSource):
+    """One full pass by `n_threads` threads; the same bits as `SerialSweep`.
+
+    Sums are added in the order of the partitions, and no more than two for each thread wait for their turn.
+
+    Attributes
+    ----------
+    source : Source
+    n_threads : int
+    progress : callable, optional
+        Called in the calling thread, with (partitions done, partitions in all).
+    """
+
+    source: Source
+    n_threads: int
+    progress: Advance | None = None
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the sum of the kernel's statistics over all blocks.
+
+        The first error of a task, or Ctrl-C, drops the tasks that have not begun and is raised.
+        """
+        empty = empty_block(self.source)
+
+        def task(partition: Partition | Delayed) -> S:
+            return sum_partition(make_kernel, evaluate(partition), empty)
+
+        partitions = self.source.partitions
+        tree = TreeSum[S]()
+        ahead: deque[Future[S]] = deque()
+        with single_threaded_blas(), ThreadPoolExecutor(self.n_threads, "dem-sweep") as pool:
+            try:
+                for done in range(1, len(partitions) + 1):
+                    while len(ahead) < 2 * self.n_threads and done + len(ahead) <= len(partitions):
+                        ahead.append(pool.submit(task, partitions[done - 1 + len(ahead)]))
+                    tree.push(ahead.popleft().result())
+                    if self.progress:
+                        self.progress(done, len(partitions))
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+            return check_rows(tree.total(), self.source)

@@ -1,0 +1,86 @@
+"""What is said of a fitted model, in text and in pictures alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.core.human import plural
+
+STOP_REASONS = {
+    "converged": "converged",
+    "max_iter": "stopped at max_iter, not converged",
+    "fell": "settled: the log-likelihood fell by less than tol",
+    "closed_form": "closed form",
+}
+
+
+def stopped(model: Any) -> str:
+    """Say why a fit stopped."""
+    reason = model.stop_reason_
+    if reason == "fell" and getattr(model, "reg_covar", 0) > 0:
+        return f"{STOP_REASONS[reason]}, as reg_covar can make it"
+    return STOP_REASONS[reason]
+
+
+def effort(model: Any) -> str:
+    """Say what a fit took."""
+    return f"{plural(model.n_iter_, 'iteration')}, {plural(model.n_passes_, 'pass')} over the data"
+
+
+def step(model: Any) -> str:
+    """Return what one entry of a history is: a pass over the data, or an iteration in memory."""
+    return "pass" if hasattr(model, "weights_") or hasattr(model, "cluster_centers_") else "iteration"
+
+
+def trace(model: Any) -> tuple[str, str, list[float]]:
+    """Return what the passes of a fit told: its name, its unit, and a value for each pass."""
+    entries = model.history_
+    if "inertia" in entries[0]:
+        return "inertia", "", [entry["inertia"] for entry in entries]
+    told = [entry["log_likelihood"] for entry in entries]
+    objectives = [entry.get("objective", value) for entry, value in zip(entries, told, strict=True)]
+    if told == objectives:
+        return "log-likelihood", "nats a row", told
+    return "lower bound" if None in told else "log posterior", "nats a row", objectives
+
+
+def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
+    """Return what to call the columns: `labels`, else the names of the training data, else numbers."""
+    given = getattr(model, "feature_names_in_", None) if labels is None else labels
+    return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
+
+
+def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]:
+    """Return the components' covariances among these columns, (K, len(columns), len(columns)).
+
+    Parameters
+    ----------
+    model : GaussianMixture, MixturePPCA or MixtureFactorAnalysis
+    columns : sequence of int
+        Few: covariances among all columns would take K d^2 numbers for every type.
+    """
+    k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
+    if hasattr(model, "loadings_"):
+        loadings, noise = model.loadings_[:, pick], model.noise_variance_
+        noise = noise[:, pick] if noise.ndim == 2 else noise[:, None]
+        return np.asarray(loadings @ np.swapaxes(loadings, 1, 2) + noise[:, :, None] * eye)
+    stored = np.asarray(model.covariances_, dtype=np.float64)
+    kind = model.covariance_type
+    if kind == "full":
+        return stored[:, pick][:, :, pick]
+    if kind == "tied":
+        return np.repeat(stored[np.ix_(pick, pick)][None], k, axis=0)
+    if kind == "diag":
+        return stored[:, pick][:, :, None] * eye
+    return stored[:, None, None] * eye
+
+
+def correlations(model: Any) -> NDArray[np.float64]:
+    """Return the correlations of columns and factors of a factor analysis, (d, q): loadings in standard units."""
+    loadings = np.asarray(model.components_, dtype=np.float64).T
+    deviations = np.sqrt((loadings**2).sum(axis=1) + model.noise_variance_)
+    return loadings / np.where(deviations > 0, deviations, 1.0)[:, None]

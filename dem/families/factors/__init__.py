@@ -1,0 +1,1 @@
+"""Components of low rank: probabilistic PCA and factor analysers."""

@@ -1,0 +1,210 @@
+"""The algebra of K factor analysers: x = mu + W z + e, z ~ N(0, I), e ~ N(0, Psi), Psi diagonal   (PRML 12.64).
+
+    H = I + W' inv(Psi) W,  G = inv(H)   the posterior precision and covariance of z given x   (PRML 12.67)
+    E[z | x] = G W' inv(Psi) (x - mu)   (PRML 12.66)
+    inv(W W' + Psi) = inv(Psi) - inv(Psi) W G W' inv(Psi),  |W W' + Psi| = |Psi| |H|   (Woodbury)
+
+Nothing here is of size d^2. The latents are augmented by a constant, z^ = (1, z), so that the mean is one more column
+of the loadings, W^ = (mu, W): all sums and both parts of the M-step take the same form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from dem.core.block import Float
+from dem.families.factors.columns import Columns
+from dem.families.gaussian.base import LOG_2PI
+
+
+@dataclass(frozen=True)
+class FactorAnalysers:
+    """The parameters of K factor analysers, in the data's own units.
+
+    Attributes
+    ----------
+    means : array of shape (K, d)
+    loadings : array of shape (K, d, q)
+        W.
+    noise_variances : array of shape (K, 1) or (K, d)
+        The diagonal of Psi: one variance for all columns, or one for each.
+    """
+
+    means: Float
+    loadings: Float
+    noise_variances: Float
+
+    @cached_property
+    def algebra(self) -> Algebra:
+        """What follows from the parameters, computed once."""
+        return Algebra.of(self)
+
+    @cached_property
+    def columns(self) -> Columns:
+        """What each column tells of the latents, where values are missing; computed once."""
+        return Columns.of(self.loadings, self.noise_variances)
+
+
+@dataclass(frozen=True)
+class Algebra:
+    """What the E-step needs of the parameters.
+
+    Attributes
+    ----------
+    inverse : array of shape (K, 1) or (K, d)
+        The diagonal of inv(Psi).
+    whiten : array of shape (K, q, q)
+        C with G = C C'.
+    posterior : array of shape (K, q, q)
+        G.
+    project : array of shape (K, d, q)
+        B = inv(Psi) W C: t = B' (x - mu) is E[z | x] whitened, E[z | x] = C t.
+    log_normaliser : array of shape (K,)
+        -0.5 (d log 2 pi + log |Psi| + log |H|).
+    origin : array of shape (d,)
+        A point amidst the means.
+    augmented : array of shape (K, d, 1 + q)
+        W^ about the origin: (mu - origin, W).
+    columns : array of shape (d, (1 + q) K)
+        inv(Psi) (mu - origin) and B side by side, the components of each column next to each other.
+    offsets : array of shape (1 + q, K)
+        What `columns` gives of the means: (mu - origin)' inv(Psi) (mu - origin), and B' (mu - origin).
+    """
+
+    inverse: Float
+    whiten: Float
+    posterior: Float
+    project: Float
+    log_normaliser: Float
+    origin: Float
+    augmented: Float
+    columns: Float
+    offsets: Float
+
+    @classmethod
+    def of(cls, theta: FactorAnalysers) -> Algebra:
+        """Return what follows from these parameters."""
+        w, noise = theta.loadings, theta.noise_variances
+        _, d, q = w.shape
+        inverse = 1 / noise
+        scaled = w * inverse[:, :, None]
+        precision = np.eye(q) + np.swapaxes(w, 1, 2) @ scaled
+        lower = np.linalg.cholesky(0.5 * (precision + np.swapaxes(precision, 1, 2)))
+        whiten = np.swapaxes(np.linalg.inv(lower), 1, 2)
+        project = scaled @ whiten
+        log_det = d / noise.shape[1] * np.log(noise).sum(axis=1) + 2 * np.log(np.einsum("kii->ki", lower)).sum(axis=1)
+        origin = theta.means.mean(axis=0)
+        offsets = theta.means - origin
+        columns = np.concatenate([(inverse * offsets)[:, :, None], project], axis=2)
+        return cls(
+            inverse,
+            whiten,
+            whiten @ np.swapaxes(whiten, 1, 2),
+            project,
+            -0.5 * (d * LOG_2PI + log_det),
+            origin,
+            np.concatenate([offsets[:, :, None], w], axis=2),
+            np.ascontiguousarray(columns.transpose(1, 2, 0)).reshape(d, -1),
+            np.einsum("kdj,kd->jk", columns, offsets),
+        )
+
+
+@dataclass(frozen=True)
+class Sums:
+    """A component's sums over rows, weighted by its responsibilities; for all K, the first axis.
+
+    They are about the residuals r = x - mu - W E[z | x] of the parameters that they were made with, and lose no digits.
+
+    Attributes
+    ----------
+    second : array of shape (K, 1 + q, 1 + q)
+        Of E[z^ | x] E[z^ | x]': the counts at [0, 0].
+    cross : array of shape (K, d, 1 + q)
+        Of r E[z^ | x]'.
+    squares : array of shape (K, 1) or (K, d)
+        Of |r|^2, or of each column's r^2.
+    """
+
+    second: Float
+    cross: Float
+    squares: Float
+
+    @classmethod
+    def unpack(cls, sums: Float, d: int, q: int) -> Sums:
+        """Return the parts of sums (F', K), as the M-step wants them."""
+        k, a = sums.shape[1], 1 + q
+        second, cross, squares = np.split(sums, [a * a, a * a + d * a])
+        return cls(
+            second.reshape(a, a, k).transpose(2, 0, 1),
+            np.ascontiguousarray(cross.reshape(d, a, k).transpose(2, 0, 1)),
+            squares.T,
+        )
+
+    def over(self, counts: Float) -> Sums:
+        """Return the sums divided by counts (K,)."""
+        return Sums(
+            self.second / counts[:, None, None], self.cross / counts[:, None, None], self.squares / counts[:, None]
+        )
+
+
+def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:
+    """Return by how much W^ grows, (K, d, 1 + q): mean and loadings at once.
+
+    W^ new = sum x E[z^ | x]' inv(sum E[z^ z^' | x])   (Ghahramani and Hinton 1996, eq. 15); the same as a step from
+    the old W^ by the residuals.
+
+    Parameters
+    ----------
+    average : Sums
+        Divided by the counts.
+    algebra : Algebra
+        Of the old parameters.
+    loadings : array of shape (K, d, q)
+        The old W.
+    """
+    second = average.second.copy()
+    second[:, 1:, 1:] += algebra.posterior
+    target = average.cross.copy()
+    target[:, :, 1:] -= loadings @ algebra.posterior
+    return np.asarray(np.swapaxes(np.linalg.solve(second, np.swapaxes(target, 1, 2)), 1, 2))
+
+
+def latent_moments(average: Sums, algebra: Algebra) -> tuple[Float, Float]:
+    """Return the latents' mean a (K, q) by their posteriors, and T (K, q, q) with covariance T T'."""
+    mean = average.second[:, 1:, 0]
+    covariance = average.second[:, 1:, 1:] + algebra.posterior - mean[:, :, None] * mean[:, None, :]
+    values, vectors = np.linalg.eigh(0.5 * (covariance + np.swapaxes(covariance, 1, 2)))
+    least = np.finfo(np.float64).eps * values[:, -1:]
+    return mean, vectors * np.sqrt(np.maximum(values, least))[:, None, :]
+
+
+def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Float) -> Float:
+    """Return what each column's E[(x - mu - W z)^2] exceeds the old parameters' r^2 by, (K, d), for new parameters.
+
+    Parameters
+    ----------
+    average, algebra
+        As in `m_step`.
+    step : array of shape (K, d, 1 + q)
+        The new W^ less the old.
+    loadings : array of shape (K, d, q)
+        The new W.
+    """
+    change = ((step @ average.second - 2 * average.cross) * step).sum(axis=2)
+    return np.asarray(change + ((loadings @ algebra.posterior) * loadings).sum(axis=2))
+
+
+def canonical(theta: FactorAnalysers) -> FactorAnalysers:
+    """Return the same densities with W' inv(Psi) W diagonal, the largest entry first, and signs fixed.
+
+    W is known up to a rotation of z only; this choice is Lawley and Maxwell's (1971), the one of principal directions
+    where the noise is isotropic.
+    """
+    root = np.sqrt(theta.noise_variances)[:, :, None]
+    left, lengths, _ = np.linalg.svd(theta.loadings / root, full_matrices=False)
+    loadings = left * lengths[:, None, :] * root
+    largest = np.take_along_axis(loadings, np.abs(loadings).argmax(axis=1)[:, None, :], axis=1)
+    return replace(theta, loadings=loadings * np.where(largest < 0, -1.0, 1.0))

@@ -1,0 +1,132 @@
+"""The E-step of K factor analysers on one tile: log-densities, latents, and sums about the residuals.
+
+Squares such as |x - mu|^2 come from products about one origin for all components, as long as these keep their digits;
+else from each component's own residuals, at several times the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from dem.core.block import Float
+from dem.families.factors.algebra import Algebra, FactorAnalysers
+
+TOLERANCE = 1e-9
+"""Nats a column: what products may lose of a row's log-likelihood, which grows as the number of columns."""
+ROUNDINGS = 8
+"""Roundings of the largest squares that the error of products is taken to be."""
+
+Squares = Callable[[Float], Float]
+"""From a tile (d, n) to its squares as the noise sums them: (1, n) or (d, n)."""
+
+
+@dataclass(frozen=True)
+class Latents:
+    """What the E-step of a tile found.
+
+    Attributes
+    ----------
+    z : array of shape (1 + q, K, n)
+        E[z^ | x].
+    y, squares : array or None
+        The tile about the origin, and its squares; None where every component has to be taken about its own mean.
+    """
+
+    z: Float
+    y: Float | None = None
+    squares: Float | None = None
+
+
+def e_step(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Float) -> Latents:
+    """Write log p(x | k) of the columns of x (d, n) into `out` (K, n); return the latents."""
+    algebra = theta.algebra
+    y = x - algebra.origin[:, None]
+    squares = squares_of(y)
+    np.matmul(algebra.inverse, squares, out=out)
+    if products_suffice(out, algebra.offsets[0], len(x)):
+        latents = Latents(by_products(algebra, y, out), y, squares)
+    else:
+        latents = Latents(by_residuals(theta, x, squares_of, out))
+    out *= -0.5
+    out += algebra.log_normaliser[:, None]
+    return latents
+
+
+def products_suffice(norms: Float, offsets: Float, d: int) -> bool:
+    """Whether products about the origin keep the tolerance, for squares of the rows (K, n) and of the means (K,)."""
+    size = float((np.sqrt(norms.max(axis=1, initial=0.0)) + np.sqrt(offsets)).max()) ** 2
+    return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE * d)
+
+
+def by_products(algebra: Algebra, y: Float, out: Float) -> Float:
+    """Turn the squares of y about the origin, in `out` (K, n), into those about the means; return E[z^ | x].
+
+    (x - mu)' inv(C) (x - mu) = |x - mu|^2 in the metric of inv(Psi), less |B' (x - mu)|^2   (Woodbury).
+    """
+    (k, n), q = out.shape, algebra.whiten.shape[1]
+    projected = np.matmul(algebra.columns.T, y).reshape(1 + q, k, n)
+    projected -= algebra.offsets[:, :, None]
+    out -= 2 * projected[0]
+    out -= algebra.offsets[0][:, None]
+    latent = projected[1:]
+    out -= np.einsum("jkn,jkn->kn", latent, latent)
+    z = np.ones((1 + q, k, n))
+    z[1:] = (algebra.whiten @ latent.transpose(1, 0, 2)).transpose(1, 0, 2)
+    return z
+
+
+def by_residuals(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Float) -> Float:
+    """Write the squares of every component by its residuals, which have no cancellation; return E[z^ | x].
+
+    (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2.
+    """
+    k, _, q = theta.loadings.shape
+    algebra = theta.algebra
+    z = np.ones((1 + q, k, x.shape[1]))
+    for i in range(k):
+        residual = x - theta.means[i][:, None]
+        latent = algebra.whiten[i] @ (algebra.project[i].T @ residual)
+        residual -= theta.loadings[i] @ latent
+        np.matmul(algebra.inverse[i], squares_of(residual), out=out[i])
+        out[i] += np.einsum("jn,jn->n", latent, latent)
+        z[1:, i] = latent
+    return z
+
+
+def sums_by_products(algebra: Algebra, y: Float, weighted: Float, second: Float) -> tuple[Float, Float]:
+    """Return the sums of r E[z^ | x]' (d, 1 + q, K), and what those of y^2 exceed those of r^2 by, (K, d).
+
+    With r = y - W^ E[z^ | x], W^ about the origin: sum r z^' = sum y z^' - W^ sum z^ z^', and sum r^2 = sum y^2 less
+    the sum over the columns of W^ times (sum y z^' + sum r z^').
+
+    Parameters
+    ----------
+    algebra : Algebra
+    y : array of shape (d, n)
+    weighted : array of shape (1 + q, K, n)
+        E[z^ | x] times the responsibilities.
+    second : array of shape (K, 1 + q, 1 + q)
+        The sums of z^ z^'.
+    """
+    (a, k, n), d = weighted.shape, len(y)
+    raw = np.matmul(y, weighted.reshape(-1, n).T).reshape(d, a, k)
+    cross = raw - (algebra.augmented @ second).transpose(1, 2, 0)
+    raw += cross
+    return cross, np.einsum("kda,dak->kd", algebra.augmented, raw)
+
+
+def sums_by_residuals(
+    theta: FactorAnalysers, x: Float, z: Float, weighted: Float, squares_of: Squares
+) -> tuple[Float, Float]:
+    """Return the sums of r E[z^ | x]' (d, 1 + q, K) and of r^2 (K, 1 or d), by every component's residuals."""
+    (a, k, _), d = z.shape, len(x)
+    cross, squares = np.empty((d, a, k)), np.empty(theta.noise_variances.shape)
+    for i in range(k):
+        residual = x - theta.means[i][:, None]
+        residual -= theta.loadings[i] @ z[1:, i]
+        cross[:, :, i] = residual @ weighted[:, i].T
+        squares[i] = squares_of(residual) @ weighted[0, i]
+    return cross, squares

@@ -1,0 +1,158 @@
+"""The E-step of K factor analysers on one tile with missing values: log-densities, latents, expected sums.
+
+    log p(x_o) = -0.5 (sum over the observed j of log (2 pi psi_j) + r_j^2 / psi_j, + log |H| + |E[z | x_o]|^2)
+
+with the residuals r = x - mu - W E[z | x_o]   (Woodbury; no cancellation). The systems of all rows are factorised at
+once, each step a vector operation over the rows (`dem.core.linalg.cholesky_stack`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.core.block import Float
+from dem.core.linalg import (
+    cholesky_stack,
+    gram_stack,
+    inverse_stack,
+    outer_triangle,
+    triangle,
+    triangle_places,
+    triangle_size,
+)
+from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.missing_algebra import TOO_FEW
+from dem.families.plain import centred
+
+
+@dataclass(frozen=True)
+class Posteriors:
+    """What the E-step of a tile found.
+
+    Attributes
+    ----------
+    x : array of shape (d, n)
+        The tile itself, NaN where missing.
+    missing : bool array of shape (d, n)
+    observed : array of shape (d, n)
+        1 where x is observed, else 0.
+    z : array of shape (1 + q, K, n)
+        E[z^ | x_o].
+    covariance : array of shape (K, q (q + 1) / 2, n)
+        The upper triangles of G.
+    log_det : array of shape (K, n)
+        log |H|.
+    last : array of shape (d, n)
+        The last component's residuals: of a single one the sums need them again.
+    """
+
+    x: Float
+    missing: NDArray[np.bool_]
+    observed: Float
+    z: Float
+    covariance: Float
+    log_det: Float
+    last: Float
+
+    def residuals(self, theta: FactorAnalysers, k: int) -> Float:
+        """Return x - mu - W E[z | x_o] of component k, (d, n); 0 where x is missing."""
+        if k == len(self.covariance) - 1:
+            return self.last
+        rest = centred(self.x, theta.means[k], self.missing)
+        return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
+
+
+def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Float:
+    """Take W z (d, n) from `rest`, where x is observed; return it."""
+    rest -= loadings @ z
+    rest *= observed
+    return rest
+
+
+def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
+    """Write log p(x_o | k) of the columns of x (d, n), NaN where missing, into `out` (K, n); return the latents."""
+    n, (k, _, q) = x.shape[1], theta.loadings.shape
+    columns, missing = theta.columns, np.isnan(x)
+    observed = np.subtract(1.0, missing, dtype=np.float64)
+    z = np.ones((1 + q, k, n))
+    covariance, log_det = np.empty((k, triangle_size(q), n)), np.empty((k, n))
+    for i in range(k):
+        systems = (columns.outer[i].T @ observed)[triangle_places(q)]
+        systems[np.arange(q), np.arange(q)] += 1
+        try:
+            lower = cholesky_stack(systems)
+        except np.linalg.LinAlgError:
+            raise ValueError(TOO_FEW) from None
+        inverse = inverse_stack(lower)
+        gram_stack(inverse, out=covariance[i])
+        np.sum(np.log(np.einsum("jjn->jn", lower)), axis=0, out=log_det[i])
+        log_det[i] *= 2
+        rest = centred(x, theta.means[i], missing)
+        whitened = np.einsum("ijn,jn->in", inverse, columns.scaled[i].T @ rest)
+        latent = np.einsum("jin,jn->in", inverse, whitened)
+        subtract_fit(rest, theta.loadings[i], latent, observed)
+        out[i] = columns.log_noise[i] @ observed + columns.inverse[i] @ (rest * rest)
+        out[i] += log_det[i] + np.einsum("jn,jn->n", latent, latent)
+        z[1:, i] = latent
+    out *= -0.5
+    return Posteriors(x, missing, observed, z, covariance, log_det, rest)
+
+
+def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float) -> None:
+    """Add the expected sums of a tile, weighted by `resp` (K, n), to `out` (F', K): see `factor_missing_algebra.Sums`.
+
+    Of every column over the rows that have it, E[z^ z^' | x_o]; and about the old parameters' e = x - mu - W z,
+    E[e z^' | x_o] = r E[z^' | x_o] - (0, w_j' G) and E[e^2 | x_o] = r^2 + w_j' G w_j.
+    """
+    a, k, n = found.z.shape
+    size = triangle_size(a)
+    features = np.empty((size + triangle_size(a - 1), n))
+    for i in range(k):
+        z, g, w = found.z[:, i], found.covariance[i], theta.loadings[i]
+        outer_triangle(z, features[:size])
+        features[a:size] += g  # the triangle without its first row: that of the latents
+        features[size:] = g
+        features *= resp[i]
+        second = found.observed @ features.T
+        spread = times_triangle(second[:, size:], w)
+        rest = found.residuals(theta, i)
+        cross = rest @ (z * resp[i]).T
+        cross[:, 1:] -= spread
+        squares = (rest * rest) @ resp[i] + np.einsum("dj,dj->d", spread, w)
+        all_rows = features[:size].sum(axis=1)
+        parts = all_rows, second[:, :size].ravel(), cross.ravel(), squares, [found.log_det[i] @ resp[i]]
+        out[:, i] += np.concatenate(parts)
+
+
+def times_triangle(packed: Float, w: Float) -> Float:
+    """Return G_j w_j (d, q) for symmetric G_j, given as upper triangles (d, q (q + 1) / 2), row by row."""
+    out, start, q = np.zeros(w.shape), 0, w.shape[1]
+    for i in range(q):
+        row = packed[:, start : start + q - i]
+        out[:, i] += np.einsum("dj,dj->d", row, w[:, i:])
+        out[:, i + 1 :] += row[:, 1:] * w[:, i : i + 1]
+        start += q - i
+    return out
+
+
+def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float, Float]:
+    """Return mean and variance (d, n) of x given x_o, and x and 0 where it is observed.
+
+    Those of component k are mu + W E[z | x_o] and w_j' G w_j + psi_j; a mixture's variance is the mean of its
+    components', and the variance of their means.
+    """
+    k, d, q = theta.loadings.shape
+    row, column = triangle(q)
+    doubled = np.where(row == column, 1.0, 2.0)
+    means = [theta.means[i][:, None] + theta.loadings[i] @ found.z[1:, i] for i in range(k)]
+    mean = np.asarray(sum(r * m for r, m in zip(resp, means, strict=True)))
+    variance = np.zeros(mean.shape)
+    for i in range(k):
+        w = theta.loadings[i]
+        within = (w[:, row] * w[:, column] * doubled) @ found.covariance[i]
+        within += np.broadcast_to(theta.noise_variances[i], d)[:, None]
+        variance += resp[i] * (within + (means[i] - mean) ** 2)
+    return np.where(found.missing, mean, found.x), np.where(found.missing, variance, 0.0)

@@ -1,0 +1,1 @@
+"""Gaussian components: full, tied, diagonal and spherical covariances, with and without missing values."""

@@ -1,0 +1,257 @@
+"""What the four Gaussian families share: means, and the form of their parameters.
+
+log N(x | mu, C) = -0.5 * (d log 2 pi - log |P| + (x - mu)' P (x - mu)), P = inv(C) = U U'   (PRML 2.43)
+
+The centred functions at the end take densities and sums about each component's own mean, without cancellation,
+whatever the data's offset.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
+from dem.core.linalg import triangle
+from dem.families.family import Given, like, safe_counts
+from dem.families.patterns import Recent
+from dem.families.plain import Plain
+from dem.scan.scanner import Scan
+
+LOG_2PI = float(np.log(2 * np.pi))
+
+NOT_POSITIVE = (
+    "a component's covariance is not positive definite: it has collapsed onto too few or equal rows; "
+    "use fewer components, a larger reg_covar, or columns of similar scale"
+)
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    """The parameters of K Gaussians, in the data's own units.
+
+    Attributes
+    ----------
+    means : array of shape (K, d)
+    covariances : array
+        (K, d, d) full, (d, d) tied, (K, d) diagonal, (K,) spherical.
+    precisions_cholesky : array
+        Of the same shape: upper triangular U with inv(C) = U U', or 1 / sqrt of the variances. The
+        reference: densities are computed from it, so that a badly conditioned covariance costs no digits.
+    """
+
+    means: Float
+    covariances: Float
+    precisions_cholesky: Float
+
+    @cached_property
+    def by_pattern(self) -> Recent[Any]:
+        """What follows from the parameters for rows in which the same values are missing: it does not travel."""
+        return Recent()
+
+    def __getstate__(self) -> dict[str, Float]:
+        """Return the fields alone."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True)
+class GaussianFamily(Plain, ABC):
+    """One kind of covariance.
+
+    Attributes
+    ----------
+    reg_covar : float
+        Added to the diagonal of the covariances after the M-step, in the data's units squared.
+    """
+
+    reg_covar: float = 0.0
+
+    isotropic: ClassVar[bool] = False
+    linear: ClassVar[bool] = True
+
+    def frame(self, x: Float) -> Frame:
+        """Return the frame of the sample's mean and spread."""
+        return Frame.near(x, isotropic=self.isotropic)
+
+    def features(self, rows: Array, frame: Frame, out: Array) -> None:
+        """Write x in the frame, and what the family makes of it, into `out` (F - 1, n)."""
+        d = rows.shape[1]
+        frame.tile(rows, out[:d])
+        self.expand(out, d)
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return the features (F,) of the largest magnitudes of the columns in the frame."""
+        return self._features_of(frame.largest(low, high))
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return the features (F,) of the columns' root mean squares in the frame."""
+        return self._features_of(scan.root_mean_square(frame))
+
+    def _features_of(self, magnitudes: Float) -> Float:
+        d = len(magnitudes)
+        out = np.empty((self.n_features(d) - 1, 1))
+        out[:d, 0] = magnitudes
+        self.expand(out, d)
+        return np.concatenate([[1.0], out[:, 0]])
+
+    def centres(self, theta: Gaussians) -> Float:
+        """Return the means."""
+        return theta.means
+
+    def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
+        """Return means and covariances by PRML 9.24 and 9.25.
+
+        Raises
+        ------
+        ValueError
+            If a covariance is not positive definite.
+        """
+        d = len(frame.scale)
+        counts = sums[0]
+        safe = safe_counts(counts)
+        offsets = sums[1 : 1 + d].T / safe[:, None]
+        covariances = self.covariances(sums, frame, offsets)
+        means = frame.shift + offsets / frame.scale
+        if previous is not None and (empty := counts < safe).any():
+            means = np.where(empty[:, None], previous.means, means)
+            covariances = self.keep(covariances, previous.covariances, empty)
+        return self.from_covariances(means, covariances)
+
+    def from_covariances(self, means: Float, covariances: Float) -> Gaussians:
+        """Return the parameters with covariances of this family's shape, factorised.
+
+        Raises
+        ------
+        ValueError
+            If a covariance is not positive definite.
+        """
+        try:
+            return Gaussians(means, covariances, self.factor(covariances))
+        except np.linalg.LinAlgError:
+            raise ValueError(NOT_POSITIVE) from None
+
+    def from_precisions(self, means: Float, precisions_cholesky: Float) -> Gaussians:
+        """Return the parameters with these factors of the precisions."""
+        return Gaussians(means, self.invert(precisions_cholesky), precisions_cholesky)
+
+    def initial(self, x: Float, resp: Float) -> Gaussians:
+        """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n), taken about the means."""
+        return self.estimate(*self.centred(x, resp), None)
+
+    def centred(self, x: Float, resp: Float) -> tuple[Float, Frame]:
+        """Return the sums of the columns of `x` (d, n), weighted by `resp` (K, n), about the means that these give."""
+        centres = (resp / safe_counts(resp.sum(axis=1))[:, None]) @ x.T
+        sums = np.zeros((self.n_centred(len(x)), len(resp)))
+        self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
+        return sums, Frame.at(centres)
+
+    def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
+        """Return the sums (F, K) with what is expected of missing values at `theta`: complete rows have none."""
+        return sums
+
+    def known(self, given: Given) -> Gaussians | None:
+        """Return the parameters that the user has set, if means and precisions are there."""
+        if given.means is None or given.precisions_cholesky is None:
+            return None
+        return self.from_precisions(given.means, given.precisions_cholesky)
+
+    def override(self, theta: Gaussians, given: Given) -> Gaussians:
+        """Return `theta` with what the user has set."""
+        means = theta.means if given.means is None else given.means
+        if given.precisions_cholesky is not None:
+            return self.from_precisions(means, given.precisions_cholesky)
+        return Gaussians(means, theta.covariances, theta.precisions_cholesky)
+
+    def keep(self, new: Float, old: Float, empty: Array) -> Float:
+        """Return `new` with the entries of empty components taken from `old`."""
+        return np.asarray(np.where(like(empty, new), old, new))
+
+    def expected(self, theta: Gaussians, sums: Float, frame: Frame, previous: Gaussians) -> float:
+        """Return <eta, S>, the sum of r log p over rows and components."""
+        return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
+
+    @abstractmethod
+    def n_features(self, d: int) -> int:
+        """Return the number of features."""
+
+    def tile_width(self, k: int, d: int) -> int:
+        """Return x, x - mu, its weighted or whitened copy and one more, and a number for each component."""
+        return 4 * d + k
+
+    def factor_size(self, k: int, d: int) -> int:
+        """Return the size of K matrices (d, d)."""
+        return k * d * d
+
+    def n_centred(self, d: int) -> int:
+        """Return the number of features of the centred path."""
+        return self.n_features(d)
+
+    def named(self, theta: Gaussians) -> dict[str, Float]:
+        """Return "means", and "covariances" in the family's shape."""
+        return {"means": theta.means, "covariances": theta.covariances}
+
+    @abstractmethod
+    def expand(self, features: Array, d: int) -> None:
+        """Complete `features` (F - 1, n) in place: the first d rows are x already."""
+
+    @abstractmethod
+    def natural(self, theta: Gaussians, frame: Frame) -> Float:
+        """Return the natural parameters."""
+
+    @abstractmethod
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the covariances, floored by reg_covar, given each mean's offset (K, d) in the frame."""
+
+    @abstractmethod
+    def factor(self, covariances: Float) -> Float:
+        """Return the Cholesky factors of the precisions."""
+
+    @abstractmethod
+    def invert(self, precisions_cholesky: Float) -> Float:
+        """Return the covariances from the factors of the precisions."""
+
+    @abstractmethod
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
+        """Write the log-densities, centred."""
+
+    @abstractmethod
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
+        """Add the centred features' sums."""
+
+    @abstractmethod
+    def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return n rows of one component."""
+
+    @abstractmethod
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return the number of free parameters of means and covariances."""
+
+
+def offsets_of(theta: Gaussians, frame: Frame) -> Float:
+    """Return the means (K, d) in the frame."""
+    return (theta.means - frame.shift) * frame.scale
+
+
+def centred_log_density(x: Float, mean: Float, upper: Float, out: Float) -> None:
+    """Write log N(x | mean, inv(U U')) for the columns of x (d, n) into `out` (n,)."""
+    whitened = upper.T @ (x - mean[:, None])
+    np.einsum("ij,ij->j", whitened, whitened, out=out)
+    out *= -0.5
+    out += np.log(np.diag(upper)).sum() - 0.5 * len(mean) * LOG_2PI
+
+
+def add_centred_sums(centres: Float, x: Float, resp: Float, out: Float) -> None:
+    """Add each component's centred features, weighted by `resp` (K, n), to `out` (F, K)."""
+    d = len(x)
+    row, column = triangle(d)
+    for k, centre in enumerate(centres):
+        centred = x - centre[:, None]
+        weighted = centred * resp[k]
+        out[0, k] += resp[k].sum()
+        out[1 : 1 + d, k] += weighted.sum(axis=1)
+        out[1 + d :, k] += (weighted @ centred.T)[row, column]

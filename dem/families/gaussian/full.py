@@ -1,0 +1,104 @@
+"""Gaussians with a full covariance each: features 1, x and the upper triangle of x x'."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg
+
+from dem.core.block import Array, Float
+from dem.core.frame import Frame
+from dem.core.linalg import covariances_from, outer_triangle, precisions_cholesky, triangle, triangle_size, unpack
+from dem.families.family import safe_counts
+from dem.families.gaussian.base import (
+    LOG_2PI,
+    GaussianFamily,
+    Gaussians,
+    add_centred_sums,
+    centred_log_density,
+    offsets_of,
+)
+from dem.families.gaussian.missing import ObservedGaussian
+
+
+class FullGaussian(GaussianFamily):
+    """Covariances of shape (K, d, d)."""
+
+    def with_missing(self) -> GaussianFamily:
+        """Return the family of rows with missing values."""
+        return ObservedFull(self.reg_covar)
+
+    def n_features(self, d: int) -> int:
+        """Return 1 + d + d (d + 1) / 2."""
+        return 1 + d + triangle_size(d)
+
+    def expand(self, features: Array, d: int) -> None:
+        """Write x_i x_j for i <= j, row by row of the triangle."""
+        outer_triangle(features[:d], features[d:])
+
+    def natural(self, theta: Gaussians, frame: Frame) -> Float:
+        """Return eta: (log-normaliser, P m, -P_ii / 2 and -P_ij), m the means in the frame."""
+        return full_natural(offsets_of(theta, frame), theta.precisions_cholesky, frame)
+
+    def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
+        """Return the sums' second moments about the means, plus reg_covar."""
+        d = len(frame.scale)
+        second = unpack(sums[1 + d :].T / safe_counts(sums[0])[:, None], d)
+        central = second - offsets[:, :, None] * offsets[:, None, :]
+        central /= frame.scale[:, None] * frame.scale
+        return floored(central, self.reg_covar)
+
+    def factor(self, covariances: Float) -> Float:
+        """Return U for each component."""
+        return precisions_cholesky(covariances)
+
+    def invert(self, precisions_cholesky: Float) -> Float:
+        """Return inv(U U') for each component."""
+        return covariances_from(precisions_cholesky)
+
+    def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
+        """Write -0.5 |U' (x - mu)|^2 and the normaliser."""
+        for k, (mean, upper) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
+            centred_log_density(x, mean, upper, out[k])
+
+    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
+        """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""
+        add_centred_sums(theta.means, x, resp, out)
+
+    def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
+        """Return mu + inv(U') z."""
+        return draw_full(theta.means[component], theta.precisions_cholesky[component], n, rng)
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Return K d + K d (d + 1) / 2."""
+        return k * d + k * triangle_size(d)
+
+
+class ObservedFull(ObservedGaussian, FullGaussian):
+    """Of rows with missing values."""
+
+
+def full_natural(offsets: Float, upper: Float, frame: Frame) -> Float:
+    """Return the natural parameters (K, F) of full Gaussians with means `offsets` in the frame."""
+    d = offsets.shape[1]
+    scaled = upper / frame.scale[:, None]  # the factor of the precision in the frame's units
+    precision = scaled @ np.swapaxes(scaled, -1, -2)
+    whitened = np.einsum("kij,ki->kj", scaled, offsets)
+    linear = np.einsum("kij,kj->ki", scaled, whitened)
+    log_det = np.log(np.einsum("kii->ki", upper)).sum(axis=1)
+    constant = log_det - 0.5 * (d * LOG_2PI + (whitened**2).sum(axis=1))
+    row, column = triangle(d)
+    quadratic = np.where(row == column, -0.5, -1.0) * precision[:, row, column]
+    return np.concatenate([constant[:, None], linear, quadratic], axis=1)
+
+
+def draw_full(mean: Float, upper: Float, n: int, rng: np.random.Generator) -> Float:
+    """Return n rows of N(mean, inv(U U'))."""
+    z = rng.standard_normal((len(mean), n))
+    return np.asarray(mean + scipy.linalg.solve_triangular(upper, z, trans="T").T)
+
+
+def floored(covariances: Float, reg_covar: float) -> Float:
+    """Return the covariances (..., d, d) with reg_covar added to their diagonals."""
+    index = np.arange(covariances.shape[-1])
+    covariances[..., index, index] += reg_covar
+    return covariances

@@ -1,0 +1,271 @@
+"""Rows that each lack other columns, as many of them: small systems, all rows and components at once.
+
+Where few columns are missing, with P the precision and e = x - mu, 0 where x is missing (`Lacking`):
+
+    g = P e,   e_m = -inv(P_mm) g_m = E[x_m | x_o] - mu_m,   cov[x_m | x_o] = inv(P_mm) = C
+    (x_o - mu_o)' inv(S_oo) (x_o - mu_o) = e' P e at that e_m,   log |S_oo| = log |P_mm| - log |P|   (PRML 2.73 to 2.75)
+
+Where few are observed, with S the covariance (`Having`):
+
+    y = inv(S_oo) e_o,   e = S_.o y,   C = S - S_.o inv(S_oo) S_o.   (PRML 2.81, 2.82)
+
+Either way the systems are no larger than d / 2, and those of patterns that return among the rows are solved once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.core.block import Float
+from dem.core.linalg import block_inverses, gram_inverses, triangle
+from dem.families.gaussian.base import LOG_2PI, Gaussians
+from dem.families.gaussian.missing_patterns import factors
+
+CHUNK_BYTES = 2**20
+"""What the inverses of all rows may take, and the largest of the other arrays."""
+LARGEST_INFLATION = 1e5
+"""Of a variance; above, squares (P = U U') would cost digits that matter."""
+
+
+@dataclass(frozen=True)
+class Scattered(ABC):
+    """Some rows of a tile, of p patterns, that lack m columns each.
+
+    Attributes
+    ----------
+    theta : Gaussians
+        Full or tied.
+    rows : int array of shape (n,)
+        Where they stand in the tile, those of a pattern side by side.
+    index : int array of shape (s, p)
+        The columns of each pattern's system.
+    first : int array of shape (p,)
+        Where each pattern's rows begin.
+    residuals : array of shape (K, d, n)
+        x - mu, the missing entries filled in by their conditional means.
+    constant : array of shape (K, n)
+        The log-densities but for the squared distances.
+    """
+
+    theta: Gaussians
+    rows: NDArray[np.intp]
+    index: NDArray[np.intp]
+    first: NDArray[np.intp]
+    residuals: Float
+    constant: Float
+
+    @classmethod
+    def of(
+        cls,
+        theta: Gaussians,
+        x: Float,
+        rows: NDArray[np.intp],
+        index: NDArray[np.intp],
+        first: NDArray[np.intp],
+        out: Float,
+    ) -> Self:
+        """Write the log-densities of rows of the tile x (d, n) into `out` (K, n); return what goes with them."""
+        k, d = theta.means.shape
+        found = cls(theta, rows, index, first, np.empty((k, d, len(rows))), np.empty((k, len(rows))))
+        distance = found.solve(np.take(x, rows, axis=1))
+        out[:, rows] = found.constant - 0.5 * distance
+        return found
+
+    @staticmethod
+    @abstractmethod
+    def columns(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return which columns the systems of patterns (p, d) have."""
+
+    @abstractmethod
+    def solve(self, x: Float) -> Float:
+        """Fill in the residuals of the rows x (d, n), and the constants; return the squared distances (K, n)."""
+
+    @abstractmethod
+    def systems(self) -> tuple[Float, Float]:
+        """Return the inverses (s, s, G, p) of the systems, and log |P_mm| (G, p)."""
+
+    @abstractmethod
+    def spread(self, inverses: Float, totals: Float) -> Float:
+        """Return the sum of C (K, d, d) over patterns, from inverses (K, d, d) of their systems, both weighted.
+
+        `totals` (K,) are the sums of the weights.
+        """
+
+    @abstractmethod
+    def variances(self) -> Float:
+        """Return the conditional variances (K, d, n)."""
+
+    @property
+    def which(self) -> NDArray[np.intp]:
+        """The pattern of each row."""
+        return np.repeat(np.arange(len(self.first)), np.diff(np.append(self.first, len(self.rows))))
+
+    @property
+    def at(self) -> NDArray[np.intp]:
+        """Where the entries of the systems (s, n) stand in the residuals of a component."""
+        n = len(self.rows)
+        return self.index[:, self.which] * n + np.arange(n)
+
+    def of_rows(self, inverses: Float) -> Float:
+        """Return the inverses (s, s, G, n) of the rows' systems."""
+        return inverses if len(self.first) == len(self.rows) else inverses[..., self.which]
+
+    def add(self, weights: Float, counts: Float, out: Float) -> None:
+        """Add the sums about the means, weighted by `weights` (K, n), and `counts` (K, n) times C, to `out` (F, K)."""
+        k, d, _ = self.residuals.shape
+        inverses, log_det = self.systems()
+        of_patterns = np.add.reduceat(counts, self.first, axis=1)
+        places = (self.index[:, None] * d + self.index).ravel()
+        summed = np.empty((k, d, d))
+        for i, count in enumerate(of_patterns):
+            weighted = inverses[:, :, i % inverses.shape[2]] * count
+            summed[i] = np.bincount(places, weighted.ravel(), d * d).reshape(d, d)
+        second = (self.residuals * weights[:, None]) @ np.swapaxes(self.residuals, 1, 2)
+        second += self.spread(summed, of_patterns.sum(axis=1))
+        row, column = triangle(d)
+        out[0] += weights.sum(axis=1)
+        out[1 : 1 + d] += (self.residuals @ weights[:, :, None])[:, :, 0].T
+        out[1 + d : -1] += second[:, row, column].T
+        out[-1] += 0.5 * (of_patterns * (self.n_missing * (1 + LOG_2PI) - log_det)).sum(axis=1)
+
+    @property
+    @abstractmethod
+    def n_missing(self) -> int:
+        """How many columns each row lacks."""
+
+    def moments(self) -> tuple[Float, Float]:
+        """Return the conditional means less mu, and the conditional variances, (K, d, n) both."""
+        return self.residuals, self.variances()
+
+
+class Lacking(Scattered):
+    """Rows that lack few columns: the systems are those of the missing ones.
+
+    e_m is found in two steps, the second from the gradient at the first (Bjorck's corrected seminormal equations), so
+    that squaring U (P = U U') costs it no digits.
+    """
+
+    @staticmethod
+    def columns(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the missing ones."""
+        return missing
+
+    @property
+    def n_missing(self) -> int:
+        """The number of missing columns."""
+        return len(self.index)
+
+    def solve(self, x: Float) -> Float:
+        """Fill in e_m = -inv(P_mm) g_m."""
+        upper, at = factors(self.theta), self.at
+        residuals, flat = self.residuals, self.residuals.reshape(len(self.residuals), -1)
+        np.subtract(x, self.theta.means[:, :, None], out=residuals)
+        flat[:, at] = 0
+        inverses, log_det = self.systems()
+        of_rows = self.of_rows(inverses)
+        for _ in range(2):
+            whitened = np.swapaxes(upper, 1, 2) @ residuals
+            gradient = np.take((upper @ whitened).reshape(flat.shape), at, axis=1)
+            step = np.einsum("ijgn,gjn->gin", of_rows, gradient)
+            flat[:, at] -= step
+        observed = len(x) - self.n_missing
+        self.constant[...] = 0.5 * (log_precision(upper) - log_det[:, self.which] - observed * LOG_2PI)
+        return np.asarray(np.einsum("gin,gin->gn", whitened, whitened) - np.einsum("gin,gin->gn", gradient, step))
+
+    def systems(self) -> tuple[Float, Float]:
+        """Return C and log |P_mm|."""
+        upper = factors(self.theta)
+        return block_inverses(upper @ np.swapaxes(upper, 1, 2), self.index)
+
+    def spread(self, inverses: Float, totals: Float) -> Float:
+        """Return the inverses: they are C."""
+        return inverses
+
+    def variances(self) -> Float:
+        """Return the diagonals of C."""
+        out = np.zeros_like(self.residuals)
+        diagonal = np.einsum("iign->gin", self.systems()[0])[..., self.which]
+        out.reshape(len(out), -1)[:, self.at] = diagonal
+        return out
+
+
+class LackingExactly(Lacking):
+    """The same where columns are nearly sums of others: the systems come from U itself."""
+
+    def systems(self) -> tuple[Float, Float]:
+        """Return C and log |P_mm|."""
+        upper, (m, p) = factors(self.theta), self.index.shape
+        step = max(1, CHUNK_BYTES // (8 * upper[0, 0].size * len(upper) * max(m, 1)))
+        found = [gram_inverses(upper, self.index[:, i : i + step]) for i in range(0, p, step)]
+        inverses, log_det = zip(*found, strict=True)
+        return np.concatenate(inverses, axis=-1), np.concatenate(log_det, axis=-1)
+
+
+class Having(Scattered):
+    """Rows that have few columns: the systems are those of the observed ones."""
+
+    @staticmethod
+    def columns(missing: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Return the observed ones."""
+        return ~missing
+
+    @property
+    def n_missing(self) -> int:
+        """The number of missing columns."""
+        return int(self.residuals.shape[1]) - len(self.index)
+
+    @property
+    def covariances(self) -> Float:
+        """S (G, d, d)."""
+        covariances = self.theta.covariances
+        return covariances[None] if covariances.ndim == 2 else covariances
+
+    def solve(self, x: Float) -> Float:
+        """Fill in e = S_.o inv(S_oo) e_o."""
+        at, flat = self.at, self.residuals.reshape(len(self.residuals), -1)
+        observed = np.take(x, at) - self.theta.means[:, self.index[:, self.which]]
+        inverses, log_det = block_inverses(self.covariances, self.index)
+        y = np.einsum("ijgn,gjn->gin", self.of_rows(inverses), observed)
+        embedded = np.zeros_like(self.residuals)
+        embedded.reshape(flat.shape)[:, at] = y
+        np.matmul(self.covariances, embedded, out=self.residuals)
+        flat[:, at] = observed
+        self.constant[...] = -0.5 * (log_det[:, self.which] + len(self.index) * LOG_2PI)
+        return np.asarray(np.einsum("gin,gin->gn", observed, y))
+
+    def systems(self) -> tuple[Float, Float]:
+        """Return inv(S_oo) and log |P_mm|."""
+        inverses, log_det = block_inverses(self.covariances, self.index)
+        return inverses, log_det + log_precision(factors(self.theta))
+
+    def spread(self, inverses: Float, totals: Float) -> Float:
+        """Return the sum of S - S inv(S_oo) S, for all rows and columns: 0 for the observed ones."""
+        s = self.covariances
+        return np.asarray(totals[:, None, None] * s - s @ inverses @ s)
+
+    def variances(self) -> Float:
+        """Return the diagonals of C."""
+        columns, out = self.index[:, self.which], np.empty_like(self.residuals)
+        inverses = self.of_rows(block_inverses(self.covariances, self.index)[0])
+        for i in range(len(out)):
+            g = i % len(self.covariances)
+            across = self.covariances[g][:, columns]
+            explained = np.einsum("din,ijn,djn->dn", across, inverses[:, :, g], across, optimize=True)
+            out[i] = np.maximum(np.diag(self.covariances[g])[:, None] - explained, 0)
+        return out
+
+
+def log_precision(upper: Float) -> Float:
+    """Return log |P| (G, 1)."""
+    return np.asarray(2 * np.log(np.einsum("gii->gi", upper)).sum(axis=1))[:, None]
+
+
+def inflation(theta: Gaussians) -> float:
+    """Return the largest variance inflation factor P_jj S_jj: how far columns are sums of others, in any units."""
+    variances = np.einsum("...ii->...i", theta.covariances)
+    return float(((theta.precisions_cholesky**2).sum(axis=-1) * variances).max())

@@ -1,0 +1,276 @@
+"""K-means: the hard-assignment case of the mixture's kernel   (PRML 9.1).
+
+E-step: each row to its nearest centre, by L = H T with eta_k = (-|c_k|^2 / 2, c_k) and an argmax over k   (PRML 9.2).
+M-step: c_k = the mean of its rows   (PRML 9.4); empty clusters are first given the rows farthest from their centres.
+
+Products of matrices choose the nearest centre, no more. All that is summed is taken about that centre, by
+differences in float64, so that neither an offset of the data nor their spread costs digits.
+
+Where rows lack values, `kmeans_missing` has the E-step, and the sums that the M-step below asks for its step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from scipy.spatial import cKDTree
+from sklearn.cluster import KMeans
+
+from dem.core.block import Array, Block, Float
+from dem.core.frame import Frame
+from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, workspace
+from dem.models.kmeans.missing import NearestObserved, ObservedKernel
+from dem.models.mixture.kernel import Precision
+from dem.models.rowwise import check_distinct, check_finite, check_rows, filled_dtype, named
+from dem.scan.scanner import Scan, scan_bytes
+
+TOLERANCE = 1e-7
+"""By what share of their distance products may displace the border between two centres: the inertia changes by its
+square."""
+SINGLE_TOLERANCE = 1e-3
+"""The same for float32 products on float32 data, while iterating."""
+MISSING_TOLERANCE = 1e-10
+"""TOLERANCE where values are missing, for each column: centres may be near to each other in all columns that a row has,
+and then a wrong choice costs d / |o| times the error."""
+ROUNDINGS = 8
+"""Roundings of |H| |T| that an error of a product is taken to be."""
+STILL = 64 * float(np.finfo(np.float64).eps)
+"""Steps shorter than this share of a cluster's spread are rounding: no row has changed its cluster."""
+
+
+@dataclass(frozen=True)
+class KMeansParams:
+    """Parameters of K-means.
+
+    Attributes
+    ----------
+    centers : array of shape (K, d)
+    separation : float
+        Squared distance of the two nearest centres; inf where there is one alone.
+    floor : Precision
+        The least exact arithmetic that the next pass may use.
+    settled : bool
+        The step that led here was no longer than the tolerance: the next pass scores these centres, and is the last.
+    """
+
+    centers: Float
+    separation: float
+    floor: Precision = Precision.SINGLE
+    settled: bool = False
+
+    @classmethod
+    def at(cls, centers: Float, floor: Precision = Precision.SINGLE, *, settled: bool = False) -> KMeansParams:
+        """Return the parameters with these centres (K, d)."""
+        distances, _ = cKDTree(centers).query(centers, k=2)
+        return cls(centers, float(distances[:, 1].min()) ** 2, floor, settled)
+
+
+@dataclass(frozen=True)
+class KMeansModel:
+    """K-means with K clusters.
+
+    Attributes
+    ----------
+    n_clusters : int
+    init : {"k-means++", "random"}
+        How scikit-learn's K-means chooses its first centres on the sample.
+    tol : float
+        The fit has settled when the squared shift of all centres is at most so many times the columns' mean variance.
+    frame : Frame or None
+        Where products are made; None before `bind`.
+    largest : array of shape (d,)
+        The largest magnitude of each column in the frame.
+    variance : float
+        The mean variance of the columns.
+    single : bool
+        The data are float32 or float16, so float32 products may serve while iterating.
+    missing : bool
+        Rows lack values.
+    """
+
+    n_clusters: int
+    init: str = "k-means++"
+    tol: float = 1e-4
+    frame: Frame | None = None
+    largest: Float | None = None
+    variance: float = 0.0
+    single: bool = False
+    missing: bool = False
+
+    needs_scatter = False
+    measure = None
+
+    def bind(self, scan: Scan) -> KMeansModel:
+        """Return the model in the frame of the scan's sample."""
+        x = scan.sample.x[scan.sample.weight > 0]
+        check_rows(scan.rows, self.n_clusters, "n_clusters")
+        check_distinct(x, self.n_clusters, "n_clusters")
+        frame = Frame.near(x, isotropic=True)
+        return replace(
+            self,
+            frame=frame,
+            largest=frame.largest(scan.low, scan.high),
+            variance=float(scan.moments.covariance.mean()),
+            single=x.dtype.kind == "f" and x.dtype.itemsize <= 4,
+            missing=bool(scan.missing.any()),
+        )
+
+    def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:
+        """Return the centres at which scikit-learn's K-means ends on the sample, ordered by their coordinates."""
+        x, weight = np.asarray(sample.x, dtype=np.float64), sample.weight
+        if weight is not None:
+            x, weight = x[weight > 0], weight[weight > 0]
+        seed = int(rng.integers(2**31 - 1))
+        lloyd = KMeans(self.n_clusters, init=self.init, n_init=1, tol=self.tol, random_state=seed)
+        centers = lloyd.fit(x, sample_weight=weight).cluster_centers_
+        return KMeansParams.at(centers[np.lexsort(centers.T[::-1])])
+
+    def precision(self, params: KMeansParams) -> Precision:
+        """Return the cheapest arithmetic that meets the tolerance for these parameters and this data."""
+        if self.frame is None or self.largest is None:
+            raise ValueError("the model is not bound to data: call bind(scan) first")
+        found = enough(params, self.frame, self.largest, missing=self.missing)
+        return params.floor if found == Precision.SINGLE and self.single else max(found, Precision.DOUBLE)
+
+    def exact(self, params: KMeansParams) -> KMeansParams:
+        """Return the parameters marked for float64 products or differences."""
+        if self.precision(params) >= Precision.DOUBLE:
+            return params
+        return replace(params, floor=Precision.DOUBLE)
+
+    def fresh(self, params: KMeansParams) -> KMeansParams:
+        """Return the parameters without the marks of an earlier fit."""
+        return replace(params, floor=Precision.SINGLE, settled=False)
+
+    def kernel(self, params: KMeansParams) -> Callable[[Block], KMeansStats]:
+        """Return the kernel in the arithmetic that `precision` chooses."""
+        precision = self.precision(params)
+        assert self.frame is not None
+        if self.missing:
+            return ObservedKernel(NearestObserved(params.centers, self.frame, precision))
+        return KMeansKernel(Nearest(params.centers, self.frame, precision))
+
+    def m_step(self, params: KMeansParams, stats: KMeansStats) -> KMeansParams:
+        """Return the clusters' means; `params` itself once no step is left, or where the last one was short enough."""
+        if params.settled:
+            return params
+        moved = stats.relocated()
+        step = moved.centers.shift - params.centers + moved.step()
+        centers = params.centers + step
+        spread = (stats.inertia.sum() / stats.weight) ** 0.5
+        if (np.abs(step) <= STILL * spread + np.spacing(np.abs(centers))).all():
+            return params
+        settled = float(np.vdot(step, step)) <= self.tol * self.variance
+        if settled and self.exact(params) is not params:  # in float32: the step is made again before it counts
+            return KMeansParams.at(centers, Precision.DOUBLE)
+        return KMeansParams.at(centers, params.floor, settled=settled)
+
+    def objective(self, params: KMeansParams, stats: KMeansStats) -> float:
+        """Return minus the inertia a row, rows weighted, in the data's units squared   (PRML 9.1)."""
+        return -float(stats.inertia.sum()) / stats.weight
+
+    def log_likelihood(self, params: KMeansParams, stats: KMeansStats) -> None:
+        """Return None: there is no density."""
+        return
+
+    def expected(self, params: KMeansParams, stats: KMeansStats, new: KMeansParams) -> float:
+        """Return minus the distortion a row of `new` centres with the old labels.
+
+        Or with those labels of which the farthest rows went to the empty clusters, where that is better.
+        """
+        distortions = (s.distortion(new.centers - s.centers.shift) for s in (stats, stats.relocated()))
+        return -min(distortions) / stats.weight
+
+    def rows(self, params: KMeansParams, what: str) -> Callable[[Block], Array]:
+        """Return the function from a block to its "label", "distance" or "score"."""
+        return partial(self._rows, params, what)
+
+    def output(self, params: KMeansParams, what: str) -> tuple[np.dtype[Any], int | None]:
+        """Return dtype and columns.
+
+        "label" (n,) unsigned; "distance" (n, K) to all centres; "score" (n,), minus the square of the least;
+        "filled:float32" (n, d), or another float dtype: the rows, and what they lack from their centres.
+
+        Raises
+        ------
+        ValueError
+            If there is no such output; nor is there a "deviation".
+        """
+        if (dtype := filled_dtype(what)) is not None:
+            if what.startswith("deviation"):
+                raise ValueError(
+                    "K-means has no spread within its clusters, so that what it fills in has no deviation: leave it "
+                    "out, or take a Gaussian mixture"
+                )
+            return dtype, params.centers.shape[1]
+        outputs: dict[str, tuple[np.dtype[Any], int | None]] = {
+            "label": (np.min_scalar_type(self.n_clusters - 1), None),
+            "distance": (np.dtype(np.float64), self.n_clusters),
+            "score": (np.dtype(np.float64), None),
+            "filled:float64": (np.dtype(np.float64), params.centers.shape[1]),
+        }
+        return named(outputs, what)
+
+    def _rows(self, params: KMeansParams, what: str, block: Block) -> Array:
+        """Return one output of a block of shape (n, d), the arithmetic chosen by its own range."""
+        x = block.x
+        dtype, columns = self.output(params, what)
+        out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
+        if len(x) == 0:
+            return out
+        frame = Frame.at(params.centers.mean(axis=0))
+        low, high, whole = check_finite(block)
+        found = max(enough(params, frame, frame.largest(low, high), missing=not whole), Precision.DOUBLE)
+        nearest = (Nearest if whole else NearestObserved)(params.centers, frame, found)
+        for start in range(0, len(x), nearest.tile):
+            rows = x[start : start + nearest.tile]
+            here = slice(start, start + len(rows))
+            if what == "distance":
+                out[here] = nearest.distances(rows)
+            elif what == "label":
+                out[here] = nearest.labels(rows)
+            elif what == "score":
+                out[here] = -nearest.residuals(rows, nearest.labels(rows))[1]
+            else:
+                out[here] = rows if whole else np.where(np.isnan(rows), params.centers[nearest.labels(rows)], rows)
+        return out
+
+    def workspace_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block, in bytes."""
+        width = 2 * d if self.missing else d  # each column and whether it is there
+        return max(workspace(self.n_clusters, width), scan_bytes(d, scatter=False))
+
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
+        return workspace(self.n_clusters, 2 * d)
+
+
+def enough(params: KMeansParams, frame: Frame, largest: Float, *, missing: bool) -> Precision:
+    """Return the cheapest arithmetic that displaces no border between centres by more than its tolerance.
+
+    An error e in both L_j and L_k displaces their border by 2 e / |c_j - c_k|.
+
+    Parameters
+    ----------
+    params : KMeansParams
+    frame : Frame
+        Where products are made.
+    largest : array of shape (d,)
+        The largest magnitude of each column there.
+    missing : bool
+        Rows lack values.
+    """
+    c = (params.centers - frame.shift) * frame.scale
+    size = float((np.abs(c) @ largest + 0.5 * np.einsum("ij,ij->i", c, c)).max())
+    apart = params.separation * float(frame.scale[0]) ** 2
+    for precision, dtype, tolerance in (
+        (Precision.SINGLE, np.float32, SINGLE_TOLERANCE),
+        (Precision.DOUBLE, np.float64, MISSING_TOLERANCE / len(largest) if missing else TOLERANCE),
+    ):
+        if 2 * ROUNDINGS * float(np.finfo(dtype).eps) * size <= tolerance * apart:
+            return precision
+    return Precision.CENTRED

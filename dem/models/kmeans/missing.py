@@ -1,0 +1,162 @@
+"""The E-step of K-means on rows with missing values: distances over the columns that a row has, scaled to all of them.
+
+    |x - c|^2 = d / |o| * sum over the observed columns o of (x_j - c_j)^2
+
+This is scikit-learn's `nan_euclidean_distances`. The inertia is the sum of these, so in each column that it has a row
+counts d / |o| times, and a centre is the mean, column by column, of the rows that have the column:
+
+    c_kj = sum of s o_j x_j / sum of s o_j, over the rows of cluster k, with s = weight * d / |o|
+
+Nearest centres are found by eta_kj = (-c_kj^2 / 2, c_kj) on the features (o_j, o_j x_j). A row that has no column is at
+distance 0 from all centres, and in no cluster's sums.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csc_array
+
+from dem.core.block import Array, Block, Float
+from dem.core.frame import Frame
+from dem.models.kmeans.kernel import GONE, Farthest, KMeansStats, Labels, Nearest, candidates, total_weight, weighted
+from dem.models.mixture.kernel import Precision
+
+
+@dataclass(frozen=True)
+class ObservedStats(KMeansStats):
+    """Sums over what rows have, each about the centre nearest to it.
+
+    `counts` are the weights of the rows that have some column; `sums` and `inertia` are scaled, as distances are.
+
+    Attributes
+    ----------
+    observed : array of shape (K, d)
+        Scaled weights of the rows that have the column.
+    """
+
+    observed: Float
+
+    def __add__(self, other: Self) -> Self:
+        """Return the statistics of both sets of rows."""
+        return replace(super().__add__(other), observed=self.observed + other.observed)
+
+    def step(self) -> Float:
+        """Return how far the columns' means (K, d) are from the centres; 0 where no row has the column."""
+        return np.divide(self.sums, self.observed, out=np.zeros_like(self.sums), where=self.observed > 0)
+
+    def distortion(self, step: Float) -> float:
+        """Return the inertia of the same labels after a step (K, d) of the centres."""
+        return float(self.inertia.sum() + np.vdot(step, self.observed * step - 2 * self.sums))
+
+    def relocated(self) -> Self:
+        """Return the statistics after the farthest rows have moved to the empty clusters, one to each.
+
+        What a row does not have its new centre takes from its old one: the sums of that cluster are about the old one.
+        """
+        empty = np.flatnonzero(self.counts == 0)
+        if not len(empty):
+            return self
+        counts, sums, inertia, observed = (a.copy() for a in (self.counts, self.sums, self.inertia, self.observed))
+        centers, far = self.centers.shift.copy(), self.farthest
+        for new, old, weight, row in zip(empty, far.label, far.weight, far.residual, strict=False):
+            has = ~np.isnan(row)
+            residual, scaled = np.where(has, row, 0.0), weight * scale_of(has[None])[0]
+            here = weight, scaled * residual, scaled * (residual @ residual), scaled * has
+            for total, value in zip((counts, sums, inertia, observed), here, strict=True):
+                total[old] -= value
+                total[new] = value
+            centers[new] = self.centers.shift[old]
+        counts[counts < GONE * self.counts] = 0
+        observed[observed < GONE * self.observed] = 0
+        return replace(
+            self,
+            counts=counts,
+            sums=sums,
+            inertia=inertia,
+            observed=observed,
+            centers=replace(self.centers, shift=centers),
+        )
+
+
+def scale_of(observed: NDArray[np.bool_]) -> Float:
+    """Return d / |o| of rows that have the columns `observed` (n, d), as (n,); 0 of those that have none."""
+    found = observed.sum(axis=1)
+    return np.where(found > 0, observed.shape[1] / np.maximum(found, 1), 0.0)
+
+
+class NearestObserved(Nearest):
+    """The nearest centres of tiles of rows with missing values."""
+
+    copies = 3
+
+    def coefficients(self, c: Float) -> Float:
+        """Return eta (K, F) of the centres c (K, d) in the frame: of the features o and o x."""
+        return np.concatenate([-0.5 * c**2, c], axis=1)
+
+    def labels(self, rows: Array) -> Labels:
+        """Return the number of the centre nearest to each of the rows (n, d), the lowest where several are."""
+        if self.precision == Precision.CENTRED:
+            return np.asarray(self._squares(rows).argmin(axis=1))
+        n, d = rows.shape
+        observed, x = self._features[:n, :d], self._features[:n, d:]
+        np.equal(rows, rows, out=observed)
+        self.frame.tile(rows, x.T)
+        np.copyto(x, 0, where=observed == 0)
+        return np.asarray(np.matmul(self._features[:n], self.eta, out=self._joint[:n]).argmax(axis=1))
+
+    def residuals(self, rows: Array, labels: Labels) -> tuple[Float, Float]:
+        """Return x - c (n, d), 0 where missing, in a workspace, and |x - c|^2 (n,), with c the labels' centres."""
+        residuals = self._residuals[: len(rows)]
+        np.take(self.centers, labels, axis=0, out=residuals, mode="clip")
+        np.subtract(rows, residuals, out=residuals)
+        missing = np.isnan(rows)
+        np.copyto(residuals, 0, where=missing)
+        return residuals, np.einsum("ij,ij->i", residuals, residuals) * scale_of(~missing)
+
+    def distances(self, rows: Array) -> Float:
+        """Return the distances (n, K) to all centres."""
+        return np.asarray(np.sqrt(self._squares(rows)))
+
+    def _squares(self, rows: Array) -> Float:
+        """Return the squared distances (n, K) to all centres, by differences."""
+        n, k = len(rows), len(self.centers)
+        squares = np.empty((n, k))
+        for j in range(k):
+            squares[:, j] = self.residuals(rows, np.full(n, j))[1]
+        return squares
+
+
+class ObservedKernel:
+    """From a block with missing values to its statistics."""
+
+    def __init__(self, nearest: NearestObserved) -> None:
+        self.nearest = nearest
+
+    def __call__(self, block: Block) -> ObservedStats:
+        """Return the statistics of a block of shape (n, d)."""
+        nearest, x = self.nearest, block.x
+        k, d = nearest.centers.shape
+        sums, observed = np.zeros((2, k, d))
+        counts, inertia, farthest = np.zeros(k), np.zeros(k), Farthest.none(d)
+        start_of_row = np.arange(nearest.tile + 1)
+        for start in range(0, len(x), nearest.tile):
+            rows, weight = weighted(block.part(start, start + nearest.tile))
+            n, has = len(rows), ~np.isnan(rows)
+            scale = scale_of(has)
+            labels = nearest.labels(rows)
+            residuals, squares = nearest.residuals(rows, labels)
+            of_cluster = csc_array((weight * scale, labels, start_of_row[: n + 1]), shape=(k, n))
+            sums += of_cluster @ residuals
+            observed += of_cluster @ has.astype(np.float64)
+            counts += np.bincount(labels, weight * (scale > 0), k)
+            inertia += np.bincount(labels, weight * squares, k)
+            far = candidates(squares, weight, farthest.beyond(k), k)
+            rest = np.where(has[far], residuals[far], np.nan)
+            found = Farthest(squares[far], block.first + start + far, labels[far], weight[far], rest)
+            farthest = farthest.merge(found, k)
+        about = Frame.at(nearest.centers)
+        return ObservedStats(len(x), total_weight(block), counts, sums, inertia, farthest, about, observed)

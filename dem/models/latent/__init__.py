@@ -1,0 +1,1 @@
+"""Linear latent-variable models: PPCA, Bayesian PCA and factor analysis."""

@@ -1,0 +1,165 @@
+"""The algebra of linear models with Gaussian latents: x | z ~ N(W z + mu, Psi), z ~ N(0, I)   (PRML 12.2).
+
+Psi is diagonal: s^2 I in probabilistic PCA, any diagonal in factor analysis. Nothing here is larger than
+W but what says so. Columns of noise 0 beside others with noise are constant ones: they have no part in
+the density. Where all noise is 0, z is what projects x on the columns of W.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from dem.core.block import Block, Float
+from dem.families.gaussian.base import LOG_2PI
+
+NO_DENSITY = (
+    "the covariance is singular: the data lie in a subspace, where they have no density; use fewer "
+    "components, or leave out columns that are constant or sums of others"
+)
+
+
+@dataclass(frozen=True)
+class LatentParams:
+    """Parameters, in the data's units.
+
+    Attributes
+    ----------
+    mean : array of shape (d,)
+    loadings : array of shape (d, q)
+        W.
+    noise_variance : float or array of shape (d,)
+        The diagonal of Psi; one number where all are equal.
+    stretch : array of shape (q, q) or None
+        L, by which the last M-step stretched the latents (see `latent_kernel`); None where none did.
+    """
+
+    mean: Float
+    loadings: Float
+    noise_variance: float | Float
+    stretch: Float | None = field(default=None, kw_only=True)
+
+
+def noise_of(params: LatentParams) -> Float:
+    """Return the diagonal of Psi, (d,)."""
+    return np.broadcast_to(np.asarray(params.noise_variance, dtype=np.float64), params.mean.shape)
+
+
+def inverse_noise(params: LatentParams) -> Float:
+    """Return the diagonal of inv(Psi), (d,); 0 where there is no noise."""
+    noise = noise_of(params)
+    return np.divide(1.0, noise, out=np.zeros(len(noise)), where=noise > 0)
+
+
+def latent_precision(params: LatentParams) -> Float:
+    """Return the precision of z given x, I + W' inv(Psi) W, (q, q): the same for every row   (PRML 12.41)."""
+    w = params.loadings
+    return np.asarray(np.eye(w.shape[1]) + w.T @ (w * inverse_noise(params)[:, None]))
+
+
+def posterior_covariance(params: LatentParams) -> Float:
+    """Return the covariance of z given x, (q, q): the same for every row   (PRML, after 12.42)."""
+    if not noise_of(params).any():
+        return np.zeros((params.loadings.shape[1],) * 2)
+    return np.asarray(np.linalg.inv(latent_precision(params)))
+
+
+def projection(params: LatentParams) -> Float:
+    """Return the (d, q) matrix A with E[z | x] = A' (x - mu)   (PRML 12.48)."""
+    w = params.loadings
+    if not noise_of(params).any():
+        return np.asarray(np.linalg.pinv(w).T)
+    scaled = w * inverse_noise(params)[:, None]
+    return np.asarray(np.linalg.solve(latent_precision(params), scaled.T).T)
+
+
+def log_normaliser(params: LatentParams) -> float:
+    """Return -0.5 (d log 2 pi + log |C|) with |C| = |Psi| |I + W' inv(Psi) W|   (PRML 12.43).
+
+    Raises
+    ------
+    ValueError
+        If C is singular.
+    """
+    w, noise = params.loadings, noise_of(params)
+    noisy = noise[noise > 0]
+    d = len(noisy)
+    if d:
+        log_det = np.log(noisy).sum() + np.linalg.slogdet(latent_precision(params))[1]
+    elif w.shape[0] == w.shape[1]:
+        d, log_det = len(w), np.linalg.slogdet(w.T @ w)[1]
+    else:
+        raise ValueError(NO_DENSITY)
+    if not np.isfinite(log_det):
+        raise ValueError(NO_DENSITY)
+    return float(-0.5 * (d * LOG_2PI + log_det))
+
+
+def covariance(params: LatentParams) -> Float:
+    """Return C = W W' + Psi, (d, d)   (PRML 12.36)."""
+    w = params.loadings
+    return np.asarray(w @ w.T + np.diag(noise_of(params)))
+
+
+def precision(params: LatentParams) -> Float:
+    """Return inv(C) = inv(Psi) - A W' inv(Psi), A as in `projection`, (d, d)   (PRML 12.42).
+
+    Raises
+    ------
+    ValueError
+        If C is singular.
+    """
+    w, inverse = params.loadings, inverse_noise(params)
+    if (inverse > 0).all():
+        return np.asarray(np.diag(inverse) - projection(params) @ (w * inverse[:, None]).T)
+    if inverse.any() or np.linalg.matrix_rank(w) < len(w):
+        raise ValueError(NO_DENSITY)
+    back = np.linalg.pinv(w)
+    return np.asarray(back.T @ back)
+
+
+def least_squares(params: LatentParams) -> Float:
+    """Return B (q, d) such that E[z | x]' B + mu is the projection of x on the columns of W.
+
+    It is W inv(W' inv(Psi) W) (I + W' inv(Psi) W), transposed, which undoes the shrinking of E[z | x]
+    (Tipping and Bishop 1999, section 3.3, for equal noise: the orthogonal projection then).
+    """
+    w, inverse = params.loadings, inverse_noise(params)
+    if not inverse.any():
+        return np.asarray(w.T)
+    scaled = w * np.sqrt(inverse)[:, None]
+    unshrunk = np.linalg.pinv(scaled.T @ scaled, hermitian=True) @ latent_precision(params)
+    return np.asarray((w @ unshrunk).T)
+
+
+def expected_log_joint(noise: Float, squares: Float, second: Float) -> float:
+    """Return the expected log p(x, z), in nats a row   (PRML 12.53).
+
+    Parameters
+    ----------
+    noise, squares : array of shape (d,)
+        The diagonal of Psi, and the mean of E[(x - mu - W z)^2 | x] in each column.
+    second : array of shape (q, q)
+        The mean of E[z z' | x].
+    """
+    noisy = noise > 0
+    of_x = np.sum(np.log(noise[noisy]) + squares[noisy] / noise[noisy])
+    size = np.count_nonzero(noisy) + len(second)
+    return float(-0.5 * (size * LOG_2PI + of_x + np.trace(second)))
+
+
+def fixed_signs(components: Float) -> Float:
+    """Return the rows with the entry of largest magnitude positive, as scikit-learn's PCA has them."""
+    largest = np.abs(components).argmax(axis=1)
+    signs = np.sign(components[np.arange(len(components)), largest])
+    return np.asarray(components * np.where(signs == 0, 1.0, signs)[:, None])
+
+
+def centred_rows(sample: Block) -> tuple[Float, Float]:
+    """Return the mean (d,) of a sample, and rows (n, d) about it such that their products sum to the covariance."""
+    x = np.asarray(sample.x, dtype=np.float64)
+    weight = np.ones(len(x)) if sample.weight is None else np.asarray(sample.weight, dtype=np.float64)
+    share = weight / weight.sum()
+    mean = share @ x
+    return mean, (x - mean) * np.sqrt(share)[:, None]

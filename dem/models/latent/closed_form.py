@@ -1,0 +1,157 @@
+"""The closed forms of probabilistic PCA, x | z ~ N(W z + mu, s^2 I), z ~ N(0, I)   (PRML 12.2).
+
+Everything here follows from the mean and the covariance of x, which are sufficient on complete data
+(Tipping and Bishop 1999); the number of latent dimensions is chosen from the spectrum and the number of rows. What
+follows from the parameters is in `algebra`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+from scipy.special import gammaln
+
+from dem.core.block import Float
+from dem.families.gaussian.base import LOG_2PI
+from dem.models.latent.algebra import LatentParams, fixed_signs
+from dem.scan.moments import Moments
+
+
+@dataclass(frozen=True)
+class PPCAParams(LatentParams):
+    """Parameters of probabilistic PCA, in the data's units.
+
+    Attributes
+    ----------
+    mean : array of shape (d,)
+    loadings : array of shape (d, q)
+        W.
+    noise_variance : float
+        s^2.
+    """
+
+    noise_variance: float
+
+
+R = TypeVar("R", bound=PPCAParams)
+
+
+def closed_form_log_likelihood(variances: Float, q: int, noise_variance: float) -> float:
+    """Return the mean log-likelihood at the closed form's optimum, in nats a row   (PRML 12.44, 12.46).
+
+    Infinite where the data lie in a subspace.
+    """
+    d = len(variances)
+    with np.errstate(divide="ignore"):
+        log_det = np.log(variances[:q]).sum() + ((d - q) * np.log(noise_variance) if q < d else 0.0)
+    return -0.5 * (d * LOG_2PI + float(log_det) + d)
+
+
+def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float, Float]:
+    """Return the maximum-likelihood parameters   (PRML 12.45, 12.46, with R = I).
+
+    Parameters
+    ----------
+    moments : Moments
+        With the whole scatter (d, d).
+    n_components : int
+        q, less than d, or d (then the noise variance is 0).
+
+    Returns
+    -------
+    params : PPCAParams
+    variances : array of shape (d,)
+        All eigenvalues of the covariance, the largest first.
+    components : array of shape (q, d)
+        The principal directions, each with its largest entry positive.
+    """
+    values, vectors = np.linalg.eigh(moments.covariance)
+    values = without_rounding(values[::-1])
+    q, d = n_components, len(values)
+    components = fixed_signs(vectors[:, ::-1].T[:q])
+    noise = float(values[q:].mean()) if q < d else 0.0
+    loadings = components.T * np.sqrt(np.maximum(values[:q] - noise, 0.0))
+    return PPCAParams(moments.mean, loadings, noise), values, components
+
+
+def without_rounding(values: Float) -> Float:
+    """Return eigenvalues, the largest first, with those that are rounding of 0 set to 0."""
+    return np.where(values > len(values) * np.finfo(np.float64).eps * values[0], values, 0.0)
+
+
+def canonical(params: R) -> tuple[R, Float]:
+    """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d).
+
+    EM finds W up to a rotation of z only   (PRML, after 12.46).
+    """
+    directions, lengths, _ = np.linalg.svd(params.loadings, full_matrices=False)
+    components = fixed_signs(directions.T)
+    return replace(params, loadings=components.T * lengths), components
+
+
+def by_share(share: float, variances: Float) -> int:
+    """Return how many directions explain more than this share of the variance."""
+    shares = np.cumsum(variances)
+    if shares[-1] == 0:  # constant columns: one direction explains the nothing that there is
+        return 1
+    return int(np.searchsorted(shares / shares[-1], share, side="right") + 1)
+
+
+def by_evidence(variances: Float, n: float) -> int:
+    """Return the q of largest evidence: Laplace's approximation of Minka (2000), as scikit-learn's "mle".
+
+    Parameters
+    ----------
+    variances : array of shape (d,)
+        Eigenvalues of the covariance, the largest first.
+    n : float
+        Number of rows.
+    """
+    return 1 + int(np.argmax([log_evidence(variances, q, n) for q in range(1, _most(variances))] or [0.0]))
+
+
+def by_bic(variances: Float, n: float) -> int:
+    """Return the q of lowest BIC, -2 log p(X) + parameters log n, each q at its closed form   (PRML 12.44)."""
+    found = []
+    for q in range(1, _most(variances)):
+        log_likelihood = closed_form_log_likelihood(variances, q, float(variances[q:].mean()))
+        found.append(-2 * n * log_likelihood + n_parameters(len(variances), q) * np.log(n))
+    return 1 + int(np.argmin(found or [0.0]))
+
+
+def log_evidence(variances: Float, q: int, n: float) -> float:
+    """Return Laplace's approximation of log p(X | q), up to a term that all q share   (Minka 2000, equation 30)."""
+    d = len(variances)
+    noise = variances[q:].mean()
+    # log |Stiefel manifold|: the prior of the directions
+    k = d - np.arange(q)
+    log_prior = -q * np.log(2) + np.sum(gammaln(k / 2) - k / 2 * np.log(np.pi))
+    free = d * q - q * (q + 1) / 2
+    spread = np.append(variances[:q], np.full(d - q, noise))
+    i, j = np.triu_indices(d, 1)
+    i, j = i[i < q], j[i < q]
+    gaps = (variances[i] - variances[j]) * (1 / spread[j] - 1 / spread[i])
+    curvature = np.log(np.maximum(gaps, np.finfo(np.float64).eps ** 2)) + np.log(n)  # equal ones have no gap
+    return float(
+        log_prior
+        - n / 2 * (np.log(variances[:q]).sum() + (d - q) * np.log(noise))
+        + (free + q) / 2 * np.log(2 * np.pi)
+        - curvature.sum() / 2
+        - q / 2 * np.log(n)
+    )
+
+
+def n_parameters(d: int, q: int) -> int:
+    """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58).
+
+    With q = d the covariance is free, as it is with q = d - 1.
+    """
+    q = min(q, d - 1)
+    return d + 1 + d * q - q * (q - 1) // 2
+
+
+def _most(variances: Float) -> int:
+    """Return the number of directions with any variance: fewer leave some to the noise."""
+    return int(np.count_nonzero(variances))

@@ -1,0 +1,213 @@
+"""Factor analysis, x | z ~ N(W z + mu, Psi) with diagonal Psi, z ~ N(0, I)   (PRML 12.2.4; Rubin and Thayer 1982).
+
+Three ways to the maximum of the likelihood: EM with a pass per iteration and statistics of size O(d q); EM on
+the moments; and ECM on the moments (Zhao, Yu and Jiang 2008, "ML estimation for factor analysis: EM or non-EM?",
+Statistics and Computing 18, 109-123). That one maximises the likelihood itself, over one noise variance after
+the other and over W: each step has a closed form and none lets it fall. It needs some ten iterations where EM
+needs hundreds, and reaches noise variances of 0, to which EM creeps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import scipy.linalg
+
+from dem.core.block import Block, Float
+from dem.families.factors.missing_algebra import Sums
+from dem.models.latent.algebra import LatentParams, centred_rows, fixed_signs, inverse_noise, latent_precision
+from dem.models.latent.kernel import LatentStats, means, update
+from dem.models.latent.missing import OnObserved
+from dem.models.latent.model import LatentModel, OnMoments
+from dem.scan.scanner import Scan
+
+FLOOR = 1e-6
+"""Least noise variance, as a share of the column's variance: the likelihood may want 0 (a Heywood case)."""
+HEYWOOD = 1e-4
+"""A share below which a noise variance counts as one that is 0, or on its way there."""
+FIRST = 0.1
+"""Least share of the noise in the first parameters: from near 0 EM moves slowly."""
+
+
+@dataclass(frozen=True)
+class FactorParams(LatentParams):
+    """Parameters of factor analysis, in the data's units.
+
+    Attributes
+    ----------
+    mean : array of shape (d,)
+    loadings : array of shape (d, q)
+        W.
+    noise_variance : array of shape (d,)
+        The diagonal of Psi; 0 for constant columns, which then have no part in the density.
+    """
+
+    noise_variance: Float
+
+
+@dataclass(frozen=True)
+class FactorModel(LatentModel[FactorParams]):
+    """Factor analysis fitted by EM, with statistics of size O(d q).
+
+    Attributes
+    ----------
+    variance : array of shape (d,) or None
+        Of each column; None before `bind`.
+    """
+
+    variance: Float | None = None
+
+    def take(self, scan: Scan) -> Self:
+        """Take the mean and the variances."""
+        return replace(super().take(scan), variance=scan.moments.variances)
+
+    def with_missing(self) -> ObservedFactorModel:
+        """Return the model of rows in which values are missing."""
+        return ObservedFactorModel(self.n_components, variance=self.variance)
+
+    def bound(self, params: FactorParams) -> FactorParams:
+        """Return the parameters with the mean of all rows, no noise below the floor, and none of constant columns."""
+        if self.variance is not None:
+            noise = np.maximum(params.noise_variance, FLOOR * self.variance)
+            params = replace(params, noise_variance=np.where(self.variance > 0, noise, 0.0))
+        return super().bound(params)
+
+    def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
+        """Return the principal directions of the sample, each column in units of its standard deviation."""
+        mean, centred = centred_rows(sample)
+        deviation = np.sqrt(np.einsum("ij,ij->j", centred, centred))
+        centred /= np.where(deviation > 0, deviation, 1.0)
+        _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+        return self.bound(first_params(mean, deviation, lengths**2, directions, self.n_components, rng))
+
+    def m_step(self, params: FactorParams, stats: LatentStats) -> FactorParams:
+        """Return W and Psi   (PRML 12.69, 12.70), as updates by the residuals about the old W."""
+        params = self.bound(params)
+        found = means(params, stats)
+        new, stretch = update(found, params.loadings)
+        noise = np.maximum(found.squares(params.loadings, new), 0.0)
+        return self.bound(FactorParams(params.mean, new @ stretch, noise, stretch=stretch))
+
+    def n_parameters(self, d: int) -> int:
+        """Return d q + 2 d - q (q - 1) / 2, or what a free covariance has, if that is less."""
+        q = self.n_components
+        return d + min(d * q + d - q * (q - 1) // 2, d * (d + 1) // 2)
+
+    def canonical(self, params: FactorParams) -> tuple[FactorParams, Float]:
+        """Return the parameters with diagonal W' inv(Psi) W, its largest entry first, and the loadings (q, d).
+
+        EM finds W up to a rotation of z only; this is the one that is customary (Lawley and Maxwell 1971).
+        """
+        _, turn = np.linalg.eigh(latent_precision(params))
+        loadings = fixed_signs((params.loadings @ turn[:, ::-1]).T)
+        return replace(params, loadings=loadings.T), loadings
+
+
+def first_params(
+    mean: Float, deviation: Float, values: Float, directions: Float, n_components: int, rng: np.random.Generator
+) -> FactorParams:
+    """Return first parameters from the spectrum of the correlations.
+
+    Parameters
+    ----------
+    mean, deviation : array of shape (d,)
+    values : array of shape (m,)
+        Eigenvalues, the largest first; fewer than q where there are few rows.
+    directions : array of shape (m, d)
+    n_components : int
+    rng : Generator
+        For columns of W that no direction is left for.
+    """
+    d, q = len(mean), n_components
+    found = min(q, len(values))
+    rest = max((d - values[:found].sum()) / max(d - found, 1), FIRST)
+    loadings = 1e-3 * rng.standard_normal((d, q))
+    loadings[:, :found] += directions[:found].T * np.sqrt(np.maximum(values[:found] - rest, 0.0))
+    noise = np.maximum(1 - (loadings**2).sum(axis=1), FIRST)
+    return FactorParams(mean, loadings * deviation[:, None], noise * deviation**2)
+
+
+@dataclass(frozen=True)
+class MomentsFactorModel(OnMoments[FactorParams], FactorModel):
+    """Factor analysis by EM on the moments of the data."""
+
+    def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
+        """Return the principal directions of the correlations, of all rows."""
+        if self.moments is None or self.variance is None:
+            return super().start(sample, rng)
+        deviation = np.sqrt(self.variance)
+        unit = np.where(deviation > 0, deviation, 1.0)
+        values, vectors = np.linalg.eigh(self.covariance / unit[:, None] / unit)
+        q = self.n_components
+        return first_params(self.moments.mean, deviation, values[::-1], vectors[:, ::-1].T, q, rng)
+
+
+@dataclass(frozen=True)
+class ECMFactorModel(MomentsFactorModel):
+    """Factor analysis by ECM on the moments of the data: conditional maximisations of the likelihood itself."""
+
+    def m_step(self, params: FactorParams, stats: LatentStats) -> FactorParams:
+        """Return the noise variances of largest likelihood, one after the other, and then W."""
+        covariance = self.covariance
+        noise = one_by_one(covariance, self.bound(params), FLOOR * np.diag(covariance))
+        return FactorParams(params.mean, best_loadings(covariance, noise, self.n_components), noise)
+
+    def expected(self, params: FactorParams, stats: LatentStats, new: FactorParams) -> None:
+        """Return None: what these steps raise is the likelihood, not a bound."""
+        return
+
+
+@dataclass(frozen=True)
+class ObservedFactorModel(OnObserved[FactorParams], FactorModel):
+    """Factor analysis of rows in which values are missing."""
+
+    def step(self, params: FactorParams, found: Sums) -> tuple[Float, Float]:
+        """Return the step of each column, and its noise over the rows that have it; constant columns stay."""
+        noisy = params.noise_variance > 0
+        step = found.step() * noisy[:, None]
+        noise = np.maximum(found.squares_after(step)[0], 0.0) / found.counts[0]
+        return step[0], noise
+
+    def renewed(self, params: FactorParams, mean: Float, loadings: Float, noise: Float) -> FactorParams:
+        """Return mean, W and Psi."""
+        return FactorParams(mean, loadings, noise)
+
+
+def best_loadings(covariance: Float, noise: Float, n_components: int) -> Float:
+    """Return the W of largest likelihood for given noise variances   (Lawley and Maxwell 1971; PRML 12.45).
+
+    In units of the noise it is the closed form of probabilistic PCA with s^2 = 1.
+    """
+    d = len(noise)
+    deviation = np.sqrt(noise)
+    unit = np.divide(1.0, deviation, out=np.zeros(d), where=deviation > 0)
+    top = (d - n_components, d - 1)
+    values, vectors = scipy.linalg.eigh(covariance * unit[:, None] * unit, subset_by_index=top)
+    return np.asarray(deviation[:, None] * vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1] - 1, 0.0)))
+
+
+def one_by_one(covariance: Float, params: FactorParams, floor: Float) -> Float:
+    """Return noise variances (d,), each of largest likelihood given W and those before it   (Zhao et al. 2008, 3.2).
+
+    With a and b the diagonal entries of inv(C) S inv(C) and inv(C), S the covariance of the data, a change of
+    the noise by (a - b) / b^2 is best. Its effect on inv(C) has rank one, and is followed in z's q dimensions.
+    """
+    w, noise = params.loadings, params.noise_variance.copy()
+    scaled = w * inverse_noise(params)[:, None]  # T = inv(Psi) W
+    posterior = np.linalg.inv(latent_precision(params))
+    inner = scaled.T @ covariance @ scaled
+    for j in np.flatnonzero(floor > 0):
+        across, t, variance = covariance[j] @ scaled, scaled[j], covariance[j, j]
+        u = posterior @ t
+        b = 1 / noise[j] - t @ u
+        a = variance / noise[j] ** 2 - 2 * (across @ u) / noise[j] + u @ inner @ u
+        best = max(noise[j] + (a - b) / b**2, floor[j])
+        change = 1 / best - 1 / noise[j]
+        step, shrunk = change * w[j], posterior @ w[j]
+        cross = np.outer(step, across)
+        inner += cross + cross.T + variance * np.outer(step, step)
+        posterior -= np.outer(shrunk, shrunk) * (change / (1 + change * (w[j] @ shrunk)))
+        scaled[j], noise[j] = t + step, best
+    return noise

@@ -1,0 +1,167 @@
+"""The statistics of linear latent models, their kernel, and what an M-step makes of them for W.
+
+Statistics are taken about the residuals r = x - mu - W E[z | x] of the parameters they were made with, which
+loses no digits, and have the size O(d q); d^2 is never formed. An M-step changes W by a step V, and the
+residuals by -V E[z | x].
+
+Parameter expansion (Liu, Rubin and Wu 1998): let z ~ N(0, L L'). The M-step finds L L' = E[z z'] too, and W L stands
+for W, with z in units in which it is N(0, I) again. Where the noise is small beside the signal, plain EM hardly
+changes the lengths of W; this does so at once. The bound of the history is that of the stretched posterior.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from dem.core.block import Array, Block, Float
+from dem.core.stats import Additive
+from dem.models.latent.algebra import LatentParams, inverse_noise, log_normaliser, posterior_covariance, projection
+
+TILE_BYTES, MIN_TILE, MAX_TILE = 2**20, 16, 4096
+
+
+@dataclass(frozen=True)
+class LatentStats(Additive):
+    """Expected statistics about the residuals r.
+
+    Attributes
+    ----------
+    weight, log_likelihood : float
+    zz : array of shape (q, q)
+        Sum of E[z | x] E[z | x]'.
+    rz : array of shape (d, q)
+        Sum of r E[z | x]'.
+    rr : array of shape (d,)
+        Sum of r^2, column by column.
+    """
+
+    weight: float
+    log_likelihood: float
+    zz: Float
+    rz: Float
+    rr: Float
+
+
+class Means(NamedTuple):
+    """Means over the rows.
+
+    Attributes
+    ----------
+    posterior : array of shape (q, q)
+        The covariance of z given x.
+    zz, rz, rr
+        As in `LatentStats`, divided by the weight.
+    """
+
+    posterior: Float
+    zz: Float
+    rz: Float
+    rr: Float
+
+    @property
+    def second(self) -> Float:
+        """E[z z' | x], (q, q)   (PRML 12.55)."""
+        return self.zz + self.posterior
+
+    def squares(self, old: Float, new: Float) -> Float:
+        """Return E[(x - mu - W z)^2 | x] of each column (d,), for `new` W, the statistics being made with `old`."""
+        step = new - old
+        found = self.rr - 2 * np.sum(step * self.rz, axis=1) + np.sum((step @ self.zz) * step, axis=1)
+        return np.asarray(found + np.sum((new @ self.posterior) * new, axis=1))
+
+
+class Update(NamedTuple):
+    """What an M-step finds for W.
+
+    Attributes
+    ----------
+    loadings : array of shape (d, q)
+        For z as it was.
+    stretch : array of shape (q, q)
+        L, lower triangular; `loadings` L is the new W.
+    """
+
+    loadings: Float
+    stretch: Float
+
+
+def update(found: Means, old: Float) -> Update:
+    """Return the new W   (PRML 12.56), and how it is stretched.
+
+    sum x z' = rz + W zz, so that it differs from the old W by (rz / n - W posterior) inv(second).
+    """
+    step = np.linalg.solve(found.second, (found.rz - old @ found.posterior).T).T
+    return Update(old + step, np.asarray(np.linalg.cholesky(found.second)))
+
+
+def means(params: LatentParams, stats: LatentStats) -> Means:
+    """Return the means over the rows of statistics that were made with `params`."""
+    n = stats.weight
+    return Means(posterior_covariance(params), stats.zz / n, stats.rz / n, stats.rr / n)
+
+
+def tile_rows(d: int) -> int:
+    """Return the rows of a tile of d columns; of very many columns, enough that W is not read for every row."""
+    return max(MIN_TILE, min(MAX_TILE, TILE_BYTES // (8 * d)))
+
+
+class LatentKernel:
+    """From a block to its statistics."""
+
+    def __init__(self, params: LatentParams) -> None:
+        self.params = params
+        self.tile = tile_rows(len(params.mean))
+        self.project = projection(params)
+        self.inverse_noise = inverse_noise(params)
+
+    def latent(self, x: Array) -> tuple[Float, Float]:
+        """Return E[z | x] (n, q) and the residuals x - mu - W E[z | x] (n, d) of rows x (n, d)."""
+        centred = x - self.params.mean
+        z = centred @ self.project
+        centred -= z @ self.params.loadings.T
+        return z, centred
+
+    def log_density(self, z: Float, residuals: Float) -> Float:
+        """Return log p(x) (n,).
+
+        (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2, which has no cancellation.
+        """
+        squares = np.einsum("ij,ij->i", z, z)
+        squares += np.einsum("ij,ij,j->i", residuals, residuals, self.inverse_noise)
+        return np.asarray(log_normaliser(self.params) - 0.5 * squares)
+
+    def __call__(self, block: Block) -> LatentStats:
+        """Return the statistics of a block of shape (n, d)."""
+        d, q = self.params.loadings.shape
+        zz, rz, rr, log_likelihood = np.zeros((q, q)), np.zeros((d, q)), np.zeros(d), 0.0
+        for start in range(0, len(block.x), self.tile):
+            z, r = self.latent(block.x[start : start + self.tile])
+            log_density = self.log_density(z, r)
+            if block.weight is None:
+                zw, rw = z, r
+                log_likelihood += float(log_density.sum())
+            else:
+                weight = np.asarray(block.weight[start : start + self.tile], dtype=np.float64)
+                zw, rw = z * weight[:, None], r * weight[:, None]
+                log_likelihood += float(log_density @ weight)
+            zz += zw.T @ z
+            rz += r.T @ zw
+            rr += np.einsum("ij,ij->j", r, rw)
+        n = len(block.x)
+        total = float(n) if block.weight is None else float(block.weight.sum(dtype=np.float64))
+        return LatentStats(n, total, log_likelihood, zz, rz, rr)
+
+
+def moments_stats(covariance: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
+    """Return the statistics of rows of this covariance (d, d) about the parameters' mean: EM without the data."""
+    w, project = params.loadings, projection(params)
+    cz = covariance @ project
+    zz = project.T @ cz
+    rz = cz - w @ zz
+    # r = (x - mu) - W E[z | x], so its variances are those of x, less what E[z | x] tells of them
+    rr = np.maximum(np.diag(covariance) - np.sum(w * (cz + rz), axis=1), 0.0)
+    mean = log_normaliser(params) - 0.5 * float(rr @ inverse_noise(params) + np.trace(zz))
+    return LatentStats(rows, weight, mean * weight, zz * weight, rz * weight, rr * weight)

@@ -1,0 +1,76 @@
+"""Linear latent models of rows in which values are missing: EM on the likelihood of what is observed.
+
+The E-step and the sums are those of one factor analyser with missing values (`dem.families.factors.missing`). The mean
+is fitted too: the mean of a column's observed values is not its maximum-likelihood mean, for the other columns tell of
+the values that are missing.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from dem.core.block import Block, Float
+from dem.core.stats import ARITY
+from dem.families.factors.family import FactorAnalysisFamily
+from dem.families.factors.missing_algebra import Sums
+from dem.models.latent.model import L, LatentModel
+from dem.models.latent.rows import analyser, observed_densities, rows_bytes
+from dem.models.mixture.kernel import MixtureKernel
+from dem.scan.scanner import Scan, scan_bytes
+
+
+@dataclass(frozen=True)
+class OnObserved(LatentModel[L]):
+    """Mixed into a model, makes it one of rows in which values are missing (NaN); its `mean` is None."""
+
+    def take(self, scan: Scan) -> Self:
+        """Take what the model takes, but for the mean: that is fitted."""
+        return replace(super().take(scan), mean=None)
+
+    def with_missing(self) -> Self:
+        """Return the model itself."""
+        return self
+
+    def kernel(self, params: L) -> Callable[[Block], Any]:
+        """Return the E-step of one block."""
+        return MixtureKernel(observed_densities(self.bound(params)), 1)
+
+    @abstractmethod
+    def step(self, params: L, found: Sums) -> tuple[Float, Float]:
+        """Return by how much W^ = (mu, W) grows, (d, 1 + q), and the new noise."""
+
+    @abstractmethod
+    def renewed(self, params: L, mean: Float, loadings: Float, noise: Float) -> L:
+        """Return new parameters."""
+
+    def expansion(self, found: Sums) -> tuple[Float, Float]:
+        """Return a (1, q) and T (1, q, q): PX-EM fits z ~ N(a, T T') as well (Liu, Rubin and Wu 1998)."""
+        return found.latent_moments()
+
+    def m_step(self, params: L, stats: Any) -> L:
+        """Return mean, loadings and noise, as steps by the residuals about the old ones."""
+        params = self.bound(params)
+        found = self.sums(params, stats)
+        step, noise = self.step(params, found)
+        loadings = params.loadings + step[:, 1:]
+        shift, turn = self.expansion(found)
+        mean = params.mean + step[:, 0] + loadings @ shift[0]
+        return self.bound(self.renewed(params, mean, loadings @ turn[0], noise))
+
+    def expected(self, params: L, stats: Any, new: L) -> float:
+        """Return Q(new; stats) and the entropy of q, in nats a row."""
+        old, found = analyser(self.bound(params)), self.sums(params, stats)
+        theta = analyser(self.bound(new))
+        return float(found.best_bound(theta, old, *self.expansion(found))[0] / stats.weight)
+
+    def sums(self, params: L, stats: Any) -> Sums:
+        """Return the parts of a pass's sums."""
+        return Sums.unpack(stats.sums, *params.loadings.shape)
+
+    def workspace_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
+        sums = 8 * FactorAnalysisFamily(self.n_components).with_missing().n_centred(d)
+        return max(rows_bytes(self.n_components, d) + (ARITY + 4) * sums, scan_bytes(d, scatter=False))

@@ -1,0 +1,172 @@
+"""What linear models with Gaussian latents share: their likelihood, their bound, and what is said of rows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Generic, NoReturn, Self, TypeVar
+
+import numpy as np
+
+from dem.core.block import Array, Block, Float
+from dem.core.stats import ARITY
+from dem.models.latent import rows as row_outputs
+from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_of
+from dem.models.latent.kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
+from dem.scan.moments import Moments
+from dem.scan.scanner import Scan, scan_bytes
+
+L = TypeVar("L", bound=LatentParams)
+
+
+@dataclass(frozen=True)
+class LatentModel(Generic[L]):
+    """Base of the linear models with Gaussian latents.
+
+    Attributes
+    ----------
+    n_components : int
+        q.
+    mean : array of shape (d,) or None
+        The mean of all rows, which is the maximum-likelihood mu on complete data and replaces that of any
+        parameters; None before `bind`.
+    """
+
+    n_components: int
+    mean: Float | None = None
+
+    needs_scatter = False
+    measure = None
+
+    def bind(self, scan: Scan) -> LatentModel[L]:
+        """Return the model with what it takes of a scan; of rows with missing values, the model of such rows."""
+        bound = self.take(scan)
+        return bound.with_missing() if scan.missing.any() else bound
+
+    def take(self, scan: Scan) -> Self:
+        """Take the mean."""
+        return replace(self, mean=scan.moments.mean)
+
+    @abstractmethod
+    def with_missing(self) -> LatentModel[L]:
+        """Return the model of rows in which values are missing."""
+
+    def bound(self, params: L) -> L:
+        """Return the parameters with the mean of all rows: a start on a sample has the sample's."""
+        return params if self.mean is None else replace(params, mean=self.mean)
+
+    @abstractmethod
+    def start(self, sample: Block, rng: np.random.Generator) -> L:
+        """Return first parameters from a sample."""
+
+    @abstractmethod
+    def m_step(self, params: L, stats: LatentStats) -> L:
+        """Return new parameters."""
+
+    @abstractmethod
+    def n_parameters(self, d: int) -> int:
+        """Return the number of free parameters for data of d columns."""
+
+    @abstractmethod
+    def canonical(self, params: L) -> tuple[L, Float]:
+        """Return the same model with W turned as one reads it, and its directions or loadings (q, d)."""
+
+    def kernel(self, params: L) -> Callable[[Block], LatentStats]:
+        """Return the E-step of one block."""
+        return LatentKernel(self.bound(params))
+
+    def objective(self, params: L, stats: LatentStats) -> float:
+        """Return the log-likelihood."""
+        return self.log_likelihood(params, stats)
+
+    def log_likelihood(self, params: L, stats: LatentStats) -> float:
+        """Return the log-likelihood in nats a row."""
+        return stats.log_likelihood / stats.weight
+
+    def expected(self, params: L, stats: LatentStats, new: L) -> float | None:
+        """Return Q(new; stats) in nats a row   (PRML 12.53), and what stretching z adds to the entropy of q."""
+        q = len(stats.zz)
+        stretch = np.eye(q) if new is params or new.stretch is None else new.stretch
+        back = np.linalg.inv(stretch)
+        found = means(self.bound(params), stats)
+        squares = found.squares(params.loadings, new.loadings @ back)
+        joint = expected_log_joint(noise_of(self.bound(new)), squares, back @ found.second @ back.T)
+        return joint - float(np.log(np.diag(stretch)).sum())
+
+    def exact(self, params: L) -> L:
+        """Return the parameters as they are: all arithmetic is float64."""
+        return params
+
+    def fresh(self, params: L) -> L:
+        """Return the parameters as they are."""
+        return params
+
+    def rows(self, params: L, what: str) -> Callable[[Block], Array]:
+        """Return the function from a block to one of its outputs: see `dem.models.latent.rows`."""
+        return partial(row_outputs.rows, params, what)
+
+    def output(self, params: L, what: str) -> tuple[np.dtype[Any], int | None]:
+        """Return that output's dtype and columns."""
+        return row_outputs.output(params, what)
+
+    def draw(self, params: L, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
+        """Return n rows (n, d) drawn from the model, and their latents (n, q)."""
+        d, q = params.loadings.shape
+        z = rng.standard_normal((n, q))
+        noise = np.sqrt(params.noise_variance) * rng.standard_normal((n, d))
+        return z @ params.loadings.T + params.mean + noise, z
+
+    def workspace_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
+        q = self.n_components
+        e_step = 4 * 8 * d * tile_rows(d) + 8 * (ARITY + 6) * (d + q) * (q + 1)
+        return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
+
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
+        return row_outputs.rows_bytes(self.n_components, d)
+
+
+@dataclass(frozen=True)
+class OnMoments(LatentModel[L]):
+    """Mixed into a model, makes it one on the moments of the data: its kernel needs no rows.
+
+    Attributes
+    ----------
+    moments : Moments or None
+        Of all rows, with the whole scatter; None before `bind`.
+    n_rows : int
+    """
+
+    moments: Moments | None = None
+    n_rows: int = 0
+
+    needs_scatter = True
+
+    def take(self, scan: Scan) -> Self:
+        """Take the moments."""
+        return replace(super().take(scan), moments=scan.moments, n_rows=scan.rows)
+
+    def with_missing(self) -> NoReturn:
+        """Refuse: moments say all of complete rows alone.
+
+        Raises
+        ------
+        ValueError
+        """
+        raise ValueError("values are missing: moments do not tell all of such rows, EM with a pass per iteration does")
+
+    @property
+    def covariance(self) -> Float:
+        """Of the data, (d, d)."""
+        if self.moments is None:
+            raise ValueError("the model is not bound to data: call bind(scan) first")
+        return self.moments.covariance
+
+    def kernel(self, params: L) -> Callable[[Block], LatentStats]:
+        """Return the E-step of all rows at once, whatever the block."""
+        weight = 0.0 if self.moments is None else self.moments.weight
+        stats = moments_stats(self.covariance, weight, self.n_rows, self.bound(params))
+        return lambda block: stats

@@ -1,0 +1,121 @@
+"""Probabilistic PCA by EM: a pass per iteration with statistics of size O(d q), or none on the moments.
+
+E-step: E[z | x] = inv(M) W' (x - mu)   (PRML 12.48). M-step: W and s^2 from the sums   (PRML 12.56, 12.57).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dem.core.block import Block, Float
+from dem.families.factors.missing_algebra import Sums
+from dem.models.latent.algebra import NO_DENSITY, centred_rows
+from dem.models.latent.closed_form import PPCAParams, canonical, n_parameters
+from dem.models.latent.kernel import LatentStats, Means, means, update
+from dem.models.latent.missing import OnObserved
+from dem.models.latent.model import LatentModel, OnMoments
+
+
+@dataclass(frozen=True)
+class PPCAModel(LatentModel[PPCAParams]):
+    """Probabilistic PCA fitted by EM, with statistics of size O(d q)."""
+
+    def start(self, sample: Block, rng: np.random.Generator) -> PPCAParams:
+        """Return the closed form on the sample."""
+        return self.bound(closed_form_on(sample, self.n_components, rng))
+
+    def m_step(self, params: PPCAParams, stats: LatentStats) -> PPCAParams:
+        """Return W and s^2   (PRML 12.56, 12.57), as updates by the residuals about the old W."""
+        found = means(params, stats)
+        new, stretch = update(found, params.loadings)
+        noise = shared_noise(found, params.loadings, new)
+        return self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch))
+
+    def with_missing(self) -> ObservedPPCAModel:
+        """Return the model of rows in which values are missing."""
+        return ObservedPPCAModel(self.n_components)
+
+    def n_parameters(self, d: int) -> int:
+        """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58)."""
+        return n_parameters(d, self.n_components)
+
+    def canonical(self, params: PPCAParams) -> tuple[PPCAParams, Float]:
+        """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d)."""
+        return canonical(params)
+
+
+def closed_form_on(sample: Block, n_components: int, rng: np.random.Generator) -> PPCAParams:
+    """Return the closed form on a sample, by its singular values: d^2 need not fit.
+
+    Columns of W that no direction of the sample is left for are random, and short.
+    """
+    mean, centred = centred_rows(sample)
+    d, q = len(mean), n_components
+    _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
+    values = np.zeros(max(q, len(lengths)))
+    values[: len(lengths)] = lengths**2
+    noise = float(values[q:].sum() / (d - q))
+    if not noise > 0:  # too few rows to see any noise: leave a share of the variance to it
+        noise = max(1e-3 * float(values.sum() / d), np.finfo(np.float64).tiny ** 0.5)
+    loadings = 1e-3 * noise**0.5 * rng.standard_normal((d, q))
+    found = min(q, len(lengths))
+    loadings[:, :found] += directions[:found].T * np.sqrt(np.maximum(values[:found] - noise, 0.0))
+    return PPCAParams(mean, loadings, noise)
+
+
+def shared_noise(found: Means, old: Float, new: Float) -> float:
+    """Return s^2 for a new W   (PRML 12.57).
+
+    Raises
+    ------
+    ValueError
+        If nothing is left to the noise.
+    """
+    noise = float(found.squares(old, new).mean())
+    check_noise(noise, new)
+    return noise
+
+
+def check_noise(noise: float, new: Float) -> None:
+    """Refuse noise that is rounding of W.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not noise > np.finfo(np.float64).eps * np.sum(new**2) / len(new):
+        raise ValueError(NO_DENSITY)
+
+
+@dataclass(frozen=True)
+class MomentsPPCAModel(OnMoments[PPCAParams], PPCAModel):
+    """Probabilistic PCA by EM on the moments of the data."""
+
+
+@dataclass(frozen=True)
+class ObservedPPCAModel(OnObserved[PPCAParams], PPCAModel):
+    """Probabilistic PCA of rows in which values are missing."""
+
+    def step(self, params: PPCAParams, found: Sums) -> tuple[Float, Float]:
+        """Return the step of each column, and s^2 over all that is observed."""
+        step = found.step()
+        return step[0], pooled_noise(params, found, step)
+
+    def renewed(self, params: PPCAParams, mean: Float, loadings: Float, noise: Float) -> PPCAParams:
+        """Return mean, W and s^2."""
+        return PPCAParams(mean, loadings, float(noise))
+
+
+def pooled_noise(params: PPCAParams, found: Sums, step: Float) -> Float:
+    """Return s^2 over all that is observed, for a W^ that has grown by `step` (1, d, 1 + q).
+
+    Raises
+    ------
+    ValueError
+        If nothing is left to the noise.
+    """
+    noise = found.squares_after(step).sum() / found.counts.sum()
+    check_noise(float(noise), params.loadings + step[0, :, 1:])
+    return np.asarray(noise)

@@ -1,0 +1,1 @@
+"""Mixtures of any family, by maximum likelihood, with priors, and variational."""

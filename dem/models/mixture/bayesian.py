@@ -1,0 +1,265 @@
+"""Variational Bayesian mixtures of Gaussians   (PRML 10.2; Blei and Jordan 2006 for the Dirichlet process).
+
+q(z) q(pi) prod over k of q(mu_k, Lambda_k) is made as near to the posterior as can be. The E-step is the mixture's own:
+
+    log rho_k(x) = log N(x | m_k, inv(nu_k W_k)) + E[log pi_k] + (E[log |Lambda_k|] - log |nu_k W_k| - d / beta_k) / 2
+
+(PRML 10.46, 10.64 to 10.66), so that its statistics are the same sums, and the sum of log sum_k rho_k(x) is what the
+data give to the bound at the best q(z). The bound on the log-evidence is that, less the divergences of q(pi) and of
+q(mu, Lambda) from their priors. The M-step is the posterior given the sums   (PRML 10.58 to 10.63).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+
+from dem.core.block import Array, Block, Float
+from dem.families import GaussianFamily
+from dem.families.family import safe_counts
+from dem.models.mixture.kernel import MixtureParams, MixtureStats, Precision
+from dem.models.mixture.mixing import Mixing
+from dem.models.mixture.mixture import MixtureModel
+from dem.models.mixture.normal_wishart import SCALES, NormalWishart, log_correction
+from dem.scan.moments import Moments
+from dem.scan.scanner import Scan
+from dem.scan.support import Measure
+
+SINGULAR = (
+    "the covariance of the data is singular, so it can be no prior: leave out columns that are constant or sums of "
+    "others, or set reg_covar > 0 or covariance_prior"
+)
+
+
+@dataclass(frozen=True)
+class ComponentPrior:
+    """What the user believes of the components; None where the data are to tell, as in scikit-learn.
+
+    Attributes
+    ----------
+    mean : array of shape (d,) or None
+        m_0; None for the mean of the data.
+    mean_precision : float
+        beta_0: how many rows' worth the prior mean is.
+    degrees_of_freedom : float or None
+        nu_0, more than d - 1; None for d.
+    covariance : array or None
+        inv(W_0): (d, d) full and tied, (d,) diagonal, () spherical; None for the data's covariance.
+    """
+
+    mean: Float | None = None
+    mean_precision: float = 1.0
+    degrees_of_freedom: float | None = None
+    covariance: Float | None = None
+
+    def of(self, moments: Moments, family: GaussianFamily) -> NormalWishart:
+        """Return the prior for data of these moments.
+
+        Raises
+        ------
+        ValueError
+            If the data's covariance cannot be the prior's.
+        """
+        d = len(moments.centre)
+        nu = float(d) if self.degrees_of_freedom is None else self.degrees_of_freedom
+        covariance = _covariance(moments, family) if self.covariance is None else self.covariance
+        mean = moments.mean if self.mean is None else self.mean
+        return NormalWishart(mean, self.mean_precision, nu, covariance, family.factor(covariance))
+
+
+def _covariance(moments: Moments, family: GaussianFamily) -> Float:
+    """Return the unbiased covariance of the data, in the shape of the family's prior; reg_covar keeps it proper."""
+    covariance = _unbiased(moments, family)
+    scale = SCALES[type(family)]
+    for proper in (covariance, scale.floored(covariance, family.reg_covar)):
+        if not scale.is_singular(proper):
+            return proper
+    raise ValueError(SINGULAR)
+
+
+def _unbiased(moments: Moments, family: GaussianFamily) -> Float:
+    """Return the unbiased covariance, diagonal or mean variance of the data."""
+    if moments.weight < 2:
+        raise ValueError(
+            f"n_samples={moments.weight:.4g}, the sum of the rows' weights, is less than the 2 rows of a covariance: "
+            "give weights that count rows, or set covariance_prior"
+        )
+    scatter = moments.scatter / (moments.weight - 1)
+    if SCALES[type(family)].matrices:
+        return scatter
+    variances = np.diag(scatter).copy() if scatter.ndim == 2 else scatter
+    return np.asarray(variances.mean()) if family.isotropic else variances
+
+
+@dataclass(frozen=True, kw_only=True)
+class BayesianParams(MixtureParams):
+    """q(pi) and q(mu, Lambda); `weights` are E[pi], `theta` the means m and the covariances inv(nu W).
+
+    Attributes
+    ----------
+    mixing : Mixing
+        q(pi).
+    mean_precision : array of shape (K,)
+        beta.
+    degrees_of_freedom : array of shape (K,), or () of tied covariances
+        nu.
+    """
+
+    mixing: Mixing
+    mean_precision: Float
+    degrees_of_freedom: Float
+
+    @property
+    def log_weights(self) -> Float:
+        """All that log rho_k has beside log N(x | m_k, inv(nu_k W_k)), (K,)."""
+        d = self.theta.means.shape[1]
+        return np.asarray(self.mixing.log_mean + log_correction(self.mean_precision, self.degrees_of_freedom, d))
+
+
+@dataclass(frozen=True)
+class BayesianMixtureModel:
+    """A Gaussian mixture whose parameters have distributions.
+
+    Attributes
+    ----------
+    mixture : MixtureModel
+        Of a Gaussian family: its kernel is the E-step.
+    mixing : Mixing
+        p(pi): a `Dirichlet`, or `StickBreaking` for a Dirichlet process.
+    components : ComponentPrior
+        p(mu, Lambda), as the user set it.
+    prior : NormalWishart or None
+        The same in full; None before `bind`. It comes from the first data that the model is bound to, the whole.
+    whole : float
+        The weight of these data.
+    copies : float
+        How often the data at hand stand for themselves: a sample weighs as much beside the prior as the whole.
+    """
+
+    mixture: MixtureModel
+    mixing: Mixing
+    components: ComponentPrior = ComponentPrior()
+    prior: NormalWishart | None = None
+    whole: float = 0.0
+    copies: float = 1.0
+
+    @property
+    def n_components(self) -> int:
+        """K, of which some may get no rows."""
+        return self.mixture.n_components
+
+    @property
+    def family(self) -> GaussianFamily:
+        """The components' family."""
+        return cast(GaussianFamily, self.mixture.family)
+
+    @property
+    def measure(self) -> Measure:
+        """The family's."""
+        return self.mixture.measure
+
+    @property
+    def needs_scatter(self) -> bool:
+        """Whether the family or the default prior wants the whole scatter."""
+        default = self.components.covariance is None and self.prior is None
+        return self.mixture.needs_scatter or (default and SCALES[type(self.family)].matrices)
+
+    def bind(self, scan: Scan) -> BayesianMixtureModel:
+        """Return the model in the data's frame, with a prior from the data where none is set."""
+        moments = scan.moments
+        whole = moments.weight if self.prior is None else self.whole
+        prior = self.components.of(moments, self.family) if self.prior is None else self.prior
+        return replace(self, mixture=self.mixture.bind(scan), prior=prior, whole=whole, copies=whole / moments.weight)
+
+    def start(self, sample: Block, rng: np.random.Generator) -> BayesianParams:
+        """Return the posterior given first responsibilities on the sample."""
+        x, resp = self.mixture.first_responsibilities(sample, rng)
+        return self.given(x, resp)
+
+    def given(self, x: Float, resp: Float) -> BayesianParams:
+        """Return the posterior given weighted responsibilities (K, n) of the columns of x (d, n)."""
+        sums, frame = self.family.centred(x, resp)
+        stats = MixtureStats(x.shape[1], float(resp.sum()), 0.0, sums, frame, Precision.SINGLE)
+        return self._posterior(stats)
+
+    def known(self) -> None:
+        """Return None: first parameters are not set by the user."""
+        return
+
+    def m_step(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams:
+        """Return the posterior given the expected statistics, those of missing values by q(x_missing | z)."""
+        sums = cast(GaussianFamily, self.mixture.observed).completed(stats.sums, stats.frame, params.theta)
+        return self._posterior(replace(stats, sums=sums))
+
+    def _posterior(self, stats: MixtureStats) -> BayesianParams:
+        prior, frame, sums = self._bound(), stats.frame, stats.sums
+        counts = self.copies * sums[0]
+        offsets = sums[1 : 1 + len(frame.scale)].T / safe_counts(sums[0])[:, None]
+        covariances = self.family.covariances(sums, frame, offsets)
+        theta, beta, nu = prior.given(self.family, counts, frame.shift + offsets / frame.scale, covariances)
+        mixing = self.mixing.given(counts)
+        return BayesianParams(
+            mixing.mean, theta, stats.precision, mixing=mixing, mean_precision=beta, degrees_of_freedom=nu
+        )
+
+    def objective(self, params: BayesianParams, stats: MixtureStats) -> float:
+        """Return the bound on the log-evidence at the best q(z), in nats a row   (PRML 10.70)."""
+        return self.mixture.log_likelihood(params, stats) - self._divergence(params) / (self.copies * stats.weight)
+
+    def log_likelihood(self, params: BayesianParams, stats: MixtureStats) -> None:
+        """Return None: the parameters are distributions."""
+        return
+
+    def expected(self, params: BayesianParams, stats: MixtureStats, new: BayesianParams) -> float:
+        """Return E[log p(x, z | pi, mu, Lambda)] under q(z) and `new`, less the divergence of `new`, in nats a row."""
+        return self.mixture.expected(params, stats, new) - self._divergence(new) / (self.copies * stats.weight)
+
+    def _divergence(self, params: BayesianParams) -> float:
+        """Return KL(q(pi) || p(pi)) + sum over k of KL(q(mu_k, Lambda_k) || p(mu, Lambda)), in nats."""
+        components = params.theta, params.mean_precision, params.degrees_of_freedom
+        return params.mixing.divergence(self.mixing) + self._bound().divergence(self.family, *components)
+
+    def _bound(self) -> NormalWishart:
+        if self.prior is None:
+            raise ValueError("the model is not bound to data: call bind(scan) first")
+        return self.prior
+
+    def exact(self, params: BayesianParams) -> BayesianParams:
+        """Return the parameters marked for float64 or centred arithmetic."""
+        exact = self.mixture.exact(params)
+        return params if exact is params else replace(params, floor=exact.floor)
+
+    def fresh(self, params: BayesianParams) -> BayesianParams:
+        """Return the parameters with which float32 products may serve again."""
+        return replace(params, floor=Precision.SINGLE)
+
+    def kernel(self, params: BayesianParams) -> Callable[[Block], MixtureStats]:
+        """Return the mixture's kernel."""
+        return self.mixture.kernel(params)
+
+    def rows(self, params: BayesianParams, what: str) -> Callable[[Block], Array]:
+        """Return the function from a block to one of its outputs; "score" is log sum_k rho_k(x), as scikit-learn's."""
+        return self.mixture.rows(params, what)
+
+    def output(self, params: BayesianParams, what: str) -> tuple[np.dtype[Any], int | None]:
+        """Return that output's dtype and columns."""
+        return self.mixture.output(params, what)
+
+    def draw(self, params: BayesianParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
+        """Return n rows (n, d) drawn from the mixture at E[pi], m and inv(nu W), and their components (n,)."""
+        return self.mixture.draw(params, n, rng)
+
+    def n_parameters(self, d: int) -> int:
+        """Return the number of free parameters of the mixture."""
+        return self.mixture.n_parameters(d)
+
+    def workspace_bytes(self, d: int) -> int:
+        """Return what a task allocates beside its block, in bytes."""
+        return self.mixture.workspace_bytes(d)
+
+    def rows_bytes(self, d: int) -> int:
+        """Return what a task allocates for outputs of rows, in bytes."""
+        return self.mixture.rows_bytes(d)

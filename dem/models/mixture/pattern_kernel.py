@@ -1,0 +1,145 @@
+"""The E-step of a Gaussian mixture on a block with missing values, by patterns.
+
+Rows that lack the same columns are complete rows of the marginal Gaussians of what they have. So where a pattern has
+many rows in a block, they go through the kernel of complete rows, and their sums are made those of whole rows once for
+all of them (`dem.families.gaussian.missing_patterns`). The rows of all other patterns go through the family's exact
+path, those that lack as many columns side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.core.block import Array, Block, Float
+from dem.core.frame import Frame
+from dem.core.linalg import triangle, triangle_places
+from dem.families.gaussian.base import Gaussians, offsets_of
+from dem.families.gaussian.full import FullGaussian
+from dem.families.gaussian.missing import ObservedGaussian
+from dem.families.gaussian.missing_patterns import marginal_of
+from dem.families.patterns import groups_of
+from dem.models.mixture.kernel import (
+    CentredDensities,
+    Densities,
+    LinearDensities,
+    MixtureKernel,
+    MixtureParams,
+    MixtureStats,
+    Precision,
+    double_suffices,
+)
+
+BAND_BYTES, BAND_ROWS = 2**24, 2**17
+"""Rows of a block are sorted so many bytes (as float64), and so many rows, at a time."""
+FREQUENT = 256
+"""Rows of a band from which on a pattern has a kernel of its own."""
+FULL = FullGaussian()
+
+
+@dataclass(frozen=True)
+class Products:
+    """Where features are taken for products, and how large they become.
+
+    Attributes
+    ----------
+    frame : Frame
+    largest : array of shape (F,)
+        The largest magnitude of each feature of complete rows in the frame.
+    """
+
+    frame: Frame
+    largest: Float
+
+    def of(self, columns: NDArray[np.intp]) -> Products:
+        """Return the same of some columns."""
+        d = len(self.frame.shift)
+        pairs = triangle_places(d)[np.ix_(columns, columns)][triangle(len(columns))]
+        features = np.concatenate([[0], 1 + columns, 1 + d + pairs])
+        return Products(Frame(self.frame.shift[columns], self.frame.scale[columns]), self.largest[features])
+
+
+class PatternKernel:
+    """From a block to its statistics, about the means."""
+
+    def __init__(self, family: ObservedGaussian, params: MixtureParams, products: Products) -> None:
+        self.theta: Gaussians = params.theta
+        self.log_weights, self.products = params.log_weights, products
+        self.n_components, self.d = self.theta.means.shape
+        self.rare = MixtureKernel(CentredDensities(family, self.theta, self.log_weights), self.n_components)
+
+    def __call__(self, block: Block) -> MixtureStats:
+        """Return the statistics of a block of shape (n, d)."""
+        sums, log_likelihood = np.zeros((self.rare.densities.n_sums, self.n_components)), 0.0
+        step = max(1, min(BAND_ROWS, BAND_BYTES // (8 * self.d)))
+        for start in range(0, len(block.x), step):
+            log_likelihood += self._add(block.part(start, start + step), sums)
+        n, weight = len(block.x), block.weight
+        total = float(n) if weight is None else float(weight.sum(dtype=np.float64))
+        return MixtureStats(n, total, log_likelihood, sums, self.rare.densities.frame, Precision.CENTRED)
+
+    def _add(self, band: Block, out: Float) -> float:
+        """Add the sums of a band's rows to `out`; return their log-likelihood."""
+        x, weight = band.x, band.weight
+        counted = np.arange(len(x)) if weight is None else np.flatnonzero(weight > 0)
+        groups = groups_of(np.isnan(x)[counted])
+        frequent = groups.sizes >= FREQUENT
+        total = 0.0
+        for i in np.flatnonzero(frequent).tolist():
+            total += self._add_pattern(band, counted[groups.rows(i)], groups.missing[i], out)
+        rows = counted[groups.order[np.repeat(~frequent, groups.sizes)]]
+        for some in parts(rows, self.rare.densities.tile):
+            stats = self.rare(taken(band, some))
+            out += stats.sums
+            total += stats.log_likelihood
+        return total
+
+    def _add_pattern(self, band: Block, rows: NDArray[np.intp], missing: NDArray[np.bool_], out: Float) -> float:
+        """Add the sums of rows with the same values missing to `out`; return their log-likelihood."""
+        marginal = marginal_of(self.theta, missing)
+        columns = np.flatnonzero(~missing)
+        densities = self._densities(marginal.theta, self.products.of(columns))
+        kernel = MixtureKernel(densities, self.n_components)
+        total, sums = 0.0, np.zeros((densities.n_sums, self.n_components))
+        for some in parts(rows, densities.tile):
+            stats = kernel(taken(band, some, columns if missing.any() else None))
+            sums += stats.sums
+            total += stats.log_likelihood
+        if densities.precision != Precision.CENTRED:
+            sums = about_means(sums, marginal.theta, densities.frame)
+        marginal.add(sums, sums[0], out)
+        return total
+
+    def _densities(self, theta: Gaussians, products: Products) -> Densities:
+        """Return the densities of complete rows, by products where these keep their digits."""
+        linear = LinearDensities(FULL, theta, self.log_weights, products.frame, Precision.DOUBLE)
+        if double_suffices(float((np.abs(linear.eta) @ products.largest).max())):
+            return linear
+        return CentredDensities(FULL, theta, self.log_weights)
+
+
+def about_means(sums: Float, theta: Gaussians, frame: Frame) -> Float:
+    """Return sums (F, K) of 1, x and the triangle of x x' in a frame as those of x - mu, in the data's units."""
+    d = len(frame.scale)
+    means = offsets_of(theta, frame).T
+    row, column = triangle(d)
+    first = sums[1 : 1 + d] - sums[0] * means
+    # sum of (x - m)(x - m)' = sum of x x' - m (sum of x)' - (sum of x - m) m'
+    second = sums[1 + d :] - means[row] * sums[1 + column] - first[row] * means[column]
+    scale = frame.scale[:, None]
+    return np.concatenate([sums[:1], first / scale, second / (scale[row] * scale[column])])
+
+
+def parts(rows: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
+    """Return the rows in parts of `size`."""
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def taken(block: Block, rows: NDArray[np.intp], columns: NDArray[np.intp] | None = None) -> Block:
+    """Return some rows of a block, and some of their columns."""
+    x: Array = np.take(block.x, rows, axis=0)
+    if columns is not None:
+        x = np.take(x, columns, axis=1)
+    return Block(x, None if block.weight is None else block.weight[rows])

@@ -1,0 +1,130 @@
+"""Conjugate priors as pseudo-rows: MAP estimates for every family by one rule.
+
+The conjugate prior of an exponential family has the form of the likelihood of some rows more (Diaconis and Ylvisaker
+1979; for the Gaussian it is a normal-inverse-Wishart, for a probability a Dirichlet, for a rate a gamma). So a prior
+is given by rows that each component gets beside its own, spread as the whole data are:
+
+    log p(theta_k) = rows * mean over the pseudo-rows y of log p(y | theta_k) + constant
+
+and the M-step adds their sums to the data's. For families that are no exponential ones it is the power prior (Ibrahim
+and Chen 2000). The weights have a Dirichlet prior. The constant makes it 0 at the pseudo-rows' own estimate, so that
+the objective is the log-likelihood's and moves with the data's units as that does.
+
+In the usual parameters, with y of mean m and covariance C: a full Gaussian's mean and precision are normal-Wishart with
+m_0 = m, beta_0 = rows, nu_0 = rows + d, inv(W_0) = rows C (of any rows > 0 a proper density, if C is not singular);
+a diagonal one's likewise, column by column; a rate is Gamma(1 + rows, rows m); weights are Dirichlet(1 + weight_rows).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dem.core.block import Float
+from dem.core.frame import Frame
+from dem.families.family import Family
+from dem.scan.scanner import Scan
+
+PSEUDO_ROWS = 1024
+"""Rows of the sample that stand for the spread of the data; four a column where there are many columns."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """How strong the prior is.
+
+    Attributes
+    ----------
+    rows : float
+        So many rows are added to each component, spread as the whole data are.
+    weight_rows : float
+        So many rows are added to each component's weight: a Dirichlet prior with parameter 1 + weight_rows.
+    """
+
+    rows: float = 1.0
+    weight_rows: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "weight_rows"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise ValueError(f"a prior's {name} must be a number >= 0, got {value!r}")
+
+
+WEAK = Prior()
+"""The prior called "weak": one row for each component."""
+
+
+@dataclass(frozen=True)
+class BoundPrior:
+    """A prior in the data's units.
+
+    Attributes
+    ----------
+    strength : Prior
+    y : array of shape (d, m)
+        The pseudo-rows, as columns.
+    share : array of shape (m,)
+        Their weights, summing to 1: those of the rows of the sample.
+    highest : float
+        The mean of log p(y | theta) at the pseudo-rows' own estimate.
+    """
+
+    strength: Prior
+    y: Float
+    share: Float
+    highest: float
+
+    @classmethod
+    def of(cls, strength: Prior, family: Family[object], scan: Scan) -> BoundPrior:
+        """Return the prior for the data of a scan: its pseudo-rows are the first ones of the sample.
+
+        A small sample is repeated, so that families can put something else in place of the rows: each of many codes.
+
+        Raises
+        ------
+        ValueError
+            If the family finds no proper estimate from them.
+        """
+        first = np.flatnonzero(scan.sample.weight > 0)[: max(PSEUDO_ROWS, 4 * scan.n_columns)]
+        first = np.tile(first, -(-PSEUDO_ROWS // len(first)))
+        y = np.ascontiguousarray(family.pseudo_rows(np.asarray(scan.sample.x[first], dtype=np.float64)).T)
+        share = scan.sample.weight[first] / scan.sample.weight[first].sum()
+        out = np.empty((1, len(share)))
+        family.log_density(family.initial(y, share[None]), y, out)
+        return cls(strength, y, share, float(out[0] @ share))
+
+    def sums(self, family: Family[object], theta: object, frame: Frame, size: int) -> Float:
+        """Return the pseudo-rows' sums (size, K), in the frame of a pass's own.
+
+        Parameters
+        ----------
+        family : Family
+        theta
+            The parameters of that pass.
+        frame : Frame
+            That of its statistics.
+        size : int
+            F on the fast path, F' on the exact one.
+        """
+        k, m = len(family.centres(theta)), self.y.shape[1]
+        resp = np.tile(self.strength.rows * self.share, (k, 1))
+        out = np.zeros((size, k))
+        if frame.shift.ndim == 1 and family.linear:
+            features = np.empty((size, m))
+            features[0] = 1
+            family.features(self.y.T, frame, features[1:])
+            out += features @ resp.T
+        else:
+            reuse = family.log_density(theta, self.y, np.empty((k, m)))
+            family.sums(theta, self.y, reuse, resp, out)
+        return out
+
+    def log_density(self, family: Family[object], theta: object, log_weights: Float) -> float:
+        """Return the log prior density of the parameters, in nats, less its largest value."""
+        k = len(log_weights)
+        out = np.empty((k, self.y.shape[1]))
+        family.log_density(theta, self.y, out)
+        components = self.strength.rows * float((out @ self.share - self.highest).sum())
+        return components + self.strength.weight_rows * float((log_weights + np.log(k)).sum())

@@ -1,0 +1,205 @@
+"""Pictures of fitted models, drawn from their public attributes: no pyplot, no global state.
+
+Every function returns a new `matplotlib.figure.Figure`, to be shown by a notebook or saved by `savefig`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from dem.estimators.summary import column_names
+from dem.plot.axes import (
+    check_columns,
+    draw_densities,
+    draw_ellipses,
+    draw_history,
+    draw_latents,
+    draw_loadings,
+    draw_regions,
+    draw_spectrum,
+)
+from dem.plot.bound import draw_gains, draw_staircase
+from dem.plot.components import draw_component_densities, draw_participation
+
+DRAWN_ROWS = 3000
+"""Rows drawn from a model that is to be shown without data."""
+
+
+def figure(
+    model: Any,
+    x: ArrayLike | None = None,
+    columns: tuple[int, int] = (0, 1),
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Return the picture of a model: its fit, and how it was reached.
+
+    Parameters
+    ----------
+    model : estimator
+        Fitted.
+    x : array-like of shape (n, d), optional
+        Rows to show with it; a sample of some thousands is enough.
+    columns : (int, int)
+        Which pair of columns (for PPCA with rows, of latents) to show.
+    labels : sequence of str, optional
+        What to call the columns; by default the names the model was fitted with, or their numbers.
+    """
+    if hasattr(model, "cluster_centers_"):
+        return _kmeans_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
+    if hasattr(model, "component_parameters_"):
+        return _components_figure(model, x, columns, labels)
+    if hasattr(model, "weights_"):
+        return _mixture_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
+    return _latent_figure(model, x, columns, labels)
+
+
+def mixture(
+    model: Any,
+    x: ArrayLike | None = None,
+    columns: tuple[int, int] = (0, 1),
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Return rows and components: ellipses of 1 and 2 sigma in two columns; curves for a single column.
+
+    Heavier components have wider lines. Parameters are those of `figure`.
+    """
+    return _mixture_figure(model, x, columns, labels, with_history=False)
+
+
+def kmeans(
+    model: Any,
+    x: ArrayLike | None = None,
+    columns: tuple[int, int] = (0, 1),
+    labels: Sequence[str] | None = None,
+) -> Figure:
+    """Return rows, centres and the hard borders between the clusters, in two columns.
+
+    Of more than two columns, the borders shown are those in the plane through the mean of the centres. Parameters are
+    those of `figure`.
+    """
+    return _kmeans_figure(model, x, columns, labels, with_history=False)
+
+
+def history(model: Any) -> Figure:
+    """Return the log-likelihood (of K-means, the inertia) after each pass over the data.
+
+    Raises
+    ------
+    ValueError
+        If the model was not fitted by passes.
+    """
+    if not getattr(model, "history_", ()):
+        raise ValueError("The model has no history: it was not fitted to data.")
+    fig = Figure(figsize=(5.2, 4.0), layout="constrained")
+    draw_history(fig.add_subplot(), model)
+    return fig
+
+
+def staircase(model: Any) -> Figure:
+    """Return EM as coordinate ascent: the bound after each E-step and M-step, and the log-likelihood above it.
+
+    The E-step raises the bound to the log-likelihood (KL = 0); the M-step raises both, the log-likelihood by the KL
+    more (PRML 9.4, figures 9.11 to 9.14). Variational models show their bound, K-means minus its inertia a row. Beside
+    it, on a logarithmic scale, what each step gains.
+
+    Raises
+    ------
+    ValueError
+        If the model was not fitted by passes that tell the bound after the M-step.
+    """
+    entries = [entry for entry in getattr(model, "history_", ()) if entry.get("kl") is not None]
+    if not entries:
+        raise ValueError(
+            f"this {type(model).__name__} has no trace of the bound: fit it by EM, with one M-step or more"
+        )
+    fig = Figure(figsize=(10.4, 4.4), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=(6, 4))
+    draw_staircase(left, model.history_)
+    draw_gains(right, entries)
+    return fig
+
+
+def _beside_history(model: Any | None) -> tuple[Figure, Axes]:
+    """Return a figure and the axes to draw in; beside them a model's history, if it is given."""
+    if model is None:
+        fig = Figure(figsize=(6.2, 4.8), layout="constrained")
+        return fig, fig.add_subplot()
+    fig = Figure(figsize=(10.4, 4.6), layout="constrained")
+    left, right = fig.subplots(1, 2, width_ratios=(5, 4))
+    draw_history(right, model)
+    return fig, left
+
+
+def _mixture_figure(
+    model: Any,
+    x: ArrayLike | None,
+    columns: tuple[int, int],
+    labels: Sequence[str] | None,
+    *,
+    with_history: bool,
+) -> Figure:
+    rows = None if x is None else np.asarray(x, dtype=np.float64)
+    d = model.means_.shape[1]
+    check_columns(columns if d > 1 else (0, 0), d, "columns")
+    names = column_names(model, d, labels)
+    fig, ax = _beside_history(model if with_history else None)
+    if d == 1:
+        draw_densities(ax, model, rows, names[0])
+    else:
+        draw_ellipses(ax, model, rows, columns, names)
+    return fig
+
+
+def _kmeans_figure(
+    model: Any,
+    x: ArrayLike | None,
+    columns: tuple[int, int],
+    labels: Sequence[str] | None,
+    *,
+    with_history: bool,
+) -> Figure:
+    d = model.cluster_centers_.shape[1]
+    if d < 2:
+        raise ValueError("A picture of K-means needs data of two columns or more: these have one.")
+    check_columns(columns, d, "columns")
+    fig, ax = _beside_history(model if with_history else None)
+    rows = None if x is None else np.asarray(x, dtype=np.float64)
+    draw_regions(ax, model, rows, columns, column_names(model, d, labels))
+    return fig
+
+
+def _components_figure(
+    model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None
+) -> Figure:
+    d, traced = model.n_features_in_, bool(getattr(model, "history_", ()))
+    check_columns(columns if d > 1 else (0, 0), d, "columns")
+    rows = model.sample(DRAWN_ROWS)[0] if x is None else np.asarray(x, dtype=np.float64)
+    fig, ax = _beside_history(model if traced else None)
+    names = column_names(model, d, labels)
+    if d == 1:
+        draw_component_densities(ax, model, rows, names[0], drawn=x is None)
+    else:
+        draw_participation(ax, model, rows, columns, names, drawn=x is None)
+    return fig
+
+
+def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None) -> Figure:
+    traced = len(getattr(model, "history_", ())) > 1
+    panels = 1 + (x is not None) + traced
+    fig = Figure(figsize=(1.0 + 4.8 * panels, 4.6), layout="constrained")
+    axes = list(np.atleast_1d(np.asarray(fig.subplots(1, panels))))
+    if hasattr(model, "explained_variance_ratio_"):
+        draw_spectrum(axes.pop(0), model)
+    else:
+        draw_loadings(axes.pop(0), model, column_names(model, len(model.mean_), labels))
+    if x is not None:
+        draw_latents(axes.pop(0), model, np.asarray(x, dtype=np.float64), columns)
+    if traced:
+        draw_history(axes.pop(0), model)
+    return fig

@@ -1,0 +1,1 @@
+"""Results for every row: lazy, in memory, or written whole or not at all."""

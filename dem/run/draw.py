@@ -1,0 +1,95 @@
+"""Rows drawn from a fitted model: in memory, as a lazy Dask array of any size, or written to a store.
+
+Rows come in units of a number that depends on the columns alone, each with a generator seeded by (seed, unit). So a row
+depends on the seed and its number, never on the chunks, the workers, or how many rows are drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from dem.core.block import Array, Block
+from dem.em.model import Generative, P
+from dem.engine.engine import Engine
+from dem.results import row_outputs
+from dem.run.rows import job, write_to
+from dem.source.generated import GeneratedSource
+
+UNIT_ROWS = 4096
+UNIT_NUMBERS = 2**18
+"""Most numbers of a unit, where it has more than one row."""
+
+
+def unit_rows(d: int) -> int:
+    """Return the rows of a unit, for rows of d columns."""
+    return max(1, min(UNIT_ROWS, UNIT_NUMBERS // d))
+
+
+def draw(model: Generative[P], params: P, d: int, first: int, n: int, seed: int) -> tuple[Array, Array]:
+    """Return rows `first` to `first + n` (n, d) of those drawn with a seed, and their latent variables (n, ...)."""
+    size = unit_rows(d)
+    x, latent = [], []
+    for unit in range(first // size, max(first // size + 1, -(-(first + n) // size))):
+        rows, hidden = model.draw(params, size, np.random.default_rng([seed, unit]))
+        here = slice(max(0, first - unit * size), max(0, first + n - unit * size))
+        x.append(rows[here])
+        latent.append(hidden[here])
+    return np.concatenate(x), np.concatenate(latent)
+
+
+def lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
+    """Return n rows (n, d) and their latent variables as lazy Dask arrays, with chunks of `chunk_rows` rows."""
+    source = GeneratedSource(n, min(chunk_rows, n), d, np.dtype(np.float64), partition_bytes=1)
+    latent = model.draw(params, 1, np.random.default_rng(0))[1]
+    columns = None if latent.ndim == 1 else latent.shape[1]
+    x = row_outputs.lazy(source, partial(_drawer, model, params, d, seed, 0), np.float64, d)
+    return x, row_outputs.lazy(source, partial(_drawer, model, params, d, seed, 1), latent.dtype, columns)
+
+
+def write(
+    model: Generative[P],
+    params: P,
+    source: GeneratedSource,
+    path: str | Path,
+    *,
+    seed: int,
+    engine: Engine | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write rows drawn from the model, chunk by chunk.
+
+    Parameters
+    ----------
+    model, params
+    source : GeneratedSource
+        It tells the shape, the dtype and the chunks.
+    path : str or Path
+    seed : int
+    engine : Engine, optional
+    overwrite : bool
+    """
+    make_rows = partial(_drawer, model, params, source.n_columns, seed, 0)
+    columns, dtype = source.n_columns, source.dtype
+    made = 4 * 8 * columns * (source.chunk_rows or 0)
+    attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
+    known = job(model, params, source, seed=seed)
+    with (engine or Engine()).open(source, made) as sweep:
+        output = (path, dtype, columns, attributes, overwrite)
+        write_to(sweep, "sample", source, make_rows, *output, job=known)
+
+
+def chunk_rows(d: int, dtype: DTypeLike, nbytes: int) -> int:
+    """Return how many rows of d columns have about so many bytes, in whole units where that is more than one."""
+    rows, unit = max(1, nbytes // (d * np.dtype(dtype).itemsize)), unit_rows(d)
+    return rows // unit * unit or rows
+
+
+def _drawer(model: Generative[P], params: P, d: int, seed: int, which: int) -> Callable[[Block], Array]:
+    """Return the function that draws the rows of a block (`which` 0) or their latent variables (1)."""
+    return lambda block: draw(model, params, d, block.first, len(block.x), seed)[which]

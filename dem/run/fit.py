@@ -1,0 +1,266 @@
+"""Where source, scan, start, sweep and em meet: a fit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic
+
+from dem.core import human
+from dem.core.blas import single_threaded_blas
+from dem.core.block import Block
+from dem.core.stats import S
+from dem.em import loop
+from dem.em.model import Model, P
+from dem.em.starts import Start, best_start
+from dem.engine.engine import Engine
+from dem.engine.passes import Passes
+from dem.run import resume
+from dem.run.check_chunks import Constant
+from dem.run.check_data import check_values
+from dem.scan.fill_sample import completed
+from dem.scan.sample import sample_rows
+from dem.scan.scanner import Scan, Scanner, scan_bytes
+from dem.scan.support import Measure
+from dem.source import Source, open_source
+from dem.storage.checkpoint import Checkpoint
+from dem.storage.progress_log import Journal
+
+log = logging.getLogger("dem")
+
+SAMPLE_COPIES = 3
+"""The sample as it came, merged, and as float64."""
+START_COPIES = 4
+"""What each start holds at a time: the rows whitened, centred, transposed, and a little more."""
+
+
+@dataclass(frozen=True)
+class Fit(Generic[P, S]):
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    model : Model
+        Bound to the data.
+    state : State
+        Parameters, history, and why it stopped.
+    scan : Scan
+        What the first pass told of the data, completed (see `dem.scan.fill_sample`).
+    n_passes : int
+        Full passes over the data, the first scan included, also those of earlier runs that this one went on from.
+    """
+
+    model: Model[P, S]
+    state: loop.State[P]
+    scan: Scan
+    n_passes: int
+
+
+def fit_model(
+    model: Model[P, S],
+    source: Source,
+    *,
+    start: Start,
+    params: P | None = None,
+    tol: float,
+    max_iter: int,
+    engine: Engine | None = None,
+    callback: Callable[[loop.State[P]], object] | None = None,
+    checkpoint: Checkpoint | None = None,
+    found: Scan | None = None,
+    missing: str = "marginalize",
+) -> Fit[P, S]:
+    """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
+
+    Parameters
+    ----------
+    model : Model
+        Not yet bound to data.
+    source : Source
+    start : Start
+        How to find the first parameters.
+    params : P, optional
+        The first parameters, where they are known: no start is made then.
+    tol, max_iter
+        See `dem.em.loop.advance`.
+    engine : Engine, optional
+        Where and within what memory to run.
+    callback : callable, optional
+        Called with the state after each pass of EM.
+    checkpoint : Checkpoint, optional
+        Where to keep the fit after every pass, and to go on from if one is there: with the same bits.
+    found : Scan, optional
+        The first pass, where it has been made already.
+    missing : {"marginalize", "error"}
+        Whether missing values are left out exactly, or refused.
+
+    Raises
+    ------
+    Stopped
+        The checkpoint's limits are reached; the same call goes on.
+    ValueError
+        The data hold missing or infinite values, or do not suit the model; or the checkpoint is of another fit.
+    OSError
+        A chunk cannot be read.
+    MemoryError
+        The plan does not fit in the memory given.
+    """
+    engine = engine or Engine()
+    threads = starts_at_a_time(start, source, engine)
+    held = start_bytes(start, source, threads)
+    identity = partial(resume.identity, model, source, start, params, tol=tol, max_iter=max_iter)
+    with (
+        single_threaded_blas(),
+        engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
+        resume.journal(checkpoint, identity, model) as journal,
+    ):
+        if found is None or journal.found.scan is not None:
+            found = scan_once(
+                sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure, missing=missing
+            )
+        else:
+            sweep.count = 1
+            journal.keep_scan(found)
+        seen = completed(found)
+        bound = model.bind(seen)
+        if (room := bound.workspace_bytes(source.n_columns)) > model.workspace_bytes(source.n_columns):
+            sweep.plan_for(room)  # the scan has told of missing values
+        state = journal.found.state
+        if state is None:
+            if params is None:
+                params = start_on_sample(sweep, bound, found, seen, start, threads)
+            state = loop.first_state(bound, params, max_iter=max_iter)
+            journal.keep_state(state, sweep.count)
+
+        begun = state
+
+        def after_pass(state: loop.State[P]) -> None:
+            if len(state.history) == len(begun.history) + 1:
+                resume.check_objective(begun, state, source)
+            unit = "a row" if state.history[-1].log_likelihood is None else "nats a row"
+            log.info("pass %d: %.9g %s", len(state.history), state.objective, unit)
+            sweep.progress.end(state)
+            journal.keep_state(state, sweep.count)
+            if callback is not None:
+                callback(state)
+
+        passes = Constant(sweep, found.absent, source)
+        state = loop.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
+        return Fit(bound, state, seen, sweep.count)
+
+
+def scan(
+    data: Any,
+    sample_weight: Any = None,
+    *,
+    engine: Engine | None = None,
+    sample_size: int = Start.sample_size,
+    seed: int = 0,
+    scatter: bool = False,
+    missing_value: float | None = None,
+) -> Scan:
+    """Return counts, moments, ranges and a sample of the rows, from one pass.
+
+    Parameters
+    ----------
+    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+    sample_weight : array-like of shape (n,), optional
+        In any of the same forms.
+    engine : Engine, optional
+    sample_size : int
+        Rows in the sample.
+    seed : int
+        Of the sample.
+    scatter : bool
+        Gather the whole (d, d) scatter, not only its diagonal.
+    missing_value : number, optional
+        See `dem.open_source`.
+    """
+    start = Start(sample_size=sample_size, seed=seed)
+    source = open_source(data, sample_weight, missing_value=missing_value)
+    return scan_source(source, start, scatter=scatter, engine=engine)
+
+
+def scan_source(
+    source: Source,
+    start: Start,
+    *,
+    scatter: bool,
+    engine: Engine | None,
+    checkpoint: Checkpoint | None = None,
+    missing: str = "marginalize",
+) -> Scan:
+    """Return the scan of an open source; see `scan`. Only with a checkpoint, its values are checked as for a fit."""
+    identity = partial(resume.identity, None, source, start, None, scatter=scatter)
+    with (
+        (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep,
+        resume.journal(checkpoint, identity) as journal,
+    ):
+        if checkpoint is None:
+            return first_scan(sweep, source, start, scatter=scatter)
+        return scan_once(sweep, source, start, journal, scatter=scatter, missing=missing)
+
+
+def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
+    """Return the scan of the whole source."""
+    scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
+    found = sweep.named("first scan", scanner)
+    log.info("first scan: %d rows of %s", found.rows, source.name)
+    if len(found.absent):
+        chunks = human.plural(len(found.absent), "chunk")
+        first = source.locate_chunk(int(found.absent[0]))
+        sweep.progress.note(f"{chunks} of {source.name} not in the store, read as the fill value; the first is {first}")
+    return found
+
+
+def scan_once(
+    sweep: Passes,
+    source: Source,
+    start: Start,
+    journal: Journal,
+    *,
+    scatter: bool,
+    measure: Measure | None = None,
+    missing: str = "marginalize",
+) -> Scan:
+    """Return the scan, checked: the one that the journal has, or that of a first pass."""
+    before = journal.found
+    if before.scan is None:
+        found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
+        check_values(found, source, missing)
+        journal.keep_scan(found)
+        return found
+    check_values(before.scan, source, missing)  # what was taken then may be refused now
+    sweep.count = before.n_passes
+    resume.check_rows(before.scan, source, start.seed)
+    sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
+    return before.scan
+
+
+def start_on_sample(sweep: Passes, model: Model[P, S], found: Scan, seen: Scan, start: Start, threads: int) -> P:
+    """Return the first parameters, from the scan's sample as it was `found`, and as it is `seen` completed."""
+    weight = found.sample.weight
+    sample = Block(found.sample.x, None if (weight == 1).all() else weight)
+    sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
+    params = best_start(model, sample, start, threads, None if seen is found else seen.sample)
+    sweep.progress.end(None)
+    return params
+
+
+def start_bytes(start: Start, source: Source, threads: int) -> int:
+    """Return what the sample takes, and so many starts on it at a time, in bytes."""
+    d = source.n_columns
+    rows = sample_rows(start.sample_size, d)
+    if source.n_rows is not None:
+        rows = min(rows, source.n_rows)
+    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads)
+
+
+def starts_at_a_time(start: Start, source: Source, engine: Engine) -> int:
+    """Return how many starts to run at a time: no more than leave half of the memory limit to the passes."""
+    threads, limit = engine.n_workers, engine.memory_bytes
+    while limit is not None and threads > 1 and start_bytes(start, source, threads) > limit / 2:
+        threads -= 1
+    return threads

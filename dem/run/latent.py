@@ -1,0 +1,148 @@
+"""The ways to fit a linear latent model: closed form, iterations on the moments, EM with a pass per iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from dem.core.blas import single_threaded_blas
+from dem.core.block import Block, Float
+from dem.em import loop
+from dem.em.starts import Start
+from dem.engine.engine import Engine
+from dem.models.latent.algebra import LatentParams
+from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood, without_rounding
+from dem.models.latent.model import LatentModel
+from dem.run.check_data import check_values
+from dem.run.fit import fit_model, scan_source
+from dem.scan.scanner import Scan
+from dem.source import Source
+from dem.storage.checkpoint import Checkpoint
+
+SCATTERS = 16
+"""Copies of the (d, d) scatter that a pass and its tree may hold at a time."""
+DEFAULT_BYTES = 2**31
+"""What these copies may take where no memory limit is set: d up to 4,096."""
+
+
+@dataclass(frozen=True)
+class LatentFit:
+    """What a fit leaves.
+
+    Attributes
+    ----------
+    params : LatentParams
+        With the loadings turned as one reads them: see the model's `canonical`.
+    components : array of shape (q, d)
+        Their directions, or the loadings themselves.
+    scan : Scan
+        What the first pass told of the data.
+    n_passes : int
+    log_likelihood : float
+        In nats a row.
+    state : State or None
+        EM's history; None for the closed form.
+    """
+
+    params: Any
+    components: Float
+    scan: Scan
+    n_passes: int
+    log_likelihood: float
+    state: loop.State[Any] | None
+
+
+@dataclass(frozen=True)
+class EMSettings:
+    """How EM runs: see `dem.em.loop.advance` and `dem.em.starts.Start`."""
+
+    tol: float
+    max_iter: int
+    start: Start
+    callback: Callable[[loop.State[Any]], object] | None = None
+
+
+def moments_fit(d: int, memory_bytes: int | None) -> bool:
+    """Whether the (d, d) scatter fits; it does not depend on the number of workers."""
+    return SCATTERS * 8 * d * d <= (memory_bytes or DEFAULT_BYTES)
+
+
+def scan_moments(
+    source: Source,
+    start: Start,
+    engine: Engine | None,
+    checkpoint: Checkpoint | None = None,
+    *,
+    missing: str = "marginalize",
+) -> Scan:
+    """Return the scan with the whole scatter; the one pass of the first two ways."""
+    found = scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint, missing=missing)
+    check_values(found, source, missing)
+    return found
+
+
+@single_threaded_blas()
+def spectrum(scan: Scan) -> Float:
+    """Return the eigenvalues of the covariance, the largest first, none negative."""
+    return without_rounding(np.asarray(np.linalg.eigvalsh(scan.moments.covariance)[::-1]))
+
+
+@single_threaded_blas()
+def fit_closed_form(scan: Scan, n_components: int) -> LatentFit:
+    """Return the maximum-likelihood parameters of probabilistic PCA from the moments."""
+    params, values, components = closed_form(scan.moments, n_components)
+    log_likelihood = closed_form_log_likelihood(values, n_components, params.noise_variance)
+    return LatentFit(params, components, scan, 1, log_likelihood, None)
+
+
+@single_threaded_blas()
+def fit_moments(model: LatentModel[Any], scan: Scan, settings: EMSettings) -> LatentFit:
+    """Return what a model on the moments makes of them, in memory."""
+    bound = model.bind(scan)
+    sample = Block(scan.sample.x, scan.sample.weight)
+    params = bound.start(sample, np.random.default_rng(settings.start.seed))
+    nothing = loop.OneBlock(Block(np.empty((0, scan.n_columns))))
+    state = loop.fit(bound, params, nothing, tol=settings.tol, max_iter=settings.max_iter, callback=settings.callback)
+    return _left(bound, scan, 1, state)
+
+
+def fit_wide(
+    model: LatentModel[Any],
+    source: Source,
+    settings: EMSettings,
+    engine: Engine | None,
+    checkpoint: Checkpoint | None = None,
+    *,
+    found: Scan | None = None,
+    missing: str = "marginalize",
+) -> LatentFit:
+    """Return what EM makes of the data, a pass per iteration: d^2 is never formed.
+
+    A first scan that was `found` already has its own checkpoint; that of EM stands within.
+    """
+    if checkpoint is not None and found is not None:
+        checkpoint = replace(checkpoint, path=f"{checkpoint.path}/em")
+    fitted = fit_model(
+        model,
+        source,
+        start=settings.start,
+        tol=settings.tol,
+        max_iter=settings.max_iter,
+        engine=engine,
+        callback=settings.callback,
+        checkpoint=checkpoint,
+        found=found,
+        missing=missing,
+    )
+    return _left(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
+
+
+def _left(model: Any, scan: Scan, n_passes: int, state: loop.State[LatentParams]) -> LatentFit:
+    """Return what a run of EM leaves."""
+    log_likelihood = state.history[-1].log_likelihood
+    assert log_likelihood is not None  # these models have one
+    params, components = model.canonical(state.params)
+    return LatentFit(params, components, scan, n_passes, log_likelihood, state)

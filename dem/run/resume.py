@@ -1,0 +1,136 @@
+"""What a fit must share with a checkpoint to go on from it: data, settings, and some rows read again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, fields, is_dataclass
+from typing import Any
+
+import numpy as np
+
+from dem.core.block import Array
+from dem.em import loop
+from dem.em.starts import Start
+from dem.scan.sample import unhash
+from dem.scan.scanner import Scan
+from dem.source import Source
+from dem.source.dask_array import DaskSource
+from dem.source.memory import MemorySource
+from dem.source.weights import StoredWeights
+from dem.source.zarr import ZarrSource
+from dem.storage.checkpoint import Checkpoint
+from dem.storage.encoding import digest
+from dem.storage.progress_log import Identity, Journal, NoJournal
+
+PEEKS = 64
+"""Rows of the sample that are read again, at most, before a fit goes on: each costs a chunk."""
+PEEK_SHARE = 100
+"""One chunk in so many may be read for that, and three in any case."""
+SLACK = 1e-3
+"""Nats a row, relative where they are many: what different arithmetic may make of the same rows."""
+
+
+def identity(model: Any, source: Source, start: Start, params: Any, **settings: Any) -> Identity:
+    """Return what the result of a fit depends on.
+
+    Parameters
+    ----------
+    model : Model or None
+        Not bound to data; None for a scan alone.
+    source : Source
+    start : Start
+    params
+        First parameters, where they are given.
+    **settings
+        Further ones, as JSON has them.
+    """
+    of_model = {"model": None} if model is None else {"model": type(model).__name__, **settings_of(model)}
+    first = {} if params is None else {"first_parameters": digest(params)}
+    return Identity(source.fingerprint, {**of_model, **settings, **asdict(start), **first}, source.name)
+
+
+def settings_of(model: Any) -> dict[str, Any]:
+    """Return the fields that are set, as JSON: numbers and words as they are, arrays by their digest."""
+    found = {}
+    for field in fields(model):
+        value = getattr(model, field.name)
+        inner = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else [value]
+        if all(item is None for item in inner):
+            continue
+        if isinstance(value, bool | int | float | str):
+            found[field.name] = value
+        else:
+            found[field.name] = digest(value) if any(isinstance(item, np.ndarray) for item in inner) else repr(value)
+    return found
+
+
+def journal(
+    checkpoint: Checkpoint | None, of: Callable[[], Identity], model: Any = None
+) -> AbstractContextManager[Journal]:
+    """Return the context of the checkpoint's journal; of one that keeps nothing where there is no checkpoint."""
+    if checkpoint is None:
+        return nullcontext(NoJournal())
+    return checkpoint.journal(of(), (type(model).__module__,))
+
+
+def check_rows(scan: Scan, source: Source, seed: int) -> None:
+    """Read a few rows of the sample again, and compare; of a Dask array of unknown length none can be told.
+
+    Raises
+    ------
+    ValueError
+        They differ: the data have changed since.
+    """
+    if source.n_rows is None:
+        return
+    n_chunks = source.n_rows // (source.chunk_rows or source.n_rows)
+    n_peeks = max(3, min(PEEKS, n_chunks // PEEK_SHARE))
+    rows = unhash(scan.sample.keys[:n_peeks], seed).tolist()
+    for row, kept, weight in zip(rows, scan.sample.x, scan.sample.weight, strict=False):
+        if read_row(source, row).astype(kept.dtype).tobytes() != kept.tobytes() or read_weight(source, row) != weight:
+            raise ValueError(
+                f"{source.name} has changed since its checkpoint was written: row {row} differs, so that fit cannot "
+                "go on; remove the checkpoint to start anew"
+            )
+
+
+def check_objective(before: loop.State[Any], after: loop.State[Any], source: Source) -> None:
+    """Refuse the first pass after an M-step that was kept, if it tells of other data.
+
+    The bound after an M-step is what its parameters reach at least on the same data; where a model has none, the
+    objective before it.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not before.history:
+        return
+    last = before.history[-1]
+    least = last.objective if last.bound is None else last.bound
+    if after.objective < least - SLACK * max(1.0, abs(least)):
+        raise ValueError(
+            f"{source.name} has changed since its checkpoint was written: its parameters reach {after.objective:.6g} "
+            f"nats a row, and reached {least:.6g}; remove the checkpoint to start anew"
+        )
+
+
+def read_row(source: Source, row: int) -> Array:
+    """Return one row of a source whose length is known."""
+    if isinstance(source, ZarrSource):
+        return source.handle.reader().read(row, row + 1)[0][0]
+    if isinstance(source, DaskSource):
+        return np.asarray(source.x[row].compute())
+    assert isinstance(source, MemorySource)
+    return source.x[row]
+
+
+def read_weight(source: Source, row: int) -> float:
+    """Return one row's weight; 1 where there are none."""
+    weights = source.weights if isinstance(source, ZarrSource) else getattr(source, "weight", None)
+    if weights is None:
+        return 1.0
+    return float(
+        (weights.read(row, row + 1) if isinstance(weights, StoredWeights) else np.asarray(weights[row : row + 1]))[0]
+    )

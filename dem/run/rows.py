@@ -1,0 +1,221 @@
+"""Where source, sweep and outputs meet: what a fitted model says of every row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dem.core.block import Array, Block
+from dem.core.stats import Additive
+from dem.core.version import __version__
+from dem.em.model import P, Rowwise
+from dem.engine.engine import Engine
+from dem.engine.passes import Passes
+from dem.models.rowwise import NotFiniteError, check_complete, filled_dtype
+from dem.results import row_outputs
+from dem.results.row_outputs import MakeRows
+from dem.source import Source, listing
+from dem.source.dask_array import DaskSource
+from dem.source.generated import GeneratedSource
+from dem.source.reader import n_units
+from dem.source.zarr import ZarrSource
+from dem.storage.encoding import digest
+
+MISSING = ("marginalize", "error")
+"""What becomes of missing values."""
+MOST_LISTED = 100_000
+"""Chunks of a store that are listed before its rows are written: some seconds."""
+
+
+def compute_rows(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    what: str,
+    engine: Engine | None = None,
+    missing: str = "marginalize",
+) -> Any:
+    """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise.
+
+    Parameters
+    ----------
+    model : Rowwise
+    params : P
+    source : Source
+    what : str
+        Which output: see the model.
+    engine : Engine, optional
+        Its number of workers is used for data in memory.
+    missing : {"marginalize", "error"}
+        Missing values are taken as the model takes them, or refused.
+    """
+    dtype, columns = model.output(params, what)
+    make_rows = _maker(model, params, what, missing)
+    if source.lazy:
+        return row_outputs.lazy(source, make_rows, dtype, columns)
+    return row_outputs.collect(source, make_rows, min((engine or Engine()).n_workers, len(source.partitions)))
+
+
+def write_rows(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    what: str,
+    path: str | Path,
+    *,
+    engine: Engine | None = None,
+    overwrite: bool = False,
+    missing: str = "marginalize",
+) -> None:
+    """Write a row-wise output as a Zarr array, region by region, in one pass.
+
+    Parameters
+    ----------
+    model, params, source, what, missing
+        See `rows`.
+    path : str or Path
+    engine : Engine, optional
+    overwrite : bool
+        Replace what stands at `path`, once the new array is whole.
+    """
+    dtype, columns = model.output(params, what)
+    held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, columns, dtype)
+    make_rows = _maker(model, params, what, missing)
+    called = what if filled_dtype(what) is None else what.partition(":")[0]
+    attributes = {"what": called, "model": type(model).__name__, "source": source.name}
+    known = job(model, params, source, what=what)
+    with (engine or Engine()).open(source, held) as sweep, located(source):
+        output = (path, dtype, columns, attributes, overwrite)
+        write_to(sweep, called, source, make_rows, *output, job=known)
+
+
+def _maker(model: Rowwise[P], params: P, what: str, missing: str) -> MakeRows:
+    """Return what makes the function from a block to an output."""
+    make_rows = partial(model.rows, params, what)
+    return partial(_of_complete_rows, make_rows) if missing == "error" else make_rows
+
+
+def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
+    """Return the function that `make_rows` makes, refusing blocks with missing values."""
+    rows = make_rows()
+
+    def complete(block: Block) -> Array:
+        check_complete(block)
+        return rows(block)
+
+    return complete
+
+
+@contextmanager
+def located(source: Source) -> Iterator[None]:
+    """Add to the error of a value that is not finite which chunk it is in."""
+    try:
+        yield
+    except NotFiniteError as error:
+        raise ValueError(f"{error} (it is in {source.locate(error.row, error.column)})") from None
+
+
+def write_to(passes: Passes, what: str, *args: Any, job: Any) -> None:
+    """Write by these passes, told of under the name of `what`; see `row_outputs.write`."""
+    row_outputs.write(passes.as_named(what), *args, job=job, note=passes.progress.note, require=passes.require)
+
+
+def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
+    """Return, as JSON, all that the rows written depend on; None where the data cannot be told from others.
+
+    Of a store that is its place and its metadata, of a Dask array its name; what an array in memory holds is not
+    looked at.
+    """
+    place = (source.x.name,) if isinstance(source, DaskSource) else source.stored_at
+    if not place and not isinstance(source, GeneratedSource):
+        return None
+    try:
+        given = digest([model, params])
+    except TypeError:  # a model with parameters of kinds of its own
+        return None
+    return {"dem": __version__, "model": given, "data": [*place, source.fingerprint, listed(source)], **settings}
+
+
+def listed(source: Source) -> str | None:
+    """Return the fingerprint of a store by its listing: rows rewritten in place are other rows.
+
+    None for stores of more than `MOST_LISTED` chunks, those that cannot be listed, and all that is no store.
+    """
+    if not isinstance(source, ZarrSource) or n_units(source.handle.array) > MOST_LISTED:
+        return None
+    try:
+        found: str = listing.fingerprint(source.handle.array)["sha256"]
+    except (ValueError, NotImplementedError):
+        return None
+    return found
+
+
+MEAN_ROWS = 2**16
+"""Rows whose outputs are held at a time where only their mean is wanted."""
+
+
+@dataclass(frozen=True)
+class Mean(Additive):
+    """The weighted mean of a row-wise output.
+
+    Attributes
+    ----------
+    rows : int
+    weight : float
+        Sum of the weights.
+    total : float
+        Weighted sum of the output.
+    """
+
+    weight: float
+    total: float
+
+    @property
+    def mean(self) -> float:
+        """The weighted mean.
+
+        Raises
+        ------
+        ValueError
+            If all weights are zero.
+        """
+        if not self.weight > 0:
+            raise ValueError("the weights are all zero: give some rows a positive sample_weight")
+        return self.total / self.weight
+
+
+def mean_of_rows(
+    model: Rowwise[P],
+    params: P,
+    source: Source,
+    what: str,
+    engine: Engine | None = None,
+    missing: str = "marginalize",
+) -> Mean:
+    """Return the weighted mean of an output with one value a row, from one pass."""
+    workspace = model.rows_bytes(source.n_columns)
+    with (engine or Engine()).open(source, workspace) as sweep, located(source):
+        return sweep.named(what, partial(_mean_kernel, _maker(model, params, what, missing)))
+
+
+def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
+    """Return the kernel that sums a row-wise output."""
+    rows = make_rows()
+
+    def kernel(block: Block) -> Mean:
+        weight, total = 0.0, 0.0
+        for start in range(0, len(block.x), MEAN_ROWS):
+            part = block.part(start, start + MEAN_ROWS)
+            values = rows(part)
+            weights = np.ones(len(values)) if part.weight is None else np.asarray(part.weight, dtype=np.float64)
+            weight += float(weights.sum())
+            total += float(values @ weights)
+        return Mean(len(block.x), weight, total)
+
+    return kernel

@@ -1,0 +1,163 @@
+"""Moments that merge, by Chan, Golub and LeVeque (1983): raw sums fail when the data lie far from zero."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.core.block import Array, Float
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted moments that merge.
+
+    Attributes
+    ----------
+    weight : float
+        The sum of the weights.
+    centre : long double array of shape (d,)
+        The mean: far from zero, float64 would round off what the scatter about it needs.
+    scatter : array of shape (d,) or (d, d)
+        Sum of weighted squares (or outer products) about the mean.
+    """
+
+    weight: float
+    centre: NDArray[np.longdouble]
+    scatter: Float
+
+    def __add__(self, other: Moments) -> Moments:
+        """Return the moments of both sets together (Chan et al. 1983, eq. 1.3)."""
+        weight = self.weight + other.weight
+        if weight == 0:
+            return self
+        share = other.weight / weight
+        step = other.centre - self.centre
+        delta = step.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            between = np.outer(delta, delta) if self.scatter.ndim == 2 else delta * delta
+            scatter = self.scatter + other.scatter + between * (self.weight * share)
+        return Moments(weight, self.centre + share * step, scatter)
+
+    @property
+    def mean(self) -> Float:
+        """The mean, (d,)."""
+        return self.centre.astype(np.float64)
+
+    @property
+    def covariance(self) -> Float:
+        """The maximum-likelihood covariance, (d, d), or the variances, (d,)."""
+        return self.scatter / self.weight
+
+    @property
+    def variances(self) -> Float:
+        """The maximum-likelihood variance of each column, (d,)."""
+        return np.asarray((np.diag(self.scatter) if self.scatter.ndim == 2 else self.scatter) / self.weight)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Weighted moments of each column's own values, where rows lack some: each column has a weight of its own.
+
+    Attributes
+    ----------
+    rows : float
+        The sum of the rows' weights, whatever they lack.
+    weight : array of shape (d,)
+        The sum of the weights of the rows in which the column has a value.
+    centre : long double array of shape (d,)
+    scatter : array of shape (d,)
+    """
+
+    rows: float
+    weight: Float
+    centre: NDArray[np.longdouble]
+    scatter: Float
+
+    @classmethod
+    def none(cls, d: int) -> Columns:
+        """Return the moments of no rows."""
+        return cls(0.0, np.zeros(d), np.zeros(d, np.longdouble), np.zeros(d))
+
+    @classmethod
+    def whole(cls, moments: Moments) -> Columns:
+        """Return the moments of the columns of complete rows."""
+        scatter = np.diag(moments.scatter) if moments.scatter.ndim == 2 else moments.scatter
+        weight = np.full(len(moments.centre), moments.weight)
+        return cls(moments.weight, weight, moments.centre, np.asarray(scatter))
+
+    @classmethod
+    def of(cls, x: Float, observed: NDArray[np.bool_], weight: Array | None) -> Columns:
+        """Return the moments of the entries of x (d, n) that are observed."""
+        w = np.ones(x.shape[1]) if weight is None else np.asarray(weight, dtype=np.float64)
+        weights = observed @ w
+        safe = np.where(weights > 0, weights, 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `values.check_values`
+            filled = np.where(observed, x, 0.0)
+            centre = filled @ w / safe
+            filled -= np.where(observed, centre[:, None], 0.0)
+            rest = filled @ w / safe
+            scatter = (filled * filled) @ w - weights * rest**2
+        return cls(float(w.sum()), weights, centre.astype(np.longdouble) + rest, scatter)
+
+    def __add__(self, other: Columns) -> Columns:
+        """Return the moments of both sets together (Chan et al. 1983, eq. 1.3)."""
+        weight = self.weight + other.weight
+        share = np.divide(other.weight, weight, out=np.zeros_like(weight), where=weight > 0)
+        step = np.where(self.weight > 0, other.centre - self.centre, other.centre)
+        delta = np.where((self.weight > 0) & (other.weight > 0), step, 0).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            scatter = self.scatter + other.scatter + delta * delta * (self.weight * share)
+        start = np.where(self.weight > 0, self.centre, 0)
+        return Columns(self.rows + other.rows, weight, start + share * step, scatter)
+
+    def columns(self, at: slice | list[int]) -> Columns:
+        """Return those of some columns."""
+        return Columns(self.rows, self.weight[at], self.centre[at], self.scatter[at])
+
+    @property
+    def variances(self) -> Float:
+        """The maximum-likelihood variance of each column's values, (d,); 0 where there are none."""
+        return np.divide(self.scatter, self.weight, out=np.zeros_like(self.scatter), where=self.weight > 0)
+
+
+class BlockSums:
+    """Weighted sums over one block, about the mean of its first tile.
+
+    How far the block's other rows lie from there is part of the block's own variance, so that the sums
+    lose no more than the number of tiles in roundings.
+    """
+
+    def __init__(self, d: int, scatter: bool) -> None:
+        self.weight = 0.0
+        self.centre: Float | None = None
+        self.first = np.zeros(d)
+        self.second = np.zeros((d, d) if scatter else d)
+
+    def add(self, tile: Float, weight: Array | None) -> None:
+        """Add the columns of a tile (d, n), which is left centred."""
+        if tile.shape[1] == 0:
+            return
+        if self.centre is None:
+            self.centre = tile.mean(axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `values.check_values`
+            tile -= self.centre[:, None]
+            weighted = tile if weight is None else tile * weight
+            self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))
+            self.first += weighted.sum(axis=1)
+            if self.second.ndim == 2:
+                self.second += weighted @ tile.T
+            else:
+                self.second += np.einsum("ij,ij->i", weighted, tile)
+
+    def moments(self) -> Moments:
+        """Return the moments of the columns added."""
+        if self.centre is None or self.weight == 0:
+            return Moments(0.0, np.zeros(len(self.first), np.longdouble), np.zeros_like(self.second))
+        rest = self.first / self.weight
+        with np.errstate(over="ignore", invalid="ignore"):
+            between = np.outer(rest, rest) if self.second.ndim == 2 else rest * rest
+            scatter = self.second - self.weight * between
+        return Moments(self.weight, self.centre.astype(np.longdouble) + rest, scatter)

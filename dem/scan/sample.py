@@ -1,0 +1,114 @@
+"""A uniform sample of the rows: bottom-k by a hash of (seed, row key).
+
+It merges, and it is the same for every chunking and every number of workers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dem.core.block import Array, Float
+
+SAMPLE_BYTES = 64 * 2**20
+"""The sample never takes more bytes than this, whatever the number of rows asked for."""
+
+UInt = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The k rows of smallest hash among those seen, in the order of their hashes."""
+
+    k: int
+    keys: UInt
+    x: Array
+    weight: Float
+
+    def __add__(self, other: Sample) -> Sample:
+        """Return the bottom k of both."""
+        keys = np.concatenate([self.keys, other.keys])
+        order = np.argsort(keys)[: self.k]
+        x = np.concatenate([self.x, other.x])[order]
+        return Sample(self.k, keys[order], x, np.concatenate([self.weight, other.weight])[order])
+
+
+def hashes(keys: UInt, seed: int) -> UInt:
+    """Return a hash for each row key: SplitMix64 (Steele, Lea and Flood 2014), a bijection for each seed."""
+    with np.errstate(over="ignore"):
+        z = keys + np.uint64(seed % 2**64) * np.uint64(0xD1342543DE82EF95) + np.uint64(0x9E3779B97F4A7C15)
+        for _ in range(2):  # keys that count upwards need both rounds
+            z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            z ^= z >> np.uint64(31)
+    return z
+
+
+def unhash(hashed: UInt, seed: int) -> UInt:
+    """Return the row keys of hashes: the inverse of `hashes`."""
+    with np.errstate(over="ignore"):
+        z = hashed.copy()
+        for _ in range(2):
+            z = _unshift(z, 31) * np.uint64(pow(0x94D049BB133111EB, -1, 2**64))
+            z = _unshift(z, 27) * np.uint64(pow(0xBF58476D1CE4E5B9, -1, 2**64))
+            z = _unshift(z, 30)
+        return z - np.uint64(seed % 2**64) * np.uint64(0xD1342543DE82EF95) - np.uint64(0x9E3779B97F4A7C15)
+
+
+def _unshift(z: UInt, bits: int) -> UInt:
+    """Return y, of which z is y ^ (y >> bits)."""
+    y = z
+    for _ in range(64 // bits):
+        y = z ^ (y >> np.uint64(bits))
+    return y
+
+
+class Candidates:
+    """The rows of one block that may belong to the sample; rows of weight 0 never do.
+
+    Parameters
+    ----------
+    k : int
+        Rows in the sample.
+    d : int
+        Columns.
+    dtype : dtype
+        Of the rows.
+    seed : int
+    n_rows : int or None
+        The total, where known: then only rows that can still be among the bottom k are kept, so that
+        little travels. Of rows with weights it is not known how many count.
+    """
+
+    def __init__(self, k: int, d: int, dtype: np.dtype[Any], seed: int, n_rows: int | None) -> None:
+        self.k, self.seed = k, seed
+        # Six standard deviations above the expected count: the bottom k are among them.
+        self.share = 1.0 if n_rows is None else min(1.0, (k + 6 * k**0.5) / n_rows)
+        self.sample = Sample(k, np.empty(0, np.uint64), np.empty((0, d), dtype), np.empty(0))
+
+    def add(self, rows: Array, weight: Array | None, first: int) -> None:
+        """Consider `rows` (n, d), whose keys begin with `first`."""
+        keys = hashes(np.arange(first, first + len(rows), dtype=np.uint64), self.seed)
+        if weight is not None:
+            keep = np.flatnonzero(weight > 0)
+        elif self.share < 1:
+            keep = np.flatnonzero(keys < np.uint64(self.share * 2**64))
+        else:
+            keep = np.arange(len(rows))
+        if len(self.sample.keys) == self.k:  # full: only smaller keys matter now
+            keep = keep[keys[keep] < self.sample.keys[-1]]
+        if len(keep):
+            weights = np.ones(len(keep)) if weight is None else np.asarray(weight[keep], dtype=np.float64)
+            self.sample = self.sample + Sample(self.k, keys[keep], rows[keep], weights)
+
+    def bottom(self) -> Sample:
+        """Return the rows of smallest hash."""
+        return self.sample
+
+
+def sample_rows(sample_size: int, d: int) -> int:
+    """Return how many rows of d columns the sample has at most."""
+    return max(1, min(sample_size, SAMPLE_BYTES // (8 * max(1, d))))

@@ -1,0 +1,303 @@
+"""Arrays and JSON in a Zarr group that is replaced whole or not at all.
+
+Object stores cannot rename, and a folder cannot be swapped in place. So a save writes a new generation,
+a subgroup, beside the old one; then one small object, the root's ``zarr.json``, is written to name it with
+its checksum. Readers follow that name alone; whatever a crash left behind is never looked at.
+
+    PATH/zarr.json                 format, dem's version, generation, checksum   (written last)
+    PATH/generation-1f0c.../       what it is, attributes; one array for each name
+
+Fitted models are kept so (`SAVED_MODELS`), and checkpoints (`dem.storage.checkpoint`).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.abc.store import Store
+from zarr.core.sync import sync
+
+from dem.core.version import __version__
+from dem.source.retry import check_reached, persist
+from dem.source.stores import address, is_url
+from dem.storage.document import Saved, checksum, chunks, ordered
+
+GENERATION = re.compile(r"generation-[0-9a-f]{16}")
+LEFT_SECONDS = 24 * 3600.0
+"""Generations that nothing names and that are older were left by a crash; younger ones may be being written."""
+
+StoreLike = str | Path | Store
+Stamp = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Generations:
+    """How one kind of thing is kept.
+
+    Attributes
+    ----------
+    stamp : str
+        The root attribute that makes a Zarr group one of this kind.
+    noun : str
+        What it is called in messages.
+    format : int
+        The format that is written. Readers refuse a higher one.
+    keep : int
+        Older generations that stay: `load` returns the newest that is whole.
+    """
+
+    stamp: str
+    noun: str
+    format: int = 1
+    keep: int = 0
+
+    def save(self, path: StoreLike, saved: Saved, *, overwrite: bool = True) -> None:
+        """Write it; what is there already is replaced whole, or not at all.
+
+        Parameters
+        ----------
+        path : str, Path or zarr Store
+            A path or URL that Zarr can write.
+        saved : Saved
+        overwrite : bool
+            Replace one that is there.
+
+        Raises
+        ------
+        FileExistsError
+            One is there and `overwrite` is false, or something else is there.
+        ValueError
+            An array that does not hold real numbers.
+        OSError
+            The new generation does not read back as it was written, or was not written; the old one stays.
+        """
+        saved = ordered(saved)
+        self.check_free(path, overwrite=overwrite)
+        generation = f"generation-{uuid.uuid4().hex[:16]}"
+        expected = checksum(saved)
+        try:
+            _write(path, generation, saved)
+            root = _open(path, "r+")
+            if checksum(_read(root, generation)) != expected:
+                raise OSError("it does not read back as it was written")
+        except BaseException as error:
+            with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
+                _clear(path, generation)
+            if isinstance(error, OSError):
+                raise OSError(f"Cannot write the {self.noun} {path}: {error.strerror or error}.") from error
+            raise
+        old = self._stamp(root)
+        named = [] if old is None else _chain(old)
+        stamp: Stamp = {"format": self.format, "dem": __version__, "generation": generation, "sha256": expected}
+        if self.keep:
+            stamp["before"] = named[: self.keep]
+        # From here on the new generation may be the one that counts, even if the next line fails: remove nothing.
+        root.update_attributes({self.stamp: stamp})
+        superseded = {entry["generation"] for entry in named[self.keep :]}
+        with suppress(Exception):  # it is saved; what cannot be removed now, a later save removes
+            left = _left_by_crashes(root, {entry["generation"] for entry in _chain(stamp)})
+            _remove(root, (superseded & _generations(root)) | left)
+
+    def load(self, path: StoreLike) -> Saved:
+        """Return what is at a path or URL.
+
+        Raises
+        ------
+        FileNotFoundError
+            Nothing is there.
+        ValueError
+            What is there is something else, is damaged, or was written by a newer dem.
+        """
+        root, stamp = self._open_stamped(path)
+        failure: ValueError | None = None
+        for entry in _chain(stamp):
+            try:
+                return _checked(path, root, entry)
+            except ValueError as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def _open_stamped(self, path: StoreLike) -> tuple[zarr.Group, Stamp]:
+        """Return the root and its stamp."""
+        try:
+            root = _open(path, "r")
+        except FileNotFoundError:
+            local = _local(path)
+            there = local is not None and local.exists()
+            what = f"{path} exists, but it is no Zarr store." if there else f"No {self.noun} at {path}."
+            raise FileNotFoundError(what) from None
+        except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
+            raise ValueError(f"{path} is a Zarr array, not a {self.noun} that dem has saved.") from None
+        except Exception as error:
+            check_reached(path, error)
+            raise ValueError(f"{path} is damaged: its zarr.json cannot be read ({error}).") from error
+        stamp = self._stamp(root)
+        if stamp is None:
+            raise ValueError(f"{path} is a Zarr group, but not a {self.noun} that dem has saved.")
+        if stamp["format"] > self.format:
+            raise ValueError(
+                f"{path} was written by a newer dem ({stamp.get('dem')}, format {stamp['format']}); "
+                f"this dem ({__version__}) reads formats up to {self.format}."
+            )
+        return root, stamp
+
+    def exists(self, path: StoreLike) -> bool:
+        """Say whether one is at a path or URL (whole or damaged, of any version).
+
+        Raises
+        ------
+        OSError
+            The place cannot be reached, so that nobody can say.
+        """
+        try:
+            return self._stamp(_open(path, "r")) is not None
+        except Exception as error:  # nothing there, an array, no Zarr at all
+            check_reached(path, error)
+            return False
+
+    def check_free(self, path: StoreLike, *, overwrite: bool = True) -> None:
+        """Refuse to write over anything but one of this kind, or what an unfinished first save left.
+
+        Raises
+        ------
+        FileExistsError
+            See `save`.
+        """
+        try:
+            root = _open(path, "r")
+        except FileNotFoundError:
+            local = _local(path)
+            if local is not None and _holds_something(local):
+                raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
+            return
+        except Exception as error:  # an array, or a root that cannot be read
+            check_reached(path, error)
+            raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
+        there = self._stamp(root) is not None
+        if not there and (dict(root.attrs) or set(root.keys()) - _generations(root)):
+            raise FileExistsError(f"{path} is a Zarr group that is no {self.noun} of dem: it is left alone.")
+        if there and not overwrite:
+            raise FileExistsError(f"{path} is a {self.noun} already: choose another name, or allow overwriting.")
+
+    def _stamp(self, root: zarr.Group) -> Stamp | None:
+        stamp: Any = root.attrs.get(self.stamp)
+        return stamp if isinstance(stamp, dict) and {"format", "generation"} <= stamp.keys() else None
+
+
+def remove(path: StoreLike) -> None:
+    """Remove a group and all that is in it; its own document goes last: until then it is known for what it is."""
+    root = _open(path, "r+")
+    _remove(root, set(root.group_keys()))
+    sync(root.store_path.delete_dir())
+    local = _local(path)
+    if local is not None:
+        with suppress(OSError):
+            local.rmdir()
+
+
+def _chain(stamp: Stamp) -> list[Stamp]:
+    """Return what a stamp names, the newest first."""
+    return [{"generation": stamp["generation"], "sha256": stamp.get("sha256")}, *stamp.get("before", [])]
+
+
+def _checked(path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
+    """Return a generation that matches its checksum."""
+    try:
+        saved = persist(str(path), lambda: _read(root, entry["generation"]))
+    except Exception as error:  # codecs and stores raise whatever they like
+        check_reached(path, error)
+        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
+    if checksum(saved) != entry["sha256"]:
+        raise ValueError(
+            f"{path} is damaged: its contents do not match its checksum (a chunk is missing or was changed)."
+        )
+    return saved
+
+
+def _write(path: StoreLike, name: str, saved: Saved) -> None:
+    """Write one generation; nothing names it yet."""
+    about = {"model": saved.model, "arrays": list(saved.arrays), "attributes": saved.attributes}
+    attributes = {**about, "written": time.time()}
+    group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=3)
+    for key, array in saved.arrays.items():
+        # Without empty chunks a lost chunk of zeros could not be told from one that was never written.
+        group.create_array(key, data=array, chunks=chunks(array), config={"write_empty_chunks": True})
+
+
+def _read(root: zarr.Group, name: str) -> Saved:
+    group = root[name]
+    assert isinstance(group, zarr.Group)
+    attributes: dict[str, Any] = dict(group.attrs)
+    # By name: some stores cannot list.
+    arrays = {key: np.asarray(_array(group, key)[...]) for key in attributes["arrays"]}
+    return ordered(Saved(attributes["model"], arrays, attributes["attributes"]))
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _open(path: StoreLike, mode: Any) -> zarr.Group:
+    """Return the root; consolidated metadata would hide newer generations."""
+    return persist(str(path), lambda: zarr.open_group(_where(path), mode=mode, use_consolidated=False))
+
+
+def _generations(root: zarr.Group) -> set[str]:
+    """Return the names of all generations, finished or not."""
+    return {name for name in root.group_keys() if GENERATION.fullmatch(name)}
+
+
+def _left_by_crashes(root: zarr.Group, named: set[str]) -> set[str]:
+    """Return the generations that nothing names and nobody can still be writing."""
+    unnamed = _generations(root) - named
+    return {name for name in unnamed if time.time() - _written(root, name) > LEFT_SECONDS}
+
+
+def _written(root: zarr.Group, name: str) -> float:
+    """Return when a generation was begun, in seconds since 1970; 0 where it does not say."""
+    written = dict(root[name].attrs).get("written", 0.0)
+    return float(written) if isinstance(written, int | float) else 0.0
+
+
+def _remove(root: zarr.Group, generations: set[str]) -> None:
+    if root.store.supports_deletes:
+        for name in generations:
+            del root[name]
+
+
+def _clear(path: StoreLike, generation: str) -> None:
+    """Remove a generation that failed, and the root if there is nothing else."""
+    root = _open(path, "r+")
+    _remove(root, {generation})
+    if not (dict(root.attrs) or set(root.keys())):
+        remove(path)
+
+
+def _where(path: StoreLike) -> str | Store:
+    """Return what zarr opens."""
+    return path if isinstance(path, Store) else address(path)
+
+
+def _local(path: StoreLike) -> Path | None:
+    """Return the path where it is one on this machine."""
+    where = _where(path)
+    return Path(where) if isinstance(where, str) and not is_url(where) else None
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
+
+
+SAVED_MODELS = Generations("dem_model", "model")
+"""Fitted models."""

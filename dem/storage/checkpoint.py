@@ -1,0 +1,294 @@
+"""What is kept of a fit after every pass, so that it can go on in another process, with the same bits.
+
+    fit.checkpoint.zarr/         who writes it: the run that began, or took over, last
+    fit.checkpoint.zarr/scan     what the first pass told, with the sample; written once
+    fit.checkpoint.zarr/state    parameters, history, passes, settings, data; two generations alternate
+
+Both are written whole or not at all, at any path or URL (see `dem.storage.atomic`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from dem.core import human
+from dem.em import loop
+from dem.scan.scanner import Scan
+from dem.source.retry import check_reached, persist
+from dem.source.stores import address, is_url
+from dem.storage import atomic
+from dem.storage.atomic import Generations
+from dem.storage.document import Saved, plain
+from dem.storage.encoding import decode, digest, encode
+from dem.storage.lock import claim
+from dem.storage.progress_log import Found, Identity
+
+SCANS = Generations("dem_scan", "checkpoint")
+STATES = Generations("dem_state", "checkpoint", keep=1)
+RUN = "dem_run"
+"""The root attribute that names the run that writes the checkpoint."""
+WEAKER = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
+
+
+class Stopped(RuntimeError):  # noqa: N818 (nothing has failed)
+    """A fit has stopped before its end, on purpose, and its checkpoint holds all that was done.
+
+    Attributes
+    ----------
+    resumable : str
+        The sentence that says how to go on.
+    """
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.resumable = why
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where to keep a fit, and when to stop it for another run to go on.
+
+    Attributes
+    ----------
+    path : str or Path
+        A path, or a URL that zarr can write. A checkpoint that is there already is gone on from.
+    max_passes : int, optional
+        Stop after so many passes over the data in this run.
+    max_seconds : float, optional
+        Stop before the pass that would likely end later than this, counted from the beginning of the fit.
+    begun : float, optional
+        When that was, by `time.monotonic`, if it was before the call of `fit`.
+    """
+
+    path: str | Path
+    max_passes: int | None = None
+    max_seconds: float | None = None
+    begun: float | None = None
+
+    @contextmanager
+    def journal(self, identity: Identity, modules: tuple[str, ...] = ()) -> Iterator[KeptJournal]:
+        """Give the journal of one run; no other run on this machine can have it at the same time.
+
+        Parameters
+        ----------
+        identity : Identity
+        modules : tuple of str
+            Modules outside dem that define classes of the parameters.
+
+        Raises
+        ------
+        FileExistsError
+            Something else is at the path, or another run writes there.
+        ValueError
+            The checkpoint is of other data or settings, or damaged.
+        """
+        check_free(self.path)
+        with claim(self.path):
+            found = read(self.path, identity, modules)
+            sample = None if found.scan is None else digest(found.scan.sample)
+            yield KeptJournal(self, identity, found, begin_run(self.path), sample)
+
+
+@dataclass
+class KeptJournal:
+    """Keeps a fit in a checkpoint; see `Checkpoint`.
+
+    Attributes
+    ----------
+    checkpoint : Checkpoint
+    identity : Identity
+    found : Found
+    run : str
+        The name of this run. A run that finds another's name in its place has been taken for dead, and stops.
+    sample : str or None
+        The digest of the scan's sample, which tells the states of one scan from those of another.
+    """
+
+    checkpoint: Checkpoint
+    identity: Identity
+    found: Found
+    run: str
+    sample: str | None = None
+    started: float = field(default_factory=time.monotonic)
+    last: float = field(default_factory=time.monotonic)
+
+    def keep_scan(self, scan: Scan) -> None:
+        """Write the scan."""
+        self._check_run()
+        self.sample = digest(scan.sample)
+        arrays, document = encode(scan)
+        SCANS.save(f"{self.checkpoint.path}/scan", Saved("Scan", arrays, {"document": document, **self._identity()}))
+
+    def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
+        """Write the state; then stop if this run has done its share.
+
+        Raises
+        ------
+        Stopped
+            More passes, or another one as long as the last, would pass the limits.
+        """
+        self._check_run()
+        arrays, document = encode(state)
+        attributes = {"document": document, "n_passes": n_passes, "sample": self.sample, **self._identity()}
+        STATES.save(f"{self.checkpoint.path}/state", Saved("State", arrays, attributes))
+        now = time.monotonic()
+        pass_seconds, self.last = now - self.last, now
+        if state.stop_reason is None:
+            self._stop_at_limits(n_passes, now - (self.checkpoint.begun or self.started), pass_seconds)
+
+    def _stop_at_limits(self, n_passes: int, elapsed: float, pass_seconds: float) -> None:
+        most, limit = self.checkpoint.max_passes, self.checkpoint.max_seconds
+        done = human.plural(n_passes - self.found.n_passes, "pass")
+        go_on = f"{self.checkpoint.path} holds the fit after {human.plural(n_passes, 'pass')}: run it again to go on"
+        if most is not None and n_passes - self.found.n_passes >= most:
+            raise Stopped(f"stopped after {done}, the most for one run; {go_on}")
+        if limit is not None and elapsed + pass_seconds > limit:
+            raise Stopped(
+                f"stopped after {done} in {human.seconds(elapsed)}, since another would likely pass the "
+                f"{human.seconds(limit)} given; {go_on}"
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "data": self.identity.data,
+            "settings": self.identity.settings,
+            "name": self.identity.name,
+            "note": WEAKER,
+        }
+
+    def _check_run(self) -> None:
+        """Refuse to write where another run has begun since."""
+        writer = _run(self.checkpoint.path)
+        if writer.get("run") != self.run:
+            raise RuntimeError(
+                f"Another run ({writer.get('by', 'unknown')}) has taken over the checkpoint {self.checkpoint.path}: "
+                "this one stops, and nothing of the other's is changed."
+            )
+
+
+def read(path: str | Path, identity: Identity, modules: tuple[str, ...] = ()) -> Found:
+    """Return what a checkpoint holds; nothing where there is none.
+
+    Raises
+    ------
+    ValueError
+        It is of other data or settings, or damaged.
+    """
+    if not SCANS.exists(f"{path}/scan"):
+        return Found()
+    kept = SCANS.load(f"{path}/scan")
+    check_same(path, identity, kept.attributes)
+    try:
+        scan = decode(kept.arrays, kept.attributes["document"], modules)
+        if not STATES.exists(f"{path}/state"):
+            return Found(scan, None, 1)
+        kept = STATES.load(f"{path}/state")
+        check_same(path, identity, kept.attributes)
+        if kept.attributes["sample"] != digest(scan.sample):
+            raise ValueError(
+                f"{path} is damaged: its scan and its state belong to different fits; remove it to start anew"
+            )
+        return Found(scan, decode(kept.arrays, kept.attributes["document"], modules), kept.attributes["n_passes"])
+    except (KeyError, AttributeError, ImportError, TypeError) as error:
+        raise ValueError(
+            f"The checkpoint {path} cannot be read by this dem ({type(error).__name__}: {error}): "
+            "remove it to start anew"
+        ) from error
+
+
+def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of other data or settings, naming both.
+
+    Raises
+    ------
+    ValueError
+    """
+    instead = "remove it to start anew, or name another checkpoint"
+    if kept["data"] != plain(identity.data):
+        raise ValueError(
+            f"{path} is the checkpoint of other data: {difference(kept['data'], identity.data)} "
+            f"({kept['name']} there, {identity.name} here); {instead}"
+        )
+    if kept["settings"] != plain(identity.settings):
+        raise ValueError(
+            f"{path} is the checkpoint of a fit with other settings: "
+            f"{difference(kept['settings'], identity.settings)}; {instead}"
+        )
+
+
+def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """Say in which entries two mappings differ: "tol=0.001 there, tol=0.01 here"."""
+    here = plain(here)
+    names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
+    if "model" in names:  # then the rest differs anyway
+        names = ["model"]
+    sides = [
+        ", ".join(f"{name}={side[name]}" if name in side else f"no {name}" for name in names) for side in (there, here)
+    ]
+    return f"{sides[0]} there, {sides[1]} here"
+
+
+def default_path(output: str) -> str:
+    """Return where the checkpoint of an output is kept unless told: beside it."""
+    return f"{output.rstrip('/').removesuffix('.zarr')}.checkpoint.zarr"
+
+
+def exists(path: str | Path) -> bool:
+    """Whether a checkpoint with something in it is at a path or URL."""
+    return SCANS.exists(f"{path}/scan")
+
+
+def remove(path: str | Path) -> None:
+    """Remove a checkpoint, if it is there."""
+    if _run(path):
+        atomic.remove(path)
+
+
+def check_free(path: str | Path) -> None:
+    """Refuse a place where something else than a checkpoint is.
+
+    Raises
+    ------
+    FileExistsError
+    """
+    try:
+        node = zarr.open(address(path), mode="r")
+    except FileNotFoundError:
+        local = None if is_url(address(path)) else Path(address(path))
+        taken = local is not None and local.exists() and (local.is_file() or any(local.iterdir()))
+    except Exception as error:  # stores raise whatever they like: nothing that dem wrote
+        check_reached(path, error)
+        taken = True
+    else:
+        taken = RUN not in node.attrs
+    if taken:
+        raise FileExistsError(f"{path} exists, and it is no checkpoint of dem: it is left alone.")
+
+
+def begin_run(path: str | Path) -> str:
+    """Write down that this run writes the checkpoint from now on; return its name."""
+    run = uuid.uuid4().hex
+    root = zarr.open_group(address(path), mode="a", zarr_format=3, use_consolidated=False)
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    root.update_attributes({RUN: {"run": run, "by": f"process {os.getpid()} on {socket.gethostname()}, since {since}"}})
+    return run
+
+
+def _run(path: str | Path) -> dict[str, Any]:
+    """Return who writes the checkpoint; nothing where there is none."""
+    try:
+        root = persist(str(path), lambda: zarr.open_group(address(path), mode="r", use_consolidated=False))
+    except FileNotFoundError:
+        return {}
+    found: Any = root.attrs.get(RUN)
+    return found if isinstance(found, dict) else {}

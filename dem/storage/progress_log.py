@@ -1,0 +1,72 @@
+"""Where a fit writes down how far it is; `dem.storage.checkpoint` keeps it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dem.em import loop
+from dem.scan.scanner import Scan
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to.
+
+    Attributes
+    ----------
+    data : mapping of str to JSON
+        The source's fingerprint.
+    settings : mapping of str to JSON
+        All that the result depends on beside the data.
+    name : str
+        What to call the data in messages.
+    """
+
+    data: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    name: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a fit begins: at nothing, or at what a checkpoint holds.
+
+    Attributes
+    ----------
+    scan : Scan or None
+    state : State or None
+    n_passes : int
+        Passes made over the data, the first scan included.
+    """
+
+    scan: Scan | None = None
+    state: loop.State[Any] | None = None
+    n_passes: int = 0
+
+
+class Journal(Protocol):
+    """Where a fit writes down how far it is."""
+
+    @property
+    def found(self) -> Found:
+        """What there was at the beginning."""
+
+    def keep_scan(self, scan: Scan) -> None:
+        """Keep what the first pass told."""
+
+    def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
+        """Keep the state after so many passes; raise `Stopped` if this run has done its share."""
+
+
+class NoJournal:
+    """Keeps nothing."""
+
+    found = Found()
+
+    def keep_scan(self, scan: Scan) -> None:
+        """Keep nothing."""
+
+    def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
+        """Keep nothing."""

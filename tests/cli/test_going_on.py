@@ -1,0 +1,157 @@
+"""`dem fit` that is stopped by a signal, a limit or a kill goes on when it is run again, with the same bits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+
+import dem
+from dem.storage import checkpoint
+
+DEM = str(Path(sys.executable).with_name("dem"))
+PATIENCE = 60
+SETTINGS = ["-k", "8", "--tol", "0", "--max-iter", "12", "--n-init", "1", "--sample-size", "1000"]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """A store of which a pass takes a good part of a second."""
+    path = tmp_path_factory.mktemp("data") / "x.zarr"
+    array = zarr.create_array(path, shape=(1_200_000, 8), chunks=(20_000, 8), dtype="f8", compressors=None)
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 1.5, (8, 8))
+    for first in range(0, array.shape[0], 20_000):
+        array[first : first + 20_000] = centres[rng.integers(8, size=20_000)] + rng.normal(size=(20_000, 8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def straight(store, tmp_path_factory):
+    path = tmp_path_factory.mktemp("straight") / "m.zarr"
+    subprocess.run([DEM, "fit", "gmm", store, *SETTINGS, "-o", path, "--quiet"], check=True)
+    return dem.load(path)
+
+
+def command(store, output, *more):
+    return [DEM, "fit", "gmm", str(store), *SETTINGS, "-o", str(output), "--json", *map(str, more)]
+
+
+def stop(words, sent, n_passes):
+    """Run a command, send it a signal after so many passes; return its status and its last words."""
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+        try:
+            seen = 0
+            while seen < n_passes:
+                event = json.loads(process.stderr.readline())
+                seen += event["event"] == "step" and event["name"].startswith("pass")
+            process.send_signal(sent)
+            _, said = process.communicate(timeout=PATIENCE)
+        finally:
+            process.kill()
+    return process.returncode, said.splitlines()[-1] if said else ""
+
+
+def same(a, b):
+    names = ("weights_", "means_", "covariances_", "precisions_cholesky_")
+    arrays = all(getattr(a, name).tobytes() == getattr(b, name).tobytes() for name in names)
+    return arrays and a.history_ == b.history_ and a.stop_reason_ == b.stop_reason_
+
+
+def test_interrupted_five_times(store, straight, tmp_path):
+    output, kept = tmp_path / "m.zarr", tmp_path / "m.checkpoint.zarr"
+    for sent in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        status, said = stop(command(store, output, "--resume"), sent, 1)
+        assert (status, said) == (
+            75,
+            f"dem: interrupted; {kept} holds the fit so far: run the same command again to go on",
+        )
+        assert not output.exists()
+    subprocess.run(command(store, output, "--resume"), check=True, capture_output=True)
+    model = dem.load(output)
+    assert same(model, straight)
+    assert model.n_passes_ == straight.n_passes_
+    assert os.listdir(tmp_path) == ["m.zarr"]
+
+
+def test_killed_in_the_middle(store, straight, tmp_path):
+    output = tmp_path / "m.zarr"
+    words = command(store, output, "--checkpoint", tmp_path / "kept.zarr")
+    for n in (1, 2, 1):
+        assert stop(words, signal.SIGKILL, n) == (-signal.SIGKILL, "")
+    subprocess.run(words, check=True, capture_output=True)
+    assert same(dem.load(output), straight)
+    assert not (tmp_path / "kept.zarr").exists()
+
+
+def test_killed_while_a_checkpoint_is_written(store, straight, tmp_path):
+    output, states = tmp_path / "m.zarr", tmp_path / "m.checkpoint.zarr" / "state"
+    stop(command(store, output, "--resume"), signal.SIGKILL, 1)
+    for n in range(3):
+        with subprocess.Popen(command(store, output, "--resume"), stderr=subprocess.PIPE) as process:
+            there = set(states.glob("generation-*"))
+            while not set(states.glob("generation-*")) - there:
+                assert process.poll() is None
+            time.sleep(0.002 * n)
+            process.kill()
+    assert checkpoint.STATES.load(states)
+    subprocess.run(command(store, output, "--resume"), check=True, capture_output=True)
+    assert same(dem.load(output), straight)
+
+
+def test_without_a_checkpoint_nothing_is_left(store, tmp_path):
+    status, said = stop(command(store, tmp_path / "m.zarr"), signal.SIGTERM, 1)
+    assert (status, said) == (130, "dem: interrupted")
+    assert os.listdir(tmp_path) == []
+
+
+def test_limits_stop_with_status_75_and_the_same_command_goes_on(store, straight, tmp_path):
+    output = tmp_path / "m.zarr"
+    words = command(store, output, "--max-passes", "4")
+    runs = 0
+    while (done := subprocess.run(words, capture_output=True, text=True)).returncode == 75:
+        runs += 1
+        assert "stopped after 4 passes, the most for one run" in done.stderr.splitlines()[-1]
+        assert not output.exists()
+    assert done.returncode == 0, done.stderr
+    assert runs == (straight.n_passes_ - 1) // 4
+    assert same(dem.load(output), straight)
+    assert os.listdir(tmp_path) == ["m.zarr"]
+
+
+def test_a_limit_of_time(store, straight, tmp_path):
+    output = tmp_path / "m.zarr"
+    done = subprocess.run(command(store, output, "--max-time", "1s"), capture_output=True, text=True)
+    assert done.returncode == 75
+    assert "would likely pass the 1.00 s given" in done.stderr.splitlines()[-1]
+    subprocess.run(command(store, output, "--max-time", "1h"), check=True, capture_output=True)
+    assert same(dem.load(output), straight)
+
+
+def test_options_that_contradict_each_other(store, tmp_path):
+    done = subprocess.run(command(store, tmp_path / "m", "--no-checkpoint", "--resume"), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "--no-checkpoint leaves nothing to go on from" in done.stderr
+    done = subprocess.run(command(store, tmp_path / "m", "--max-time", "soon"), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "'soon' is no time such as 3h50m, 45m or 90s" in done.stderr
+
+
+def test_two_runs_of_the_same_command(store, straight, tmp_path):
+    """The second is refused at once; the first is not disturbed."""
+    words = command(store, tmp_path / "m.zarr", "--resume")
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as first:
+        assert any("pass 1" in line for line in first.stderr)
+        second = subprocess.run(words, capture_output=True, text=True)
+        assert second.returncode == 1
+        assert "m.zarr" in second.stderr
+        assert str(first.pid) in second.stderr
+        first.communicate(timeout=PATIENCE)
+        assert first.returncode == 0
+    assert same(dem.load(tmp_path / "m.zarr"), straight)

@@ -1,0 +1,125 @@
+"""The command line of every model: what a Python user would get, and sentences where it cannot be."""
+
+import json
+
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner
+
+import dem
+from dem.cli import main
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Waiting times, two Gaussian columns, counts, and codes."""
+    rng = np.random.default_rng(0)
+    n = 1200
+    z = rng.random(n) < 0.4
+    x = np.c_[
+        rng.exponential(np.where(z, 1.0, 8.0)),
+        rng.normal(np.where(z, 0, 5), 1),
+        rng.normal(size=n),
+        rng.poisson(np.where(z, 2, 9)),
+        rng.integers(0, 3, n),
+    ]
+    path = tmp_path_factory.mktemp("models") / "x.zarr"
+    zarr.create_array(path, data=x, chunks=(300, 5))
+    return path
+
+
+def run(*words):
+    return CliRunner().invoke(main.main, [str(word) for word in words])
+
+
+def done(*words):
+    result = run(*words)
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def failed(*words, status=1):
+    result = run(*words)
+    assert result.exit_code == status, result.output
+    assert "Traceback" not in result.output
+    return result.stderr.strip().splitlines()[-1]
+
+
+FITS = {
+    "mixture": (
+        [
+            "-k",
+            2,
+            "--prior",
+            "weak",
+            *(w for f in ("0=exponential", "1,2=gaussian", "3=poisson", "4=categorical") for w in ("--family", f)),
+        ],
+        "mixture of Exponential x FullGaussian x Poisson x Categorical, 2 components, 5 columns",
+    ),
+    "bgmm": (["-k", 3, "--concentration", 0.01], "variational Gaussian mixture, 3 components"),
+    "kmeans": (["-k", 3], "K-means, 3 clusters, 5 columns"),
+    "mppca": (["-k", 2, "-q", 1], "mixture of probabilistic PCAs, 2 components, 1 factor each, 5 columns"),
+    "fa": (["-q", 1, "--rotation", "varimax"], "factor analysis, 1 factor, varimax, 5 columns"),
+    "bpca": ([], "Bayesian PCA, "),
+    "ppca": (["-q", "bic"], "probabilistic PCA, "),
+}
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_fit_info_plot_score(store, tmp_path, kind):
+    words, said = FITS[kind]
+    path = tmp_path / "m.zarr"
+    record = json.loads(done("fit", kind, store, *words, "-o", path, "--json").splitlines()[-1])
+    assert record["rows"] == 1200
+    assert said in done("info", path)
+    model = dem.load(path)
+    assert said in model.describe()
+    scored = json.loads(done("score", path, store, "--json").splitlines()[-1])
+    expected = model.score(store)
+    name = {"kmeans": "inertia", "bgmm": "score"}.get(kind, "log_likelihood")
+    assert scored[name] == pytest.approx(-expected if kind == "kmeans" else expected, rel=1e-12)
+    assert ("bic" in scored) == (name == "log_likelihood")
+    done("plot", path, "--data", store, "-o", tmp_path / "m.png")
+    assert (tmp_path / "m.png").stat().st_size > 5000
+
+
+def test_every_output_of_a_mixture(store, tmp_path):
+    words, _ = FITS["mixture"]
+    done("fit", "mixture", store, *words, "-o", tmp_path / "m.zarr")
+    model = dem.load(tmp_path / "m.zarr")
+    for what, expected in {
+        "labels": model.predict(store),
+        "proba": model.predict_proba(store),
+        "score": model.score_samples(store),
+        "entropy": model.entropy(store),
+        "top-index": model.top_components(store, 1)[0],
+        "top-weight": model.top_components(store, 1)[1],
+    }.items():
+        done("predict", tmp_path / "m.zarr", store, "--what", what, "--top", 1, "-o", tmp_path / f"{what}.zarr")
+        np.testing.assert_array_equal(zarr.open_array(tmp_path / f"{what}.zarr")[...], expected.compute())
+    done("sample", tmp_path / "m.zarr", "-n", 50, "--seed", 4, "-o", tmp_path / "s.zarr")
+    drawn = model.set_params(random_state=4).sample(50)[0]
+    np.testing.assert_array_equal(zarr.open_array(tmp_path / "s.zarr")[...], drawn)
+    said = failed("predict", tmp_path / "m.zarr", store, "--what", "top-index", "--top", 9, "-o", tmp_path / "t.zarr")
+    assert "--top 9 is more than the 2 components" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--family", "poison"], "family must be one of"),
+        (["--family", "poisson"], "in column 0, where the model takes counts"),
+        (["--family", "gamma", "--family", "poisson"], "does not say which columns"),
+        (["--family", "rain=gamma"], "does not say which columns"),
+        (["--family", "0-3=exponential"], "column 4 has no family: give each of the 5 columns one"),
+        (["--family", "0,1,2,3,4=gaussian", "--family", "0=gamma"], "column 0 has several families"),
+    ],
+)
+def test_wrong_families(store, tmp_path, words, said):
+    assert said in failed("fit", "mixture", store, "-k", 2, *words, "-o", tmp_path / "no.zarr")
+    assert not (tmp_path / "no.zarr").exists()
+
+
+def test_a_mixture_needs_a_family(store, tmp_path):
+    assert "--family" in failed("fit", "mixture", store, "-k", 2, "-o", tmp_path / "no.zarr", status=2)

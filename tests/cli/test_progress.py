@@ -1,0 +1,159 @@
+"""What is told of the passes."""
+
+import io
+import itertools
+import json
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from dem.cli import progress
+from dem.core import human
+from dem.em import loop
+from dem.estimators import summary
+
+
+def drive(shown):
+    """Tell of a scan and three passes."""
+    shown.begin("first scan", 1000, 8_000_000)
+    for done in range(3):
+        shown.advance(done, 2)
+    shown.end(None)
+    history = ()
+    for n, objective, reason in [(1, -3.0, None), (2, -2.5, None), (3, -2.5, "converged")]:
+        shown.begin(f"pass {n}", 1000, 8_000_000)
+        shown.advance(1, 2)
+        history = (*history, loop.Pass(objective, objective))
+        shown.end(loop.State(None, history, n, reason))
+    shown.close()
+
+
+def clock():
+    """Return a clock that moves a second each time it is read."""
+    return itertools.count().__next__
+
+
+def test_lines():
+    stream = io.StringIO()
+    drive(progress.Lines(stream, clock()))
+    lines = stream.getvalue().splitlines()
+    assert [line.split("  ")[0] for line in lines] == ["first scan", "pass 1", "pass 2", "pass 3"]
+    assert "(1 k rows/s, 8 MB/s)" in lines[0]
+    assert "-3.000000 nats a row" in lines[1]
+    assert "-2.500000 nats a row  (+5.0e-01)" in lines[2]
+    assert lines[3].endswith("converged")
+
+
+def test_json_lines():
+    stream = io.StringIO()
+    drive(progress.JSONLines(stream, clock()))
+    events = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [e["name"] for e in events] == ["first scan", "pass 1", "pass 2", "pass 3"]
+    assert events[0] == {"event": "step", "name": "first scan", "rows": 1000, "nbytes": 8000000, "seconds": 1}
+    assert events[2]["change"] == 0.5
+    assert events[3]["stop_reason"] == "converged"
+
+
+def test_live_leaves_a_line_for_each_pass_and_no_bar():
+    stream = io.StringIO()
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=100, color_system=None), clock())
+    drive(shown)
+    assert shown.task is None
+    text = stream.getvalue()
+    assert "pass 3                -2.500000 nats a row  (+0.0e+00)" in text
+    assert "50%" in text
+    assert "left" in text
+
+
+def test_live_can_be_closed_in_the_middle_and_twice():
+    shown = progress.Live(Console(file=io.StringIO(), force_terminal=True))
+    shown.close()
+    shown.begin("pass 1", None, None)
+    shown.advance(0, 0)
+    shown.advance(1, 3)
+    shown.close()
+    shown.close()
+    shown.advance(2, 3)
+    assert not shown.bar.live.is_started
+
+
+def test_unknown_sizes_are_left_out():
+    stream = io.StringIO()
+    shown = progress.Lines(stream, clock())
+    shown.begin("labels", None, None)
+    shown.end(None)
+    assert stream.getvalue().split() == ["labels", "1.00", "s"]
+
+
+def test_notes(caplog):
+    caplog.set_level("INFO", "dem")
+    stream = io.StringIO()
+    progress.Lines(stream).note("runs on [4] workers")
+    progress.JSONLines(stream).note("runs on [4] workers")
+    progress.Silent().note("said to nobody")
+    line, record = stream.getvalue().splitlines()
+    assert line == "runs on [4] workers"
+    assert json.loads(record) == {"event": "note", "text": "runs on [4] workers"}
+    assert caplog.messages == ["runs on [4] workers"] * 2 + ["said to nobody"]
+
+
+def test_a_live_note_stands_above_the_bar():
+    stream = io.StringIO()
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=100, color_system=None), clock())
+    shown.begin("pass 1", 1000, None)
+    shown.note("resumes from [x]")
+    assert shown.task is not None
+    shown.close()
+    assert "resumes from [x]\n" in stream.getvalue()
+
+
+def test_choice():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    assert isinstance(progress.choose(quiet=True), progress.Silent)
+    assert isinstance(progress.choose(as_json=True, stream=Terminal()), progress.JSONLines)
+    assert isinstance(progress.choose(stream=Terminal()), progress.Live)
+    assert type(progress.choose(stream=io.StringIO())) is progress.Lines
+    drive(progress.choose(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("reason", "reg_covar", "said"),
+    [
+        ("converged", 1e-6, "converged"),
+        ("fell", 1e-6, "settled: the log-likelihood fell by less than tol, as reg_covar can make it"),
+        ("fell", 0, "settled: the log-likelihood fell by less than tol"),
+        ("fell", None, "settled: the log-likelihood fell by less than tol"),
+    ],
+)
+def test_why_a_fit_stopped(reason, reg_covar, said):
+    model = SimpleNamespace(stop_reason_=reason, **({} if reg_covar is None else {"reg_covar": reg_covar}))
+    assert summary.stopped(model) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (human.count(0), "0"),
+        (human.count(12.34), "12.3"),
+        (human.count(999_999), "1 M"),
+        (human.count(62_500_000), "62.5 M"),
+        (human.size(999), "999 B"),
+        (human.size(4 * 10**9), "4 GB"),
+        (human.size(5e18), "5e+03 PB"),
+        (human.seconds(0.004), "4 ms"),
+        (human.seconds(3.14159), "3.14 s"),
+        (human.seconds(59.94), "59.9 s"),
+        (human.seconds(59.97), "1 min 00 s"),
+        (human.seconds(125), "2 min 05 s"),
+        (human.seconds(3720), "1 h 02 min"),
+        (human.plural(1, "pass"), "1 pass"),
+        (human.plural(3, "pass"), "3 passes"),
+        (human.plural(2000, "row"), "2,000 rows"),
+    ],
+)
+def test_numbers_as_people_read_them(text, expected):
+    assert text == expected

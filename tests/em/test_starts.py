@@ -1,0 +1,118 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from dem.core.block import Block
+from dem.em import loop
+from dem.em import starts as starts
+from dem.em.starts import Start, best_start
+from dem.scan.scanner import Scanner
+from laws import bind, data, mixture, run
+
+
+def sample_of(x, k, cuts=()):
+    edges = [0, *cuts, len(x)]
+    scanner = Scanner(x.shape[1], False, k, 0, len(x))
+    parts = [scanner()(Block(x[a:b], None, a)) for a, b in pairwise(edges)]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    return Block(total.sample.x)
+
+
+def test_the_start_depends_on_the_sample_alone():
+    x = data(n=900)
+    one = best_start(mixture("full"), sample_of(x, 400), Start())
+    two = best_start(mixture("full"), sample_of(x, 400, cuts=[1, 100, 101, 600]), Start())
+    np.testing.assert_array_equal(one.weights, two.weights)
+    np.testing.assert_array_equal(one.theta.means, two.theta.means)
+    np.testing.assert_array_equal(one.theta.precisions_cholesky, two.theta.precisions_cholesky)
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_the_best_of_many_starts_is_no_worse_than_each(covariance_type):
+    sample = Block(data(seed=3))
+    model = bind(mixture(covariance_type, "random"), sample.x)
+
+    def objective(params):
+        return loop.fit(model, params, loop.OneBlock(sample), tol=0, max_iter=1).history[0].objective
+
+    best = objective(best_start(mixture(covariance_type, "random"), sample, Start(n_init=6)))
+    for i in range(6):
+        params = model.start(sample, np.random.default_rng([0, i]))
+        short = loop.fit(model, params, loop.OneBlock(sample), tol=starts.LONG_TOL, max_iter=starts.SHORT_ITER)
+        assert best >= short.objective - 1e-12 * abs(short.objective)
+
+
+def test_the_start_is_a_maximum_on_the_sample():
+    sample = Block(data(seed=5))
+    params = best_start(mixture("full"), sample, Start(n_init=2))
+    history = run(bind(mixture("full"), sample.x), params, sample.x, n_iter=3).history
+    assert 0 <= history[1].objective - history[0].objective < starts.LONG_TOL
+
+
+def test_seeds_give_different_starts():
+    sample = Block(data(n=60))
+    means = [best_start(mixture("full", "random"), sample, Start(1, seed=s)).theta.means for s in (0, 0, 1)]
+    np.testing.assert_array_equal(means[0], means[1])
+    assert not np.array_equal(means[0], means[2])
+
+
+def test_weights_of_the_sample_count():
+    x = data(n=200)
+    weight = np.ones(200)
+    weight[:50] = 3
+    by_weight = best_start(mixture("full"), Block(x, weight), Start(5))
+    repeated = best_start(mixture("full"), Block(np.concatenate([x, x[:50], x[:50]])), Start(5))
+    order_a, order_b = (np.argsort(p.theta.means[:, 0]) for p in (by_weight, repeated))
+    np.testing.assert_allclose(by_weight.theta.means[order_a], repeated.theta.means[order_b], atol=0.02)
+
+
+class Failing:
+    """Every other start collapses."""
+
+    needs_scatter = False
+
+    def __init__(self, fails, inner):
+        self.fails, self.inner, self.count = fails, inner, [0]
+
+    def bind(self, scan):
+        self.inner = self.inner.bind(scan)
+        return self
+
+    def start(self, sample, rng):
+        self.count[0] += 1
+        if self.count[0] in self.fails:
+            raise ValueError("collapsed")
+        return self.inner.start(sample, rng)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+def test_a_start_that_collapses_is_passed_over():
+    params = best_start(Failing({1, 3}, mixture("full")), Block(data()), Start(n_init=4))
+    assert np.isfinite(params.theta.means).all()
+
+
+def test_if_every_start_collapses_the_reason_is_told():
+    with pytest.raises(ValueError, match="collapsed"):
+        best_start(Failing({1, 2}, mixture("full")), Block(data()), Start(n_init=2))
+
+
+def test_a_long_run_that_collapses_falls_back_on_the_short_one(monkeypatch):
+    """One finalist in four ends in a singular covariance; the best of the others is taken."""
+    sample = Block(data(seed=3))
+    fit, calls = loop.fit, []
+
+    def collapsing(model, params, sweep, *, max_iter, **settings):
+        calls.append(max_iter)
+        if max_iter == starts.LONG_ITER and calls.count(max_iter) == 1:
+            raise ValueError("collapsed")
+        return fit(model, params, sweep, max_iter=max_iter, **settings)
+
+    monkeypatch.setattr(starts.loop, "fit", collapsing)
+    params = best_start(mixture("full"), sample, Start(n_init=5))
+    assert calls == [starts.SHORT_ITER] * 5 + [starts.LONG_ITER] * starts.FINALISTS
+    assert np.isfinite(params.theta.covariances).all()

@@ -1,0 +1,170 @@
+"""What would go wrong on the workers is found before the work begins."""
+
+import os
+import re
+import subprocess
+import sys
+
+import fsspec
+import numpy as np
+import pytest
+import zarr
+from distributed import Client
+
+import dem
+from dem.engine.cluster import local_cluster, workers
+from dem.engine.cluster.workers import check_memory, check_places, describe, processors, survey, wait_for
+from dem.engine.engine import Engine
+from dem.engine.sweep.plan import Plan
+from engine.cluster import fake_clusters
+
+HERE = dem.__version__
+
+WITHOUT_DEM = """
+import asyncio, sys
+from distributed import Worker
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "dem":
+            raise ModuleNotFoundError(name)
+
+async def main():
+    async with Worker(sys.argv[1], nthreads=1, dashboard=False, dashboard_address="127.0.0.1:0") as worker:
+        await worker.finished()
+
+sys.meta_path.insert(0, Absent())
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def client():
+    with local_cluster(2) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def names(client):
+    return sorted(client.scheduler_info(n_workers=-1)["workers"])
+
+
+def test_workers_like_this_process(client, names):
+    found = survey(client)
+    assert sorted(worker.address for worker in found) == names
+    for worker in found:
+        assert worker.host == os.uname().nodename
+        assert worker.versions["dem"] == HERE
+        assert worker.versions["numpy"] == np.__version__
+        assert worker.versions["zarr"] == zarr.__version__
+        assert (worker.threads, worker.memory) == (1, 0)
+    assert describe(found) == "2 workers on 1 host, 2 threads"
+    assert len(processors(found)) == 1
+
+
+def answers(client, names, **versions):
+    """Let the second worker tell of other versions than it has."""
+    told = client.get_versions(packages=["numpy", "zarr"])
+    told["workers"] = {
+        name: {**its, "packages": {**its["packages"], **(versions if name == names[1] else {})}}
+        for name, its in told["workers"].items()
+    }
+    return lambda packages: told
+
+
+@pytest.mark.parametrize(
+    ("package", "version", "said"),
+    [
+        ("numpy", "1.26.4", f"has numpy 1.26.4, and this process has numpy {np.__version__}: install the same version"),
+        ("zarr", "3.0.0", f"has zarr 3.0.0, and this process has zarr {zarr.__version__}"),
+        ("zarr", None, f"has no zarr, and this process has zarr {zarr.__version__}"),
+        ("python", "3.99.1.final.0", "has python 3.99, and this process has python 3."),
+    ],
+)
+def test_other_versions(package, version, said, client, names, monkeypatch):
+    monkeypatch.setattr(client, "get_versions", answers(client, names, **{package: version}))
+    with pytest.raises(RuntimeError, match=rf"^Worker {re.escape(names[1])} on host [^ ]+ {re.escape(said)}"):
+        survey(client)
+
+
+def test_a_later_python_of_the_same_minor_version_is_the_same(client, names, monkeypatch):
+    monkeypatch.setattr(
+        client, "get_versions", answers(client, names, python=".".join([*map(str, sys.version_info[:2]), "99"]))
+    )
+    assert len(survey(client)) == 2
+
+
+@pytest.mark.parametrize(("its", "said"), [("0.0.9", "has dem 0.0.9"), ("", "has no dem")])
+def test_another_dem_or_none(its, said, client, monkeypatch):
+    here = workers._teller()()
+    monkeypatch.setattr(workers, "_teller", lambda: lambda: ("node7", here[1], its))
+    with pytest.raises(RuntimeError, match=rf"on host node7 {said}, and this process has dem {HERE}: install the same"):
+        survey(client)
+
+
+def test_a_worker_that_cannot_import_dem():
+    with (
+        fake_clusters.Threads(protocol="tcp", host="127.0.0.1") as cluster,
+        Client(cluster, set_as_default=False) as client,
+        subprocess.Popen([sys.executable, "-c", WITHOUT_DEM, cluster.scheduler_address], stderr=-3) as process,
+    ):
+        try:
+            assert wait_for(client, 1, 60) == 1
+            with pytest.raises(RuntimeError, match=f"has no dem, and this process has dem {HERE}"):
+                survey(client)
+        finally:
+            process.kill()
+
+
+def test_other_processors_are_told_of(client):
+    found = survey(client)
+    other = workers.Worker(**{**vars(found[0]), "cpu": "Abacus"})
+    assert processors([found[0], other]) == sorted([found[0].cpu, "Abacus"])
+
+
+def test_a_worker_s_memory():
+    plan = Plan("x.zarr", 30_000_000, 60_000_000, 40_000_000, 0)
+    with local_cluster(1, 150_000_000) as client:
+        said = (
+            r"may use 150 MB, but a pass over x\.zarr needs 210 MB there \(1 task at a time, of 100 MB each\): "
+            "give the workers more memory or fewer threads, or rechunk"
+        )
+        with pytest.raises(MemoryError, match=said):
+            check_memory(client, plan)
+        check_memory(client, Plan("x.zarr", 10_000_000, 20_000_000, 10_000_000, 0))
+
+
+def test_no_limit_is_no_limit(client):
+    check_memory(client, Plan("x.zarr", 10**15, 10**15, 10**15, 0))
+
+
+def test_a_place_that_only_this_process_sees(client, tmp_path):
+    """As /proc/self is another folder in each process."""
+    mine = f"/proc/self/task/{os.getpid()}"
+    said = rf"^Worker tcp://[0-9.:]+ on host 127\.0\.0\.1 cannot see {mine}: put it where all hosts can read it, or at"
+    with pytest.raises(OSError, match=said):
+        check_places(client, [str(tmp_path), mine])
+
+
+def test_a_place_where_a_worker_sees_something_else(client, tmp_path, monkeypatch):
+    zarr.create_array(tmp_path / "x.zarr", shape=(3, 2), dtype="f8")
+    check_places(client, [str(tmp_path / "x.zarr")])
+    real = workers.sight
+    monkeypatch.setattr(workers, "sight", lambda place: real(place).replace(b"3", b"4"))
+    with pytest.raises(OSError, match=r"has something else at .*x\.zarr: put it where all hosts can read it"):
+        check_places(client, [str(tmp_path / "x.zarr")])
+
+
+def test_a_store_that_the_workers_cannot_see_is_refused_before_the_pass(client):
+    zarr.create_array("memory://unseen/x.zarr", data=np.ones((6, 2)))
+    try:
+        engine = Engine(scheduler=client.scheduler.address)
+        said = r"Worker .* on host .* cannot see memory://.*unseen/x\.zarr: put it where all hosts can read it"
+        with pytest.raises(OSError, match=said), engine.open(dem.open_source("memory://unseen/x.zarr"), 0):
+            pass
+    finally:
+        fsspec.filesystem("memory").rm("/unseen", recursive=True)
+
+
+def test_urls_elsewhere_are_not_looked_at(client):
+    check_places(client, ["s3://no-such-bucket/x.zarr", "https://nowhere.invalid/x.zarr"])

@@ -1,0 +1,98 @@
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import zarr
+
+from dem.engine.sweep.memory import PeakMemory, process_bytes, tree_bytes
+from dem.engine.sweep.plan import Plan, plan_sweep
+from dem.source import open_source
+
+PLAN = Plan("x.zarr", 50_000_000, 150_000_000, 10_000_000, 100_000_000, 3, 90_000_000)
+
+
+def test_a_plan_adds_up():
+    assert PLAN.task_bytes == 160_000_000
+    assert PLAN.total_bytes == 850_000_000
+    PLAN.check(None)
+    PLAN.check(850_000_000)
+    assert PLAN.within(600_000_000).n_workers == 2
+    assert PLAN.within(None).n_workers == 3
+
+
+def test_reading_ahead_is_given_up_before_a_worker():
+    z = zarr.create_array(zarr.storage.MemoryStore(), shape=(4000, 1000), chunks=(1000, 1000), dtype="f8")
+    source = open_source(z)
+    plan = plan_sweep(source, 5_000_000, 10_000_000, 2)
+    assert plan.ahead_bytes == source.block_bytes == 8_000_000
+    assert plan.suit(source) is source
+    assert plan.within(plan.total_bytes) == plan
+    less = plan.within(plan.total_bytes - 1)
+    assert (less.n_workers, less.ahead_bytes) == (2, 0)
+    assert less.total_bytes == plan.total_bytes - 2 * 8_000_000
+    assert [p.ahead for p in source.partitions] == [True] * len(source.partitions)
+    assert [p.ahead for p in less.suit(source).partitions] == [False] * len(source.partitions)
+    assert less.suit(source).ahead_bytes == 0
+    assert plan.within(less.total_bytes - 1).n_workers == 1
+    with pytest.raises(MemoryError, match=r"1 worker x"):
+        plan.within(100_000_000)
+
+
+def test_a_plan_that_cannot_fit_is_refused_with_both_numbers():
+    with pytest.raises(MemoryError, match=r"chunk of x.zarr needs 50 MB .* 850 MB in all .* limit is 849 MB"):
+        PLAN.check(849_000_000)
+    with pytest.raises(MemoryError, match=r"350 MB in all .*1 worker x 250 MB.*limit is 256 MB: raise"):
+        PLAN.within(256_000_000)
+
+
+def test_the_refusal_of_an_array_in_memory_speaks_of_no_chunks():
+    source = open_source(np.zeros((10, 2)))
+    with pytest.raises(MemoryError) as refused:
+        plan_sweep(source, 5_000_000, 7_000_000, 2, 0).check(16_000_000)
+    assert str(refused.value) == (
+        "A pass over the array needs 17 MB in all (7 MB for this process, 2 workers x 5 MB), "
+        "but the limit is 16 MB: raise the memory limit, or use fewer workers."
+    )
+    with pytest.raises(MemoryError, match=r"limit is 9 MB: raise the memory limit\.$"):
+        plan_sweep(source, 5_000_000, 7_000_000, 2, 0).within(9_000_000)
+
+
+def test_the_plan_counts_stored_weights():
+    z = zarr.create_array(zarr.storage.MemoryStore(), shape=(10**7, 2), chunks=(2000, 2), dtype="f4")
+    read_rows = 4 * 2**20 // 16_000 * 2000
+    for chunk, held in ((1000, read_rows + 1000), (10**6, read_rows + 10**6), (10**7, 10**7)):
+        w = zarr.create_array(zarr.storage.MemoryStore(), shape=10**7, chunks=chunk, dtype="f4")
+        more = open_source(z, w).read_bytes - open_source(z).read_bytes
+        assert more == 24 * held
+        assert open_source(z, w).ahead_bytes - open_source(z).ahead_bytes == 24 * held
+
+
+def test_the_plan_of_a_source():
+    z = zarr.create_array(zarr.storage.MemoryStore(), shape=(4000, 1000), chunks=(2000, 500), dtype="f8")
+    plan = plan_sweep(open_source(z), 5, 7, 2, worker_bytes=11)
+    assert plan.block_bytes == 2000 * 1000 * 8
+    assert plan.total_bytes == 7 + 2 * (11 + 5 + (3 + 1) * plan.block_bytes)  # one of them read ahead
+    single = zarr.create_array(zarr.storage.MemoryStore(), shape=(2000, 1000), chunks=(2000, 500), dtype="f8")
+    assert plan_sweep(open_source(single), 5, 7, 2, worker_bytes=11).total_bytes == 7 + 2 * (11 + 5 + 3 * 16_000_000)
+    assert plan_sweep(open_source(np.zeros((10, 2))), 5, 7, 2, 0).total_bytes == 17
+
+
+def test_memory_of_the_process_tree():
+    code = "import sys; b = bytearray(60_000_000); print(1, flush=True); sys.stdin.read()"
+    before = tree_bytes()
+    with (
+        PeakMemory(0.01) as memory,
+        subprocess.Popen([sys.executable, "-c", code], stdin=-1, stdout=-1, text=True) as child,
+    ):
+        child.stdout.readline()
+        assert process_bytes(child.pid) > 60e6
+        grown = tree_bytes()
+        deadline = time.monotonic() + 20
+        while memory.peak < grown - 5e6 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.communicate("")
+    assert grown - before > 60e6
+    assert memory.peak >= grown - 5e6
+    assert process_bytes(2**22 + 1) == 0

@@ -1,0 +1,289 @@
+"""A model on disk is replaced whole or not at all, and nothing but a whole model is ever loaded."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import LocalStore, MemoryStore, WrapperStore
+
+from dem.storage import atomic, document
+from dem.storage.atomic import SAVED_MODELS
+from dem.storage.document import Saved
+
+RNG = np.random.default_rng(0)
+SAVED = Saved(
+    "GaussianMixture",
+    {
+        "weights_": np.array([0.1, 0.2, 0.7]),
+        "means_": RNG.normal(size=(3, 2)) * 1e300,
+        "covariances_": np.asfortranarray(RNG.normal(size=(3, 2, 2))) * 1e-300,
+        "zeros": np.zeros((4, 2)),
+        "odd": np.array([np.nextafter(1.0, 2.0), -0.0, np.pi, 5e-324]),
+        "number": np.array(0.1),
+        "none": np.zeros((0, 2)),
+        "integers": np.arange(5),
+        "single": np.arange(3, dtype=">f4"),
+    },
+    {
+        "settings": {"tol": 1e-3, "n_init": np.int64(10), "engine": None},
+        "history": [{"pass": 1, "log_likelihood": -1.2345678901234567, "elbo_m": None}],
+        "source": {"name": "a.zarr", "shape": (3, 2), "dtype": np.dtype("f4")},
+    },
+)
+OTHER = replace(SAVED, model="PPCA", arrays={"mean_": np.arange(4.0)}, attributes={"settings": {}})
+
+
+def same(a: Saved, b: Saved) -> bool:
+    """Whether two models are the same to the last bit."""
+    arrays = a.arrays.keys() == b.arrays.keys() and all(
+        np.asarray(a.arrays[k]).astype("<f8").tobytes() == np.asarray(b.arrays[k]).astype("<f8").tobytes()
+        and a.arrays[k].shape == b.arrays[k].shape
+        for k in a.arrays
+    )
+    plain = [json.dumps(s.attributes, default=lambda v: v.item() if hasattr(v, "item") else str(v)) for s in (a, b)]
+    return arrays and a.model == b.model and plain[0] == plain[1]
+
+
+@pytest.fixture(params=["path", "str", "url", "file", "store"])
+def place(request, tmp_path):
+    return {
+        "path": tmp_path / "m.zarr",
+        "str": str(tmp_path / "m.zarr"),
+        "file": (tmp_path / "m o.zarr").as_uri(),
+        "url": f"memory://{tmp_path.name}/m.zarr",
+        "store": MemoryStore(),
+    }[request.param]
+
+
+def test_a_model_comes_back_bit_for_bit(place):
+    SAVED_MODELS.save(place, SAVED)
+    assert SAVED_MODELS.exists(place)
+    assert same(SAVED_MODELS.load(place), SAVED)
+
+
+def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
+    SAVED_MODELS.save(place, SAVED)
+    SAVED_MODELS.save(place, OTHER)
+    assert same(SAVED_MODELS.load(place), OTHER)
+    root = zarr.open_group(atomic._where(place), mode="r")
+    assert len(list(root.keys())) == 1
+
+
+def test_overwriting_can_be_refused(place):
+    SAVED_MODELS.save(place, SAVED)
+    with pytest.raises(FileExistsError, match="is a model already"):
+        SAVED_MODELS.save(place, OTHER, overwrite=False)
+    assert same(SAVED_MODELS.load(place), SAVED)
+
+
+def test_a_save_leaves_alone_what_another_may_be_writing(tmp_path, monkeypatch):
+    """Two saves at a time: the last one to end counts, whole."""
+    write, path = atomic._write, tmp_path / "m.zarr"
+
+    def meanwhile(*words):
+        write(*words)
+        monkeypatch.setattr(atomic, "_write", write)
+        SAVED_MODELS.save(path, OTHER)
+
+    monkeypatch.setattr(atomic, "_write", meanwhile)
+    SAVED_MODELS.save(path, SAVED)
+    assert same(SAVED_MODELS.load(path), SAVED)
+    SAVED_MODELS.save(path, OTHER)
+    assert same(SAVED_MODELS.load(path), OTHER)
+    assert len(list(zarr.open_group(path, mode="r").keys())) == 1
+
+
+class Failing(WrapperStore):
+    """A store whose n-th write, or deletion, fails; with `after`, it fails once the write is done."""
+
+    def __init__(self, inner, n=10**9, after=False):
+        super().__init__(inner)
+        self.left, self.after = n, after
+
+    def _with_store(self, inner):
+        return type(self)(inner, self.left, self.after)
+
+    async def _step(self, work):
+        self.left -= 1
+        if self.left == 0 and not self.after:
+            raise OSError("the disk is gone")
+        if self.left < 0:
+            raise OSError("the disk is still gone")
+        await work()
+        if self.left == 0:
+            raise OSError("the disk is gone, after the last write")
+
+    async def set(self, key, value):
+        await self._step(lambda: self._store.set(key, value))
+
+    async def set_if_not_exists(self, key, value):
+        await self._step(lambda: self._store.set_if_not_exists(key, value))
+
+    async def delete(self, key):
+        await self._step(lambda: self._store.delete(key))
+
+    async def delete_dir(self, prefix):
+        await self._step(lambda: self._store.delete_dir(prefix))
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("local", [False, True])
+def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, local, after):
+    small = Saved("GaussianMixture", {"means_": np.ones((2, 2)), "weights_": np.array([0.5, 0.5])}, {"a": 1})
+    old = replace(small, attributes={"a": 0})
+    outcomes = []
+    for n in range(1, 40):
+        inner = LocalStore(tmp_path / str(n)) if local else MemoryStore()
+        SAVED_MODELS.save(inner, old)
+        try:
+            SAVED_MODELS.save(Failing(inner, n, after), small)
+        except OSError:
+            found = SAVED_MODELS.load(inner)
+            assert same(found, old) or same(found, small)
+            outcomes.append(found.attributes["a"])
+            with monkeypatch.context() as later:  # a save the next day works, and clears what the crash left
+                later.setattr(atomic, "LEFT_SECONDS", -1.0)
+                SAVED_MODELS.save(inner, small)
+            assert same(SAVED_MODELS.load(inner), small)
+            assert len(list(zarr.open_group(inner, mode="r").keys())) == 1
+        else:
+            break
+    assert outcomes == sorted(outcomes)  # the old one, up to the one write that counts
+    assert 5 < len(outcomes) < 39
+    assert same(SAVED_MODELS.load(inner), small)
+
+
+@pytest.mark.parametrize("n", range(1, 8))
+def test_a_crash_of_the_first_save_leaves_no_model_and_no_obstacle(n):
+    inner = MemoryStore()
+    with pytest.raises(OSError, match="disk"):
+        SAVED_MODELS.save(Failing(inner, n), OTHER)
+    with pytest.raises((FileNotFoundError, ValueError), match=r"No model|not a model"):
+        SAVED_MODELS.load(inner)
+    assert not SAVED_MODELS.exists(inner)
+    SAVED_MODELS.save(inner, OTHER)
+    assert same(SAVED_MODELS.load(inner), OTHER)
+
+
+def test_a_write_that_does_not_read_back_is_no_save():
+    class Corrupting(WrapperStore):
+        async def set(self, key, value):
+            await self._store.set(key, value[:-9] if key.endswith("/c/0") else value)
+
+    inner = MemoryStore()
+    SAVED_MODELS.save(inner, SAVED)
+    with pytest.raises(Exception, match=r"."):
+        SAVED_MODELS.save(Corrupting(inner), OTHER)
+    assert same(SAVED_MODELS.load(inner), SAVED)
+
+
+def generation(path):
+    (found,) = path.glob("generation-*")
+    return found
+
+
+def lose_a_chunk(path):
+    (generation(path) / "means_" / "c" / "0" / "0").unlink()
+
+
+def lose_an_array(path):
+    shutil.rmtree(generation(path) / "weights_")
+
+
+def lose_the_generation(path):
+    shutil.rmtree(generation(path))
+
+
+def change_a_setting(path):
+    file = generation(path) / "zarr.json"
+    file.write_text(file.read_text().replace("0.001", "0.002"))
+
+
+def truncate_a_chunk(path):
+    file = generation(path) / "means_" / "c" / "0" / "0"
+    file.write_bytes(file.read_bytes()[:-4])
+
+
+def garble_the_root(path):
+    (path / "zarr.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lose_a_chunk, lose_an_array, lose_the_generation, change_a_setting, truncate_a_chunk, garble_the_root],
+)
+def test_damage_is_told(tmp_path, damage):
+    path = tmp_path / "m.zarr"
+    SAVED_MODELS.save(path, SAVED)
+    damage(path)
+    with pytest.raises(ValueError, match="is damaged"):
+        SAVED_MODELS.load(path)
+
+
+def test_a_newer_format_is_refused(tmp_path):
+    path = tmp_path / "m.zarr"
+    SAVED_MODELS.save(path, SAVED)
+    root = zarr.open_group(path, mode="r+")
+    root.update_attributes({SAVED_MODELS.stamp: {**root.attrs[SAVED_MODELS.stamp], "format": 99, "dem": "9.9"}})
+    with pytest.raises(ValueError, match=r"written by a newer dem \(9\.9, format 99\)"):
+        SAVED_MODELS.load(path)
+
+
+def test_what_is_no_model_is_told_and_left_alone(tmp_path):
+    zarr.create_array(tmp_path / "array.zarr", data=np.ones(3))
+    zarr.create_group(tmp_path / "group.zarr", attributes={"a": 1})
+    zarr.create_group(tmp_path / "old.zarr", zarr_format=2, attributes={"a": 1})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "precious.txt").write_text("mine")
+    (tmp_path / "file.txt").write_text("mine")
+    for name, error, words in [
+        ("array.zarr", ValueError, "is a Zarr array, not a model"),
+        ("group.zarr", ValueError, "is a Zarr group, but not a model"),
+        ("old.zarr", ValueError, "is a Zarr group, but not a model"),
+        ("folder", FileNotFoundError, "it is no Zarr store"),
+        ("file.txt", FileNotFoundError, "it is no Zarr store"),
+    ]:
+        with pytest.raises(error, match=words):
+            SAVED_MODELS.load(tmp_path / name)
+        with pytest.raises(FileExistsError, match="left alone"):
+            SAVED_MODELS.save(tmp_path / name, SAVED)
+        assert not SAVED_MODELS.exists(tmp_path / name)
+    assert (tmp_path / "folder" / "precious.txt").read_text() == "mine"
+    with pytest.raises(FileNotFoundError, match=r"No model at .*nowhere"):
+        SAVED_MODELS.load(tmp_path / "nowhere")
+
+
+def test_an_empty_folder_is_written_to(tmp_path):
+    (tmp_path / "m.zarr").mkdir()
+    SAVED_MODELS.save(tmp_path / "m.zarr", SAVED)
+    assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
+
+
+def test_only_numbers_and_json_are_saved(tmp_path):
+    with pytest.raises(ValueError, match="Cannot save names of dtype object"):
+        SAVED_MODELS.save(tmp_path / "m.zarr", replace(SAVED, arrays={"names": np.array(["a", None])}))
+    with pytest.raises(TypeError, match="Cannot save"):
+        SAVED_MODELS.save(tmp_path / "m.zarr", replace(SAVED, attributes={"f": print}))
+    assert not (tmp_path / "m.zarr").exists()
+
+
+def test_large_arrays_are_cut_into_chunks(tmp_path, monkeypatch):
+    monkeypatch.setattr(document, "CHUNK_BYTES", 100)
+    SAVED_MODELS.save(tmp_path / "m.zarr", SAVED)
+    assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
+    assert len(list((generation(tmp_path / "m.zarr") / "covariances_" / "c").iterdir())) == 1
+    monkeypatch.setattr(document, "CHUNK_BYTES", 40)
+    SAVED_MODELS.save(tmp_path / "m.zarr", SAVED)
+    assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
+    assert len(list((generation(tmp_path / "m.zarr") / "covariances_" / "c").iterdir())) == 3
+
+
+def test_a_file_url_is_its_path(tmp_path):
+    SAVED_MODELS.save((tmp_path / "m.zarr").as_uri(), SAVED)
+    assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
+    (tmp_path / "file.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="left alone"):
+        SAVED_MODELS.save((tmp_path / "file.txt").as_uri(), SAVED)

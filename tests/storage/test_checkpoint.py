@@ -1,0 +1,301 @@
+"""A fit that is broken off goes on from its checkpoint with the same bits; one of another fit is refused."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import zarr
+from zarr.storage import LocalStore
+
+import dem
+from dem.em import loop
+from dem.em.progress import Silent
+from dem.scan.sample import unhash
+from dem.storage import atomic, checkpoint
+from dem.storage.checkpoint import Checkpoint
+from dem.storage.document import Saved
+from dem.storage.progress_log import Identity
+from storage.test_encoding import same
+
+IDENTITY = Identity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 2, (4, 3))
+    x = centres[rng.integers(4, size=20_000)] + rng.normal(size=(20_000, 3))
+    path = tmp_path_factory.mktemp("data") / "x.zarr"
+    zarr.create_array(path, data=x, chunks=(1000, 3))
+    return path
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "wide.zarr"
+    zarr.create_array(
+        path, data=np.random.default_rng(0).normal(size=(500, 30)) @ np.diag(np.arange(1.0, 31)), chunks=(100, 30)
+    )
+    return path
+
+
+@pytest.fixture(params=["path", "url"])
+def place(request, tmp_path):
+    return tmp_path / "fit.zarr" if request.param == "path" else f"memory://{tmp_path.name}/fit.zarr"
+
+
+def mixture(**settings):
+    return dem.GaussianMixture(4, **{"tol": 0, "max_iter": 8, "n_init": 2, "sample_size": 500, **settings})
+
+
+def equal(a, b):
+    """Whether two fitted mixtures are the same to the last bit."""
+    names = (
+        "weights_",
+        "means_",
+        "covariances_",
+        "precisions_cholesky_",
+        "lower_bound_",
+        "history_",
+        "n_iter_",
+        "n_passes_",
+    )
+    return all(same(getattr(a, name), getattr(b, name)) for name in (*names, "stop_reason_"))
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
+def test_a_fit_interrupted_after_every_pass_is_the_straight_one(store, place, covariance_type):
+    straight = mixture(covariance_type=covariance_type).fit(store)
+    assert straight.n_passes_ >= 7
+    for run in range(straight.n_passes_):
+        model = mixture(covariance_type=covariance_type)
+        if run < straight.n_passes_ - 1:
+            with pytest.raises(
+                dem.Stopped, match=r"stopped after 1 pass, the most for one run; .* run it again to go on"
+            ):
+                model.fit(store, checkpoint=Checkpoint(place, max_passes=1))
+    assert equal(model.fit(store, checkpoint=Checkpoint(place, max_passes=1)), straight)
+    again = mixture(covariance_type=covariance_type).fit(store, checkpoint=place)  # nothing is left to do
+    assert equal(again, straight)
+
+
+def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
+    straight = mixture().fit(store)
+
+    class BrokenError(Exception):
+        pass
+
+    for n in range(1, 5):
+
+        def fail(state, n=n):
+            if len(state.history) == n:
+                raise BrokenError
+
+        with pytest.raises(BrokenError):
+            mixture().fit(store, checkpoint=tmp_path / "c.zarr", callback=fail)
+        assert len(zarr.open_group(tmp_path / "c.zarr" / "state")) == 2  # two generations alternate
+    seen = []
+    model = mixture().fit(store, checkpoint=tmp_path / "c.zarr", callback=lambda state: seen.append(len(state.history)))
+    assert seen[0] == 5
+    assert equal(model, straight)
+
+
+def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
+    monkeypatch.setattr("dem.run.latent.DEFAULT_BYTES", 1000)
+    straight = dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide)
+    with pytest.raises(dem.Stopped):
+        dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))
+    model = dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide, checkpoint=tmp_path / "c.zarr")
+    assert same(model.components_, straight.components_)
+    assert (model.n_passes_, model.history_) == (straight.n_passes_, straight.history_)
+
+
+def test_the_one_pass_of_ppca_is_kept(wide, tmp_path):
+    told = []
+
+    class Told(Silent):
+        def begin(self, what, rows, nbytes):
+            told.append(what)
+
+    model = dem.PPCA(3, engine=dem.Engine(progress=Told()))
+    straight = model.fit(wide, checkpoint=tmp_path / "c.zarr").components_
+    assert told == ["first scan"]
+    assert same(model.fit(wide, checkpoint=tmp_path / "c.zarr").components_, straight)
+    assert told == ["first scan"]
+
+
+def test_limits_of_time(store, tmp_path):
+    with pytest.raises(dem.Stopped, match=r"stopped after 1 pass in .* since another would likely pass the 0 ms given"):
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=0.0))
+    assert equal(
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=1e6)), mixture().fit(store)
+    )
+
+
+def test_other_settings_are_refused_with_both_named(store, tmp_path):
+    with pytest.raises(dem.Stopped):
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
+    with pytest.raises(ValueError, match=r"other settings: tol=0 there, tol=0.01 here; remove it to start anew"):
+        mixture(tol=0.01).fit(store, checkpoint=tmp_path / "c.zarr")
+    with pytest.raises(ValueError, match="sample_size=500 there, sample_size=501 here"):
+        mixture(sample_size=501).fit(store, checkpoint=tmp_path / "c.zarr")
+    with pytest.raises(ValueError, match=r"family=.*Full.* there, family=.*Diag.* here"):
+        mixture(covariance_type="diag").fit(store, checkpoint=tmp_path / "c.zarr")
+    with pytest.raises(ValueError, match="no given there, given="):
+        mixture(means_init=np.zeros((4, 3))).fit(store, checkpoint=tmp_path / "c.zarr")
+    with pytest.raises(ValueError, match="model=MixtureModel there"):
+        dem.PPCA(2).fit(store, checkpoint=tmp_path / "c.zarr")
+
+
+def test_other_data_are_refused_with_both_named(store, wide, tmp_path):
+    with pytest.raises(dem.Stopped):
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
+    with pytest.raises(
+        ValueError,
+        match=r"other data: shape=\[20000, 3\].* there, shape=\[500, 30\].* here.*x.zarr there, wide.zarr here",
+    ):
+        mixture().fit(wide, checkpoint=tmp_path / "c.zarr")
+
+
+def test_data_that_have_changed_are_found_by_rows_of_the_sample(store, tmp_path):
+    moved = tmp_path / "x.zarr"
+    shutil.copytree(store, moved)
+    straight = mixture().fit(moved)
+    with pytest.raises(dem.Stopped):
+        mixture().fit(moved, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
+    array = zarr.open_array(moved, mode="r+")
+    kept = array[...]
+    array[...] = np.nextafter(kept, np.inf)
+    with pytest.raises(ValueError, match="has changed since its checkpoint was written: row"):
+        mixture().fit(moved, checkpoint=tmp_path / "c.zarr")
+    array[...] = kept
+    assert equal(mixture().fit(moved, checkpoint=tmp_path / "c.zarr"), straight)
+
+
+def test_data_of_which_a_part_has_changed_are_found_by_the_objective(store, tmp_path):
+    moved = tmp_path / "x.zarr"
+    shutil.copytree(store, moved)
+    with pytest.raises(dem.Stopped):
+        mixture().fit(moved, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))
+    sampled = checkpoint.SCANS.load(tmp_path / "c.zarr" / "scan")
+    peeked = {int(row) // 1000 for row in unhash(sampled.arrays["value.sample.keys"][:3], 0)}
+    array = zarr.open_array(moved, mode="r+")
+    first = 1000 * min(set(range(20)) - peeked)
+    array[first : first + 1000] += 100
+    with pytest.raises(ValueError, match=r"has changed since its checkpoint was written: its parameters reach -\d"):
+        mixture().fit(moved, checkpoint=tmp_path / "c.zarr")
+
+
+@pytest.mark.parametrize("wrap", [np.array, lambda x: da.from_array(x, chunks=(1000, 3))], ids=["memory", "dask"])
+def test_arrays_that_have_changed_are_found_too(store, tmp_path, wrap):
+    x = zarr.open_array(store)[...]
+    straight = mixture().fit(wrap(x))
+    with pytest.raises(dem.Stopped):
+        mixture().fit(wrap(x), checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
+    with pytest.raises(ValueError, match=r"has changed since its checkpoint was written: row"):
+        mixture().fit(wrap(np.nextafter(x, np.inf)), checkpoint=tmp_path / "c.zarr")
+    assert equal(mixture().fit(wrap(x), checkpoint=tmp_path / "c.zarr"), straight)
+
+
+def damage(path):
+    """Change one bit of the largest chunk below a path."""
+    chunk = max(path.rglob("c/**/*"), key=lambda p: p.stat().st_size if p.is_file() else -1)
+    raw = bytearray(chunk.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    chunk.write_bytes(raw)
+
+
+def test_a_damaged_state_falls_back_on_the_one_before(store, tmp_path):
+    straight = mixture().fit(store)
+    with pytest.raises(dem.Stopped):
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=4))
+    root = zarr.open_group(tmp_path / "c.zarr" / "state")
+    current = root.attrs["dem_state"]["generation"]
+    damage(tmp_path / "c.zarr" / "state" / current)
+    model = mixture().fit(store, checkpoint=tmp_path / "c.zarr")
+    assert equal(model, straight)
+
+
+def test_a_checkpoint_that_is_all_damaged_is_refused(store, tmp_path):
+    with pytest.raises(dem.Stopped):
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=4))
+    for generation in (tmp_path / "c.zarr" / "state").glob("generation-*"):
+        damage(generation)
+    with pytest.raises(ValueError, match="is damaged"):
+        mixture().fit(store, checkpoint=tmp_path / "c.zarr")
+
+
+def test_what_is_no_checkpoint_is_left_alone(store, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    zarr.create_group(tmp_path / "group.zarr", attributes={"mine": 1})
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").write_text("mine")
+    mixture().fit(store).save(tmp_path / "model.zarr")
+    for name in ("file", "group.zarr", "folder", "model.zarr"):
+        with pytest.raises(FileExistsError, match="is no checkpoint of dem: it is left alone"):
+            mixture().fit(store, checkpoint=tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    mixture().fit(store, checkpoint=tmp_path / "empty")
+    checkpoint.remove(tmp_path / "empty")
+    assert not (tmp_path / "empty").exists()
+    checkpoint.remove(tmp_path / "nothing")
+
+
+def test_a_run_that_was_taken_for_dead_stops(place):
+    with Checkpoint(place).journal(IDENTITY) as first:
+        state = loop.State(np.arange(3.0))
+        first.keep_state(state, 1)
+        checkpoint.begin_run(place)  # as a run on another machine would
+        with pytest.raises(RuntimeError, match=r"Another run \(process \d+ on .*\) has taken over the checkpoint"):
+            first.keep_state(state, 2)
+    kept = checkpoint.STATES.load(f"{place}/state")
+    assert kept.attributes["n_passes"] == 1
+
+
+class Full(LocalStore):
+    """A disk that is full after so many writes."""
+
+    left = 0
+
+    async def set(self, key, value):
+        Full.left -= 1
+        if Full.left < 0:
+            raise OSError(28, os.strerror(28))
+        await super().set(key, value)
+
+
+def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
+    states = [loop.State(np.full(3, float(i)), (), i) for i in range(3)]
+    with Checkpoint(tmp_path / "c.zarr").journal(IDENTITY) as journal:
+        journal.keep_state(states[0], 1)
+        monkeypatch.setattr(atomic, "_where", lambda path: Full(Path(path)))
+        failures = 0
+        for writes in range(30):
+            Full.left = writes
+            try:
+                journal.keep_state(states[1], 2)
+            except OSError:
+                failures += 1
+            else:
+                break
+            finally:
+                Full.left = 10**6
+            kept = checkpoint.STATES.load(tmp_path / "c.zarr" / "state")
+            assert kept.attributes["n_passes"] in ((1,) if writes < 3 else (1, 2))
+        assert failures > 3
+        assert checkpoint.STATES.load(tmp_path / "c.zarr" / "state").attributes["n_passes"] == 2
+
+
+def test_a_newer_format_and_unknown_classes_are_refused(tmp_path):
+    with Checkpoint(tmp_path / "c.zarr").journal(IDENTITY) as journal:
+        identity = journal._identity()
+    document = {"class": "dem.scan.scanner:Gone", "fields": {}}
+    checkpoint.SCANS.save(f"{tmp_path}/c.zarr/scan", Saved("Scan", {}, {"document": document, **identity}))
+    with pytest.raises(ValueError, match=r"cannot be read by this dem \(AttributeError.*Gone.*remove it to start anew"):
+        checkpoint.read(tmp_path / "c.zarr", IDENTITY)
+    with pytest.raises(ValueError, match=r"tol=0.001 there, tol=1 here"):
+        checkpoint.read(tmp_path / "c.zarr", replace(IDENTITY, settings={"tol": 1, "seed": 0}))

@@ -1,0 +1,121 @@
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+
+import pytest
+
+from dem.storage.lock import claim
+
+HOLD = (
+    "import sys, time; from dem.storage.lock import claim\n"
+    "with claim(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def held(tmp_path):
+    """An output that another process writes, and the process."""
+    path = tmp_path / "labels.zarr"
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield path, process
+        process.kill()
+
+
+def refused(path):
+    with pytest.raises(BlockingIOError) as error, claim(path):
+        raise AssertionError("two runs have claimed it")
+    return str(error.value)
+
+
+def test_a_second_run_is_refused_and_told_of_the_first(held):
+    path, process = held
+    for _ in range(2):
+        said = refused(path)
+        assert str(path) in said
+        assert f"process {process.pid} on {socket.gethostname()}" in said
+    with claim(path.with_name("other.zarr")):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_claim_ends_with_its_process(held, number):
+    path, process = held
+    refused(path)
+    process.send_signal(number)
+    process.wait()
+    with claim(path):
+        assert os.listdir(path.parent) == [".labels.zarr.lock"]
+    assert os.listdir(path.parent) == []
+
+
+@pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
+def test_nothing_is_left(error, tmp_path):
+    path = tmp_path / "a" / "b" / "labels.zarr"
+    with suppress(BaseException), claim(path):
+        assert path.parent.is_dir()
+        assert str(os.getpid()) in refused(path)
+        if error:
+            raise error
+    assert os.listdir(tmp_path) == []
+    with claim(path):
+        path.mkdir()
+    assert os.listdir(tmp_path / "a" / "b") == ["labels.zarr"]
+
+
+def test_one_of_many_threads_has_it_at_a_time(tmp_path):
+    path, inside, most, times = tmp_path / "labels.zarr", [], [], []
+
+    def work():
+        while len(times) < 200:
+            with suppress(BlockingIOError), claim(path):
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+                times.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 1
+    assert os.listdir(tmp_path) == []
+
+
+def test_links_and_file_urls_are_the_same_place(tmp_path):
+    os.symlink(tmp_path, tmp_path / "link")
+    with claim(tmp_path / "labels.zarr"):
+        refused(tmp_path / "link" / "labels.zarr")
+        refused((tmp_path / "labels.zarr").as_uri())
+
+
+def test_urls_cannot_be_claimed():
+    with claim("memory://claims/labels.zarr"), claim("memory://claims/labels.zarr"):
+        pass
+
+
+def test_a_lock_file_that_tells_nothing(tmp_path):
+    path = tmp_path / "labels.zarr"
+    with claim(path):
+        (tmp_path / ".labels.zarr.lock").write_text("")
+        assert "another run (one that has only just begun)" in refused(path)
+
+
+def test_a_folder_that_cannot_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file" / "labels.zarr", tmp_path / "file" / "a" / "labels.zarr"):
+        with pytest.raises(
+            OSError, match=r"Cannot write .*labels\.zarr: (File exists|Not a directory) \(in the folder .*file"
+        ):
+            claim(path).__enter__()
+    sealed = tmp_path / "sealed"
+    sealed.mkdir(mode=0o500)
+    if os.access(sealed, os.W_OK):
+        sealed = "/sys"  # where not even root makes files
+    with pytest.raises(OSError, match=r"Cannot write .*labels\.zarr: .* \(in the folder .*(sealed|sys)\)"):
+        claim(f"{sealed}/labels.zarr").__enter__()
