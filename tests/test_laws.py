@@ -6,12 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import laws
+from crosses import cross
 from dem.em.seeding import METHODS
 from dem.families import GaussianFamily
 from dem.models.mixture.mixture import MixtureParams, Precision
 from laws import MODELS, D, K, N
 
 WEIGHT = np.random.default_rng(1).integers(0, 8, N) / 2.0
+WEIGHTS = {"plain": None, "weighted": WEIGHT}
 ANY = pytest.mark.parametrize("case", MODELS.values(), ids=MODELS)
 MIXTURES = [name for name, case in MODELS.items() if isinstance(case.model, type(MODELS["full"].model))]
 FRAMED = [name for name in MIXTURES if isinstance(MODELS[name].model.family, GaussianFamily)]
@@ -25,8 +27,7 @@ STREAMS = pytest.mark.parametrize(
 OWN = [case for case in MODELS.values() if case.streams and case.own_kernel]
 
 
-@pytest.mark.parametrize("case", OWN, ids=[case.name for case in OWN])
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
+@cross("case, weighted", {case.name: case for case in OWN}, {"plain": False, "weighted": True})
 @given(cuts=st.lists(st.integers(0, N), max_size=12))
 def test_statistics_add_over_any_chunking(case, weighted, cuts):
     laws.adds_over_any_chunking(*laws.begun(case.name, weighted=weighted), cuts)
@@ -38,9 +39,7 @@ def test_empty_block_is_zero(case):
     laws.empty_block_is_zero(model, laws.begin(model, case.x), case.x)
 
 
-@ANY
-@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
-@pytest.mark.parametrize("seed", range(4))
+@cross("case, seed, weight", MODELS, range(4), WEIGHTS)
 def test_objective_never_falls(case, weight, seed):
     model = case.model
     if case.name in MIXTURES:
@@ -52,26 +51,26 @@ def test_objective_never_falls(case, weight, seed):
         laws.bound_lies_between(state)
 
 
-@pytest.mark.parametrize("name", SHIFTS)
-@pytest.mark.parametrize("shift", [2.0**13, -(2.0**17)])
+@cross("name, shift", SHIFTS, [2.0**13, -(2.0**17)])
 def test_shift_of_the_data(name, shift):
     laws.moves_with_the_data(MODELS[name], MODELS[name].x, shift, 1.0, 1e-10)
 
 
-@pytest.mark.parametrize("name", SCALES)
-@pytest.mark.parametrize("scale", [2.0**-20, 2.0**20, 10.0, 1e-3])
+@cross("name, scale", SCALES, [2.0**-20, 10.0, 2.0**20, 1e-3])
 def test_scale_of_the_data(name, scale):
     laws.moves_with_the_data(MODELS[name], MODELS[name].x, 0.0, scale, 1e-10)
 
 
-@pytest.mark.parametrize("name", [case.name for case in MODELS.values() if case.column_scales])
-@pytest.mark.parametrize("scale", [[2.0**-24, 1.0, 2.0**24], [10.0, 1e-6, 1e5]], ids=["binary", "decimal"])
+@cross(
+    "name, scale",
+    [case.name for case in MODELS.values() if case.column_scales],
+    {"binary": [2.0**-24, 1.0, 2.0**24], "decimal": [10.0, 1e-6, 1e5]},
+)
 def test_scale_of_each_column(name, scale):
     laws.moves_with_the_data(MODELS[name], MODELS[name].x, 0.0, np.array(scale), 1e-10)
 
 
-@ANY
-@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+@cross("case, weight", MODELS, WEIGHTS)
 def test_order_of_the_rows(case, weight):
     params = laws.begin(laws.bind(case.model, case.x, weight), case.x, weight)
     order = np.random.default_rng(2).permutation(N)

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.storage.class_names import name_in_files, place_now
+
 JSON = Any
 Arrays = dict[str, NDArray[Any]]
 
@@ -74,10 +76,10 @@ def _encode(value: Any, name: str, arrays: Arrays) -> JSON:
     if isinstance(value, np.generic):  # its arithmetic is not Python's to the last bit
         return {"scalar": _encode_array(np.asarray(value), name, arrays)}
     if isinstance(value, Enum):
-        return {"enum": _class_name(type(value)), "member": value.name}
+        return {"enum": name_in_files(type(value)), "member": value.name}
     if is_dataclass(value) and not isinstance(value, type):
         inner = {f.name: _encode(getattr(value, f.name), f"{name}.{f.name}", arrays) for f in fields(value)}
-        return {"class": _class_name(type(value)), "fields": inner}
+        return {"class": name_in_files(type(value)), "fields": inner}
     if isinstance(value, tuple | list):
         return {type(value).__name__: [_encode(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]}
     if isinstance(value, Mapping):
@@ -129,7 +131,7 @@ class _Decoder:
         return found(**{name: self.value(item) for name, item in document["fields"].items()})
 
     def _class(self, name: str) -> Any:
-        module, _, qualified = name.partition(":")
+        module, qualified = place_now(name)
         if module.split(".")[0] != "dem" and module not in self.modules:
             raise ValueError(f"refers to {qualified} of the module {module}, which is none of dem's")
         found: Any = import_module(module)
@@ -138,7 +140,3 @@ class _Decoder:
         if not (isinstance(found, type) and (is_dataclass(found) or issubclass(found, Enum))):
             raise ValueError(f"refers to {name}, which is no class of values")
         return found
-
-
-def _class_name(kind: type) -> str:
-    return f"{kind.__module__}:{kind.__qualname__}"

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import zarr
 from click.testing import CliRunner
 
 import dem
-from dem.cli import main
+from dem.cli.main import main
+from dem.engine.cluster import connect
 from dem.storage.atomic import SAVED_MODELS
 
 
@@ -33,7 +35,7 @@ def folder(tmp_path_factory):
 
 def run(*words):
     """Run a command; standard error and output are kept apart."""
-    return CliRunner().invoke(main.main, [str(word) for word in words])
+    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def done(*words):
@@ -278,6 +280,7 @@ def test_data_that_do_not_fit_the_model(folder, tmp_path):
     ],
 )
 def test_what_cannot_be_done_is_told_in_a_sentence(folder, monkeypatch, words, said):
+    monkeypatch.setattr("dem.engine.cluster.choose.connect", partial(connect, timeout=1))
     monkeypatch.chdir(folder)
     assert said in failed(*words)
     assert not (folder / "m.zarr").exists()
@@ -288,11 +291,10 @@ def test_a_share_of_the_variance(folder, tmp_path):
     assert SAVED_MODELS.load(tmp_path / "m.zarr").attributes["settings"]["n_components"] == 0.9
 
 
-@pytest.mark.parametrize("words", [["dem", "--help"], ["dem", "info", "x.zarr"]], ids=["help", "info"])
-def test_dask_runs_the_command(folder, words):
-    dask = Path(sys.executable).with_name("dask")
-    out = subprocess.run([dask, *words], cwd=folder, capture_output=True, text=True, check=True).stdout
-    assert ("Fit mixtures, K-means, PPCA and factor" if "--help" in words else "(900, 3), float64") in out
+def test_dask_runs_the_command(folder):
+    command = [Path(sys.executable).with_name("dask"), "dem", "info", "x.zarr"]
+    out = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+    assert "(900, 3), float64" in out
 
 
 def test_kmeans_from_the_command_line(folder, tmp_path):

@@ -6,8 +6,8 @@ import zarr
 from click.testing import CliRunner
 
 import dem
-from dem.cli import main
 from dem.cli.commands import demo
+from dem.cli.main import main
 
 
 def test_old_faithful_is_whole():
@@ -18,10 +18,10 @@ def test_old_faithful_is_whole():
 
 
 def test_the_demo_writes_once_and_uses_it_again(tmp_path):
-    words = ["demo", "--size", "640kB", "--memory", "2GB", "--workers", "1", "--scratch", str(tmp_path / "s")]
-    first = CliRunner().invoke(main.main, words)
+    words = ["demo", "--size", "320kB", "--memory", "2GB", "--workers", "1", "--scratch", str(tmp_path / "s")]
+    first = CliRunner().invoke(main, words)
     assert first.exit_code == 0, first.output
-    rows = 640_000 // 64
+    rows = 320_000 // 64
     path = tmp_path / "s" / f"mixture-{rows}x16-seed0.zarr"
     assert zarr.open_array(path).shape == (rows, 16)
     assert zarr.open_array(path).dtype == np.float32
@@ -36,7 +36,7 @@ def test_the_demo_writes_once_and_uses_it_again(tmp_path):
     ):
         assert words_shown in first.stdout
     written = path.stat().st_mtime_ns
-    second = CliRunner().invoke(main.main, words)
+    second = CliRunner().invoke(main, words)
     assert second.exit_code == 0
     assert "from an earlier run" in second.stdout.replace("\n", " ")
     assert path.stat().st_mtime_ns == written
@@ -52,7 +52,7 @@ def test_data_of_another_mixture_are_written_anew(tmp_path):
 
 
 def test_the_store_must_be_of_some_size(tmp_path):
-    result = CliRunner().invoke(main.main, ["demo", "--size", "1kB", "--scratch", str(tmp_path)])
+    result = CliRunner().invoke(main, ["demo", "--size", "1kB", "--scratch", str(tmp_path)])
     assert result.exit_code == 1
     assert "dem: A store of 1 kB is too small for the demo: give it at least 320 kB." in result.stderr
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import zarr
 
+from crosses import cross
 from dem import GaussianMixture
 from dem.results.new_array import MARK
 
@@ -26,12 +27,17 @@ def model(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=[3 * 10**6, 17 * 10**6], ids=["threads", "processes"])
-def zeros(request, tmp_path_factory):
-    """A store without a chunk on disk: all zeros. So many small ones take long."""
-    path = tmp_path_factory.mktemp("zeros") / "x.zarr"
-    zarr.create_array(path, shape=(request.param, 4), chunks=(500, 4), dtype="f4")
-    return path
+WAYS = {"threads": 3 * 10**6, "processes": 17 * 10**6}
+"""How stores of so many rows are swept."""
+
+
+@pytest.fixture(scope="module")
+def zeros(tmp_path_factory):
+    """Stores without a chunk on disk: all zeros. So many small ones take long."""
+    folder = tmp_path_factory.mktemp("zeros")
+    for way, rows in WAYS.items():
+        zarr.create_array(folder / way, shape=(rows, 4), chunks=(500, 4), dtype="f4")
+    return folder
 
 
 def interrupt(words, begun):
@@ -48,8 +54,8 @@ def interrupt(words, begun):
     return process.returncode, said
 
 
-@pytest.mark.parametrize("overwrite", [False, True])
-def test_predict(zeros, model, overwrite, tmp_path):
+@cross("way, overwrite", WAYS.keys(), [False, True])
+def test_predict(way, overwrite, zeros, model, tmp_path):
     target = tmp_path / "scores.zarr"
     if overwrite:
         zarr.create_array(target, data=np.arange(3), attributes={MARK: "score"})
@@ -58,7 +64,7 @@ def test_predict(zeros, model, overwrite, tmp_path):
         while process.poll() is None and len(list(tmp_path.glob(".scores*.partial/c/*"))) < 20:
             time.sleep(0.02)
 
-    words = ["predict", model, zeros, "--what", "score", "-o", target, *(["--overwrite"] if overwrite else [])]
+    words = ["predict", model, zeros / way, "--what", "score", "-o", target, *(["--overwrite"] if overwrite else [])]
     status, said = interrupt(words, begun)
     assert status == 75
     (unfinished,) = tmp_path.glob(".scores.zarr.*.partial")
@@ -71,7 +77,9 @@ def test_predict(zeros, model, overwrite, tmp_path):
         np.testing.assert_array_equal(zarr.open_array(target)[...], np.arange(3))
 
 
-@pytest.mark.parametrize("rows", [100_000, 8_500_000], ids=["threads", "processes"])
+@pytest.mark.parametrize(
+    "rows", [100_000, pytest.param(8_500_000, marks=pytest.mark.slow)], ids=["threads", "processes"]
+)
 def test_fit(rows, tmp_path):
     array = zarr.create_array(tmp_path / "x.zarr", shape=(rows, 8), chunks=(20_000, 8), dtype="f4", compressors=None)
     noise = np.random.default_rng(0).normal(size=(20_000, 8)).astype("f4")

@@ -8,15 +8,15 @@ import zarr
 from click.testing import CliRunner
 
 import dem
-from dem.cli import main
 from dem.cli.commands.rows import beside
+from dem.cli.main import main
 from dem.core.human import share
 
 N = 400
 
 
 def run(*words):
-    return CliRunner().invoke(main.main, [str(word) for word in words])
+    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def done(*words):

@@ -8,7 +8,7 @@ import zarr
 from click.testing import CliRunner
 
 import dem
-from dem.cli import main
+from dem.cli.main import main
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def store(tmp_path_factory):
 
 
 def run(*words):
-    return CliRunner().invoke(main.main, [str(word) for word in words])
+    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def done(*words):

@@ -8,12 +8,12 @@ import zarr
 from click.testing import CliRunner
 
 import dem
-from dem.cli import main
+from dem.cli.main import main
 
 
 def done(*words):
     """Run a command that must succeed; return its standard output."""
-    result = CliRunner().invoke(main.main, [str(word) for word in words])
+    result = CliRunner().invoke(main, [str(word) for word in words])
     assert result.exit_code == 0, result.output
     return result.stdout
 

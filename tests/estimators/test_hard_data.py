@@ -10,6 +10,7 @@ import zarr
 from sklearn.base import clone
 
 import dem
+from crosses import cross
 from dem import PPCA, Engine, GaussianMixture
 
 
@@ -29,10 +30,10 @@ def test_a_thin_tied_covariance_is_reported_exactly(rng, width, gap):
     assert model.stop_reason_ == "converged"
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("weight", [1e-200, 1e-30, 1e-17, 1e12])
-@pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-def test_a_common_factor_of_the_weights_changes_nothing(two, dtype, weight, kind):
+@cross(
+    "kind, weight, dtype", ["full", "tied", "diag", "spherical"], [1e-200, 1e-30, 1e-17, 1e12], ["float64", "float32"]
+)
+def test_a_common_factor_of_the_weights_changes_nothing(two, kind, weight, dtype):
     settings = {"covariance_type": kind, "reg_covar": 0}
     plain = GaussianMixture(2, **settings).fit(two.astype(dtype))
     scaled = GaussianMixture(2, **settings).fit(two.astype(dtype), sample_weight=np.full(len(two), weight))
@@ -118,7 +119,7 @@ FIT = """
 """
 
 
-@pytest.mark.parametrize("where", ["memory", "store"])
+@pytest.mark.parametrize("where", ["store", pytest.param("memory", marks=pytest.mark.slow)])
 def test_a_fit_keeps_to_its_memory(rng, tmp_path, where):
     """The sample and the starts on it are the largest part here."""
     x = rng.normal(size=(30_000, 200)).astype("f4")

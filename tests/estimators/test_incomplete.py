@@ -7,6 +7,7 @@ import zarr
 from sklearn.base import clone
 
 import dem
+from crosses import cross
 from dem.families import Gaussian
 from shared import CSV
 
@@ -109,8 +110,7 @@ def test_stores_and_lazy_arrays_give_the_same(name, tmp_path):
     assert not np.isnan(written).any()
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("name", ["gmm-full", "gmm-diag", "mppca", "ppca"])
+@cross("name, workers", ["gmm-full", "gmm-diag", "mppca", "ppca"], [1, 2])
 def test_checkpoints_go_on_with_the_same_bits(name, workers, tmp_path):
     y, _ = data()
     zarr.create_array(tmp_path / "y.zarr", data=y, chunks=(200, D))

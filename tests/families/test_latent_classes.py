@@ -59,7 +59,7 @@ def best(x, k, family="categorical", tries=3):
 DOCUMENTED = [
     ("carcinoma", 2, -317.2568, 15),
     ("carcinoma", 3, -293.705, 23),
-    ("carcinoma", 4, -289.2858, 31),
+    pytest.param("carcinoma", 4, -289.2858, 31, marks=pytest.mark.slow),
     ("cheating", 2, -440.0271, 9),
     ("values", 2, -504.4677, 9),
 ]

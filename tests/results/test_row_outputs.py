@@ -9,6 +9,7 @@ import zarr
 from fsspec.implementations.memory import MemoryFileSystem
 from zarr.storage import MemoryStore
 
+from crosses import cross
 from dem.engine.cluster import local_cluster
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.serial import SerialSweep
@@ -42,14 +43,18 @@ def make_store(store, **layout):
     return z
 
 
-@pytest.fixture(params=["zarr", "sharded", "array", "dask"])
+SOURCES = {
+    "zarr": lambda: open_source(make_store(MemoryStore(), chunks=(200, 4)), partition_bytes=40_000),
+    "sharded": lambda: open_source(make_store(MemoryStore(), chunks=(50, 4), shards=(400, 4))),
+    "array": lambda: open_source(X, partition_bytes=40_000),
+    "dask": lambda: open_source(da.from_array(X, chunks=(700, 3))),
+}
+SWEEPS = {"serial": SerialSweep, "threads": partial(ThreadSweep, n_threads=2), "dask": DaskSweep}
+
+
+@pytest.fixture(params=SOURCES.values(), ids=SOURCES)
 def source(request):
-    return {
-        "zarr": lambda: open_source(make_store(MemoryStore(), chunks=(200, 4)), partition_bytes=40_000),
-        "sharded": lambda: open_source(make_store(MemoryStore(), chunks=(50, 4), shards=(400, 4))),
-        "array": lambda: open_source(X, partition_bytes=40_000),
-        "dask": lambda: open_source(da.from_array(X, chunks=(700, 3))),
-    }[request.param]()
+    return request.param()
 
 
 def test_lazy(source):
@@ -138,8 +143,9 @@ def test_collect(n_threads):
         collect(open_source(x[x[:, 0] > 1]), make_largest)
 
 
-@pytest.mark.parametrize("sweep", [SerialSweep, partial(ThreadSweep, n_threads=2), DaskSweep])
-def test_write(source, sweep, tmp_path):
+@cross("make_source, sweep", SOURCES, SWEEPS)
+def test_write(make_source, sweep, tmp_path):
+    source = make_source()
     path = tmp_path / "labels.zarr"
     out = write(sweep(source), source, make_largest, path, np.int32, attributes={"model": "toy"})
     np.testing.assert_array_equal(out[:], X.argmax(1))
@@ -321,9 +327,9 @@ def test_the_bytes_of_results():
     assert row_outputs.results_bytes(open_source(x[x[:, 0] > 1]), 3, np.float64) == 0
 
 
-@pytest.mark.parametrize("sweep", [SerialSweep, partial(ThreadSweep, n_threads=2), DaskSweep])
-@pytest.mark.parametrize("result_bytes", [160, 700, 4000])
-def test_blocks_are_written_by_whole_chunks(source, sweep, result_bytes, tmp_path, monkeypatch):
+@cross("make_source, sweep, result_bytes", SOURCES, SWEEPS, [160, 700, 4000])
+def test_blocks_are_written_by_whole_chunks(make_source, sweep, result_bytes, tmp_path, monkeypatch):
+    source = make_source()
     monkeypatch.setattr(row_outputs, "RESULT_BYTES", result_bytes)
     seen = []
 

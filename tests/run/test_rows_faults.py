@@ -59,18 +59,19 @@ def finish(process):
     return process.returncode, said
 
 
-def test_killed_again_and_again(zeros, model, tmp_path):
+@pytest.mark.parametrize("kills", [[2], pytest.param([1, 3], marks=pytest.mark.slow)], ids=["once", "twice"])
+def test_killed(kills, zeros, model, tmp_path):
     target = tmp_path / "scores.zarr"
     words = ["predict", model, zeros, "--what", "score", "-o", target]
     per_region = ROWS // CHUNK // 8
-    for regions in (1, 3):
+    for regions in kills:
         with start(*words) as process:
             wait_for_chunks(process, tmp_path, (regions + 2) * per_region)  # two work at a time
             os.killpg(process.pid, signal.SIGKILL)
     with start(*words) as process:
         status, said = finish(process)
     assert status == 0, said
-    assert int(re.search(r"goes on: (\d) of 8 regions", said)[1]) >= 3
+    assert int(re.search(r"goes on: (\d) of 8 regions", said)[1]) >= kills[-1]
     scores = zarr.open_array(target)[...]
     np.testing.assert_array_equal(scores, MIXTURE.score_samples(np.zeros((1, 4), "f4"))[0])
     assert os.listdir(tmp_path) == ["scores.zarr"]

@@ -14,7 +14,7 @@ import zarr
 from click.testing import CliRunner
 from zarr.storage import MemoryStore, WrapperStore, ZipStore
 
-from dem.cli import main
+from dem.cli.main import main
 from dem.source.listing import METADATA, fingerprint
 
 X = np.random.default_rng(7).normal(size=(50, 3))
@@ -244,7 +244,7 @@ def test_objects_of_an_object_store_are_known_by_their_etags(client, way):
 
 
 def run(*words):
-    return CliRunner().invoke(main.main, [str(word) for word in words])
+    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def test_the_command_tells_it_to_people_and_to_machines(tmp_path):

@@ -12,6 +12,7 @@ import zarr
 from zarr.storage import LocalStore
 
 import dem
+from crosses import cross
 from dem.em import loop
 from dem.em.progress import Silent
 from dem.scan.sample import unhash
@@ -43,9 +44,15 @@ def wide(tmp_path_factory):
     return path
 
 
-@pytest.fixture(params=["path", "url"])
+PLACES = {
+    "path": lambda folder: folder / "fit.zarr",
+    "url": lambda folder: f"memory://{folder.name}/fit.zarr",
+}
+
+
+@pytest.fixture(params=PLACES.values(), ids=PLACES)
 def place(request, tmp_path):
-    return tmp_path / "fit.zarr" if request.param == "path" else f"memory://{tmp_path.name}/fit.zarr"
+    return request.param(tmp_path)
 
 
 def mixture(**settings):
@@ -67,8 +74,9 @@ def equal(a, b):
     return all(same(getattr(a, name), getattr(b, name)) for name in (*names, "stop_reason_"))
 
 
-@pytest.mark.parametrize("covariance_type", ["full", "tied", "diag", "spherical"])
-def test_a_fit_interrupted_after_every_pass_is_the_straight_one(store, place, covariance_type):
+@cross("covariance_type, make_place", ["full", "tied", "diag", "spherical"], PLACES)
+def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type, make_place, store, tmp_path):
+    place = make_place(tmp_path)
     straight = mixture(covariance_type=covariance_type).fit(store)
     assert straight.n_passes_ >= 7
     for run in range(straight.n_passes_):

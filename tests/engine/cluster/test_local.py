@@ -90,7 +90,7 @@ def test_an_unguarded_script(script):
     assert gone(done.stdout.split()[1:])
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_script_that_is_stopped_leaves_no_process(sent, script, tmp_path):
     command = [sys.executable, script, "wait"]
     env = {**os.environ, "TMPDIR": str(tmp_path)}  # a killed script cannot remove its scratch folder

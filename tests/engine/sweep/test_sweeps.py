@@ -9,6 +9,7 @@ import zarr
 from distributed import Client
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 from dem.core.stats import Additive
 from dem.engine.cluster import local_cluster
@@ -140,7 +141,8 @@ def test_a_damaged_chunk_is_named_from_anywhere(sweep_on, tmp_path):
 
 def test_blas_is_single_threaded(sweep_on, store):
     source = open_source(store, partition_bytes=50_000)
-    assert sweep_on(source)(make_blas_threads).threads == 1
+    with threadpool_limits(2, user_api="blas"):
+        assert sweep_on(source)(make_blas_threads).threads == 1
 
 
 def test_no_rows_at_all_give_a_zero(sweep_on):

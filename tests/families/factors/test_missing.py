@@ -239,7 +239,7 @@ def test_gradient_is_zero_where_the_fit_ends(noise, rng):
     assert np.abs(gradient).max() < 2e-5
 
 
-@KINDS
+@pytest.mark.parametrize("noise", ["isotropic", pytest.param("diagonal", marks=pytest.mark.slow)])
 def test_no_better_parameters_are_found_directly(noise, rng):
     """One component on 60 rows of 4 columns: a quasi-Newton method from two starts ends where EM does."""
     _, _, x = some(noise, rng, k=1, d=4, q=1, n=60, least=1.0)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import reference
+from crosses import cross
 from dem.core.block import Block
 from dem.core.frame import Frame
 from dem.families import FullGaussian, StudentT, TiedGaussian
@@ -152,13 +153,16 @@ def test_moving_sums_to_the_means_is_exact_where_numbers_are(rng):
     np.testing.assert_array_equal(about_means(features @ resp.T, theta, frame), expected)
 
 
-@pytest.mark.parametrize("largest", [LARGEST_INFLATION, 0.0], ids=["squares", "exactly"])
-@pytest.mark.parametrize("kind", ["full", "tied", "studentt"])
-@pytest.mark.parametrize(("d", "share"), [(4, 0.5), (12, 0.1), (40, 0.5), (40, 0.97)])
-def test_memory_stays_within_the_plan(kind, d, share, largest, rng, monkeypatch):
+@cross(
+    "d_and_share, kind, largest",
+    [(4, 0.5), (12, 0.1), (40, 0.5), (40, 0.97)],
+    ["full", "tied", "studentt"],
+    {"squares": LARGEST_INFLATION, "exactly": 0.0},
+)
+def test_memory_stays_within_the_plan(d_and_share, kind, largest, rng, monkeypatch):
     """Many patterns: what a pass, and filling in, take at their peaks is at most what the model says."""
     monkeypatch.setattr(gaussian_missing, "LARGEST_INFLATION", largest)
-    k, n = 6, 1500
+    (d, share), k, n = d_and_share, 6, 1500
     params = mixture("tied" if kind == "tied" else "full", rng, d, k, 0.1)
     x = params.theta.means[rng.integers(k, size=n)] + rng.normal(size=(n, d))
     x[rng.random(x.shape) < share] = np.nan

@@ -1,0 +1,83 @@
+"""The names that classes of values have in files. They stay when code moves, so that files of all versions can be read.
+
+A name is "module:class". Of modules that have moved since version 0.1.0 the name in files is still that of their
+first place: checksums and digests that old files hold are made with it.
+"""
+
+from __future__ import annotations
+
+FIRST_PLACES = {
+    "dem.em": "dem.em.loop",
+    "dem.families.factor_algebra": "dem.families.factors.algebra",
+    "dem.families.factor_analysers": "dem.families.factors.family",
+    "dem.families.factor_columns": "dem.families.factors.columns",
+    "dem.families.factor_e_step": "dem.families.factors.e_step",
+    "dem.families.factor_missing": "dem.families.factors.missing",
+    "dem.families.factor_missing_algebra": "dem.families.factors.missing_algebra",
+    "dem.families.factor_missing_e_step": "dem.families.factors.missing_e_step",
+    "dem.families.factor_noise": "dem.families.factors.noise",
+    "dem.families.gaussian": "dem.families.gaussian.base",
+    "dem.families.gaussian_diag": "dem.families.gaussian.diag",
+    "dem.families.gaussian_full": "dem.families.gaussian.full",
+    "dem.families.gaussian_missing": "dem.families.gaussian.missing",
+    "dem.families.gaussian_spherical": "dem.families.gaussian.spherical",
+    "dem.families.gaussian_tied": "dem.families.gaussian.tied",
+    "dem.families.marginal": "dem.families.gaussian.missing_patterns",
+    "dem.families.observed_columns": "dem.families.gaussian.missing_columns",
+    "dem.families.scattered": "dem.families.gaussian.missing_rows",
+    "dem.frame": "dem.core.frame",
+    "dem.measure": "dem.scan.support",
+    "dem.models.bayesian_mixture": "dem.models.mixture.bayesian",
+    "dem.models.bayesian_pca": "dem.models.latent.bayesian_pca",
+    "dem.models.factor_analysis": "dem.models.latent.factor_analysis",
+    "dem.models.kmeans": "dem.models.kmeans.kmeans",
+    "dem.models.kmeans_kernel": "dem.models.kmeans.kernel",
+    "dem.models.kmeans_missing": "dem.models.kmeans.missing",
+    "dem.models.latent_algebra": "dem.models.latent.algebra",
+    "dem.models.latent_kernel": "dem.models.latent.kernel",
+    "dem.models.latent_missing": "dem.models.latent.missing",
+    "dem.models.latent_rows": "dem.models.latent.rows",
+    "dem.models.linear_latent": "dem.models.latent.model",
+    "dem.models.mixing": "dem.models.mixture.mixing",
+    "dem.models.mixture": "dem.models.mixture.mixture",
+    "dem.models.mixture_factors": "dem.models.mixture.factors",
+    "dem.models.mixture_kernel": "dem.models.mixture.kernel",
+    "dem.models.mixture_rows": "dem.models.mixture.rows",
+    "dem.models.normal_wishart": "dem.models.mixture.normal_wishart",
+    "dem.models.pattern_kernel": "dem.models.mixture.pattern_kernel",
+    "dem.models.ppca": "dem.models.latent.ppca",
+    "dem.models.ppca_algebra": "dem.models.latent.closed_form",
+    "dem.models.prior": "dem.models.mixture.prior",
+    "dem.models.rotation": "dem.models.latent.rotation",
+    "dem.moments": "dem.scan.moments",
+    "dem.sample": "dem.scan.sample",
+    "dem.scan": "dem.scan.scanner",
+    "dem.seeding": "dem.em.seeding",
+    "dem.start": "dem.em.starts",
+    "dem.stats": "dem.core.stats",
+}
+"""Modules by the first names that they had."""
+MERGED = {
+    "dem.families.directions": "dem.families.vonmises_fisher",
+    "dem.families.exact": "dem.families.plain",
+    "dem.families.filling": "dem.families.plain",
+    "dem.families.gaussian_centred": "dem.families.gaussian.base",
+    "dem.families.gaussian_filled": "dem.families.gaussian.diag",
+    "dem.families.observed": "dem.families.exponential_family",
+    "dem.families.student_t_missing": "dem.families.student_t",
+    "dem.models.enough_rows": "dem.models.rowwise",
+    "dem.models.latent_size": "dem.models.latent.closed_form",
+}
+"""Modules that are part of others now."""
+_NOW, _IN_FILES = {**FIRST_PLACES, **MERGED}, {now: first for first, now in FIRST_PLACES.items()}
+
+
+def name_in_files(kind: type) -> str:
+    """Return the name of a class in files: "module:class"."""
+    return f"{_IN_FILES.get(kind.__module__, kind.__module__)}:{kind.__qualname__}"
+
+
+def place_now(name: str) -> tuple[str, str]:
+    """Return the module and the class, as they are called today, of a name in files."""
+    module, _, qualified = name.partition(":")
+    return _NOW.get(module, module), qualified

@@ -1,0 +1,67 @@
+"""Models and checkpoints that version 0.1.0 wrote, before its modules moved, are read and gone on from.
+
+`data/written_by_0.1.0.tar.xz` holds them, the stores that they were fitted to, and what that version said of each.
+"""
+
+import json
+import tarfile
+from dataclasses import is_dataclass
+from enum import Enum
+from importlib import import_module
+from inspect import getmembers, isclass
+from pathlib import Path
+
+import pytest
+
+import dem
+from dem.families import Categorical, Gamma, Gaussian
+from dem.storage.class_names import FIRST_PLACES, MERGED, name_in_files, place_now
+
+ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
+FAMILIES = {
+    "product": {(0, 1): Gaussian(), 2: Gamma(), 3: Categorical(3)},
+    "studentt": "studentt",
+    "studentt-holes": "studentt",
+}
+ROUNDING = 1e-9
+"""Another processor's arithmetic, over some iterations."""
+
+with tarfile.open(ARCHIVE) as archive:
+    TOLD = json.load(archive.extractfile("./told.json"))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("old")
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_models_are_read(name, files):
+    told = TOLD[name]
+    model = dem.load(files / f"{name}.model.zarr")
+    assert type(model).__name__ == told["class"]
+    assert model.score(str(files / f"{told['data']}.zarr")) == pytest.approx(told["score"], rel=ROUNDING)
+
+
+@pytest.mark.parametrize("name", [name for name, told in TOLD.items() if told["checkpoint"]])
+def test_checkpoints_are_gone_on_from(name, files):
+    told = TOLD[name]
+    family = {"family": FAMILIES[name]} if name in FAMILIES else {}
+    model = getattr(dem, told["class"])(**told["settings"], **family)
+    passes = []
+    model.fit(str(files / f"{told['data']}.zarr"), checkpoint=files / f"{name}.checkpoint.zarr", callback=passes.append)
+    assert model.n_passes_ == told["n_passes"]
+    assert len(passes) == told["n_passes"] - 2  # those that the checkpoint holds are not made again
+    reached = "inertia_" if "inertia_" in told else "lower_bound_"
+    assert getattr(model, reached) == pytest.approx(told[reached], rel=ROUNDING)
+
+
+@pytest.mark.parametrize("module", sorted({*FIRST_PLACES.values(), *MERGED.values()}))
+def test_every_class_of_values_is_found_by_its_name(module):
+    here = import_module(module)
+    kinds = [kind for _, kind in getmembers(here, isclass) if kind.__module__ == module]
+    for kind in [kind for kind in kinds if is_dataclass(kind) or issubclass(kind, Enum)]:
+        assert place_now(name_in_files(kind)) == (module, kind.__qualname__)
