@@ -18,7 +18,7 @@ from dem.core.stats import ARITY
 from dem.engine.cluster import local_cluster
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.graph import pass_graph
-from dem.engine.sweep.memory import process_bytes
+from dem.engine.sweep.process_memory import process_bytes
 from dem.source import open_source
 
 CHUNKS = (10**3, 10**5, 10**6)

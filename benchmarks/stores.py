@@ -18,7 +18,7 @@ from dem.cli.commands.demo import rows_of, store_path, truth, write_once
 from dem.core.block import Block
 from dem.engine.cluster import local_cluster
 from dem.engine.sweep.dask import DaskSweep
-from dem.engine.sweep.memory import process_bytes
+from dem.engine.sweep.process_memory import process_bytes
 from dem.families import FullGaussian
 from dem.models.mixture.mixture import MixtureModel
 from dem.run.latent import fit_closed_form
@@ -103,7 +103,7 @@ def ppca_row(scratch: Path, dtype: str) -> Row:
 
 FIT = """
 import json, sys, dem
-from dem.engine.sweep.memory import PeakMemory
+from dem.engine.sweep.process_memory import PeakMemory
 with PeakMemory() as memory:
     dem.GaussianMixture(16, max_iter=2, engine=dem.Engine(memory="1GB")).fit(sys.argv[1])
 print(json.dumps(memory.peak))

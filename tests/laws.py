@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT

@@ -9,7 +9,8 @@ import laws
 from crosses import cross
 from dem.em.seeding import METHODS
 from dem.families import GaussianFamily
-from dem.models.mixture.mixture import MixtureParams, Precision
+from dem.models.mixture.mixture import MixtureParams
+from dem.models.mixture.precision import Precision
 from laws import MODELS, D, K, N
 
 WEIGHT = np.random.default_rng(1).integers(0, 8, N) / 2.0

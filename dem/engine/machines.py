@@ -12,8 +12,8 @@ import dask
 from dem.engine.cluster import Running, local_cluster
 from dem.engine.cluster.workers import check_memory, check_places
 from dem.engine.sweep.dask import DaskSweep
-from dem.engine.sweep.memory import process_bytes
-from dem.engine.sweep.plan import plan_sweep
+from dem.engine.sweep.memory_plan import plan_sweep
+from dem.engine.sweep.process_memory import process_bytes
 from dem.engine.sweep.serial import Advance, Divisible, SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
 from dem.source import Delayed, Source

@@ -17,13 +17,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dem.em import loop
 from dem.em.model import Generative, Rowwise
 from dem.engine.engine import Engine
-from dem.run import draw
+from dem.estimators.criteria import aic, bic
+from dem.run import draw_rows
 from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import float_dtype
 from dem.source.generated import GeneratedSource
-from dem.source.memory import as_numeric, open_memory
+from dem.source.in_memory import as_numeric, open_memory
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import Saved
@@ -253,11 +254,11 @@ class Estimator(DensityMixin, RowwiseEstimator):
     def bic(self, X: Any) -> float:
         """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better."""
         found = self._mean(X, "score")
-        return -2 * found.total + self.n_parameters_ * float(np.log(found.rows))
+        return bic(found.total, self.n_parameters_, found.rows)
 
     def aic(self, X: Any) -> float:
         """Return Akaike's information criterion, -2 log p(X) + 2 parameters: lower is better."""
-        return -2 * self._mean(X, "score").total + 2 * self.n_parameters_
+        return aic(self._mean(X, "score").total, self.n_parameters_)
 
     @property
     def n_parameters_(self) -> int:
@@ -274,10 +275,10 @@ class Estimator(DensityMixin, RowwiseEstimator):
         check_number("n_samples", n_samples, int, 1)
         fitted, d, seed = self._fitted(), self.n_features_in_, integer_seed(self.random_state)
         if chunks is None:
-            return draw.draw(*fitted, d, 0, n_samples, seed)
-        rows = draw.chunk_rows(d, np.float64, SAMPLE_CHUNK_BYTES) if chunks == "auto" else chunks
+            return draw_rows.draw(*fitted, d, 0, n_samples, seed)
+        rows = draw_rows.chunk_rows(d, np.float64, SAMPLE_CHUNK_BYTES) if chunks == "auto" else chunks
         check_number("chunks", rows, int, 1)
-        return draw.lazy(*fitted, d, n_samples, seed, rows)
+        return draw_rows.lazy(*fitted, d, n_samples, seed, rows)
 
     def write_sample(
         self,
@@ -309,9 +310,9 @@ class Estimator(DensityMixin, RowwiseEstimator):
         check_is_fitted(self)
         check_number("n_samples", n_samples, int, 1)
         kind, d = np.dtype(dtype), self.n_features_in_
-        rows = draw.chunk_rows(d, kind, SAMPLE_CHUNK_BYTES) if chunk_rows is None else chunk_rows
+        rows = draw_rows.chunk_rows(d, kind, SAMPLE_CHUNK_BYTES) if chunk_rows is None else chunk_rows
         check_number("chunk_rows", rows, int, 1)
-        draw.write(
+        draw_rows.write(
             *self._fitted(),
             GeneratedSource(n_samples, min(rows, n_samples), d, kind),
             path,

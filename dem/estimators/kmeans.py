@@ -28,7 +28,7 @@ from dem.estimators.base import (
 )
 from dem.estimators.gaussian_init import check_array
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
-from dem.models.rowwise import check_rows
+from dem.models.row_checks import check_enough_rows
 from dem.run.fit import fit_model
 from dem.run.rows import compute_rows
 from dem.source import Source
@@ -178,7 +178,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self._check_settings()
         source = self._open(X, sample_weight, reset=True)
         if source.n_rows is not None:
-            check_rows(source.n_rows, self.n_clusters, "n_clusters")
+            check_enough_rows(source.n_rows, self.n_clusters, "n_clusters")
         given = not isinstance(self.init, str)
         params = None
         if given:

@@ -26,9 +26,10 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
+from dem.estimators.criteria import bic
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
-from dem.models.rowwise import check_rows
+from dem.models.row_checks import check_enough_rows
 from dem.run.fit import Fit, fit_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import Saved
@@ -105,7 +106,7 @@ class MixtureEstimator(Estimator):
         self._check_settings()
         source = self._open(X, sample_weight, reset=True)
         if source.n_rows is not None:
-            check_rows(source.n_rows, self.n_components)
+            check_enough_rows(source.n_rows, self.n_components)
         model = self._model(source.n_columns)
         params = model.known()
         if self.warm_start and self._fits(source.n_columns):
@@ -183,7 +184,7 @@ class MixtureEstimator(Estimator):
         Lower is better (Biernacki, Celeux and Govaert 2000): it prefers components that keep apart.
         """
         found = self._mean(X, "complete")
-        return -2 * found.total + self.n_parameters_ * float(np.log(found.rows))
+        return bic(found.total, self.n_parameters_, found.rows)
 
     def sample(self, n_samples: int = 1, chunks: Any = None) -> tuple[Any, Any]:
         """Return n rows drawn from the mixture (n, d), and their components (n,).

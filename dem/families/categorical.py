@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
 from dem.scan.scanner import Scan
 

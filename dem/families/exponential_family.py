@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import EMPTY, like, safe_counts
 from dem.families.plain import Plain, from_columns
 from dem.scan.scanner import Scan

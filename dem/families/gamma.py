@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.special import digamma, gammaln, polygamma
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import ExponentialFamily, Theta, log
 from dem.scan.scanner import Scan
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import log
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import Gaussians

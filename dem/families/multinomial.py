@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
 from dem.families.family import safe_counts
 from dem.families.plain import ExactFamily

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import CACHE_BYTES, Given
 from dem.scan.scanner import Scan
 

@@ -24,7 +24,7 @@ import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from dem.core.block import Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import like, safe_counts
 from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians

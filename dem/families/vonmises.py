@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import i0e, i1e
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import TINY, ExponentialFamily, Theta
 from dem.families.vonmises_fisher import concentration, log_area, log_partition
 

@@ -14,7 +14,7 @@ from scipy.special import gammaln, hyp0f1, ive
 from scipy.stats import vonmises_fisher
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import TINY, ExponentialFamily, Theta
 
 LARGEST = 1e8

@@ -234,7 +234,7 @@ def scan_once(
         return found
     check_values(before.scan, source, missing)  # what was taken then may be refused now
     sweep.count = before.n_passes
-    resume.check_rows(before.scan, source, start.seed)
+    resume.check_sampled_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
     return before.scan
 

@@ -16,7 +16,7 @@ from dem.scan.sample import unhash
 from dem.scan.scanner import Scan
 from dem.source import Source
 from dem.source.dask_array import DaskSource
-from dem.source.memory import MemorySource
+from dem.source.in_memory import MemorySource
 from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 from dem.storage.checkpoint import Checkpoint
@@ -74,7 +74,7 @@ def journal(
     return checkpoint.journal(of(), (type(model).__module__,))
 
 
-def check_rows(scan: Scan, source: Source, seed: int) -> None:
+def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
     """Read a few rows of the sample again, and compare; of a Dask array of unknown length none can be told.
 
     Raises

@@ -17,7 +17,7 @@ from dem.core.version import __version__
 from dem.em.model import P, Rowwise
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
-from dem.models.rowwise import NotFiniteError, check_complete, filled_dtype
+from dem.models.row_checks import NotFiniteError, check_complete, filled_dtype
 from dem.results import row_outputs
 from dem.results.row_outputs import MakeRows
 from dem.source import Source, listing

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.scan.moments import BlockSums, Columns, Moments
 from dem.scan.sample import Candidates, Sample, sample_rows

@@ -18,7 +18,7 @@ from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, float_dtype, given
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
-from dem.source.memory import MemoryPartition
+from dem.source.in_memory import MemoryPartition
 from dem.source.weights import Weights, as_dask
 
 UNKNOWN_BLOCK_KEYS = 40

@@ -12,7 +12,7 @@ from zarr import Array as ZarrArray  # the name zarr is the submodule's here
 from zarr import Group as ZarrGroup
 
 from dem.source.dask_array import open_dask
-from dem.source.memory import open_memory
+from dem.source.in_memory import open_memory
 from dem.source.source import Partition, Source
 from dem.source.stores import open_array
 from dem.source.weights import as_weights

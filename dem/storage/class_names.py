@@ -25,7 +25,7 @@ FIRST_PLACES = {
     "dem.families.marginal": "dem.families.gaussian.missing_patterns",
     "dem.families.observed_columns": "dem.families.gaussian.missing_columns",
     "dem.families.scattered": "dem.families.gaussian.missing_rows",
-    "dem.frame": "dem.core.frame",
+    "dem.frame": "dem.core.coordinate_frame",
     "dem.measure": "dem.scan.support",
     "dem.models.bayesian_mixture": "dem.models.mixture.bayesian",
     "dem.models.bayesian_pca": "dem.models.latent.bayesian_pca",
@@ -65,19 +65,23 @@ MERGED = {
     "dem.families.gaussian_filled": "dem.families.gaussian.diag",
     "dem.families.observed": "dem.families.exponential_family",
     "dem.families.student_t_missing": "dem.families.student_t",
-    "dem.models.enough_rows": "dem.models.rowwise",
+    "dem.models.enough_rows": "dem.models.row_checks",
     "dem.models.latent_size": "dem.models.latent.closed_form",
 }
 """Modules that are part of others now."""
+ALONE = {"dem.models.mixture_kernel:Precision": ("dem.models.mixture.precision", "Precision")}
+"""Classes that have left their module."""
 _NOW, _IN_FILES = {**FIRST_PLACES, **MERGED}, {now: first for first, now in FIRST_PLACES.items()}
+_ALONE_IN_FILES = {place: name for name, place in ALONE.items()}
 
 
 def name_in_files(kind: type) -> str:
     """Return the name of a class in files: "module:class"."""
-    return f"{_IN_FILES.get(kind.__module__, kind.__module__)}:{kind.__qualname__}"
+    module, qualified = kind.__module__, kind.__qualname__
+    return _ALONE_IN_FILES.get((module, qualified), f"{_IN_FILES.get(module, module)}:{qualified}")
 
 
 def place_now(name: str) -> tuple[str, str]:
     """Return the module and the class, as they are called today, of a name in files."""
     module, _, qualified = name.partition(":")
-    return _NOW.get(module, module), qualified
+    return ALONE.get(name, (_NOW.get(module, module), qualified))

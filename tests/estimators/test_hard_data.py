@@ -108,7 +108,7 @@ FIT = """
     import sys
     import numpy as np
     import dem
-    from dem.engine.sweep.memory import PeakMemory, process_bytes
+    from dem.engine.sweep.process_memory import PeakMemory, process_bytes
 
     x = np.load(sys.argv[1]) if sys.argv[1].endswith("npy") else sys.argv[1]
     dem.GaussianMixture(2, n_init=1).fit(np.random.default_rng(0).normal(size=(50, 2)))  # imports all there is

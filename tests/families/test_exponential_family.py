@@ -8,7 +8,7 @@ import scipy.optimize
 import scipy.stats
 
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import (

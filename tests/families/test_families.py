@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize
 
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families import FAMILIES
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel

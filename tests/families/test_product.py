@@ -5,11 +5,12 @@ import pytest
 from scipy import stats
 
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families import Exponential, Gaussian
 from dem.families.product import product
-from dem.models.mixture.kernel import MixtureParams, Precision
+from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
+from dem.models.mixture.precision import Precision
 from dem.scan.scanner import Scanner
 from laws import bind, total
 

@@ -6,7 +6,7 @@ from scipy import stats
 from scipy.optimize import minimize
 
 import dem
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families import FullGaussian, Gaussian, StudentT
 from dem.families.gaussian.base import Gaussians
 from dem.families.student_t import StudentTs

@@ -4,7 +4,7 @@ import zarr
 from distributed import KilledWorker
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
-from dem.engine.sweep.failures import place
+from dem.engine.sweep.lost_workers import place
 from dem.engine.sweep.serial import SerialSweep
 from dem.results import regions
 from dem.results.new_array import broken_off

@@ -19,7 +19,8 @@ from dem.engine.sweep.serial import SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
 from dem.families import COVARIANCE_TYPES
 from dem.models.latent.ppca import PPCAModel
-from dem.models.mixture.mixture import MixtureModel, Precision
+from dem.models.mixture.mixture import MixtureModel
+from dem.models.mixture.precision import Precision
 from dem.run.fit import fit_model, scan
 from dem.run.rows import mean_of_rows
 from dem.scan.scanner import Scanner

@@ -17,7 +17,7 @@ from zarr.storage import LocalStore, WrapperStore
 from dem import PPCA, Engine, GaussianMixture
 from dem.em.progress import Silent
 from dem.engine.cluster import local_cluster
-from dem.run import draw
+from dem.run import draw_rows
 from dem.run.rows import write_rows
 from dem.source import open_source
 from dem.source.generated import GeneratedSource
@@ -86,7 +86,7 @@ WHAT = {
     "proba": lambda source: partial(write_rows, *MIXTURE, source, "proba"),
     "score": lambda source: partial(write_rows, *MIXTURE, source, "score"),
     "latent": lambda source: partial(write_rows, *FACTORS, source, "latent"),
-    "sample": lambda source: partial(draw.write, *MIXTURE, source, seed=3),
+    "sample": lambda source: partial(draw_rows.write, *MIXTURE, source, seed=3),
 }
 
 
@@ -235,11 +235,11 @@ def test_what_another_job_left_is_replaced(name, data, root, tmp_path):
 
 
 def test_another_seed_is_another_job(drawn, tmp_path):
-    interrupted(partial(draw.write, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
+    interrupted(partial(draw_rows.write, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
     run = engine()
-    draw.write(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
+    draw_rows.write(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
     assert run.progress.notes == []
-    draw.write(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
+    draw_rows.write(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
     np.testing.assert_array_equal(*(zarr.open_array(tmp_path / f"{name}.zarr")[...] for name in ("out", "straight")))
 
 

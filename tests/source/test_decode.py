@@ -277,11 +277,11 @@ def test_rows_that_are_read_again_before_a_fit_goes_on_are_decoded(form):
     for row in range(len(X)):
         np.testing.assert_array_equal(resume.read_row(source, row), HOLES[row])
     found = SerialSweep(source)(Scanner(3, False, 5, 0, len(X)))
-    resume.check_rows(found, source, 0)
+    resume.check_sampled_rows(found, source, 0)
     np.testing.assert_array_equal(found.missing, [1, 2, 2])
     np.testing.assert_array_equal(found.low, [1, -1, 3])
     with pytest.raises(ValueError, match="has changed since"):
-        resume.check_rows(found, open_source(form(X), missing_value=-1), 0)
+        resume.check_sampled_rows(found, open_source(form(X), missing_value=-1), 0)
 
 
 def test_weights_are_not_decoded():

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from dem.core.block import Block
 from dem.em import loop
-from dem.models.mixture.kernel import Precision
+from dem.models.mixture.precision import Precision
 from dem.scan.fill_sample import completed
 from dem.scan.scanner import Scanner
 from dem.storage.encoding import decode, digest, encode

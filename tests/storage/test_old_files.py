@@ -15,7 +15,7 @@ import pytest
 
 import dem
 from dem.families import Categorical, Gamma, Gaussian
-from dem.storage.class_names import FIRST_PLACES, MERGED, name_in_files, place_now
+from dem.storage.class_names import ALONE, FIRST_PLACES, MERGED, name_in_files, place_now
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
 FAMILIES = {
@@ -59,7 +59,9 @@ def test_checkpoints_are_gone_on_from(name, files):
     assert getattr(model, reached) == pytest.approx(told[reached], rel=ROUNDING)
 
 
-@pytest.mark.parametrize("module", sorted({*FIRST_PLACES.values(), *MERGED.values()}))
+@pytest.mark.parametrize(
+    "module", sorted({*FIRST_PLACES.values(), *MERGED.values(), *(module for module, _ in ALONE.values())})
+)
 def test_every_class_of_values_is_found_by_its_name(module):
     here = import_module(module)
     kinds = [kind for _, kind in getmembers(here, isclass) if kind.__module__ == module]

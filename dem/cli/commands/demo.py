@@ -22,7 +22,7 @@ from dem.cli.progress import choose
 from dem.core import human
 from dem.core.block import Float
 from dem.engine.engine import Engine
-from dem.engine.sweep.memory import PeakMemory
+from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import GaussianMixture, load
 
 OLD_FAITHFUL = Path(__file__).parents[1] / "data" / "old_faithful.zarr"

@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
-import numpy as np
-
 from dem import estimators
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts, of_training
 from dem.core import human
-from dem.engine.sweep.memory import PeakMemory
+from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import summary
 from dem.estimators.base import RowwiseEstimator
+from dem.estimators.criteria import aic, bic
 from dem.results.new_array import broken_off
 from dem.source import open_source
 from dem.storage import checkpoint
@@ -258,7 +257,4 @@ def in_words(values: Mapping[str, Any]) -> dict[str, str]:
 def criteria(model: Any, log_likelihood: float, rows: int) -> dict[str, float]:
     """Return BIC and AIC, from a mean log-likelihood that is known already: no pass over the data."""
     n = model.n_parameters_
-    return {
-        "bic": float(-2 * log_likelihood * rows + n * np.log(rows)),
-        "aic": float(-2 * log_likelihood * rows + 2 * n),
-    }
+    return {"bic": bic(log_likelihood * rows, n, rows), "aic": aic(log_likelihood * rows, n)}

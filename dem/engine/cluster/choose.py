@@ -10,10 +10,10 @@ from pathlib import Path
 import dask.config
 from distributed import Client
 
+from dem.engine.cluster.cluster_file import ClusterFile, read
 from dem.engine.cluster.connect import active_client, address_in, connect
 from dem.engine.cluster.deployments import configured
 from dem.engine.cluster.factory import deployment
-from dem.engine.cluster.file import ClusterFile, read
 from dem.engine.cluster.workers import Worker, describe, processors, survey, wait_for
 
 Note = Callable[[str], object]

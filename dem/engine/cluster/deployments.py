@@ -18,7 +18,7 @@ from distributed import Client
 from distributed.deploy.spec import SpecCluster
 from distributed.utils import silence_logging_cmgr
 
-from dem.engine.cluster.file import Adapt
+from dem.engine.cluster.cluster_file import Adapt
 
 log = logging.getLogger("dem")
 

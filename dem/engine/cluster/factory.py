@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 
 from distributed.deploy import Cluster
 
+from dem.engine.cluster.cluster_file import Adapt, ClusterFile
 from dem.engine.cluster.deployments import Deployment, Managed, MPIRanks, Ranks, interrupts, told
-from dem.engine.cluster.file import Adapt, ClusterFile
 
 EXTRAS = {
     "dask_jobqueue": "slurm",

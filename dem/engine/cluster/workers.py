@@ -16,7 +16,7 @@ from fsspec.core import url_to_fs
 
 from dem.core import human
 from dem.core.version import __version__
-from dem.engine.sweep.plan import Plan
+from dem.engine.sweep.memory_plan import Plan
 
 PACKAGES = ("numpy", "zarr")
 ECHO_BYTES = 16_000_000

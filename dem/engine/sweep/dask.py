@@ -15,9 +15,10 @@ from distributed import Client, as_completed
 from dem.core.blas import single_threaded_blas
 from dem.core.block import MakeKernel
 from dem.core.stats import Statistics
-from dem.engine.sweep.failures import explained
 from dem.engine.sweep.graph import PassGraph, pass_graph, running_here
-from dem.engine.sweep.serial import Advance, OfSource, check_rows
+from dem.engine.sweep.lost_workers import explained
+from dem.engine.sweep.row_count import check_no_row_lost
+from dem.engine.sweep.serial import Advance, OfSource
 from dem.engine.sweep.watch import watched
 from dem.source import Source
 
@@ -56,12 +57,12 @@ class DaskSweep(OfSource):
         Raises
         ------
         RuntimeError
-            Rows were lost or counted twice, or the cluster broke down (see `dem.engine.sweep.failures`).
+            Rows were lost or counted twice, or the cluster broke down (see `dem.engine.sweep.lost_workers`).
         """
         graph = pass_graph(self.source, make_kernel)
         with single_threaded_blas():  # for tasks that run in this process
             total: S = self._local(graph) if self.client is None else self._remote(self.client, graph)
-        return check_rows(total, self.source)
+        return check_no_row_lost(total, self.source)
 
     def _local(self, graph: PassGraph) -> Any:
         get = dask.base.get_scheduler() or dask.threaded.get

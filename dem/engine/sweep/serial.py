@@ -11,6 +11,7 @@ import numpy as np
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block, MakeKernel, Sweep
 from dem.core.stats import S, TreeSum
+from dem.engine.sweep.row_count import check_no_row_lost
 from dem.source import Partition, Source, evaluate
 from dem.source.subset import subset
 
@@ -62,22 +63,6 @@ def empty_block(source: Source) -> Block:
     return Block(np.empty((0, source.n_columns), source.dtype))
 
 
-def check_rows(total: S, source: Source) -> S:
-    """Return `total` if it counts every row of the source, once.
-
-    Raises
-    ------
-    RuntimeError
-        Rows were lost or counted twice.
-    """
-    if source.n_rows is not None and total.rows != source.n_rows:
-        raise RuntimeError(
-            f"A pass over {source.name} summed {total.rows:,} rows, but it has {source.n_rows:,}: "
-            "the data changed during the pass, or the engine is at fault."
-        )
-    return total
-
-
 @dataclass(frozen=True)
 class SerialSweep(OfSource):
     """One full pass in the calling thread.
@@ -102,4 +87,4 @@ class SerialSweep(OfSource):
                 tree.push(sum_partition(make_kernel, evaluate(partition), empty))
                 if self.progress:
                     self.progress(done, len(partitions))
-            return check_rows(tree.total(), self.source)
+            return check_no_row_lost(tree.total(), self.source)

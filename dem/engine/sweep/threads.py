@@ -10,7 +10,8 @@ from typing import TypeVar
 from dem.core.blas import single_threaded_blas
 from dem.core.block import MakeKernel
 from dem.core.stats import Statistics, TreeSum
-from dem.engine.sweep.serial import Advance, OfSource, check_rows, empty_block, sum_partition
+from dem.engine.sweep.row_count import check_no_row_lost
+from dem.engine.sweep.serial import Advance, OfSource, empty_block, sum_partition
 from dem.source import Delayed, Partition, Source, evaluate
 
 S = TypeVar("S", bound=Statistics)
@@ -57,4 +58,4 @@ class ThreadSweep(OfSource):
                         self.progress(done, len(partitions))
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-            return check_rows(tree.total(), self.source)
+            return check_no_row_lost(tree.total(), self.source)

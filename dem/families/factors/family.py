@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.utils.extmath import randomized_svd
 
 from dem.core.block import Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
 from dem.families.factors.algebra import FactorAnalysers, Sums, latent_moments, m_step, residual_squares
 from dem.families.factors.e_step import e_step, sums_by_products, sums_by_residuals

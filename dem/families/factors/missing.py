@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 import numpy as np
 
 from dem.core.block import Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
 from dem.families.factors import missing_e_step
 from dem.families.factors.algebra import FactorAnalysers

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle
 from dem.families.family import Given, like, safe_counts
 from dem.families.patterns import Recent

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import EMPTY, safe_counts
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian.missing_columns import ObservedColumns

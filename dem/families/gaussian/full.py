@@ -6,7 +6,7 @@ import numpy as np
 import scipy.linalg
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.linalg import covariances_from, outer_triangle, precisions_cholesky, triangle, triangle_size, unpack
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import (

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.missing_patterns import Returning, factors
 from dem.families.gaussian.missing_rows import (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import EMPTY
 from dem.families.gaussian.base import GaussianFamily, Gaussians, offsets_of
 from dem.families.plain import from_columns

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import EMPTY, safe_counts
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian.diag import inverse_root

@@ -13,7 +13,7 @@ from typing import ClassVar
 import numpy as np
 
 from dem.core.block import Array, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
 from dem.families.gaussian.base import (
     LOG_2PI,

@@ -15,10 +15,11 @@ from scipy.sparse import csc_array
 from scipy.spatial.distance import cdist
 
 from dem.core.block import Array, Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.families.family import CACHE_BYTES
-from dem.models.mixture.kernel import MIN_TILE, Precision, tile_rows
+from dem.models.mixture.kernel import MIN_TILE, tile_rows
+from dem.models.mixture.precision import Precision
 
 Labels = NDArray[np.intp]
 GONE = 1e-12

@@ -21,11 +21,11 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 
 from dem.core.block import Array, Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, workspace
 from dem.models.kmeans.missing import NearestObserved, ObservedKernel
-from dem.models.mixture.kernel import Precision
-from dem.models.rowwise import check_distinct, check_finite, check_rows, filled_dtype, named
+from dem.models.mixture.precision import Precision
+from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, filled_dtype, named
 from dem.scan.scanner import Scan, scan_bytes
 
 TOLERANCE = 1e-7
@@ -107,7 +107,7 @@ class KMeansModel:
     def bind(self, scan: Scan) -> KMeansModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]
-        check_rows(scan.rows, self.n_clusters, "n_clusters")
+        check_enough_rows(scan.rows, self.n_clusters, "n_clusters")
         check_distinct(x, self.n_clusters, "n_clusters")
         frame = Frame.near(x, isotropic=True)
         return replace(

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csc_array
 
 from dem.core.block import Array, Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.models.kmeans.kernel import GONE, Farthest, KMeansStats, Labels, Nearest, candidates, total_weight, weighted
-from dem.models.mixture.kernel import Precision
+from dem.models.mixture.precision import Precision
 
 
 @dataclass(frozen=True)

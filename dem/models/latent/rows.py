@@ -12,7 +12,7 @@ from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
 from dem.models.latent.algebra import LatentParams, noise_of
 from dem.models.latent.kernel import LatentKernel
 from dem.models.mixture.kernel import CentredDensities, tiles_bytes
-from dem.models.rowwise import check_finite, filled_dtype, named
+from dem.models.row_checks import check_finite, filled_dtype, named
 
 NO_NOISE = (
     "nothing is left to the noise, so there is no density of rows with missing values (NaN): use fewer components, "

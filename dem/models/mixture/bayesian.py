@@ -20,10 +20,11 @@ import numpy as np
 from dem.core.block import Array, Block, Float
 from dem.families import GaussianFamily
 from dem.families.family import safe_counts
-from dem.models.mixture.kernel import MixtureParams, MixtureStats, Precision
+from dem.models.mixture.kernel import MixtureParams, MixtureStats
 from dem.models.mixture.mixing import Mixing
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.normal_wishart import SCALES, NormalWishart, log_correction
+from dem.models.mixture.precision import Precision
 from dem.scan.moments import Moments
 from dem.scan.scanner import Scan
 from dem.scan.support import Measure

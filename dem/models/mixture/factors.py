@@ -14,7 +14,7 @@ from dem.families.family import Family
 from dem.models.mixture import rows as row_outputs
 from dem.models.mixture.kernel import CentredDensities, MixtureParams
 from dem.models.mixture.mixture import MixtureModel
-from dem.models.rowwise import check_finite
+from dem.models.row_checks import check_finite
 
 
 class FactorMixtureModel(MixtureModel):

@@ -7,14 +7,14 @@ tile; the tile is sized so that its features stay in the cache. Workspaces are a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
 from dem.core.block import Array, Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import CACHE_BYTES, Family
+from dem.models.mixture.precision import Precision
 
 T = TypeVar("T")
 
@@ -22,18 +22,6 @@ MIN_TILE, MAX_TILE = 256, 16384
 WIDE = 128
 """Rows of so many columns are no longer turned: that costs more than reductions across their order."""
 TINY = float(np.finfo(np.float64).tiny)
-TOLERANCE = 1e-9
-"""Nats: what float64 products may lose of any row's log-likelihood before the exact path takes over."""
-ROUNDINGS = 8
-"""Roundings of |H| |T|, with each feature's largest magnitude in T, that the largest error is taken to be."""
-
-
-class Precision(IntEnum):
-    """The arithmetic of a sweep, from the cheapest to the most exact."""
-
-    SINGLE = 0
-    DOUBLE = 1
-    CENTRED = 2
 
 
 @dataclass(frozen=True)
@@ -58,11 +46,6 @@ class MixtureParams:
     def log_weights(self) -> Float:
         """What the E-step adds to the log-densities (K,): the log mixing proportions, finite for empty components."""
         return np.asarray(np.log(np.maximum(self.weights, TINY)))
-
-
-def double_suffices(size: float) -> bool:
-    """Whether float64 products of this size, |H| |T|, keep the tolerance."""
-    return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE)
 
 
 @dataclass(frozen=True)
@@ -197,12 +180,6 @@ def tiles_bytes(family: Family[T], k: int, d: int) -> int:
     """Return what tiles of d columns take for K components, and what follows from the parameters, in bytes."""
     width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
     return max(8 * width * MIN_TILE, 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
-
-
-def products_size(family: Family[T], theta: T, frame: Frame, features: Float) -> float:
-    """Return max over k of |eta_k| . t, for features t (F,) in a frame: products lose so many roundings' size."""
-    size = float((np.abs(family.natural(theta, frame)) @ features).max())
-    return size + family.shared_size(theta)
 
 
 class MixtureKernel:

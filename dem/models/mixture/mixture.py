@@ -15,32 +15,19 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.em.seeding import Seeding
 from dem.families.family import Family, Given, safe_counts
 from dem.families.gaussian.missing import ObservedGaussian
 from dem.models.mixture import rows as row_outputs
-from dem.models.mixture.kernel import (
-    MixtureKernel,
-    MixtureParams,
-    MixtureStats,
-    Precision,
-    densities_of,
-    double_suffices,
-    products_size,
-    tiles_bytes,
-)
+from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, tiles_bytes
 from dem.models.mixture.pattern_kernel import FULL, PatternKernel, Products
+from dem.models.mixture.precision import Precision, double_suffices, products_size, single_suffices
 from dem.models.mixture.prior import BoundPrior, Prior
-from dem.models.rowwise import check_distinct, check_rows
+from dem.models.row_checks import check_distinct, check_enough_rows
 from dem.scan.scanner import Scan, scan_bytes
 from dem.scan.support import Measure
-
-SINGLE_TOLERANCE = 1e-4
-"""Nats a row, on the average: what float32 products may lose while iterating on float32 data."""
-SINGLE_ROUNDINGS = 2
-"""Roundings of |H| |T|, with each column's root mean square in T, that the mean error is taken to be."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +91,7 @@ class MixtureModel:
     def bind(self, scan: Scan) -> MixtureModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]
-        check_rows(scan.rows, self.n_components)
+        check_enough_rows(scan.rows, self.n_components)
         check_distinct(x, self.n_components)
         frame = self.family.frame(x)
         whole = self.family.bind(scan, frame)
@@ -159,7 +146,7 @@ class MixtureModel:
             return Precision.CENTRED
         if self.single:
             size = products_size(self.observed, params.theta, self.frame, self.typical)
-            if SINGLE_ROUNDINGS * np.finfo(np.float32).eps * size <= SINGLE_TOLERANCE:
+            if single_suffices(size):
                 return params.floor
         return Precision.DOUBLE
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle, triangle_places
 from dem.families.gaussian.base import Gaussians, offsets_of
 from dem.families.gaussian.full import FullGaussian
@@ -28,9 +28,8 @@ from dem.models.mixture.kernel import (
     MixtureKernel,
     MixtureParams,
     MixtureStats,
-    Precision,
-    double_suffices,
 )
+from dem.models.mixture.precision import Precision, double_suffices
 
 BAND_BYTES, BAND_ROWS = 2**24, 2**17
 """Rows of a block are sorted so many bytes (as float64), and so many rows, at a time."""

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dem.core.block import Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import Family
 from dem.scan.scanner import Scan
 

@@ -12,19 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from dem.core.block import Array, Block, Float
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families.family import Family
-from dem.models.mixture.kernel import (
-    CentredDensities,
-    Densities,
-    MixtureParams,
-    Precision,
-    Softmax,
-    densities_of,
-    double_suffices,
-    products_size,
-)
-from dem.models.rowwise import NotFiniteError, check_finite, filled_dtype, named
+from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
+from dem.models.mixture.precision import Precision, double_suffices, products_size
+from dem.models.row_checks import NotFiniteError, check_finite, filled_dtype, named
 from dem.scan.scanner import tile_rows
 from dem.scan.support import first_outside
 

@@ -5,9 +5,9 @@ import signal
 import dask
 import pytest
 
+from dem.engine.cluster.cluster_file import Adapt, ClusterFile
 from dem.engine.cluster.deployments import Managed, MPIRanks, Ranks, configured
 from dem.engine.cluster.factory import deployment
-from dem.engine.cluster.file import Adapt, ClusterFile
 from engine.cluster import fake_clusters
 
 

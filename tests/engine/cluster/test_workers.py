@@ -15,7 +15,7 @@ import dem
 from dem.engine.cluster import local_cluster, workers
 from dem.engine.cluster.workers import check_memory, check_places, describe, processors, survey, wait_for
 from dem.engine.engine import Engine
-from dem.engine.sweep.plan import Plan
+from dem.engine.sweep.memory_plan import Plan
 from engine.cluster import fake_clusters
 
 HERE = dem.__version__

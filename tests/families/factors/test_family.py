@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families import NOISE, FactorAnalysers
 from dem.families.factors.algebra import canonical
 from dem.families.factors.e_step import Latents, by_residuals

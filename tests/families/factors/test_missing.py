@@ -7,7 +7,7 @@ import scipy.special
 from scipy.stats import multivariate_normal
 
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import NOISE, FactorAnalysers

@@ -5,7 +5,7 @@ import pytest
 
 import reference
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families import COVARIANCE_TYPES, Gaussians
 from dem.families.gaussian.base import offsets_of
 from dem.scan.scanner import Scanner

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import reference
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families import FullGaussian, TiedGaussian
 from dem.families.gaussian import missing as gaussian_missing
 from dem.families.gaussian import missing_rows

@@ -13,7 +13,7 @@ from dem.core.block import Block
 from dem.em import loop
 from dem.models.kmeans.kernel import Nearest, candidates
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
-from dem.models.mixture.kernel import Precision
+from dem.models.mixture.precision import Precision
 from laws import assert_close, assert_same_bits, bind, objective_never_falls, total
 
 K, D, N = 4, 3, 500

@@ -12,7 +12,7 @@ from dem.core.block import Block
 from dem.em import loop
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.kmeans.missing import NearestObserved
-from dem.models.mixture.kernel import Precision
+from dem.models.mixture.precision import Precision
 from dem.scan.fill_sample import completed
 from dem.scan.scanner import Scanner
 from laws import assert_same_bits, objective_never_falls, total

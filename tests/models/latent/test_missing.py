@@ -19,7 +19,7 @@ from dem.models.latent.ppca import MomentsPPCAModel, ObservedPPCAModel, PPCAMode
 from dem.models.latent.rows import analyser
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.kernel import MixtureParams
-from dem.models.rowwise import NotFiniteError
+from dem.models.row_checks import NotFiniteError
 from laws import bind, bound_lies_between, objective_never_falls, run, scan, total
 from shared import CSV
 

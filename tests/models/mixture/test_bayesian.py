@@ -15,9 +15,9 @@ from dem.core.block import Block
 from dem.em import loop
 from dem.families import COVARIANCE_TYPES
 from dem.models.mixture.bayesian import BayesianMixtureModel, ComponentPrior
-from dem.models.mixture.kernel import Precision
 from dem.models.mixture.mixing import Dirichlet, StickBreaking
 from dem.models.mixture.mixture import MixtureModel
+from dem.models.mixture.precision import Precision
 
 K, D = 4, 3
 X = laws.data()

@@ -6,7 +6,7 @@ import pytest
 import reference
 from dem import GaussianMixture
 from dem.families import COVARIANCE_TYPES
-from dem.models.mixture.mixture import Precision
+from dem.models.mixture.precision import Precision
 from laws import bind, total
 from models.problems import HARDSHIPS, D, K, problem
 

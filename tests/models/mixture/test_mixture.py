@@ -5,13 +5,14 @@ import pytest
 
 import reference
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.seeding import METHODS
 from dem.families import COVARIANCE_TYPES
 from dem.families.family import Given
-from dem.models.mixture.mixture import MixtureModel, MixtureParams, Precision
-from dem.models.rowwise import check_distinct, check_rows
+from dem.models.mixture.mixture import MixtureModel, MixtureParams
+from dem.models.mixture.precision import Precision
+from dem.models.row_checks import check_distinct, check_enough_rows
 from laws import K, begin, bind, data, mixture, run, total
 
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
@@ -228,9 +229,9 @@ def test_spherical_frames_have_one_scale():
 
 
 def test_too_few_rows_are_refused():
-    check_rows(3, 3)
+    check_enough_rows(3, 3)
     with pytest.raises(ValueError, match="2 rows are too few for n_components=3"):
-        check_rows(2, 3)
+        check_enough_rows(2, 3)
     check_distinct(np.eye(3), 3)
     with pytest.raises(ValueError, match="n_components=3 is more than the 2 distinct rows among 20 "):
         check_distinct(np.repeat(np.eye(2), 10, axis=0), 3)

@@ -9,15 +9,16 @@ import pytest
 import reference
 from crosses import cross
 from dem.core.block import Block
-from dem.core.frame import Frame
+from dem.core.coordinate_frame import Frame
 from dem.families import FullGaussian, StudentT, TiedGaussian
 from dem.families.gaussian import missing as gaussian_missing
 from dem.families.gaussian.missing_rows import LARGEST_INFLATION
 from dem.families.student_t import StudentTs
 from dem.models.mixture import pattern_kernel
-from dem.models.mixture.kernel import CentredDensities, LinearDensities, MixtureKernel, Precision
+from dem.models.mixture.kernel import CentredDensities, LinearDensities, MixtureKernel
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
 from dem.models.mixture.pattern_kernel import PatternKernel, about_means
+from dem.models.mixture.precision import Precision
 from laws import bind
 from models.problems import HARDSHIPS, problem
 

@@ -12,8 +12,8 @@ from dem.core.block import Block
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import COVARIANCE_TYPES, Exponential
-from dem.models.mixture.kernel import Precision
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
+from dem.models.mixture.precision import Precision
 from dem.models.mixture.prior import WEAK, Prior
 
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dem.core.frame import NEAR_ONE, Frame
+from dem.core.coordinate_frame import NEAR_ONE, Frame
 
 
 def test_the_frame_is_at_the_mean_and_leaves_plain_spreads_alone(rng):

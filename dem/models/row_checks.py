@@ -99,7 +99,7 @@ def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteE
     return NotFiniteError(message, block.first + row, column)
 
 
-def check_rows(n_rows: int, k: int, name: str = "n_components") -> None:
+def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:
     """Refuse fewer rows than components (or what `name` counts).
 
     Raises

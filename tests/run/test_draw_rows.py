@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from dem import PPCA, Engine, GaussianMixture
 from dem.estimators import load
-from dem.run import draw
+from dem.run import draw_rows
 
 MIXTURE = GaussianMixture.from_parameters(
     [0.3, 0.7], [[0.0, 5, 1], [9, -5, 2]], [np.eye(3), 4 * np.eye(3)], "full"
@@ -18,7 +18,7 @@ WHOLE, LABELS = MIXTURE.sample(10_000)
 
 @given(first=st.integers(0, 9000), n=st.integers(0, 1000))
 def test_any_part_is_part_of_the_whole(first, n):
-    x, labels = draw.draw(*MIXTURE._fitted(), 3, first, n, 3)
+    x, labels = draw_rows.draw(*MIXTURE._fitted(), 3, first, n, 3)
     np.testing.assert_array_equal(x, WHOLE[first : first + n])
     np.testing.assert_array_equal(labels, LABELS[first : first + n])
 
@@ -63,9 +63,9 @@ def test_seeds_differ_and_repeat(tmp_path):
 
 
 def test_units_are_small_however_wide_the_rows():
-    assert draw.unit_rows(2) == 4096
-    assert draw.unit_rows(50_000) == 5
-    assert draw.unit_rows(10**7) == 1
+    assert draw_rows.unit_rows(2) == 4096
+    assert draw_rows.unit_rows(50_000) == 5
+    assert draw_rows.unit_rows(10**7) == 1
 
 
 def test_moments_are_those_of_the_mixture():

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import dem
+from dem.engine.cluster.cluster_file import Adapt, read
 from dem.engine.cluster.deployments import Managed, MPIRanks, Ranks
 from dem.engine.cluster.factory import deployment
-from dem.engine.cluster.file import Adapt, read
 
 CONFIGS = sorted((Path(dem.__file__).parents[1] / "cluster_configs").glob("*.yaml"))
 

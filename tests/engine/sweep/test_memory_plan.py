@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import zarr
 
-from dem.engine.sweep.memory import PeakMemory, process_bytes, tree_bytes
-from dem.engine.sweep.plan import Plan, plan_sweep
+from dem.engine.sweep.memory_plan import Plan, plan_sweep
+from dem.engine.sweep.process_memory import PeakMemory, process_bytes, tree_bytes
 from dem.source import open_source
 
 PLAN = Plan("x.zarr", 50_000_000, 150_000_000, 10_000_000, 100_000_000, 3, 90_000_000)
