@@ -25,8 +25,9 @@ demo: $(VENV)/.installed  ## fit Old Faithful, then a mixture to a 4 GB store in
 test: $(VENV)/.installed-test  ## run the tests
 	@$(BIN)/python -m pytest -q -m "not slow and not cluster and not workflows" -n auto --maxprocesses 4 $(ARGS)
 
-test-slow: $(VENV)/.installed-test  ## run the tests that need minutes
-	@$(BIN)/python -m pytest -q -m slow $(ARGS)
+test-slow: $(VENV)/.installed-test  ## run the tests that need minutes, whole crosses, and property tests with more examples
+	@$(BIN)/python -m pytest -q -m slow -n auto --maxprocesses 2 $(ARGS)
+	@$(BIN)/python -m pytest -q -m "hypothesis and not slow" --hypothesis-profile thorough -n auto --maxprocesses 2 $(ARGS)
 
 test-cluster:  ## run the tests on real parts: Slurm, sshd, MPI, a gateway (installs Debian packages)
 	@bash tests/real/setup.sh
@@ -39,8 +40,9 @@ test-workflows: $(VENV)/.installed-test $(ENGINES:%=.venv-%/.installed)  ## run 
 	@bash tests/real/setup.sh
 	@$(BIN)/python -m pytest -q -m workflows -n 0 $(ARGS)
 
-check: $(VENV)/.installed-check  ## ruff and mypy
+check: $(VENV)/.installed-check  ## ruff (lint and format) and mypy
 	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m mypy
 
 bench: $(VENV)/.installed-bench  ## measure, side by side; writes benchmarks/RESULTS.md

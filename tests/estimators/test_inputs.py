@@ -6,7 +6,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
@@ -107,7 +107,6 @@ def test_weights_in_any_form(form, as_, x, weight, tmp_path):
     assert_same_mixture(model, expected)
 
 
-@settings(max_examples=20)
 @given(cuts=st.lists(st.integers(0, N), max_size=8), kind=st.sampled_from(["full", "tied", "diag", "spherical"]))
 def test_any_chunking_gives_the_same_mixture(cuts, kind, x, weight):
     edges = [0, *sorted(cuts), N]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import scipy.sparse
 import zarr
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from zarr.storage import MemoryStore
 
@@ -18,7 +18,6 @@ def blocks_of(source):
     return [block for p in source.partitions for block in evaluate(p).blocks()]
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     rows=st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(sum),
     columns=st.lists(st.integers(1, 4), min_size=1, max_size=3),

@@ -100,7 +100,7 @@ def test_stored_weights_are_read_once_a_partition(tmp_path):
     assert set(w.store.reads.values()) == {1}
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     shape=st.tuples(st.integers(1, 60), st.integers(1, 6)),
     chunk=st.tuples(st.integers(1, 20), st.integers(1, 6)),

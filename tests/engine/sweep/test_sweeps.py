@@ -70,7 +70,7 @@ def test_any_number_of_processes_gives_the_same_bits(n_workers, store, cluster):
     assert same_bits(total, SerialSweep(source)(make_moments))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(chunk=st.integers(300, 20_003), partition=st.integers(10_000, 10**6), threads=st.integers(1, 4))
 def test_any_chunking_agrees(chunk, partition, threads):
     z = zarr.create_array(zarr.storage.MemoryStore(), shape=X.shape, chunks=(chunk, 4), dtype=X.dtype)
