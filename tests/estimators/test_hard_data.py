@@ -122,7 +122,7 @@ FIT = """
 @pytest.mark.parametrize("where", ["store", pytest.param("memory", marks=pytest.mark.slow)])
 def test_a_fit_keeps_to_its_memory(rng, tmp_path, where):
     """The sample and the starts on it are the largest part here."""
-    x = rng.normal(size=(30_000, 200)).astype("f4")
+    x = (6 * rng.normal(size=(8, 200))[rng.integers(8, size=30_000)] + rng.normal(size=(30_000, 200))).astype("f4")
     path = tmp_path / ("x.npy" if where == "memory" else "x.zarr")
     if where == "memory":
         np.save(path, x)

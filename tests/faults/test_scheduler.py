@@ -27,6 +27,7 @@ def test_it_is_killed_in_the_middle_of_a_pass(processes, source, tmp_path):
     until(lambda: not any(alive(worker.pid) for worker in workers), "workers without a scheduler to end")
 
 
+@pytest.mark.slow
 def test_it_is_killed_and_another_goes_on_in_its_place(processes, source, tmp_path):
     """The client connects to the new one, which knows nothing of the pass."""
     processes.worker()

@@ -229,6 +229,7 @@ server.stop()
 """
 
 
+@pytest.mark.slow
 def test_an_object_store(tmp_path):
     """In a process of its own: the server and its clients leave threads and connections open."""
     for package in ("moto.server", "s3fs"):

@@ -62,7 +62,7 @@ def test_all_sweeps_give_the_same_bits(source, cluster):
         assert same_bits(DaskSweep(source)(make_moments), serial)
 
 
-@pytest.mark.parametrize("n_workers", [1, 4])
+@pytest.mark.parametrize("n_workers", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_any_number_of_processes_gives_the_same_bits(n_workers, store, cluster):
     source = open_source(store, W, partition_bytes=50_000)
     with local_cluster(n_workers) as client:
