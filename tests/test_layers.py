@@ -173,3 +173,9 @@ def test_public_names():
         assert getattr(dem, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         dem.nothing  # noqa: B018
+
+
+def test_workers_load_no_more_than_they_need():
+    """Each process of a cluster pays for what it imports: see `IDLE_WORKER_BYTES`."""
+    done = run("import dem.engine.sweep.graph, sys; assert not set(sys.modules) & {'pydantic', 'sklearn', 'rich'}")
+    assert done.returncode == 0, done.stderr
