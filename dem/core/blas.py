@@ -1,11 +1,13 @@
-"""BLAS on one thread: tasks are the parallelism, and the bits must not depend on thread counts."""
+"""BLAS: which one it is; and on one thread, since tasks are the parallelism and bits must not depend on threads."""
 
 from __future__ import annotations
 
 import functools
+import platform
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy  # noqa: F401  (threadpoolctl sees only libraries that are loaded)
 import scipy.linalg  # noqa: F401
@@ -64,3 +66,31 @@ def single_threaded_openmp() -> None:
     scikit-learn's K-means adds up what its threads give in the order in which they end.
     """
     _controller().limit(limits=1, user_api="openmp")
+
+
+@functools.cache
+def machine_kind() -> str:
+    """Return what the last bits of this process's results depend on, beside the program: processor, BLAS, kernels.
+
+    Where two processes return the same words, they compute the same bits. NumPy and SciPy may have a BLAS each:
+    "AMD EPYC 7B13 (openblas 0.3.30 Haswell, openblas 0.3.31 Haswell)".
+    """
+    libraries = [info for info in _controller().info() if info["user_api"] == "blas" and _ours(Path(info["filepath"]))]
+    facts = [[info["internal_api"], info["version"], info.get("architecture")] for info in libraries]
+    blas = ", ".join(sorted({" ".join(filter(None, fact)) for fact in facts}))
+    return f"{_processor()} ({blas})" if blas else _processor()
+
+
+def _ours(library: Path) -> bool:
+    """Whether NumPy or SciPy may call a library: other packages bring BLAS of their own, in folders that say so."""
+    folder = library.parent.name
+    return not folder.endswith(".libs") or folder in ("numpy.libs", "scipy.libs")
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return (models or [platform.processor() or platform.machine()])[0]

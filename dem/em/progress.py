@@ -9,6 +9,9 @@ from dem.em.loop import State
 
 log = logging.getLogger("dem")
 
+WARNING = "warning: "
+"""How a note begins that the user should know of."""
+
 
 class Progress(Protocol):
     """What is told of the passes; all in the calling process."""
@@ -39,5 +42,5 @@ class Silent:
         """Say nothing."""
 
     def note(self, text: str) -> None:
-        """Log it, no more."""
-        log.info(text)
+        """Log it, no more; Python shows what is logged as a warning, unless told otherwise."""
+        log.log(logging.WARNING if text.startswith(WARNING) else logging.INFO, text)

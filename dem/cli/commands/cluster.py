@@ -13,6 +13,7 @@ import numpy as np
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts, grid
 from dem.core import human
+from dem.core.blas import machine_kind
 from dem.engine.cluster.choose import dashboard
 from dem.engine.cluster.workers import ECHO_BYTES, Worker, describe, echo_seconds
 from dem.engine.engine import Engine
@@ -44,9 +45,11 @@ def check(path: str, session: Session) -> None:
         link = dashboard(cluster.client)
     alone, _ = _tiny_fit(Engine(place=ThisMachine(None, 1)))
     same = all(np.array_equal(getattr(fitted, name), getattr(alone, name)) for name in ("means_", "covariances_"))
+    here, machines = machine_kind(), sorted({worker.machine_kind for worker in cluster.workers})
     record = {
         "file": path,
         "cluster": cluster.name,
+        "machine_kind_here": here,
         "dashboard": link,
         "workers": [{**asdict(worker), "bytes_per_second": speeds.get(worker.address)} for worker in cluster.workers],
         "seconds_to_start": up,
@@ -60,7 +63,7 @@ def check(path: str, session: Session) -> None:
         "tiny fit": f"{ROWS:,} rows, {human.plural(fitted.n_passes_, 'pass')} in {human.seconds(seconds)} (what the "
         f"workers import at first with it); {bits}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()) + ", as here",
-        "processors": "; ".join(sorted({worker.cpu for worker in cluster.workers})),
+        "machines": "; ".join(machines) + (", as here" if machines == [here] else f"; here {here}"),
     }
     session.result(record, facts(shown), _table(cluster.workers, speeds), summary=False)
 

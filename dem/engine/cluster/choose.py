@@ -10,11 +10,12 @@ from pathlib import Path
 import dask.config
 from distributed import Client
 
+from dem.core.blas import machine_kind
 from dem.engine.cluster.cluster_file import ClusterFile, read
 from dem.engine.cluster.connect import active_client, address_in, connect
 from dem.engine.cluster.deployments import configured
 from dem.engine.cluster.factory import deployment
-from dem.engine.cluster.workers import Worker, describe, processors, survey, wait_for
+from dem.engine.cluster.workers import Worker, describe, other_machines, survey, wait_for
 
 Note = Callable[[str], object]
 
@@ -153,9 +154,8 @@ def _ready(
     link = dashboard(client)
     fewer = f" ({wanted} were asked for, and the rest did not come within {seconds:g} s)" if came < wanted else ""
     note(f"runs on {name}: {describe(workers)}{fewer}" + (f"; dashboard at {link}" if link else ""))
-    kinds = processors(workers)
-    if len(kinds) > 1:
-        note(f"the processors differ ({'; '.join(kinds)}): results can differ in their last bits from run to run")
+    for warning in other_machines(workers, machine_kind()):
+        note(warning)
     return Running(client, name, workers)
 
 

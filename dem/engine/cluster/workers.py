@@ -15,7 +15,9 @@ from distributed.versions import get_versions
 from fsspec.core import url_to_fs
 
 from dem.core import human
+from dem.core.blas import machine_kind
 from dem.core.version import __version__
+from dem.em.progress import WARNING
 from dem.engine.sweep.memory_plan import Plan
 
 PACKAGES = ("numpy", "zarr")
@@ -36,7 +38,8 @@ class Worker:
     threads : int
     memory : int
         Its limit in bytes; 0 for none.
-    cpu : str
+    machine_kind : str
+        Its processor and BLAS: see `dem.core.blas.machine_kind`.
     versions : dict of str
         Of python, dem, numpy and zarr.
     """
@@ -45,7 +48,7 @@ class Worker:
     host: str
     threads: int
     memory: int
-    cpu: str
+    machine_kind: str
     versions: dict[str, str]
 
 
@@ -74,22 +77,38 @@ def survey(client: Client) -> list[Worker]:
     here = _versions(get_versions(PACKAGES)["packages"])
     for address, its in versions.items():  # before code is sent: that of another Python could crash it
         _compare(address, running[address]["host"], {"python": its["python"]}, here)
-    found = []
     here["dem"] = __version__
-    for address, answer in client.run(_teller(), workers=list(versions), on_error="return").items():
-        if isinstance(answer, Exception):
-            continue  # it has left meanwhile
-        host, cpu, dem = answer
-        its = {**versions[address], "dem": dem}
-        _compare(address, host, its, here)
+    hosts = {}
+    for address, (host, dem) in _answers(client, _teller(), list(versions)).items():
+        versions[address]["dem"] = dem
+        _compare(address, host, versions[address], here)
+        hosts[address] = host
+    found = []
+    for address, machine in _answers(client, machine_kind, list(hosts)).items():  # all have this dem by now
         info = running[address]
-        found.append(Worker(address, host, info["nthreads"], info["memory_limit"] or 0, cpu, its))
+        limit = info["memory_limit"] or 0
+        found.append(Worker(address, hosts[address], info["nthreads"], limit, machine, versions[address]))
     return found
 
 
-def processors(workers: Iterable[Worker]) -> list[str]:
-    """Return the kinds of processors that take part, this machine's among them."""
-    return sorted({worker.cpu for worker in workers} | {_teller()()[1]})
+def other_machines(workers: Sequence[Worker], here: str) -> list[str]:
+    """Say which workers compute with another processor or BLAS than this process: a warning for each such kind.
+
+    Parameters
+    ----------
+    workers : sequence of Worker
+    here : str
+        What this process computes with: see `dem.core.blas.machine_kind`.
+    """
+    kinds = sorted({worker.machine_kind for worker in workers})
+    then = "results may differ in the last bits" + (" from run to run" if len(kinds) > 1 else "")
+    said = []
+    for kind in kinds:
+        if kind != here:
+            hosts = sorted({worker.host for worker in workers if worker.machine_kind == kind})
+            where = f"host {hosts[0]}" + (f" and {len(hosts) - 1} more" if len(hosts) > 1 else "")
+            said.append(f"{WARNING}workers on {where} compute with {kind}, and this process with {here}: {then}")
+    return said
 
 
 def describe(workers: Sequence[Worker]) -> str:
@@ -205,26 +224,26 @@ def _compare(address: str, host: str, its: dict[str, str], here: dict[str, str])
             )
 
 
-def _teller() -> Callable[[], tuple[str, str, str]]:
-    """Return a function that tells host, processor and dem's version, for workers that may not have dem.
+def _answers(client: Client, function: Callable[[], Any], addresses: list[str]) -> dict[str, Any]:
+    """Return what a function returns on each worker; those that have left meanwhile are left out."""
+    answers = client.run(function, workers=addresses, on_error="return")
+    return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
+
+
+def _teller() -> Callable[[], tuple[str, str]]:
+    """Return a function that tells host and dem's version, for workers that may not have dem.
 
     A function within a function is sent as it is, not by its name.
     """
 
-    def tell() -> tuple[str, str, str]:
+    def tell() -> tuple[str, str]:
         import importlib
-        import platform
         import socket
 
         try:
             version = importlib.import_module("dem").__version__  # another dem may keep it elsewhere than this one
         except ImportError:
             version = ""
-        try:
-            with open("/proc/cpuinfo") as lines:
-                models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-        except OSError:
-            models = []
-        return socket.gethostname(), (models or [platform.processor() or platform.machine()])[0], version
+        return socket.gethostname(), version
 
     return tell

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 import dem
 from dem.cli.main import main
+from dem.core.blas import machine_kind
 
 LOCAL = str(Path(dem.__file__).parents[1] / "cluster_configs" / "local.yaml")
 DEM = str(Path(sys.executable).with_name("dem"))
@@ -47,6 +48,7 @@ def test_check_tells_what_a_cluster_has():
     assert re.search(r"tiny fit +4,000 rows, \d+ passes in .*the same as on this machine, to the last bit", done.stdout)
     assert re.search(r"tcp://127\.0\.0\.1:\d+ .* 1 +1\.07 GB +[\d.]+ [kMG]B/s", done.stdout)
     assert re.search(rf"versions +python 3\.\d+, .*dem {re.escape(dem.__version__)}, as here", done.stdout)
+    assert re.search(rf"machines +{re.escape(machine_kind())}, as here", " ".join(done.stdout.split()))
     notes = done.stderr.splitlines()
     assert notes[0] == f"brings up the cluster of {LOCAL} (LocalCluster)"
     assert notes[1].startswith(
@@ -66,6 +68,7 @@ def test_check_for_machines(tmp_path):
     assert len(record["workers"]) == 2
     assert [worker["bytes_per_second"] is None for worker in record["workers"]].count(False) == 1
     assert record["workers"][0]["versions"]["dem"] == dem.__version__
+    assert {worker["machine_kind"] for worker in record["workers"]} == {record["machine_kind_here"]}
     assert record["fit"]["same_bits_as_here"] is True
     assert [json.loads(line)["event"] for line in done.stderr.splitlines()] == ["note", "note"]
 

@@ -12,30 +12,36 @@ import zarr
 from distributed import Client
 
 import dem
-from dem.engine.cluster import local_cluster, workers
-from dem.engine.cluster.workers import check_memory, check_places, describe, processors, survey, wait_for
+from dem.core.blas import machine_kind
+from dem.engine.cluster import Names, local_cluster, running, workers
+from dem.engine.cluster.workers import check_memory, check_places, describe, other_machines, survey, wait_for
 from dem.engine.engine import Engine
 from dem.engine.sweep.memory_plan import Plan
 from engine.cluster import fake_clusters
+from other_kernel import other_kernel
 
 HERE = dem.__version__
 
-WITHOUT_DEM = """
+WORKER = """
 import asyncio, sys
 from distributed import Worker
+
+async def main():
+    async with Worker(sys.argv[1], nthreads=1, dashboard=False, dashboard_address="127.0.0.1:0") as worker:
+        await worker.finished()
+
+asyncio.run(main())
+"""
+WITHOUT_DEM = f"""
+import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] == "dem":
             raise ModuleNotFoundError(name)
 
-async def main():
-    async with Worker(sys.argv[1], nthreads=1, dashboard=False, dashboard_address="127.0.0.1:0") as worker:
-        await worker.finished()
-
 sys.meta_path.insert(0, Absent())
-asyncio.run(main())
-"""
+{WORKER}"""
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +64,9 @@ def test_workers_like_this_process(client, names):
         assert worker.versions["numpy"] == np.__version__
         assert worker.versions["zarr"] == zarr.__version__
         assert (worker.threads, worker.memory) == (1, 0)
+        assert worker.machine_kind == machine_kind()
     assert describe(found) == "2 workers on 1 host, 2 threads"
-    assert len(processors(found)) == 1
+    assert other_machines(found, machine_kind()) == []
 
 
 def answers(client, names, **versions):
@@ -96,8 +103,7 @@ def test_a_later_python_of_the_same_minor_version_is_the_same(client, names, mon
 
 @pytest.mark.parametrize(("its", "said"), [("0.0.9", "has dem 0.0.9"), ("", "has no dem")])
 def test_another_dem_or_none(its, said, client, monkeypatch):
-    here = workers._teller()()
-    monkeypatch.setattr(workers, "_teller", lambda: lambda: ("node7", here[1], its))
+    monkeypatch.setattr(workers, "_teller", lambda: lambda: ("node7", its))
     with pytest.raises(RuntimeError, match=rf"on host node7 {said}, and this process has dem {HERE}: install the same"):
         survey(client)
 
@@ -116,10 +122,37 @@ def test_a_worker_that_cannot_import_dem():
             process.kill()
 
 
-def test_other_processors_are_told_of(client):
-    found = survey(client)
-    other = workers.Worker(**{**vars(found[0]), "cpu": "Abacus"})
-    assert processors([found[0], other]) == sorted([found[0].cpu, "Abacus"])
+def test_each_other_kind_of_machine_is_told_of_once():
+    kinds = {"node1": "Abacus", "node2": "Abacus", "node3": "Slide rule", "node4": "Quipu"}
+    there = [workers.Worker(f"tcp://{host}:1", host, 1, 0, kind, {}) for host, kind in kinds.items()] * 2
+    then = "and this process with Quipu: results may differ in the last bits"
+    assert other_machines(there, "Quipu") == [
+        f"warning: workers on host node1 and 1 more compute with Abacus, {then} from run to run",
+        f"warning: workers on host node3 compute with Slide rule, {then} from run to run",
+    ]
+    assert other_machines(there[:2], "Quipu") == [
+        f"warning: workers on host node1 and 1 more compute with Abacus, {then}"
+    ]
+
+
+@pytest.mark.skipif(other_kernel() is None, reason="no other BLAS kernel")
+def test_workers_with_another_blas_kernel_are_told_of():
+    """As where they are started over SSH, which does not carry this process's environment."""
+    env, notes = {**os.environ, "OPENBLAS_CORETYPE": other_kernel()}, []
+    with (
+        fake_clusters.Threads(protocol="tcp", host="127.0.0.1") as cluster,
+        subprocess.Popen([sys.executable, "-c", WORKER, cluster.scheduler_address], stderr=-3, env=env) as process,
+    ):
+        try:
+            with running(Names(scheduler=cluster.scheduler_address), notes.append) as found:
+                kind = found.workers[0].machine_kind
+        finally:
+            process.kill()
+    assert kind != machine_kind()
+    assert notes[1:] == [
+        f"warning: workers on host {os.uname().nodename} compute with {kind}, and this process with {machine_kind()}: "
+        "results may differ in the last bits"
+    ]
 
 
 def test_a_worker_s_memory():

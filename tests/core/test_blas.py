@@ -1,0 +1,51 @@
+"""What the last bits depend on, in words."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from dem.core import blas
+from dem.core.blas import machine_kind
+from other_kernel import other_kernel
+
+
+def told(**env):
+    """Return what another process says of itself."""
+    code = "from dem.core.blas import machine_kind; print(machine_kind())"
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_processes_with_one_environment_say_the_same():
+    assert told() == machine_kind()
+
+
+@pytest.mark.skipif(other_kernel() is None, reason="no other BLAS kernel")
+def test_another_kernel_is_named():
+    assert told(OPENBLAS_CORETYPE=other_kernel()) != machine_kind()
+    assert told(OPENBLAS_NUM_THREADS="1") == machine_kind()
+
+
+class Loaded:
+    def __init__(self, *libraries):
+        self.libraries = libraries
+
+    def info(self):
+        keys = ("user_api", "internal_api", "version", "architecture", "filepath")
+        return [dict(zip(keys, library, strict=False)) for library in self.libraries]
+
+
+def test_what_numpy_and_scipy_do_not_call_is_left_out(monkeypatch):
+    ours = ("blas", "openblas", "0.3.30", "Zen", "/lib/python/numpy.libs/libscipy_openblas64_.so")
+    others = ("blas", "openblas", "0.3.21", "Zen", "/lib/python/opencv_python.libs/libopenblas.so")
+    openmp = ("openmp", "openmp", None, None, "/lib/python/scikit_learn.libs/libgomp.so")
+    monkeypatch.setattr(blas, "_processor", lambda: "Abacus")
+    for libraries, kind in [
+        ([ours, others, openmp], "Abacus (openblas 0.3.30 Zen)"),
+        ([(*ours[:3], None, "/opt/conda/lib/libopenblas.so"), openmp], "Abacus (openblas 0.3.30)"),
+        ([openmp], "Abacus"),
+    ]:
+        monkeypatch.setattr(blas, "_controller", lambda libraries=libraries: Loaded(*libraries))
+        assert machine_kind.__wrapped__() == kind
