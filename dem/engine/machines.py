@@ -9,6 +9,7 @@ from typing import Protocol
 
 import dask
 
+from dem.core.blas import machine_kind
 from dem.engine.cluster import Running, local_cluster
 from dem.engine.cluster.workers import check_memory, check_places
 from dem.engine.sweep.dask import DaskSweep
@@ -31,6 +32,10 @@ class Place(Protocol):
     @property
     def elsewhere(self) -> bool:
         """Whether that is a cluster."""
+
+    @property
+    def machine_kinds(self) -> tuple[str, ...]:
+        """With what this process and the workers compute: see `dem.core.blas.machine_kind`."""
 
     def sweep(
         self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
@@ -57,6 +62,11 @@ class ThisMachine:
     n_workers: int
 
     elsewhere = False
+
+    @property
+    def machine_kinds(self) -> tuple[str, ...]:
+        """That of this process, whose environment its worker processes inherit."""
+        return (machine_kind(),)
 
     @contextmanager
     def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:
@@ -98,6 +108,11 @@ class OnCluster:
     cluster: Running
 
     elsewhere = True
+
+    @property
+    def machine_kinds(self) -> tuple[str, ...]:
+        """That of this process, and those of the workers that were there at the beginning."""
+        return tuple(dict.fromkeys([machine_kind(), *sorted(worker.machine_kind for worker in self.cluster.workers)]))
 
     @contextmanager
     def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:

@@ -51,6 +51,11 @@ class Passes:
         """Whether the passes run on a cluster, not on threads or worker processes of this process's own."""
         return self._place.elsewhere
 
+    @property
+    def machine_kinds(self) -> tuple[str, ...]:
+        """With what those who make the passes compute: see `dem.core.blas.machine_kind`."""
+        return self._place.machine_kinds
+
     def require(self, places: Iterable[str]) -> None:
         """Refuse places that not all who make the passes can see.
 

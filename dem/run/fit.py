@@ -114,7 +114,7 @@ def fit_model(
     with (
         single_threaded_blas(),
         engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
-        resume.journal(checkpoint, identity, model) as journal,
+        resume.journal(checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
         if found is None or journal.found.scan is not None:
             found = scan_once(
@@ -196,7 +196,7 @@ def scan_source(
     identity = partial(resume.identity, None, source, start, None, scatter=scatter)
     with (
         (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep,
-        resume.journal(checkpoint, identity) as journal,
+        resume.journal(checkpoint, identity, sweep.machine_kinds) as journal,
     ):
         if checkpoint is None:
             return first_scan(sweep, source, start, scatter=scatter)
@@ -236,6 +236,8 @@ def scan_once(
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
+    if warning := resume.of_other_machines(before, sweep.machine_kinds):
+        sweep.progress.note(warning)
     return before.scan
 
 

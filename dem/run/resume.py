@@ -11,6 +11,7 @@ import numpy as np
 
 from dem.core.block import Array
 from dem.em import loop
+from dem.em.progress import WARNING
 from dem.em.starts import Start
 from dem.scan.sample import unhash
 from dem.scan.scanner import Scan
@@ -21,7 +22,7 @@ from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.encoding import digest
-from dem.storage.progress_log import Identity, Journal, NoJournal
+from dem.storage.progress_log import Found, Identity, Journal, NoJournal
 
 PEEKS = 64
 """Rows of the sample that are read again, at most, before a fit goes on: each costs a chunk."""
@@ -66,12 +67,31 @@ def settings_of(model: Any) -> dict[str, Any]:
 
 
 def journal(
-    checkpoint: Checkpoint | None, of: Callable[[], Identity], model: Any = None
+    checkpoint: Checkpoint | None, of: Callable[[], Identity], machine_kinds: tuple[str, ...], model: Any = None
 ) -> AbstractContextManager[Journal]:
     """Return the context of the checkpoint's journal; of one that keeps nothing where there is no checkpoint."""
     if checkpoint is None:
         return nullcontext(NoJournal())
-    return checkpoint.journal(of(), (type(model).__module__,))
+    return checkpoint.journal(of(), (type(model).__module__,), machine_kinds)
+
+
+def of_other_machines(found: Found, here: tuple[str, ...]) -> str | None:
+    """Say that a checkpoint was made with another processor or BLAS than this run's; None where that does not matter.
+
+    Parameters
+    ----------
+    found : Found
+    here : tuple of str
+        With what this run computes: see `dem.core.blas.machine_kind`.
+    """
+    kept = found.machine_kinds
+    ended = found.state is not None and found.state.stop_reason is not None  # nothing is left to compute
+    if ended or not kept or set(kept) == set(here):
+        return None
+    return (
+        f"{WARNING}the checkpoint was made with {' and '.join(kept)}; this run computes with {' and '.join(here)}: the "
+        "result may differ in the last bits from that of a fit in one go"
+    )
 
 
 def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:

@@ -76,7 +76,9 @@ class Checkpoint:
     begun: float | None = None
 
     @contextmanager
-    def journal(self, identity: Identity, modules: tuple[str, ...] = ()) -> Iterator[KeptJournal]:
+    def journal(
+        self, identity: Identity, modules: tuple[str, ...] = (), machine_kinds: tuple[str, ...] = ()
+    ) -> Iterator[KeptJournal]:
         """Give the journal of one run; no other run on this machine can have it at the same time.
 
         Parameters
@@ -84,6 +86,8 @@ class Checkpoint:
         identity : Identity
         modules : tuple of str
             Modules outside dem that define classes of the parameters.
+        machine_kinds : tuple of str
+            With what this run computes: see `dem.core.blas.machine_kind`.
 
         Raises
         ------
@@ -96,7 +100,8 @@ class Checkpoint:
         with claim(self.path):
             found = read(self.path, identity, modules)
             sample = None if found.scan is None else digest(found.scan.sample)
-            yield KeptJournal(self, identity, found, begin_run(self.path), sample)
+            so_far = tuple(dict.fromkeys([*found.machine_kinds, *machine_kinds]))
+            yield KeptJournal(self, identity, found, begin_run(self.path), sample, so_far)
 
 
 @dataclass
@@ -112,6 +117,8 @@ class KeptJournal:
         The name of this run. A run that finds another's name in its place has been taken for dead, and stops.
     sample : str or None
         The digest of the scan's sample, which tells the states of one scan from those of another.
+    machine_kinds : tuple of str
+        With what the fit was made so far, this run included.
     """
 
     checkpoint: Checkpoint
@@ -119,6 +126,7 @@ class KeptJournal:
     found: Found
     run: str
     sample: str | None = None
+    machine_kinds: tuple[str, ...] = ()
     started: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
 
@@ -127,7 +135,7 @@ class KeptJournal:
         self._check_run()
         self.sample = digest(scan.sample)
         arrays, document = encode(scan)
-        SCANS.save(f"{self.checkpoint.path}/scan", Saved("Scan", arrays, {"document": document, **self._identity()}))
+        SCANS.save(f"{self.checkpoint.path}/scan", Saved("Scan", arrays, {"document": document, **self._attributes()}))
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Write the state; then stop if this run has done its share.
@@ -139,7 +147,7 @@ class KeptJournal:
         """
         self._check_run()
         arrays, document = encode(state)
-        attributes = {"document": document, "n_passes": n_passes, "sample": self.sample, **self._identity()}
+        attributes = {"document": document, "n_passes": n_passes, "sample": self.sample, **self._attributes()}
         STATES.save(f"{self.checkpoint.path}/state", Saved("State", arrays, attributes))
         now = time.monotonic()
         pass_seconds, self.last = now - self.last, now
@@ -158,12 +166,13 @@ class KeptJournal:
                 f"{human.seconds(limit)} given; {go_on}"
             )
 
-    def _identity(self) -> dict[str, Any]:
+    def _attributes(self) -> dict[str, Any]:
         return {
             "data": self.identity.data,
             "settings": self.identity.settings,
             "name": self.identity.name,
             "note": WEAKER,
+            "made_with": list(self.machine_kinds),
         }
 
     def _check_run(self) -> None:
@@ -191,19 +200,24 @@ def read(path: str | Path, identity: Identity, modules: tuple[str, ...] = ()) ->
     try:
         scan = decode(kept.arrays, kept.attributes["document"], modules)
         if not STATES.exists(f"{path}/state"):
-            return Found(scan, None, 1)
+            return Found(scan, None, 1, _machine_kinds(kept))
         kept = STATES.load(f"{path}/state")
         check_same(path, identity, kept.attributes)
         if kept.attributes["sample"] != digest(scan.sample):
             raise ValueError(
                 f"{path} is damaged: its scan and its state belong to different fits; remove it to start anew"
             )
-        return Found(scan, decode(kept.arrays, kept.attributes["document"], modules), kept.attributes["n_passes"])
+        state = decode(kept.arrays, kept.attributes["document"], modules)
+        return Found(scan, state, kept.attributes["n_passes"], _machine_kinds(kept))
     except (KeyError, AttributeError, ImportError, TypeError) as error:
         raise ValueError(
             f"The checkpoint {path} cannot be read by this dem ({type(error).__name__}: {error}): "
             "remove it to start anew"
         ) from error
+
+
+def _machine_kinds(kept: Saved) -> tuple[str, ...]:
+    return tuple(kept.attributes.get("made_with", ()))  # older checkpoints do not tell
 
 
 def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) -> None:

@@ -39,11 +39,14 @@ class Found:
     state : State or None
     n_passes : int
         Passes made over the data, the first scan included.
+    machine_kinds : tuple of str
+        With what it was made so far (see `dem.core.blas.machine_kind`); none where that was not kept.
     """
 
     scan: Scan | None = None
     state: loop.State[Any] | None = None
     n_passes: int = 0
+    machine_kinds: tuple[str, ...] = ()
 
 
 class Journal(Protocol):

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,53 @@ def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
     model = mixture().fit(store, checkpoint=tmp_path / "c.zarr", callback=lambda state: seen.append(len(state.history)))
     assert seen[0] == 5
     assert equal(model, straight)
+
+
+class Notes(Silent):
+    """Progress that keeps what it is told."""
+
+    def __init__(self):
+        self.texts = []
+
+    def note(self, text):
+        self.texts.append(text)
+
+
+@pytest.fixture
+def on(store, tmp_path, monkeypatch):
+    """Fit for some passes on a machine of a kind, or to the end; return what is said of the checkpoint's machine."""
+
+    def fit(kind, max_passes=None):
+        notes = Notes()
+        monkeypatch.setattr("dem.engine.machines.machine_kind", lambda: kind)
+        with suppress(dem.Stopped):
+            place = Checkpoint(tmp_path / "c.zarr", max_passes=max_passes)
+            mixture(engine=dem.Engine(progress=notes)).fit(store, checkpoint=place)
+        return [text for text in notes.texts if text.startswith("warning")]
+
+    return fit
+
+
+def test_a_checkpoint_says_with_what_it_was_made(on):
+    then = "the result may differ in the last bits from that of a fit in one go"
+    assert on("Abacus", 1) == []  # the scan alone
+    assert on("Abacus", 1) == []
+    assert on("Quipu", 1) == [f"warning: the checkpoint was made with Abacus; this run computes with Quipu: {then}"]
+    assert on("Quipu") == [
+        f"warning: the checkpoint was made with Abacus and Quipu; this run computes with Quipu: {then}"
+    ]
+    assert on("Slide rule") == []  # there is nothing left to compute
+
+
+def test_a_checkpoint_that_does_not_say_with_what_it_was_made(on, monkeypatch):
+    """As those of earlier versions."""
+    whole = checkpoint.KeptJournal._attributes
+
+    def without(journal):
+        return {key: value for key, value in whole(journal).items() if key != "made_with"}
+
+    monkeypatch.setattr(checkpoint.KeptJournal, "_attributes", without)
+    assert on("Abacus", 2) == on("Quipu") == []
 
 
 def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
@@ -300,7 +348,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
 
 def test_a_newer_format_and_unknown_classes_are_refused(tmp_path):
     with Checkpoint(tmp_path / "c.zarr").journal(IDENTITY) as journal:
-        identity = journal._identity()
+        identity = journal._attributes()
     document = {"class": "dem.scan.scanner:Gone", "fields": {}}
     checkpoint.SCANS.save(f"{tmp_path}/c.zarr/scan", Saved("Scan", {}, {"document": document, **identity}))
     with pytest.raises(ValueError, match=r"cannot be read by this dem \(AttributeError.*Gone.*remove it to start anew"):
