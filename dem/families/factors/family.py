@@ -99,7 +99,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         step = m_step(average, algebra, previous.loadings)
         loadings = previous.loadings + step[:, :, 1:]
         squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
-        noise = np.maximum(squares * self.n_noise(d) / d, self.reg_covar)
+        noise = self.floored(squares * self.n_noise(d) / d, previous)
         shift, turn = latent_moments(average, algebra)
         means = previous.means + (step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift))
         keep = empty[:, None]

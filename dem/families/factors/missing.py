@@ -58,7 +58,7 @@ class ObservedFactors(NoiseKind):
         loadings = previous.loadings + step[:, :, 1:]
         counts, least = self.pool(found.counts), EMPTY * sums[0].sum()
         squares = self.pool(found.squares_after(step)) / np.maximum(counts, least)
-        noise = np.where(counts <= least, previous.noise_variances, np.maximum(squares, self.reg_covar))
+        noise = np.where(counts <= least, previous.noise_variances, self.floored(squares, previous))
         shift, turn = found.latent_moments()
         means = previous.means + step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift)
         theta = FactorAnalysers(means, loadings @ turn, noise)

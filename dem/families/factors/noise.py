@@ -9,6 +9,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.e_step import TOLERANCE
 
 NO_NOISE = (
     "a component's noise variance has fallen to 0: it has collapsed onto too few or equal rows, or its factors explain "
@@ -43,6 +44,14 @@ class NoiseKind(ABC):
     @abstractmethod
     def n_noise(self, d: int) -> int:
         """Return the number of variances: 1 or d."""
+
+    def floored(self, noise: Float, previous: FactorAnalysers) -> Float:
+        """Return the noise of an M-step, (K, 1) or (K, d), not below the floor, and 0 where it is rounding.
+
+        It is a difference of sums that are known to `TOLERANCE` of the old noise. No M-step makes it so small, unless
+        the component collapses: what the latents' posteriors leave to it is of the size of the old one.
+        """
+        return np.maximum(np.where(noise > TOLERANCE * previous.noise_variances, noise, 0.0), self.reg_covar)
 
     def check_noise(self, theta: FactorAnalysers) -> None:
         """Refuse noise that is rounding of the loadings."""
