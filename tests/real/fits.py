@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import signal
 import subprocess
@@ -13,6 +15,7 @@ import numpy as np
 import yaml
 
 import dem
+from dem.core.blas import machine_kind
 from real.processes import environment
 
 CONFIGS = Path(__file__).parents[2] / "cluster_configs"
@@ -98,6 +101,35 @@ def running(command, env=None, cwd=None):
             yield Running(process)
         finally:
             process.kill()
+
+
+@functools.cache
+def kind_elsewhere():
+    """Return the kind of machine that processes are which do not inherit this one's environment, as over SSH."""
+    command = [sys.executable, "-c", "from dem.core.blas import machine_kind; print(machine_kind())"]
+    done = subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def assert_same_fit(path, other, said):
+    """Two saved models are the same, one fitted by workers that do not inherit this environment; and so much is said.
+
+    To the last bit where the workers run the kernels of this process. Where they do not, a warning names both, and no
+    number is further off than 1e-9: that is what dem's kernels promise of their sums, and one row of 3 million lost or
+    counted twice would change the weights by 3e-7. (Between Haswell's and SkylakeX's, 6e-15 were measured.)
+    """
+    if kind_elsewhere() == machine_kind():
+        assert "warning" not in said
+        assert_same_bits(path, other)
+        return
+    kinds = f"compute with {kind_elsewhere()}, and this process with {machine_kind()}"
+    warning = f"warning: workers on host {os.uname().nodename} {kinds}: results may differ in the last bits\n"
+    assert said.count("warning") == said.count(warning) == 1
+    one, two = dem.load(path), dem.load(other)
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_allclose(getattr(one, name), getattr(two, name), rtol=0, atol=1e-9)
+    objectives = [[told["objective"] for told in model.history_] for model in (one, two)]
+    np.testing.assert_allclose(*objectives, rtol=1e-9)
 
 
 def assert_same_bits(path, other):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from real.fits import DEM, assert_same_bits, changed, run, words
+from real.fits import DEM, assert_same_fit, changed, run, words
 from real.processes import marked, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -15,8 +15,8 @@ def file(gateway_, tmp_path):
 
 def test_fit(file, data, alone, tmp_path):
     before = marked().keys()
-    run(words(data, tmp_path / "model.zarr", "--cluster", file))
-    assert_same_bits(tmp_path / "model.zarr", alone)
+    said = run(words(data, tmp_path / "model.zarr", "--cluster", file))
+    assert_same_fit(tmp_path / "model.zarr", alone, said)
     wait_until(lambda: marked().keys() <= before, 30, lambda: f"the cluster has ended; left: {marked()}")
 
 

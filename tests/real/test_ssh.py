@@ -2,7 +2,7 @@
 
 import pytest
 
-from real.fits import DEM, assert_same_bits, changed, run, words
+from real.fits import DEM, assert_same_fit, changed, run, words
 
 pytestmark = pytest.mark.cluster
 
@@ -28,8 +28,8 @@ def file(sshd_, tmp_path):
 
 
 def test_fit(file, sshd_, data, alone, tmp_path):
-    run(words(data, tmp_path / "model.zarr", "--cluster", file))
-    assert_same_bits(tmp_path / "model.zarr", alone)
+    said = run(words(data, tmp_path / "model.zarr", "--cluster", file))
+    assert_same_fit(tmp_path / "model.zarr", alone, said)
     assert sshd_.log.read_text().count("Accepted publickey") >= 3  # a scheduler and two workers
 
 
