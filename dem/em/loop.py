@@ -97,8 +97,9 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     Stopping is tested before the M-step, so that the reported objective is that of the reported
     parameters. No fit stops in arithmetic that is not exact: where it would, or where the sums show that
     an M-step gains little, the next passes are exact, and the last two always are: the one that gives the
-    parameters and the one that scores them. A model whose M-step returns the parameters that it was given, the
-    same object, has converged by its own measure.
+    parameters and the one that scores them. Where the M-step can make nothing of sums that are not exact, as of
+    components that shrink a thousandfold at once, the pass is made again. A model whose M-step returns the parameters
+    that it was given, the same object, has converged by its own measure.
 
     Parameters
     ----------
@@ -115,6 +116,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     ------
     FloatingPointError
         If the objective is not a number.
+    ValueError
+        If the M-step can make nothing of exact sums.
     """
     objective = model.objective(state.params, stats)
     if objective != objective:
@@ -125,7 +128,12 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     reason = why_stop(scored, tol=tol, max_iter=max_iter)
     if reason is not None and exact:
         return replace(scored, stop_reason=reason, stats=stats)
-    params = model.m_step(state.params, stats)
+    try:
+        params = model.m_step(state.params, stats)
+    except ValueError:
+        if exact:
+            raise
+        return replace(scored, params=model.exact(state.params))
     stays = params is state.params
     if stays and exact:
         return replace(scored, stop_reason="converged", stats=stats)

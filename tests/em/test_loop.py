@@ -187,6 +187,26 @@ def test_a_step_that_gains_little_is_followed_by_exact_passes():
     assert exactness(fit(model, tol=1e-3, exact=False)) == [False, True, True]
 
 
+@dataclass
+class Demanding(Scripted):
+    """A model whose second M-step asks for exact sums, and the one numbered `impossible` for what nobody has."""
+
+    impossible: int = -1
+
+    def m_step(self, params, stats):
+        if params[0] == self.impossible or (params[0] == 1 and not params[1]):
+            raise ValueError(f"step {params[0]}")
+        return super().m_step(params, stats)
+
+
+def test_a_pass_whose_sums_do_not_suffice_is_made_again():
+    state = fit(Demanding([0.0, 1.0, 2.0, 2.0], single=True), exact=False)
+    assert exactness(state) == [False, False, True, True, True]
+    assert (state.stop_reason, state.n_iter, state.params) == ("converged", 3, (3, True))
+    with pytest.raises(ValueError, match="step 2"):
+        fit(Demanding([0.0, 1.0, 2.0, 2.0], single=True, impossible=2), exact=False)
+
+
 def test_objectives_of_different_arithmetic_are_not_compared():
     """Here the inexact ones lie above by 1e-6: that is no fall."""
     state = fit(Scripted([0.0, 1.0, 1.0, 1.0, 1.0], single=True), exact=False, max_iter=4)
