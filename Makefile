@@ -13,7 +13,7 @@ PIP  := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-workflows test-cluster check bench clean
+.PHONY: help demo test test-kernels test-slow test-workflows test-cluster check bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 23
@@ -24,6 +24,14 @@ demo: $(VENV)/.installed  ## fit Old Faithful, then a mixture to a 4 GB store in
 
 test: $(VENV)/.installed-test  ## run the tests
 	@$(BIN)/python -m pytest -q -m "not slow and not cluster and not workflows" -n auto --maxprocesses 4 $(ARGS)
+
+ARITHMETIC := $(addprefix tests/,core em estimators families models run scan) \
+	$(filter-out tests/test_layers.py,$(wildcard tests/test_*.py))
+
+test-kernels: $(VENV)/.installed-test  ## run the tests of arithmetic by another BLAS kernel than this machine's own (x86-64)
+	@set -e; kernel=$$($(BIN)/python tests/other_kernel.py); [ -z "$$kernel" ] || { \
+		echo "Tests of arithmetic by the kernel $$kernel:"; \
+		OPENBLAS_CORETYPE=$$kernel $(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 $(ARITHMETIC) $(ARGS); }
 
 test-slow: $(VENV)/.installed-test  ## run the tests that need minutes, whole crosses, and property tests with more examples
 	@$(BIN)/python -m pytest -q -m slow -n auto --maxprocesses 2 $(ARGS)
