@@ -13,6 +13,8 @@ PIP  := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Tests start many processes: where no bytecode may be kept, each compiles all of dem again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help demo test test-kernels test-slow test-workflows test-cluster check bench clean
 
 help:  ## list the targets
@@ -26,7 +28,7 @@ test: $(VENV)/.installed-test  ## run the tests
 	@$(BIN)/python -m pytest -q -m "not slow and not cluster and not workflows" -n auto --maxprocesses 4 $(ARGS)
 
 ARITHMETIC := $(addprefix tests/,core em estimators families models run scan) \
-	$(filter-out tests/test_layers.py,$(wildcard tests/test_*.py))
+	$(filter-out tests/test_layers.py tests/test_docs.py,$(wildcard tests/test_*.py))
 
 test-kernels: $(VENV)/.installed-test  ## run the tests of arithmetic by another BLAS kernel than this machine's own (x86-64)
 	@set -e; kernel=$$($(BIN)/python tests/other_kernel.py); [ -z "$$kernel" ] || { \
@@ -34,8 +36,7 @@ test-kernels: $(VENV)/.installed-test  ## run the tests of arithmetic by another
 		OPENBLAS_CORETYPE=$$kernel $(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 $(ARITHMETIC) $(ARGS); }
 
 test-slow: $(VENV)/.installed-test  ## run the tests that need minutes, whole crosses, and property tests with more examples
-	@$(BIN)/python -m pytest -q -m slow -n auto --maxprocesses 2 $(ARGS)
-	@$(BIN)/python -m pytest -q -m "hypothesis and not slow" --hypothesis-profile thorough -n auto --maxprocesses 2 $(ARGS)
+	@$(BIN)/python -m pytest -q -m "slow or hypothesis" --hypothesis-profile thorough -n auto --maxprocesses 2 $(ARGS)
 
 test-cluster:  ## run the tests on real parts: Slurm, sshd, MPI, a gateway (installs Debian packages)
 	@bash tests/real/setup.sh

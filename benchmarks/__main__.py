@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from benchmarks.common import Row, rows_from
+from dem.core.blas import machine_kind
 
 MODULES = {
     "iteration-1": ("benchmarks.iteration", "1"),
@@ -48,12 +49,8 @@ def table(rows: list[Row]) -> str:
 
 def machine() -> str:
     """Return the processor and the versions, for the record."""
-    cpu = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(": ", 1)[1] if names else cpu
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-    return f"{cpu}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+    return f"{machine_kind()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
 
 
 def main() -> None:

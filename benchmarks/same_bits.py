@@ -74,9 +74,8 @@ def fits(folder: Path) -> dict[str, Any]:
 def digest(model: Any) -> str:
     """Return the SHA-256 of all that a fit has found: arrays to the last bit, numbers, and the history."""
     found = hashlib.sha256()
-    for name, value in sorted(vars(model).items()):
-        if not name.endswith("_") or name.startswith("_") or name == "source_":
-            continue
+    public = {name: value for name, value in vars(model).items() if name.endswith("_") and name != "source_"}
+    for name, value in sorted({**public, **model._arrays()}.items()):
         found.update(name.encode())
         found.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
     return found.hexdigest()
@@ -87,7 +86,9 @@ def digests(checkout: str) -> dict[str, str]:
     here = str(Path(__file__).resolve())
     path = os.pathsep.join([str(Path(checkout).resolve()), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-P", here, "--child", str(Path(checkout).resolve())]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=True
+    )
     told: dict[str, str] = json.loads(done.stdout)
     return told
 

@@ -1,6 +1,6 @@
 """What is told of the passes while they run: live on terminals, lines elsewhere, JSON for machines.
 
-Each class keeps to `dem.engine.engine.Progress`: begin a pass, advance, end it; and note what is no pass. They
+Each class keeps to `dem.em.progress.Progress`: begin a pass, advance, end it; and note what is no pass. They
 write to standard error, since standard output belongs to the result.
 """
 

@@ -72,7 +72,7 @@ def single_threaded_openmp() -> None:
 def machine_kind() -> str:
     """Return what the last bits of this process's results depend on, beside the program: processor, BLAS, kernels.
 
-    Where two processes return the same words, they compute the same bits. NumPy and SciPy may have a BLAS each:
+    Processes with the same words are taken to compute the same bits. NumPy and SciPy may have a BLAS each:
     "AMD EPYC 7B13 (openblas 0.3.30 Haswell, openblas 0.3.31 Haswell)".
     """
     libraries = [info for info in _controller().info() if info["user_api"] == "blas" and _ours(Path(info["filepath"]))]

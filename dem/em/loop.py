@@ -31,8 +31,9 @@ class Pass:
     log_likelihood : float or None
         The objective without priors, in nats a row; None where the model has no likelihood.
     bound : float or None
-        The evidence lower bound after the M-step that followed; None after the last pass, or where
-        the model has none. The next pass's objective less this is the KL divergence that its E-step closed.
+        The evidence lower bound after the M-step that followed; None after the last pass, after one that is made
+        again, or where the model has none. The next pass's objective less this is the KL divergence that its E-step
+        closed.
     exact : bool
         Whether the pass was made in arithmetic that may be reported.
     """
@@ -97,8 +98,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     Stopping is tested before the M-step, so that the reported objective is that of the reported
     parameters. No fit stops in arithmetic that is not exact: where it would, or where the sums show that
     an M-step gains little, the next passes are exact, and the last two always are: the one that gives the
-    parameters and the one that scores them. Where the M-step can make nothing of sums that are not exact, as of
-    components that shrink a thousandfold at once, the pass is made again. A model whose M-step returns the parameters
+    parameters and the one that scores them. Where the M-step fails on sums that are not exact, the pass is made again
+    in exact arithmetic. A model whose M-step returns the parameters
     that it was given, the same object, has converged by its own measure.
 
     Parameters
@@ -117,7 +118,7 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     FloatingPointError
         If the objective is not a number.
     ValueError
-        If the M-step can make nothing of exact sums.
+        If the M-step fails on exact sums.
     """
     objective = model.objective(state.params, stats)
     if objective != objective:

@@ -10,7 +10,7 @@ from dem.em.loop import State
 log = logging.getLogger("dem")
 
 WARNING = "warning: "
-"""How a note begins that the user should know of."""
+"""The first word of a note that warns."""
 
 
 class Progress(Protocol):

@@ -35,7 +35,7 @@ class Place(Protocol):
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """With what this process and the workers compute: see `dem.core.blas.machine_kind`."""
+        """The kinds of machine of this process and the workers: see `dem.core.blas.machine_kind`."""
 
     def sweep(
         self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance

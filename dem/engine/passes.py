@@ -53,7 +53,7 @@ class Passes:
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """With what those who make the passes compute: see `dem.core.blas.machine_kind`."""
+        """The kinds of machine that make the passes: see `dem.core.blas.machine_kind`."""
         return self._place.machine_kinds
 
     def require(self, places: Iterable[str]) -> None:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from dem.em import loop
 from dem.em.model import Generative, Rowwise
 from dem.engine.engine import Engine
-from dem.estimators.criteria import aic, bic
+from dem.models.criteria import aic, bic
 from dem.run import draw_rows
 from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan

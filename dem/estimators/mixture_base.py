@@ -26,7 +26,7 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
-from dem.estimators.criteria import bic
+from dem.models.criteria import bic
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.row_checks import check_enough_rows

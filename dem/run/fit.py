@@ -236,7 +236,7 @@ def scan_once(
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
-    if warning := resume.of_other_machines(before, sweep.machine_kinds):
+    if warning := resume.machine_warning(before, sweep.machine_kinds):
         sweep.progress.note(warning)
     return before.scan
 

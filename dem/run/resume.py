@@ -75,14 +75,14 @@ def journal(
     return checkpoint.journal(of(), (type(model).__module__,), machine_kinds)
 
 
-def of_other_machines(found: Found, here: tuple[str, ...]) -> str | None:
+def machine_warning(found: Found, here: tuple[str, ...]) -> str | None:
     """Say that a checkpoint was made with another processor or BLAS than this run's; None where that does not matter.
 
     Parameters
     ----------
     found : Found
     here : tuple of str
-        With what this run computes: see `dem.core.blas.machine_kind`.
+        The kinds of machine of this run: see `dem.core.blas.machine_kind`.
     """
     kept = found.machine_kinds
     ended = found.state is not None and found.state.stop_reason is not None  # nothing is left to compute

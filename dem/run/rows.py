@@ -78,7 +78,7 @@ def write_rows(
     Parameters
     ----------
     model, params, source, what, missing
-        See `rows`.
+        See `compute_rows`.
     path : str or Path
     engine : Engine, optional
     overwrite : bool

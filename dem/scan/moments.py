@@ -94,7 +94,7 @@ class Columns:
         w = np.ones(x.shape[1]) if weight is None else np.asarray(weight, dtype=np.float64)
         weights = observed @ w
         safe = np.where(weights > 0, weights, 1.0)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `values.check_values`
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `dem.run.check_data.check_values`
             filled = np.where(observed, x, 0.0)
             centre = filled @ w / safe
             filled -= np.where(observed, centre[:, None], 0.0)
@@ -142,7 +142,7 @@ class BlockSums:
             return
         if self.centre is None:
             self.centre = tile.mean(axis=1)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `values.check_values`
+        with np.errstate(over="ignore", invalid="ignore"):  # told by `dem.run.check_data.check_values`
             tile -= self.centre[:, None]
             weighted = tile if weight is None else tile * weight
             self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))

@@ -87,7 +87,7 @@ class Checkpoint:
         modules : tuple of str
             Modules outside dem that define classes of the parameters.
         machine_kinds : tuple of str
-            With what this run computes: see `dem.core.blas.machine_kind`.
+            The kinds of machine of this run: see `dem.core.blas.machine_kind`.
 
         Raises
         ------
@@ -118,7 +118,7 @@ class KeptJournal:
     sample : str or None
         The digest of the scan's sample, which tells the states of one scan from those of another.
     machine_kinds : tuple of str
-        With what the fit was made so far, this run included.
+        The kinds of machine that made the fit so far, this run's included.
     """
 
     checkpoint: Checkpoint

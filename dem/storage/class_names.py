@@ -1,12 +1,12 @@
 """The names that classes of values have in files. They stay when code moves, so that files of all versions can be read.
 
-A name is "module:class". Of modules that have moved since version 0.1.0 the name in files is still that of their
-first place: checksums and digests that old files hold are made with it.
+A name is "module:class". Of what has moved since version 0.1.0 the name in files is still the first one: checksums and
+digests that old files hold are made with it.
 """
 
 from __future__ import annotations
 
-FIRST_PLACES = {
+MOVED_MODULES = {
     "dem.em": "dem.em.loop",
     "dem.families.factor_algebra": "dem.families.factors.algebra",
     "dem.families.factor_analysers": "dem.families.factors.family",
@@ -36,19 +36,16 @@ FIRST_PLACES = {
     "dem.models.latent_algebra": "dem.models.latent.algebra",
     "dem.models.latent_kernel": "dem.models.latent.kernel",
     "dem.models.latent_missing": "dem.models.latent.missing",
-    "dem.models.latent_rows": "dem.models.latent.rows",
     "dem.models.linear_latent": "dem.models.latent.model",
     "dem.models.mixing": "dem.models.mixture.mixing",
     "dem.models.mixture": "dem.models.mixture.mixture",
     "dem.models.mixture_factors": "dem.models.mixture.factors",
     "dem.models.mixture_kernel": "dem.models.mixture.kernel",
-    "dem.models.mixture_rows": "dem.models.mixture.rows",
     "dem.models.normal_wishart": "dem.models.mixture.normal_wishart",
     "dem.models.pattern_kernel": "dem.models.mixture.pattern_kernel",
     "dem.models.ppca": "dem.models.latent.ppca",
     "dem.models.ppca_algebra": "dem.models.latent.closed_form",
     "dem.models.prior": "dem.models.mixture.prior",
-    "dem.models.rotation": "dem.models.latent.rotation",
     "dem.moments": "dem.scan.moments",
     "dem.sample": "dem.scan.sample",
     "dem.scan": "dem.scan.scanner",
@@ -56,32 +53,20 @@ FIRST_PLACES = {
     "dem.start": "dem.em.starts",
     "dem.stats": "dem.core.stats",
 }
-"""Modules by the first names that they had."""
-MERGED = {
-    "dem.families.directions": "dem.families.vonmises_fisher",
-    "dem.families.exact": "dem.families.plain",
-    "dem.families.filling": "dem.families.plain",
-    "dem.families.gaussian_centred": "dem.families.gaussian.base",
-    "dem.families.gaussian_filled": "dem.families.gaussian.diag",
-    "dem.families.observed": "dem.families.exponential_family",
-    "dem.families.student_t_missing": "dem.families.student_t",
-    "dem.models.enough_rows": "dem.models.row_checks",
-    "dem.models.latent_size": "dem.models.latent.closed_form",
-}
-"""Modules that are part of others now."""
-ALONE = {"dem.models.mixture_kernel:Precision": ("dem.models.mixture.precision", "Precision")}
-"""Classes that have left their module."""
-_NOW, _IN_FILES = {**FIRST_PLACES, **MERGED}, {now: first for first, now in FIRST_PLACES.items()}
-_ALONE_IN_FILES = {place: name for name, place in ALONE.items()}
+"""From a module's name in files to its name today."""
+MOVED_CLASSES = {"dem.models.mixture_kernel:Precision": "dem.models.mixture.precision:Precision"}
+"""The same for classes that have left their module."""
+_MODULES_IN_FILES = {now: first for first, now in MOVED_MODULES.items()}
+_CLASSES_IN_FILES = {now: first for first, now in MOVED_CLASSES.items()}
 
 
 def name_in_files(kind: type) -> str:
     """Return the name of a class in files: "module:class"."""
     module, qualified = kind.__module__, kind.__qualname__
-    return _ALONE_IN_FILES.get((module, qualified), f"{_IN_FILES.get(module, module)}:{qualified}")
+    return _CLASSES_IN_FILES.get(f"{module}:{qualified}", f"{_MODULES_IN_FILES.get(module, module)}:{qualified}")
 
 
 def place_now(name: str) -> tuple[str, str]:
     """Return the module and the class, as they are called today, of a name in files."""
-    module, _, qualified = name.partition(":")
-    return ALONE.get(name, (_NOW.get(module, module), qualified))
+    module, _, qualified = MOVED_CLASSES.get(name, name).partition(":")
+    return MOVED_MODULES.get(module, module), qualified

@@ -40,7 +40,7 @@ class Found:
     n_passes : int
         Passes made over the data, the first scan included.
     machine_kinds : tuple of str
-        With what it was made so far (see `dem.core.blas.machine_kind`); none where that was not kept.
+        The kinds of machine that made it so far (see `dem.core.blas.machine_kind`); none where that was not kept.
     """
 
     scan: Scan | None = None

@@ -3,17 +3,20 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sklearn.cluster  # noqa: F401  (its OpenMP is what is looked at)
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from dem.core import blas
-from dem.core.blas import machine_kind
+from dem.core.blas import machine_kind, single_threaded_openmp
 from other_kernel import other_kernel
 
 
 def told(**env):
     """Return what another process says of itself."""
-    code = "from dem.core.blas import machine_kind; print(machine_kind())"
+    code = "from dem.core.blas import machine_kind, single_threaded_openmp; print(machine_kind())"
     command = [sys.executable, "-W", "error", "-c", code]
     return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout.strip()
 
@@ -25,7 +28,7 @@ def test_processes_with_one_environment_say_the_same():
 @pytest.mark.skipif(other_kernel() is None, reason="no other BLAS kernel")
 def test_another_kernel_is_named():
     assert told(OPENBLAS_CORETYPE=other_kernel()) != machine_kind()
-    assert told(OPENBLAS_NUM_THREADS="1") == machine_kind()
+    assert told(OPENBLAS_NUM_THREADS="2") == machine_kind()
 
 
 class Loaded:
@@ -49,3 +52,14 @@ def test_what_numpy_and_scipy_do_not_call_is_left_out(monkeypatch):
     ]:
         monkeypatch.setattr(blas, "_controller", lambda libraries=libraries: Loaded(*libraries))
         assert machine_kind.__wrapped__() == kind
+
+
+def test_a_thread_s_openmp_regions_have_one_thread():
+    """scikit-learn's K-means adds up in the order in which its threads end: with several, the bits would change."""
+
+    def regions():
+        return max(info["num_threads"] for info in threadpool_info() if info["user_api"] == "openmp")
+
+    with threadpool_limits(2, user_api="openmp"), ThreadPoolExecutor(1, initializer=single_threaded_openmp) as pool:
+        assert regions() == 2
+        assert pool.submit(regions).result() == 1

@@ -21,7 +21,7 @@ from dem.source import open_source
 
 DEM = str(Path(sys.executable).with_name("dem"))
 PATIENCE = 60
-ROWS, CHUNK = 3 * 10**6, 500
+ROWS, CHUNK = 3 * 10**6, 1000
 MIXTURE = GaussianMixture.from_parameters([0.5, 0.5], [[0.0] * 4, [3.0] * 4], [1.0, 1.0], "spherical")
 
 

@@ -17,7 +17,7 @@ from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import summary
 from dem.estimators.base import RowwiseEstimator
-from dem.estimators.criteria import aic, bic
+from dem.models.criteria import aic, bic
 from dem.results.new_array import broken_off
 from dem.source import open_source
 from dem.storage import checkpoint

@@ -15,12 +15,11 @@ from distributed.versions import get_versions
 from fsspec.core import url_to_fs
 
 from dem.core import human
-from dem.core.blas import machine_kind
 from dem.core.version import __version__
 from dem.em.progress import WARNING
 from dem.engine.sweep.memory_plan import Plan
 
-PACKAGES = ("numpy", "zarr")
+PACKAGES = ("numpy", "scipy", "zarr")
 ECHO_BYTES = 16_000_000
 METADATA = ("zarr.json", ".zarray")
 ON_THIS_MACHINE = ("file://", "local://", "memory://")
@@ -78,16 +77,15 @@ def survey(client: Client) -> list[Worker]:
     for address, its in versions.items():  # before code is sent: that of another Python could crash it
         _compare(address, running[address]["host"], {"python": its["python"]}, here)
     here["dem"] = __version__
-    hosts = {}
-    for address, (host, dem) in _answers(client, _teller(), list(versions)).items():
-        versions[address]["dem"] = dem
-        _compare(address, host, versions[address], here)
-        hosts[address] = host
     found = []
-    for address, machine in _answers(client, machine_kind, list(hosts)).items():  # all have this dem by now
+    for address, answer in client.run(_teller(), workers=list(versions), on_error="return").items():
+        if isinstance(answer, Exception):
+            continue  # it has left meanwhile
+        host, dem, machine = answer
+        its = {**versions[address], "dem": dem}
+        _compare(address, host, its, here)
         info = running[address]
-        limit = info["memory_limit"] or 0
-        found.append(Worker(address, hosts[address], info["nthreads"], limit, machine, versions[address]))
+        found.append(Worker(address, host, info["nthreads"], info["memory_limit"] or 0, machine, its))
     return found
 
 
@@ -224,26 +222,22 @@ def _compare(address: str, host: str, its: dict[str, str], here: dict[str, str])
             )
 
 
-def _answers(client: Client, function: Callable[[], Any], addresses: list[str]) -> dict[str, Any]:
-    """Return what a function returns on each worker; those that have left meanwhile are left out."""
-    answers = client.run(function, workers=addresses, on_error="return")
-    return {address: answer for address, answer in answers.items() if not isinstance(answer, Exception)}
+def _teller() -> Callable[[], tuple[str, str, str]]:
+    """Return a function that tells host, dem's version and the kind of machine, for workers that may not have dem.
 
-
-def _teller() -> Callable[[], tuple[str, str]]:
-    """Return a function that tells host and dem's version, for workers that may not have dem.
-
-    A function within a function is sent as it is, not by its name.
+    A function within a function is sent as it is, not by its name. It imports dem by name, since that of a worker may
+    be another one.
     """
 
-    def tell() -> tuple[str, str]:
+    def tell() -> tuple[str, str, str]:
         import importlib
         import socket
+        from contextlib import suppress
 
-        try:
-            version = importlib.import_module("dem").__version__  # another dem may keep it elsewhere than this one
-        except ImportError:
-            version = ""
-        return socket.gethostname(), version
+        version = machine = ""
+        with suppress(ImportError):
+            version = importlib.import_module("dem").__version__
+            machine = importlib.import_module("dem.core.blas").machine_kind()
+        return socket.gethostname(), version, machine
 
     return tell

@@ -102,7 +102,7 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
 
 
 def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float) -> None:
-    """Add the expected sums of a tile, weighted by `resp` (K, n), to `out` (F', K): see `factor_missing_algebra.Sums`.
+    """Add the expected sums of a tile, weighted by `resp` (K, n), to `out` (F', K): see `missing_algebra.Sums`.
 
     Of every column over the rows that have it, E[z^ z^' | x_o]; and about the old parameters' e = x - mu - W z,
     E[e z^' | x_o] = r E[z^' | x_o] - (0, w_j' G) and E[e^2 | x_o] = r^2 + w_j' G w_j.

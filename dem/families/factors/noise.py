@@ -48,8 +48,8 @@ class NoiseKind(ABC):
     def floored(self, noise: Float, previous: FactorAnalysers) -> Float:
         """Return the noise of an M-step, (K, 1) or (K, d), not below the floor, and 0 where it is rounding.
 
-        It is a difference of sums that are known to `TOLERANCE` of the old noise. No M-step makes it so small, unless
-        the component collapses: what the latents' posteriors leave to it is of the size of the old one.
+        It is a difference of sums, whose error may be `TOLERANCE` times the old noise: what is not above that counts as
+        0. An M-step makes it so small only where a component collapses.
         """
         return np.maximum(np.where(noise > TOLERANCE * previous.noise_variances, noise, 0.0), self.reg_covar)
 

@@ -6,7 +6,7 @@ M-step: c_k = the mean of its rows   (PRML 9.4); empty clusters are first given 
 Products of matrices choose the nearest centre, no more. All that is summed is taken about that centre, by
 differences in float64, so that neither an offset of the data nor their spread costs digits.
 
-Where rows lack values, `kmeans_missing` has the E-step, and the sums that the M-step below asks for its step.
+Where rows lack values, `missing` has the E-step, and the sums that the M-step below asks for its step.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from scipy.special import gammaln
 
 from dem.core.block import Float
 from dem.families.gaussian.base import LOG_2PI
+from dem.models.criteria import bic
 from dem.models.latent.algebra import LatentParams, fixed_signs
 from dem.scan.moments import Moments
 
@@ -117,7 +118,7 @@ def by_bic(variances: Float, n: float) -> int:
     found = []
     for q in range(1, _most(variances)):
         log_likelihood = closed_form_log_likelihood(variances, q, float(variances[q:].mean()))
-        found.append(-2 * n * log_likelihood + n_parameters(len(variances), q) * np.log(n))
+        found.append(bic(n * log_likelihood, n_parameters(len(variances), q), n))
     return 1 + int(np.argmin(found or [0.0]))
 
 

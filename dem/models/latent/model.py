@@ -12,7 +12,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.stats import ARITY
-from dem.models.latent import rows as row_outputs
+from dem.models.latent import rows as latent_rows
 from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_of
 from dem.models.latent.kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
 from dem.scan.moments import Moments
@@ -105,11 +105,11 @@ class LatentModel(Generic[L]):
 
     def rows(self, params: L, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one of its outputs: see `dem.models.latent.rows`."""
-        return partial(row_outputs.rows, params, what)
+        return partial(latent_rows.rows, params, what)
 
     def output(self, params: L, what: str) -> tuple[np.dtype[Any], int | None]:
         """Return that output's dtype and columns."""
-        return row_outputs.output(params, what)
+        return latent_rows.output(params, what)
 
     def draw(self, params: L, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the model, and their latents (n, q)."""
@@ -126,7 +126,7 @@ class LatentModel(Generic[L]):
 
     def rows_bytes(self, d: int) -> int:
         """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
-        return row_outputs.rows_bytes(self.n_components, d)
+        return latent_rows.rows_bytes(self.n_components, d)
 
 
 @dataclass(frozen=True)

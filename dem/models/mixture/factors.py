@@ -11,7 +11,7 @@ import numpy as np
 from dem.core.block import Array, Block
 from dem.families.factors.family import FactorFamily
 from dem.families.family import Family
-from dem.models.mixture import rows as row_outputs
+from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import CentredDensities, MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.row_checks import check_finite
@@ -33,7 +33,7 @@ class FactorMixtureModel(MixtureModel):
         if what in columns:
             return np.dtype(np.float64), columns[what]
         d = self.family.centres(params.theta).shape[1]
-        return row_outputs.output(self.n_components, d, what, columns)
+        return mixture_rows.output(self.n_components, d, what, columns)
 
     def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one of its outputs."""

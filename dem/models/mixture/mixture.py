@@ -20,7 +20,7 @@ from dem.core.stats import ARITY
 from dem.em.seeding import Seeding
 from dem.families.family import Family, Given, safe_counts
 from dem.families.gaussian.missing import ObservedGaussian
-from dem.models.mixture import rows as row_outputs
+from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, tiles_bytes
 from dem.models.mixture.pattern_kernel import FULL, PatternKernel, Products
 from dem.models.mixture.precision import Precision, double_suffices, products_size, single_suffices
@@ -202,12 +202,12 @@ class MixtureModel:
 
     def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
         """Return the function from a block to one of its outputs: see `dem.models.mixture.rows`."""
-        return partial(row_outputs.rows, self, params, what)
+        return partial(mixture_rows.rows, self, params, what)
 
     def output(self, params: MixtureParams, what: str) -> tuple[np.dtype[Any], int | None]:
         """Return that output's dtype and columns."""
         d = self.family.centres(params.theta).shape[1]
-        return row_outputs.output(self.n_components, d, what)
+        return mixture_rows.output(self.n_components, d, what)
 
     def draw(self, params: MixtureParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the mixture, and their components (n,): ancestral sampling."""

@@ -71,7 +71,7 @@ def test_workers_like_this_process(client, names):
 
 def answers(client, names, **versions):
     """Let the second worker tell of other versions than it has."""
-    told = client.get_versions(packages=["numpy", "zarr"])
+    told = client.get_versions(packages=list(workers.PACKAGES))
     told["workers"] = {
         name: {**its, "packages": {**its["packages"], **(versions if name == names[1] else {})}}
         for name, its in told["workers"].items()
@@ -103,7 +103,7 @@ def test_a_later_python_of_the_same_minor_version_is_the_same(client, names, mon
 
 @pytest.mark.parametrize(("its", "said"), [("0.0.9", "has dem 0.0.9"), ("", "has no dem")])
 def test_another_dem_or_none(its, said, client, monkeypatch):
-    monkeypatch.setattr(workers, "_teller", lambda: lambda: ("node7", its))
+    monkeypatch.setattr(workers, "_teller", lambda: lambda: ("node7", its, ""))
     with pytest.raises(RuntimeError, match=rf"on host node7 {said}, and this process has dem {HERE}: install the same"):
         survey(client)
 

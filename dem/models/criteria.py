@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def bic(log_likelihood: float, n_parameters: int, rows: int) -> float:
+def bic(log_likelihood: float, n_parameters: int, rows: float) -> float:
     """Return the Bayesian information criterion, -2 log p(X) + parameters log n   (Schwarz 1978).
 
     Parameters
@@ -15,7 +15,8 @@ def bic(log_likelihood: float, n_parameters: int, rows: int) -> float:
         responsibilities, it is the integrated complete likelihood criterion (Biernacki, Celeux and Govaert 2000).
     n_parameters : int
         Free parameters.
-    rows : int
+    rows : float
+        How many, or their weight.
     """
     return float(-2 * log_likelihood + n_parameters * np.log(rows))
 
