@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import zarr
 
-from crosses import cross
 from dem import GaussianMixture
 from dem.results.new_array import MARK
 
@@ -54,7 +53,13 @@ def interrupt(words, begun):
     return process.returncode, said
 
 
-@cross("way, overwrite", WAYS.keys(), [False, True])
+@pytest.mark.parametrize(
+    ("way", "overwrite"),
+    [
+        ("threads", True),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("threads", False), ("processes", True)]),
+    ],
+)
 def test_predict(way, overwrite, zeros, model, tmp_path):
     target = tmp_path / "scores.zarr"
     if overwrite:

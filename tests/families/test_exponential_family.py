@@ -295,6 +295,7 @@ def run_from_start(model, x):
     return run(bound, begin(bound, x), x, n_iter=1)
 
 
+@pytest.mark.slow
 def test_recovery_of_values_missing_at_random():
     """10^6 rows; column 1 goes missing by the value of column 0: dropping such rows would bias its mean by 0.5."""
     rng = np.random.default_rng(11)

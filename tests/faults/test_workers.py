@@ -29,7 +29,7 @@ def all_up(client):
 
 
 def test_killed_again_and_again(client, source, undisturbed, tmp_path):
-    script = Script(tmp_path, waits=frozenset(range(0, 40, 5)))
+    script = Script(tmp_path, waits=frozenset(range(0, 40, 10)))
     total = Running(DaskSweep(source, client, silent), script)
     killed = set()
     while len(killed) < len(script.waits):

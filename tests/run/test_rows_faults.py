@@ -78,6 +78,7 @@ def test_killed(kills, zeros, model, tmp_path):
     assert len(os.listdir(target / "c")) == ROWS // CHUNK
 
 
+@pytest.mark.slow
 def test_the_second_of_two_runs_is_refused(zeros, model, tmp_path):
     words = ["predict", model, zeros, "--what", "score", "-o", tmp_path / "scores.zarr"]
     with start(*words) as first:

@@ -13,7 +13,6 @@ import zarr
 from zarr.storage import LocalStore
 
 import dem
-from crosses import cross
 from dem.em import loop
 from dem.em.progress import Silent
 from dem.scan.sample import unhash
@@ -75,7 +74,15 @@ def equal(a, b):
     return all(same(getattr(a, name), getattr(b, name)) for name in (*names, "stop_reason_"))
 
 
-@cross("covariance_type, make_place", ["full", "tied", "diag", "spherical"], PLACES)
+@pytest.mark.parametrize(
+    ("covariance_type", "make_place"),
+    [
+        ("full", PLACES["path"]),
+        ("diag", PLACES["url"]),
+        *(pytest.param(kind, PLACES["path"], marks=pytest.mark.slow) for kind in ("tied", "diag", "spherical")),
+        *(pytest.param(kind, PLACES["url"], marks=pytest.mark.slow) for kind in ("full", "tied", "spherical")),
+    ],
+)
 def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type, make_place, store, tmp_path):
     place = make_place(tmp_path)
     straight = mixture(covariance_type=covariance_type).fit(store)
