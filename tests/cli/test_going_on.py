@@ -27,7 +27,7 @@ TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
 def store(tmp_path_factory):
     """A store of which a pass takes a moment."""
     path = tmp_path_factory.mktemp("data") / "x.zarr"
-    array = zarr.create_array(path, shape=(600_000, 8), chunks=(20_000, 8), dtype="f8", compressors=None)
+    array = zarr.create_array(path, shape=(300_000, 8), chunks=(20_000, 8), dtype="f8", compressors=None)
     rng = np.random.default_rng(0)
     centres = rng.normal(0, 1.5, (8, 8))
     for first in range(0, array.shape[0], 20_000):

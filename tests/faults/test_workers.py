@@ -43,6 +43,7 @@ def test_killed_again_and_again(client, source, undisturbed, tmp_path):
     assert same_bits(DaskSweep(source, client)(make_moments), undisturbed)
 
 
+@pytest.mark.slow
 def test_killed_between_the_end_of_a_part_and_its_report(client, source, undisturbed, tmp_path):
     script = Script(tmp_path, waits=frozenset([20]))
     told = []
@@ -61,6 +62,7 @@ def test_killed_between_the_end_of_a_part_and_its_report(client, source, undistu
     assert told == [(n, 40) for n in range(1, 41)]
 
 
+@pytest.mark.slow
 def test_all_killed_at_once(client, source, undisturbed, tmp_path):
     script = Script(tmp_path, waits=frozenset([16, 17]))
     total = Running(DaskSweep(source, client, silent), script)
