@@ -2,4 +2,5 @@
 
 from dem.cli.main import main
 
-main(prog_name="dem")
+if __name__ == "__main__":
+    main(prog_name="dem")

@@ -62,3 +62,8 @@ def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
         return found._restore(saved, tuple(modules))
     except ValueError as error:  # a family of the user's own
         raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None
+    except (AttributeError, ImportError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} cannot be read by this dem ({type(error).__name__}: {error}): it may have been written by a newer "
+            "one"
+        ) from error

@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 
 from dem.storage.class_names import name_in_files, place_now
 
+OF_VALUES = tuple(f"dem.{package}." for package in ("core", "scan", "em", "families", "models"))
+"""Packages that define classes of values: no other module of dem is imported because a file names it."""
+
 JSON = Any
 Arrays = dict[str, NDArray[Any]]
 
@@ -132,7 +135,7 @@ class _Decoder:
 
     def _class(self, name: str) -> Any:
         module, qualified = place_now(name)
-        if module.split(".")[0] != "dem" and module not in self.modules:
+        if not module.startswith(OF_VALUES) and module not in self.modules:
             raise ValueError(f"refers to {qualified} of the module {module}, which is none of dem's")
         found: Any = import_module(module)
         for part in qualified.split("."):

@@ -5,6 +5,7 @@
 
 import json
 import tarfile
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 import dem
 from dem.families import Categorical, Gamma, Gaussian
+from dem.storage.atomic import SAVED_MODELS
 from dem.storage.class_names import name_in_files, place_now
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
@@ -72,3 +74,26 @@ def test_classes_keep_their_names_in_files(files):
     for name in found:
         module, qualified = place_now(name)
         assert name_in_files(getattr(import_module(module), qualified)) == name
+
+
+def edited(files, folder, name):
+    """Return the path of a copy of a saved mixture whose family has another class name, its checksum made right."""
+    saved = SAVED_MODELS.load(files / "product.model.zarr")
+    text = json.dumps(saved.attributes).replace("dem.families.gamma:Gamma", name)
+    SAVED_MODELS.save(folder / "m.zarr", replace(saved, attributes=json.loads(text)))
+    return folder / "m.zarr"
+
+
+@pytest.mark.parametrize("name", ["dem.__main__:Gamma", "dem.storage.atomic:remove", "subprocess:Popen"])
+def test_a_file_does_not_choose_what_is_imported(name, files, tmp_path):
+    path = edited(files, tmp_path, name)
+    with pytest.raises(ValueError, match=r"m.zarr refers to .*, which is none of dem's"):
+        dem.load(path)
+
+
+@pytest.mark.parametrize("name", ["dem.families.gamma:Gamme", "dem.families.gammx:Gamma"])
+def test_a_class_that_is_not_there_is_told_with_the_file(name, files, tmp_path):
+    with pytest.raises(
+        ValueError, match=r"m.zarr cannot be read by this dem \(.*gamm.*\): it may have been written by"
+    ):
+        dem.load(edited(files, tmp_path, name))

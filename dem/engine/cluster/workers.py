@@ -40,7 +40,7 @@ class Worker:
     machine_kind : str
         Its processor and BLAS: see `dem.core.blas.machine_kind`.
     versions : dict of str
-        Of python, dem, numpy and zarr.
+        Of python, dem, numpy, scipy and zarr.
     """
 
     address: str
@@ -68,7 +68,8 @@ def survey(client: Client) -> list[Worker]:
     Raises
     ------
     RuntimeError
-        One has another version of Python, dem, NumPy or Zarr than this process; the message has worker and versions.
+        One has another version of Python, dem, NumPy, SciPy or Zarr than this process; the message has worker and
+        versions.
     """
     running = client.scheduler_info(n_workers=-1)["workers"]
     told: Any = client.get_versions(packages=list(PACKAGES))
