@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import dask.base
 import dask.threaded
@@ -14,15 +14,13 @@ from distributed import Client, as_completed
 
 from dem.core.blas import single_threaded_blas
 from dem.core.block import MakeKernel
-from dem.core.stats import Statistics
+from dem.core.stats import S
 from dem.engine.sweep.graph import PassGraph, pass_graph, running_here
 from dem.engine.sweep.lost_workers import explained
 from dem.engine.sweep.row_count import check_no_row_lost
 from dem.engine.sweep.serial import Advance, OfSource
 from dem.engine.sweep.watch import watched
 from dem.source import Source
-
-S = TypeVar("S", bound=Statistics)
 
 DRAIN_SECONDS = 10.0
 """How long a pass that was broken off waits for tasks that have begun: threads cannot be killed."""

@@ -11,11 +11,10 @@ from dask.task_spec import List, Task, TaskRef
 
 from dem.core.blas import limit_blas_in_worker
 from dem.core.block import Block, MakeKernel
-from dem.core.stats import ARITY, Statistics, add_up, groups
+from dem.core.stats import ARITY, S, add_up, groups
 from dem.engine.sweep.serial import empty_block, sum_partition
 from dem.source import Delayed, Partition, Source
 
-S = TypeVar("S", bound=Statistics)
 T = TypeVar("T")
 
 WATCHED = 256

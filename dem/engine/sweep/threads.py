@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
 
 from dem.core.blas import single_threaded_blas
 from dem.core.block import MakeKernel
-from dem.core.stats import Statistics, TreeSum
+from dem.core.stats import S, TreeSum
 from dem.engine.sweep.row_count import check_no_row_lost
 from dem.engine.sweep.serial import Advance, OfSource, empty_block, sum_partition
 from dem.source import Delayed, Partition, Source, evaluate
-
-S = TypeVar("S", bound=Statistics)
 
 
 @dataclass(frozen=True)
