@@ -25,7 +25,11 @@ COVARIANCE = click.option(
     default="full",
     help="Of each component: any; one for all; without correlations; round.",
 )
-REG_COVAR = click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Added to variances.")
+REG_COVAR = click.option(
+    "--reg-covar",
+    type=click.FloatRange(0),
+    help="Added to variances, in squared units  [default: 1e-6 of each column's variance].",
+)
 SOLVER_HELP = "EM, or what is faster where the covariance fits in memory; auto chooses."
 
 
@@ -133,7 +137,11 @@ def fit_kmeans(**options: Any) -> None:
     help="One variance for all columns (probabilistic PCAs), or one for each (factor analysers).",
 )
 @stops(1e-3, 100)
-@click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Least noise variance.")
+@click.option(
+    "--reg-covar",
+    type=click.FloatRange(0),
+    help="Least noise variance, in squared units  [default: 1e-6 of each column's variance].",
+)
 @PRIOR
 @STARTS
 @fitting

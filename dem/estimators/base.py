@@ -175,9 +175,10 @@ class RowwiseEstimator(BaseEstimator):
         return model
 
     def _shared_settings(self, kind: type[BaseEstimator]) -> dict[str, Any]:
-        """Return the settings that a class of scikit-learn's has too."""
+        """Return the settings that a class of scikit-learn's has too; None is left to its defaults."""
         names = set(kind().get_params())
-        return {name: value for name, value in self.get_params(deep=False).items() if name in names}
+        own = self.get_params(deep=False).items()
+        return {name: value for name, value in own if name in names and value is not None}
 
     def save(self, path: str | Path) -> None:
         """Write the fitted model as a Zarr group, whole or not at all; `dem.load` reads it.

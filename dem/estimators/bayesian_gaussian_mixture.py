@@ -12,7 +12,7 @@ from dem.core.block import Float
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.base import check_choice, check_number
-from dem.estimators.gaussian_init import check_array, check_covariances, precisions_of
+from dem.estimators.gaussian_init import check_array, check_covariances, check_reg_covar, precisions_of
 from dem.estimators.mixture_base import MixtureEstimator
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.models.mixture.bayesian import BayesianMixtureModel, BayesianParams, ComponentPrior
@@ -39,9 +39,11 @@ class BayesianGaussianMixture(MixtureEstimator):
         The shape of the posterior's scale matrices: see `dem.models.mixture.normal_wishart`.
     tol : float, default=1e-3
         Stop when the bound on the log-evidence rises by less, in nats a row (in scikit-learn: in nats).
-    reg_covar : float, default=1e-6
-        Added to the diagonal of the components' empirical covariances, in the data's units squared. It is no prior, so
-        the bound may fall by its doing. With the prior there is no need of it: 0 is as good.
+    reg_covar : float or None, default=None
+        Added to the diagonal of the components' empirical covariances. None is 1e-6 times each column's variance in the
+        data (spherical: times the mean of them), and 1e-6 for a column that is constant; a number is in the data's
+        units squared. It is no prior, so the bound may fall by its doing. With the prior there is no need of it: 0 is
+        as good.
     max_iter : int, default=100
         Most M-steps on the whole data. One more pass scores the last one.
     n_init : int, default=10
@@ -95,6 +97,8 @@ class BayesianGaussianMixture(MixtureEstimator):
         nu.
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
         The priors as they were used.
+    reg_covar_ : float or array of shape (n_features,)
+        What was added to variances.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     n_components_used_ : int
@@ -116,6 +120,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         "mean_prior_",
         "covariance_prior_",
         "effective_counts_",
+        "reg_covar_",
         "_concentration",
     )
     _saved_numbers = (
@@ -133,7 +138,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | None = None,
         max_iter: int = 100,
         n_init: int = 10,
         init_params: str = "k-means++",
@@ -207,7 +212,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     def _model(self, d: int) -> BayesianMixtureModel:
         """Return the model, with the user's priors."""
-        k, family = self.n_components, COVARIANCE_TYPES[self.covariance_type](float(self.reg_covar))
+        k, family = self.n_components, COVARIANCE_TYPES[self.covariance_type](check_reg_covar(self.reg_covar))
         concentration = 1 / k if self.weight_concentration_prior is None else float(self.weight_concentration_prior)
         return BayesianMixtureModel(
             MixtureModel(k, family, Seeding(self.init_params)),
@@ -245,7 +250,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
         super()._check_settings()
-        check_number("reg_covar", self.reg_covar, float, 0)
+        check_reg_covar(self.reg_covar)
         check_choice("covariance_type", self.covariance_type, COVARIANCE_TYPES)
         check_choice("weight_concentration_prior_type", self.weight_concentration_prior_type, MIXINGS)
         for name in ("weight_concentration_prior", "mean_precision_prior", "degrees_of_freedom_prior"):
@@ -267,6 +272,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         self._fitted_type = [self.covariance_type, self.weight_concentration_prior_type]
         self.weights_, self.means_ = params.weights, theta.means
         self.covariances_, self.precisions_cholesky_ = theta.covariances, theta.precisions_cholesky
+        self._keep_reg_covar(model.family)
         self.mean_precision_, self.degrees_of_freedom_ = params.mean_precision, params.degrees_of_freedom
         self._concentration = params.mixing.concentration
         self.weight_concentration_prior_ = float(model.mixing.concentration.flat[-1])
@@ -277,7 +283,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         """Return the model and its parameters."""
         covariance_type, mixing = self._fitted_type
         k, distribution = len(self.weights_), MIXINGS[mixing]
-        family = COVARIANCE_TYPES[covariance_type](float(self.reg_covar))
+        family = COVARIANCE_TYPES[covariance_type](check_reg_covar(self.reg_covar))
         params = BayesianParams(
             self.weights_,
             Gaussians(self.means_, self.covariances_, self.precisions_cholesky_),

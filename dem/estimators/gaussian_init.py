@@ -8,6 +8,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.linalg import factor_precision
+from dem.estimators.base import check_number
 from dem.families.family import Given
 
 
@@ -110,3 +111,17 @@ def precisions_of(factor: Float, covariance_type: str) -> Float:
     if covariance_type in ("full", "tied"):
         return np.asarray(factor @ np.swapaxes(factor, -1, -2))
     return np.asarray(factor**2)
+
+
+def check_reg_covar(reg_covar: Any) -> float | None:
+    """Return the setting as a number, or None, by which the data tell it.
+
+    Raises
+    ------
+    ValueError
+        If it is no number, or negative.
+    """
+    if reg_covar is None:
+        return None
+    check_number("reg_covar", reg_covar, float, 0)
+    return float(reg_covar)

@@ -11,9 +11,16 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.block import Float
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
-from dem.estimators.base import check_choice, check_number
+from dem.estimators.base import check_choice
 from dem.estimators.from_kmeans import from_kmeans
-from dem.estimators.gaussian_init import check_array, check_covariances, check_given, check_weights, precisions_of
+from dem.estimators.gaussian_init import (
+    check_array,
+    check_covariances,
+    check_given,
+    check_reg_covar,
+    check_weights,
+    precisions_of,
+)
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.models.mixture.kernel import MixtureParams
@@ -33,8 +40,10 @@ class GaussianMixture(MixtureEstimator):
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
     tol : float, default=1e-3
         Stop when the mean log-likelihood rises by less, in nats a row.
-    reg_covar : float, default=1e-6
-        Added to the diagonal of the covariances after each M-step, in the data's units squared. It is no
+    reg_covar : float or None, default=None
+        Added to the diagonal of the covariances after each M-step. None is 1e-6 times each column's variance in the
+        data (spherical: times the mean of them), and 1e-6 for a column that is constant, so that the units of the
+        columns do not matter. A number is in the data's units squared, as is scikit-learn's default of 1e-6. It is no
         prior, so the log-likelihood may fall by its doing; such a fall is never called convergence.
     max_iter : int, default=100
         Most M-steps on the whole data. One more pass scores the last one.
@@ -92,6 +101,8 @@ class GaussianMixture(MixtureEstimator):
     history_ : list of dict
         For each pass: "pass", "log_likelihood", "elbo_e", "elbo_m" and "kl": the bound after the E-step and after the
         M-step, and the divergence KL(q || p(z | x, new)) that the M-step opened, from sums alone.
+    reg_covar_ : float or array of shape (n_features,)
+        What was added to variances.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities: so many rows' weight each component has.
     n_features_in_ : int
@@ -101,7 +112,7 @@ class GaussianMixture(MixtureEstimator):
         What is remembered of the training data: see `dem.estimators.base.source_record`.
     """
 
-    _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_")
+    _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_", "reg_covar_")
     _saved_numbers = ("lower_bound_", "lower_bounds_", "_fitted_type")
 
     def __init__(
@@ -110,7 +121,7 @@ class GaussianMixture(MixtureEstimator):
         *,
         covariance_type: str = "full",
         tol: float = 1e-3,
-        reg_covar: float = 1e-6,
+        reg_covar: float | None = None,
         max_iter: int = 100,
         n_init: int = 10,
         init_params: str = "k-means++",
@@ -209,12 +220,12 @@ class GaussianMixture(MixtureEstimator):
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
         super()._check_settings()
-        check_number("reg_covar", self.reg_covar, float, 0)
+        check_reg_covar(self.reg_covar)
         check_choice("covariance_type", self.covariance_type, COVARIANCE_TYPES)
 
     def _family(self) -> GaussianFamily:
         """Return the family of this covariance type."""
-        return COVARIANCE_TYPES[self.covariance_type](float(self.reg_covar))
+        return COVARIANCE_TYPES[self.covariance_type](check_reg_covar(self.reg_covar))
 
     def _fits(self, d: int) -> bool:
         """Whether the last fit's parameters have the shapes that this one wants."""
@@ -227,6 +238,7 @@ class GaussianMixture(MixtureEstimator):
         self._fitted_type = self.covariance_type
         self.weights_, self.means_ = params.weights, theta.means
         self.covariances_, self.precisions_cholesky_ = theta.covariances, theta.precisions_cholesky
+        self._keep_reg_covar(model.family)
 
     def _fitted(self) -> tuple[MixtureModel, MixtureParams]:
         """Return the model and its parameters."""

@@ -26,6 +26,7 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
+from dem.families.reg_covar import added
 from dem.models.criteria import bic
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
@@ -65,6 +66,11 @@ class MixtureEstimator(Estimator):
     @abstractmethod
     def _fits(self, d: int) -> bool:
         """Whether the last fit's parameters are of the kind and the shapes that the settings want."""
+
+    def _keep_reg_covar(self, family: Any) -> None:
+        """Keep what is added to variances, once it is known: a default is told by data."""
+        if family.reg_covar is not None:
+            self.reg_covar_ = added(family.reg_covar)
 
     def _again(self, model: Any) -> Any:
         """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""

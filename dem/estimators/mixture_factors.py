@@ -12,6 +12,7 @@ from dem.core.human import plural
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.base import check_number
+from dem.estimators.gaussian_init import check_reg_covar
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
 from dem.families.factors.algebra import canonical
@@ -33,9 +34,10 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         K.
     n_factors : int, default=1
         q, of each component; less than the number of columns.
-    reg_covar : float, default=1e-6
-        The least noise variance, in the data's units squared: a floor and no addend, so that the log-likelihood never
-        falls by its doing.
+    reg_covar : float or None, default=None
+        The least noise variance: a floor and no addend, so that the log-likelihood never falls by its doing. None is
+        1e-6 times each column's variance in the data (isotropic noise: times the mean of them), and 1e-6 for a column
+        that is constant; a number is in the data's units squared.
     prior : None, "weak" or dem.Prior, default=None
         None for maximum likelihood; else MAP: each component gets some rows more, spread as the whole data are (see
         `dem.models.mixture.prior`).
@@ -76,6 +78,8 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         The diagonal of Psi_k; of shape (n_components,) for `MixturePPCA`.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
+    reg_covar_ : float or array of shape (n_features,)
+        The least noise variance that was used.
     converged_, stop_reason_, n_iter_, n_passes_, lower_bound_, lower_bounds_, history_, n_features_in_, source_
         As those of `dem.GaussianMixture`.
     """
@@ -83,7 +87,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     noise: ClassVar[str] = "diagonal"
     outputs = (*MixtureEstimator.outputs, "latent")
     _kind: ClassVar[str] = "mixture of factor analysers"
-    _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_")
+    _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_", "reg_covar_")
     _saved_numbers = ("lower_bound_", "lower_bounds_")
 
     def __init__(
@@ -91,7 +95,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         n_components: int = 1,
         *,
         n_factors: int = 1,
-        reg_covar: float = 1e-6,
+        reg_covar: float | None = None,
         prior: Any = None,
         tol: float = 1e-3,
         max_iter: int = 100,
@@ -148,11 +152,11 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         """Refuse wrong settings, before anything is read."""
         super()._check_settings()
         check_number("n_factors", self.n_factors, int, 1)
-        check_number("reg_covar", self.reg_covar, float, 0)
+        check_reg_covar(self.reg_covar)
 
     def _family(self, n_factors: int) -> FactorFamily:
         """Return the family of this kind of noise."""
-        return NOISE[self.noise](n_factors, float(self.reg_covar))
+        return NOISE[self.noise](n_factors, check_reg_covar(self.reg_covar))
 
     def _model(self, d: int) -> FactorMixtureModel:
         """Return the model for data of d columns, not yet bound."""
@@ -165,6 +169,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         theta = canonical(params.theta)
         self.weights_, self.means_, self.loadings_ = params.weights, theta.means, theta.loadings
         self.noise_variance_ = theta.noise_variances[:, 0] if self.noise == "isotropic" else theta.noise_variances
+        self._keep_reg_covar(model.family)
 
     def _fits(self, d: int) -> bool:
         """Whether the last fit's parameters have the shapes that this one wants."""

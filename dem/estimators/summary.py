@@ -21,9 +21,20 @@ STOP_REASONS = {
 def stopped(model: Any) -> str:
     """Say why a fit stopped."""
     reason = model.stop_reason_
-    if reason == "fell" and getattr(model, "reg_covar", 0) > 0:
+    if reason == "fell" and getattr(model, "reg_covar", 0) != 0:
         return f"{STOP_REASONS[reason]}, as reg_covar can make it"
     return STOP_REASONS[reason]
+
+
+def regularisation(model: Any) -> str | None:
+    """Say what `reg_covar` was; None of a model that has none, or does not tell."""
+    if not hasattr(model, "reg_covar_"):
+        return None
+    if model.reg_covar is not None:
+        return f"{model.reg_covar:.4g}"
+    low, high = np.min(model.reg_covar_), np.max(model.reg_covar_)
+    span = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+    return f"{span}, from the columns' variances"
 
 
 def effort(model: Any) -> str:

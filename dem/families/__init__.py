@@ -35,14 +35,15 @@ COVARIANCE_TYPES: dict[str, type[GaussianFamily]] = {
 """scikit-learn's names of the Gaussian families."""
 
 
-def Gaussian(covariance_type: str = "full", reg_covar: float = 1e-6) -> GaussianFamily:  # noqa: N802
+def Gaussian(covariance_type: str = "full", reg_covar: float | None = None) -> GaussianFamily:  # noqa: N802
     """Return the Gaussian family of a covariance type: "full", "tied", "diag" or "spherical".
 
     Parameters
     ----------
     covariance_type : str
-    reg_covar : float
-        Added to the diagonal of the covariances after the M-step, in the data's units squared.
+    reg_covar : float or None
+        Added to the diagonal of the covariances after the M-step, in the data's units squared; None for 1e-6 times each
+        column's variance (spherical: times their mean), and 1e-6 for a column that is constant.
 
     Raises
     ------

@@ -7,7 +7,7 @@ So all that keeps the Gaussian's digits (the frame near the data, the path about
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,10 @@ class LogNormal(DiagonalGaussian):
     """Each column log-normal: "mu" and "sigma" (K, d), mean and standard deviation of log x."""
 
     wants: ClassVar[str] = "numbers > 0"
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family itself: logarithms have no unit."""
+        return self
 
     def frame(self, x: Float) -> Frame:
         """Return the frame of the logarithms."""

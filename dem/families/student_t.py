@@ -31,6 +31,8 @@ from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.diag import DiagonalGaussian, FilledDiagonal
 from dem.families.gaussian.full import FullGaussian, ObservedFull
 from dem.families.plain import ExactFamily
+from dem.families.reg_covar import RegCovar, added, of_columns
+from dem.scan.scanner import Scan
 
 FEWEST, MOST, FIRST = 0.5, 1e6, 10.0
 """Bounds of the degrees of freedom, and where they start."""
@@ -61,14 +63,15 @@ class StudentT(ExactFamily):
     covariance_type : {"full", "diag"}
     degrees_of_freedom : float or None
         Of all components; None estimates each one's.
-    reg_covar : float
-        Added to the diagonal of the scale matrices after the M-step, in the data's units squared. It is no prior: the
-        log-likelihood may fall by its doing, which is never called convergence.
+    reg_covar : float, FromData or None
+        Added to the diagonal of the scale matrices after the M-step, in the data's units squared; None for 1e-6 times
+        each column's variance (see `dem.families.reg_covar`). It is no prior: the log-likelihood may fall by its doing,
+        which is never called convergence.
     """
 
     covariance_type: str = "full"
     degrees_of_freedom: float | None = None
-    reg_covar: float = 1e-6
+    reg_covar: RegCovar = None
 
     def __post_init__(self) -> None:
         if self.covariance_type not in KINDS:
@@ -79,6 +82,10 @@ class StudentT(ExactFamily):
     def with_missing(self) -> StudentT:
         """Return the family of rows with missing values."""
         return ObservedStudentT(self.covariance_type, self.degrees_of_freedom, self.reg_covar)
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family with a `reg_covar` in the data's units."""
+        return replace(self, reg_covar=of_columns(self.reg_covar, scan))
 
     @property
     def gaussian(self) -> GaussianFamily:
@@ -131,8 +138,8 @@ class StudentT(ExactFamily):
         if self.reg_covar == 0:
             root = found.precisions_cholesky / np.sqrt(ratio)
             return replace(found, covariances=found.covariances * ratio, precisions_cholesky=root)
-        added = self.reg_covar * (1 - ratio)
-        diagonal = added * np.eye(found.means.shape[1]) if self.covariance_type == "full" else added
+        more = added(self.reg_covar) * (1 - ratio)
+        diagonal = more * np.eye(found.means.shape[1]) if self.covariance_type == "full" else more
         return self.gaussian.from_covariances(found.means, found.covariances * ratio + diagonal)
 
     def expected(self, theta: StudentTs, sums: Float, frame: Frame, previous: StudentTs) -> float:
@@ -224,7 +231,7 @@ class ObservedT(ExactFamily):
     """Mixed into `StudentT`, makes it one of rows with missing values."""
 
     covariance_type: str
-    reg_covar: float
+    reg_covar: RegCovar
 
     def with_missing(self) -> Self:
         """Return the family itself."""

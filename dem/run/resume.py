@@ -13,6 +13,7 @@ from dem.core.block import Array
 from dem.em import loop
 from dem.em.progress import WARNING
 from dem.em.starts import Start
+from dem.families.family import Given
 from dem.scan.sample import unhash
 from dem.scan.scanner import Scan
 from dem.source import Source
@@ -57,7 +58,7 @@ def settings_of(model: Any) -> dict[str, Any]:
     for field in fields(model):
         value = getattr(model, field.name)
         inner = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else [value]
-        if all(item is None for item in inner):
+        if value is None or (isinstance(value, Given) and all(item is None for item in inner)):
             continue
         if isinstance(value, bool | int | float | str):
             found[field.name] = value

@@ -33,6 +33,7 @@ def begin(kind, x):
         "weights_init": np.array([0.5, 0.3, 0.2]),
         "means_init": x[:K],
         "precisions_init": 0.3 * shapes[kind],
+        "reg_covar": 1e-6,
     }
 
 
@@ -111,7 +112,9 @@ def test_to_sklearn(kind, rng):
     ours = GaussianMixture(K, covariance_type=kind, random_state=3, max_iter=20).fit(x)
     theirs = ours.to_sklearn()
     assert type(theirs) is SklearnMixture
-    assert theirs.get_params().items() <= ours.get_params().items()
+    asked = {**ours.get_params(), "reg_covar": theirs.reg_covar}  # its default is a number
+    assert theirs.get_params().items() <= asked.items()
+    theirs._validate_params()
     np.testing.assert_array_equal(theirs.predict(x), ours.predict(x))
     np.testing.assert_allclose(theirs.score_samples(x), ours.score_samples(x), rtol=1e-10)
     assert theirs.bic(x) == pytest.approx(ours.bic(x), rel=1e-10)

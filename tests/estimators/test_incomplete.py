@@ -56,8 +56,8 @@ def test_fits_and_tells_of_rows(name, tmp_path):
     y, x = data()
     model = clone(MODELS[name]).fit(y)
     objectives = [p["objective"] for p in model.history_]
-    reg_covar = getattr(model, "reg_covar", 0)
-    assert (np.diff(objectives) >= -1e-9 - reg_covar).all()
+    by_reg_covar = 1e-6 if hasattr(model, "reg_covar") else 0  # of each variance, in nats a row about as much
+    assert (np.diff(objectives) >= -1e-9 - by_reg_covar).all()
     assert model.source_["empty_rows"] == np.isnan(y).all(axis=1).sum()
     assert model.source_["missing"] == np.isnan(y).sum(axis=0).tolist()
     filled = model.impute(y)

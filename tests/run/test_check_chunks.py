@@ -39,7 +39,7 @@ def test_chunks_that_were_never_there_are_counted_and_read_as_the_fill_value(sto
 
 def test_a_chunk_that_goes_missing_during_a_fit(store):
     def lose(state):
-        if len(state.history) == 2:
+        if len(state.history) == 1:
             shutil.rmtree(store / "c" / "7")
 
     with pytest.raises(

@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 
 import dem
-from dem.families import Categorical, Gamma, Gaussian
+from dem.families import Categorical, Gamma, Gaussian, StudentT
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.class_names import name_in_files, place_now
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
 FAMILIES = {
-    "product": {(0, 1): Gaussian(), 2: Gamma(), 3: Categorical(3)},
-    "studentt": "studentt",
-    "studentt-holes": "studentt",
+    "product": {(0, 1): Gaussian(reg_covar=1e-6), 2: Gamma(), 3: Categorical(3)},
+    "studentt": StudentT(reg_covar=1e-6),
+    "studentt-holes": StudentT(reg_covar=1e-6),
 }
 ROUNDING = 1e-9
 """Another processor's arithmetic, over some iterations."""

@@ -16,6 +16,7 @@ from dem.cli.commands.session import Session, plain
 from dem.cli.commands.tables import facts, grid, meaning, missing_summary, of_training, parameters, passes
 from dem.core import human
 from dem.estimators import load
+from dem.estimators.summary import regularisation
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import open_source
@@ -60,6 +61,7 @@ def _model(path: str, session: Session) -> None:
         "missing": of_training(source),
         "ended": ending(model) if source else None,
         **in_words(reached(model)),
+        "reg_covar": regularisation(model),
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
     }
     session.result(record, facts(shown), "", *parameters(model), *passes(model), summary=False)

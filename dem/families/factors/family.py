@@ -9,7 +9,8 @@ The E-step is in `dem.families.factors.e_step`, what follows from the parameters
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -25,6 +26,8 @@ from dem.families.factors.noise import NoiseKind
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import LOG_2PI
 from dem.families.plain import ExactFamily
+from dem.families.reg_covar import added, of_all_columns, of_columns
+from dem.scan.scanner import Scan
 
 NARROW = 64
 """Columns among which all directions serve to choose first centres."""
@@ -38,6 +41,11 @@ class FactorFamily(NoiseKind, ExactFamily):
     @abstractmethod
     def with_missing(self) -> FactorFamily:
         """Return the family of rows with missing values."""
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family with a `reg_covar` in the data's units."""
+        in_units = of_all_columns if self.n_noise(scan.n_columns) == 1 else of_columns
+        return replace(self, reg_covar=in_units(self.reg_covar, scan))
 
     def check_columns(self, d: int) -> None:
         """Refuse as many factors as columns: then no noise is left."""
@@ -157,7 +165,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         m = self.n_noise(d)
         noise = self.pool(variances - explained) * (m / d) * (d / (d - q) if m == 1 else 1.0)
         within = self.pool((counts @ variances / counts.sum())[None]) * (m / d)
-        noise = np.maximum(noise, np.maximum(LEAST_SHARE * within, self.reg_covar))
+        noise = np.maximum(noise, np.maximum(LEAST_SHARE * within, added(self.reg_covar)))
         size = np.sqrt(noise.mean(axis=1))[:, None, None]
         loadings = LEAST_SHARE * size * np.random.default_rng(0).standard_normal((k, d, q))  # no direction is quite 0
         loadings += directions * np.sqrt(np.maximum(lengths[:, None, :] - size**2, 0.0))

@@ -10,6 +10,7 @@ import numpy as np
 from dem.core.block import Float
 from dem.families.factors.algebra import FactorAnalysers
 from dem.families.factors.e_step import TOLERANCE
+from dem.families.reg_covar import RegCovar, added
 
 NO_NOISE = (
     "a component's noise variance has fallen to 0: it has collapsed onto too few or equal rows, or its factors explain "
@@ -25,13 +26,13 @@ class NoiseKind(ABC):
     ----------
     n_factors : int
         q.
-    reg_covar : float
-        The least noise variance, in the data's units squared. It is a floor and no addend: the M-step remains exact,
-        and the log-likelihood never falls by its doing.
+    reg_covar : float, FromData or None
+        The least noise variance, in the data's units squared: see `dem.families.reg_covar`. It is a floor and no
+        addend: the M-step remains exact, and the log-likelihood never falls by its doing.
     """
 
     n_factors: int
-    reg_covar: float = 0.0
+    reg_covar: RegCovar = 0.0
 
     @abstractmethod
     def squares(self, x: Float) -> Float:
@@ -51,7 +52,7 @@ class NoiseKind(ABC):
         It is a difference of sums, whose error may be `TOLERANCE` times the old noise: what is not above that counts as
         0. An M-step makes it so small only where a component collapses.
         """
-        return np.maximum(np.where(noise > TOLERANCE * previous.noise_variances, noise, 0.0), self.reg_covar)
+        return np.maximum(np.where(noise > TOLERANCE * previous.noise_variances, noise, 0.0), added(self.reg_covar))
 
     def check_noise(self, theta: FactorAnalysers) -> None:
         """Refuse noise that is rounding of the loadings."""

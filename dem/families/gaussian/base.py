@@ -9,9 +9,9 @@ whatever the data's offset.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from dem.core.linalg import triangle
 from dem.families.family import Given, like, safe_counts
 from dem.families.patterns import Recent
 from dem.families.plain import Plain
+from dem.families.reg_covar import RegCovar, added, of_all_columns, of_columns
 from dem.scan.scanner import Scan
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -65,11 +66,12 @@ class GaussianFamily(Plain, ABC):
 
     Attributes
     ----------
-    reg_covar : float
-        Added to the diagonal of the covariances after the M-step, in the data's units squared.
+    reg_covar : float, FromData or None
+        Added to the diagonal of the covariances after the M-step, in the data's units squared: see
+        `dem.families.reg_covar`.
     """
 
-    reg_covar: float = 0.0
+    reg_covar: RegCovar = 0.0
 
     isotropic: ClassVar[bool] = False
     linear: ClassVar[bool] = True
@@ -77,6 +79,16 @@ class GaussianFamily(Plain, ABC):
     def frame(self, x: Float) -> Frame:
         """Return the frame of the sample's mean and spread."""
         return Frame.near(x, isotropic=self.isotropic)
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family with a `reg_covar` in the data's units."""
+        in_units = of_all_columns if self.isotropic else of_columns
+        return replace(self, reg_covar=in_units(self.reg_covar, scan))
+
+    @property
+    def added(self) -> float | Float:
+        """What is added to variances: one number, or (d,)."""
+        return added(self.reg_covar)
 
     def features(self, rows: Array, frame: Frame, out: Array) -> None:
         """Write x in the frame, and what the family makes of it, into `out` (F - 1, n)."""

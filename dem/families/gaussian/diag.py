@@ -43,7 +43,7 @@ class DiagonalGaussian(GaussianFamily):
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
         """Return the variances, plus reg_covar."""
         second = sums[1 + len(frame.scale) :].T / safe_counts(sums[0])[:, None]
-        return np.asarray((second - offsets**2) / frame.scale**2 + self.reg_covar)
+        return np.asarray((second - offsets**2) / frame.scale**2 + self.added)
 
     def factor(self, covariances: Float) -> Float:
         """Return 1 / sqrt of the variances."""
@@ -102,7 +102,7 @@ class ObservedDiagonal(ObservedColumns, DiagonalGaussian):
         d = len(frame.scale)
         counts = np.maximum(sums[-d:].T, EMPTY * sums[0].sum())
         second = sums[1 + d : 1 + 2 * d].T / counts
-        return np.asarray((second - offsets**2) / frame.scale**2 + self.reg_covar)
+        return np.asarray((second - offsets**2) / frame.scale**2 + self.added)
 
     def keep(self, new: Float, old: Float, empty: Array) -> Float:
         """Return `new` with the entries of columns without rows (K, d) taken from `old`."""

@@ -45,7 +45,7 @@ class FullGaussian(GaussianFamily):
         second = unpack(sums[1 + d :].T / safe_counts(sums[0])[:, None], d)
         central = second - offsets[:, :, None] * offsets[:, None, :]
         central /= frame.scale[:, None] * frame.scale
-        return floored(central, self.reg_covar)
+        return floored(central, self.added)
 
     def factor(self, covariances: Float) -> Float:
         """Return U for each component."""
@@ -97,8 +97,8 @@ def draw_full(mean: Float, upper: Float, n: int, rng: np.random.Generator) -> Fl
     return np.asarray(mean + scipy.linalg.solve_triangular(upper, z, trans="T").T)
 
 
-def floored(covariances: Float, reg_covar: float) -> Float:
-    """Return the covariances (..., d, d) with reg_covar added to their diagonals."""
+def floored(covariances: Float, reg_covar: float | Float) -> Float:
+    """Return the covariances (..., d, d) with reg_covar, one number or (d,), added to their diagonals."""
     index = np.arange(covariances.shape[-1])
     covariances[..., index, index] += reg_covar
     return covariances

@@ -47,7 +47,7 @@ class SphericalGaussian(GaussianFamily):
         """Return the mean of the columns' variances, plus reg_covar."""
         d = len(frame.scale)
         second = sums[1 + d] / safe_counts(sums[0])
-        return np.asarray((second - (offsets**2).sum(axis=1)) / (d * frame.scale[0] ** 2) + self.reg_covar)
+        return np.asarray((second - (offsets**2).sum(axis=1)) / (d * frame.scale[0] ** 2) + self.added)
 
     def factor(self, covariances: Float) -> Float:
         """Return 1 / sqrt of the variances."""
@@ -105,7 +105,7 @@ class ObservedSpherical(ObservedColumns, SphericalGaussian):
         counts = sums[-d:].T
         total = np.maximum(counts.sum(axis=1), EMPTY * d * sums[0].sum())
         squares = sums[1 + d] - (counts * offsets**2).sum(axis=1)
-        return np.asarray(squares / (total * frame.scale[0] ** 2) + self.reg_covar)
+        return np.asarray(squares / (total * frame.scale[0] ** 2) + self.added)
 
     def keep(self, new: Float, old: Float, empty: Array) -> Float:
         """Return `new`, and `old` for components none of whose columns has rows."""

@@ -50,7 +50,7 @@ class TiedGaussian(GaussianFamily):
     def bind(self, scan: Scan, frame: Frame) -> TiedGaussian:
         """Take the second moment of all rows about the frame's origin."""
         offset = (scan.moments.centre - frame.shift).astype(np.float64)
-        return replace(self, second=scan.moments.covariance + np.outer(offset, offset))
+        return replace(super().bind(scan, frame), second=scan.moments.covariance + np.outer(offset, offset))
 
     def n_features(self, d: int) -> int:
         """Return 1 + d."""
@@ -96,9 +96,9 @@ class TiedGaussian(GaussianFamily):
         if len(sums) == self.n_features(d):
             if self.second is None:
                 raise ValueError("the tied family is not bound to data: its second moment is not known")
-            return floored(self.second - between, self.reg_covar)
+            return floored(self.second - between, self.added)
         within = unpack(sums[1 + d :].sum(axis=1) / counts.sum(), d)  # the centred path gathers it
-        return floored(within - between, self.reg_covar)
+        return floored(within - between, self.added)
 
     def keep(self, new: Float, old: Float, empty: Array) -> Float:
         """Return `new`: an empty component has no part in the shared covariance."""

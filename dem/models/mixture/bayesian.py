@@ -75,7 +75,7 @@ def _covariance(moments: Moments, family: GaussianFamily) -> Float:
     """Return the unbiased covariance of the data, in the shape of the family's prior; reg_covar keeps it proper."""
     covariance = _unbiased(moments, family)
     scale = SCALES[type(family)]
-    for proper in (covariance, scale.floored(covariance, family.reg_covar)):
+    for proper in (covariance, scale.floored(covariance, family.added)):
         if not scale.is_singular(proper):
             return proper
     raise ValueError(SINGULAR)
@@ -172,8 +172,10 @@ class BayesianMixtureModel:
         """Return the model in the data's frame, with a prior from the data where none is set."""
         moments = scan.moments
         whole = moments.weight if self.prior is None else self.whole
-        prior = self.components.of(moments, self.family) if self.prior is None else self.prior
-        return replace(self, mixture=self.mixture.bind(scan), prior=prior, whole=whole, copies=whole / moments.weight)
+        mixture = self.mixture.bind(scan)
+        family = cast(GaussianFamily, mixture.family)
+        prior = self.components.of(moments, family) if self.prior is None else self.prior
+        return replace(self, mixture=mixture, prior=prior, whole=whole, copies=whole / moments.weight)
 
     def start(self, sample: Block, rng: np.random.Generator) -> BayesianParams:
         """Return the posterior given first responsibilities on the sample."""

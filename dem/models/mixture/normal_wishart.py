@@ -40,8 +40,8 @@ class FullScale:
             return True
         return bool(pivots.min() < 8 * len(pivots) * np.finfo(np.float64).eps)
 
-    def floored(self, covariance: Float, floor: float) -> Float:
-        """Return a covariance with a number added to its diagonal."""
+    def floored(self, covariance: Float, floor: float | Float) -> Float:
+        """Return a covariance with one number, or (d,), added to its diagonal."""
         return np.asarray(covariance + floor * np.eye(len(covariance)))
 
     def scatter(self, weight: Float, x: Float) -> Float:
@@ -96,8 +96,8 @@ class DiagonalScale(FullScale):
         """Whether a variance is 0."""
         return not bool((covariance > 0).all())
 
-    def floored(self, covariance: Float, floor: float) -> Float:
-        """Return variances with a number added."""
+    def floored(self, covariance: Float, floor: float | Float) -> Float:
+        """Return variances with one number, or (d,), added."""
         return np.asarray(covariance + floor)
 
     def scatter(self, weight: Float, x: Float) -> Float:

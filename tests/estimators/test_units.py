@@ -1,0 +1,113 @@
+"""A fit does not depend on the units of the columns, where the model does not."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_rand_score
+
+import dem
+from dem.families import StudentT
+
+D = 3
+
+
+def clusters(seed=0, n=120):
+    """Return the rows of three correlated clusters that overlap a little (n, D), in equal units."""
+    rng = np.random.default_rng(seed)
+    centres = np.array([[0.0, 0, 0], [5, 1, -2], [-2, 4, 3]])
+    shapes = 0.4 * rng.normal(size=(3, D, D)) + np.eye(D)
+    label = np.arange(n) % 3
+    return centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(n, D)))
+
+
+def mixtures():
+    settings = {"n_init": 1, "tol": 1e-6, "max_iter": 20}
+    return {
+        "full": dem.GaussianMixture(3, **settings),
+        "tied": dem.GaussianMixture(3, covariance_type="tied", **settings),
+        "diag": dem.GaussianMixture(3, covariance_type="diag", **settings),
+        "studentt": dem.Mixture(3, family=StudentT("full", 5.0), **settings),
+        "studentt-diag": dem.Mixture(3, family=StudentT("diag", 5.0), **settings),
+        "bayesian": dem.BayesianGaussianMixture(3, **settings),
+    }
+
+
+@cache
+def in_equal_units(name):
+    """Return the fit of the rows as they are."""
+    return mixtures()[name].fit(clusters())
+
+
+NAMES = pytest.mark.parametrize("name", mixtures())
+SPREADS = st.lists(st.floats(-8, 8), min_size=D, max_size=D).map(lambda e: 10.0 ** np.array(e))
+
+
+def assert_same_clusters(ours, theirs):
+    """Check that two labellings are the same but for the clusters' numbers, which last bits may change."""
+    assert adjusted_rand_score(ours, theirs) == 1
+
+
+def assert_same_fit(ours, theirs, x, units):
+    """Check a fit of x * units against that of x: densities differ by the units' Jacobian, that of what is observed."""
+    jacobian = ~np.isnan(x) @ np.log(units)
+    np.testing.assert_allclose(ours.score_samples(x * units) + jacobian, theirs.score_samples(x), rtol=0, atol=1e-5)
+    assert_same_clusters(ours.predict(x * units), theirs.predict(x))
+    assert ours.score(x * units) + jacobian.mean() == pytest.approx(theirs.score(x), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@NAMES
+@given(units=SPREADS)
+def test_units_of_columns_change_nothing(name, units):
+    x = clusters()
+    assert_same_fit(mixtures()[name].fit(x * units), in_equal_units(name), x, units)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@NAMES
+def test_nor_where_values_are_missing(name):
+    x, units = clusters(), np.array([1e-8, 1.0, 1e8])
+    x[np.random.default_rng(1).random(x.shape) < 0.15] = np.nan
+    x = x[~np.isnan(x).all(axis=1)]
+    assert_same_fit(mixtures()[name].fit(x * units), mixtures()[name].fit(x), x, units)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("unit", [1e-8, 1e-4, 1e8])
+@pytest.mark.parametrize(
+    "model",
+    [
+        dem.GaussianMixture(3, covariance_type="spherical"),
+        dem.BayesianGaussianMixture(3, covariance_type="spherical"),
+        dem.MixturePPCA(3),
+        dem.KMeans(3),
+    ],
+    ids=["spherical", "bayesian-spherical", "mppca", "kmeans"],
+)
+def test_one_common_unit_changes_nothing(model, unit):
+    x = clusters()
+    labels = model.fit(x).predict(x)
+    assert_same_clusters(model.fit(x * unit).predict(x * unit), labels)
+
+
+def test_the_default_is_kept_in_the_model(tmp_path):
+    x = clusters() * [1e-3, 1, 1e4]
+    model = dem.GaussianMixture(2).fit(x)
+    np.testing.assert_allclose(model.reg_covar_, 1e-6 * x.var(axis=0))
+    model.save(tmp_path / "m.zarr")
+    np.testing.assert_array_equal(dem.load(tmp_path / "m.zarr").reg_covar_, model.reg_covar_)
+    assert dem.GaussianMixture(2, reg_covar=1e-3).fit(x).reg_covar_ == 1e-3
+    assert dem.MixturePPCA(2).fit(x).reg_covar_ == pytest.approx(1e-6 * x.var(axis=0).mean())
+
+
+def test_a_loaded_mixture_is_fitted_to_other_data(tmp_path):
+    """Its default of `reg_covar` was that of the first data."""
+    x = clusters()
+    dem.Mixture(2, family="studentt").fit(x * 1e6).save(tmp_path / "m.zarr")
+    again = dem.load(tmp_path / "m.zarr").fit(x[:, :2])
+    np.testing.assert_allclose(
+        again.lower_bound_, dem.Mixture(2, family="studentt").fit(x[:, :2]).lower_bound_, rtol=1e-12
+    )
