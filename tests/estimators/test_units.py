@@ -93,6 +93,39 @@ def test_one_common_unit_changes_nothing(model, unit):
     assert_same_clusters(model.fit(x * unit).predict(x * unit), labels)
 
 
+def spherical_log_likelihood(model, x):
+    """Return the mean of log p(x) of spherical components, in long double."""
+    x, means, variances, weights = (
+        np.asarray(a, np.longdouble) for a in (x, model.means_, model.covariances_, model.weights_)
+    )
+    squares = ((x[:, None] - means) ** 2).sum(axis=2)
+    d = np.longdouble(x.shape[1])
+    terms = np.log(weights) - (d * np.log(2 * np.pi * variances) + squares / variances) / 2
+    top = terms.max(axis=1)
+    return float((top + np.log(np.exp(terms - top[:, None]).sum(axis=1))).mean())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@given(units=SPREADS)
+def test_spherical_components_of_columns_in_any_units(units):
+    """They depend on the units by nature: what is reported is that of the parameters kept."""
+    x = clusters() * units
+    model = dem.GaussianMixture(3, covariance_type="spherical", n_init=1, max_iter=20).fit(x)
+    expected = spherical_log_likelihood(model, x)
+    assert model.score(x) == pytest.approx(expected, rel=1e-11, abs=1e-11)
+    assert model.lower_bound_ == pytest.approx(expected, rel=1e-11, abs=1e-11)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@given(units=SPREADS)
+def test_clusters_of_columns_in_any_units(units):
+    x = clusters() * units
+    model = dem.KMeans(3, n_init=1, max_iter=20).fit(x)
+    squares = ((x[:, None].astype(np.longdouble) - model.cluster_centers_) ** 2).sum(axis=2)
+    assert model.inertia_ == pytest.approx(float(squares.min(axis=1).sum()), rel=1e-11)
+    np.testing.assert_array_equal(model.predict(x), squares.argmin(axis=1))
+
+
 def test_the_default_is_kept_in_the_model(tmp_path):
     x = clusters() * [1e-3, 1, 1e4]
     model = dem.GaussianMixture(2).fit(x)
