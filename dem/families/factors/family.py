@@ -187,8 +187,12 @@ def averages(sums: Float, d: int, q: int) -> tuple[NDArray[np.bool_], Sums]:
 class PPCAFamily(FactorFamily):
     """Isotropic noise: probabilistic PCAs."""
 
-    shared = True
+    pooled = True
     rounding = (16 * EPS) ** 2  # of the residuals' squares: beside a wide column the noise of the others may be small
+
+    def squared(self, variances: Float) -> Float:
+        """Return the mean: narrow columns are little beside wide ones."""
+        return np.full_like(variances, variances.mean())
 
     def squares(self, x: Float) -> Float:
         """Return |x|^2."""
@@ -222,7 +226,7 @@ class PPCAFamily(FactorFamily):
 class FactorAnalysisFamily(FactorFamily):
     """Noise with a variance for each column: factor analysers."""
 
-    shared = False
+    pooled = False
 
     def squares(self, x: Float) -> Float:
         """Return each column's square."""

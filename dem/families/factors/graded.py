@@ -82,7 +82,7 @@ def parts(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, observed: Flo
         np.multiply(observed[:, here][order].T[:, :, None], scaled[order], out=a[:, :d, :q])
         a[:, :d, q] = (rest[:, here] * root[:, None])[order].T
         a[:, d:, :q] = np.eye(q)
-        r = np.linalg.qr(a, mode="r")
+        r = np.asarray(np.linalg.qr(a, mode="r"))
         lower = np.ascontiguousarray(r[:, :q, :q].transpose(2, 1, 0))
         log_det = 2 * np.log(np.abs(np.einsum("jjm->jm", lower))).sum(axis=0)
         yield Part(here, inverse_stack(lower), np.ascontiguousarray(r[:, :q, q].T), log_det)

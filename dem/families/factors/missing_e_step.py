@@ -25,8 +25,8 @@ from dem.core.linalg import (
     triangle_places,
     triangle_size,
 )
-from dem.families.factors import graded
 from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.graded import Part, Rows, lossy, parts
 from dem.families.factors.missing_algebra import TOO_FEW
 from dem.families.plain import centred
 
@@ -60,7 +60,7 @@ class Posteriors:
     z: Float
     covariance: Float
     log_det: Float
-    graded: tuple[graded.Rows, ...]
+    graded: tuple[Rows, ...]
     last: Float
 
     def residuals(self, theta: FactorAnalysers, k: int) -> Float:
@@ -70,11 +70,11 @@ class Posteriors:
         rest = centred(self.x, theta.means[k], self.missing)
         return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
 
-    def graded_parts(self, theta: FactorAnalysers, k: int) -> Iterator[graded.Part]:
+    def graded_parts(self, theta: FactorAnalysers, k: int) -> Iterator[Part]:
         """Return the posteriors of those rows, some at a time."""
         if not len(rows := self.graded[k]):
             return iter(())
-        return graded.parts(theta, k, rows, centred(self.x, theta.means[k], self.missing), self.observed)
+        return parts(theta, k, rows, centred(self.x, theta.means[k], self.missing), self.observed)
 
 
 def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Float:
@@ -91,7 +91,7 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
     observed = np.subtract(1.0, missing, dtype=np.float64)
     z = np.ones((1 + q, k, n))
     covariance, log_det = np.empty((k, triangle_size(q), n)), np.empty((k, n))
-    lossy = []
+    graded = []
     for i in range(k):
         systems = (columns.outer[i].T @ observed)[triangle_places(q)]
         systems[np.arange(q), np.arange(q)] += 1
@@ -106,8 +106,8 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         rest = centred(x, theta.means[i], missing)
         whitened = np.einsum("ijn,jn->in", inverse, columns.scaled[i].T @ rest)
         latent = np.einsum("jin,jn->in", inverse, whitened)
-        lossy.append(graded.lossy(systems, lower))
-        for part in graded.parts(theta, i, lossy[i], rest, observed):
+        graded.append(lossy(systems, lower))
+        for part in parts(theta, i, graded[i], rest, observed):
             gram = np.empty((triangle_size(q), len(part.rows)))
             gram_stack(part.inverse, out=gram)
             covariance[i][:, part.rows], log_det[i, part.rows] = gram, part.log_det
@@ -117,7 +117,7 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         out[i] += log_det[i] + np.einsum("jn,jn->n", latent, latent)
         z[1:, i] = latent
     out *= -0.5
-    return Posteriors(x, missing, observed, z, covariance, log_det, tuple(lossy), rest)
+    return Posteriors(x, missing, observed, z, covariance, log_det, tuple(graded), rest)
 
 
 def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float) -> None:
@@ -148,8 +148,8 @@ def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float)
         cross[:, 1:] -= spread
         squares = (rest * rest) @ resp[i] + within
         all_rows = features[:size].sum(axis=1)
-        parts = all_rows, second[:, :size].ravel(), cross.ravel(), squares, [found.log_det[i] @ resp[i]]
-        out[:, i] += np.concatenate(parts)
+        log_det = found.log_det[i] @ resp[i]
+        out[:, i] += np.concatenate([all_rows, second[:, :size].ravel(), cross.ravel(), squares, [log_det]])
 
 
 def times_triangle(packed: Float, w: Float) -> Float:

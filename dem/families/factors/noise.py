@@ -35,7 +35,7 @@ class NoiseKind(ABC):
     n_factors: int
     reg_covar: float | Float = 0.0
 
-    shared: ClassVar[bool]
+    pooled: ClassVar[bool]
     """Whether all columns have one variance."""
     rounding: ClassVar[float] = EPS
     """Share of what the factors explain that the noise must exceed."""

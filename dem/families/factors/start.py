@@ -36,7 +36,7 @@ def first_analysers(noise: NoiseKind, x: Float, resp: Float) -> FactorAnalysers:
     means = np.array([x[:, at] @ share for at, share in zip(rows, shares, strict=True)])
 
     def centred(i: int) -> Float:
-        return (x[:, rows[i]] - means[i][:, None]) * np.sqrt(shares[i])
+        return np.asarray((x[:, rows[i]] - means[i][:, None]) * np.sqrt(shares[i]))
 
     variances = np.array([np.einsum("dn,dn->d", y, y) for y in map(centred, range(k))])
     within = counts @ variances / counts.sum()
@@ -80,8 +80,8 @@ def least_noise(noise: NoiseKind, own: Float, counts: Float, within: Float) -> F
     within : array of shape (1, 1) or (1, d)
         The variance about the components' means.
     """
-    if noise.shared and len(own):
+    if noise.pooled and len(own):
         pooled = (counts @ own / counts.sum())[None]
         if (pooled > (ROUNDINGS * np.finfo(np.float64).eps) ** 2 * within).all():
-            return LEAST_SHARE * pooled
+            return np.asarray(LEAST_SHARE * pooled)
     return LEAST_SHARE * within
