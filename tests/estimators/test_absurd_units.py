@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dem
-from dem.families import StudentT
+from dem.families import Gaussian, StudentT
 
 N, D = 60, 3
 COVARIANCES = ("full", "tied", "diag", "spherical")
@@ -44,7 +44,7 @@ def rows(share):
 
 
 @HOLES
-@pytest.mark.parametrize("unit", [1e-145, 1e-80, 1e80, 1e145])
+@pytest.mark.parametrize("unit", [1e-145, 1e145])
 @pytest.mark.parametrize("kind", [*SQUARES, *WITHOUT])
 def test_the_fit_is_the_same_in_another_unit(kind, unit, share):
     x, make = rows(share), (SQUARES | WITHOUT)[kind]
@@ -89,7 +89,7 @@ def test_one_variance_for_all_columns_bears_a_tiny_one(kind):
 def test_a_product_asks_each_part():
     x = rows(0.0)
     x[:, 0] *= 1e155
-    mixed = {0: "exponential", (1, 2): "diag"}
+    mixed = {0: "exponential", (1, 2): Gaussian("diag", reg_covar=0.0)}
     model = dem.Mixture(2, family=mixed, n_init=1).fit(x)
     assert np.isfinite(model.score(x))
     x[:, 2] *= 1e155

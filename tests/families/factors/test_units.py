@@ -78,7 +78,7 @@ def test_log_densities_keep_their_digits(noise, wide, spread, rng):
 
 @KINDS
 def test_sums_of_wide_columns_keep_their_digits(noise, rng):
-    """E[e_j^2] where one of two wide columns is missing: w_j' G w_j is the noise's size, and its terms 1e14 times it."""
+    """E[e_j^2] where one of two wide columns is missing: w_j' G w_j is of the noise's size, its terms far larger."""
     family, theta, holes = drawn(noise, [1, 3], 1e7, rng, n=6)
     holes[:, 1] = np.nan
     x = np.ascontiguousarray(holes.T)
@@ -196,9 +196,7 @@ def test_the_bound_of_ppcas_is_that_of_the_parameters(unit, with_holes):
     joint = [
         [
             np.log(weight) + log_density(*theta, row)[0]
-            for weight, *theta in zip(
-                model.weights_, model.means_, model.loadings_, model.noise_variance_, strict=True
-            )
+            for weight, *theta in zip(model.weights_, model.means_, model.loadings_, model.noise_variance_, strict=True)
         ]
         for row in rows
     ]
