@@ -126,13 +126,15 @@ def power_of_two(scale: Float) -> Float:
     return np.asarray(np.exp2(exponent))
 
 
-def cholesky_stack(matrices: Float) -> Float:
+def cholesky_stack(matrices: Float, least: float = 0.0) -> Float:
     """Return the Cholesky factors L of many small matrices, all at once: q steps of vector operations.
 
     Parameters
     ----------
     matrices : array of shape (q, q, n)
         Symmetric and positive definite, one for each n.
+    least : float
+        What the squares of the factors' diagonals are known to be no less than: what is below is rounding.
 
     Returns
     -------
@@ -147,6 +149,7 @@ def cholesky_stack(matrices: Float) -> Float:
     lower = np.zeros_like(matrices)
     for j in range(len(matrices)):
         column = matrices[j:, j] - np.einsum("ikn,kn->in", lower[j:, :j], lower[j, :j])
+        np.maximum(column[0], least, out=column[0])
         if not (column[0] > 0).all():
             raise np.linalg.LinAlgError("a matrix is not positive definite")
         np.multiply(column, 1 / np.sqrt(column[0]), out=lower[j:, j])

@@ -31,6 +31,9 @@ class Model(Protocol[P, S]):
     def measure(self) -> Measure | None:
         """What the first pass is to ask of every row; None if nothing."""
 
+    def squared(self, variances: Float) -> Float:
+        """Return what the model makes of the columns' variances (d,), (d,): see `dem.families.family`."""
+
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block of d columns, in bytes, in any kind of pass."""
 

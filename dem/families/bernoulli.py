@@ -15,6 +15,7 @@ class Bernoulli(ExponentialFamily):
     """Each column 0 or 1: "probability" (K, d), of 1."""
 
     wants: ClassVar[str] = "0 or 1"
+    takes_squares: ClassVar[bool] = False
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return x."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ class Categorical(ExponentialFamily):
     """
 
     n_categories: int | tuple[int, ...] | None = None
+    takes_squares: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         given = self.n_categories if isinstance(self.n_categories, tuple) else (self.n_categories,)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
+from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import ExponentialFamily, Theta, log
+from dem.scan.scanner import Scan
 
 
 class Exponential(ExponentialFamily):
     """Each column exponential: "rate" (K, d), in the inverse of the column's unit."""
 
     wants: ClassVar[str] = "numbers >= 0"
+    takes_squares: ClassVar[bool] = False
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family itself; refuse columns of values so small that their rates are no numbers."""
+        small = np.flatnonzero((scan.high > 0) & (scan.high < 100 * SMALLEST_MEAN))
+        if len(small):
+            columns = ", ".join(map(str, small[:20]))
+            raise ValueError(f"values are too small for exponential rates, in columns {columns}: rescale them")
+        return self
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return x."""
@@ -30,7 +41,9 @@ class Exponential(ExponentialFamily):
 
     def moments(self, theta: Theta) -> tuple[Float, Float]:
         """Return 1 / rate and its square."""
-        return 1 / theta["rate"], 1 / theta["rate"] ** 2
+        mean = 1 / theta["rate"]
+        with np.errstate(over="ignore"):
+            return mean, mean**2
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return waiting times of these rates."""

@@ -297,6 +297,10 @@ class Observed(Plain):
         """What values are taken."""
         return self.family.wants
 
+    def squared(self, variances: Float) -> Float:
+        """Return what the family squares."""
+        return self.family.squared(variances)
+
     def wants_in(self, column: int) -> str:
         """Return what is taken in a column."""
         return self.family.wants_in(column)

@@ -70,6 +70,12 @@ class Family(Protocol[T]):
     def needs_scatter(self) -> bool:
         """Whether `bind` wants the (d, d) scatter of all rows."""
 
+    def squared(self, variances: Float) -> Float:
+        """Return what the family makes of the columns' variances (d,) or other squares, (d,): each, or their mean.
+
+        These must be numbers that float64 can hold. 1 of columns whose values it does not square.
+        """
+
     @property
     def wants(self) -> str:
         """What values the family takes, in words: "numbers > 0"."""

@@ -38,6 +38,7 @@ class Gamma(ExponentialFamily):
     reference: Float | None = None
 
     wants: ClassVar[str] = "numbers > 0"
+    takes_squares: ClassVar[bool] = False
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Take the sample's mean as the reference, unless there is one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ class Geometric(ExponentialFamily):
     """
 
     first: int = 1
+    takes_squares: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         if self.first not in (0, 1):

@@ -31,6 +31,7 @@ class LogNormal(DiagonalGaussian):
     """Each column log-normal: "mu" and "sigma" (K, d), mean and standard deviation of log x."""
 
     wants: ClassVar[str] = "numbers > 0"
+    takes_squares: ClassVar[bool] = False
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Return the family itself: logarithms have no unit."""

@@ -39,6 +39,7 @@ class Multinomial(ExponentialFamily):
     n_trials: int | None = None
 
     wants: ClassVar[str] = "counts: 0, 1, 2, ..."
+    takes_squares: ClassVar[bool] = False
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Take the mean total."""

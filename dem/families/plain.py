@@ -19,7 +19,12 @@ class Plain:
     wants: ClassVar[str] = "finite numbers"
     complete: ClassVar[bool] = True
     needs_scatter: ClassVar[bool] = False
+    takes_squares: ClassVar[bool] = True
     tile_bytes: ClassVar[int] = CACHE_BYTES
+
+    def squared(self, variances: Float) -> Float:
+        """Return each column's; 1 where `takes_squares` is False."""
+        return variances if self.takes_squares else np.ones_like(variances)
 
     def wants_in(self, column: int) -> str:
         """Return what is taken in a column: the same in all."""

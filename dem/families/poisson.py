@@ -16,6 +16,7 @@ class Poisson(ExponentialFamily):
     """Each column Poisson: "rate" (K, d), events a row."""
 
     wants: ClassVar[str] = "counts: 0, 1, 2, ..."
+    takes_squares: ClassVar[bool] = False
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return x."""

@@ -88,6 +88,13 @@ class Product:
         """Return what the column's part takes."""
         return next(p.family.wants_in(p.columns.index(column)) for p in self.parts if column in p.columns)
 
+    def squared(self, variances: Float) -> Float:
+        """Return what each part squares."""
+        out = np.array(variances)
+        for part in self.parts:
+            out[part.at] = part.family.squared(variances[part.at])
+        return out
+
     def check_columns(self, d: int) -> None:
         """Refuse data in which not each column has one part.
 

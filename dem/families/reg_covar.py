@@ -60,15 +60,24 @@ def of_columns(reg_covar: RegCovar, scan: Scan) -> RegCovar:
     return FromData(np.where(constant, CONSTANT, SHARE * variances))
 
 
-def of_all_columns(reg_covar: RegCovar, scan: Scan) -> RegCovar:
+def of_all_columns(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCovar:
     """Return what is added to a variance that all columns share: by default 1e-6 times the mean of their variances.
 
-    See `of_columns`.
+    Parameters
+    ----------
+    reg_covar, scan
+        See `of_columns`.
+    widest : int
+        So many columns of largest variance are left out of the mean, unless the others are constant.
     """
     if not (reg_covar is None or isinstance(reg_covar, FromData)):
         return reg_covar
     variances, constant = _variances(scan)
-    return FromData(CONSTANT if constant.all() else SHARE * float(np.where(constant, 0.0, variances).mean()))
+    if constant.all():
+        return FromData(CONSTANT)
+    ascending = np.sort(np.where(constant, 0.0, variances))
+    narrow = ascending[: len(ascending) - widest]
+    return FromData(SHARE * float(narrow.mean() if narrow.any() else ascending.mean()))
 
 
 def added(reg_covar: RegCovar) -> float | Float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 from scipy.special import i0e, i1e
 
@@ -13,6 +15,8 @@ from dem.families.vonmises_fisher import concentration, log_area, log_partition
 
 class VonMises(ExponentialFamily):
     """Each column an angle in radians, of any turn: "mean_direction" in (-pi, pi] and "concentration", both (K, d)."""
+
+    takes_squares: ClassVar[bool] = False
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return cos x and sin x."""

@@ -76,6 +76,7 @@ class VonMisesFisher(ExponentialFamily):
     """Rows on the unit sphere: "mean_direction" (K, d) and "concentration" (K,)."""
 
     wants: ClassVar[str] = "rows of length 1"
+    takes_squares: ClassVar[bool] = False
 
     def check_columns(self, d: int) -> None:
         """Refuse one column, and too many."""

@@ -12,6 +12,9 @@ from dem.core.block import Array, Block, Float
 
 V = TypeVar("V")
 
+LARGEST = 1e150
+"""Values beyond have squares and densities that are no numbers."""
+
 
 def named(choices: Mapping[str, V], what: str) -> V:
     """Return the choice of that name.

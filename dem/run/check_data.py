@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core import human
+from dem.core.block import Float
+from dem.models.row_checks import LARGEST
 from dem.scan.scanner import Place, Scan
 from dem.source import Source
 
+LEAST = 1e-300
+"""Variances below, of columns that vary, have lost their digits, or have inverses that are no numbers."""
 
-def check_values(found: Scan, source: Source, missing: str = "marginalize") -> None:
+Squared = Callable[[Float], Float]
+"""What a model makes of the columns' variances: see `dem.em.model.Model.squared`."""
+
+
+def check_values(found: Scan, source: Source, missing: str = "marginalize", squared: Squared = np.asarray) -> None:
     """Refuse infinite values, missing ones unless they may be, columns without values, weights that are all zero.
+
+    And values whose squares float64 cannot hold, where the model squares them.
 
     Parameters
     ----------
@@ -19,6 +31,8 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize") -> N
     source : Source
     missing : {"marginalize", "error"}
         Whether values may be missing.
+    squared : callable
+        Which columns' squares the model works with; each, by default.
 
     Raises
     ------
@@ -51,9 +65,26 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize") -> N
             f"{source.name} {outside}: the first such value is in {row}{place}; leave such rows out, or take another "
             "family"
         )
-    if not (np.isfinite(found.moments.scatter).all() and np.isfinite(observed.scatter).all()):
-        large = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(observed.variances))[:20])
-        raise ValueError(f"{source.name} holds values too large to square, in columns {large}: rescale them")
+    _check_squares(found, source, squared)
+
+
+def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
+    """Refuse values whose squares are too large or too small for float64, in columns whose values are squared.
+
+    Raises
+    ------
+    ValueError
+    """
+    largest, observed = np.maximum(-found.low, found.high), found.observed
+    sums = np.where(largest > LARGEST, np.inf, observed.scatter)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for size, bad in (
+            ("large", ~np.isfinite(sums) & ~np.isfinite(squared(sums))),
+            ("small", (squared(observed.variances) < LEAST) & (found.low < found.high)),
+        ):
+            if bad.any():
+                columns = ", ".join(str(j) for j in np.flatnonzero(bad)[:20])
+                raise ValueError(f"{source.name} holds values too {size} to square, in columns {columns}: rescale them")
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Place, kind: str, sign: str, advice: str) -> None:

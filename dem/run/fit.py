@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic
 
+import numpy as np
+
 from dem.core import human
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
@@ -19,7 +21,7 @@ from dem.engine.engine import Engine
 from dem.engine.passes import Passes
 from dem.run import resume
 from dem.run.check_chunks import Constant
-from dem.run.check_data import check_values
+from dem.run.check_data import Squared, check_values
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
@@ -118,7 +120,14 @@ def fit_model(
     ):
         if found is None or journal.found.scan is not None:
             found = scan_once(
-                sweep, source, start, journal, scatter=model.needs_scatter, measure=model.measure, missing=missing
+                sweep,
+                source,
+                start,
+                journal,
+                scatter=model.needs_scatter,
+                measure=model.measure,
+                missing=missing,
+                squared=model.squared,
             )
         else:
             sweep.count = 1
@@ -224,15 +233,16 @@ def scan_once(
     scatter: bool,
     measure: Measure | None = None,
     missing: str = "marginalize",
+    squared: Squared = np.asarray,
 ) -> Scan:
     """Return the scan, checked: the one that the journal has, or that of a first pass."""
     before = journal.found
     if before.scan is None:
         found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
-        check_values(found, source, missing)
+        check_values(found, source, missing, squared)
         journal.keep_scan(found)
         return found
-    check_values(before.scan, source, missing)  # what was taken then may be refused now
+    check_values(before.scan, source, missing, squared)  # what was taken then may be refused now
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")

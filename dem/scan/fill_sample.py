@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
+from dem.core.linalg import power_of_two
 from dem.scan.moments import Columns, Moments
 from dem.scan.sample import Sample
 from dem.scan.scanner import Scan
@@ -78,6 +79,8 @@ def filled(x: Array, low: Float, high: Float, weight: Float | None = None) -> Ar
     out, missing = np.array(x), np.isnan(x)
     rng = np.random.default_rng(0)
     rows = np.asarray(x, dtype=np.float64)
+    largest = np.fmax.reduce(np.abs(rows), axis=0, initial=0.0)
+    rows = rows / power_of_two(np.where(largest > 0, largest, 1.0))  # squares that float64 can hold, in any unit
     own = Columns.of(rows.T, ~missing.T, weight)
     deviation = np.sqrt(own.variances)
     z = (rows - own.centre.astype(np.float64)) / np.where(deviation > 0, deviation, np.inf)

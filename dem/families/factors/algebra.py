@@ -172,13 +172,31 @@ def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:
     return np.asarray(np.swapaxes(np.linalg.solve(second, np.swapaxes(target, 1, 2)), 1, 2))
 
 
-def latent_moments(average: Sums, algebra: Algebra) -> tuple[Float, Float]:
-    """Return the latents' mean a (K, q) by their posteriors, and T (K, q, q) with covariance T T'."""
+def latent_moments(average: Sums, algebra: Algebra, loadings: Float, noise: Float) -> tuple[Float, Float]:
+    """Return the latents' mean a (K, q) by their posteriors, and T (K, q, q) with covariance T T'.
+
+    Parameters
+    ----------
+    average, algebra
+        As in `m_step`.
+    loadings, noise : array of shape (K, d, q) and (K, 1) or (K, d)
+        The new ones, which `upright` turns T by.
+    """
     mean = average.second[:, 1:, 0]
     covariance = average.second[:, 1:, 1:] + algebra.posterior - mean[:, :, None] * mean[:, None, :]
     values, vectors = np.linalg.eigh(0.5 * (covariance + np.swapaxes(covariance, 1, 2)))
     least = np.finfo(np.float64).eps * values[:, -1:]
-    return mean, vectors * np.sqrt(np.maximum(values, least))[:, None, :]
+    return mean, upright(vectors * np.sqrt(np.maximum(values, least))[:, None, :], loadings, noise)
+
+
+def upright(root: Float, loadings: Float, noise: Float) -> Float:
+    """Return the root T R (K, q, q) of T T', R a rotation, for which (W T R)' inv(Psi) (W T R) is diagonal.
+
+    Any root serves; with this one H is nearly diagonal. With another, where a factor has a far larger variance than the
+    others, H would have it in all of its entries, and what the others add to these would be lost.
+    """
+    scaled = loadings / np.sqrt(noise)[:, :, None]
+    return np.asarray(root @ np.swapaxes(np.linalg.svd(scaled @ root, full_matrices=False)[2], 1, 2))
 
 
 def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Float) -> Float:

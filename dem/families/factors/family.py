@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.decomposition import PCA
-from sklearn.utils.extmath import randomized_svd
 
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
@@ -22,7 +22,8 @@ from dem.core.linalg import triangle_size
 from dem.families.factors.algebra import FactorAnalysers, Sums, latent_moments, m_step, residual_squares
 from dem.families.factors.e_step import e_step, sums_by_products, sums_by_residuals
 from dem.families.factors.missing import ObservedFactors
-from dem.families.factors.noise import NoiseKind
+from dem.families.factors.noise import EPS, NoiseKind
+from dem.families.factors.start import first_analysers
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import LOG_2PI
 from dem.families.plain import ExactFamily
@@ -31,8 +32,6 @@ from dem.scan.scanner import Scan
 
 NARROW = 64
 """Columns among which all directions serve to choose first centres."""
-LEAST_SHARE = 1e-3
-"""Share of the whole data's noise variance that a start leaves to every component."""
 
 
 class FactorFamily(NoiseKind, ExactFamily):
@@ -41,11 +40,6 @@ class FactorFamily(NoiseKind, ExactFamily):
     @abstractmethod
     def with_missing(self) -> FactorFamily:
         """Return the family of rows with missing values."""
-
-    def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family with a `reg_covar` in the data's units."""
-        in_units = of_all_columns if self.n_noise(scan.n_columns) == 1 else of_columns
-        return replace(self, reg_covar=in_units(self.reg_covar, scan))
 
     def check_columns(self, d: int) -> None:
         """Refuse as many factors as columns: then no noise is left."""
@@ -65,7 +59,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         if min(x.shape) <= max(directions, NARROW):
             return x
         leading = PCA(directions, svd_solver="randomized", random_state=0)
-        return np.asarray(leading.fit_transform(x))
+        return np.asarray(leading.fit_transform(x / self.units(x.var(axis=0))))
 
     def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Any:
         """Write -0.5 (r' inv(Psi) r + |E[z | x]|^2) and the normaliser; return the latents."""
@@ -99,25 +93,20 @@ class FactorFamily(NoiseKind, ExactFamily):
         """
         assert previous is not None  # the sums are about its residuals
         _, d, q = previous.loadings.shape
-        counts = sums[0]
-        empty = counts < safe_counts(counts)
-        average = Sums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
-        average.second[empty] = np.eye(1 + q)
-        algebra = previous.algebra
+        empty, average, algebra = *averages(sums, d, q), previous.algebra
         step = m_step(average, algebra, previous.loadings)
         loadings = previous.loadings + step[:, :, 1:]
         squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
         noise = self.floored(squares * self.n_noise(d) / d, previous)
-        shift, turn = latent_moments(average, algebra)
+        self.check_noise(loadings, noise)
+        shift, turn = latent_moments(average, algebra, loadings, noise)
         means = previous.means + (step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift))
         keep = empty[:, None]
-        theta = FactorAnalysers(
+        return FactorAnalysers(
             np.where(keep, previous.means, means),
             np.where(keep[:, :, None], previous.loadings, loadings @ turn),
             np.where(keep, previous.noise_variances, noise),
         )
-        self.check_noise(theta)
-        return theta
 
     def expected(self, theta: FactorAnalysers, sums: Float, frame: Frame, previous: FactorAnalysers) -> float:
         """Return E[log p(x, z | theta)] and the entropy of z, under the posterior of the old parameters.
@@ -127,8 +116,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         stretched.
         """
         _, d, q = theta.loadings.shape
-        counts, algebra = safe_counts(sums[0]), previous.algebra
-        average = Sums.unpack(sums, d, q).over(counts)
+        _, average, algebra = *averages(sums, d, q), previous.algebra
         log_det_noise = d / self.n_noise(d) * np.log(theta.noise_variances).sum(axis=1)
         log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
 
@@ -140,37 +128,17 @@ class FactorFamily(NoiseKind, ExactFamily):
 
         latents = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
         plain = bound(theta.means, theta.loadings, latents)
-        shift, turn = latent_moments(average, algebra)
+        fitted = previous.loadings + m_step(average, algebra, previous.loadings)[:, :, 1:]
+        shift, turn = latent_moments(average, algebra, fitted, theta.noise_variances)
         loadings = theta.loadings @ np.linalg.inv(turn)
         means = theta.means - np.einsum("kdq,kq->kd", loadings, shift)
         turned = bound(means, loadings, q + 2 * np.linalg.slogdet(turn)[1])
-        return float(counts @ np.maximum(plain, turned))
+        return float(sums[0] @ np.maximum(plain, turned))
 
     def initial(self, x: Float, resp: Float) -> FactorAnalysers:
         """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), with noise everywhere."""
-        d, q, k = len(x), self.n_factors, len(resp)
-        means, directions = np.empty((k, d)), np.zeros((k, d, q))
-        lengths, variances = np.zeros((k, q)), np.empty((k, d))
-        counts = safe_counts(resp.sum(axis=1))
-        for i in range(k):
-            rows = resp[i] > 0
-            share = resp[i, rows] / counts[i]
-            means[i] = x[:, rows] @ share
-            centred = (x[:, rows] - means[i][:, None]) * np.sqrt(share)
-            variances[i] = np.einsum("dn,dn->d", centred, centred)
-            if rows.any():
-                u, s, _ = randomized_svd(centred, min(q, *centred.shape), n_iter=2, random_state=0)
-                directions[i, :, : len(s)], lengths[i, : len(s)] = u, s**2
-        explained = np.einsum("kdq,kq->kd", directions**2, lengths)
-        m = self.n_noise(d)
-        noise = self.pool(variances - explained) * (m / d) * (d / (d - q) if m == 1 else 1.0)
-        within = self.pool((counts @ variances / counts.sum())[None]) * (m / d)
-        noise = np.maximum(noise, np.maximum(LEAST_SHARE * within, added(self.reg_covar)))
-        size = np.sqrt(noise.mean(axis=1))[:, None, None]
-        loadings = LEAST_SHARE * size * np.random.default_rng(0).standard_normal((k, d, q))  # no direction is quite 0
-        loadings += directions * np.sqrt(np.maximum(lengths[:, None, :] - size**2, 0.0))
-        theta = FactorAnalysers(means, loadings, noise)
-        self.check_noise(theta)
+        theta = first_analysers(self, x, resp)
+        self.check_noise(theta.loadings, theta.noise_variances)
         return theta
 
     def centres(self, theta: FactorAnalysers) -> Float:
@@ -210,8 +178,24 @@ class FactorFamily(NoiseKind, ExactFamily):
         return k * (d + min(d * q - q * (q - 1) // 2 + self.n_noise(d), triangle_size(d)))
 
 
+def averages(sums: Float, d: int, q: int) -> tuple[NDArray[np.bool_], Sums]:
+    """Return which components (K,) have no rows, and the sums (F', K) divided by the counts, fit to be solved for."""
+    counts = sums[0]
+    empty = counts < safe_counts(counts)
+    average = Sums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
+    average.second[empty] = np.eye(1 + q)
+    return empty, average
+
+
 class PPCAFamily(FactorFamily):
     """Isotropic noise: probabilistic PCAs."""
+
+    pooled = True
+    rounding = (16 * EPS) ** 2  # of the residuals' squares: beside a wide column the noise of the others may be small
+
+    def squared(self, variances: Float) -> Float:
+        """Return the mean: narrow columns are little beside wide ones."""
+        return np.full_like(variances, variances.mean())
 
     def squares(self, x: Float) -> Float:
         """Return |x|^2."""
@@ -225,6 +209,21 @@ class PPCAFamily(FactorFamily):
         """Return 1."""
         return 1
 
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family with a `reg_covar` in the data's units: that of the columns that no factor can take away.
+
+        A factor explains a column far wider than the others; its share would be more than all that the others vary by.
+        """
+        return replace(self, reg_covar=of_all_columns(self.reg_covar, scan, widest=self.n_factors))
+
+    def floor(self, d: int) -> Float:
+        """Return the one."""
+        return np.atleast_1d(added(self.reg_covar))
+
+    def units(self, variances: Float) -> Float:
+        """Return 1: the model depends on the units."""
+        return np.ones(len(variances))
+
     def with_missing(self) -> FactorFamily:
         """Return probabilistic PCAs of rows with missing values."""
         return ObservedPPCA(self.n_factors, self.reg_covar)
@@ -232,6 +231,8 @@ class PPCAFamily(FactorFamily):
 
 class FactorAnalysisFamily(FactorFamily):
     """Noise with a variance for each column: factor analysers."""
+
+    pooled = False
 
     def squares(self, x: Float) -> Float:
         """Return each column's square."""
@@ -244,6 +245,18 @@ class FactorAnalysisFamily(FactorFamily):
     def n_noise(self, d: int) -> int:
         """Return d."""
         return d
+
+    def bind(self, scan: Scan, frame: Frame) -> Self:
+        """Return the family with a `reg_covar` in the data's units."""
+        return replace(self, reg_covar=of_columns(self.reg_covar, scan))
+
+    def floor(self, d: int) -> Float:
+        """Return each column's."""
+        return np.broadcast_to(added(self.reg_covar), (d,))
+
+    def units(self, variances: Float) -> Float:
+        """Return the columns' deviations; 1 of constant columns."""
+        return np.asarray(np.sqrt(np.where(variances > 0, variances, 1.0)))
 
     def with_missing(self) -> FactorFamily:
         """Return factor analysers of rows with missing values."""

@@ -14,7 +14,7 @@ from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
 from dem.families.factors import missing_e_step
-from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.algebra import FactorAnalysers, upright
 from dem.families.factors.missing_algebra import Sums
 from dem.families.factors.missing_e_step import Posteriors, add_sums, e_step
 from dem.families.factors.noise import NoiseKind
@@ -59,11 +59,11 @@ class ObservedFactors(NoiseKind):
         counts, least = self.pool(found.counts), EMPTY * sums[0].sum()
         squares = self.pool(found.squares_after(step)) / np.maximum(counts, least)
         noise = np.where(counts <= least, previous.noise_variances, self.floored(squares, previous))
+        self.check_noise(loadings, noise)
         shift, turn = found.latent_moments()
+        turn = upright(turn, loadings, noise)
         means = previous.means + step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift)
-        theta = FactorAnalysers(means, loadings @ turn, noise)
-        self.check_noise(theta)
-        return theta
+        return FactorAnalysers(means, loadings @ turn, noise)
 
     def expected(self, theta: FactorAnalysers, sums: Float, frame: Frame, previous: FactorAnalysers) -> float:
         """Return the bound of the observed values' log-density that touches it at the old parameters (PRML 9.70).
@@ -72,7 +72,9 @@ class ObservedFactors(NoiseKind):
         stretched.
         """
         found = Sums.unpack(sums, *theta.loadings.shape[1:])
-        return float(found.best_bound(theta, previous, *found.latent_moments()).sum())
+        shift, turn = found.latent_moments()
+        turn = upright(turn, previous.loadings + found.step()[:, :, 1:], theta.noise_variances)
+        return float(found.best_bound(theta, previous, shift, turn).sum())
 
     def fill(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float) -> tuple[Float, Float]:
         """Return mean and variance (d, n) of what is missing, given what is observed."""

@@ -3,11 +3,13 @@
     log p(x_o) = -0.5 (sum over the observed j of log (2 pi psi_j) + r_j^2 / psi_j, + log |H| + |E[z | x_o]|^2)
 
 with the residuals r = x - mu - W E[z | x_o]   (Woodbury; no cancellation). The systems of all rows are factorised at
-once, each step a vector operation over the rows (`dem.core.linalg.cholesky_stack`).
+once, each step a vector operation over the rows (`dem.core.linalg.cholesky_stack`), those that lose digits so by QR
+(`dem.families.factors.graded`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +26,7 @@ from dem.core.linalg import (
     triangle_size,
 )
 from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.graded import Part, Rows, lossy, parts
 from dem.families.factors.missing_algebra import TOO_FEW
 from dem.families.plain import centred
 
@@ -45,6 +48,8 @@ class Posteriors:
         The upper triangles of G.
     log_det : array of shape (K, n)
         log |H|.
+    graded : tuple of int arrays
+        Of each component, the rows whose posteriors come from `dem.families.factors.graded`.
     last : array of shape (d, n)
         The last component's residuals: of a single one the sums need them again.
     """
@@ -55,6 +60,7 @@ class Posteriors:
     z: Float
     covariance: Float
     log_det: Float
+    graded: tuple[Rows, ...]
     last: Float
 
     def residuals(self, theta: FactorAnalysers, k: int) -> Float:
@@ -63,6 +69,12 @@ class Posteriors:
             return self.last
         rest = centred(self.x, theta.means[k], self.missing)
         return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
+
+    def graded_parts(self, theta: FactorAnalysers, k: int) -> Iterator[Part]:
+        """Return the posteriors of those rows, some at a time."""
+        if not len(rows := self.graded[k]):
+            return iter(())
+        return parts(theta, k, rows, centred(self.x, theta.means[k], self.missing), self.observed)
 
 
 def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Float:
@@ -79,11 +91,12 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
     observed = np.subtract(1.0, missing, dtype=np.float64)
     z = np.ones((1 + q, k, n))
     covariance, log_det = np.empty((k, triangle_size(q), n)), np.empty((k, n))
+    graded = []
     for i in range(k):
         systems = (columns.outer[i].T @ observed)[triangle_places(q)]
         systems[np.arange(q), np.arange(q)] += 1
         try:
-            lower = cholesky_stack(systems)
+            lower = cholesky_stack(systems, least=1.0)
         except np.linalg.LinAlgError:
             raise ValueError(TOO_FEW) from None
         inverse = inverse_stack(lower)
@@ -93,12 +106,18 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         rest = centred(x, theta.means[i], missing)
         whitened = np.einsum("ijn,jn->in", inverse, columns.scaled[i].T @ rest)
         latent = np.einsum("jin,jn->in", inverse, whitened)
+        graded.append(lossy(systems, lower))
+        for part in parts(theta, i, graded[i], rest, observed):
+            gram = np.empty((triangle_size(q), len(part.rows)))
+            gram_stack(part.inverse, out=gram)
+            covariance[i][:, part.rows], log_det[i, part.rows] = gram, part.log_det
+            latent[:, part.rows] = np.einsum("jim,jm->im", part.inverse, part.whitened)
         subtract_fit(rest, theta.loadings[i], latent, observed)
         out[i] = columns.log_noise[i] @ observed + columns.inverse[i] @ (rest * rest)
         out[i] += log_det[i] + np.einsum("jn,jn->n", latent, latent)
         z[1:, i] = latent
     out *= -0.5
-    return Posteriors(x, missing, observed, z, covariance, log_det, rest)
+    return Posteriors(x, missing, observed, z, covariance, log_det, tuple(graded), rest)
 
 
 def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float) -> None:
@@ -115,16 +134,22 @@ def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float)
         outer_triangle(z, features[:size])
         features[a:size] += g  # the triangle without its first row: that of the latents
         features[size:] = g
+        features[size:, found.graded[i]] = 0  # below: w_j' G w_j may be far less than what it adds up
         features *= resp[i]
         second = found.observed @ features.T
         spread = times_triangle(second[:, size:], w)
+        within = np.einsum("dj,dj->d", spread, w)
+        for part in found.graded_parts(theta, i):
+            root, share = part.spread(w), found.observed[:, part.rows] * resp[i, part.rows]
+            spread += np.einsum("ijm,dim,dm->dj", part.inverse, root, share)
+            within += np.einsum("dim,dim,dm->d", root, root, share)
         rest = found.residuals(theta, i)
         cross = rest @ (z * resp[i]).T
         cross[:, 1:] -= spread
-        squares = (rest * rest) @ resp[i] + np.einsum("dj,dj->d", spread, w)
+        squares = (rest * rest) @ resp[i] + within
         all_rows = features[:size].sum(axis=1)
-        parts = all_rows, second[:, :size].ravel(), cross.ravel(), squares, [found.log_det[i] @ resp[i]]
-        out[:, i] += np.concatenate(parts)
+        log_det = found.log_det[i] @ resp[i]
+        out[:, i] += np.concatenate([all_rows, second[:, :size].ravel(), cross.ravel(), squares, [log_det]])
 
 
 def times_triangle(packed: Float, w: Float) -> Float:
@@ -153,6 +178,8 @@ def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float,
     for i in range(k):
         w = theta.loadings[i]
         within = (w[:, row] * w[:, column] * doubled) @ found.covariance[i]
+        for part in found.graded_parts(theta, i):
+            within[:, part.rows] = (part.spread(w) ** 2).sum(axis=1)
         within += np.broadcast_to(theta.noise_variances[i], d)[:, None]
         variance += resp[i] * (within + (means[i] - mean) ** 2)
     return np.where(found.missing, mean, found.x), np.where(found.missing, variance, 0.0)

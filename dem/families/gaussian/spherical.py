@@ -24,6 +24,10 @@ class SphericalGaussian(GaussianFamily):
         """Return the family of rows with missing values."""
         return ObservedSpherical(self.reg_covar)
 
+    def squared(self, variances: Float) -> Float:
+        """Return the mean: narrow columns are little beside wide ones."""
+        return np.full_like(variances, variances.mean())
+
     def n_features(self, d: int) -> int:
         """Return d + 2."""
         return d + 2

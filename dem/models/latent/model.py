@@ -40,6 +40,10 @@ class LatentModel(Generic[L]):
     needs_scatter = False
     measure = None
 
+    def squared(self, variances: Float) -> Float:
+        """Return the mean: narrow columns are little beside wide ones."""
+        return np.full_like(variances, variances.mean())
+
     def bind(self, scan: Scan) -> LatentModel[L]:
         """Return the model with what it takes of a scan; of rows with missing values, the model of such rows."""
         bound = self.take(scan)

@@ -168,6 +168,10 @@ class BayesianMixtureModel:
         default = self.components.covariance is None and self.prior is None
         return self.mixture.needs_scatter or (default and SCALES[type(self.family)].matrices)
 
+    def squared(self, variances: Float) -> Float:
+        """Return what the family squares."""
+        return self.family.squared(variances)
+
     def bind(self, scan: Scan) -> BayesianMixtureModel:
         """Return the model in the data's frame, with a prior from the data where none is set."""
         moments = scan.moments

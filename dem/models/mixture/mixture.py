@@ -88,6 +88,10 @@ class MixtureModel:
         """Whether the family wants the whole scatter."""
         return self.family.needs_scatter
 
+    def squared(self, variances: Float) -> Float:
+        """Return what the family squares."""
+        return self.family.squared(variances)
+
     def bind(self, scan: Scan) -> MixtureModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]

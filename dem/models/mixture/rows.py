@@ -16,12 +16,9 @@ from dem.core.coordinate_frame import Frame
 from dem.families.family import Family
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
 from dem.models.mixture.precision import Precision, double_suffices, products_size
-from dem.models.row_checks import NotFiniteError, check_finite, filled_dtype, named
+from dem.models.row_checks import LARGEST, NotFiniteError, check_finite, filled_dtype, named
 from dem.scan.scanner import tile_rows
 from dem.scan.support import first_outside
-
-LARGEST = 1e150
-"""Values beyond have squares and densities that are no numbers."""
 
 
 class Mixture(Protocol):
@@ -83,8 +80,9 @@ def rows(model: Mixture, params: MixtureParams, what: str, block: Block) -> Arra
     if len(x) == 0:
         return out
     low, high, whole = check_finite(block)
-    if max(-low.min(), high.max()) > LARGEST:
-        row, column = np.argwhere(np.abs(block.x) > LARGEST)[0]
+    large = ~np.isfinite(family.squared(np.where(np.maximum(-low, high) > LARGEST, np.inf, 1.0)))
+    if large.any():
+        row, column = np.argwhere(large & (np.abs(block.x) > LARGEST))[0]
         words = f"row {block.first + row} holds {block.x[row, column]:g} in column {column}, too large to square"
         raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
     check_support(family, block)
