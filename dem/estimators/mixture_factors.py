@@ -36,8 +36,8 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         q, of each component; less than the number of columns.
     reg_covar : float or None, default=None
         The least noise variance: a floor and no addend, so that the log-likelihood never falls by its doing. None is
-        1e-6 times each column's variance in the data, and 1e-6 for a column that is constant; isotropic noise: 1e-6 times
-        the mean of the variances, those of the `n_factors` widest columns left out, which the factors can explain. A
+        1e-6 times each column's variance in the data, and 1e-6 for a column that is constant; isotropic noise: 1e-6
+        times the mean of the variances, those of the `n_factors` widest columns left out (factors can explain them). A
         number is in the data's units squared.
     prior : None, "weak" or dem.Prior, default=None
         None for maximum likelihood; else MAP: each component gets some rows more, spread as the whole data are (see
