@@ -14,7 +14,6 @@ from dem.estimators import load
 from dem.estimators.base import FILLING, Estimator, RowwiseEstimator
 from dem.results.new_array import check_free
 from dem.source import open_source
-from dem.source.stores import address
 
 WORDS = {"labels": "label"}
 """Words of the command line that are others in `write`."""
@@ -57,7 +56,7 @@ def impute(model: str, data: str, output: str, session: Session, *, std: bool, o
             kind = type(estimator).__name__
             raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
     for place in places.values():
-        check_free(place, address(place), source, overwrite)
+        check_free(place, source, overwrite=overwrite)
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
