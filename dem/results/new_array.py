@@ -109,7 +109,7 @@ def _kept(error: BaseException, name: str, place: str) -> NoReturn:
 
 
 def check_free(
-    path: str | os.PathLike[str], source: Source | None = None, *, overwrite: bool = False, job: str | None = None
+    path: str | os.PathLike[str], source: Source, *, overwrite: bool = False, job: str | None = None
 ) -> None:
     """Refuse the places of the data, the inside of any array, and what exists.
 
@@ -121,14 +121,7 @@ def check_free(
         See `new_array`.
     """
     where = address(path)
-    place = place_at(where)
-    if source is not None and any(overlap(place, data) for data in source.stored_at):
-        raise FileExistsError(f"{path} is where {source.name} (or its weights) is stored: choose another name.")
-    files, root = file_system(where)
-    exists = files.exists(root)
-    check_outside_arrays(path)
-    if not exists:
-        check_name(path)
+    if not check_place(path, source):
         return
     unfinished = _unfinished(where)
     if unfinished is not None and unfinished.attrs.get("job") == job is not None:
@@ -138,6 +131,26 @@ def check_free(
         raise FileExistsError(f"{path} {what}: choose another name, or allow overwriting.")
     if not _is_output(where):
         raise FileExistsError(f"{path} exists, and only results that dem wrote are overwritten: choose another name.")
+
+
+def check_place(path: str | os.PathLike[str], source: Source | None = None) -> bool:
+    """Refuse the places of the data, the inside of any array, and names of files; return whether something is there.
+
+    Raises
+    ------
+    FileExistsError, ValueError
+        See `new_array`.
+    """
+    where = address(path)
+    place = place_at(where)
+    if source is not None and any(overlap(place, data) for data in source.stored_at):
+        raise FileExistsError(f"{path} is where {source.name} (or its weights) is stored: choose another name.")
+    files, root = file_system(where)
+    exists = bool(files.exists(root))
+    check_outside_arrays(path)
+    if not exists:
+        check_name(path)
+    return exists
 
 
 def _array_at(where: str | Path) -> zarr.Array[Any] | None:
