@@ -93,7 +93,8 @@ class Generations:
         expected = checksum(saved)
         try:
             _write(path, generation, saved)
-            self.check_free(path, overwrite=overwrite)  # again: another run may have been quicker
+            if not overwrite:
+                self.check_free(path)  # again: another run may have been quicker
             root = _open(path, "r+")
             if checksum(_read(root, generation)) != expected:
                 raise OSError("it does not read back as it was written")

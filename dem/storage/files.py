@@ -21,7 +21,7 @@ def why(error: Exception) -> str:
     """Return in a few words why something could not be read or written."""
     if getattr(error, "errno", None) in FULL:
         return "the disk is full"
-    words = getattr(error, "strerror", None) or (str(error) if type(error) is OSError else None)
+    words = (error.strerror or str(error)) if isinstance(error, OSError) else None  # which say it by themselves
     return str(words or f"{type(error).__name__}: {error}").rstrip(".")
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -53,7 +54,8 @@ class Node:
 def nodes_above(path: str | os.PathLike[str]) -> list[Node]:
     """Return the Zarr arrays and groups that a place lies in, the innermost first."""
     where = _resolved(address(path))
-    found = [_node(parent) for parent in _parents(where)]
+    with ThreadPoolExecutor(8) as pool:  # object stores answer many questions in the time of one
+        found = list(pool.map(_node, _parents(where)))
     return [node for node in found if node is not None]
 
 
