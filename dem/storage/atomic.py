@@ -95,9 +95,9 @@ class Generations:
             _write(path, generation, saved)
             if not overwrite:
                 self.check_free(path)  # again: another run may have been quicker
-            root = _open(path, "r+")
-            if checksum(_read(root, generation)) != expected:
+            if checksum(_read(_open(path, "r"), generation)) != expected:
                 raise OSError("it does not read back as it was written")
+            root = _open(path, "r+")  # as it is now: what others have named meanwhile is superseded too
         except BaseException as error:
             with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
                 _clear(path, generation)
