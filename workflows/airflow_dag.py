@@ -24,11 +24,9 @@ step "report" returned (in the page: XCom).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import steps
@@ -41,10 +39,8 @@ LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportErro
 
 def tell(context: Any) -> None:
     """Tell that a run has failed: here by a file that nobody can overlook."""
-    folder = Path(context["params"]["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
     record = {"run": context["run_id"], "store": context["params"]["store"], "reason": context.get("reason")}
-    (folder / "failed.json").write_text(json.dumps(record, indent=2) + "\n")
+    steps.failed(context["params"]["folder"], record)
 
 
 def once(step: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import argparse
 import base64
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -48,10 +47,8 @@ def may_pass(task: Any, run: Any, state: Any) -> bool:
 
 def tell(flow: Any, run: Any, state: Any) -> None:
     """Tell that a run has failed, or that its process was killed: here by a file that nobody can overlook."""
-    folder = Path(run.parameters["folder"])
-    folder.mkdir(parents=True, exist_ok=True)
     record = {"run": run.name, "store": run.parameters["store"], "state": state.name, "message": state.message}
-    (folder / "failed.json").write_text(json.dumps(record, indent=2) + "\n")
+    steps.failed(run.parameters["folder"], record)
 
 
 again: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [10, 60, 300], "retry_condition_fn": may_pass}

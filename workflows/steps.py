@@ -8,7 +8,7 @@ again goes on: what is whole stays, and a fit continues from its checkpoint.
     FOLDER/latest  ->  the folder of the last run that came to its end
 
 Everything passed between the steps is plain JSON, so that engines can store it. FOLDER must be a path that
-all tasks see.
+all tasks see, not a URL; the store may be either.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ from dem.cli.commands.rows import score as score_rows
 from dem.cli.commands.rows import write as write_rows
 from dem.cli.commands.session import Session, plain
 from dem.source.listing import fingerprint, key_of
-from dem.source.stores import address
+from dem.source.stores import address, on_this_machine
 from dem.storage.atomic import SAVED_MODELS
+from dem.storage.files import write_files
 
 JSON = dict[str, Any]
 
@@ -58,9 +59,16 @@ def where(memory: str | None = None, cluster: str | None = None) -> JSON:
 
 
 def begin(store: str, folder: str, settings: JSON) -> str:
-    """Return the folder of the run for a store as it is now."""
+    """Return the folder of the run for a store as it is now.
+
+    Raises
+    ------
+    ValueError
+        The folder is a URL: a run's files are renamed and linked, which object stores cannot.
+    """
+    runs = on_this_machine(folder, "the folder of the runs")
     key = key_of(dem.__version__, address(store), fingerprint(store)["sha256"], settings)
-    return str(Path(folder).absolute() / key[:16])
+    return str(runs / key[:16])
 
 
 def is_done(run: str) -> bool:
@@ -94,7 +102,7 @@ def score(store: str, run: str, where: JSON) -> JSON:
     if not kept.exists():
         session = _session(where)
         score_rows(f"{run}/model.zarr", store, session, weights=None)
-        _write(kept, session.results[-1])
+        write_files({str(kept): _text(session.results[-1])}, overwrite=True)
     record: JSON = json.loads(kept.read_text())
     return record
 
@@ -127,6 +135,12 @@ def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
     return session.results[-1]
 
 
+def failed(folder: str, record: JSON) -> None:
+    """Leave FOLDER/failed.json, a file that nobody can overlook."""
+    path = on_this_machine(folder, "the folder of the runs") / "failed.json"
+    write_files({str(path): _text(record)}, overwrite=True)
+
+
 def table(numbers: JSON) -> str:
     """Return the report's numbers as Markdown."""
     rows = {
@@ -145,8 +159,5 @@ def _session(where: JSON) -> Kept:
     return Kept(quiet=True, **{name: value for name, value in where.items() if value is not None})
 
 
-def _write(path: Path, record: JSON) -> None:
-    """Write a file whole or not at all."""
-    new = path.with_name(f".{path.name}")
-    new.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(new, path)
+def _text(record: JSON) -> bytes:
+    return (json.dumps(record, indent=2) + "\n").encode()

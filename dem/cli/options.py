@@ -51,10 +51,17 @@ class Commands(click.Group):
                 raise click.exceptions.Exit(RUN_AGAIN) from None
             if os.environ.get("DEM_TRACEBACK") or getattr(error, "errno", None) == errno.EPIPE:
                 raise
-            sentence = " ".join(str(error).split()) or type(error).__name__
+            sentence = " ".join(words_of(error).split()) or type(error).__name__
             sentence = sentence.replace("allow overwriting", "use --overwrite")  # as Python users do by overwrite=True
             click.echo(f"dem: {sentence}", err=True)
             raise click.exceptions.Exit(1) from None
+
+
+def words_of(error: BaseException) -> str:
+    """Return what an error says; of a bare one of the system, the file and the reason."""
+    if isinstance(error, OSError) and error.strerror and str(error).startswith("[Errno"):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 @contextmanager

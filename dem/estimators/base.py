@@ -25,7 +25,7 @@ from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import float_dtype
 from dem.source.generated import GeneratedSource
 from dem.source.in_memory import as_numeric, open_memory
-from dem.storage.atomic import SAVED_MODELS
+from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import Saved
 
@@ -180,16 +180,25 @@ class RowwiseEstimator(BaseEstimator):
         own = self.get_params(deep=False).items()
         return {name: value for name, value in own if name in names and value is not None}
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the fitted model as a Zarr group, whole or not at all; `dem.load` reads it.
 
         Parameters
         ----------
         path : str or Path
-            A path or URL. A model that stands there is replaced.
+            A path or URL.
+        overwrite : bool
+            Replace a model that stands there; what is no model of dem's is never replaced.
+
+        Raises
+        ------
+        FileExistsError
+            If something stands at `path` and `overwrite` is not set, or `path` is inside a Zarr array.
+        ValueError
+            The name is that of a file of another format.
         """
         check_is_fitted(self)
-        SAVED_MODELS.save(path, Saved(type(self).__name__, self._arrays(), self._attributes()))
+        save_model(path, Saved(type(self).__name__, self._arrays(), self._attributes()), overwrite=overwrite)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that make up the fitted model."""

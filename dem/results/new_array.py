@@ -1,7 +1,8 @@
 """A new Zarr array that takes its place only when it is whole, and never the place of what is not dem's.
 
 What a run could not finish stays where the same job finds it: on a local disk under a hidden name beside the target,
-at a URL (object stores cannot rename) in place, with the attribute ``complete`` false.
+at a URL (object stores cannot rename) in place, with the attribute ``complete`` false. An array inside a Zarr group is
+of the group's own kind (see `dem.results.in_group`), and nothing else of dem's is left in there.
 """
 
 from __future__ import annotations
@@ -21,13 +22,14 @@ from distributed import KilledWorker
 from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.scheduler import NoWorkerError
-from fsspec.core import url_to_fs
-from fsspec.implementations.local import LocalFileSystem
 from zarr.core.sync import sync
 
-from dem.results.regions import TakenOverError, begun, cannot_write, check_held
+from dem.results.in_group import fitted
+from dem.results.regions import TakenOverError, begun, check_held
 from dem.source import Source
-from dem.source.stores import address, is_url, overlap, place_at
+from dem.source.stores import address, file_system, is_url, overlap, place_at
+from dem.storage.files import cannot_write
+from dem.storage.hierarchy import adopt, beside, check_name, check_outside_arrays
 from dem.storage.lock import Interrupted, claim
 
 MARK = "dem_output"
@@ -73,10 +75,13 @@ def new_array(
         At once, if the place is taken.
     BlockingIOError
         Another run writes to the same path.
+    ValueError
+        The name is that of a file of another format.
     """
     where = address(path)
-    check = partial(check_free, path, where, source, overwrite, job)
+    check = partial(check_free, path, source, overwrite=overwrite, job=job)
     check()
+    layout, attributes = fitted(where, source, layout, attributes)
     attributes = attributes if job is None else {**attributes, "job": job}
     if is_url(where):
         return _new_at_url(str(path), where, layout, attributes, job)
@@ -104,14 +109,19 @@ def _kept(error: BaseException, name: str, place: str) -> NoReturn:
 
 
 def check_free(
-    path: str | os.PathLike[str], where: str, source: Source, overwrite: bool, job: str | None = None
+    path: str | os.PathLike[str], source: Source, *, overwrite: bool = False, job: str | None = None
 ) -> None:
-    """Refuse the places of the data, and what exists; with `overwrite`, all that is no array of row-wise results."""
-    place = place_at(where)
-    if any(overlap(place, data) for data in source.stored_at):
-        raise FileExistsError(f"{path} is where {source.name} (or its weights) is stored: choose another name.")
-    files, root = url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
-    if not files.exists(root):
+    """Refuse the places of the data, the inside of any array, and what exists.
+
+    With `overwrite`, of what exists all that is no array of row-wise results.
+
+    Raises
+    ------
+    FileExistsError, ValueError
+        See `new_array`.
+    """
+    where = address(path)
+    if not check_place(path, source):
         return
     unfinished = _unfinished(where)
     if unfinished is not None and unfinished.attrs.get("job") == job is not None:
@@ -121,6 +131,26 @@ def check_free(
         raise FileExistsError(f"{path} {what}: choose another name, or allow overwriting.")
     if not _is_output(where):
         raise FileExistsError(f"{path} exists, and only results that dem wrote are overwritten: choose another name.")
+
+
+def check_place(path: str | os.PathLike[str], source: Source | None = None) -> bool:
+    """Refuse the places of the data, the inside of any array, and names of files; return whether something is there.
+
+    Raises
+    ------
+    FileExistsError, ValueError
+        See `new_array`.
+    """
+    where = address(path)
+    place = place_at(where)
+    if source is not None and any(overlap(place, data) for data in source.stored_at):
+        raise FileExistsError(f"{path} is where {source.name} (or its weights) is stored: choose another name.")
+    files, root = file_system(where)
+    exists = bool(files.exists(root))
+    check_outside_arrays(path)
+    if not exists:
+        check_name(path)
+    return exists
 
 
 def _array_at(where: str | Path) -> zarr.Array[Any] | None:
@@ -179,7 +209,9 @@ def _new_at_url(
         with suppress(Exception):  # the failure itself is what to report
             check_held(out, name)
             sync(out.store_path.delete_dir())
+            adopt(name)
         raise
+    adopt(name)
 
 
 @contextmanager
@@ -194,8 +226,9 @@ def _new_on_disk(
     """Give an array to write to; at the end it stands at `target`, and after an error what stood there before."""
     with claim(name):
         check_free()  # again: another run may just have ended
-        new = target.with_name(f".{target.name}.{(job or uuid.uuid4().hex)[:16]}.partial")
-        for other in _partials_of(target):
+        named = beside(target)
+        new = named.with_name(f".{named.name}.{(job or uuid.uuid4().hex)[:16]}.partial")
+        for other in _partials_of(named):
             if other != new:  # of another job, or of a run that was killed
                 _remove(other)
         out = None
@@ -204,6 +237,7 @@ def _new_on_disk(
             yield out
             check_free()  # again: much may have happened meanwhile
             _replace(target, new)
+            adopt(target)
         except BaseException as error:
             if job is not None and broken_off(error) and out is not None and new.exists() and begun(out):
                 _kept(error, name, str(new))
@@ -234,7 +268,8 @@ def _replace(target: Path, new: Path) -> None:
 
 
 def _hidden_name(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    named = beside(target)
+    return named.with_name(f".{named.name}.{uuid.uuid4().hex[:8]}")
 
 
 def _remove(path: Path) -> None:

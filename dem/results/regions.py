@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 import zarr
@@ -13,8 +12,7 @@ from zarr.core.sync import sync
 
 from dem.core.block import Array
 from dem.source import Source
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+from dem.storage.files import cannot_write
 
 
 class TakenOverError(FileExistsError):
@@ -46,18 +44,12 @@ def check_held(out: zarr.Array[Any], name: str) -> None:
     if run is None:
         return
     try:
-        holder = zarr.open_array(out.store, path=out.path, mode="r", zarr_format=3).attrs.get("run")
+        there = zarr.open_array(out.store, path=out.path, mode="r", zarr_format=out.metadata.zarr_format)
+        holder = there.attrs.get("run")
     except FileNotFoundError:
         holder = None
     if holder != run:
         raise TakenOverError(f"{name} has been taken over by another run: this one ends, and leaves it to that one.")
-
-
-def cannot_write(what: str, error: Exception) -> NoReturn:
-    """Raise the OSError that says what could not be written, and why."""
-    number = getattr(error, "errno", None)
-    reason = "the disk is full" if number in FULL else f"{type(error).__name__}: {error}"
-    raise OSError(f"Cannot write {what}: {reason}.") from error
 
 
 def begun(out: zarr.Array[Any]) -> bool:

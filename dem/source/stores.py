@@ -8,7 +8,9 @@ from typing import Any
 from urllib.parse import unquote
 
 import zarr
+from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
 from dem.source.retry import persist
@@ -17,7 +19,10 @@ Node = zarr.Array[Any] | zarr.Group
 
 
 def address(path: str | os.PathLike[str]) -> str:
-    """Return a URL as it is, and everything on this machine as an absolute path: workers live elsewhere.
+    """Return the place that a user names: a URL as it is, all else as an absolute path of this machine.
+
+    Every input and output goes through here. ``~`` is the user's home folder, and a ``file://`` URL is its path.
+    Paths are absolute since workers live elsewhere.
 
     Raises
     ------
@@ -29,12 +34,37 @@ def address(path: str | os.PathLike[str]) -> str:
         text = unquote(text.removeprefix("file://").removeprefix("localhost"))
         if not text.startswith("/"):
             raise ValueError(f"{path} names no file of this machine: write file:///folder/name, or the path alone.")
-    return text if is_url(text) else os.path.abspath(text)
+    return text if is_url(text) else os.path.abspath(os.path.expanduser(text))
 
 
 def is_url(path: str) -> bool:
     """Whether an address is somewhere else than in a folder of this machine."""
     return "://" in path
+
+
+def local(path: str | os.PathLike[str]) -> Path | None:
+    """Return the place that a user names, where it is on this machine; None of a URL."""
+    where = address(path)
+    return None if is_url(where) else Path(where)
+
+
+def on_this_machine(path: str | os.PathLike[str], what: str) -> Path:
+    """Return the place that a user names.
+
+    Raises
+    ------
+    ValueError
+        A URL: `what`, such as "the scratch folder", must be on a disk.
+    """
+    found = local(path)
+    if found is None:
+        raise ValueError(f"{path} is a URL, and {what} must be on a disk of this machine: give a path.")
+    return found
+
+
+def file_system(where: str) -> tuple[AbstractFileSystem, str]:
+    """Return the file system of an address, and what the place is called there."""
+    return url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
 
 
 def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
@@ -102,7 +132,7 @@ def place_at(where: str) -> str:
     """Return the place of an address (see `dem.source.stores.address`)."""
     if not is_url(where):
         return str(Path(where).resolve())
-    files, root = url_to_fs(where)
+    files, root = file_system(where)
     return str(files.unstrip_protocol(root)).rstrip("/")
 
 

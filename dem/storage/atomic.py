@@ -2,7 +2,8 @@
 
 Object stores cannot rename, and a folder cannot be swapped in place. So a save writes a new generation,
 a subgroup, beside the old one; then one small object, the root's ``zarr.json``, is written to name it with
-its checksum. Readers follow that name alone; whatever a crash left behind is never looked at.
+its checksum. Readers follow that name alone; whatever a crash left behind is never looked at. A save removes what it
+replaces: a reader that was in the midst of it reads again.
 
     PATH/zarr.json                 format, dem's version, generation, checksum   (written last)
     PATH/generation-1f0c.../       what it is, attributes; one array for each name
@@ -18,7 +19,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import zarr
@@ -27,12 +28,19 @@ from zarr.core.sync import sync
 
 from dem.core.version import __version__
 from dem.source.retry import check_reached, persist
-from dem.source.stores import address, is_url
+from dem.source.stores import address, local
 from dem.storage.document import Saved, checksum, chunks, ordered
+from dem.storage.files import cannot_write
+from dem.storage.hierarchy import adopt, check_name, check_outside_arrays
 
 GENERATION = re.compile(r"generation-[0-9a-f]{16}")
+FORMAT: Final = 3
+"""The Zarr format."""
 LEFT_SECONDS = 24 * 3600.0
 """Generations that nothing names and that are older were left by a crash; younger ones may be being written."""
+
+READS = 50
+"""How often a reader begins again, while writers take away what it reads."""
 
 StoreLike = str | Path | Store
 Stamp = dict[str, Any]
@@ -59,7 +67,7 @@ class Generations:
     format: int = 1
     keep: int = 0
 
-    def save(self, path: StoreLike, saved: Saved, *, overwrite: bool = True) -> None:
+    def save(self, path: StoreLike, saved: Saved, *, overwrite: bool = False) -> None:
         """Write it; what is there already is replaced whole, or not at all.
 
         Parameters
@@ -73,9 +81,9 @@ class Generations:
         Raises
         ------
         FileExistsError
-            One is there and `overwrite` is false, or something else is there.
+            One is there and `overwrite` is false, or something else is there, or the place is inside an array.
         ValueError
-            An array that does not hold real numbers.
+            An array that does not hold real numbers, or the name of a file of another format.
         OSError
             The new generation does not read back as it was written, or was not written; the old one stays.
         """
@@ -85,14 +93,16 @@ class Generations:
         expected = checksum(saved)
         try:
             _write(path, generation, saved)
-            root = _open(path, "r+")
-            if checksum(_read(root, generation)) != expected:
+            if not overwrite:
+                self.check_free(path)  # again: another run may have been quicker
+            if checksum(_read(_open(path, "r"), generation)) != expected:
                 raise OSError("it does not read back as it was written")
+            root = _open(path, "r+")  # as it is now: what others have named meanwhile is superseded too
         except BaseException as error:
             with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
                 _clear(path, generation)
-            if isinstance(error, OSError):
-                raise OSError(f"Cannot write the {self.noun} {path}: {error.strerror or error}.") from error
+            if isinstance(error, OSError) and not isinstance(error, FileExistsError):
+                cannot_write(f"the {self.noun} {path}", error)
             raise
         old = self._stamp(root)
         named = [] if old is None else _chain(old)
@@ -115,24 +125,29 @@ class Generations:
             Nothing is there.
         ValueError
             What is there is something else, is damaged, or was written by a newer dem.
+        OSError
+            It cannot be reached, or others replace it all the time.
         """
-        root, stamp = self._open_stamped(path)
-        failure: ValueError | None = None
-        for entry in _chain(stamp):
-            try:
-                return _checked(path, root, entry)
-            except ValueError as error:
-                failure = failure or error
-        assert failure is not None
-        raise failure
+        for _ in range(READS):
+            root, stamp = self._open_stamped(path)
+            failure: ValueError | None = None
+            for entry in _chain(stamp):
+                try:
+                    return _checked(path, root, entry)
+                except ValueError as error:
+                    failure = failure or error
+            if self._open_stamped(path)[1] == stamp:  # else it has just been replaced
+                assert failure is not None
+                raise failure
+        raise OSError(f"Cannot read {path}: it is replaced again and again. Try again when its writers have ended.")
 
     def _open_stamped(self, path: StoreLike) -> tuple[zarr.Group, Stamp]:
         """Return the root and its stamp."""
         try:
             root = _open(path, "r")
         except FileNotFoundError:
-            local = _local(path)
-            there = local is not None and local.exists()
+            place = _local(path)
+            there = place is not None and place.exists()
             what = f"{path} exists, but it is no Zarr store." if there else f"No {self.noun} at {path}."
             raise FileNotFoundError(what) from None
         except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
@@ -164,29 +179,42 @@ class Generations:
             check_reached(path, error)
             return False
 
-    def check_free(self, path: StoreLike, *, overwrite: bool = True) -> None:
+    def check_free(self, path: StoreLike, *, overwrite: bool = False) -> None:
         """Refuse to write over anything but one of this kind, or what an unfinished first save left.
 
         Raises
         ------
-        FileExistsError
+        FileExistsError, ValueError
             See `save`.
         """
         try:
             root = _open(path, "r")
         except FileNotFoundError:
-            local = _local(path)
-            if local is not None and _holds_something(local):
+            place = _local(path)
+            if place is not None and _holds_something(place):
                 raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
+            self._check_new(path)
             return
         except Exception as error:  # an array, or a root that cannot be read
             check_reached(path, error)
             raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
         there = self._stamp(root) is not None
-        if not there and (dict(root.attrs) or set(root.keys()) - _generations(root)):
+        if not there and (dict(root.attrs) or _names(root) - _generations(root)):
             raise FileExistsError(f"{path} is a Zarr group that is no {self.noun} of dem: it is left alone.")
         if there and not overwrite:
             raise FileExistsError(f"{path} is a {self.noun} already: choose another name, or allow overwriting.")
+
+    def _check_new(self, path: StoreLike) -> None:
+        """Refuse a place where none may be begun: inside an array or a group of Zarr v2, or under a file's name."""
+        if isinstance(path, Store):
+            return
+        for group in check_outside_arrays(path)[:1]:
+            if group.zarr_format != FORMAT:
+                raise FileExistsError(
+                    f"{path} lies inside the Zarr v{group.zarr_format} group {group.where}, and a {self.noun} is of "
+                    f"Zarr v{FORMAT}: choose a place outside of it."
+                )
+        check_name(path)
 
     def _stamp(self, root: zarr.Group) -> Stamp | None:
         stamp: Any = root.attrs.get(self.stamp)
@@ -198,10 +226,10 @@ def remove(path: StoreLike) -> None:
     root = _open(path, "r+")
     _remove(root, set(root.group_keys()))
     sync(root.store_path.delete_dir())
-    local = _local(path)
-    if local is not None:
+    place = _local(path)
+    if place is not None:
         with suppress(OSError):
-            local.rmdir()
+            place.rmdir()
 
 
 def _chain(stamp: Stamp) -> list[Stamp]:
@@ -227,10 +255,14 @@ def _write(path: StoreLike, name: str, saved: Saved) -> None:
     """Write one generation; nothing names it yet."""
     about = {"model": saved.model, "arrays": list(saved.arrays), "attributes": saved.attributes}
     attributes = {**about, "written": time.time()}
-    group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=3)
+    group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=FORMAT)
     for key, array in saved.arrays.items():
-        # Without empty chunks a lost chunk of zeros could not be told from one that was never written.
-        group.create_array(key, data=array, chunks=chunks(array), config={"write_empty_chunks": True})
+        # Without empty chunks a lost chunk of zeros could not be told from one that was never written. The axes have
+        # names of their own, as xarray wants them, which may read a group that the model is in.
+        names = [f"{key}_{axis}" for axis in range(array.ndim)]
+        group.create_array(
+            key, data=array, chunks=chunks(array), dimension_names=names, config={"write_empty_chunks": True}
+        )
 
 
 def _read(root: zarr.Group, name: str) -> Saved:
@@ -255,7 +287,18 @@ def _open(path: StoreLike, mode: Any) -> zarr.Group:
 
 def _generations(root: zarr.Group) -> set[str]:
     """Return the names of all generations, finished or not."""
-    return {name for name in root.group_keys() if GENERATION.fullmatch(name)}
+    return {name for name in _names(root) if GENERATION.fullmatch(name)}
+
+
+def _names(root: zarr.Group) -> set[str]:
+    """Return what is in a group beside its own document, by name alone: others may be writing there."""
+    if not root.store.supports_listing:
+        return set()
+
+    async def names() -> set[str]:
+        return {name async for name in root.store.list_dir(root.path)}
+
+    return {name for name in sync(names()) if name != "zarr.json" and not name.endswith(".partial")}
 
 
 def _left_by_crashes(root: zarr.Group, named: set[str]) -> set[str]:
@@ -266,21 +309,25 @@ def _left_by_crashes(root: zarr.Group, named: set[str]) -> set[str]:
 
 def _written(root: zarr.Group, name: str) -> float:
     """Return when a generation was begun, in seconds since 1970; 0 where it does not say."""
-    written = dict(root[name].attrs).get("written", 0.0)
+    try:
+        written = dict(root[name].attrs).get("written", 0.0)
+    except KeyError:  # without a document of its own: torn down in the midst
+        return 0.0
     return float(written) if isinstance(written, int | float) else 0.0
 
 
 def _remove(root: zarr.Group, generations: set[str]) -> None:
     if root.store.supports_deletes:
         for name in generations:
-            del root[name]
+            with suppress(KeyError, FileNotFoundError):  # another run has removed it
+                del root[name]
 
 
 def _clear(path: StoreLike, generation: str) -> None:
     """Remove a generation that failed, and the root if there is nothing else."""
     root = _open(path, "r+")
     _remove(root, {generation})
-    if not (dict(root.attrs) or set(root.keys())):
+    if not (dict(root.attrs) or _names(root)):
         remove(path)
 
 
@@ -291,8 +338,7 @@ def _where(path: StoreLike) -> str | Store:
 
 def _local(path: StoreLike) -> Path | None:
     """Return the path where it is one on this machine."""
-    where = _where(path)
-    return Path(where) if isinstance(where, str) and not is_url(where) else None
+    return None if isinstance(path, Store) else local(path)
 
 
 def _holds_something(path: Path) -> bool:
@@ -301,3 +347,10 @@ def _holds_something(path: Path) -> bool:
 
 SAVED_MODELS = Generations("dem_model", "model")
 """Fitted models."""
+
+
+def save_model(path: StoreLike, saved: Saved, *, overwrite: bool = False) -> None:
+    """Write a fitted model, and make it known to the Zarr groups that it lies in; see `Generations.save`."""
+    SAVED_MODELS.save(path, saved, overwrite=overwrite)
+    if not isinstance(path, Store):
+        adopt(path)

@@ -25,11 +25,12 @@ from dem.core import human
 from dem.em import loop
 from dem.scan.scanner import Scan
 from dem.source.retry import check_reached, persist
-from dem.source.stores import address, is_url
+from dem.source.stores import address, local
 from dem.storage import atomic
 from dem.storage.atomic import Generations
 from dem.storage.document import Saved, plain
 from dem.storage.encoding import decode, digest, encode
+from dem.storage.hierarchy import beside, check_name, check_outside_zarr
 from dem.storage.lock import claim
 from dem.storage.progress_log import Found, Identity
 
@@ -135,7 +136,8 @@ class KeptJournal:
         self._check_run()
         self.sample = digest(scan.sample)
         arrays, document = encode(scan)
-        SCANS.save(f"{self.checkpoint.path}/scan", Saved("Scan", arrays, {"document": document, **self._attributes()}))
+        saved = Saved("Scan", arrays, {"document": document, **self._attributes()})
+        SCANS.save(f"{self.checkpoint.path}/scan", saved, overwrite=True)
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Write the state; then stop if this run has done its share.
@@ -148,7 +150,7 @@ class KeptJournal:
         self._check_run()
         arrays, document = encode(state)
         attributes = {"document": document, "n_passes": n_passes, "sample": self.sample, **self._attributes()}
-        STATES.save(f"{self.checkpoint.path}/state", Saved("State", arrays, attributes))
+        STATES.save(f"{self.checkpoint.path}/state", Saved("State", arrays, attributes), overwrite=True)
         now = time.monotonic()
         pass_seconds, self.last = now - self.last, now
         if state.stop_reason is None:
@@ -253,8 +255,10 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def default_path(output: str) -> str:
-    """Return where the checkpoint of an output is kept unless told: beside it."""
-    return f"{output.rstrip('/').removesuffix('.zarr')}.checkpoint.zarr"
+    """Return where the checkpoint of an output is kept unless told: beside it, or beside the group that it lies in."""
+    place = local(output)
+    named = output if place is None or beside(place) == place else str(beside(place))
+    return f"{named.rstrip('/').removesuffix('.zarr')}.checkpoint.zarr"
 
 
 def exists(path: str | Path) -> bool:
@@ -269,17 +273,22 @@ def remove(path: str | Path) -> None:
 
 
 def check_free(path: str | Path) -> None:
-    """Refuse a place where something else than a checkpoint is.
+    """Refuse a place where something else than a checkpoint is, and the inside of Zarr arrays and groups.
 
     Raises
     ------
     FileExistsError
+    ValueError
+        The name is that of a file of another format.
     """
     try:
         node = zarr.open(address(path), mode="r")
     except FileNotFoundError:
-        local = None if is_url(address(path)) else Path(address(path))
-        taken = local is not None and local.exists() and (local.is_file() or any(local.iterdir()))
+        place = local(path)
+        taken = place is not None and place.exists() and (place.is_file() or any(place.iterdir()))
+        if not taken:
+            check_outside_zarr(path)
+            check_name(path)
     except Exception as error:  # stores raise whatever they like: nothing that dem wrote
         check_reached(path, error)
         taken = True

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from dem.source.stores import address, is_url
+from dem.source.stores import local
+from dem.storage.files import folders_of, why
+from dem.storage.hierarchy import beside
 
 
 class Interrupted(KeyboardInterrupt):
@@ -48,13 +50,13 @@ def claim(path: str | os.PathLike[str]) -> Iterator[None]:
     OSError
         The folder cannot be written to.
     """
-    where = address(path)
-    if is_url(where):
+    target = local(path)
+    if target is None:
         yield
         return
-    target = Path(where)
-    with _folders_of(target):
-        file = target.parent.resolve() / f".{target.name}.lock"
+    with folders_of(target):
+        named = beside(target)
+        file = named.parent.resolve() / f".{named.name}.lock"
         owner = _owner(file)  # read first: some versions of the library empty the file even when they fail
         lock = FileLock(file)
         try:
@@ -64,8 +66,7 @@ def claim(path: str | os.PathLike[str]) -> Iterator[None]:
                 f"{path} is being written by another run ({owner}): wait for it, or choose another name."
             ) from None
         except OSError as error:
-            reason = error.strerror or error
-            raise type(error)(f"Cannot write {path}: {reason} (in the folder {target.parent}).") from error
+            raise type(error)(f"Cannot write {path}: {why(error)} (in the folder {target.parent}).") from error
         try:
             if not isinstance(lock, SoftFileLock):  # which it becomes on file systems without locks: see its own marker
                 with suppress(OSError):  # a full disk; what counts is the lock
@@ -85,20 +86,3 @@ def _owner(file: Path) -> str:
         return f"process {owner['process']} on {owner['host']}"
     except (OSError, ValueError, LookupError, TypeError):
         return "one that has only just begun"
-
-
-@contextmanager
-def _folders_of(target: Path) -> Iterator[None]:
-    """Make the folders that `target` is in; those made here and empty at the end are removed."""
-    missing = [folder for folder in target.parents if not folder.exists()]
-    try:
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or error
-            raise type(error)(f"Cannot write {target}: {reason} (in the folder {target.parent}).") from error
-        yield
-    finally:
-        with suppress(OSError):  # from the first that is not empty on
-            for folder in missing:
-                folder.rmdir()

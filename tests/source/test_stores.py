@@ -9,7 +9,7 @@ from zarr.storage import MemoryStore, WrapperStore, ZipStore
 
 from dem import PPCA, GaussianMixture
 from dem.source import open_source
-from dem.source.stores import address, store_name
+from dem.source.stores import address, local, store_name
 
 X = np.random.default_rng(3).normal(size=(400, 3)) + 5 * np.repeat([[0], [1]], 200, axis=0)
 
@@ -84,6 +84,11 @@ def test_addresses(monkeypatch, tmp_path):
     assert address("file:///a%20b/c.zarr") == address("file://localhost/a b/c.zarr") == "/a b/c.zarr"
     with pytest.raises(ValueError, match="file://a/b names no file of this machine"):
         address("file://a/b")
+    monkeypatch.setenv("HOME", "/home/someone")
+    assert address("~/a.zarr") == address(Path("~/a.zarr")) == "/home/someone/a.zarr"
+    assert address("./~/a.zarr") == f"{tmp_path}/~/a.zarr"
+    assert local("~/a.zarr") == Path("/home/someone/a.zarr")
+    assert local("s3://bucket/~/a.zarr") is None
 
 
 @pytest.mark.parametrize("model", [GaussianMixture, PPCA])

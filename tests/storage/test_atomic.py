@@ -1,15 +1,18 @@
 """A model on disk is replaced whole or not at all, and nothing but a whole model is ever loaded."""
 
 import json
+import os
 import shutil
+import threading
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
-from dem.storage import atomic, document
+from dem.storage import atomic, checkpoint, document
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import Saved
 
@@ -36,6 +39,9 @@ SAVED = Saved(
 OTHER = replace(SAVED, model="PPCA", arrays={"mean_": np.arange(4.0)}, attributes={"settings": {}})
 
 
+save = partial(SAVED_MODELS.save, overwrite=True)
+
+
 def same(a: Saved, b: Saved) -> bool:
     """Whether two models are the same to the last bit."""
     arrays = a.arrays.keys() == b.arrays.keys() and all(
@@ -59,24 +65,107 @@ def place(request, tmp_path):
 
 
 def test_a_model_comes_back_bit_for_bit(place):
-    SAVED_MODELS.save(place, SAVED)
+    save(place, SAVED)
     assert SAVED_MODELS.exists(place)
     assert same(SAVED_MODELS.load(place), SAVED)
 
 
 def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
-    SAVED_MODELS.save(place, SAVED)
-    SAVED_MODELS.save(place, OTHER)
+    save(place, SAVED)
+    save(place, OTHER)
     assert same(SAVED_MODELS.load(place), OTHER)
     root = zarr.open_group(atomic._where(place), mode="r")
     assert len(list(root.keys())) == 1
 
 
-def test_overwriting_can_be_refused(place):
+def test_a_model_is_replaced_only_where_that_is_said(place):
     SAVED_MODELS.save(place, SAVED)
-    with pytest.raises(FileExistsError, match="is a model already"):
-        SAVED_MODELS.save(place, OTHER, overwrite=False)
+    with pytest.raises(FileExistsError, match="is a model already: choose another name, or allow overwriting"):
+        SAVED_MODELS.save(place, OTHER)
     assert same(SAVED_MODELS.load(place), SAVED)
+
+
+def test_the_slower_of_two_first_saves_is_refused(tmp_path, monkeypatch):
+    write, path = atomic._write, tmp_path / "m.zarr"
+
+    def meanwhile(*words):
+        write(*words)
+        monkeypatch.setattr(atomic, "_write", write)
+        SAVED_MODELS.save(path, OTHER)
+
+    monkeypatch.setattr(atomic, "_write", meanwhile)
+    with pytest.raises(FileExistsError, match="is a model already"):
+        SAVED_MODELS.save(path, SAVED)
+    assert same(SAVED_MODELS.load(path), OTHER)
+    assert len(list(zarr.open_group(path, mode="r").keys())) == 1
+
+
+def replaced_while(monkeypatch, path, times):
+    """Let the model at a path be replaced after each reader has read its name, so many times."""
+    open_stamped, left = atomic.Generations._open_stamped, [times]
+
+    def slow(self, where):
+        found = open_stamped(self, where)
+        if left[0]:
+            left[0] -= 1
+            with monkeypatch.context() as inner:
+                inner.setattr(atomic.Generations, "_open_stamped", open_stamped)
+                save(path, replace(OTHER, attributes={"left": left[0]}))
+        return found
+
+    monkeypatch.setattr(atomic.Generations, "_open_stamped", slow)
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_a_reader_whose_generation_is_taken_away_reads_the_next(tmp_path, monkeypatch, times):
+    save(tmp_path / "m.zarr", SAVED)
+    replaced_while(monkeypatch, tmp_path / "m.zarr", times)
+    assert SAVED_MODELS.load(tmp_path / "m.zarr").attributes["left"] == 0
+
+
+def test_a_reader_gives_up_in_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(atomic, "READS", 3)
+    save(tmp_path / "m.zarr", SAVED)
+    replaced_while(monkeypatch, tmp_path / "m.zarr", 10**6)
+    with pytest.raises(OSError, match="it is replaced again and again"):
+        SAVED_MODELS.load(tmp_path / "m.zarr")
+
+
+@pytest.mark.parametrize("kept", [SAVED_MODELS, checkpoint.STATES], ids=["models", "checkpoints"])
+def test_many_writers_and_readers_at_once(tmp_path, kept):
+    """Whatever a reader gets is one of the things that were saved, whole."""
+    path, done, errors, read = tmp_path / "m.zarr", threading.Event(), [], []
+
+    def told(work):
+        try:
+            work()
+        except Exception as error:
+            errors.append(error)
+
+    def write(writer):
+        for i in range(6):
+            number = 10 * writer + i
+            kept.save(path, Saved("PPCA", {"mean_": np.full(5, 1.0 * number)}, {"same": number}), overwrite=True)
+
+    def look():
+        while not done.is_set():
+            found = kept.load(path)
+            read.append(found.attributes["same"])
+            np.testing.assert_array_equal(found.arrays["mean_"], found.attributes["same"])
+
+    write(0)
+    writers = [threading.Thread(target=told, args=(partial(write, n),)) for n in range(1, 4)]
+    readers = [threading.Thread(target=told, args=(look,)) for _ in range(2)]
+    for thread in (*writers, *readers):
+        thread.start()
+    for thread in writers:
+        thread.join()
+    done.set()
+    for thread in readers:
+        thread.join()
+    assert errors == []
+    assert len(read) > 1
+    assert kept.load(path).attributes["same"] % 10 == 5
 
 
 def test_a_save_leaves_alone_what_another_may_be_writing(tmp_path, monkeypatch):
@@ -86,12 +175,12 @@ def test_a_save_leaves_alone_what_another_may_be_writing(tmp_path, monkeypatch):
     def meanwhile(*words):
         write(*words)
         monkeypatch.setattr(atomic, "_write", write)
-        SAVED_MODELS.save(path, OTHER)
+        save(path, OTHER)
 
     monkeypatch.setattr(atomic, "_write", meanwhile)
-    SAVED_MODELS.save(path, SAVED)
+    save(path, SAVED)
     assert same(SAVED_MODELS.load(path), SAVED)
-    SAVED_MODELS.save(path, OTHER)
+    save(path, OTHER)
     assert same(SAVED_MODELS.load(path), OTHER)
     assert len(list(zarr.open_group(path, mode="r").keys())) == 1
 
@@ -137,16 +226,16 @@ def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, loca
     outcomes = []
     for n in range(1, 40):
         inner = LocalStore(tmp_path / str(n)) if local else MemoryStore()
-        SAVED_MODELS.save(inner, old)
+        save(inner, old)
         try:
-            SAVED_MODELS.save(Failing(inner, n, after), small)
+            save(Failing(inner, n, after), small)
         except OSError:
             found = SAVED_MODELS.load(inner)
             assert same(found, old) or same(found, small)
             outcomes.append(found.attributes["a"])
             with monkeypatch.context() as later:  # a save the next day works, and clears what the crash left
                 later.setattr(atomic, "LEFT_SECONDS", -1.0)
-                SAVED_MODELS.save(inner, small)
+                save(inner, small)
             assert same(SAVED_MODELS.load(inner), small)
             assert len(list(zarr.open_group(inner, mode="r").keys())) == 1
         else:
@@ -160,11 +249,11 @@ def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, loca
 def test_a_crash_of_the_first_save_leaves_no_model_and_no_obstacle(n):
     inner = MemoryStore()
     with pytest.raises(OSError, match="disk"):
-        SAVED_MODELS.save(Failing(inner, n), OTHER)
+        save(Failing(inner, n), OTHER)
     with pytest.raises((FileNotFoundError, ValueError), match=r"No model|not a model"):
         SAVED_MODELS.load(inner)
     assert not SAVED_MODELS.exists(inner)
-    SAVED_MODELS.save(inner, OTHER)
+    save(inner, OTHER)
     assert same(SAVED_MODELS.load(inner), OTHER)
 
 
@@ -174,9 +263,9 @@ def test_a_write_that_does_not_read_back_is_no_save():
             await self._store.set(key, value[:-9] if key.endswith("/c/0") else value)
 
     inner = MemoryStore()
-    SAVED_MODELS.save(inner, SAVED)
+    save(inner, SAVED)
     with pytest.raises(Exception, match=r"."):
-        SAVED_MODELS.save(Corrupting(inner), OTHER)
+        save(Corrupting(inner), OTHER)
     assert same(SAVED_MODELS.load(inner), SAVED)
 
 
@@ -217,7 +306,7 @@ def garble_the_root(path):
 )
 def test_damage_is_told(tmp_path, damage):
     path = tmp_path / "m.zarr"
-    SAVED_MODELS.save(path, SAVED)
+    save(path, SAVED)
     damage(path)
     with pytest.raises(ValueError, match="is damaged"):
         SAVED_MODELS.load(path)
@@ -225,11 +314,26 @@ def test_damage_is_told(tmp_path, damage):
 
 def test_a_newer_format_is_refused(tmp_path):
     path = tmp_path / "m.zarr"
-    SAVED_MODELS.save(path, SAVED)
+    save(path, SAVED)
     root = zarr.open_group(path, mode="r+")
     root.update_attributes({SAVED_MODELS.stamp: {**root.attrs[SAVED_MODELS.stamp], "format": 99, "dem": "9.9"}})
     with pytest.raises(ValueError, match=r"written by a newer dem \(9\.9, format 99\)"):
         SAVED_MODELS.load(path)
+
+
+def test_names_of_files_are_refused(tmp_path):
+    for name in ("m.csv", "m.NPY", "a/m.h5", "m.png"):
+        with pytest.raises(ValueError, match=r"would be a Zarr store.* let it end with \.zarr"):
+            SAVED_MODELS.save(tmp_path / name, SAVED)
+    for name in ("m", "m.zarr", "run.1", "m.v2.csv.zarr"):
+        SAVED_MODELS.save(tmp_path / name, SAVED)
+    assert sorted(os.listdir(tmp_path)) == ["m", "m.v2.csv.zarr", "m.zarr", "run.1"]
+
+
+def test_a_home_folder_is_where_it_should_be(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    SAVED_MODELS.save("~/m.zarr", SAVED)
+    assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
 
 
 def test_what_is_no_model_is_told_and_left_alone(tmp_path):
@@ -249,7 +353,7 @@ def test_what_is_no_model_is_told_and_left_alone(tmp_path):
         with pytest.raises(error, match=words):
             SAVED_MODELS.load(tmp_path / name)
         with pytest.raises(FileExistsError, match="left alone"):
-            SAVED_MODELS.save(tmp_path / name, SAVED)
+            save(tmp_path / name, SAVED)
         assert not SAVED_MODELS.exists(tmp_path / name)
     assert (tmp_path / "folder" / "precious.txt").read_text() == "mine"
     with pytest.raises(FileNotFoundError, match=r"No model at .*nowhere"):
@@ -258,32 +362,32 @@ def test_what_is_no_model_is_told_and_left_alone(tmp_path):
 
 def test_an_empty_folder_is_written_to(tmp_path):
     (tmp_path / "m.zarr").mkdir()
-    SAVED_MODELS.save(tmp_path / "m.zarr", SAVED)
+    save(tmp_path / "m.zarr", SAVED)
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
 
 
 def test_only_numbers_and_json_are_saved(tmp_path):
     with pytest.raises(ValueError, match="Cannot save names of dtype object"):
-        SAVED_MODELS.save(tmp_path / "m.zarr", replace(SAVED, arrays={"names": np.array(["a", None])}))
+        save(tmp_path / "m.zarr", replace(SAVED, arrays={"names": np.array(["a", None])}))
     with pytest.raises(TypeError, match="Cannot save"):
-        SAVED_MODELS.save(tmp_path / "m.zarr", replace(SAVED, attributes={"f": print}))
+        save(tmp_path / "m.zarr", replace(SAVED, attributes={"f": print}))
     assert not (tmp_path / "m.zarr").exists()
 
 
 def test_large_arrays_are_cut_into_chunks(tmp_path, monkeypatch):
     monkeypatch.setattr(document, "CHUNK_BYTES", 100)
-    SAVED_MODELS.save(tmp_path / "m.zarr", SAVED)
+    save(tmp_path / "m.zarr", SAVED)
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
     assert len(list((generation(tmp_path / "m.zarr") / "covariances_" / "c").iterdir())) == 1
     monkeypatch.setattr(document, "CHUNK_BYTES", 40)
-    SAVED_MODELS.save(tmp_path / "m.zarr", SAVED)
+    save(tmp_path / "m.zarr", SAVED)
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
     assert len(list((generation(tmp_path / "m.zarr") / "covariances_" / "c").iterdir())) == 3
 
 
 def test_a_file_url_is_its_path(tmp_path):
-    SAVED_MODELS.save((tmp_path / "m.zarr").as_uri(), SAVED)
+    save((tmp_path / "m.zarr").as_uri(), SAVED)
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
     (tmp_path / "file.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="left alone"):
-        SAVED_MODELS.save((tmp_path / "file.txt").as_uri(), SAVED)
+        save((tmp_path / "file.txt").as_uri(), SAVED)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import zarr
 
 import dem
@@ -25,3 +26,14 @@ def test_the_steps_one_after_the_other(tmp_path):
     numbers = steps.report(store, run, settings, {})
     assert numbers["bic"] == model.bic(store)
     assert json.loads((tmp_path / "runs" / "latest" / "report" / "report.json").read_text())["rows"] == 600
+
+
+def test_the_folder_of_the_runs(tmp_path, monkeypatch):
+    zarr.create_array(tmp_path / "x.zarr", data=np.ones((6, 2)))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert steps.begin("~/x.zarr", "~/runs", {}) == steps.begin(str(tmp_path / "x.zarr"), f"{tmp_path}/runs", {})
+    steps.failed("~/runs", {"run": "1"})
+    assert json.loads((tmp_path / "runs" / "failed.json").read_text()) == {"run": "1"}
+    for place in ("s3://bucket/runs", "memory://runs"):
+        with pytest.raises(ValueError, match="is a URL, and the folder of the runs must be on a disk"):
+            steps.begin("~/x.zarr", place, {})

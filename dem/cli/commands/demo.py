@@ -16,6 +16,7 @@ from rich.console import Console
 from scipy.optimize import linear_sum_assignment
 
 from dem import plot
+from dem.cli.commands.picture import rendered
 from dem.cli.commands.session import console_for_results
 from dem.cli.commands.tables import facts, grid, parameters
 from dem.cli.progress import choose
@@ -24,6 +25,8 @@ from dem.core.block import Float
 from dem.engine.engine import Engine
 from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import GaussianMixture, load
+from dem.source.stores import on_this_machine
+from dem.storage.files import write_files
 
 OLD_FAITHFUL = Path(__file__).parents[1] / "data" / "old_faithful.zarr"
 
@@ -49,7 +52,7 @@ def demo(size: int, memory: int | None, scratch: str, workers: int | None = None
     workers : int, optional
         Worker processes at most.
     """
-    console, folder = console_for_results(), Path(scratch)
+    console, folder = console_for_results(), on_this_machine(scratch, "the scratch folder")
     folder.mkdir(parents=True, exist_ok=True)
     old_faithful(console, folder)
     with closing(choose()) as progress:
@@ -64,7 +67,8 @@ def old_faithful(console: Console, folder: Path) -> None:
     # A start on 25 rows, not on all of them, leaves some passes to look at.
     model = GaussianMixture(2, tol=1e-6, n_init=1, sample_size=25, random_state=SEED).fit(array)
     picture = folder / "old_faithful.png"
-    plot.figure(model, np.asarray(array[...]), labels=labels).savefig(picture, dpi=150)
+    drawn = plot.figure(model, np.asarray(array[...]), labels=labels)
+    write_files({str(picture): rendered(drawn, picture)}, overwrite=True)
     for table in parameters(model, labels):
         console.print(table)
     console.print(f"Log-likelihood {model.lower_bound_:.6f} nats a row after {model.n_passes_} passes.")
@@ -89,7 +93,7 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
         writing = timed("writing", lambda: write_once(known, n, path), 1)
         model = GaussianMixture(COMPONENTS, random_state=SEED, engine=engine)
         fitting = timed("fitting", lambda: model.fit(path), 0)
-        model.save(folder / "model.zarr")
+        model.save(folder / "model.zarr", overwrite=True)
         labels = folder / "labels.zarr"
         labelling = timed("labelling", lambda: model.write(path, labels, "label", overwrite=True), 1)
         scoring = timed("scoring the truth", lambda: known.score(path), 1)
@@ -186,7 +190,7 @@ def write_once(known: GaussianMixture, n: int, path: Path) -> bool:
             "choose a smaller --size or another --scratch."
         )
     known.write_sample(n, path, dtype="float32", chunk_rows=min(n, CHUNK_ROWS), overwrite=True)
-    known.save(beside)
+    known.save(beside, overwrite=True)
     return True
 
 

@@ -159,8 +159,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
         started = time.perf_counter()
         model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
         seconds = time.perf_counter() - started
-        SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # much may have happened meanwhile
-        model.save(output)
+        model.save(output, overwrite=job.overwrite)
         if kept_at is not None:
             clear(kept_at, session)
     rows, columns = model.source_["shape"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from io import BytesIO
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from matplotlib.backend_bases import FigureCanvasBase
@@ -13,6 +14,7 @@ from dem.cli.commands.session import Session
 from dem.engine.engine import Engine
 from dem.estimators import load
 from dem.run.fit import scan
+from dem.storage.files import check_free, write_files
 
 SAMPLE_ROWS = 30_000
 DPI = 150
@@ -21,16 +23,27 @@ DPI = 150
 def draw(
     model: str, output: str, session: Session, *, data: str | None, columns: tuple[int, int], overwrite: bool
 ) -> None:
-    """Draw a model, with a sample of rows where a store is given."""
+    """Draw a model, with a sample of rows where a store is given, to a path or URL."""
     formats = FigureCanvasBase.get_supported_filetypes()
-    if Path(output).suffix[1:].lower() not in formats:
+    if ending(output) not in formats:
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
-    if Path(output).exists() and not overwrite:
-        raise FileExistsError(f"{output} exists already: choose another name, or allow overwriting.")
+    check_free([output], overwrite=overwrite)
     with session.engine() as engine:
         drawn = picture(model, data, columns, engine)
-    drawn.savefig(output, dpi=DPI)
+    write_files({output: rendered(drawn, output)}, overwrite=overwrite)
     session.result({"output": output, "model": model}, f"{output}: picture of {model}")
+
+
+def ending(path: str | Path) -> str:
+    """Return the format that a picture's name tells: "png"."""
+    return PurePosixPath(path).suffix[1:].lower()
+
+
+def rendered(drawn: Figure, path: str | Path) -> bytes:
+    """Return a picture in the format that its path ends with."""
+    content = BytesIO()
+    drawn.savefig(content, format=ending(path), dpi=DPI)
+    return content.getvalue()
 
 
 def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engine) -> Figure:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from dem.cli.commands.fit import ending, in_words
-from dem.cli.commands.picture import DPI, picture
+from dem.cli.commands.picture import picture, rendered
 from dem.cli.commands.rows import scored, with_density
 from dem.cli.commands.session import Session, plain
 from dem.cli.commands.tables import facts, of_training, worst_columns
 from dem.estimators import load, summary
 from dem.storage.atomic import SAVED_MODELS
+from dem.storage.files import check_free, read_text, write_files
 
 MOST_NUMBERS = 1000
 """Larger arrays are left to the model: nobody reads them."""
@@ -21,39 +20,43 @@ NUMBERS = ("rows", "log_likelihood", "score", "bic", "aic")
 
 
 def report(model: str, output: str, session: Session, *, data: str, score: str | None, overwrite: bool) -> None:
-    """Write report.png and then report.json to a folder, which is made.
+    """Write report.png and report.json to a folder, which is made.
 
     Parameters
     ----------
     model : str
     output : str
-        A folder of this machine.
+        A folder, by path or URL.
     session : Session
     data : str
         The store to score, and to show a sample of.
     score : str or None
         A file with what `dem score --json` gave for this model and store; None to make that pass now.
     overwrite : bool
+
+    Raises
+    ------
+    FileExistsError
+        A report is there, and `overwrite` is not set; or the folder is inside a Zarr array or group.
+    OSError
+        The files cannot be written.
     """
     with_density(load(model), model, "there is no report of it; see `dem info` and `dem plot`")
-    numbers, shown = Path(output, "report.json"), Path(output, "report.png")
-    if numbers.exists() and not overwrite:
-        raise FileExistsError(f"{numbers} exists already: choose another folder, or allow overwriting.")
+    shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
+    check_free([shown, numbers], overwrite=overwrite)
     known = None if score is None else _read(score, model, data)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
         found = scored(load(model), data, engine) if known is None else known
         drawn = picture(model, data, (0, 1), engine)
     record = plain({**_described(model), "data": data, **found})
-    Path(output).mkdir(parents=True, exist_ok=True)
-    drawn.savefig(shown, dpi=DPI)
-    new = numbers.with_name(".report.json")
-    new.write_text(json.dumps(record, indent=2) + "\n")
-    os.replace(new, numbers)  # whole or not at all, and last: whoever sees it sees the picture too
+    text = json.dumps(record, indent=2) + "\n"
+    # The numbers take their place last: whoever sees them sees the picture too.
+    write_files({shown: rendered(drawn, shown), numbers: text.encode()}, overwrite=overwrite)
     told = {name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()}
     lacked = of_training(getattr(load(model), "source_", None))
     session.result(
         {"output": output, **record},
-        facts({str(numbers): record["description"], "missing in training": lacked, str(shown): "picture", **told}),
+        facts({numbers: record["description"], "missing in training": lacked, shown: "picture", **told}),
     )
 
 
@@ -66,7 +69,7 @@ def _read(path: str, model: str, data: str) -> dict[str, Any]:
         It did not, or of another model or other data.
     """
     try:
-        record = json.loads(Path(path).read_text())
+        record = json.loads(read_text(path))
         missing = [name for name in ("model", "data", "rows") if name not in record]
         missing += [] if {"log_likelihood", "score"} & set(record) else ["log_likelihood"]
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:

@@ -12,9 +12,8 @@ from dem.core import human
 from dem.engine.engine import Engine
 from dem.estimators import load
 from dem.estimators.base import FILLING, Estimator, RowwiseEstimator
-from dem.results.new_array import check_free
+from dem.results.new_array import check_free, check_place
 from dem.source import open_source
-from dem.source.stores import address
 
 WORDS = {"labels": "label"}
 """Words of the command line that are others in `write`."""
@@ -37,12 +36,14 @@ def write(
         if top > k:
             raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
         name = f"{name}:{top}"
+    source = open_source(data, missing_value=estimator.missing_value)
+    check_place(output, source)  # before an engine starts
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
-        estimator.write(data, output, name, overwrite=overwrite)
+        estimator.write(source, output, name, overwrite=overwrite)
         seconds = time.perf_counter() - started
-    rows = open_source(data, missing_value=estimator.missing_value).n_rows
+    rows = source.n_rows
     record = {"output": output, "what": what, "model": model, "data": data, "rows": rows, "seconds": seconds}
     session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
 
@@ -57,7 +58,7 @@ def impute(model: str, data: str, output: str, session: Session, *, std: bool, o
             kind = type(estimator).__name__
             raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
     for place in places.values():
-        check_free(place, address(place), source, overwrite)
+        check_free(place, source, overwrite=overwrite)
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
@@ -122,6 +123,7 @@ def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimato
 def sample(model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool) -> None:
     """Write rows drawn from a model."""
     estimator = with_density(load(model), model, "no rows can be drawn from it")
+    check_place(output)
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine, random_state=seed)

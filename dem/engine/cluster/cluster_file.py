@@ -8,6 +8,8 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from dem.storage.files import read_text
+
 Count = Annotated[int, Field(ge=1)]
 
 STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
@@ -61,7 +63,7 @@ def read(path: str | Path) -> ClusterFile:
         It is no YAML, or a key or a value of it is wrong; the message names file and key.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no cluster file at {path}.") from None
     except (OSError, UnicodeDecodeError) as error:

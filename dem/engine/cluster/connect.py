@@ -10,6 +10,8 @@ from pathlib import Path
 from distributed import Client, Security
 from distributed.comm.core import connect as comm_connect
 
+from dem.storage.files import read_text
+
 
 def connect(scheduler: str, timeout: float = 10) -> Client:
     """Return a client of the scheduler at this address, such as ``tcp://10.0.0.1:8786``.
@@ -43,7 +45,7 @@ def address_in(scheduler_file: str | Path) -> str:
         It is not a scheduler's.
     """
     try:
-        return str(json.loads(Path(scheduler_file).read_text(encoding="utf-8"))["address"])
+        return str(json.loads(read_text(scheduler_file))["address"])
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no scheduler file at {scheduler_file}: is the scheduler up?") from None
     except (OSError, ValueError, KeyError, TypeError):

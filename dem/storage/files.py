@@ -1,0 +1,142 @@
+"""Files (pictures, reports, records), read and written whole, on this machine or at a URL."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import NoReturn
+
+from dem.source.stores import address, file_system, local
+from dem.storage.hierarchy import check_outside_zarr
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def why(error: Exception) -> str:
+    """Return in a few words why something could not be read or written."""
+    if getattr(error, "errno", None) in FULL:
+        return "the disk is full"
+    words = (error.strerror or str(error)) if isinstance(error, OSError) else None  # which say it by themselves
+    return str(words or f"{type(error).__name__}: {error}").rstrip(".")
+
+
+def cannot_write(what: str | os.PathLike[str], error: Exception) -> NoReturn:
+    """Raise the OSError that says what could not be written, and why."""
+    raise OSError(f"Cannot write {os.fspath(what)}: {why(error)}.") from error
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Return the text of a file at a path or URL.
+
+    Raises
+    ------
+    OSError
+        There is none, or it cannot be read.
+    UnicodeDecodeError
+        It is no text.
+    """
+    where = local(path)
+    if where is not None:
+        return where.read_text(encoding="utf-8")
+    files, root = file_system(address(path))
+    return bytes(files.cat_file(root)).decode("utf-8")
+
+
+def check_free(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = False) -> None:
+    """Refuse places that are taken, before work is done for them; with `overwrite`, only those that no file may have.
+
+    Raises
+    ------
+    FileExistsError
+        Something is there; with `overwrite`, a folder. Or the place is inside a Zarr array or group.
+    """
+    for path in paths:
+        check_outside_zarr(path)
+        files, root = file_system(address(path))
+        if files.isdir(root):
+            raise FileExistsError(f"{path} is a folder: choose another name.")
+        if not overwrite and files.exists(root):
+            raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
+
+
+def write_files(contents: Mapping[str, bytes], *, overwrite: bool = False) -> None:
+    """Write files, each whole or not at all: none of them is changed before all are on the disk.
+
+    On this machine they are written under hidden names beside their own, and moved; the folders that they are in are
+    made. At a URL each is sent in one piece.
+
+    Parameters
+    ----------
+    contents : mapping of str to bytes
+        By path or URL, in the order in which they take their places.
+    overwrite : bool
+        Replace files that are there.
+
+    Raises
+    ------
+    FileExistsError
+        See `check_free`.
+    OSError
+        A file cannot be written: the message says which, and why.
+    """
+    check_free(contents, overwrite=overwrite)
+    with ExitStack() as opened:
+        moves = {path: _put(path, content, opened) for path, content in contents.items()}
+        for path, move in moves.items():
+            with said_of(path):
+                move()
+
+
+def _put(path: str, content: bytes, opened: ExitStack) -> Callable[[], object]:
+    """Write a file where nobody looks; return what puts it in its place."""
+    where = local(path)
+    if where is None:
+        files, root = file_system(address(path))
+        return partial(files.pipe_file, root, content)
+    target = where.resolve()  # of a link, what it points to
+    opened.enter_context(folders_of(target))
+    new = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    opened.callback(new.unlink, missing_ok=True)
+    with said_of(path), new.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # some disks say only now that they are full
+    return partial(os.replace, new, target)
+
+
+@contextmanager
+def said_of(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Say of what cannot be written which path it was, and why."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # stores raise whatever they like
+        cannot_write(path, error)
+
+
+@contextmanager
+def folders_of(target: Path) -> Iterator[None]:
+    """Make the folders that `target` is in; those made here and empty at the end are removed.
+
+    Raises
+    ------
+    OSError
+        A folder cannot be made.
+    """
+    missing = [folder for folder in target.parents if not folder.exists()]
+    try:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise type(error)(f"Cannot write {target}: {why(error)} (in the folder {target.parent}).") from error
+        yield
+    finally:
+        with suppress(OSError):  # from the first that is not empty on
+            for folder in missing:
+                folder.rmdir()
