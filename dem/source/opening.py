@@ -51,8 +51,9 @@ def open_source(
         floats of up to 16 bits), in the data's own floating dtype, or else in float64, where integers beyond 2^53 lose
         digits. By
         default a Zarr array's CF attributes `_FillValue` and `missing_value` say what is missing (in Zarr v2 also the
-        fill value of arrays that have `_ARRAY_DIMENSIONS`, as xarray takes it). Packed data, with `scale_factor` or
-        `add_offset`, are unpacked to float64 in any case; `missing_value` is compared with what is stored.
+        fill value of arrays that have `_ARRAY_DIMENSIONS`, as xarray takes it), and what is outside of `valid_range`,
+        `valid_min` and `valid_max` is missing too. Packed data, with `scale_factor` or `add_offset`, are unpacked to
+        float64, and `_Unsigned` is heard, in any case; `missing_value` is compared with what is stored.
 
     Raises
     ------
