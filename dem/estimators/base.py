@@ -19,6 +19,7 @@ from dem.em.model import Generative, Rowwise
 from dem.engine.engine import Engine
 from dem.models.criteria import aic, bic
 from dem.run import draw_rows
+from dem.run.check_load import check_load
 from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
@@ -65,13 +66,18 @@ class RowwiseEstimator(BaseEstimator):
 
         Raises
         ------
+        TypeError
+            If they are a container of a lazy array (see `dem.source.containers`).
         ValueError
-            If the data are unusable, or their columns are not the model's.
+            If they are unusable, or their columns are not the model's.
+        MemoryError
+            If they must be read into memory and the engine's limit has no room for them.
         """
         if not isinstance(self.engine, Engine | None):
             raise ValueError(f"engine must be a dem.Engine or None, got {self.engine!r}")
         if self.missing not in MISSING:
             raise ValueError(f"missing must be one of {', '.join(MISSING)}, got {self.missing!r}")
+        check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
             if np.ma.isMaskedArray(X):
                 X = as_numeric(X)  # scikit-learn would drop the mask

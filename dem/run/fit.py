@@ -20,6 +20,7 @@ from dem.engine.passes import Passes
 from dem.run import resume
 from dem.run.check_chunks import Constant
 from dem.run.check_data import check_values
+from dem.run.check_load import check_load
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
@@ -179,6 +180,7 @@ def scan(
         See `dem.open_source`.
     """
     start = Start(sample_size=sample_size, seed=seed)
+    check_load(data, sample_weight, engine)
     source = open_source(data, sample_weight, missing_value=missing_value)
     return scan_source(source, start, scatter=scatter, engine=engine)
 

@@ -11,6 +11,7 @@ from dask.delayed import Delayed
 from zarr import Array as ZarrArray  # the name zarr is the submodule's here
 from zarr import Group as ZarrGroup
 
+from dem.source.containers import check_container
 from dem.source.dask_array import open_dask
 from dem.source.in_memory import open_memory
 from dem.source.source import Partition, Source
@@ -60,7 +61,7 @@ def open_source(
     FileNotFoundError
         Nothing is stored at the path.
     TypeError
-        Sparse data, or objects that are no numbers.
+        Sparse data, objects that are no numbers, or a container of a lazy array, such as xarray's and a Dask DataFrame.
     ValueError
         A group instead of an array, not two-dimensional, no rows, no columns, a dtype that does
         not hold real numbers, weights that do not fit, or a `missing_value` that is no number.
@@ -77,6 +78,7 @@ def open_source(
         opened: Source = data
         return opened
     whole = missing_chunks == "error"
+    check_container(data, "data")
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
         array = open_array(data)
         weights = as_weights(weights, array.shape[0] if array.shape else 0, whole=whole)

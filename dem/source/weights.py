@@ -14,6 +14,7 @@ import zarr
 
 from dem.core.block import Float
 from dem.source.checks import check_weight_values, check_weights
+from dem.source.containers import check_container
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name
 
@@ -131,6 +132,8 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
 
     Raises
     ------
+    TypeError
+        A container of a lazy array.
     ValueError
         Wrong number of dimensions or length, not real numbers, negative, NaN or infinite.
     """
@@ -143,6 +146,7 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
         stored = open_array(weights)
         check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
         return StoredWeights(stored, whole)
+    check_container(weights, "sample_weight")
     array = np.asarray(weights)
     if array.ndim == 0:
         if n_rows is None:
