@@ -23,7 +23,7 @@ from dem.run.check_load import check_load
 from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
-from dem.source.decode import float_dtype
+from dem.source.decode import float_dtype, given
 from dem.source.generated import GeneratedSource
 from dem.source.in_memory import as_numeric, open_memory
 from dem.storage.atomic import SAVED_MODELS
@@ -84,7 +84,12 @@ class RowwiseEstimator(BaseEstimator):
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
             return replace(open_memory(X, sample_weight, missing_value=self.missing_value), columns=names)
-        if is_source(X) and self.missing_value is not None and X.decoding is None:
+        if (
+            is_source(X)
+            and self.missing_value is not None
+            and X.decoding is None
+            and given(self.missing_value, X.dtype)
+        ):
             raise ValueError(
                 f"{X.name} is open already, and was not told that {self.missing_value:g} is missing: give "
                 "missing_value to dem.open_source, too"

@@ -52,8 +52,20 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize") -> N
             "family"
         )
     if not (np.isfinite(found.moments.scatter).all() and np.isfinite(observed.scatter).all()):
+        _refuse_large_weights(found, source)
         large = ", ".join(str(j) for j in np.flatnonzero(~np.isfinite(observed.variances))[:20])
         raise ValueError(f"{source.name} holds values too large to square, in columns {large}: rescale them")
+
+
+def _refuse_large_weights(found: Scan, source: Source) -> None:
+    """Refuse weights with which sums overflow that do not overflow without them."""
+    with np.errstate(over="ignore"):
+        plain = found.rows * np.maximum(np.abs(found.low), np.abs(found.high)) ** 2
+    if np.isfinite(plain).all():
+        raise ValueError(
+            f"the weights of {source.name} are too large to sum (in all {float(found.observed.rows):.3g}): divide "
+            "them all by the same number"
+        )
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Place, kind: str, sign: str, advice: str) -> None:

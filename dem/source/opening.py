@@ -44,9 +44,10 @@ def open_source(
         is swept by its own chunks.
     missing_chunks : {"fill", "error"}
         What to make of chunks that a Zarr array's store does not hold, of the data or of the weights. Writers
-        leave out chunks that have nothing but the fill value, so by default they read as that, and blocks tell
-        of them (`Block.absent`); "error" is for stores that should hold every chunk. Of a sharded array, the
-        shard counts. A Dask array made of a store keeps this to itself.
+        leave out chunks that have nothing but the fill value, so by default they read as that, and fits, scores and
+        row-wise outputs warn of them; "error" is for stores that should hold every chunk: whatever is made of the
+        source refuses then to go on. Of a sharded array, the shard counts. A Dask array made of a store keeps this to
+        itself.
     missing_value : number, optional
         Entries equal to it are missing, besides NaN and what is masked: rows have NaN there, in float32 (integers and
         floats of up to 16 bits), in the data's own floating dtype, or else in float64, where integers beyond 2^53 lose
