@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from dem.cli.fit_options import fit
-from dem.cli.options import WORKERS, Bytes, Columns, Commands, missing_value, weights, where, writing
+from dem.cli.options import WORKERS, Bytes, Columns, Commands, missing_chunks, missing_value, weights, where, writing
 from dem.core.version import __version__
 
 
@@ -39,6 +39,7 @@ main.add_command(fit)
     "probabilities (mixtures); distances to centres (K-means); log-likelihoods.",
 )
 @click.option("--top", type=click.IntRange(1), help="How many components top-index and top-weight tell  [default: 3].")
+@missing_chunks
 @writing
 def predict(**options: Any) -> None:
     """Write what a model says of each row.
@@ -54,6 +55,7 @@ def predict(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
+@missing_chunks
 @writing
 def transform(**options: Any) -> None:
     """Write each row's latents, the posterior means, by (Bayesian) PCA, factor analysis or a mixture of them."""
@@ -70,6 +72,7 @@ def transform(**options: Any) -> None:
     is_flag=True,
     help="Write the standard deviations of what is filled in too, beside the output: filled_std.zarr for filled.zarr.",
 )
+@missing_chunks
 @writing
 def impute(**options: Any) -> None:
     """Write a store's rows with their missing values filled in.
@@ -85,6 +88,7 @@ def impute(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
 @weights
+@missing_chunks
 @where
 def score(**options: Any) -> None:
     """Tell the mean log-likelihood of a store's rows; of K-means, the inertia."""

@@ -200,6 +200,12 @@ missing_value = click.option(
     type=Number(),
     help="Entries equal to it are missing, besides NaN  [default: what the store's CF attributes say].",
 )
+missing_chunks = click.option(
+    "--missing-chunks",
+    type=click.Choice(["fill", "error"]),
+    default="fill",
+    help="Chunks that the store does not hold: read as the fill value, and counted; or an error.",
+)
 weights = click.option("--weights", metavar="PATH", help="A Zarr array with a weight for each row.")
 
 writing = together(
@@ -213,12 +219,7 @@ fitting = together(
     click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows to start from."),
     click.option("--seed", "random_state", type=int, default=0, help="Of the sample and of the starts."),
     weights,
-    click.option(
-        "--missing-chunks",
-        type=click.Choice(["fill", "error"]),
-        default="fill",
-        help="Chunks that the store does not hold: read as the fill value, and counted; or an error.",
-    ),
+    missing_chunks,
     click.option(
         "--missing",
         type=click.Choice(["marginalize", "error"]),

@@ -19,10 +19,11 @@ from dem.em.model import Generative, Rowwise
 from dem.engine.engine import Engine
 from dem.models.criteria import aic, bic
 from dem.run import draw_rows
+from dem.run.check_load import check_load
 from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
-from dem.source.decode import float_dtype
+from dem.source.decode import float_dtype, given
 from dem.source.generated import GeneratedSource
 from dem.source.in_memory import as_numeric, open_memory
 from dem.storage.atomic import save_model
@@ -65,20 +66,30 @@ class RowwiseEstimator(BaseEstimator):
 
         Raises
         ------
+        TypeError
+            If they are a container of a lazy array (see `dem.source.containers`).
         ValueError
-            If the data are unusable, or their columns are not the model's.
+            If they are unusable, or their columns are not the model's.
+        MemoryError
+            If they must be read into memory and the engine's limit has no room for them.
         """
         if not isinstance(self.engine, Engine | None):
             raise ValueError(f"engine must be a dem.Engine or None, got {self.engine!r}")
         if self.missing not in MISSING:
             raise ValueError(f"missing must be one of {', '.join(MISSING)}, got {self.missing!r}")
+        check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
             if np.ma.isMaskedArray(X):
                 X = as_numeric(X)  # scikit-learn would drop the mask
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
             return replace(open_memory(X, sample_weight, missing_value=self.missing_value), columns=names)
-        if is_source(X) and self.missing_value is not None and X.decoding is None:
+        if (
+            is_source(X)
+            and self.missing_value is not None
+            and X.decoding is None
+            and given(self.missing_value, X.dtype)
+        ):
             raise ValueError(
                 f"{X.name} is open already, and was not told that {self.missing_value:g} is missing: give "
                 "missing_value to dem.open_source, too"

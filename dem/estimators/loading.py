@@ -15,6 +15,7 @@ from dem.estimators.mixture import Mixture
 from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 from dem.storage.atomic import SAVED_MODELS
+from dem.storage.encoding import ForeignClassError
 
 ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     BayesianGaussianMixture,
@@ -31,14 +32,14 @@ BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
 
-def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
+def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimator:
     """Return the fitted estimator that `save` wrote.
 
     Parameters
     ----------
     path : str or Path
         A path or URL.
-    modules : iterable of str
+    modules : str or iterable of str
         Modules that define families of your own. No module outside dem is imported but these: a file must not choose
         what runs.
 
@@ -46,6 +47,8 @@ def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
     ------
     FileNotFoundError
         Nothing is stored at the path.
+    TypeError
+        `path` is no path.
     ValueError
         What is stored there is no dem model, is damaged, or was written by a newer version.
     """
@@ -56,14 +59,13 @@ def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
             f"(it knows {', '.join(BY_NAME)}): upgrade dem"
         )
     found = BY_NAME[saved.model]
-    if not issubclass(found, Mixture):
-        return found._restore(saved)
+    named = (modules,) if isinstance(modules, str) else tuple(modules)
     try:
-        return found._restore(saved, tuple(modules))
-    except ValueError as error:  # a family of the user's own
+        return found._restore(saved, named) if issubclass(found, Mixture) else found._restore(saved)
+    except ForeignClassError as error:
         raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None
-    except (AttributeError, ImportError, KeyError, TypeError) as error:
+    except (AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read by this dem ({type(error).__name__}: {error}): it may have been written by a newer "
-            "one"
+            "one: upgrade dem, or fit and save the model again"
         ) from error

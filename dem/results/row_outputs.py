@@ -17,6 +17,7 @@ import dask.array as da
 import numpy as np
 import zarr
 from dask.task_spec import Task, TaskRef
+from distributed import warn
 from numpy.typing import DTypeLike
 
 from dem.core.block import Array, Block, Sweep
@@ -64,7 +65,7 @@ def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | N
             graph.update(partition.dask)
         rows = TaskRef(partition.key) if isinstance(partition, Delayed) else partition
         key = (name, i) + (0,) * len(inner)
-        graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty)
+        graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty, source.name)
     chunks = (source.row_chunks, *((k,) for k in inner))
     return da.Array(graph, name, chunks, dtype=dtype, meta=empty)
 
@@ -73,10 +74,12 @@ def _itself(value: MakeRows) -> MakeRows:
     return value
 
 
-def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array) -> Array:
+def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str) -> Array:
     rows, at = make_rows(), 0
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
     for block in partition.blocks():
+        if block.absent:  # on a cluster, the client is told
+            warn(f"chunks of {name} are not in the store, read as the fill value (missing_chunks='error' refuses them)")
         for part in slices(block, empty):
             out[at : at + len(part.x)] = rows(part)
             at += len(part.x)

@@ -83,8 +83,20 @@ def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
             ("small", (squared(observed.variances) < LEAST) & (found.low < found.high)),
         ):
             if bad.any():
+                _refuse_large_weights(found, source)
                 columns = ", ".join(str(j) for j in np.flatnonzero(bad)[:20])
                 raise ValueError(f"{source.name} holds values too {size} to square, in columns {columns}: rescale them")
+
+
+def _refuse_large_weights(found: Scan, source: Source) -> None:
+    """Refuse weights with which sums overflow that do not overflow without them."""
+    with np.errstate(over="ignore"):
+        plain = found.rows * np.maximum(np.abs(found.low), np.abs(found.high)) ** 2
+    if np.isfinite(plain).all():
+        raise ValueError(
+            f"the weights of {source.name} are too large to sum (in all {float(found.observed.rows):.3g}): divide "
+            "them all by the same number"
+        )
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Place, kind: str, sign: str, advice: str) -> None:

@@ -19,9 +19,10 @@ from dem.em.model import Model, P
 from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
-from dem.run import resume
+from dem.run import absent_chunks, resume
 from dem.run.check_chunks import Constant
 from dem.run.check_data import Squared, check_values
+from dem.run.check_load import check_load
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
@@ -188,6 +189,7 @@ def scan(
         See `dem.open_source`.
     """
     start = Start(sample_size=sample_size, seed=seed)
+    check_load(data, sample_weight, engine)
     source = open_source(data, sample_weight, missing_value=missing_value)
     return scan_source(source, start, scatter=scatter, engine=engine)
 
@@ -217,10 +219,7 @@ def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, me
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
     found = sweep.named("first scan", scanner)
     log.info("first scan: %d rows of %s", found.rows, source.name)
-    if len(found.absent):
-        chunks = human.plural(len(found.absent), "chunk")
-        first = source.locate_chunk(int(found.absent[0]))
-        sweep.progress.note(f"{chunks} of {source.name} not in the store, read as the fill value; the first is {first}")
+    absent_chunks.tell(found.absent, source, sweep.progress)
     return found
 
 
@@ -246,6 +245,7 @@ def scan_once(
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
+    absent_chunks.tell(before.scan.absent, source, sweep.progress)
     if warning := resume.machine_warning(before, sweep.machine_kinds):
         sweep.progress.note(warning)
     return before.scan

@@ -20,6 +20,7 @@ from dem.engine.passes import Passes
 from dem.models.row_checks import NotFiniteError, check_complete, filled_dtype
 from dem.results import row_outputs
 from dem.results.row_outputs import MakeRows
+from dem.run.absent_chunks import Telling
 from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
 from dem.source.generated import GeneratedSource
@@ -121,9 +122,10 @@ def located(source: Source) -> Iterator[None]:
         raise ValueError(f"{error} (it is in {source.locate(error.row, error.column)})") from None
 
 
-def write_to(passes: Passes, what: str, *args: Any, job: Any) -> None:
+def write_to(passes: Passes, what: str, source: Source, *args: Any, job: Any) -> None:
     """Write by these passes, told of under the name of `what`; see `row_outputs.write`."""
-    row_outputs.write(passes.as_named(what), *args, job=job, note=passes.progress.note, require=passes.require)
+    telling = Telling(passes.as_named(what), source, passes.progress)
+    row_outputs.write(telling, source, *args, job=job, note=passes.progress.note, require=passes.require)
 
 
 def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
@@ -201,7 +203,8 @@ def mean_of_rows(
     """Return the weighted mean of an output with one value a row, from one pass."""
     workspace = model.rows_bytes(source.n_columns)
     with (engine or Engine()).open(source, workspace) as sweep, located(source):
-        return sweep.named(what, partial(_mean_kernel, _maker(model, params, what, missing)))
+        telling = Telling(sweep.as_named(what), source, sweep.progress)
+        return telling(partial(_mean_kernel, _maker(model, params, what, missing)))
 
 
 def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:

@@ -11,6 +11,7 @@ from dask.delayed import Delayed
 from zarr import Array as ZarrArray  # the name zarr is the submodule's here
 from zarr import Group as ZarrGroup
 
+from dem.source.containers import check_container
 from dem.source.dask_array import open_dask
 from dem.source.in_memory import open_memory
 from dem.source.source import Partition, Source
@@ -43,23 +44,25 @@ def open_source(
         is swept by its own chunks.
     missing_chunks : {"fill", "error"}
         What to make of chunks that a Zarr array's store does not hold, of the data or of the weights. Writers
-        leave out chunks that have nothing but the fill value, so by default they read as that, and blocks tell
-        of them (`Block.absent`); "error" is for stores that should hold every chunk. Of a sharded array, the
-        shard counts. A Dask array made of a store keeps this to itself.
+        leave out chunks that have nothing but the fill value, so by default they read as that, and fits, scores and
+        row-wise outputs warn of them; "error" is for stores that should hold every chunk: whatever is made of the
+        source refuses then to go on. Of a sharded array, the shard counts. A Dask array made of a store keeps this to
+        itself.
     missing_value : number, optional
         Entries equal to it are missing, besides NaN and what is masked: rows have NaN there, in float32 (integers and
         floats of up to 16 bits), in the data's own floating dtype, or else in float64, where integers beyond 2^53 lose
         digits. By
         default a Zarr array's CF attributes `_FillValue` and `missing_value` say what is missing (in Zarr v2 also the
-        fill value of arrays that have `_ARRAY_DIMENSIONS`, as xarray takes it). Packed data, with `scale_factor` or
-        `add_offset`, are unpacked to float64 in any case; `missing_value` is compared with what is stored.
+        fill value of arrays that have `_ARRAY_DIMENSIONS`, as xarray takes it), and what is outside of `valid_range`,
+        `valid_min` and `valid_max` is missing too. Packed data, with `scale_factor` or `add_offset`, are unpacked to
+        float64, and `_Unsigned` is heard, in any case; `missing_value` is compared with what is stored.
 
     Raises
     ------
     FileNotFoundError
         Nothing is stored at the path.
     TypeError
-        Sparse data, or objects that are no numbers.
+        Sparse data, objects that are no numbers, or a container of a lazy array, such as xarray's and a Dask DataFrame.
     ValueError
         A group instead of an array, not two-dimensional, no rows, no columns, a dtype that does
         not hold real numbers, weights that do not fit, or a `missing_value` that is no number.
@@ -76,6 +79,7 @@ def open_source(
         opened: Source = data
         return opened
     whole = missing_chunks == "error"
+    check_container(data, "data")
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
         array = open_array(data)
         weights = as_weights(weights, array.shape[0] if array.shape else 0, whole=whole)

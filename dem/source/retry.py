@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
+
+from zarr.core import sync as zarr_sync
 
 T = TypeVar("T")
 
 ATTEMPTS = 6
 FIRST_PAUSE = 0.2
 """Seconds. Each pause is about twice the one before: some six seconds for all of them."""
+
+END_SECONDS = 5.0
+"""How long the end of the process may wait for reads that are cancelled."""
 
 PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
 """Errors of the system that no second attempt will mend."""
@@ -109,3 +117,24 @@ def check_reached(path: Any, error: Exception) -> None:
     if isinstance(error, StoreReadError | PermissionError) or is_transient(error):
         cause = error.cause if isinstance(error, StoreReadError) else f"{type(error).__name__}: {error}"
         raise OSError(f"Cannot reach {path}: {cause}") from error
+
+
+def end_unfinished_reads() -> None:
+    """Cancel what runs on zarr's event loop, and wait until it has ended: for the end of the process.
+
+    Zarr asks for several keys at a time and gives up at the first that fails. The reads of the others go on, and where
+    the process ends first, the clients of object stores complain of every one with a traceback.
+    """
+    if zarr_sync.loop[0] is not None:
+        with suppress(Exception):  # the loop may be closed
+            zarr_sync.sync(_cancel_all(), timeout=END_SECONDS)
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+atexit.register(end_unfinished_reads)  # the last one registered is called first: before zarr's, which ends the loop

@@ -13,9 +13,12 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
-from dem.source.retry import persist
+from dem.source.members import arrays_in, unreadable
+from dem.source.retry import check_reached, persist
 
 Node = zarr.Array[Any] | zarr.Group
+STAMPS = {"dem_model": "model", "dem_run": "checkpoint", "dem_scan": "checkpoint", "dem_state": "checkpoint"}
+"""The attributes by which dem tells its own groups (see `dem.storage`), and what these are."""
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -26,10 +29,18 @@ def address(path: str | os.PathLike[str]) -> str:
 
     Raises
     ------
+    TypeError
+        What is given is no path.
+    FileNotFoundError
+        It is empty.
     ValueError
         A ``file://`` URL without an absolute path.
     """
-    text = os.fspath(path)
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise TypeError(f"A path or URL must be a str or a Path, got {path!r}.")
+    if not text.strip():
+        raise FileNotFoundError("The path is empty: give the path or URL of a Zarr store.")
     if text.startswith("file://"):
         text = unquote(text.removeprefix("file://").removeprefix("localhost"))
         if not text.startswith("/"):
@@ -75,7 +86,8 @@ def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
     FileNotFoundError
         Nothing is there.
     ValueError
-        A group is there, and the message lists the arrays inside; or an array that was never completed.
+        A group is there, and the message lists the arrays inside; a model or checkpoint of dem's; an array that was
+        never completed; or metadata that cannot be read.
     """
     if isinstance(data, zarr.Array | zarr.Group):
         node, where = data, store_name(data)
@@ -85,8 +97,10 @@ def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
         if node.attrs.get("complete") is False:  # see dem.results.row_outputs
             raise ValueError(f"{where} is not complete: dem is still writing it, or was killed while it did.")
         return node
-    members = node.members(max_depth=3)
-    inside = sorted(f"{path} {item.shape}" for path, item in members if isinstance(item, zarr.Array))
+    for stamp, what in STAMPS.items():
+        if stamp in node.attrs:
+            raise ValueError(f"{where} is a {what} that dem has saved, not data: name a Zarr array of rows here.")
+    inside = sorted(f"{path} {item.shape}" for path, item in arrays_in(node, where, depth=4).items())
     listing = f"with the arrays {', '.join(inside)}" if inside else "without any array inside"
     raise ValueError(f"{where} is a Zarr group, {listing}: name one array, as in {where}/NAME.")
 
@@ -98,6 +112,10 @@ def open_node(path: str | os.PathLike[str]) -> Node:
     ------
     FileNotFoundError
         Nothing is there, or something that is no Zarr store.
+    OSError
+        The place cannot be reached.
+    ValueError
+        Its metadata cannot be read.
     """
     where = address(path)
     try:
@@ -106,6 +124,11 @@ def open_node(path: str | os.PathLike[str]) -> Node:
         if not is_url(where) and os.path.exists(where):
             raise FileNotFoundError(f"{path} exists, but it is no Zarr array or group.") from error
         raise FileNotFoundError(f"No Zarr store at {path}.") from error
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:  # zarr raises whatever it likes
+        check_reached(path, error)
+        raise unreadable(path, error) from error
 
 
 def store_name(node: Node) -> str:

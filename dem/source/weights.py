@@ -13,7 +13,9 @@ import numpy as np
 import zarr
 
 from dem.core.block import Float
+from dem.core.warn import warn
 from dem.source.checks import check_weight_values, check_weights
+from dem.source.containers import check_container
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name
 
@@ -51,7 +53,7 @@ class StoredWeights:
         """Return the weights of some rows, checked: Dask asks like this."""
         (span,) = rows if isinstance(rows, tuple) else (rows,)
         first, last, _ = span.indices(self.shape[0])
-        return self.read(first, last)
+        return self.read(first, last, told=True)
 
     @property
     def chunk(self) -> int:
@@ -86,8 +88,8 @@ class StoredWeights:
         held = min(rows + self.chunk, self.array.shape[0])
         return held * (2 * 8 + max(8, self.array.dtype.itemsize))
 
-    def read(self, first: int, last: int) -> Float:
-        """Return the weights of rows `first` to `last` (exclusive), checked.
+    def read(self, first: int, last: int, *, told: bool = False) -> Float:
+        """Return the weights of rows `first` to `last` (exclusive), checked; where `told`, warn of absent chunks.
 
         Raises
         ------
@@ -99,6 +101,8 @@ class StoredWeights:
         if absent and self.whole:
             first_absent = unit_text(self.array, name, unit_index(self.array, min(absent)))
             raise absent_error(first_absent, len(absent), first, last)
+        if absent and told:
+            warn(f"chunks of the weights {name} are not in the store, read as the fill value")
         return weight
 
     def lazy(self) -> da.Array:
@@ -131,6 +135,8 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
 
     Raises
     ------
+    TypeError
+        A container of a lazy array.
     ValueError
         Wrong number of dimensions or length, not real numbers, negative, NaN or infinite.
     """
@@ -143,6 +149,7 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
         stored = open_array(weights)
         check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
         return StoredWeights(stored, whole)
+    check_container(weights, "sample_weight")
     array = np.asarray(weights)
     if array.ndim == 0:
         if n_rows is None:
@@ -160,7 +167,7 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
 def in_memory(weights: Weights) -> Float:
     """Return the weights as an array in memory, for data that are there too."""
     if isinstance(weights, StoredWeights):
-        return weights.read(0, weights.array.shape[0])
+        return weights.read(0, weights.array.shape[0], told=True)
     if isinstance(weights, da.Array):
         array: Float = np.asarray(weights.compute(), np.float64)
         check_weight_values(array, 0, "the Dask array of weights")

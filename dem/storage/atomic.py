@@ -56,6 +56,8 @@ class Generations:
         The root attribute that makes a Zarr group one of this kind.
     noun : str
         What it is called in messages.
+    remedy : str
+        What to do about one that is damaged.
     format : int
         The format that is written. Readers refuse a higher one.
     keep : int
@@ -64,6 +66,7 @@ class Generations:
 
     stamp: str
     noun: str
+    remedy: str
     format: int = 1
     keep: int = 0
 
@@ -133,7 +136,7 @@ class Generations:
             failure: ValueError | None = None
             for entry in _chain(stamp):
                 try:
-                    return _checked(path, root, entry)
+                    return self._checked(path, root, entry)
                 except ValueError as error:
                     failure = failure or error
             if self._open_stamped(path)[1] == stamp:  # else it has just been replaced
@@ -141,10 +144,25 @@ class Generations:
                 raise failure
         raise OSError(f"Cannot read {path}: it is replaced again and again. Try again when its writers have ended.")
 
-    def _open_stamped(self, path: StoreLike) -> tuple[zarr.Group, Stamp]:
-        """Return the root and its stamp."""
+    def find(self, path: StoreLike) -> Saved | None:
+        """Return what is at a path or URL; None where nothing of this kind is.
+
+        Raises
+        ------
+        ValueError
+            What is there is damaged, or was written by a newer dem.
+        """
         try:
-            root = _open(path, "r")
+            root = self._root(path)
+        except FileNotFoundError:
+            return None
+        return None if self._stamp(root) is None else self.load(path)
+
+    def _root(self, path: StoreLike) -> zarr.Group:
+        """Return the root, whatever it holds."""
+        _where(path)  # what is no path at all is no damaged store
+        try:
+            return _open(path, "r")
         except FileNotFoundError:
             place = _local(path)
             there = place is not None and place.exists()
@@ -154,7 +172,11 @@ class Generations:
             raise ValueError(f"{path} is a Zarr array, not a {self.noun} that dem has saved.") from None
         except Exception as error:
             check_reached(path, error)
-            raise ValueError(f"{path} is damaged: its zarr.json cannot be read ({error}).") from error
+            raise ValueError(f"{path} is damaged: its zarr.json cannot be read ({error}); {self.remedy}.") from error
+
+    def _open_stamped(self, path: StoreLike) -> tuple[zarr.Group, Stamp]:
+        """Return the root and its stamp."""
+        root = self._root(path)
         stamp = self._stamp(root)
         if stamp is None:
             raise ValueError(f"{path} is a Zarr group, but not a {self.noun} that dem has saved.")
@@ -165,6 +187,20 @@ class Generations:
             )
         return root, stamp
 
+    def _checked(self, path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
+        """Return a generation that matches its checksum."""
+        try:
+            saved = persist(str(path), lambda: _read(root, entry["generation"]))
+        except Exception as error:  # codecs and stores raise whatever they like
+            check_reached(path, error)
+            raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); {self.remedy}.") from error
+        if checksum(saved) != entry["sha256"]:
+            raise ValueError(
+                f"{path} is damaged: its contents do not match its checksum (a chunk is missing or was changed); "
+                f"{self.remedy}."
+            )
+        return saved
+
     def exists(self, path: StoreLike) -> bool:
         """Say whether one is at a path or URL (whole or damaged, of any version).
 
@@ -173,6 +209,7 @@ class Generations:
         OSError
             The place cannot be reached, so that nobody can say.
         """
+        _where(path)
         try:
             return self._stamp(_open(path, "r")) is not None
         except Exception as error:  # nothing there, an array, no Zarr at all
@@ -187,6 +224,7 @@ class Generations:
         FileExistsError, ValueError
             See `save`.
         """
+        _where(path)
         try:
             root = _open(path, "r")
         except FileNotFoundError:
@@ -235,20 +273,6 @@ def remove(path: StoreLike) -> None:
 def _chain(stamp: Stamp) -> list[Stamp]:
     """Return what a stamp names, the newest first."""
     return [{"generation": stamp["generation"], "sha256": stamp.get("sha256")}, *stamp.get("before", [])]
-
-
-def _checked(path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
-    """Return a generation that matches its checksum."""
-    try:
-        saved = persist(str(path), lambda: _read(root, entry["generation"]))
-    except Exception as error:  # codecs and stores raise whatever they like
-        check_reached(path, error)
-        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from error
-    if checksum(saved) != entry["sha256"]:
-        raise ValueError(
-            f"{path} is damaged: its contents do not match its checksum (a chunk is missing or was changed)."
-        )
-    return saved
 
 
 def _write(path: StoreLike, name: str, saved: Saved) -> None:
@@ -345,7 +369,7 @@ def _holds_something(path: Path) -> bool:
     return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
-SAVED_MODELS = Generations("dem_model", "model")
+SAVED_MODELS = Generations("dem_model", "model", "restore it from a copy, or fit and save it again")
 """Fitted models."""
 
 

@@ -34,8 +34,9 @@ from dem.storage.hierarchy import beside, check_name, check_outside_zarr
 from dem.storage.lock import claim
 from dem.storage.progress_log import Found, Identity
 
-SCANS = Generations("dem_scan", "checkpoint")
-STATES = Generations("dem_state", "checkpoint", keep=1)
+ANEW = "remove the checkpoint to start anew"
+SCANS = Generations("dem_scan", "checkpoint", ANEW)
+STATES = Generations("dem_state", "checkpoint", ANEW, keep=1)
 RUN = "dem_run"
 """The root attribute that names the run that writes the checkpoint."""
 WEAKER = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
@@ -195,15 +196,15 @@ def read(path: str | Path, identity: Identity, modules: tuple[str, ...] = ()) ->
     ValueError
         It is of other data or settings, or damaged.
     """
-    if not SCANS.exists(f"{path}/scan"):
+    kept = SCANS.find(f"{path}/scan")
+    if kept is None:
         return Found()
-    kept = SCANS.load(f"{path}/scan")
     check_same(path, identity, kept.attributes)
     try:
         scan = decode(kept.arrays, kept.attributes["document"], modules)
-        if not STATES.exists(f"{path}/state"):
-            return Found(scan, None, 1, _machine_kinds(kept))
-        kept = STATES.load(f"{path}/state")
+        of_scan, kept = kept, STATES.find(f"{path}/state")
+        if kept is None:
+            return Found(scan, None, 1, _machine_kinds(of_scan))
         check_same(path, identity, kept.attributes)
         if kept.attributes["sample"] != digest(scan.sample):
             raise ValueError(
@@ -289,9 +290,12 @@ def check_free(path: str | Path) -> None:
         if not taken:
             check_outside_zarr(path)
             check_name(path)
-    except Exception as error:  # stores raise whatever they like: nothing that dem wrote
+    except Exception as error:  # stores raise whatever they like
         check_reached(path, error)
-        taken = True
+        raise FileExistsError(
+            f"{path} exists, and its zarr.json cannot be read ({error}): it is left alone; if it is a checkpoint, "
+            f"{ANEW}."
+        ) from None
     else:
         taken = RUN not in node.attrs
     if taken:

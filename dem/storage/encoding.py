@@ -26,6 +26,10 @@ JSON = Any
 Arrays = dict[str, NDArray[Any]]
 
 
+class ForeignClassError(ValueError):
+    """A value refers to a class of a module that was not named."""
+
+
 def encode(value: Any) -> tuple[Arrays, JSON]:
     """Return the arrays in a value, by name, and the rest as JSON that refers to them.
 
@@ -56,8 +60,10 @@ def decode(arrays: Mapping[str, NDArray[Any]], document: JSON, modules: Iterable
 
     Raises
     ------
+    ForeignClassError
+        A class that is defined elsewhere.
     ValueError
-        A class that is not to be found there.
+        Something that is no class of values.
     """
     return _Decoder(arrays, frozenset(modules)).value(document)
 
@@ -136,7 +142,7 @@ class _Decoder:
     def _class(self, name: str) -> Any:
         module, qualified = place_now(name)
         if not module.startswith(OF_VALUES) and module not in self.modules:
-            raise ValueError(f"refers to {qualified} of the module {module}, which is none of dem's")
+            raise ForeignClassError(f"refers to {qualified} of the module {module}, which is none of dem's")
         found: Any = import_module(module)
         for part in qualified.split("."):
             found = getattr(found, part)

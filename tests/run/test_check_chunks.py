@@ -12,6 +12,8 @@ import dem
 from dem.run.check_chunks import _new
 from dem.storage.checkpoint import Checkpoint
 
+KNOWN = pytest.mark.filterwarnings("ignore:2 chunks of x.zarr not in the store")
+
 
 @pytest.fixture
 def store(tmp_path):
@@ -27,16 +29,16 @@ def mixture(**settings):
     return dem.GaussianMixture(4, tol=0, max_iter=4, n_init=1, covariance_type="diag", **settings)
 
 
-def test_chunks_that_were_never_there_are_counted_and_read_as_the_fill_value(store, caplog, capsys):
-    caplog.set_level("INFO", "dem")
+def test_chunks_that_were_never_there_are_counted_and_read_as_the_fill_value(store):
     whole = mixture().fit(zarr.open_array(store)[...])
-    model = mixture().fit(store)
+    with pytest.warns(UserWarning, match=r"^2 chunks of x.zarr not in the store, read as the fill value; the first"):
+        model = mixture().fit(store)
     np.testing.assert_allclose(model.means_, whole.means_)
-    assert "2 chunks of x.zarr not in the store, read as the fill value; the first is chunk c/2/0" in caplog.text
     with pytest.raises(OSError, match="chunk c/2/0"):
         mixture().fit(dem.open_source(store, missing_chunks="error"))
 
 
+@KNOWN
 def test_a_chunk_that_goes_missing_during_a_fit(store):
     def lose(state):
         if len(state.history) == 1:
@@ -48,6 +50,7 @@ def test_a_chunk_that_goes_missing_during_a_fit(store):
         mixture().fit(store, callback=lose)
 
 
+@KNOWN
 def test_a_chunk_that_goes_missing_before_a_resume(store, tmp_path):
     straight = mixture().fit(store)
     with pytest.raises(dem.Stopped):

@@ -138,7 +138,28 @@ CF = {
     "packed, all there": (X.astype("i2"), {"scale_factor": 0.5}, "f8", X * 0.5),
     "shifted floats": (X.astype("f4"), {"add_offset": [10]}, "f8", X + 10.0),
     "a number of names": (X.astype("i4"), {"_FillValue": "-999"}, "f8", HOLES),
-}
+    "some of the missing values null": (X, {"_FillValue": None, "missing_value": [None, -999]}, "f8", HOLES),
+    "null factors": (X.astype("f4"), {"scale_factor": None, "add_offset": None, "_FillValue": -999}, "f4", HOLES),
+    "one of two factors null": (X, {"scale_factor": 0.5, "add_offset": None}, "f8", X * 0.5),
+    "valid_range": (X, {"valid_range": [1, 12]}, "f8", np.where((X >= 1) & (X <= 12), X, NONE)),
+    "valid_min": (X.astype("f4"), {"valid_min": [1]}, "f4", np.where(X >= 1, X, NONE)),
+    "valid_max": (X.astype("i2"), {"valid_max": 10, "valid_min": None}, "f4", np.where(X <= 10, X, NONE)),
+    "valid_max as a float": (X.astype("i2"), {"valid_max": 10.5}, "f4", np.where(X <= 10, X, NONE)),
+    "the narrower bounds": (X, {"valid_range": [None, 13], "valid_max": 12, "valid_min": -1}, "f8",
+                            np.where((X >= -1) & (X <= 12), X, NONE)),
+    "a fill value in the range": (X, {"_FillValue": 5, "valid_range": [1, 20]}, "f8",
+                                  np.where((X >= 1) & (X != 5), X, NONE)),
+    "packed, range as packed": (X.astype("i2"), {"scale_factor": 0.1, "valid_range": [1, 12]}, "f8",
+                                np.where((X >= 1) & (X <= 12), X * 0.1, NONE)),
+    "packed, range as unpacked": (X.astype("i2"), {"scale_factor": 0.1, "add_offset": 1, "valid_range": [1.1, 2.2]},
+                                  "f8", np.where((X >= 1) & (X <= 12), X * 0.1 + 1, NONE)),
+    "packed, range as unpacked, in float32": (X, {"scale_factor": 0.1, "valid_max": float(np.float32(1.2))}, "f8",
+                                              np.where(X <= 12, X * 0.1, NONE)),
+    "scaled by less than 0, range as unpacked": (X.astype("i2"), {"scale_factor": -0.5, "valid_max": 0.5}, "f8",
+                                                 np.where(X >= -1, X * -0.5, NONE)),
+    "packed floats": (X.astype("f8"), {"scale_factor": 2, "valid_range": [1.0, 12.0]}, "f8",
+                      np.where((X >= 1) & (X <= 12), X * 2, NONE)),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("x", "attributes", "dtype", "expected"), CF.values(), ids=CF)
@@ -151,7 +172,12 @@ def test_cf_attributes(x, attributes, dtype, expected):
 PLAIN = {
     "float NaN": (X.astype("f4"), {"_FillValue": encoded(NONE)}),
     "float NaN by name": (X.astype("f4"), {"_FillValue": "NaN", "missing_value": NONE}),
-    "units": (X, {"units": "K", "valid_range": [0, 10]}),
+    "units": (X, {"units": "K", "actual_range": [0, 10]}),
+    "nothing said": (X, dict.fromkeys(["scale_factor", "add_offset", "_FillValue", "valid_range", "_Unsigned"])),
+    "all are valid": (X.astype("i2"), {"valid_range": [-(2**15), 2**15], "valid_max": NONE}),
+    "all floats are valid": (X.astype("f4"), {"valid_range": [-1e300, 1e300]}),
+    "signed anyway": (X.astype("i2"), {"_Unsigned": "false"}),
+    "floats have a sign": (X.astype("f8"), {"_Unsigned": "true"}),
     "scaled by 1": (X, {"scale_factor": 1.0, "add_offset": 0}),
     "out of range": (X.astype("u1"), {"_FillValue": -999}),
 }
@@ -165,6 +191,67 @@ def test_attributes_that_change_nothing(x, attributes):
     assert (source.block_bytes, source.read_bytes) == (plain.block_bytes, plain.read_bytes)
     assert source.fingerprint == plain.fingerprint
     np.testing.assert_array_equal(rows_of(source), x)
+
+
+BYTES = np.array([[0, 127, 128], [200, 254, 255]], "u1")
+UNSIGNED = {
+    "true": (BYTES.view("i1"), {"_Unsigned": "true"}, "u1", BYTES),
+    "false": (BYTES, {"_Unsigned": "false"}, "i1", BYTES.view("i1")),
+    "True": (BYTES.view("i1"), {"_Unsigned": "True"}, "u1", BYTES),
+    "true, not as a word": (BYTES.view("i1"), {"_Unsigned": True}, "u1", BYTES),
+    "16 bits": (BYTES.astype("u2")[:, :2] * 257, {"_Unsigned": "false"}, "i2", [[0, 32639], [-14136, -258]]),
+    "big-endian": ((BYTES.astype(int) - 256).astype(">i2"), {"_Unsigned": "true"}, ">u2", BYTES.astype(int) + 65280),
+    "_FillValue as stored": (BYTES.view("i1"), {"_Unsigned": "true", "_FillValue": -1}, "f4",
+                             np.where(BYTES == 255, NONE, BYTES)),
+    "_FillValue as taken": (BYTES.view("i1"), {"_Unsigned": "true", "_FillValue": 255}, "f4",
+                            np.where(BYTES == 255, NONE, BYTES)),
+    "missing_value": (BYTES.view("i1"), {"_Unsigned": "true", "missing_value": [-1, 127]}, "f4",
+                      np.where(np.isin(BYTES, [255, 127]), NONE, BYTES)),
+    "_FillValue of a signed one": (BYTES, {"_Unsigned": "false", "_FillValue": 255}, "f4",
+                                   np.where(BYTES == 255, NONE, BYTES.view("i1"))),
+    "packed": (BYTES.view("i1"), {"_Unsigned": "true", "_FillValue": -1, "scale_factor": 0.5, "add_offset": 10}, "f8",
+               np.where(BYTES == 255, NONE, BYTES * 0.5 + 10)),
+    "valid_range": (BYTES.view("i1"), {"_Unsigned": "true", "valid_range": [0, -56]}, "f4",
+                    np.where(BYTES > 200, NONE, BYTES)),
+    "unpacked range": (BYTES.view("i1"), {"_Unsigned": "true", "scale_factor": 0.1, "valid_range": [12.8, 20.0]}, "f8",
+                                np.where((BYTES >= 128) & (BYTES <= 200), BYTES * 0.1, NONE)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("x", "attributes", "dtype", "expected"), UNSIGNED.values(), ids=UNSIGNED)
+def test_integers_are_taken_with_the_sign_that_is_said(x, attributes, dtype, expected):
+    source = open_source(store(x, **attributes))
+    assert source.dtype == np.dtype(dtype)
+    np.testing.assert_array_equal(rows_of(source), np.asarray(expected))
+    assert source.fingerprint != open_source(store(x)).fingerprint
+
+
+def test_values_that_are_exactly_at_a_bound_are_valid():
+    """Bounds count in the precision of the data; those of 64-bit integers to the last digit."""
+    x = np.array([[0.1, 0.2], [0.3, 0.4]], "f4")
+    np.testing.assert_array_equal(np.isnan(rows_of(open_source(store(x, valid_range=[0.2, 0.3])))), [[1, 0], [0, 1]])
+    big = np.array([[2**62 - 1, 2**62], [2**62 + 1, 2**62 + 2]])
+    found = rows_of(open_source(store(big, valid_range=[2**62, 2**62 + 1])))
+    np.testing.assert_array_equal(np.isnan(found), [[1, 0], [0, 1]])
+
+
+def test_what_is_out_of_range_is_missing_even_if_infinite():
+    x = np.array([[np.inf, 1], [-np.inf, 2], [NONE, 3]])
+    np.testing.assert_array_equal(rows_of(open_source(store(x, valid_range=[0, 2.5])))[:, 0], [NONE] * 3)
+    np.testing.assert_array_equal(rows_of(open_source(store(x, valid_range=[0, 2.5])))[:, 1], [1, 2, NONE])
+
+
+@pytest.mark.parametrize("value", [10, NONE])
+def test_the_users_word_takes_the_place_of_the_range_of_valid_values(value):
+    z = store(X, valid_range=[1, 2], scale_factor=2)
+    np.testing.assert_array_equal(
+        rows_of(open_source(z, missing_value=value)), np.where(np.isin(X, value), NONE, X * 2.0)
+    )
+    z = store(BYTES.view("i1"), _Unsigned="true", _FillValue=0)
+    for written in (200, -56):
+        np.testing.assert_array_equal(
+            rows_of(open_source(z, missing_value=written)), np.where(BYTES == 200, NONE, BYTES)
+        )
 
 
 def test_the_users_word_goes_before_the_attributes_but_packed_data_are_unpacked():
@@ -208,6 +295,12 @@ def test_absent_chunks_of_a_packed_array_are_missing():
         ({"scale_factor": "0.1"}, "scale_factor of .* is '0.1'"),
         ({"scale_factor": 0}, "scale_factor of .* is 0"),
         ({"add_offset": [1, 2]}, "add_offset of"),
+        ({"_Unsigned": "yes"}, "_Unsigned of .* is 'yes', which is neither 'true' nor 'false'"),
+        ({"valid_range": 3}, "valid_range of .* is 3, which is no pair of numbers: give missing_value instead"),
+        ({"valid_range": [0, "a"]}, "valid_range of .* is 'a', which is no number: give missing_value instead"),
+        ({"valid_max": [1, 2]}, r"valid_max of .* is \[1, 2\], which is no number"),
+        ({"valid_min": 4, "valid_max": 3}, "no value is valid: correct these attributes, or give missing_value"),
+        ({"valid_range": [1.2, 1.7]}, "no value is valid"),
     ],
 )
 def test_attributes_that_make_no_sense(attributes, message):

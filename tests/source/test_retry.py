@@ -1,7 +1,14 @@
+import asyncio
 import errno
+import os
 import pickle
+import subprocess
+import sys
+from contextvars import ContextVar
+from threading import Event
 
 import pytest
+from zarr.core.sync import sync
 
 from dem.source import retry
 from dem.source.retry import ATTEMPTS, Attempts, StoreReadError, is_transient, persist
@@ -132,3 +139,61 @@ def test_the_error_travels():
         6,
         "Cannot read c/0/0 after 6 attempts: OSError: busy",
     )
+
+
+def test_reads_that_are_not_awaited_any_more_are_ended_in_their_own_context():
+    """As the clients of object stores need it, which set and reset variables of their context."""
+    variable = ContextVar("variable")
+    begun, ended = Event(), []
+
+    async def read():
+        token = variable.set(1)
+        begun.set()
+        try:
+            await asyncio.sleep(60)
+        finally:
+            variable.reset(token)  # ValueError in another context
+            ended.append("read")
+
+    async def begin():
+        return asyncio.create_task(read())
+
+    task = sync(begin())
+    assert begun.wait(10)
+    retry.end_unfinished_reads()
+    assert ended == ["read"]
+    assert task.cancelled()
+    retry.end_unfinished_reads()  # the loop still works
+
+    async def answer():
+        return 42
+
+    assert sync(answer()) == 42
+
+
+UNREACHABLE = """
+import s3fs
+from dem.source import open_source, retry
+
+s3fs.S3FileSystem.retries, retry.FIRST_PAUSE = 2, 1e-3
+try:
+    open_source("s3://bucket/x.zarr")
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_an_endpoint_that_cannot_be_reached_is_one_sentence():
+    pytest.importorskip("s3fs")
+    keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1"}
+    where = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", UNREACHABLE],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **keys, **where},
+        check=True,
+    )
+    assert told.stdout.startswith("Cannot reach s3://bucket/x.zarr: EndpointConnectionError: Could not connect")
+    assert told.stderr == ""

@@ -1,14 +1,16 @@
 """Stores by path, by URL and by handle: the same rows, under a name that people know."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from zarr.storage import MemoryStore, WrapperStore, ZipStore
+from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
 from dem import PPCA, GaussianMixture
 from dem.source import open_source
+from dem.source.members import arrays_in
 from dem.source.stores import address, local, store_name
 
 X = np.random.default_rng(3).normal(size=(400, 3)) + 5 * np.repeat([[0], [1]], 200, axis=0)
@@ -66,6 +68,91 @@ def test_a_group_at_a_url_lists_its_arrays(tmp_path):
         open_source(path.removesuffix("/deep/rows"))
     with pytest.raises(FileNotFoundError, match=r"No Zarr store at memory://.*/nothing\.$"):
         open_source(f"{path}/nothing")
+
+
+def grown(place, version):
+    """Return a group with consolidated metadata in it and in a subgroup, and arrays that came and went since."""
+    group = zarr.open_group(place, mode="w", zarr_format=version)
+    for name in ("old", "gone", "deep/old", "deep/er/old"):
+        group.create_array(name, data=X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not in the specification of v3 yet
+        for path in ("deep/er", "deep", ""):
+            zarr.consolidate_metadata(group.store, path=path or None)
+    fresh = zarr.open_group(place, mode="r+", use_consolidated=False)
+    for name in ("new", "deep/new", "deep/er/new"):
+        fresh.create_array(name, data=X)
+    del fresh["gone"]
+    return zarr.open_group(place, mode="r")
+
+
+THERE = ["deep/er/new", "deep/er/old", "deep/new", "deep/old", "new", "old"]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("at", ["folder", "url", "memory"])
+def test_the_arrays_of_a_group_are_those_that_are_there(at, version, tmp_path):
+    places = {"folder": tmp_path / "g.zarr", "url": f"memory://{tmp_path.name}/grown.zarr", "memory": MemoryStore()}
+    group = grown(places[at], version)
+    assert "gone" in dict(group.members())  # as the metadata have it
+    assert list(arrays_in(group, "g.zarr")) == THERE
+    assert list(arrays_in(group, "g.zarr", depth=2)) == [name for name in THERE if "er" not in name]
+    listed = ", ".join(rf"{name} \(400, 3\)" for name in THERE)
+    with pytest.raises(ValueError, match=f"is a Zarr group, with the arrays {listed}: name one array"):
+        open_source(group if at == "memory" else places[at])
+    np.testing.assert_array_equal(next(open_source(group["deep/old"]).partitions[0].blocks()).x, X)
+
+
+def test_where_a_store_cannot_list_the_consolidated_metadata_tell(tmp_path, monkeypatch):
+    group = grown(tmp_path / "g.zarr", 3)
+    old = ["deep/er/old", "deep/old", "gone", "old"]
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "supports_listing", False)
+        assert list(arrays_in(group, "g.zarr")) == old
+
+    def refused(self, prefix):
+        raise OSError("403 Forbidden")
+
+    monkeypatch.setattr(LocalStore, "list_dir", refused)
+    assert list(arrays_in(group, "g.zarr")) == old
+
+
+def test_files_that_are_no_part_of_a_group_are_passed_over(tmp_path):
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+    group.create_array("rows", data=X)
+    (tmp_path / "g.zarr" / "README").write_text("mine")
+    assert list(arrays_in(group, "g.zarr")) == ["rows"]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_metadata_that_are_cut_off_are_told_with_the_path(version, tmp_path):
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=version)
+    group.create_array("rows", data=X)
+    document = tmp_path / "g.zarr" / "rows" / ("zarr.json" if version == 3 else ".zarray")
+    document.write_text(document.read_text()[:50])
+    with pytest.raises(ValueError, match=r"The metadata of .*g.zarr/rows .* cannot be read: .*Restore or write them"):
+        open_source(tmp_path / "g.zarr" / "rows")
+    with pytest.raises(ValueError, match=r"The metadata of an array or group in .*g.zarr .* cannot be read"):
+        open_source(tmp_path / "g.zarr")
+    with pytest.raises(ValueError, match=r"The metadata of .*g.zarr/rows .* cannot be read"):
+        open_source(X, tmp_path / "g.zarr" / "rows")
+
+
+def test_a_model_is_no_data(tmp_path):
+    PPCA(1).fit(X).save(tmp_path / "m.zarr")
+    with pytest.raises(ValueError, match=r"m.zarr is a model that dem has saved, not data: name a Zarr array of rows"):
+        open_source(tmp_path / "m.zarr")
+    GaussianMixture(1).fit(X, checkpoint=tmp_path / "c.zarr")
+    for part in ("", "scan", "state"):
+        with pytest.raises(ValueError, match="is a checkpoint that dem has saved, not data"):
+            open_source(tmp_path / "c.zarr" / part)
+
+
+@pytest.mark.parametrize("path", ["", " "])
+def test_an_empty_path_is_called_empty(path):
+    for data in ({"data": path}, {"data": X, "weights": path}):
+        with pytest.raises(FileNotFoundError, match=r"^The path is empty: give the path or URL of a Zarr store"):
+            open_source(**data)
 
 
 def test_names_of_other_stores(tmp_path):

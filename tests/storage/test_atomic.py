@@ -12,6 +12,8 @@ import pytest
 import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
+import dem
+from dem.source.stores import STAMPS
 from dem.storage import atomic, checkpoint, document
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import Saved
@@ -308,8 +310,26 @@ def test_damage_is_told(tmp_path, damage):
     path = tmp_path / "m.zarr"
     save(path, SAVED)
     damage(path)
-    with pytest.raises(ValueError, match="is damaged"):
+    with pytest.raises(ValueError, match=r"m\.zarr is damaged.*restore it from a copy, or fit and save it again\.$"):
         SAVED_MODELS.load(path)
+
+
+@pytest.mark.parametrize("place", [None, 3, b"m.zarr"])
+def test_what_is_no_place_is_no_damaged_model(place):
+    for call in (dem.load, SAVED_MODELS.exists, SAVED_MODELS.find, SAVED_MODELS.check_free):
+        with pytest.raises(TypeError, match="A path or URL must be a str or a Path, got "):
+            call(place)
+
+
+def test_an_empty_path_is_called_empty():
+    for call in (dem.load, SAVED_MODELS.check_free):
+        with pytest.raises(FileNotFoundError, match="The path is empty"):
+            call("")
+
+
+def test_the_stamps_are_those_that_sources_know():
+    own = [SAVED_MODELS, checkpoint.SCANS, checkpoint.STATES]
+    assert {**{kind.stamp: kind.noun for kind in own}, checkpoint.RUN: "checkpoint"} == STAMPS
 
 
 def test_a_newer_format_is_refused(tmp_path):

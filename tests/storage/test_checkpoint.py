@@ -292,6 +292,20 @@ def test_a_checkpoint_that_is_all_damaged_is_refused(store, tmp_path):
         mixture().fit(store, checkpoint=tmp_path / "c.zarr")
 
 
+@pytest.mark.parametrize("part", ["", "scan", "state"])
+def test_a_checkpoint_whose_document_is_cut_off_is_called_damaged(part, store, tmp_path):
+    with pytest.raises(dem.Stopped):
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))
+    document = tmp_path / "c.zarr" / part / "zarr.json"
+    document.write_text(document.read_text()[:40])
+    message = "is damaged: its zarr.json cannot be read .*" if part else "its zarr.json cannot be read .*"
+    with pytest.raises(
+        (ValueError, FileExistsError), match=f"c.zarr/?{part}.*{message}remove the checkpoint to start anew"
+    ):
+        mixture().fit(store, checkpoint=tmp_path / "c.zarr")
+    assert len(document.read_text()) == 40
+
+
 def test_what_is_no_checkpoint_is_left_alone(store, tmp_path):
     (tmp_path / "file").write_text("mine")
     zarr.create_group(tmp_path / "group.zarr", attributes={"mine": 1})

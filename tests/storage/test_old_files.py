@@ -15,6 +15,7 @@ import dem
 from dem.families import Categorical, Gamma, Gaussian, StudentT
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.class_names import name_in_files, place_now
+from dem.storage.document import Saved
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
 FAMILIES = {
@@ -97,3 +98,22 @@ def test_a_class_that_is_not_there_is_told_with_the_file(name, files, tmp_path):
         ValueError, match=r"m.zarr cannot be read by this dem \(.*gamm.*\): it may have been written by"
     ):
         dem.load(edited(files, tmp_path, name))
+
+
+@pytest.mark.parametrize("settings", [{"colour": "blue"}, 3])
+def test_a_setting_that_is_not_known_is_told_with_the_file(settings, tmp_path):
+    saved = Saved("GaussianMixture", {}, {"settings": settings, "fitted": {}})
+    SAVED_MODELS.save(tmp_path / "m.zarr", saved)
+    with pytest.raises(
+        ValueError, match=r"m.zarr cannot be read by this dem \(TypeError.*upgrade dem, or fit and save"
+    ):
+        dem.load(tmp_path / "m.zarr")
+
+
+def test_one_module_may_be_named_by_itself(files, tmp_path):
+    path = edited(files, tmp_path, "own_family:Missing")
+    for modules in ("own_family", ["own_family"]):
+        with pytest.raises(ValueError, match=r"m.zarr cannot be read by this dem \(AttributeError.*own_family"):
+            dem.load(path, modules=modules)
+    with pytest.raises(ValueError, match=r"refers to .* of the module own_family, .*: name the module, in Python"):
+        dem.load(path, modules="own")

@@ -21,6 +21,7 @@ from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import open_source
 from dem.source.listing import fingerprint
+from dem.source.members import arrays_in
 from dem.source.stores import open_node
 from dem.storage.atomic import SAVED_MODELS
 
@@ -68,7 +69,7 @@ def _model(path: str, session: Session) -> None:
 
 
 def _group(path: str, group: zarr.Group, session: Session) -> None:
-    arrays = {name: item for name, item in sorted(group.members(max_depth=None)) if isinstance(item, zarr.Array)}
+    arrays = dict(sorted(arrays_in(group, path).items()))
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
     rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
     head = facts({path: f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"})

@@ -20,7 +20,15 @@ WORDS = {"labels": "label"}
 
 
 def write(
-    model: str, data: str, output: str, session: Session, *, what: str, overwrite: bool, top: int | None = None
+    model: str,
+    data: str,
+    output: str,
+    session: Session,
+    *,
+    what: str,
+    overwrite: bool,
+    top: int | None = None,
+    missing_chunks: str = "fill",
 ) -> None:
     """Write a row-wise output of a store."""
     estimator: Any = load(model)
@@ -36,7 +44,7 @@ def write(
         if top > k:
             raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
         name = f"{name}:{top}"
-    source = open_source(data, missing_value=estimator.missing_value)
+    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
     check_place(output, source)  # before an engine starts
     with session.engine() as engine:
         started = time.perf_counter()
@@ -48,10 +56,12 @@ def write(
     session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
 
 
-def impute(model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool) -> None:
+def impute(
+    model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool, missing_chunks: str = "fill"
+) -> None:
     """Write a store's rows with their missing values filled in, and how far these are known."""
     estimator: Any = load(model)
-    source = open_source(data, missing_value=estimator.missing_value)
+    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
     places = {"filled": output, **({"deviation": beside(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
@@ -78,11 +88,11 @@ def beside(output: str) -> str:
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
-def score(model: str, data: str, session: Session, *, weights: str | None) -> None:
+def score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
     """Tell how well a model describes a store."""
     estimator = load(model)
     with session.engine() as engine:
-        found = scored(estimator, data, engine, weights)
+        found = scored(estimator, data, engine, weights, missing_chunks)
     shown = {
         **{name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()},
         "BIC, AIC": f"{found['bic']:.10g}, {found['aic']:.10g}" if "bic" in found else None,
@@ -90,14 +100,16 @@ def score(model: str, data: str, session: Session, *, weights: str | None) -> No
     session.result({"model": model, "data": data, **found}, facts(shown), summary=False)
 
 
-def scored(estimator: Any, data: str, engine: Engine, weights: str | None = None) -> dict[str, Any]:
+def scored(
+    estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
+) -> dict[str, Any]:
     """Return a store's number of rows, and what a model's `score` says of it, in one pass.
 
     That is a log-likelihood, with BIC and AIC where all rows count the same; of variational models a score, which is
     no likelihood; of K-means the inertia.
     """
-    value = estimator.set_params(engine=engine).score(data, sample_weight=weights)
-    rows = open_source(data, missing_value=estimator.missing_value).n_rows
+    source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    value, rows = estimator.set_params(engine=engine).score(source), source.n_rows
     assert rows is not None  # a store's shape is known
     if estimator.objective_name == "inertia":
         return {"rows": rows, "inertia": -value}

@@ -163,11 +163,14 @@ def meaning(decoding: Mapping[str, Any] | None) -> dict[str, str | None]:
     decoding : mapping or None
         The fingerprint of a `dem.source.decode.Decoding`.
     """
-    markers = [] if decoding is None else [f"{name}={value:.10g}" for name, value in decoding["missing"]]
-    packed = decoding is not None and (decoding["scale"], decoding["offset"]) != (1, 0)
+    decoding = decoding or {"missing": [], "scale": 1, "offset": 0}
+    markers = [f"{name}={value:.10g}" for name, value in decoding["missing"]]
+    ends = [f"{word} {decoding[name]:.10g}" for name, word in (("low", "below"), ("high", "above")) if name in decoding]
+    packed = (decoding["scale"], decoding["offset"]) != (1, 0)
     return {
-        "taken as missing": ", ".join(["NaN", *markers]),
-        "unpacked": f"{decoding['scale']:.10g} v + {decoding['offset']:.10g}" if decoding and packed else None,
+        "integers": {"u": "taken as unsigned", "i": "taken as signed"}.get(decoding.get("kind", "")),
+        "taken as missing": ", ".join(["NaN", *markers, *ends]),
+        "unpacked": f"{decoding['scale']:.10g} v + {decoding['offset']:.10g}" if packed else None,
     }
 
 

@@ -1,0 +1,46 @@
+"""The check, before anything is read, that data which are taken into memory fit within the limit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dem.core import human
+from dem.engine.engine import Engine
+from dem.engine.sweep.process_memory import process_bytes
+from dem.source import is_lazy
+from dem.source.checks import check_dtype, check_shape
+from dem.source.containers import bytes_to_load, check_container
+
+
+def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
+    """Refuse containers that would be computed whole, and arrays on a disk that the engine's limit has no room for.
+
+    Raises
+    ------
+    TypeError
+        See `dem.source.containers.check_container`.
+    ValueError
+        X is on a disk, and is no array of rows and columns of real numbers.
+    MemoryError
+        The message has both numbers.
+    """
+    given = {"X": X, "sample_weight": sample_weight}
+    for name, data in given.items():
+        check_container(data, name)
+    sizes = {name: 0 if is_lazy(data) else bytes_to_load(data) for name, data in given.items()}
+    if sizes["X"]:
+        check_shape(X.shape, "X")
+        check_dtype(np.dtype(X.dtype), "X")
+    size, limit = sum(sizes.values()), None if engine is None else engine.memory_bytes
+    if not size or limit is None:
+        return
+    here = process_bytes()
+    if here + size > limit:
+        names = " and ".join(name for name, nbytes in sizes.items() if nbytes)
+        raise MemoryError(
+            f"{names} would be read into memory whole, {human.size(size)} beside the {human.size(here)} of this "
+            f"process, but the limit is {human.size(limit)}: give a Dask array, which is read in chunks, as in "
+            "dask.array.from_array(X, chunks=(100_000, -1)), or raise the limit."
+        )

@@ -1,0 +1,159 @@
+"""Containers of lazy arrays are refused before anything is computed: stand-ins, and the real ones where installed."""
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+
+import dem
+from dem.run.check_load import check_load
+from dem.run.fit import scan
+from dem.source import open_source
+from dem.source.containers import bytes_to_load
+
+X = np.random.default_rng(0).normal(size=(60, 3))
+HUGE = da.zeros((10**12, 8), chunks=(10**11, 8))
+
+
+class Held:
+    """A lazy array with names, as xarray has it."""
+
+    def __init__(self, array):
+        self.data = array
+
+    def __dask_graph__(self):
+        return self.data.__dask_graph__()
+
+    def __array__(self, *_, **__):
+        raise AssertionError("computed")
+
+
+class Frame(Held):
+    """A lazy data frame, as Dask has it."""
+
+    def to_dask_array(self, lengths=None):
+        return self.data
+
+
+class Dataset:
+    """Several arrays by name, as in xarray."""
+
+    data_vars = ()
+
+
+class OnDisk:
+    """An array on a disk, as h5py has it."""
+
+    chunks = None
+
+    def __init__(self, shape, dtype="f8"):
+        self.shape, self.dtype = shape, np.dtype(dtype)
+
+    @property
+    def nbytes(self):
+        return int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __array__(self, *_, **__):
+        if self.nbytes > 1e6:
+            raise AssertionError("read")
+        return np.ones(self.shape, self.dtype)
+
+
+def containers():
+    yield Held(HUGE), r"Held, which would be computed whole: give a Dask array, NAME\.data, which is read in chunks"
+    yield Frame(HUGE), r"Frame, .* whole: give a Dask array, NAME\.to_dask_array\(lengths=True\), which is read in"
+    yield dask.delayed(X), "dask.Delayed.*, which would be computed whole: give a Dask array, one made of it"
+    yield Dataset(), r"Dataset, which holds several arrays: give one of them, as in NAME\['temperature'\]\.data"
+
+
+@pytest.mark.parametrize(("data", "message"), list(containers()), ids=["held", "frame", "delayed", "dataset"])
+def test_lazy_containers_are_refused_before_they_are_computed(data, message):
+    fitted = dem.KMeans(1).fit(X)
+    named = message.replace
+    for call in (dem.KMeans(1).fit, dem.PPCA(1).fit, fitted.predict, fitted.score, scan):
+        with pytest.raises(TypeError, match=named("NAME", "X")):
+            call(data)
+    with pytest.raises(TypeError, match=named("NAME", "data")):
+        open_source(data)
+    with pytest.raises(TypeError, match=named("NAME", "sample_weight")):
+        dem.KMeans(1).fit(X, sample_weight=data)
+    with pytest.raises(TypeError, match=named("NAME", "sample_weight")):
+        open_source(X, data)
+
+
+def test_what_is_on_a_disk_is_read_only_within_the_limit():
+    data, engine = OnDisk((10**9, 8)), dem.Engine(memory="2GB")
+    with pytest.raises(
+        MemoryError, match=r"X would be read into memory whole, 64 GB beside the .* but the limit is 2 GB"
+    ):
+        dem.KMeans(1, engine=engine).fit(data)
+    with pytest.raises(MemoryError, match=r"sample_weight would be read into memory whole, 8 GB beside"):
+        dem.KMeans(1, engine=engine).fit(X, sample_weight=OnDisk((10**9,)))
+    with pytest.raises(MemoryError, match=r"X and sample_weight would be read into memory whole, 72 GB beside"):
+        scan(data, OnDisk((10**9,)), engine=engine)
+    with pytest.raises(MemoryError, match="X would be read"):
+        dem.KMeans(1).fit(X[:, :1].repeat(8, 1)).set_params(engine=engine).predict(data)
+    np.testing.assert_allclose(dem.KMeans(1, engine=engine).fit(OnDisk((50, 2))).cluster_centers_, [[1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((10**9, 8, 2), "f8"), ((10**9,), "f8"), ((10**9, 0), "f8"), ((10**9, 2), "c16")]
+)
+def test_what_is_on_a_disk_and_has_no_rows_and_columns_is_refused_unread(shape, dtype):
+    with pytest.raises(ValueError, match=r"Expected 2D array|0 feature|Complex data"):
+        dem.KMeans(1).fit(OnDisk(shape, dtype))
+
+
+def test_arrays_in_memory_are_no_matter():
+    engine = dem.Engine(memory=1)
+    for data in (X, X.tolist(), np.ma.array(X), da.from_array(X), "path"):
+        check_load(data, None, engine)
+        assert bytes_to_load(data) == 0 or isinstance(data, da.Array)
+
+
+def test_a_memory_map_is_not_read_into_memory(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    assert np.shares_memory(open_source(mapped).x, mapped)
+    found, expected = (
+        dem.KMeans(2).fit(mapped, sample_weight=mapped[:, 0] ** 2),
+        dem.KMeans(2).fit(X, sample_weight=X[:, 0] ** 2),
+    )
+    np.testing.assert_array_equal(found.cluster_centers_, expected.cluster_centers_)
+
+
+def test_xarray(tmp_path):
+    xr = pytest.importorskip("xarray")
+    for lazy in (xr.DataArray(HUGE), xr.Variable(("n", "f"), HUGE), xr.DataArray(HUGE[:, 0])):
+        with pytest.raises(TypeError, match=r"xarray\..*, which would be computed whole: give a Dask array, X\.data"):
+            dem.KMeans(1).fit(lazy)
+    for several in (xr.Dataset({"a": (("n", "f"), X)}), xr.Dataset({"a": (("n", "f"), HUGE)})):
+        with pytest.raises(TypeError, match=r"xarray\.Dataset, which holds several arrays"):
+            dem.KMeans(1).fit(several)
+    array = xr.DataArray(X, dims=("n", "f"))
+    assert bytes_to_load(array) == 0
+    np.testing.assert_array_equal(dem.KMeans(2).fit(array).cluster_centers_, dem.KMeans(2).fit(X).cluster_centers_)
+    xr.Dataset({"a": array}).to_zarr(tmp_path / "x.zarr", consolidated=False, zarr_format=3)
+    read = xr.open_zarr(tmp_path / "x.zarr", chunks=None, consolidated=False)["a"]
+    assert bytes_to_load(read) == X.nbytes
+    with pytest.raises(ValueError, match=r"Expected 2D array, got 1D"):
+        dem.KMeans(2).fit(read[:, 0])
+    assert bytes_to_load(read) == X.nbytes
+
+
+def test_dask_frames():
+    pytest.importorskip("pandas")
+    frame = pytest.importorskip("dask.dataframe").from_dask_array(HUGE)
+    for lazy in (frame, frame[0]):
+        with pytest.raises(TypeError, match=r"dask\.\w+, .*give a Dask array, X\.to_dask_array\(lengths=True\)"):
+            dem.KMeans(1).fit(lazy)
+
+
+def test_h5py(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["x"] = X
+        assert bytes_to_load(file["x"]) == X.nbytes
+        np.testing.assert_array_equal(
+            dem.KMeans(2).fit(file["x"]).cluster_centers_, dem.KMeans(2).fit(X).cluster_centers_
+        )
