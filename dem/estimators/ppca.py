@@ -14,7 +14,7 @@ from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
 from dem.models.latent.closed_form import PPCAParams, by_bic, by_evidence, by_share
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
-from dem.run.latent import EMSettings, LatentFit, fit_closed_form, fit_moments, spectrum
+from dem.run.latent import EMSettings, LatentFit, eigenvalues, fit_closed_form, fit_moments
 from dem.scan.scanner import Scan
 
 
@@ -153,7 +153,7 @@ class PPCA(LinearLatent):
         q = self.n_components
         if is_whole(q):
             return int(q)
-        variances, n = spectrum(scan), scan.moments.weight
+        variances, n = eigenvalues(scan), scan.moments.weight
         if q is None:
             return max(1, int((variances > 0).sum()))
         if q == "mle" and scan.rows < scan.n_columns:

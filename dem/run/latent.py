@@ -14,8 +14,9 @@ from dem.em import loop
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.models.latent.algebra import LatentParams
-from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood, without_rounding
+from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.latent.model import LatentModel
+from dem.models.latent.spectrum import spectrum
 from dem.run.check_data import check_values
 from dem.run.fit import fit_model, scan_source
 from dem.scan.scanner import Scan
@@ -85,9 +86,9 @@ def scan_moments(
 
 
 @single_threaded_blas()
-def spectrum(scan: Scan) -> Float:
-    """Return the eigenvalues of the covariance, the largest first, none negative."""
-    return without_rounding(np.asarray(np.linalg.eigvalsh(scan.moments.covariance)[::-1]))
+def eigenvalues(scan: Scan) -> Float:
+    """Return the eigenvalues of the covariance, the largest first, 0 beyond its rank."""
+    return spectrum(scan.moments.covariance).values
 
 
 @single_threaded_blas()

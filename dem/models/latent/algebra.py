@@ -32,7 +32,7 @@ class LatentParams:
     noise_variance : float or array of shape (d,)
         The diagonal of Psi; one number where all are equal.
     stretch : array of shape (q, q) or None
-        L, by which the last M-step stretched the latents (see `kernel`); None where none did.
+        By what the last M-step stretched the latents (see `kernel`) and turned them; None where none did.
     """
 
     mean: Float
