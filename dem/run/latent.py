@@ -15,7 +15,7 @@ from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.models.latent.algebra import LatentParams
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
-from dem.models.latent.model import LatentModel
+from dem.models.latent.model import LatentModel, check_ranges
 from dem.models.latent.spectrum import spectrum
 from dem.run.check_data import check_values
 from dem.run.fit import fit_model, scan_source
@@ -43,7 +43,7 @@ class LatentFit:
         What the first pass told of the data.
     n_passes : int
     log_likelihood : float
-        In nats a row.
+        In nats a row; NaN where there is no density.
     state : State or None
         EM's history; None for the closed form.
     """
@@ -82,6 +82,7 @@ def scan_moments(
     """Return the scan with the whole scatter; the one pass of the first two ways."""
     found = scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint, missing=missing)
     check_values(found, source, missing)
+    check_ranges(found)
     return found
 
 

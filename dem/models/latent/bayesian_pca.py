@@ -24,8 +24,7 @@ from dem.models.latent.ppca import closed_form_on, pooled_noise, shared_noise
 from dem.scan.scanner import Scan
 
 PRUNED = 1e-10
-"""A column of W that explains less than this share of the noise, and of the variance of every column of the data, is done
-without."""
+"""A column of W that explains less than this share of the noise, and of every column's variance, is done without."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
     Attributes
     ----------
     unit : float
-        The least variance of a column that varies, known after `bind`. The prior's density is that of W / sqrt(unit), so
-        that the objective changes with the data's units as a likelihood does.
+        The least variance of a column that varies, known after `bind`. The prior's density is that of W / sqrt(unit),
+        so that the objective changes with the data's units as a likelihood does.
     whole : float or None
         The weight of all rows, kept from the first `bind`.
     copies : float

@@ -82,8 +82,8 @@ def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float,
 def canonical(params: R) -> tuple[R, Float]:
     """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d).
 
-    EM finds W up to a rotation of z only   (PRML, after 12.46). In this one W' W is diagonal: in others, where some columns
-    of the data are many times larger than the rest, what W tells of the rest is lost in sums over its columns.
+    EM finds W up to a rotation of z only   (PRML, after 12.46). In this one W' W is diagonal: in others, where some
+    columns of the data are many times larger than the rest, what W tells of the rest is lost in sums over its columns.
     """
     directions, lengths, turn = jacobi_svd(params.loadings)
     components = fixed_signs(directions.T)

@@ -18,11 +18,16 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.stats import Additive
-from dem.models.latent.algebra import LatentParams, inverse_noise, log_normaliser, posterior_covariance, projection
+from dem.models.latent.algebra import (
+    STEEP,
+    LatentParams,
+    inverse_noise,
+    log_normaliser,
+    posterior_covariance,
+    projection,
+)
 
 TILE_BYTES, MIN_TILE, MAX_TILE = 2**20, 16, 4096
-STEEP = 1e10
-"""A column's variance by the latents, in units of its noise, from which on rounding in W E[z | x] is taken out again."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,25 @@ from dem.scan.scanner import Scan, scan_bytes
 
 L = TypeVar("L", bound=LatentParams)
 
+LEAST_RANGE = 1e-140
+"""Smaller ranges have squares, and shares of squares, that float64 cannot hold with all digits."""
+
+
+def check_ranges(scan: Scan) -> None:
+    """Refuse columns that vary too little for squares.
+
+    Raises
+    ------
+    ValueError
+    """
+    ranges = scan.high - scan.low
+    if len(small := np.flatnonzero((ranges > 0) & (ranges < LEAST_RANGE))):
+        listed = ", ".join(map(str, small[:20])) + (f" and {len(small) - 20} more" if len(small) > 20 else "")
+        raise ValueError(
+            f"the values of {'column' if len(small) == 1 else 'columns'} {listed} differ by {ranges[small].max():.2g} "
+            "at most, too little for squares in float64: multiply the data by a constant, or leave such columns out"
+        )
+
 
 @dataclass(frozen=True)
 class LatentModel(Generic[L]):
@@ -47,7 +66,14 @@ class LatentModel(Generic[L]):
         return bound.with_missing() if scan.missing.any() else bound
 
     def take(self, scan: Scan) -> Self:
-        """Take the mean."""
+        """Take the mean.
+
+        Raises
+        ------
+        ValueError
+            If a column varies too little for squares.
+        """
+        check_ranges(scan)
         return replace(self, mean=scan.moments.mean)
 
     @abstractmethod

@@ -1,9 +1,10 @@
 """The spectrum of a covariance, whatever the units of its columns.
 
-A covariance is D R D with the columns' standard deviations D and their correlations R. Sums over the rows keep the digits
-of R, but an eigenvalue that is small beside the largest one is lost to a solver whose error is a share of the largest. So
-R is factorised, R = L L', and a one-sided Jacobi method finds the singular values of D L: each keeps as many digits as R
-has, for any D (Demmel and Veselic 1992, "Jacobi's method is more accurate than QR", SIAM J. Matrix Anal. Appl. 13).
+A covariance is D R D with the columns' standard deviations D and their correlations R. Sums over the rows keep the
+digits of R, but an eigenvalue that is small beside the largest one is lost to a solver whose error is a share of the
+largest. So R is factorised, R = L L', and a one-sided Jacobi method finds the singular values of D L: each keeps as
+many digits as R has, for any D (Demmel and Veselic 1992, "Jacobi's method is more accurate than QR", SIAM J. Matrix
+Anal. Appl. 13).
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from dem.core.block import Float
 
 EPS = float(np.finfo(np.float64).eps)
 SURE = 1e-6
-"""Where the smallest eigenvalue is more than this share of the largest, the usual solver leaves it all its digits but 6."""
+"""Where the smallest eigenvalue is more than this share of the largest, the usual solver takes no more than six of its
+digits."""
 RANK = 16.0
-"""So many roundings for each column may be left of the variance of a column that is a sum of others: four times what was
-left in 4,000 drawn data sets."""
+"""So many roundings for each column may be left of the variance of a column that is a sum of others: four times what
+was left in 4,000 drawn data sets."""
 
 
 class Spectrum(NamedTuple):
@@ -78,8 +80,11 @@ def jacobi_svd(matrix: Float) -> tuple[Float, Float, Float]:
     numpy.linalg.LinAlgError
         If the rotations do not converge.
     """
-    # joba=2 ("F"): rows and columns of any scale; vectors of both sides: scipy hands too little room over for one alone
-    values, left, right, work, _, info = lapack.dgejsv(matrix, joba=2, jobu=0, jobv=0, jobt=1)
+    order = np.argsort(-np.abs(matrix).max(axis=1), kind="stable")  # longest rows first, or the short ones lose digits
+    # joba=0: keep small values; vectors of both sides: scipy hands too little room over for one alone
+    values, left, right, work, _, info = lapack.dgejsv(matrix[order], joba=0, jobu=0, jobv=0, jobt=1)
     if info:
         raise np.linalg.LinAlgError(f"the Jacobi rotations of a matrix of shape {matrix.shape} do not converge")
-    return left, values * (work[0] / work[1]), right
+    rows = np.empty_like(left)
+    rows[order] = left
+    return rows, values * (work[0] / work[1]), right
