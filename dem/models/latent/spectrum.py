@@ -78,8 +78,10 @@ def jacobi_svd(matrix: Float) -> tuple[Float, Float, Float]:
     Raises
     ------
     numpy.linalg.LinAlgError
-        If the rotations do not converge.
+        If entries are not finite, or the rotations do not converge.
     """
+    if not np.isfinite(matrix).all():
+        raise np.linalg.LinAlgError(f"a matrix of shape {matrix.shape} has entries that are not finite")
     order = np.argsort(-np.abs(matrix).max(axis=1), kind="stable")  # longest rows first, or the short ones lose digits
     # joba=0: keep small values; vectors of both sides: scipy hands too little room over for one alone
     values, left, right, work, _, info = lapack.dgejsv(matrix[order], joba=0, jobu=0, jobv=0, jobt=1)
