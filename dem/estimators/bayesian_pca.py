@@ -12,7 +12,7 @@ from dem.engine.engine import Engine
 from dem.estimators.linear_latent import is_whole, wide_size
 from dem.estimators.ppca import PPCA
 from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
-from dem.run.latent import EMSettings, LatentFit, fit_moments, spectrum
+from dem.run.latent import EMSettings, LatentFit, eigenvalues, fit_moments
 from dem.scan.scanner import Scan
 
 
@@ -99,7 +99,7 @@ class BayesianPCA(PPCA):
         """Return what EM makes of the moments; some direction must be left to the noise."""
         if scan.n_columns < 2:
             raise ValueError("n_features=1: one column leaves no direction to the noise; give 2 columns or more")
-        most = max(1, int(np.count_nonzero(spectrum(scan))) - 1)
+        most = max(1, int(np.count_nonzero(eigenvalues(scan))) - 1)
         wanted = most if self.n_components is None else min(int(self.n_components), most)
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)
 

@@ -9,13 +9,31 @@ from sklearn import decomposition
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.human import plural
+from dem.core.warn import warn
 from dem.engine.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
 from dem.models.latent.closed_form import PPCAParams, by_bic, by_evidence, by_share
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
-from dem.run.latent import EMSettings, LatentFit, fit_closed_form, fit_moments, spectrum
+from dem.run.latent import EMSettings, LatentFit, eigenvalues, fit_closed_form, fit_moments
 from dem.scan.scanner import Scan
+
+WITHOUT_NOISE = "no noise is left (the data lie in a subspace), so there is no density: fewer components have one"
+
+
+class SubspaceWarning(UserWarning):
+    """The data lie in a subspace that the components span: there is no density."""
+
+
+def in_subspace(rank: int, d: int) -> str:
+    """Say what it means that data of d columns lie in a subspace of so many dimensions, and what to do."""
+    fewer = f"take fewer than {rank} components" if rank > 1 else "give more rows"
+    return (
+        f"the data lie in a subspace of {plural(rank, 'dimension')} in their {plural(d, 'column')}, and the components "
+        "span it: the noise variance is 0, so that there is no density and no log-likelihood (lower_bound_ is NaN; "
+        f"score, bic and aic refuse; transform works). For a density {fewer}, or leave out columns that are constant "
+        "or sums of others"
+    )
 
 
 class PPCA(LinearLatent):
@@ -61,6 +79,7 @@ class PPCA(LinearLatent):
     explained_variance_ : array of shape (n_components_,)
         Variances along them: maximum-likelihood ones (1 / n), where scikit-learn's PCA divides by n - 1.
     explained_variance_ratio_ : array of shape (n_components_,)
+        Shares of the model's total variance, the trace of W W' + s^2 I: on complete data that of the data.
     singular_values_ : array of shape (n_components_,)
         sqrt(n explained_variance_).
     mean_ : array of shape (n_features,)
@@ -71,7 +90,8 @@ class PPCA(LinearLatent):
     feature_names_in_ : array of str
         Where the data in memory had names.
     lower_bound_ : float
-        Mean log-likelihood of the training data, in nats a row; inf if they lie in a subspace.
+        Mean log-likelihood of the training data, in nats a row. NaN if they lie in a subspace of n_components_
+        dimensions or fewer, of which a `SubspaceWarning` tells: the noise variance is 0, and there is no density.
     n_iter_, n_passes_ : int
         M-steps of EM (1 for the closed form), and passes over the data, the first scan included.
     stop_reason_ : str
@@ -116,7 +136,8 @@ class PPCA(LinearLatent):
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""
-        return f"probabilistic PCA, {plural(self.n_components_, 'component')}, {plural(self.n_features_in_, 'column')}"
+        size = f"{plural(self.n_components_, 'component')}, {plural(self.n_features_in_, 'column')}"
+        return f"probabilistic PCA, {size}{'; ' + WITHOUT_NOISE if not np.isfinite(self.lower_bound_) else ''}"
 
     def to_sklearn(self) -> decomposition.PCA:
         """Return the fitted scikit-learn PCA with the same directions, mean and variances."""
@@ -142,7 +163,10 @@ class PPCA(LinearLatent):
         q = self._latent_size(scan)
         if self.solver == "em" and q < scan.n_columns:
             return fit_moments(MomentsPPCAModel(q), scan, settings)
-        return fit_closed_form(scan, q)
+        fitted = fit_closed_form(scan, q)
+        if np.isnan(fitted.log_likelihood):
+            warn(in_subspace(int(np.count_nonzero(eigenvalues(scan))), scan.n_columns), SubspaceWarning)
+        return fitted
 
     def _wide_model(self, d: int, scan: Scan | None) -> PPCAModel:
         """Return the model for EM with a pass per iteration."""
@@ -153,7 +177,7 @@ class PPCA(LinearLatent):
         q = self.n_components
         if is_whole(q):
             return int(q)
-        variances, n = spectrum(scan), scan.moments.weight
+        variances, n = eigenvalues(scan), scan.moments.weight
         if q is None:
             return max(1, int((variances > 0).sum()))
         if q == "mle" and scan.rows < scan.n_columns:
@@ -170,7 +194,8 @@ class PPCA(LinearLatent):
         super()._keep(fitted)
         params, moments = fitted.params, fitted.scan.moments
         self.explained_variance_ = (params.loadings**2).sum(axis=0) + params.noise_variance
-        total = float(moments.variances.sum())
+        q, d = len(self.explained_variance_), len(params.mean)
+        total = float(self.explained_variance_.sum() + (d - q) * params.noise_variance)
         self.explained_variance_ratio_ = self.explained_variance_ / (total or 1.0)
         self.singular_values_ = np.sqrt(moments.weight * self.explained_variance_)
 

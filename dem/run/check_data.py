@@ -13,7 +13,7 @@ from dem.models.row_checks import LARGEST
 from dem.scan.scanner import Place, Scan
 from dem.source import Source
 
-LEAST = 1e-300
+LEAST = 1e-280
 """Variances below, of columns that vary, have lost their digits, or have inverses that are no numbers."""
 
 Squared = Callable[[Float], Float]
@@ -83,7 +83,8 @@ def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
             ("small", (squared(observed.variances) < LEAST) & (found.low < found.high)),
         ):
             if bad.any():
-                _refuse_large_weights(found, source)
+                if size == "large":
+                    _refuse_large_weights(found, source)
                 columns = ", ".join(str(j) for j in np.flatnonzero(bad)[:20])
                 raise ValueError(f"{source.name} holds values too {size} to square, in columns {columns}: rescale them")
 

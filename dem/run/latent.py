@@ -14,8 +14,9 @@ from dem.em import loop
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.models.latent.algebra import LatentParams
-from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood, without_rounding
+from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.latent.model import LatentModel
+from dem.models.latent.spectrum import spectrum
 from dem.run.check_data import check_values
 from dem.run.fit import fit_model, scan_source
 from dem.scan.scanner import Scan
@@ -42,7 +43,7 @@ class LatentFit:
         What the first pass told of the data.
     n_passes : int
     log_likelihood : float
-        In nats a row.
+        In nats a row; NaN where there is no density.
     state : State or None
         EM's history; None for the closed form.
     """
@@ -80,14 +81,14 @@ def scan_moments(
 ) -> Scan:
     """Return the scan with the whole scatter; the one pass of the first two ways."""
     found = scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint, missing=missing)
-    check_values(found, source, missing, lambda variances: np.full_like(variances, variances.mean()))
+    check_values(found, source, missing)
     return found
 
 
 @single_threaded_blas()
-def spectrum(scan: Scan) -> Float:
-    """Return the eigenvalues of the covariance, the largest first, none negative."""
-    return without_rounding(np.asarray(np.linalg.eigvalsh(scan.moments.covariance)[::-1]))
+def eigenvalues(scan: Scan) -> Float:
+    """Return the eigenvalues of the covariance, the largest first, 0 beyond its rank."""
+    return spectrum(scan.moments.covariance).values
 
 
 @single_threaded_blas()

@@ -69,6 +69,25 @@ def test_fit_gmm_is_the_fit_of_a_python_user(folder, tmp_path):
     np.testing.assert_array_equal(model.weights_, expected.weights_)
 
 
+def test_a_fit_without_a_density_says_so(tmp_path, rng):
+    x = rng.normal(size=(50, 2))
+    zarr.create_array(tmp_path / "x.zarr", data=np.c_[x, x.sum(axis=1)])
+    for out in (
+        done("fit", "ppca", tmp_path / "x.zarr", "-o", tmp_path / "m.zarr"),
+        done("info", tmp_path / "m.zarr"),
+    ):
+        assert "no noise is left (the data lie in a subspace), so there is no density: fewer components have one" in out
+        assert "none, as there is no density" in out
+        assert "BIC" not in out
+        assert "inf" not in out.replace("info", "")
+        assert "nan" not in out
+    words = ["fit", "ppca", tmp_path / "x.zarr", "-o", tmp_path / "m.zarr", "--overwrite", "--json"]
+    record = json.loads(done(*words))
+    assert record["log_likelihood"] is None
+    assert "bic" not in record
+    assert "no density" in failed("score", tmp_path / "m.zarr", tmp_path / "x.zarr")
+
+
 def test_fit_reports_to_machines(folder, tmp_path):
     result = run("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", tmp_path / "m.zarr", "--json")
     record = json.loads(result.stdout)

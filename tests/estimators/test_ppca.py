@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 
 from dem import PPCA, GaussianMixture
 from dem.em import loop
+from dem.estimators.ppca import SubspaceWarning
 from shared import CSV
 
 N, D, Q = 300, 6, 2
@@ -156,7 +157,8 @@ def test_weights_are_repeated_rows(solver, noisy, rng):
 def test_data_in_a_subspace(rng):
     """Rank 2 in 4 dimensions: fitted and transformed, but without a density; told in one sentence."""
     x = rng.normal(size=(50, 2)) @ rng.normal(size=(2, 4))
-    model = PPCA().fit(x)
+    with pytest.warns(SubspaceWarning, match="2 dimensions in their 4 columns"):
+        model = PPCA().fit(x)
     assert model.n_components_ == 2
     assert model.noise_variance_ == 0
     np.testing.assert_allclose(model.inverse_transform(model.transform(x)), x, atol=1e-10)
@@ -169,7 +171,8 @@ def test_data_in_a_subspace(rng):
 
 def test_constant_data_have_one_component_of_no_length():
     for q in (None, 1, 0.5):
-        model = PPCA(q).fit(np.ones((5, 3)))
+        with pytest.warns(SubspaceWarning, match="0 dimensions"):
+            model = PPCA(q).fit(np.ones((5, 3)))
         np.testing.assert_array_equal(model.explained_variance_, 0)
         np.testing.assert_array_equal(model.mean_, 1)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import summary
 from dem.estimators.base import RowwiseEstimator
+from dem.estimators.ppca import SubspaceWarning
 from dem.models.criteria import aic, bic
 from dem.results.new_array import broken_off
 from dem.source import open_source
@@ -157,7 +160,9 @@ def fit(model: Any, job: Job, session: Session) -> None:
     with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
         kept_at = job.kept_at(elsewhere=engine.elsewhere)
         started = time.perf_counter()
-        model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SubspaceWarning)  # the model's description says so
+            model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
         seconds = time.perf_counter() - started
         model.save(output, overwrite=job.overwrite)
         if kept_at is not None:
@@ -250,10 +255,16 @@ def in_words(values: Mapping[str, Any]) -> dict[str, str]:
         "score": ("score", ".6f", " nats a row"),
         "inertia": ("inertia", ".10g", ""),
     }
-    return {word: f"{values[name]:{form}}{unit}" for name, (word, form, unit) in words.items() if name in values}
+    return {
+        word: f"{values[name]:{form}}{unit}" if math.isfinite(values[name]) else "none, as there is no density"
+        for name, (word, form, unit) in words.items()
+        if name in values
+    }
 
 
 def criteria(model: Any, log_likelihood: float, rows: int) -> dict[str, float]:
-    """Return BIC and AIC, from a mean log-likelihood that is known already: no pass over the data."""
+    """Return BIC and AIC, from a mean log-likelihood that is known already: no pass over the data; none without one."""
+    if not math.isfinite(log_likelihood):
+        return {}
     n = model.n_parameters_
     return {"bic": bic(log_likelihood * rows, n, rows), "aic": aic(log_likelihood * rows, n)}

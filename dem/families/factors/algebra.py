@@ -19,6 +19,9 @@ from dem.core.block import Float
 from dem.families.factors.columns import Columns
 from dem.families.gaussian.base import LOG_2PI
 
+STEEP = 1e10
+"""A column's variance by the factors, in units of its noise, from which on differences lose the noise."""
+
 
 @dataclass(frozen=True)
 class FactorAnalysers:

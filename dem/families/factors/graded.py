@@ -21,7 +21,9 @@ from dem.families.factors.algebra import FactorAnalysers
 Rows = NDArray[np.intp]
 
 LOST = 1e5
-"""Share of a diagonal entry of H that a pivot of its Cholesky factor may be cancelled to: eps * 1e5 is 2e-11."""
+"""Share of the diagonal of H that the pivots of its Cholesky factor may be cancelled to, in all: eps * 1e5 is 2e-11."""
+A_DIGIT = 10.0
+"""Smaller losses are those of any matrix."""
 PART_BYTES = 2**20
 """What the systems of the rows may take that are factorised at a time."""
 
@@ -54,8 +56,9 @@ class Part:
 
 def lossy(systems: Float, lower: Float) -> Rows:
     """Return the rows for which the Cholesky factors (q, q, n) of the systems (q, q, n) have lost digits."""
-    pivots = np.einsum("jjn->jn", lower)
-    return np.flatnonzero((np.einsum("jjn->jn", systems) > LOST * pivots * pivots).any(axis=0))
+    pivots = np.einsum("jjn->jn", lower)  # what they lose in turn multiplies
+    shares = np.einsum("jjn->jn", systems) / (pivots * pivots)
+    return np.flatnonzero(np.prod(np.where(shares > A_DIGIT, shares, 1.0), axis=0) > LOST)
 
 
 def parts(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, observed: Float) -> Iterator[Part]:

@@ -25,7 +25,7 @@ from dem.core.linalg import (
     triangle_places,
     triangle_size,
 )
-from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.algebra import STEEP, FactorAnalysers
 from dem.families.factors.graded import Part, Rows, lossy, parts
 from dem.families.factors.missing_algebra import TOO_FEW
 from dem.families.plain import centred
@@ -84,6 +84,11 @@ def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Flo
     return rest
 
 
+def solve(inverse: Float, y: Float) -> Float:
+    """Return inv(L L') y for the columns of y (q, n), given M = inv(L) (q, q, n) of each."""
+    return np.asarray(np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, y)))
+
+
 def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
     """Write log p(x_o | k) of the columns of x (d, n), NaN where missing, into `out` (K, n); return the latents."""
     n, (k, _, q) = x.shape[1], theta.loadings.shape
@@ -113,6 +118,13 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
             covariance[i][:, part.rows], log_det[i, part.rows] = gram, part.log_det
             latent[:, part.rows] = np.einsum("jim,jm->im", part.inverse, part.whitened)
         subtract_fit(rest, theta.loadings[i], latent, observed)
+        if (np.sum(theta.loadings[i] ** 2, axis=1) * columns.inverse[i] > STEEP).any():  # one step of refinement
+            gradient = columns.scaled[i].T @ rest - latent
+            step = solve(inverse, gradient)
+            for part in parts(theta, i, graded[i], rest, observed):
+                step[:, part.rows] = solve(part.inverse, gradient[:, part.rows])
+            latent += step
+            subtract_fit(rest, theta.loadings[i], step, observed)
         out[i] = columns.log_noise[i] @ observed + columns.inverse[i] @ (rest * rest)
         out[i] += log_det[i] + np.einsum("jn,jn->n", latent, latent)
         z[1:, i] = latent

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dem.core.block import Block, Float
+from dem.families.factors.algebra import STEEP
 from dem.families.gaussian.base import LOG_2PI
+from dem.models.latent.spectrum import jacobi_svd
 
 NO_DENSITY = (
     "the covariance is singular: the data lie in a subspace, where they have no density; use fewer "
@@ -32,7 +34,7 @@ class LatentParams:
     noise_variance : float or array of shape (d,)
         The diagonal of Psi; one number where all are equal.
     stretch : array of shape (q, q) or None
-        L, by which the last M-step stretched the latents (see `kernel`); None where none did.
+        By what the last M-step stretched the latents (see `kernel`) and turned them; None where none did.
     """
 
     mean: Float
@@ -69,7 +71,7 @@ def projection(params: LatentParams) -> Float:
     """Return the (d, q) matrix A with E[z | x] = A' (x - mu)   (PRML 12.48)."""
     w = params.loadings
     if not noise_of(params).any():
-        return np.asarray(np.linalg.pinv(w).T)
+        return inverse_root(w)
     scaled = w * inverse_noise(params)[:, None]
     return np.asarray(np.linalg.solve(latent_precision(params), scaled.T).T)
 
@@ -87,12 +89,8 @@ def log_normaliser(params: LatentParams) -> float:
     d = len(noisy)
     if d:
         log_det = np.log(noisy).sum() + np.linalg.slogdet(latent_precision(params))[1]
-    elif w.shape[0] == w.shape[1]:
-        d, log_det = len(w), np.linalg.slogdet(w.T @ w)[1]
     else:
-        raise ValueError(NO_DENSITY)
-    if not np.isfinite(log_det):
-        raise ValueError(NO_DENSITY)
+        d, log_det = len(w), 2 * np.log(lengths_of_all(w)).sum()
     return float(-0.5 * (d * LOG_2PI + log_det))
 
 
@@ -112,11 +110,38 @@ def precision(params: LatentParams) -> Float:
     """
     w, inverse = params.loadings, inverse_noise(params)
     if (inverse > 0).all():
-        return np.asarray(np.diag(inverse) - projection(params) @ (w * inverse[:, None]).T)
-    if inverse.any() or np.linalg.matrix_rank(w) < len(w):
+        if (np.sum(w**2, axis=1) * inverse < STEEP).all():
+            return np.asarray(np.diag(inverse) - projection(params) @ (w * inverse[:, None]).T)
+        found = covariance(params)  # that difference would leave nothing of a column that the noise hardly touches
+        unit = np.sqrt(np.diag(found))
+        return np.asarray(np.linalg.inv(found / unit[:, None] / unit) / unit[:, None] / unit)
+    if inverse.any():
         raise ValueError(NO_DENSITY)
-    back = np.linalg.pinv(w)
-    return np.asarray(back.T @ back)
+    lengths_of_all(w)
+    back = inverse_root(w)
+    return np.asarray(back @ back.T)
+
+
+def lengths_of_all(loadings: Float) -> Float:
+    """Return the singular values of W (d, q), q = d, of a model without noise.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than d: C = W W' is singular.
+    """
+    d, q = loadings.shape
+    lengths = jacobi_svd(loadings)[1]
+    if q < d or not (lengths > 0).all():
+        raise ValueError(NO_DENSITY)
+    return lengths
+
+
+def inverse_root(loadings: Float) -> Float:
+    """Return the pseudo-inverse of W, transposed, (d, q): columns of W that are 0 have none."""
+    left, lengths, right = jacobi_svd(loadings)
+    inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
+    return np.asarray((left * inverse) @ right.T)
 
 
 def least_squares(params: LatentParams) -> Float:
@@ -128,9 +153,10 @@ def least_squares(params: LatentParams) -> Float:
     w, inverse = params.loadings, inverse_noise(params)
     if not inverse.any():
         return np.asarray(w.T)
-    scaled = w * np.sqrt(inverse)[:, None]
-    unshrunk = np.linalg.pinv(scaled.T @ scaled, hermitian=True) @ latent_precision(params)
-    return np.asarray((w @ unshrunk).T)
+    _, lengths, turn = jacobi_svd(w * np.sqrt(inverse)[:, None])
+    share = lengths**2 / (1 + lengths**2)  # what is left of each direction of z
+    unshrunk = np.divide(1.0, share, out=np.zeros_like(share), where=share > np.finfo(np.float64).tiny)
+    return np.asarray(((w @ turn) * unshrunk @ turn.T).T)
 
 
 def expected_log_joint(noise: Float, squares: Float, second: Float) -> float:

@@ -24,7 +24,7 @@ from dem.models.latent.ppca import closed_form_on, pooled_noise, shared_noise
 from dem.scan.scanner import Scan
 
 PRUNED = 1e-10
-"""A column of W that explains less than this share of the columns' mean variance is done without."""
+"""A column of W that explains less than this share of the noise, and of every column's variance, is done without."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
     Attributes
     ----------
     unit : float
-        The mean variance of the columns, known after `bind`. The prior's density is that of W / sqrt(unit), so
-        that the objective changes with the data's units as a likelihood does.
+        The least variance of a column that varies, known after `bind`. The prior's density is that of W / sqrt(unit),
+        so that the objective changes with the data's units as a likelihood does.
     whole : float or None
         The weight of all rows, kept from the first `bind`.
     copies : float
@@ -69,7 +69,8 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
         """Take the mean, the mean variance, and what the rows weigh."""
         moments = scan.moments
         whole = moments.weight if self.whole is None else self.whole
-        unit = float(moments.variances.mean()) or 1.0
+        varying = moments.variances[moments.variances > 0]
+        unit = float(varying.min()) if len(varying) else 1.0
         return replace(super().take(scan), unit=unit, whole=whole, copies=whole / moments.weight)
 
     def with_missing(self) -> ObservedBayesianPCAModel:
@@ -123,8 +124,9 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
         One column is always kept. At the maximum the columns are orthogonal; on the way they are made so.
         """
         squares = (params.loadings**2).sum(axis=0)
-        kept = (squares > PRUNED * self.unit) | (np.arange(len(squares)) == squares.argmax())
-        turned, components = canonical(replace(params, loadings=params.loadings[:, kept]))
+        least = PRUNED * min(self.unit, params.noise_variance)
+        kept = (squares > least) | (np.arange(len(squares)) == squares.argmax())
+        turned, components = canonical(replace(params, loadings=params.loadings[:, kept], stretch=None))
         return replace(turned, alpha=self.best_alpha(turned.loadings)), components
 
 

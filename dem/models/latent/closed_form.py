@@ -7,6 +7,7 @@ follows from the parameters is in `algebra`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from dem.core.block import Float
 from dem.families.gaussian.base import LOG_2PI
 from dem.models.criteria import bic
 from dem.models.latent.algebra import LatentParams, fixed_signs
+from dem.models.latent.spectrum import jacobi_svd, spectrum
 from dem.scan.moments import Moments
 
 
@@ -42,12 +44,13 @@ R = TypeVar("R", bound=PPCAParams)
 def closed_form_log_likelihood(variances: Float, q: int, noise_variance: float) -> float:
     """Return the mean log-likelihood at the closed form's optimum, in nats a row   (PRML 12.44, 12.46).
 
-    Infinite where the data lie in a subspace.
+    NaN where the data lie in the subspace of these directions, or of fewer: there is no density then.
     """
     d = len(variances)
-    with np.errstate(divide="ignore"):
-        log_det = np.log(variances[:q]).sum() + ((d - q) * np.log(noise_variance) if q < d else 0.0)
-    return -0.5 * (d * LOG_2PI + float(log_det) + d)
+    spread = np.append(variances[:q], np.full(d - q, noise_variance))
+    if not (spread > 0).all():
+        return math.nan
+    return -0.5 * (d * LOG_2PI + float(np.log(spread).sum()) + d)
 
 
 def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float, Float]:
@@ -68,28 +71,25 @@ def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float,
     components : array of shape (q, d)
         The principal directions, each with its largest entry positive.
     """
-    values, vectors = np.linalg.eigh(moments.covariance)
-    values = without_rounding(values[::-1])
+    values, vectors = spectrum(moments.covariance)
     q, d = n_components, len(values)
-    components = fixed_signs(vectors[:, ::-1].T[:q])
+    components = fixed_signs(vectors.T[:q])
     noise = float(values[q:].mean()) if q < d else 0.0
     loadings = components.T * np.sqrt(np.maximum(values[:q] - noise, 0.0))
     return PPCAParams(moments.mean, loadings, noise), values, components
 
 
-def without_rounding(values: Float) -> Float:
-    """Return eigenvalues, the largest first, with those that are rounding of 0 set to 0."""
-    return np.where(values > len(values) * np.finfo(np.float64).eps * values[0], values, 0.0)
-
-
 def canonical(params: R) -> tuple[R, Float]:
     """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d).
 
-    EM finds W up to a rotation of z only   (PRML, after 12.46).
+    EM finds W up to a rotation of z only   (PRML, after 12.46). In this one W' W is diagonal: in others, where some
+    columns of the data are many times larger than the rest, what W tells of the rest is lost in sums over its columns.
     """
-    directions, lengths, _ = np.linalg.svd(params.loadings, full_matrices=False)
+    directions, lengths, turn = jacobi_svd(params.loadings)
     components = fixed_signs(directions.T)
-    return replace(params, loadings=components.T * lengths), components
+    signs = np.sign(np.einsum("qd,dq->q", components, directions))
+    stretch = turn * signs if params.stretch is None else params.stretch @ (turn * signs)
+    return replace(params, loadings=components.T * lengths, stretch=stretch), components
 
 
 def by_share(share: float, variances: Float) -> int:

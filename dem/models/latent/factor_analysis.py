@@ -133,13 +133,22 @@ def first_params(
 class MomentsFactorModel(OnMoments[FactorParams], FactorModel):
     """Factor analysis by EM on the moments of the data."""
 
+    @property
+    def standardised(self) -> tuple[Float, Float]:
+        """The correlations (d, d), and the standard deviations (d,), 1 of constant columns."""
+        if self.moments is None:
+            raise ValueError("the model is not bound to data: call bind(scan) first")
+        covariance = self.moments.covariance
+        deviation = np.sqrt(np.diag(covariance))
+        unit = np.where(deviation > 0, deviation, 1.0)
+        return covariance / unit[:, None] / unit, unit
+
     def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
         """Return the principal directions of the correlations, of all rows."""
         if self.moments is None or self.variance is None:
             return super().start(sample, rng)
-        deviation = np.sqrt(self.variance)
-        unit = np.where(deviation > 0, deviation, 1.0)
-        values, vectors = np.linalg.eigh(self.covariance / unit[:, None] / unit)
+        deviation, (correlations, _) = np.sqrt(self.variance), self.standardised
+        values, vectors = np.linalg.eigh(correlations)
         q = self.n_components
         return first_params(self.moments.mean, deviation, values[::-1], vectors[:, ::-1].T, q, rng)
 
@@ -149,10 +158,13 @@ class ECMFactorModel(MomentsFactorModel):
     """Factor analysis by ECM on the moments of the data: conditional maximisations of the likelihood itself."""
 
     def m_step(self, params: FactorParams, stats: LatentStats) -> FactorParams:
-        """Return the noise variances of largest likelihood, one after the other, and then W."""
-        covariance = self.covariance
-        noise = one_by_one(covariance, self.bound(params), FLOOR * np.diag(covariance))
-        return FactorParams(params.mean, best_loadings(covariance, noise, self.n_components), noise)
+        """Return the noise variances of largest likelihood, one after the other, and then W; in standard deviations."""
+        correlations, unit = self.standardised
+        old = self.bound(params)
+        old = FactorParams(old.mean, old.loadings / unit[:, None], old.noise_variance / unit**2)
+        noise = one_by_one(correlations, old, FLOOR * np.diag(correlations))
+        loadings = best_loadings(correlations, noise, self.n_components)
+        return FactorParams(params.mean, loadings * unit[:, None], noise * unit**2)
 
     def expected(self, params: FactorParams, stats: LatentStats, new: FactorParams) -> None:
         """Return None: what these steps raise is the likelihood, not a bound."""

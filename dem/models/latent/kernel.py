@@ -11,14 +11,21 @@ changes the lengths of W; this does so at once. The bound of the history is that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.stats import Additive
-from dem.models.latent.algebra import LatentParams, inverse_noise, log_normaliser, posterior_covariance, projection
+from dem.families.factors.algebra import STEEP
+from dem.models.latent.algebra import (
+    LatentParams,
+    inverse_noise,
+    log_normaliser,
+    posterior_covariance,
+    projection,
+)
 
 TILE_BYTES, MIN_TILE, MAX_TILE = 2**20, 16, 4096
 
@@ -116,12 +123,23 @@ class LatentKernel:
         self.tile = tile_rows(len(params.mean))
         self.project = projection(params)
         self.inverse_noise = inverse_noise(params)
+        signal = np.sum(params.loadings**2, axis=1) * self.inverse_noise
+        self.posterior = posterior_covariance(params) if (signal > STEEP).any() else None
 
     def latent(self, x: Array) -> tuple[Float, Float]:
-        """Return E[z | x] (n, q) and the residuals x - mu - W E[z | x] (n, d) of rows x (n, d)."""
+        """Return E[z | x] (n, q) and the residuals x - mu - W E[z | x] (n, d) of rows x (n, d).
+
+        W E[z | x] rounds to a share of x, which may be many times the noise. Such residuals are those of a row that
+        differs from x by roundings; a second step finds what z and residuals are for that row.
+        """
+        w = self.params.loadings
         centred = x - self.params.mean
         z = centred @ self.project
-        centred -= z @ self.params.loadings.T
+        centred -= z @ w.T
+        if self.posterior is not None:
+            step = ((centred * self.inverse_noise) @ w - z) @ self.posterior
+            z += step
+            centred -= step @ w.T
         return z, centred
 
     def log_density(self, z: Float, residuals: Float) -> Float:
@@ -155,13 +173,22 @@ class LatentKernel:
         return LatentStats(n, total, log_likelihood, zz, rz, rr)
 
 
-def moments_stats(covariance: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
-    """Return the statistics of rows of this covariance (d, d) about the parameters' mean: EM without the data."""
-    w, project = params.loadings, projection(params)
-    cz = covariance @ project
-    zz = project.T @ cz
-    rz = cz - w @ zz
-    # r = (x - mu) - W E[z | x], so its variances are those of x, less what E[z | x] tells of them
-    rr = np.maximum(np.diag(covariance) - np.sum(w * (cz + rz), axis=1), 0.0)
-    mean = log_normaliser(params) - 0.5 * float(rr @ inverse_noise(params) + np.trace(zz))
+def moments_stats(root: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
+    """Return the statistics of rows whose covariance about the parameters' mean is F F': EM without the data.
+
+    The columns of F stand for the rows: residuals are taken of them, as of rows, since differences of variances would
+    lose the digits of a noise that is small beside a column's variance.
+
+    Parameters
+    ----------
+    root : array of shape (d, r)
+        F.
+    weight, rows
+        Of the statistics.
+    params : LatentParams
+    """
+    kernel = LatentKernel(replace(params, mean=np.zeros(len(root))))
+    z, r = kernel.latent(root.T)
+    zz, rz, rr = z.T @ z, r.T @ z, np.einsum("ij,ij->j", r, r)
+    mean = log_normaliser(params) - 0.5 * float(rr @ kernel.inverse_noise + np.trace(zz))
     return LatentStats(rows, weight, mean * weight, zz * weight, rz * weight, rr * weight)

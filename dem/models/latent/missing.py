@@ -58,13 +58,14 @@ class OnObserved(LatentModel[L]):
         loadings = params.loadings + step[:, 1:]
         shift, turn = self.expansion(found)
         mean = params.mean + step[:, 0] + loadings @ shift[0]
-        return self.bound(self.renewed(params, mean, loadings @ turn[0], noise))
+        return self.bound(replace(self.renewed(params, mean, loadings @ turn[0], noise), stretch=turn[0]))
 
     def expected(self, params: L, stats: Any, new: L) -> float:
         """Return Q(new; stats) and the entropy of q, in nats a row."""
         old, found = analyser(self.bound(params)), self.sums(params, stats)
-        theta = analyser(self.bound(new))
-        return float(found.best_bound(theta, old, *self.expansion(found))[0] / stats.weight)
+        theta, (shift, turn) = analyser(self.bound(new)), self.expansion(found)
+        turn = turn if new.stretch is None else new.stretch[None]
+        return float(found.best_bound(theta, old, shift, turn)[0] / stats.weight)
 
     def sums(self, params: L, stats: Any) -> Sums:
         """Return the parts of a pass's sums."""

@@ -15,6 +15,7 @@ from dem.core.stats import ARITY
 from dem.models.latent import rows as latent_rows
 from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_of
 from dem.models.latent.kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
+from dem.models.latent.spectrum import square_root
 from dem.scan.moments import Moments
 from dem.scan.scanner import Scan, scan_bytes
 
@@ -41,8 +42,8 @@ class LatentModel(Generic[L]):
     measure = None
 
     def squared(self, variances: Float) -> Float:
-        """Return the mean: narrow columns are little beside wide ones."""
-        return np.full_like(variances, variances.mean())
+        """Return all: each column keeps its digits."""
+        return variances
 
     def bind(self, scan: Scan) -> LatentModel[L]:
         """Return the model with what it takes of a scan; of rows with missing values, the model of such rows."""
@@ -97,7 +98,7 @@ class LatentModel(Generic[L]):
         found = means(self.bound(params), stats)
         squares = found.squares(params.loadings, new.loadings @ back)
         joint = expected_log_joint(noise_of(self.bound(new)), squares, back @ found.second @ back.T)
-        return joint - float(np.log(np.diag(stretch)).sum())
+        return joint - float(np.linalg.slogdet(stretch)[1])
 
     def exact(self, params: L) -> L:
         """Return the parameters as they are: all arithmetic is float64."""
@@ -141,17 +142,22 @@ class OnMoments(LatentModel[L]):
     ----------
     moments : Moments or None
         Of all rows, with the whole scatter; None before `bind`.
+    root : array of shape (d, r) or None
+        F with F F' their covariance; None before `bind`.
     n_rows : int
     """
 
     moments: Moments | None = None
+    root: Float | None = None
     n_rows: int = 0
 
     needs_scatter = True
 
     def take(self, scan: Scan) -> Self:
         """Take the moments."""
-        return replace(super().take(scan), moments=scan.moments, n_rows=scan.rows)
+        return replace(
+            super().take(scan), moments=scan.moments, root=square_root(scan.moments.covariance), n_rows=scan.rows
+        )
 
     def with_missing(self) -> NoReturn:
         """Refuse: moments say all of complete rows alone.
@@ -162,15 +168,9 @@ class OnMoments(LatentModel[L]):
         """
         raise ValueError("values are missing: moments do not tell all of such rows, EM with a pass per iteration does")
 
-    @property
-    def covariance(self) -> Float:
-        """Of the data, (d, d)."""
-        if self.moments is None:
-            raise ValueError("the model is not bound to data: call bind(scan) first")
-        return self.moments.covariance
-
     def kernel(self, params: L) -> Callable[[Block], LatentStats]:
         """Return the E-step of all rows at once, whatever the block."""
-        weight = 0.0 if self.moments is None else self.moments.weight
-        stats = moments_stats(self.covariance, weight, self.n_rows, self.bound(params))
+        if self.moments is None or self.root is None:
+            raise ValueError("the model is not bound to data: call bind(scan) first")
+        stats = moments_stats(self.root, self.moments.weight, self.n_rows, self.bound(params))
         return lambda block: stats

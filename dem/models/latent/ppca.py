@@ -6,6 +6,7 @@ E-step: E[z | x] = inv(M) W' (x - mu)   (PRML 12.48). M-step: W and s^2 from the
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +32,7 @@ class PPCAModel(LatentModel[PPCAParams]):
         found = means(params, stats)
         new, stretch = update(found, params.loadings)
         noise = shared_noise(found, params.loadings, new)
-        return self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch))
+        return canonical(self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0]
 
     def with_missing(self) -> ObservedPPCAModel:
         """Return the model of rows in which values are missing."""
@@ -73,19 +74,26 @@ def shared_noise(found: Means, old: Float, new: Float) -> float:
     ValueError
         If nothing is left to the noise.
     """
-    noise = float(found.squares(old, new).mean())
-    check_noise(noise, new)
-    return noise
+    squares = found.squares(old, new)
+    check_noise(squares, new)
+    return float(squares.mean())
 
 
-def check_noise(noise: float, new: Float) -> None:
-    """Refuse noise that is rounding of W.
+def check_noise(squares: Float, new: Float) -> None:
+    """Refuse residuals that are rounding of W in every column.
+
+    Parameters
+    ----------
+    squares : array of shape (d,)
+        The mean of E[(x - mu - W z)^2 | x] in each column.
+    new : array of shape (d, q)
+        W.
 
     Raises
     ------
     ValueError
     """
-    if not noise > np.finfo(np.float64).eps * np.sum(new**2) / len(new):
+    if not (squares > np.finfo(np.float64).eps * np.sum(new**2, axis=1)).any():
         raise ValueError(NO_DENSITY)
 
 
@@ -103,6 +111,10 @@ class ObservedPPCAModel(OnObserved[PPCAParams], PPCAModel):
         step = found.step()
         return step[0], pooled_noise(params, found, step)
 
+    def m_step(self, params: PPCAParams, stats: Any) -> PPCAParams:
+        """Return mean, W and s^2, W with orthogonal columns."""
+        return canonical(super().m_step(params, stats))[0]
+
     def renewed(self, params: PPCAParams, mean: Float, loadings: Float, noise: Float) -> PPCAParams:
         """Return mean, W and s^2."""
         return PPCAParams(mean, loadings, float(noise))
@@ -116,6 +128,6 @@ def pooled_noise(params: PPCAParams, found: Sums, step: Float) -> Float:
     ValueError
         If nothing is left to the noise.
     """
-    noise = found.squares_after(step).sum() / found.counts.sum()
-    check_noise(float(noise), params.loadings + step[0, :, 1:])
-    return np.asarray(noise)
+    squares = found.squares_after(step)[0]
+    check_noise(squares / found.counts[0], params.loadings + step[0, :, 1:])
+    return np.asarray(squares.sum() / found.counts.sum())
