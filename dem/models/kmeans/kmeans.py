@@ -104,6 +104,10 @@ class KMeansModel:
     needs_scatter = False
     measure = None
 
+    def work(self, x: Array) -> float:
+        """Return two products of every row with the centres."""
+        return 4.0 * self.n_clusters * x.size
+
     def bind(self, scan: Scan) -> KMeansModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]

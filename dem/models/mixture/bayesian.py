@@ -168,6 +168,10 @@ class BayesianMixtureModel:
         default = self.components.covariance is None and self.prior is None
         return self.mixture.needs_scatter or (default and SCALES[type(self.family)].matrices)
 
+    def work(self, x: Array) -> float:
+        """Return those of the mixture."""
+        return self.mixture.work(x)
+
     def bind(self, scan: Scan) -> BayesianMixtureModel:
         """Return the model in the data's frame, with a prior from the data where none is set."""
         moments = scan.moments
