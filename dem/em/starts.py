@@ -28,7 +28,7 @@ FINALISTS = 4
 LONG_TOL = 1e-5
 """Nats a row: well below the sampling error of the sample itself."""
 PASSES_A_RUN, WORK_A_RUN = 2, 2e9
-"""What a run may cost on the average: as much as so many passes over the data, or so many operations (half a second)."""
+"""What a run may cost on the average: so many passes over the data, or operations (half a second)."""
 LEAST_ROWS, LEAST_SHARE = 2000, 8
 """Rows of the sample that short runs keep, and one row in so many."""
 LEAST_SHORT, LEAST_LONG = 5, 40

@@ -11,6 +11,7 @@ from typing import Any, Generic
 from dem.core import human
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
+from dem.core.error_state import own_errors
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
@@ -152,6 +153,7 @@ def fit_model(
         return Fit(bound, state, seen, sweep.count)
 
 
+@own_errors()
 def scan(
     data: Any,
     sample_weight: Any = None,

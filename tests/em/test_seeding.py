@@ -2,7 +2,6 @@ import tracemalloc
 
 import numpy as np
 import pytest
-
 from sklearn.metrics import adjusted_rand_score
 
 from dem.em.seeding import METHODS, ROWS_A_DIRECTION, Seeding, whitened
