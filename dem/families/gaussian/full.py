@@ -41,8 +41,7 @@ class FullGaussian(GaussianFamily):
 
     def work(self, x: Array, k: int) -> float:
         """Return what all families take, and the factors of the covariances, which may need long doubles."""
-        d = x.shape[1]
-        return super().work(x, k) + 20.0 * k * d * d * d
+        return super().work(x, k) + float(20 * k * x.shape[1] ** 3)
 
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
         """Return the sums' second moments about the means, plus reg_covar."""

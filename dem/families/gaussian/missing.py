@@ -71,7 +71,7 @@ class ObservedGaussian(GaussianFamily):
         """Return what complete rows take, and the small systems of rows whose patterns are too rare to be shared."""
         sizes = groups_of(np.isnan(x)).sizes
         rare = float(sizes[sizes < RETURNS].sum())
-        return super().work(x, k) + SYSTEMS * k * x.shape[1] * x.shape[1] * rare
+        return super().work(x, k) + float(SYSTEMS * k * x.shape[1] ** 2 * rare)
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
         """Write the log-densities of the observed entries; return the tile's rows in parts, None if none is missing."""
