@@ -102,6 +102,9 @@ class Timed:
     def advance(self, done: int, total: int) -> None:
         """So many partitions of so many are done."""
 
+    def detail(self, text: str) -> None:
+        """What is being done just now."""
+
     def end(self, state: Any) -> None:
         """The pass has ended; the state after it, where there is one."""
         elapsed = self.clock() - self.started
@@ -131,12 +134,29 @@ class Timed:
         """Leave the terminal as it was; called after errors, too."""
 
 
+DETAIL_SECONDS = 10.0
+"""How often a line tells what is being done just now."""
+
+
 class Lines(Timed):
-    """A line for each pass."""
+    """A line for each pass, and now and then one within a pass that tells of its parts."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(clock)
         self.stream = stream or sys.stderr
+        self.told = 0.0
+
+    def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
+        """A pass begins."""
+        super().begin(what, rows, nbytes)
+        self.told = self.started
+
+    def detail(self, text: str) -> None:
+        """Print a line, if the last one is some seconds old."""
+        now = self.clock()
+        if now - self.told >= DETAIL_SECONDS:
+            self.told = now
+            self.say(f"{self.name}: {text}")
 
     def tell(self, report: Report) -> None:
         """Print a line."""
@@ -192,6 +212,11 @@ class Live(Timed):
             facts.append(f"{human.seconds(elapsed * (1 / share - 1))} left")
         if self.task is not None:
             self.bar.update(self.task, completed=done, total=total, facts="  ".join(filter(None, facts)))
+
+    def detail(self, text: str) -> None:
+        """Tell it beside the bar."""
+        if self.task is not None:
+            self.bar.update(self.task, facts=text)
 
     def tell(self, report: Report) -> None:
         """Print a line in the bar's place."""

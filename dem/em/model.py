@@ -37,6 +37,12 @@ class Model(Protocol[P, S]):
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block of d columns, in bytes, in any kind of pass."""
 
+    def work(self, x: Array) -> float:
+        """Return about how many operations an iteration on the rows x (n, d) takes, by what is missing in them.
+
+        Starts on the sample are measured by it. The model is bound.
+        """
+
     def bind(self, scan: Scan) -> Self:
         """Return the model fitted out for this data: frame, ranges, constants; also if it is bound already.
 

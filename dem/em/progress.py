@@ -23,6 +23,9 @@ class Progress(Protocol):
     def advance(self, done: int, total: int) -> None:
         """So many partitions of so many are done."""
 
+    def detail(self, text: str) -> None:
+        """What is being done just now, where a pass (or the start) has parts: told often, and worth one line."""
+
     def end(self, state: State[Any] | None) -> None:
         """The pass has ended; the state after it, where there is one."""
 
@@ -37,6 +40,9 @@ class Silent:
         """Say nothing."""
 
     def advance(self, done: int, total: int) -> None:
+        """Say nothing."""
+
+    def detail(self, text: str) -> None:
         """Say nothing."""
 
     def end(self, state: State[Any] | None) -> None:

@@ -16,6 +16,12 @@ METHODS = ("kmeans", "k-means++", "random", "random_from_data")
 
 MOST_COLUMNS, MOST_DIRECTIONS = 256, 64
 """Beyond so many columns only the leading directions are whitened: (d, d) matrices grow too large."""
+ROWS_A_DIRECTION = 8
+"""Where rows are fewer than those directions, one of so many: in all their directions whitened rows are equally far
+from each other."""
+
+LEAST_SPREAD = 1e-12
+"""Of a direction's variance, relative to the largest: directions with less are rounding."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +58,29 @@ class Seeding:
 
 def whitened(x: Float) -> Float:
     """Return x (n, d) turned and scaled to unit covariance; directions without spread are left out."""
-    if x.shape[1] > MOST_COLUMNS:
+    n, d = x.shape
+    if d > MOST_COLUMNS and n > MOST_DIRECTIONS:
         leading = PCA(MOST_DIRECTIONS, svd_solver="randomized", random_state=0)
-        x = leading.fit_transform(x) if len(x) > MOST_DIRECTIONS else x
+        x = leading.fit_transform(x)
     centred: Float = x - x.mean(axis=0)
     scale = np.abs(centred).max(axis=0)
     centred /= np.where(scale > 0, scale, 1.0)
-    values, vectors = np.linalg.eigh(centred.T @ centred / len(x))
-    keep = values > 1e-12 * values.max(initial=0.0)
+    if d > MOST_COLUMNS and n <= MOST_DIRECTIONS:
+        return whitened_rows(centred)
+    values, vectors = np.linalg.eigh(centred.T @ centred / n)
+    keep = values > LEAST_SPREAD * values.max(initial=0.0)
     if not keep.any():
         return centred
     return np.asarray(centred @ (vectors[:, keep] / np.sqrt(values[keep])))
+
+
+def whitened_rows(centred: Float) -> Float:
+    """Return few rows of many columns (n, d), centred, in their leading directions, from the (n, n) matrix of products.
+
+    Its eigenvectors are the left singular vectors: the coordinates of the rows with a variance of 1 / n each.
+    """
+    n = len(centred)
+    values, vectors = np.linalg.eigh(centred @ centred.T)
+    leading = np.argsort(-values)[: max(1, n // ROWS_A_DIRECTION)]
+    keep = leading[values[leading] > LEAST_SPREAD * values.max(initial=0.0)]
+    return np.asarray(vectors[:, keep] * np.sqrt(n)) if len(keep) else np.zeros((n, 1))

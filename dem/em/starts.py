@@ -7,16 +7,18 @@ in moments of the whole data, which depend on the chunking, could flip a choice 
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from dem.core.blas import single_threaded_blas, single_threaded_openmp
+from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
+from dem.em.runs import Watch, in_threads
 from dem.scan.fill_sample import completed
 from dem.scan.sample import Sample
 from dem.scan.scanner import Scanner
@@ -25,6 +27,12 @@ SHORT_ITER, LONG_ITER = 20, 250
 FINALISTS = 4
 LONG_TOL = 1e-5
 """Nats a row: well below the sampling error of the sample itself."""
+PASSES_A_RUN, WORK_A_RUN = 2, 2e9
+"""What a run may cost on the average: so many passes over the data, or operations (half a second)."""
+LEAST_ROWS, LEAST_SHARE = 2000, 8
+"""Rows of the sample that short runs keep, and one row in so many."""
+LEAST_SHORT, LEAST_LONG = 5, 40
+"""Iterations of a run below which fewer runs serve better."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,59 @@ class Start:
     seed: int = 0
 
 
+@dataclass(frozen=True)
+class Effort:
+    """What a start may spend, counted and not timed: the parameters found must not depend on the machine.
+
+    Attributes
+    ----------
+    short_rows, short_iter : int
+        Rows of the sample, the first ones, and most iterations of each short run.
+    work : float
+        Operations of an iteration on the whole sample; see `dem.em.model.Model.work`.
+    left : float
+        Operations that the short runs leave to the long ones, if they make all their iterations.
+    """
+
+    short_rows: int
+    short_iter: int
+    work: float
+    left: float
+
+    @classmethod
+    def of(cls, model: Model[P, S], sample: Block, n_init: int, rows: int) -> Effort:
+        """Return the effort of `n_init` starts on a sample of data of so many `rows`.
+
+        Where an iteration is cheap, or the data are many times the sample, nothing is cut. Else half of the work goes
+        to the short runs: on fewer rows first, then with fewer iterations.
+        """
+        n = len(sample.x)
+        work = model.work(sample.x)
+        most = (n_init + FINALISTS) * max(WORK_A_RUN, PASSES_A_RUN * work * rows / max(1, n))
+        asked = n_init * SHORT_ITER
+        if asked * work <= most / 2:
+            return cls(n, SHORT_ITER, work, most - asked * work)
+        short = min(n, max(LEAST_ROWS, n // LEAST_SHARE, int(n * most / (2 * asked * work))))
+        each = n_init * model.work(sample.x[:short])
+        short_iter = int(np.clip(most / (2 * each), LEAST_SHORT, SHORT_ITER))
+        return cls(short, short_iter, work, max(most / 4, most - each * short_iter))
+
+    def long(self, runs: int) -> tuple[int, int]:
+        """Return how many of the best runs go on, and with how many iterations at most each."""
+        iterations = self.left / self.work
+        finalists = int(np.clip(iterations / LEAST_LONG, 1, min(FINALISTS, runs)))
+        return finalists, int(np.clip(iterations / finalists, LEAST_SHORT, LONG_ITER))
+
+
 def best_start(
-    model: Model[P, S], sample: Block, start: Start, n_threads: int = 1, completion: Sample | None = None
+    model: Model[P, S],
+    sample: Block,
+    start: Start,
+    n_threads: int = 1,
+    completion: Sample | None = None,
+    *,
+    rows: int | None = None,
+    watch: Watch | None = None,
 ) -> P:
     """Return the parameters at which the best of several runs of EM on the sample ends.
 
@@ -63,6 +122,10 @@ def best_start(
         Starts run at a time; they do not depend on each other.
     completion : Sample, optional
         The sample with its missing values filled in, where that is done already.
+    rows : int, optional
+        Rows of the whole data, for `Effort`; by default those of the sample.
+    watch : callable, optional
+        Told of every iteration, in the calling thread; what it raises ends the start (see `dem.em.runs`).
 
     Raises
     ------
@@ -76,25 +139,33 @@ def best_start(
     found = completed(scan()(sample), completion)
     bound = model.bind(found)
     whole = Block(found.sample.x, found.sample.weight) if found.missing.any() else sample
-    sweep = loop.OneBlock(sample)
+    n = len(sample.x)
+    effort = Effort.of(bound, sample, start.n_init, n if rows is None else rows)
 
-    def short(i: int) -> loop.State[P] | Exception:
+    def short(size: int, i: int, after: Callable[[loop.State[P]], None]) -> loop.State[P] | Exception:
         try:
-            params = bound.start(whole, np.random.default_rng([start.seed, i]))
-            return loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=SHORT_ITER)
+            params = bound.start(whole.part(0, size), np.random.default_rng([start.seed, i]))
+            sweep = loop.OneBlock(sample.part(0, size))
+            return loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=effort.short_iter, callback=after)
         except (ValueError, ArithmeticError) as error:
             return error
 
-    def long(run: loop.State[P]) -> loop.State[P]:
+    def long(run: loop.State[P], max_iter: int, after: Callable[[loop.State[P]], None]) -> loop.State[P]:
         try:
-            return loop.fit(bound, run.params, sweep, tol=LONG_TOL, max_iter=LONG_ITER)
+            return loop.fit(bound, run.params, loop.OneBlock(sample), tol=LONG_TOL, max_iter=max_iter, callback=after)
         except (ValueError, ArithmeticError):  # a component collapsed on the way
             return run
 
-    with single_threaded_blas(), ThreadPoolExecutor(n_threads, initializer=single_threaded_openmp) as pool:
-        runs = list(pool.map(short, range(start.n_init)))
-        good = sorted((run for run in runs if isinstance(run, loop.State)), key=lambda run: -run.objective)
-        if not good:
+    with single_threaded_blas():
+        for size in dict.fromkeys([effort.short_rows, n]):
+            shorts = [partial(short, size, i) for i in range(start.n_init)]
+            runs = in_threads(shorts, n_threads, "short run", watch)
+            good = sorted((run for run in runs if isinstance(run, loop.State)), key=lambda run: -run.objective)
+            if good:
+                break
+        else:
             raise next(run for run in runs if isinstance(run, Exception))
-        longer = list(pool.map(long, good[:FINALISTS]))
+        finalists, max_iter = effort.long(len(good))
+        longs = [partial(long, run, max_iter) for run in good[:finalists]]
+        longer = in_threads(longs, n_threads, "long run", watch)
     return model.fresh(max(longer, key=lambda run: run.objective).params)

@@ -13,6 +13,7 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Array
+from dem.core.error_state import own_errors
 from dem.core.human import plural
 from dem.em import loop
 from dem.em.starts import Start
@@ -142,6 +143,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self.missing_value = missing_value
         self.engine = engine
 
+    @own_errors()
     def fit(
         self,
         X: Any,

@@ -13,6 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
+from dem.core.error_state import own_errors
 from dem.em import loop
 from dem.em.starts import Start
 from dem.estimators.base import (
@@ -64,6 +65,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         ValueError
         """
 
+    @own_errors()
     def fit(
         self,
         X: Any,

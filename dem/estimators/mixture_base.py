@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from dem.core.block import Float
+from dem.core.error_state import own_errors
 from dem.core.human import plural
 from dem.em import loop
 from dem.em.seeding import METHODS
@@ -76,6 +77,7 @@ class MixtureEstimator(Estimator):
         """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""
         return model
 
+    @own_errors()
     def fit(
         self,
         X: Any,

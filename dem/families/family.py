@@ -210,6 +210,9 @@ class Family(Protocol[T]):
     def tile_width(self, k: int, d: int) -> int:
         """Return how many numbers of each row the exact path of K components holds in a tile."""
 
+    def work(self, x: Array, k: int) -> float:
+        """Return about how many operations an iteration of K components on the rows x (n, d), with holes, takes."""
+
     def factor_size(self, k: int, d: int) -> int:
         """Return how many numbers the largest array of K components' parameters holds."""
 

@@ -12,6 +12,9 @@ from dem.core.coordinate_frame import Frame
 from dem.families.family import CACHE_BYTES, Given
 from dem.scan.scanner import Scan
 
+M_STEP_ROWS = 128
+"""Rows whose part in an E-step takes about as long as an M-step (measured)."""
+
 
 class Plain:
     """Base of families that take any numbers, and whose features are taken in the data's own coordinates."""
@@ -68,6 +71,14 @@ class Plain:
     def fill(self, theta: Any, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
         """Refuse likewise."""
         raise NotImplementedError(f"{type(self).__name__} does not fill in missing values")
+
+    def work(self, x: Array, k: int) -> float:
+        """Return two products with each sum of every row, and an M-step as of some rows more."""
+        return 4.0 * k * self.n_centred(x.shape[1]) * (len(x) + M_STEP_ROWS)
+
+    def n_centred(self, d: int) -> int:
+        """Return the number of sums."""
+        raise NotImplementedError
 
     def frame(self, x: Float) -> Frame:
         """Return the data's own coordinates."""

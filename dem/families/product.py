@@ -173,6 +173,10 @@ class Product:
         """Return 1 and the exact path's sums of all parts."""
         return int(self._exact_places[-1].stop)
 
+    def work(self, x: Array, k: int) -> float:
+        """Return those of all parts."""
+        return sum(part.family.work(x[:, part.at], k) for part in self.parts)
+
     def features(self, rows: Array, frame: Frame, out: Array) -> None:
         """Write the parts' features one below another."""
         for part, at in self._places(linear=True):

@@ -23,7 +23,7 @@ from typing import Any, Self
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
-from dem.core.block import Float
+from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.family import like, safe_counts
 from dem.families.gamma import log_peak, shape_of
@@ -174,6 +174,10 @@ class StudentT(ExactFamily):
     def n_centred(self, d: int) -> int:
         """Return 2 more than the Gaussian's."""
         return 2 + self.gaussian.n_centred(d)
+
+    def work(self, x: Array, k: int) -> float:
+        """Return the Gaussian's."""
+        return self.gaussian.work(x, k)
 
     def tile_width(self, k: int, d: int) -> int:
         """Return the Gaussian's, and E u and E log u with what makes them."""

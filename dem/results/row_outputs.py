@@ -21,6 +21,7 @@ from distributed import warn
 from numpy.typing import DTypeLike
 
 from dem.core.block import Array, Block, Sweep
+from dem.core.error_state import own_errors
 from dem.core.stats import Additive
 from dem.engine.sweep.serial import Divisible, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
@@ -74,6 +75,7 @@ def _itself(value: MakeRows) -> MakeRows:
     return value
 
 
+@own_errors()
 def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str) -> Array:
     rows, at = make_rows(), 0
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)

@@ -13,9 +13,11 @@ import numpy as np
 from dem.core import human
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
+from dem.core.error_state import own_errors
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
+from dem.em.runs import Step
 from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
@@ -140,7 +142,7 @@ def fit_model(
         state = journal.found.state
         if state is None:
             if params is None:
-                params = start_on_sample(sweep, bound, found, seen, start, threads)
+                params = start_on_sample(sweep, bound, found, seen, start, threads, journal)
             state = loop.first_state(bound, params, max_iter=max_iter)
             journal.keep_state(state, sweep.count)
 
@@ -161,6 +163,7 @@ def fit_model(
         return Fit(bound, state, seen, sweep.count)
 
 
+@own_errors()
 def scan(
     data: Any,
     sample_weight: Any = None,
@@ -251,12 +254,31 @@ def scan_once(
     return before.scan
 
 
-def start_on_sample(sweep: Passes, model: Model[P, S], found: Scan, seen: Scan, start: Start, threads: int) -> P:
-    """Return the first parameters, from the scan's sample as it was `found`, and as it is `seen` completed."""
+def start_on_sample(
+    sweep: Passes, model: Model[P, S], found: Scan, seen: Scan, start: Start, threads: int, journal: Journal
+) -> P:
+    """Return the first parameters, from the scan's sample as it was `found`, and as it is `seen` completed.
+
+    Every iteration is told of, and looks at the journal's limits. Of a start that is broken off nothing is kept: it is
+    made anew.
+    """
     weight = found.sample.weight
     sample = Block(found.sample.x, None if (weight == 1).all() else weight)
     sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
-    params = best_start(model, sample, start, threads, None if seen is found else seen.sample)
+
+    def watch(step: Step) -> None:
+        if step.state is None:
+            sweep.progress.advance(step.ended, step.runs)
+        elif step.state.stop_reason is not None:
+            reached = f"{step.state.objective:.9g} a row"
+            log.info("start on the sample: %s: %s", step, reached)
+        else:
+            log.debug("start on the sample: %s: %.9g a row", step, step.state.objective)
+        sweep.progress.detail(str(step))
+        journal.look(sweep.count)
+
+    completion = None if seen is found else seen.sample
+    params = best_start(model, sample, start, threads, completion, rows=found.rows, watch=watch)
     sweep.progress.end(None)
     return params
 

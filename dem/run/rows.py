@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Block
+from dem.core.error_state import own_errors
 from dem.core.stats import Additive
 from dem.core.version import __version__
 from dem.em.model import P, Rowwise
@@ -34,6 +35,7 @@ MOST_LISTED = 100_000
 """Chunks of a store that are listed before its rows are written: some seconds."""
 
 
+@own_errors()
 def compute_rows(
     model: Rowwise[P],
     params: P,
@@ -63,6 +65,7 @@ def compute_rows(
     return row_outputs.collect(source, make_rows, min((engine or Engine()).n_workers, len(source.partitions)))
 
 
+@own_errors()
 def write_rows(
     model: Rowwise[P],
     params: P,
@@ -192,6 +195,7 @@ class Mean(Additive):
         return self.total / self.weight
 
 
+@own_errors()
 def mean_of_rows(
     model: Rowwise[P],
     params: P,

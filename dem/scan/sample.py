@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float
 
 SAMPLE_BYTES = 64 * 2**20
-"""The sample never takes more bytes than this, whatever the number of rows asked for."""
+"""The sample takes no more bytes than this, whatever the number of rows asked for, but for `LEAST_ROWS`."""
+LEAST_ROWS = 64
+"""Rows of a sample, however many columns they have: from fewer no mixture can be begun."""
 
 UInt = NDArray[np.uint64]
 
@@ -111,4 +113,4 @@ class Candidates:
 
 def sample_rows(sample_size: int, d: int) -> int:
     """Return how many rows of d columns the sample has at most."""
-    return max(1, min(sample_size, SAMPLE_BYTES // (8 * max(1, d))))
+    return max(1, min(sample_size, max(LEAST_ROWS, SAMPLE_BYTES // (8 * max(1, d)))))

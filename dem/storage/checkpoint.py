@@ -157,6 +157,21 @@ class KeptJournal:
         if state.stop_reason is None:
             self._stop_at_limits(n_passes, now - (self.checkpoint.begun or self.started), pass_seconds)
 
+    def look(self, n_passes: int) -> None:
+        """Stop if the time of this run is over, in the start on the sample.
+
+        Raises
+        ------
+        Stopped
+        """
+        limit, elapsed = self.checkpoint.max_seconds, time.monotonic() - (self.checkpoint.begun or self.started)
+        if limit is not None and elapsed > limit:
+            raise Stopped(
+                f"stopped in the start on the sample, since the {human.seconds(limit)} given are over; "
+                f"{self.checkpoint.path} holds the fit after {human.plural(n_passes, 'pass')}: run it again, with more "
+                "time, to make the start anew and go on"
+            )
+
     def _stop_at_limits(self, n_passes: int, elapsed: float, pass_seconds: float) -> None:
         most, limit = self.checkpoint.max_passes, self.checkpoint.max_seconds
         done = human.plural(n_passes - self.found.n_passes, "pass")

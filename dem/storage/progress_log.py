@@ -62,6 +62,9 @@ class Journal(Protocol):
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Keep the state after so many passes; raise `Stopped` if this run has done its share."""
 
+    def look(self, n_passes: int) -> None:
+        """Raise `Stopped` if the time of this run is over: asked between passes, in the start on the sample."""
+
 
 class NoJournal:
     """Keeps nothing."""
@@ -73,3 +76,6 @@ class NoJournal:
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Keep nothing."""
+
+    def look(self, n_passes: int) -> None:
+        """Go on."""

@@ -45,6 +45,29 @@ def test_lines():
     assert lines[3].endswith("converged")
 
 
+def test_lines_tell_of_parts_now_and_then():
+    stream = io.StringIO()
+    shown = progress.Lines(stream, clock())
+    shown.begin("start", None, None)
+    for i in range(25):
+        shown.detail(f"short run 1 of 10, iteration {i}")
+    assert stream.getvalue().splitlines() == [
+        "start: short run 1 of 10, iteration 9",
+        "start: short run 1 of 10, iteration 19",
+    ]
+
+
+def test_the_bar_tells_of_parts():
+    stream = io.StringIO()
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=100, color_system=None), clock())
+    shown.detail("nothing is shown yet")
+    shown.begin("start", None, None)
+    shown.detail("long run 2 of 4, iteration 7")
+    shown.bar.refresh()
+    shown.close()
+    assert "long run 2 of 4, iteration 7" in stream.getvalue()
+
+
 def test_json_lines():
     stream = io.StringIO()
     drive(progress.JSONLines(stream, clock()))

@@ -1,7 +1,10 @@
+import tracemalloc
+
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_rand_score
 
-from dem.em.seeding import METHODS, Seeding, whitened
+from dem.em.seeding import METHODS, ROWS_A_DIRECTION, Seeding, whitened
 
 K = 3
 
@@ -59,3 +62,28 @@ def test_directions_without_spread_are_left_out(rng):
     a = rng.normal(size=(100, 1))
     assert whitened(np.hstack([a, 2 * a, np.ones((100, 1))])).shape == (100, 1)
     np.testing.assert_array_equal(whitened(np.ones((5, 2))), 0)
+
+
+@pytest.mark.parametrize("n", [12, 40, 64])
+def test_few_rows_of_many_columns_are_parted_without_a_matrix_of_the_columns(rng, n):
+    """Of 4,000 columns it would have 128 MB, and whitened in all directions rows are equally far from each other."""
+    centres = 2 * rng.normal(size=(K, 4000))
+    labels = np.arange(n) % K
+    x = centres[labels] + rng.normal(size=(n, 4000))
+    tracemalloc.start()
+    found = Seeding("kmeans").responsibilities(x, np.ones(n), K, np.random.default_rng(0)).argmax(axis=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 * x.nbytes + 2**20
+    if n > K * ROWS_A_DIRECTION:
+        assert adjusted_rand_score(labels, found) == 1
+
+
+def test_few_whitened_rows_are_the_leading_left_singular_vectors(rng):
+    x = rng.normal(size=(24, 300)) * rng.lognormal(size=300)
+    centred = x - x.mean(axis=0)
+    left = np.linalg.svd(centred / np.abs(centred).max(axis=0))[0][:, : 24 // ROWS_A_DIRECTION]
+    found = whitened(x)
+    assert found.shape == left.shape
+    np.testing.assert_allclose(np.abs(found.T @ left), np.sqrt(24) * np.eye(3), atol=1e-9)
+    np.testing.assert_array_equal(whitened(np.ones((5, 300))), 0)

@@ -6,7 +6,7 @@ import pytest
 from dem.core.block import Block
 from dem.em import loop
 from dem.em import starts as starts
-from dem.em.starts import Start, best_start
+from dem.em.starts import Effort, Start, best_start
 from dem.scan.scanner import Scanner
 from laws import bind, data, mixture, run
 
@@ -116,3 +116,78 @@ def test_a_long_run_that_collapses_falls_back_on_the_short_one(monkeypatch):
     params = best_start(mixture("full"), sample, Start(n_init=5))
     assert calls == [starts.SHORT_ITER] * 5 + [starts.LONG_ITER] * starts.FINALISTS
     assert np.isfinite(params.theta.covariances).all()
+
+
+class Costly:
+    """A model whose iterations are said to take so many operations a row."""
+
+    def __init__(self, a_row):
+        self.a_row = a_row
+
+    def work(self, x):
+        return self.a_row * len(x)
+
+
+N = 30_000
+X = Block(np.zeros((N, 1)))
+
+
+def spent(effort, n_init, a_row):
+    """Return what the start takes at most, in operations."""
+    finalists, long_iter = effort.long(n_init)
+    return a_row * (n_init * effort.short_iter * effort.short_rows + finalists * long_iter * N)
+
+
+def test_cheap_iterations_are_all_made():
+    effort = Effort.of(Costly(600.0), X, 10, N)
+    assert (effort.short_rows, effort.short_iter) == (N, starts.SHORT_ITER)
+    assert effort.long(10) == (starts.FINALISTS, starts.LONG_ITER)
+    assert effort.long(2) == (2, starts.LONG_ITER)
+
+
+@pytest.mark.parametrize("n_init", [1, 10])
+def test_all_are_made_where_the_data_are_many_times_the_sample(n_init):
+    effort = Effort.of(Costly(1e6), X, n_init, 60 * N)
+    assert (effort.short_rows, effort.short_iter) == (N, starts.SHORT_ITER)
+    assert effort.long(10) == (starts.FINALISTS, starts.LONG_ITER if n_init == 10 else pytest.approx(145, abs=1))
+
+
+@pytest.mark.parametrize("n_init", [1, 10, 40])
+@pytest.mark.parametrize("a_row", [2e3, 3e4, 1e7])
+@pytest.mark.parametrize("times", [1, 7])
+def test_costly_iterations_are_no_more_than_some_passes(n_init, a_row, times):
+    effort = Effort.of(Costly(a_row), X, n_init, times * N)
+    a_pass = times * a_row * N
+    most = (n_init + starts.FINALISTS) * max(starts.PASSES_A_RUN * a_pass, starts.WORK_A_RUN)
+    assert spent(effort, n_init, a_row) <= 1.5 * most
+    assert spent(effort, n_init, a_row) >= min(most, a_row * N * starts.SHORT_ITER * n_init) / 4
+    assert effort.short_rows >= N // starts.LEAST_SHARE
+    assert effort.short_iter >= starts.LEAST_SHORT
+
+
+def test_small_samples_are_not_thinned():
+    effort = Effort.of(Costly(1e8), Block(np.zeros((1437, 1))), 10, 1437)
+    assert effort.short_rows == 1437
+    assert effort.short_iter < starts.SHORT_ITER
+
+
+@pytest.mark.parametrize("covariance_type", ["full", "diag"])
+def test_a_start_on_a_budget_finds_what_the_whole_one_finds(monkeypatch, covariance_type):
+    sample = Block(data(n=600, seed=3))
+    whole = best_start(mixture(covariance_type), sample, Start())
+    for name, value in {"WORK_A_RUN": 1.0, "PASSES_A_RUN": 1.0, "LEAST_ROWS": 100}.items():
+        monkeypatch.setattr(starts, name, value)
+    steps = []
+    cut = best_start(mixture(covariance_type), sample, Start(), 1, watch=steps.append)
+    assert sum(step.state is not None for step in steps if step.kind == "long run") <= 4 * 14
+    bound = bind(mixture(covariance_type), sample.x)
+    ends = [loop.fit(bound, params, loop.OneBlock(sample), tol=1e-7, max_iter=500) for params in (cut, whole)]
+    assert ends[0].objective == pytest.approx(ends[1].objective, abs=1e-3)
+
+
+def test_where_all_short_runs_on_fewer_rows_collapse_they_are_made_on_all(monkeypatch):
+    sample = Block(data(n=600))
+    for name, value in {"WORK_A_RUN": 1.0, "PASSES_A_RUN": 0.1, "LEAST_ROWS": 100}.items():
+        monkeypatch.setattr(starts, name, value)
+    params = best_start(Failing({1, 2, 3}, mixture("full")), sample, Start(n_init=3))
+    assert np.isfinite(params.theta.means).all()

@@ -192,11 +192,52 @@ def test_the_one_pass_of_ppca_is_kept(wide, tmp_path):
 
 
 def test_limits_of_time(store, tmp_path):
+    known = {"weights_init": np.full(4, 0.25), "means_init": np.eye(4, 3), "precisions_init": np.stack([np.eye(3)] * 4)}
     with pytest.raises(dem.Stopped, match=r"stopped after 1 pass in .* since another would likely pass the 0 ms given"):
-        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=0.0))
+        mixture(**known).fit(store, checkpoint=Checkpoint(tmp_path / "k.zarr", max_seconds=0.0))
     assert equal(
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=1e6)), mixture().fit(store)
     )
+
+
+def test_the_start_hears_the_limit_of_time_and_is_made_anew(store, tmp_path):
+    with pytest.raises(
+        dem.Stopped, match=r"in the start on the sample, since the 0 ms given are over; .* after 1 pass"
+    ):
+        mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=0.0))
+    told = Starts(None)
+    model = mixture(engine=dem.Engine(progress=told)).fit(store, checkpoint=tmp_path / "c.zarr")
+    assert told.passes[0] == "start on 500 rows"  # the scan was kept
+    assert equal(model, mixture().fit(store))
+
+
+class Starts(Silent):
+    """Progress that is interrupted after so many iterations of the start."""
+
+    def __init__(self, most):
+        self.most, self.details, self.passes = most, [], []
+
+    def begin(self, what, rows, nbytes):
+        self.passes.append(what)
+
+    def detail(self, text):
+        self.details.append(text)
+        if len(self.details) == self.most:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_in_the_start_is_heard_at_once_and_the_fit_goes_on_from_its_scan(store, tmp_path, caplog):
+    caplog.set_level("INFO", "dem")
+    told = Starts(5)
+    with pytest.raises(KeyboardInterrupt):
+        mixture(engine=dem.Engine(progress=told)).fit(store, checkpoint=tmp_path / "c.zarr")
+    assert told.passes == ["first scan", "start on 500 rows"]
+    assert len(told.details) == 5
+    assert all("short run" in text for text in told.details)
+    model = mixture().fit(store, checkpoint=tmp_path / "c.zarr")
+    assert equal(model, mixture().fit(store))
+    assert any(text.startswith("start on the sample: short run 1 of ") for text in caplog.messages)
+    assert any(text.startswith("start on the sample: long run 1 of ") for text in caplog.messages)
 
 
 def test_other_settings_are_refused_with_both_named(store, tmp_path):

@@ -39,6 +39,10 @@ class FullGaussian(GaussianFamily):
         """Return eta: (log-normaliser, P m, -P_ii / 2 and -P_ij), m the means in the frame."""
         return full_natural(offsets_of(theta, frame), theta.precisions_cholesky, frame)
 
+    def work(self, x: Array, k: int) -> float:
+        """Return what all families take, and the factors of the covariances, which may need long doubles."""
+        return super().work(x, k) + float(20 * k * x.shape[1] ** 3)
+
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
         """Return the sums' second moments about the means, plus reg_covar."""
         d = len(frame.scale)

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Float
+from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.missing_patterns import Returning, factors
@@ -36,6 +36,8 @@ from dem.families.patterns import CACHE_BYTES, Groups, groups_of
 
 RETURNS = 64
 """Rows of a tile from which on a pattern is taken on its own."""
+SYSTEMS = 40.0
+"""Operations for each entry of a component's covariance that a row of a rare pattern takes (measured)."""
 CHUNKS = 10
 """Arrays of CHUNK_BYTES that scattered rows take at a time."""
 
@@ -64,6 +66,12 @@ class ObservedGaussian(GaussianFamily):
     def n_centred(self, d: int) -> int:
         """Return one more than the family has."""
         return super().n_centred(d) + 1
+
+    def work(self, x: Array, k: int) -> float:
+        """Return what complete rows take, and the small systems of rows whose patterns are too rare to be shared."""
+        sizes = groups_of(np.isnan(x)).sizes
+        rare = float(sizes[sizes < RETURNS].sum())
+        return super().work(x, k) + float(SYSTEMS * k * x.shape[1] ** 2 * rare)
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
         """Write the log-densities of the observed entries; return the tile's rows in parts, None if none is missing."""

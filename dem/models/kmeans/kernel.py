@@ -18,7 +18,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.families.family import CACHE_BYTES
-from dem.models.mixture.kernel import MIN_TILE, tile_rows
+from dem.models.mixture.kernel import tile_rows
 from dem.models.mixture.precision import Precision
 
 Labels = NDArray[np.intp]
@@ -249,5 +249,6 @@ def candidates(squares: Float, weight: Float, least: float, k: int) -> Labels:
 
 def workspace(k: int, d: int) -> int:
     """Return what a task of k clusters and d columns allocates, in bytes: a node of the tree has `ARITY` sums."""
-    tile = max(8 * (3 * d + 2 * k) * MIN_TILE, 2 * CACHE_BYTES)
+    width = 8 * (3 * d + 2 * k)
+    tile = max(width * tile_rows(width, 0), 2 * CACHE_BYTES)
     return tile + 8 * (ARITY + 6) * k * (2 * d + 6)

@@ -123,6 +123,11 @@ class LatentModel(Generic[L]):
         noise = np.sqrt(params.noise_variance) * rng.standard_normal((n, d))
         return z @ params.loadings.T + params.mean + noise, z
 
+    def work(self, x: Array) -> float:
+        """Return two products of every row with the loadings; with their squares where values are missing."""
+        q = self.n_components + 1
+        return 4.0 * x.size * (q * q if np.isnan(x).any() else q)
+
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
         q = self.n_components

@@ -172,6 +172,10 @@ class BayesianMixtureModel:
         """Return what the family squares."""
         return self.family.squared(variances)
 
+    def work(self, x: Array) -> float:
+        """Return those of the mixture."""
+        return self.mixture.work(x)
+
     def bind(self, scan: Scan) -> BayesianMixtureModel:
         """Return the model in the data's frame, with a prior from the data where none is set."""
         moments = scan.moments

@@ -19,6 +19,8 @@ from dem.models.mixture.precision import Precision
 T = TypeVar("T")
 
 MIN_TILE, MAX_TILE = 256, 16384
+LARGEST_TILE = 2**26
+"""Bytes: of very wide data a tile has fewer rows than `MIN_TILE`."""
 WIDE = 128
 """Rows of so many columns are no longer turned: that costs more than reductions across their order."""
 TINY = float(np.finfo(np.float64).tiny)
@@ -179,7 +181,7 @@ def densities_of(family: Family[T], params: MixtureParams, precision: Precision,
 def tiles_bytes(family: Family[T], k: int, d: int) -> int:
     """Return what tiles of d columns take for K components, and what follows from the parameters, in bytes."""
     width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
-    return max(8 * width * MIN_TILE, 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
+    return max(8 * width * tile_rows(8 * width, 0), 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
 
 
 class MixtureKernel:
@@ -247,5 +249,14 @@ class Softmax:
 
 
 def tile_rows(bytes_per_row: int, tile_bytes: int = CACHE_BYTES) -> int:
-    """Return how many rows of a tile fit in the cache: a multiple of 64."""
-    return int(np.clip(tile_bytes // bytes_per_row // 64 * 64, MIN_TILE, MAX_TILE))
+    """Return how many rows of a tile fit in the cache, a multiple of 64; of wide data at least `MIN_TILE`, if they can.
+
+    Parameters
+    ----------
+    bytes_per_row : int
+        What a row takes in all arrays of the tile.
+    tile_bytes : int
+        What the cache holds.
+    """
+    rows = int(np.clip(tile_bytes // bytes_per_row // 64 * 64, MIN_TILE, MAX_TILE))
+    return max(1, min(rows, LARGEST_TILE // bytes_per_row))

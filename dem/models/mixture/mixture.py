@@ -92,6 +92,10 @@ class MixtureModel:
         """Return what the family squares."""
         return self.family.squared(variances)
 
+    def work(self, x: Array) -> float:
+        """Return the operations of an iteration on the rows x (n, d), about."""
+        return self.observed.work(x, self.n_components)
+
     def bind(self, scan: Scan) -> MixtureModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]

@@ -1,0 +1,66 @@
+import threading
+
+import pytest
+
+from dem.core.block import Block
+from dem.em import loop
+from dem.em.runs import in_threads
+from dem.em.starts import Start, best_start
+from laws import data, mixture
+
+STATE = loop.State(None, (loop.Pass(0.0),))
+
+
+def test_results_come_in_the_order_of_the_runs_and_every_iteration_is_told():
+    told = []
+
+    def run(i, after):
+        for _ in range(i):
+            after(STATE)
+        return i
+
+    runs = [lambda after, i=i: run(i, after) for i in range(4)]
+    assert in_threads(runs, 2, "short run", told.append) == [0, 1, 2, 3]
+    assert sum(step.state is not None for step in told) == 0 + 1 + 2 + 3
+    assert [step.ended for step in told if step.state is None] == [1, 2, 3, 4]
+    assert {str(step) for step in told} >= {"short run 4 of 4, iteration 1", "short run 1 of 4"}
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_the_watch_raises_ends_all_runs_at_their_next_iteration(error):
+    begun = []
+
+    def endless(after):
+        begun.append(threading.get_ident())
+        while True:
+            after(STATE)
+
+    def watch(step):
+        raise error("enough")
+
+    with pytest.raises(error, match="enough"):
+        in_threads([endless] * 5, 2, "short run", watch)
+    assert len(begun) <= 4
+    assert not any(thread.name.startswith("dem-start") for thread in threading.enumerate())
+
+
+def test_what_a_run_raises_is_raised():
+    def broken(after):
+        raise ZeroDivisionError("of this run")
+
+    with pytest.raises(ZeroDivisionError, match="of this run"):
+        in_threads([broken], 1, "short run")
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_start_is_broken_off_at_any_iteration(threads):
+    iterations = []
+
+    def watch(step):
+        iterations.append(step)
+        if len(iterations) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        best_start(mixture("full"), Block(data()), Start(), threads, watch=watch)
+    assert len(iterations) == 7
