@@ -33,7 +33,7 @@ def stops(tol: float, max_iter: int, unit: str = "a pass, nats a row") -> Callab
     """Add the options that say when the iterations stop."""
     return together(
         click.option("--tol", type=click.FloatRange(0), default=tol, help=f"Least gain of {unit}."),
-        click.option("--max-iter", type=click.IntRange(1), default=max_iter, help="Most iterations."),
+        click.option("--max-iter", type=click.IntRange(0), default=max_iter, help="Most iterations; 0: the start."),
     )
 
 
@@ -114,7 +114,12 @@ def fit_mixture(**options: Any) -> None:
 @click.option(
     "--tol", type=click.FloatRange(0), default=1e-4, help="Least squared shift of the centres, by the mean variance."
 )
-@click.option("--max-iter", type=click.IntRange(1), default=300, help="Most iterations, each a pass over the store.")
+@click.option(
+    "--max-iter",
+    type=click.IntRange(0),
+    default=300,
+    help="Most iterations, each a pass over the store; 0 gives the first centres.",
+)
 @STARTS
 @fitting
 def fit_kmeans(**options: Any) -> None:

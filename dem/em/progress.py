@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, Protocol
 
+from dem.core.warn import warn
 from dem.em.loop import State
 
 log = logging.getLogger("dem")
@@ -42,5 +43,13 @@ class Silent:
         """Say nothing."""
 
     def note(self, text: str) -> None:
-        """Log it, no more; Python shows what is logged as a warning, unless told otherwise."""
-        log.log(logging.WARNING if text.startswith(WARNING) else logging.INFO, text)
+        """Log it, no more; of what warns make a Python warning."""
+        log_or_warn(text)
+
+
+def log_or_warn(text: str) -> None:
+    """Log a note at the level INFO; one that warns becomes a `UserWarning`."""
+    if text.startswith(WARNING):
+        warn(text.removeprefix(WARNING))
+    else:
+        log.info(text)

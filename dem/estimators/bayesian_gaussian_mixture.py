@@ -43,7 +43,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         Added to the diagonal of the components' empirical covariances, in the data's units squared. It is no prior, so
         the bound may fall by its doing. With the prior there is no need of it: 0 is as good.
     max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one.
+        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
     n_init : int, default=10
         Starts tried on the sample, which is weighed as the whole data are; they cost no pass over the data.
     init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
@@ -66,8 +66,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     warm_start : bool, default=False
         Start from the last fit's parameters.
     verbose : int, default=0
-        Print a line every `verbose_interval` passes.
-    verbose_interval : int, default=10
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
+    verbose_interval : int, default=1
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
     missing : {"marginalize", "error"}, default="marginalize"
@@ -146,7 +146,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        verbose_interval: int = 10,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,

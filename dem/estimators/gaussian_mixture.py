@@ -37,7 +37,7 @@ class GaussianMixture(MixtureEstimator):
         Added to the diagonal of the covariances after each M-step, in the data's units squared. It is no
         prior, so the log-likelihood may fall by its doing; such a fall is never called convergence.
     max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one.
+        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
     n_init : int, default=10
         Starts tried on the sample; the best goes on to the whole data. scikit-learn's default is 1, because
         there each start costs full fits; here they cost no pass over the data.
@@ -57,8 +57,11 @@ class GaussianMixture(MixtureEstimator):
     warm_start : bool, default=False
         Start from the last fit's parameters.
     verbose : int, default=0
-        Print a line every `verbose_interval` passes. (The logger "dem" tells each pass.)
-    verbose_interval : int, default=10
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one, as the
+        command line does. (The logger "dem" tells each pass, at the level INFO.) An `engine` that has a progress of its
+        own tells of them there.
+    verbose_interval : int, default=1
+        scikit-learn's is 10; here a pass may read a large store.
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
     missing : {"marginalize", "error"}, default="marginalize"
@@ -121,7 +124,7 @@ class GaussianMixture(MixtureEstimator):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        verbose_interval: int = 10,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,

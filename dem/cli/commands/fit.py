@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any
+
+from sklearn.exceptions import ConvergenceWarning
 
 from dem import estimators
 from dem.cli.commands.session import Session
@@ -157,7 +160,9 @@ def fit(model: Any, job: Job, session: Session) -> None:
     with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
         kept_at = job.kept_at(elsewhere=engine.elsewhere)
         started = time.perf_counter()
-        model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the result says why the fit ended
+            model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
         seconds = time.perf_counter() - started
         SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # much may have happened meanwhile
         model.save(output)

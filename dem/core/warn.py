@@ -1,0 +1,23 @@
+"""Warnings that name the user's own line, however deep in dem they arise."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+def warn(text: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside dem that called it.
+
+    Parameters
+    ----------
+    text : str
+        One sentence.
+    category : type of Warning
+    """
+    level, frame = 2, sys._getframe(1)
+    while (
+        frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]
+    ):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)
