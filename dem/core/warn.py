@@ -15,9 +15,7 @@ def warn(text: str, category: type[Warning] = UserWarning) -> None:
         One sentence.
     category : type of Warning
     """
-    level, frame = 2, sys._getframe(1)
-    while (
-        frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]
-    ):
+    level, frame = 2, sys._getframe(1)  # the level 2 is that frame's
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("dem."):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)

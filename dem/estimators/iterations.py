@@ -1,4 +1,4 @@
-"""What all fits share: the settings of the iterations, what is printed of them, and the warning where they end too early."""
+"""What all fits share: settings of the iterations, what is printed of them, the warning where they end too early."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def warn_at_max_iter(model: Any) -> None:
     """Warn of a fit that `max_iter` has ended; not where it is 0, which asks for the start alone."""
     if model.stop_reason_ == "max_iter" and model.max_iter > 0:
         warn(
-            f"{type(model).__name__} stopped at max_iter={model.max_iter} and has not converged: set a larger max_iter, "
-            "or a larger tol",
+            f"{type(model).__name__} stopped at max_iter={model.max_iter} and has not converged: set a larger "
+            "max_iter, or a larger tol",
             ConvergenceWarning,
         )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.human import plural
+from dem.core.human import passes, plural
 
 STOP_REASONS = {
     "converged": "converged",
@@ -28,7 +28,7 @@ def stopped(model: Any) -> str:
 
 def effort(model: Any) -> str:
     """Say what a fit took."""
-    return f"{plural(model.n_iter_, 'iteration')}, {plural(model.n_passes_, 'pass')} over the data"
+    return f"{plural(model.n_iter_, 'iteration')}; over the data: {passes(model.n_passes_)}"
 
 
 def step(model: Any) -> str:

@@ -235,7 +235,7 @@ def scan_once(
     check_values(before.scan, source, missing)  # what was taken then may be refused now
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
-    sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
+    sweep.progress.note(f"goes on after {human.passes(sweep.count)} over {source.name}")
     if warning := resume.machine_warning(before, sweep.machine_kinds):
         sweep.progress.note(warning)
     return before.scan

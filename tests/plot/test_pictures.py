@@ -109,7 +109,7 @@ def test_the_history_is_drawn_beside_the_mixture(tmp_path):
     left, right = fig.axes
     assert left.get_xlabel() == "a"
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [e["log_likelihood"] for e in HISTORY])
-    assert right.get_title() == "converged\n5 iterations, 6 passes over the data"
+    assert right.get_title() == "converged\n5 iterations; over the data: the first scan and 5 passes"
     fig.savefig(tmp_path / "p.png", dpi=30)
     assert len(plot.history(model).axes) == 1
 

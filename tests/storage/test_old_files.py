@@ -15,6 +15,7 @@ import dem
 from dem.families import Categorical, Gamma, Gaussian
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.class_names import name_in_files, place_now
+from shared import ENDS_AT_MAX_ITER
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
 FAMILIES = {
@@ -45,6 +46,7 @@ def test_models_are_read(name, files):
     assert model.score(str(files / f"{told['data']}.zarr")) == pytest.approx(told["score"], rel=ROUNDING)
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("name", [name for name, told in TOLD.items() if told["checkpoint"]])
 def test_checkpoints_are_gone_on_from(name, files):
     told = TOLD[name]
