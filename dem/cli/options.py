@@ -228,7 +228,11 @@ fitting = together(
     click.option(
         "--resume", is_flag=True, help="Keep a checkpoint beside the output, and go on from one that is there."
     ),
-    click.option("--max-passes", type=click.IntRange(1), help="Stop after so many, the first scan counted; the same command goes on."),
+    click.option(
+        "--max-passes",
+        type=click.IntRange(1),
+        help="Stop after so many, the first scan counted; the same command goes on.",
+    ),
     click.option("--max-time", type=Duration(), help="Stop in time, as in 3h50m; the same command goes on."),
     writing,
 )

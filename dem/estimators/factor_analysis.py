@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.engine.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
@@ -163,7 +164,7 @@ class FactorAnalysis(LinearLatent):
         """Keep the parameters as public attributes."""
         super()._keep(fitted)
         if self.rotation is not None:
-            self.components_ = self._rotated(self.components_)
+            self.components_ = c_ordered(self._rotated(self.components_))
         share = fitted.params.noise_variance < HEYWOOD * fitted.scan.moments.variances
         self.heywood_ = np.flatnonzero(share)
         n = fitted.scan.moments.weight

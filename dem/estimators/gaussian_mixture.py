@@ -9,6 +9,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
+from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.base import check_choice, check_number
@@ -184,7 +185,7 @@ class GaussianMixture(MixtureEstimator):
             theta = model._family().from_covariances(means, covariances)
         except ValueError:
             raise ValueError("covariances should be positive definite, but a matrix is not") from None
-        model._keep(model._model(d), MixtureParams(weights, theta))
+        model._keep(model._model(d), c_ordered(MixtureParams(weights, theta)))
         return model
 
     def describe(self) -> str:

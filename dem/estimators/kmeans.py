@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Array
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.em import loop
 from dem.em.starts import Start
 from dem.engine.engine import Engine
@@ -201,7 +202,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         )
         state = fitted.state
         stats = state.stats
-        self.cluster_centers_ = state.params.centers
+        self.cluster_centers_ = c_ordered(state.params.centers)
         self.cluster_counts_, self.cluster_inertias_ = stats.counts, stats.inertia
         self.inertia_ = float(stats.inertia.sum())
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason == "converged"

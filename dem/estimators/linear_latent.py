@@ -13,6 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
+from dem.core.layout import c_ordered
 from dem.em import loop
 from dem.em.progress import Silent
 from dem.em.starts import Start
@@ -206,9 +207,9 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
 
     def _keep(self, fitted: LatentFit) -> None:
         """Keep what all these models have as public attributes."""
-        self.components_, self.mean_ = fitted.components, fitted.params.mean
+        self.components_, self.mean_ = c_ordered((fitted.components, fitted.params.mean))
         self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows
-        self.noise_variance_ = fitted.params.noise_variance
+        self.noise_variance_ = c_ordered(fitted.params.noise_variance)
         self.lower_bound_, self.n_passes_ = fitted.log_likelihood, fitted.n_passes
         state = fitted.state
         self.n_iter_ = state.n_iter if state else 1

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.family_spec import as_family
@@ -115,7 +116,7 @@ class Mixture(MixtureEstimator):
     def component_parameters_(self) -> Any:
         """The components' parameters by name."""
         check_is_fitted(self)
-        return self.family_.named(self._theta)
+        return c_ordered(self.family_.named(self._theta))
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""

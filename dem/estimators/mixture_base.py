@@ -12,6 +12,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.em import loop
 from dem.em.seeding import METHODS
 from dem.em.starts import Start
@@ -124,7 +125,7 @@ class MixtureEstimator(Estimator):
             missing=self.missing,
         )
         state = fitted.state
-        self._keep(fitted.model, state.params)
+        self._keep(fitted.model, c_ordered(state.params))
         self.effective_counts_ = state.stats.sums[0]
         self.stop_reason_ = state.stop_reason
         self.converged_ = state.stop_reason == "converged"

@@ -9,6 +9,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from dem.core.block import Float
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.base import check_number
@@ -162,7 +163,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
 
     def _keep(self, model: FactorMixtureModel, params: MixtureParams) -> None:
         """Keep the parameters as public attributes."""
-        theta = canonical(params.theta)
+        theta = c_ordered(canonical(params.theta))
         self.weights_, self.means_, self.loadings_ = params.weights, theta.means, theta.loadings
         self.noise_variance_ = theta.noise_variances[:, 0] if self.noise == "isotropic" else theta.noise_variances
 

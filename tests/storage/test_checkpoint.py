@@ -195,7 +195,9 @@ def test_the_one_pass_of_ppca_is_kept(wide, tmp_path):
 
 
 def test_limits_of_time(store, tmp_path):
-    with pytest.raises(dem.Stopped, match=r"stopped after the first scan in .* since another would likely pass the 0 ms given"):
+    with pytest.raises(
+        dem.Stopped, match=r"stopped after the first scan in .* since another would likely pass the 0 ms"
+    ):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=0.0))
     assert equal(
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=1e6)), mixture().fit(store)
