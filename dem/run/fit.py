@@ -14,12 +14,13 @@ from dem.core.block import Block
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
+from dem.em.progress import WARNING
 from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
 from dem.run import resume
 from dem.run.check_chunks import Constant
-from dem.run.check_data import check_values
+from dem.run.check_data import check_values, doubts
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
@@ -230,6 +231,8 @@ def scan_once(
     if before.scan is None:
         found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
         check_values(found, source, missing)
+        for sentence in doubts(found, source, measure):
+            sweep.progress.note(f"{WARNING}{sentence}")
         journal.keep_scan(found)
         return found
     check_values(before.scan, source, missing)  # what was taken then may be refused now
