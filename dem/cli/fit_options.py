@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dem.cli import signals
 from dem.cli.options import Share, fitting, together
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +24,8 @@ COVARIANCE = click.option(
     "covariance_type",
     type=click.Choice(COVARIANCES),
     default="full",
-    help="Of each component: any; one for all; without correlations; round.",
+    help="Shape of the components: full, any ellipsoid each; tied, one ellipsoid for all; diag, along the axes; "
+    "spherical, round.",
 )
 REG_COVAR = click.option("--reg-covar", type=click.FloatRange(0), default=1e-6, help="Added to variances.")
 SOLVER_HELP = "EM, or what is faster where the covariance fits in memory; auto chooses."
@@ -40,6 +42,7 @@ def stops(tol: float, max_iter: int, unit: str = "a pass, nats a row") -> Callab
 @click.group()
 def fit() -> None:
     """Fit a model to the rows of a store."""
+    signals.hold()  # until `dem.cli.commands.fit` is loaded, which can say whether the fit goes on
 
 
 @fit.command("gmm")

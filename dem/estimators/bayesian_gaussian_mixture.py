@@ -98,7 +98,9 @@ class BayesianGaussianMixture(MixtureEstimator):
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     n_components_used_ : int
-        How many components have at least one row's weight of them.
+        How many components have responsibilities that sum to one row or more (`effective_counts_ >= 1`). A component of
+        three rows among a million counts, too: this is no estimate of the number of clusters. Look at `weights_` for
+        that.
     lower_bound_ : float
         The bound on the log-evidence of the reported parameters, nothing left out, in nats a row: models compare by it.
     converged_, stop_reason_, n_iter_, n_passes_, lower_bounds_, history_, n_features_in_, feature_names_in_, source_
@@ -187,7 +189,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     @property
     def n_components_used_(self) -> int:
-        """How many components have at least one row's weight of responsibilities."""
+        """How many components have responsibilities that sum to one row or more, however few that is of all."""
         return int((self.effective_counts_ >= 1).sum())
 
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
@@ -202,7 +204,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""
-        used = f"{self.n_components_used_} of them used"
+        used = f"{self.n_components_used_} of them with a row or more"
         return self._describe("variational Gaussian mixture", used, f"{self.covariance_type} covariances")
 
     def _model(self, d: int) -> BayesianMixtureModel:

@@ -27,6 +27,8 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     MixturePPCA,
     PPCA,
 )
+OF_EVERY_FIT = ("n_iter_", "n_passes_", "stop_reason_", "history_", "source_")
+"""Attributes that a fit gives to every estimator."""
 BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
@@ -56,14 +58,23 @@ def load(path: str | Path, modules: Iterable[str] = ()) -> RowwiseEstimator:
             f"(it knows {', '.join(BY_NAME)}): upgrade dem"
         )
     found = BY_NAME[saved.model]
-    if not issubclass(found, Mixture):
-        return found._restore(saved)
+    unreadable = f"{path} cannot be read as a {saved.model} by this dem: it is a newer one's, or was changed by hand"
     try:
-        return found._restore(saved, tuple(modules))
+        model = found._restore(saved, tuple(modules)) if issubclass(found, Mixture) else found._restore(saved)
     except ValueError as error:  # a family of the user's own
         raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None
     except (AttributeError, ImportError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} cannot be read by this dem ({type(error).__name__}: {error}): it may have been written by a newer "
-            "one"
-        ) from error
+        raise ValueError(f"{unreadable} ({type(error).__name__}: {error})") from error
+    if lacking := [name for name in _names_of_a_fit(model) if not hasattr(model, name)]:
+        raise ValueError(f"{unreadable} (it lacks {', '.join(lacking)})")
+    try:
+        model.describe()
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{unreadable} ({type(error).__name__}: {error})") from error
+    return model
+
+
+def _names_of_a_fit(model: RowwiseEstimator) -> tuple[str, ...]:
+    """Return the attributes that the model must have: none where it was not fitted, but made of parameters."""
+    every = (*OF_EVERY_FIT, *model._saved, *model._saved_numbers)
+    return every if any(hasattr(model, name) for name in OF_EVERY_FIT) else ()

@@ -49,7 +49,16 @@ def trace(model: Any) -> tuple[str, str, list[float]]:
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
-    """Return what to call the columns: `labels`, else the names of the training data, else numbers."""
+    """Return what to call the columns: `labels`, else the names of the training data, else numbers.
+
+    Raises
+    ------
+    ValueError
+        There are not as many labels as columns.
+    """
+    if labels is not None and (isinstance(labels, str) or len(labels) != d):
+        what = f"the word {labels!r}" if isinstance(labels, str) else plural(len(labels), "name")
+        raise ValueError(f"labels should name each of the {plural(d, 'column')} of the model, but got {what}")
     given = getattr(model, "feature_names_in_", None) if labels is None else labels
     return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
 

@@ -37,6 +37,17 @@ SCANS = Generations("dem_scan", "checkpoint")
 STATES = Generations("dem_state", "checkpoint", keep=1)
 RUN = "dem_run"
 """The root attribute that names the run that writes the checkpoint."""
+MODELS = {
+    "BayesianMixtureModel": "variational Gaussian mixture",
+    "BayesianPCAModel": "Bayesian PCA",
+    "FactorMixtureModel": "mixture of factor models",
+    "FactorModel": "factor analysis",
+    "KMeansModel": "K-means",
+    "MixtureModel": "mixture",
+    "PPCAModel": "PPCA",
+    None: "first scan alone",
+}
+"""What to call the model that a checkpoint names by its class."""
 WEAKER = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
 
 
@@ -246,6 +257,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     here = plain(here)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if "model" in names:  # then the rest differs anyway
+        there, here = ({"model": MODELS.get(side.get("model"), side.get("model"))} for side in (there, here))
         names = ["model"]
     sides = [
         ", ".join(f"{name}={side[name]}" if name in side else f"no {name}" for name in names) for side in (there, here)

@@ -215,7 +215,7 @@ def test_other_settings_are_refused_with_both_named(store, tmp_path):
         mixture(covariance_type="diag").fit(store, checkpoint=tmp_path / "c.zarr")
     with pytest.raises(ValueError, match="no given there, given="):
         mixture(means_init=np.zeros((4, 3))).fit(store, checkpoint=tmp_path / "c.zarr")
-    with pytest.raises(ValueError, match="model=MixtureModel there"):
+    with pytest.raises(ValueError, match="model=mixture there"):
         dem.PPCA(2).fit(store, checkpoint=tmp_path / "c.zarr")
 
 
