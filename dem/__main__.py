@@ -1,6 +1,6 @@
 """`python -m dem`: the command line."""
 
-from dem.cli.main import main
+from dem.cli.run import run
 
 if __name__ == "__main__":
-    main(prog_name="dem")
+    run()

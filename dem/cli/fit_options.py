@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from dem.cli import signals
 from dem.cli.options import Share, fitting, together
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +24,8 @@ COVARIANCE = click.option(
     "covariance_type",
     type=click.Choice(COVARIANCES),
     default="full",
-    help="Of each component: any; one for all; without correlations; round.",
+    help="Shape of the components: full, any ellipsoid each; tied, one ellipsoid for all; diag, along the axes; "
+    "spherical, round.",
 )
 REG_COVAR = click.option(
     "--reg-covar",
@@ -37,13 +39,14 @@ def stops(tol: float, max_iter: int, unit: str = "a pass, nats a row") -> Callab
     """Add the options that say when the iterations stop."""
     return together(
         click.option("--tol", type=click.FloatRange(0), default=tol, help=f"Least gain of {unit}."),
-        click.option("--max-iter", type=click.IntRange(1), default=max_iter, help="Most iterations."),
+        click.option("--max-iter", type=click.IntRange(0), default=max_iter, help="Most iterations; 0: the start."),
     )
 
 
 @click.group()
 def fit() -> None:
     """Fit a model to the rows of a store."""
+    signals.hold()  # until `dem.cli.commands.fit` is loaded, which can say whether the fit goes on
 
 
 @fit.command("gmm")
@@ -118,7 +121,12 @@ def fit_mixture(**options: Any) -> None:
 @click.option(
     "--tol", type=click.FloatRange(0), default=1e-4, help="Least squared shift of the centres, by the mean variance."
 )
-@click.option("--max-iter", type=click.IntRange(1), default=300, help="Most iterations, each a pass over the store.")
+@click.option(
+    "--max-iter",
+    type=click.IntRange(0),
+    default=300,
+    help="Most iterations, each a pass over the store; 0 gives the first centres.",
+)
 @STARTS
 @fitting
 def fit_kmeans(**options: Any) -> None:

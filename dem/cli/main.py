@@ -11,7 +11,18 @@ from typing import Any
 import click
 
 from dem.cli.fit_options import fit
-from dem.cli.options import WORKERS, Bytes, Columns, Commands, missing_chunks, missing_value, weights, where, writing
+from dem.cli.options import (
+    WORKERS,
+    Bytes,
+    Columns,
+    Commands,
+    labels,
+    missing_chunks,
+    missing_value,
+    weights,
+    where,
+    writing,
+)
 from dem.core.version import __version__
 
 
@@ -127,6 +138,7 @@ def info(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
 @click.option("--columns", type=Columns(), default="0,1", help="Which two columns (or latents, of PPCA and FA).")
+@labels
 @writing
 def plot(**options: Any) -> None:
     """Draw a model and its history."""
@@ -153,6 +165,7 @@ def fingerprint(path: str, as_json: bool) -> None:
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", required=True, help="The store to score and to show rows of.")
 @click.option("--score", metavar="FILE", help="What `dem score --json` printed: saves the pass.")
+@labels
 @writing
 def report(**options: Any) -> None:
     """Write a model's numbers and its picture to a folder: report.json and report.png."""

@@ -5,17 +5,17 @@ Like `dem.cli.main`, it imports nothing but click, and the rest where it is need
 
 from __future__ import annotations
 
+import csv
 import errno
 import os
 import re
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import reduce, wraps
 from typing import Any, TypeVar
 
 import click
+
+from dem.cli.signals import sigterm_interrupts
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,23 +64,6 @@ def words_of(error: BaseException) -> str:
     return str(error)
 
 
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, which batch systems send before they kill, do what Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
 class Duration(click.ParamType):
     """A time such as 3h50m, 45m, 90s or 1d, as a number of seconds."""
 
@@ -127,6 +110,17 @@ class Columns(click.ParamType):
         except ValueError:
             self.fail(f"{value!r} is no pair of column numbers such as 0,1.", param, ctx)
         return first, second
+
+
+class Names(click.ParamType):
+    """Names, separated by commas, as in length,width; one that has a comma stands in double quotes."""
+
+    name = "name,name,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the names."""
+        parts = next(csv.reader([value], skipinitialspace=True), []) if isinstance(value, str) else value
+        return [name.strip() for name in parts]
 
 
 class Number(click.ParamType):
@@ -208,6 +202,9 @@ missing_chunks = click.option(
 )
 weights = click.option("--weights", metavar="PATH", help="A Zarr array with a weight for each row.")
 
+labels = click.option(
+    "--labels", type=Names(), help="What to call the columns  [default: names it was fitted with, or numbers]."
+)
 writing = together(
     click.option("-o", "--output", required=True, metavar="PATH", help="Where to write."),
     click.option("--overwrite", is_flag=True, help="Replace what is there."),
@@ -236,7 +233,11 @@ fitting = together(
     click.option(
         "--resume", is_flag=True, help="Keep a checkpoint beside the output, and go on from one that is there."
     ),
-    click.option("--max-passes", type=click.IntRange(1), help="Stop after so many passes; the same command goes on."),
+    click.option(
+        "--max-passes",
+        type=click.IntRange(1),
+        help="Stop after so many, the first scan counted; the same command goes on.",
+    ),
     click.option("--max-time", type=Duration(), help="Stop in time, as in 3h50m; the same command goes on."),
     writing,
 )

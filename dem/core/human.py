@@ -33,6 +33,11 @@ def plural(n: int, noun: str) -> str:
     return f"{n:,} {noun}{ending}"
 
 
+def passes(n: int) -> str:
+    """Return a number of passes that begin with the first scan, which has no number on the screen, in words."""
+    return "the first scan" + (f" and {plural(n - 1, 'pass')}" if n > 1 else "")
+
+
 def share(n: int, whole: int) -> str:
     """Return a count and what share of the whole it is: 12,345 (3.1 %)."""
     if n == 0:

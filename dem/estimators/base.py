@@ -146,6 +146,7 @@ class RowwiseEstimator(BaseEstimator):
             engine=self.engine,
             overwrite=overwrite,
             missing=self.missing,
+            kind=type(self).__name__,
         )
 
     def impute(self, X: Any, return_std: bool = False) -> Any:
@@ -340,6 +341,7 @@ class Estimator(DensityMixin, RowwiseEstimator):
             seed=integer_seed(self.random_state),
             engine=self.engine,
             overwrite=overwrite,
+            kind=type(self).__name__,
         )
 
 

@@ -45,7 +45,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         units squared. It is no prior, so the bound may fall by its doing. With the prior there is no need of it: 0 is
         as good.
     max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one.
+        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
     n_init : int, default=10
         Starts tried on the sample, which is weighed as the whole data are; they cost no pass over the data.
     init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
@@ -68,8 +68,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     warm_start : bool, default=False
         Start from the last fit's parameters.
     verbose : int, default=0
-        Print a line every `verbose_interval` passes.
-    verbose_interval : int, default=10
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
+    verbose_interval : int, default=1
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
     missing : {"marginalize", "error"}, default="marginalize"
@@ -102,7 +102,9 @@ class BayesianGaussianMixture(MixtureEstimator):
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     n_components_used_ : int
-        How many components have at least one row's weight of them.
+        How many components have responsibilities that sum to one row or more (`effective_counts_ >= 1`). A component of
+        three rows among a million counts, too: this is no estimate of the number of clusters. Look at `weights_` for
+        that.
     lower_bound_ : float
         The bound on the log-evidence of the reported parameters, nothing left out, in nats a row: models compare by it.
     converged_, stop_reason_, n_iter_, n_passes_, lower_bounds_, history_, n_features_in_, feature_names_in_, source_
@@ -151,7 +153,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        verbose_interval: int = 10,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,
@@ -192,7 +194,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     @property
     def n_components_used_(self) -> int:
-        """How many components have at least one row's weight of responsibilities."""
+        """How many components have responsibilities that sum to one row or more, however few that is of all."""
         return int((self.effective_counts_ >= 1).sum())
 
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
@@ -207,7 +209,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""
-        used = f"{self.n_components_used_} of them used"
+        used = f"{self.n_components_used_} of them with a row or more"
         return self._describe("variational Gaussian mixture", used, f"{self.covariance_type} covariances")
 
     def _model(self, d: int) -> BayesianMixtureModel:

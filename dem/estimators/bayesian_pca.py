@@ -31,9 +31,12 @@ class BayesianPCA(PPCA):
     tol : float, default=1e-6
         EM stops when the objective, the mean of log-likelihood and log prior, rises by less, in nats a row.
     max_iter : int, default=500
-        Most M-steps of EM.
+        Most M-steps of EM; with 0 the model is EM's start.
     random_state : int, RandomState, Generator or None, default=None
         Seed of EM's start. None is the seed 0.
+    verbose : int, default=0
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th iteration and the last one.
+    verbose_interval : int, default=1
     sample_size : int, default=30000
         Rows in the sample on which EM starts.
     missing : {"marginalize", "error"}, default="marginalize"
@@ -71,6 +74,8 @@ class BayesianPCA(PPCA):
         tol: float = 1e-6,
         max_iter: int = 500,
         random_state: Any = None,
+        verbose: int = 0,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,
@@ -80,6 +85,8 @@ class BayesianPCA(PPCA):
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
         self.sample_size = sample_size
         self.missing = missing
         self.missing_value = missing_value

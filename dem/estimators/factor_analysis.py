@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.engine.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
@@ -44,9 +45,12 @@ class FactorAnalysis(LinearLatent):
     tol : float, default=1e-6
         Iterations end when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=1000
-        Most iterations.
+        Most iterations; with 0 the model is their start.
     random_state : int, RandomState, Generator or None, default=None
         Seed of the start. None is the seed 0.
+    verbose : int, default=0
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th iteration and the last one.
+    verbose_interval : int, default=1
     sample_size : int, default=30000
         Rows in the sample on which EM starts.
     missing : {"marginalize", "error"}, default="marginalize"
@@ -98,6 +102,8 @@ class FactorAnalysis(LinearLatent):
         tol: float = 1e-6,
         max_iter: int = 1000,
         random_state: Any = None,
+        verbose: int = 0,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,
@@ -109,6 +115,8 @@ class FactorAnalysis(LinearLatent):
         self.tol = tol
         self.max_iter = max_iter
         self.random_state = random_state
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
         self.sample_size = sample_size
         self.missing = missing
         self.missing_value = missing_value
@@ -156,7 +164,7 @@ class FactorAnalysis(LinearLatent):
         """Keep the parameters as public attributes."""
         super()._keep(fitted)
         if self.rotation is not None:
-            self.components_ = self._rotated(self.components_)
+            self.components_ = c_ordered(self._rotated(self.components_))
         share = fitted.params.noise_variance < HEYWOOD * fitted.scan.moments.variances
         self.heywood_ = np.flatnonzero(share)
         n = fitted.scan.moments.weight

@@ -43,7 +43,7 @@ def check_array(values: Any, shape: tuple[int, ...], name: str) -> Float:
     ------
     ValueError
     """
-    array = np.array(values, dtype=np.float64)
+    array = np.array(values, dtype=np.float64, order="C")
     if array.shape != shape:
         raise ValueError(f"{name} should have the shape {shape}, but got {array.shape}")
     if not np.isfinite(array).all():

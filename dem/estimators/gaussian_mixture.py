@@ -9,6 +9,7 @@ from sklearn.mixture import GaussianMixture as SklearnGaussianMixture
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
+from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.base import check_choice
@@ -46,7 +47,7 @@ class GaussianMixture(MixtureEstimator):
         columns do not matter. A number is in the data's units squared, as is scikit-learn's default of 1e-6. It is no
         prior, so the log-likelihood may fall by its doing; such a fall is never called convergence.
     max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one.
+        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
     n_init : int, default=10
         Starts tried on the sample; the best goes on to the whole data. scikit-learn's default is 1, because
         there each start costs full fits; here they cost no pass over the data.
@@ -66,8 +67,11 @@ class GaussianMixture(MixtureEstimator):
     warm_start : bool, default=False
         Start from the last fit's parameters.
     verbose : int, default=0
-        Print a line every `verbose_interval` passes. (The logger "dem" tells each pass.)
-    verbose_interval : int, default=10
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one, as the
+        command line does. (The logger "dem" tells each pass, at the level INFO.) An `engine` that has a progress of its
+        own tells of them there.
+    verbose_interval : int, default=1
+        scikit-learn's is 10; here a pass may read a large store.
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
     missing : {"marginalize", "error"}, default="marginalize"
@@ -132,7 +136,7 @@ class GaussianMixture(MixtureEstimator):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        verbose_interval: int = 10,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,
@@ -192,7 +196,7 @@ class GaussianMixture(MixtureEstimator):
             theta = model._family().from_covariances(means, covariances)
         except ValueError:
             raise ValueError("covariances should be positive definite, but a matrix is not") from None
-        model._keep(model._model(d), MixtureParams(weights, theta))
+        model._keep(model._model(d), c_ordered(MixtureParams(weights, theta)))
         return model
 
     def describe(self) -> str:

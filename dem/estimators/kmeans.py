@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.block import Array
 from dem.core.error_state import own_errors
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.em import loop
 from dem.em.starts import Start
 from dem.engine.engine import Engine
@@ -28,6 +28,7 @@ from dem.estimators.base import (
     source_record,
 )
 from dem.estimators.gaussian_init import check_array
+from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.row_checks import check_enough_rows
 from dem.run.fit import fit_model
@@ -55,14 +56,15 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         Starts on the sample, the best of which goes on to the whole data; they cost no pass over it. "auto" means 10.
         With an array of first centres there are none.
     max_iter : int, default=300
-        Most iterations on the whole data. One more pass scores the last one.
+        Most iterations on the whole data. One more pass scores the last one; with 0 it scores the start.
     tol : float, default=1e-4
         Stop once the squared shift of all centres together is at most `tol` times the mean of the columns' (weighted)
         variances; the centres shifted last are the reported ones, and one more pass scores them. As in scikit-learn.
         A pass in which no row changes its cluster is the last one whatever `tol`, and so is one in which the inertia
         does not fall.
     verbose : int, default=0
-        Print the inertia of each pass.
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
+    verbose_interval : int, default=1
     random_state : int, RandomState, Generator or None, default=None
         Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
     sample_size : int, default=30000
@@ -125,6 +127,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         max_iter: int = 300,
         tol: float = 1e-4,
         verbose: int = 0,
+        verbose_interval: int = 1,
         random_state: Any = None,
         sample_size: int = 30_000,
         missing: str = "marginalize",
@@ -137,6 +140,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self.max_iter = max_iter
         self.tol = tol
         self.verbose = verbose
+        self.verbose_interval = verbose_interval
         self.random_state = random_state
         self.sample_size = sample_size
         self.missing = missing
@@ -193,14 +197,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
             params=params,
             tol=0.0,  # the model has its own measure
             max_iter=self.max_iter,
-            engine=self.engine,
-            callback=partial(self._after_pass, callback),
+            engine=told_engine(self),
+            callback=callback,
             checkpoint=as_checkpoint(checkpoint),
             missing=self.missing,
         )
         state = fitted.state
         stats = state.stats
-        self.cluster_centers_ = state.params.centers
+        self.cluster_centers_ = c_ordered(state.params.centers)
         self.cluster_counts_, self.cluster_inertias_ = stats.counts, stats.inertia
         self.inertia_ = float(stats.inertia.sum())
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason == "converged"
@@ -210,6 +214,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self.source_ = source_record(source, fitted.scan)
         self._training: Source | None = source
         self._labels: Array | None = None
+        warn_at_max_iter(self)
         return self
 
     @property
@@ -271,9 +276,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
         check_number("n_clusters", self.n_clusters, int, 1)
-        check_number("max_iter", self.max_iter, int, 1)
-        check_number("tol", self.tol, float, 0)
-        check_number("sample_size", self.sample_size, int, 1)
+        check_iterations(self)
         if self.n_init != "auto":
             check_number("n_init", self.n_init, int, 1)
         if isinstance(self.init, str):
@@ -294,12 +297,3 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     def _plain(labels: Any) -> Any:
         """Return labels in memory as int32, as scikit-learn has them."""
         return labels.astype(np.int32) if isinstance(labels, np.ndarray) else labels
-
-    def _after_pass(
-        self, callback: Callable[[loop.State[KMeansParams]], object] | None, state: loop.State[KMeansParams]
-    ) -> None:
-        """Print a line where `verbose` asks for it, and call back."""
-        if self.verbose:
-            print(f"pass {len(state.history)}: inertia {-state.objective:.9g} a row")
-        if callback is not None:
-            callback(state)

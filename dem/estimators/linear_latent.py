@@ -14,18 +14,20 @@ from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
 from dem.core.error_state import own_errors
+from dem.core.layout import c_ordered
 from dem.em import loop
+from dem.em.progress import Silent
 from dem.em.starts import Start
 from dem.estimators.base import (
     FILLING,
     Estimator,
     as_checkpoint,
     check_choice,
-    check_number,
     history,
     integer_seed,
     source_record,
 )
+from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
 from dem.models.latent.algebra import covariance, least_squares, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.run.latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_moments
@@ -45,6 +47,8 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
     max_iter: int
     random_state: Any
     sample_size: int
+    verbose: int
+    verbose_interval: int
     n_components_: int
     mean_: Float
 
@@ -99,27 +103,26 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
             The plan does not fit in the engine's memory.
         """
         self._check_settings()
-        check_number("tol", self.tol, float, 0)
-        check_number("max_iter", self.max_iter, int, 1)
-        check_number("sample_size", self.sample_size, int, 1)
+        check_iterations(self)
         source = self._open(X, sample_weight, reset=True)
-        d = source.n_columns
-        settings = EMSettings(
-            self.tol, self.max_iter, Start(1, self.sample_size, integer_seed(self.random_state)), callback
-        )
+        d, engine = source.n_columns, told_engine(self)
+        told = engine.progress if self.verbose else None
+        start = Start(1, self.sample_size, integer_seed(self.random_state))
+        settings = EMSettings(self.tol, self.max_iter, start, callback, told or Silent())
         if source.n_rows is not None:
             self._check_size(source.n_rows, d)
         kept, scan = as_checkpoint(checkpoint), None
-        if moments_fit(d, self.engine.memory_bytes if self.engine else None):
-            scan = scan_moments(source, settings.start, self.engine, kept, missing=self.missing)
+        if moments_fit(d, engine.memory_bytes):
+            scan = scan_moments(source, settings.start, engine, kept, missing=self.missing)
             self._check_size(scan.rows, d)
         if scan is None or scan.missing.any():
             wide = self._wide_model(d, scan)
-            fitted = fit_wide(wide, source, settings, self.engine, kept, found=scan, missing=self.missing)
+            fitted = fit_wide(wide, source, settings, engine, kept, found=scan, missing=self.missing)
         else:
             fitted = self._fit_moments(scan, settings)
         self._keep(fitted)
         self.source_ = source_record(source, fitted.scan)
+        warn_at_max_iter(self)
         return self
 
     def __sklearn_tags__(self) -> Tags:
@@ -206,9 +209,9 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
 
     def _keep(self, fitted: LatentFit) -> None:
         """Keep what all these models have as public attributes."""
-        self.components_, self.mean_ = fitted.components, fitted.params.mean
+        self.components_, self.mean_ = c_ordered((fitted.components, fitted.params.mean))
         self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows
-        self.noise_variance_ = fitted.params.noise_variance
+        self.noise_variance_ = c_ordered(fitted.params.noise_variance)
         self.lower_bound_, self.n_passes_ = fitted.log_likelihood, fitted.n_passes
         state = fitted.state
         self.n_iter_ = state.n_iter if state else 1

@@ -28,6 +28,10 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     MixturePPCA,
     PPCA,
 )
+OF_EVERY_FIT = ("n_iter_", "n_passes_", "stop_reason_", "history_", "source_")
+"""Attributes that a fit gives to every estimator."""
+LATER = ("reg_covar_",)
+"""Those that models saved by version 0.1.0 lack."""
 BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
@@ -59,13 +63,22 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
             f"(it knows {', '.join(BY_NAME)}): upgrade dem"
         )
     found = BY_NAME[saved.model]
+    unreadable = f"{path} cannot be read as a {saved.model} by this dem: it is a newer one's, or was changed by hand"
+    remedy = "upgrade dem, or fit and save the model again"
     named = (modules,) if isinstance(modules, str) else tuple(modules)
     try:
-        return found._restore(saved, named) if issubclass(found, Mixture) else found._restore(saved)
+        model = found._restore(saved, named) if issubclass(found, Mixture) else found._restore(saved)
+        model.describe()
     except ForeignClassError as error:
         raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None
     except (AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} cannot be read by this dem ({type(error).__name__}: {error}): it may have been written by a newer "
-            "one: upgrade dem, or fit and save the model again"
-        ) from error
+        raise ValueError(f"{unreadable} ({type(error).__name__}: {error}); {remedy}") from error
+    if lacking := [name for name in _names_of_a_fit(model) if not hasattr(model, name)]:
+        raise ValueError(f"{unreadable} (it lacks {', '.join(lacking)}); {remedy}")
+    return model
+
+
+def _names_of_a_fit(model: RowwiseEstimator) -> tuple[str, ...]:
+    """Return the attributes that the model must have: none where it was not fitted, but made of parameters."""
+    every = [name for name in (*OF_EVERY_FIT, *model._saved, *model._saved_numbers) if name not in LATER]
+    return tuple(every) if any(hasattr(model, name) for name in OF_EVERY_FIT) else ()

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.family_spec import as_family
@@ -37,7 +38,7 @@ class Mixture(MixtureEstimator):
     tol : float, default=1e-3
         Stop when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one.
+        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
     n_init : int, default=10
         Starts tried on the sample; the best goes on to the whole data.
     init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
@@ -47,8 +48,8 @@ class Mixture(MixtureEstimator):
     warm_start : bool, default=False
         Start from the last fit's parameters.
     verbose : int, default=0
-        Print a line every `verbose_interval` passes.
-    verbose_interval : int, default=10
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
+    verbose_interval : int, default=1
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
     missing : {"marginalize", "error"}, default="marginalize"
@@ -89,7 +90,7 @@ class Mixture(MixtureEstimator):
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        verbose_interval: int = 10,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,
@@ -115,7 +116,7 @@ class Mixture(MixtureEstimator):
     def component_parameters_(self) -> Any:
         """The components' parameters by name."""
         check_is_fitted(self)
-        return self.family_.named(self._theta)
+        return c_ordered(self.family_.named(self._theta))
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""

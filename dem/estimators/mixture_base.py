@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -14,6 +13,7 @@ import numpy as np
 from dem.core.block import Float
 from dem.core.error_state import own_errors
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.em import loop
 from dem.em.seeding import METHODS
 from dem.em.starts import Start
@@ -27,6 +27,7 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
+from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
 from dem.families.reg_covar import added
 from dem.models.criteria import bic
 from dem.models.mixture.kernel import MixtureStats
@@ -126,13 +127,13 @@ class MixtureEstimator(Estimator):
             params=params,
             tol=self.tol,
             max_iter=self.max_iter,
-            engine=self.engine,
-            callback=partial(self._after_pass, callback),
+            engine=told_engine(self),
+            callback=callback,
             checkpoint=as_checkpoint(checkpoint),
             missing=self.missing,
         )
         state = fitted.state
-        self._keep(fitted.model, state.params)
+        self._keep(fitted.model, c_ordered(state.params))
         self.effective_counts_ = state.stats.sums[0]
         self.stop_reason_ = state.stop_reason
         self.converged_ = state.stop_reason == "converged"
@@ -140,6 +141,7 @@ class MixtureEstimator(Estimator):
         self.history_ = history(state)
         self.lower_bound_, self.lower_bounds_ = state.objective, [p.objective for p in state.history]
         self.source_ = source_record(source, fitted.scan)
+        warn_at_max_iter(self)
         return self
 
     def _describe(self, kind: str, *more: str) -> str:
@@ -225,21 +227,10 @@ class MixtureEstimator(Estimator):
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
         check_number("n_components", self.n_components, int, 1)
-        check_number("tol", self.tol, float, 0)
-        check_number("max_iter", self.max_iter, int, 1)
+        check_iterations(self)
         check_number("n_init", self.n_init, int, 1)
-        check_number("verbose_interval", self.verbose_interval, int, 1)
-        check_number("sample_size", self.sample_size, int, 1)
         check_choice("init_params", self.init_params, METHODS)
         as_prior(getattr(self, "prior", None))
-
-    def _after_pass(self, callback: Callable[[loop.State[Any]], object] | None, state: loop.State[Any]) -> None:
-        """Print a line where `verbose` asks for it, and call back."""
-        n = len(state.history)
-        if self.verbose and (n % self.verbose_interval == 0 or state.stop_reason):
-            print(f"pass {n}: {state.objective:.9g} nats a row")
-        if callback is not None:
-            callback(state)
 
 
 def as_prior(prior: Any) -> Prior | None:

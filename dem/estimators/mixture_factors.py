@@ -9,6 +9,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from dem.core.block import Float
 from dem.core.human import plural
+from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.base import check_number
@@ -45,7 +46,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     tol : float, default=1e-3
         Stop when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one.
+        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
     n_init : int, default=10
         Starts tried on the sample; the best goes on to the whole data.
     init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
@@ -55,8 +56,8 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     warm_start : bool, default=False
         Start from the last fit's parameters.
     verbose : int, default=0
-        Print a line every `verbose_interval` passes.
-    verbose_interval : int, default=10
+        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
+    verbose_interval : int, default=1
     sample_size : int, default=30000
         Rows in the sample (fewer where they would take more than 64 MiB).
     missing : {"marginalize", "error"}, default="marginalize"
@@ -105,7 +106,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         random_state: Any = None,
         warm_start: bool = False,
         verbose: int = 0,
-        verbose_interval: int = 10,
+        verbose_interval: int = 1,
         sample_size: int = 30_000,
         missing: str = "marginalize",
         missing_value: float | None = None,
@@ -167,7 +168,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
 
     def _keep(self, model: FactorMixtureModel, params: MixtureParams) -> None:
         """Keep the parameters as public attributes."""
-        theta = canonical(params.theta)
+        theta = c_ordered(canonical(params.theta))
         self.weights_, self.means_, self.loadings_ = params.weights, theta.means, theta.loadings
         self.noise_variance_ = theta.noise_variances[:, 0] if self.noise == "isotropic" else theta.noise_variances
         self._keep_reg_covar(model.family)

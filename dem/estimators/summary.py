@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.human import plural
+from dem.core.human import passes, plural
 
 STOP_REASONS = {
     "converged": "converged",
@@ -39,7 +39,7 @@ def regularisation(model: Any) -> str | None:
 
 def effort(model: Any) -> str:
     """Say what a fit took."""
-    return f"{plural(model.n_iter_, 'iteration')}, {plural(model.n_passes_, 'pass')} over the data"
+    return f"{plural(model.n_iter_, 'iteration')}; over the data: {passes(model.n_passes_)}"
 
 
 def step(model: Any) -> str:
@@ -60,7 +60,16 @@ def trace(model: Any) -> tuple[str, str, list[float]]:
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
-    """Return what to call the columns: `labels`, else the names of the training data, else numbers."""
+    """Return what to call the columns: `labels`, else the names of the training data, else numbers.
+
+    Raises
+    ------
+    ValueError
+        There are not as many labels as columns.
+    """
+    if labels is not None and (isinstance(labels, str) or len(labels) != d):
+        what = f"the word {labels!r}" if isinstance(labels, str) else plural(len(labels), "name")
+        raise ValueError(f"labels should name each of the {plural(d, 'column')} of the model, but got {what}")
     given = getattr(model, "feature_names_in_", None) if labels is None else labels
     return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
 

@@ -89,6 +89,9 @@ class Family(Protocol[T]):
     def outside(self, x: Float) -> NDArray[np.bool_] | None:
         """Return which entries of x (d, n) the family does not take; None if it takes all numbers."""
 
+    def doubts(self, low: Float, high: Float) -> dict[int, str]:
+        """Return what to tell of columns of this range, (d,) each, that are taken, but hardly meant: by column."""
+
     def log_base(self, x: Float) -> Float | None:
         """Return log h(x) of the columns of x (d, n), in nats, (n,); None if it is 0."""
 

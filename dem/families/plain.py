@@ -41,6 +41,10 @@ class Plain:
         """Return which entries of a tile x (d, n) the family does not take; None where it takes all."""
         return None
 
+    def doubts(self, low: Float, high: Float) -> dict[int, str]:
+        """Return what to tell of columns that are hardly meant: nothing."""
+        return {}
+
     def log_base(self, x: Float) -> Float | None:
         """Return log h(x) of a tile x (d, n), as (n,); None where it is 0."""
         return None

@@ -122,6 +122,11 @@ class Product:
             out[at] = False if mask is None else mask
         return out
 
+    def doubts(self, low: Float, high: Float) -> dict[int, str]:
+        """Return what each part tells of its columns."""
+        told = ((part.columns, part.family.doubts(low[part.at], high[part.at])) for part in self.parts)
+        return {columns[j]: words for columns, of_part in told for j, words in of_part.items()}
+
     def log_base(self, x: Float) -> Float | None:
         """Return the sum of the parts' log h."""
         return _sum(part.family.log_base(x[part.at]) for part in self.parts)

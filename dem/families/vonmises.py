@@ -12,9 +12,23 @@ from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import TINY, ExponentialFamily, Theta
 from dem.families.vonmises_fisher import concentration, log_area, log_partition
 
+TURNS = 2
+"""Columns with values beyond so many turns, 4 pi, are told of: few angles in radians go so far, most degrees do."""
+
 
 class VonMises(ExponentialFamily):
-    """Each column an angle in radians, of any turn: "mean_direction" in (-pi, pi] and "concentration", both (K, d)."""
+    """Each column an angle in radians, of any turn: "mean_direction" in (-pi, pi] and "concentration", both (K, d).
+
+    A fit warns of columns with values beyond 4 pi, two turns: they may be degrees.
+    """
+
+    wants = "angles in radians"
+
+    def doubts(self, low: Float, high: Float) -> dict[int, str]:
+        """Return that columns with values of many turns may be degrees."""
+        far = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > TURNS * 2 * np.pi)
+        words = f"where {type(self).__name__} takes {self.wants}: if they are degrees, fit to numpy.deg2rad of them"
+        return dict.fromkeys(far.tolist(), words)
 
     takes_squares: ClassVar[bool] = False
 

@@ -48,7 +48,12 @@ def figure(
     columns : (int, int)
         Which pair of columns (for PPCA with rows, of latents) to show.
     labels : sequence of str, optional
-        What to call the columns; by default the names the model was fitted with, or their numbers.
+        What to call the columns, a name for each; by default the names the model was fitted with, or their numbers.
+
+    Raises
+    ------
+    ValueError
+        There are not as many labels as columns, or no such columns.
     """
     if hasattr(model, "cluster_centers_"):
         return _kmeans_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
@@ -190,6 +195,7 @@ def _components_figure(
 
 
 def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None) -> Figure:
+    names = column_names(model, len(model.mean_), labels)
     traced = len(getattr(model, "history_", ())) > 1
     panels = 1 + (x is not None) + traced
     fig = Figure(figsize=(1.0 + 4.8 * panels, 4.6), layout="constrained")
@@ -197,7 +203,7 @@ def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], la
     if hasattr(model, "explained_variance_ratio_"):
         draw_spectrum(axes.pop(0), model)
     else:
-        draw_loadings(axes.pop(0), model, column_names(model, len(model.mean_), labels))
+        draw_loadings(axes.pop(0), model, names)
     if x is not None:
         draw_latents(axes.pop(0), model, np.asarray(x, dtype=np.float64), columns)
     if traced:

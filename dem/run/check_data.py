@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from dem.core import human
 from dem.core.block import Float
 from dem.models.row_checks import LARGEST
 from dem.scan.scanner import Place, Scan
+from dem.scan.support import Measure
 from dem.source import Source
 
 LEAST = 1e-280
@@ -52,11 +53,10 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
         raise ValueError(f"the weights of {source.name} are all zero: give some rows a positive sample_weight")
     if not (observed.weight > 0).all():
         lacking, columns = np.flatnonzero(~(observed.weight > 0)), source.columns
-        names = [str(j) if columns is None else repr(columns[j]) for j in lacking]
-        listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+        one, listed = len(lacking) == 1, named(lacking.tolist(), columns)
         raise ValueError(
-            f"{source.name} has no value at all in {'column' if len(names) == 1 else 'columns'} {listed} (NaN in every "
-            f"row that counts): leave {'this column' if len(names) == 1 else 'these columns'} out"
+            f"{source.name} has no value at all in {'column' if one else 'columns'} {listed} (NaN in every "
+            f"row that counts): leave {'this column' if one else 'these columns'} out"
         )
     if (outside := found.measured.outside) is not None:
         place = source.locate(outside.row, outside.column)
@@ -98,6 +98,30 @@ def _refuse_large_weights(found: Scan, source: Source) -> None:
             f"the weights of {source.name} are too large to sum (in all {float(found.observed.rows):.3g}): divide "
             "them all by the same number"
         )
+
+
+def doubts(found: Scan, source: Source, measure: Measure | None) -> Iterator[str]:
+    """Yield a sentence for each kind of columns that a model takes, but that are hardly meant for it.
+
+    Parameters
+    ----------
+    found : Scan
+    source : Source
+    measure : Measure or None
+        What the model says of columns by their ranges; None where it says nothing.
+    """
+    told = {} if measure is None else measure.doubts(found.low, found.high)
+    for words in dict.fromkeys(told.values()):
+        columns = [j for j, of_column in told.items() if of_column == words]
+        low, high = found.low[columns].min(), found.high[columns].max()
+        listed = ("column " if len(columns) == 1 else "columns ") + named(columns, source.columns)
+        yield f"{source.name} holds values from {low:g} to {high:g} in {listed}, {words}"
+
+
+def named(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    """Return columns by their names, or by their numbers where they have none; the first 20 of many."""
+    words = [str(j) if names is None else repr(names[j]) for j in columns]
+    return ", ".join(words[:20]) + (f" and {len(words) - 20} more" if len(words) > 20 else "")
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Place, kind: str, sign: str, advice: str) -> None:

@@ -64,6 +64,7 @@ def write(
     seed: int,
     engine: Engine | None = None,
     overwrite: bool = False,
+    kind: str | None = None,
 ) -> None:
     """Write rows drawn from the model, chunk by chunk.
 
@@ -76,11 +77,13 @@ def write(
     seed : int
     engine : Engine, optional
     overwrite : bool
+    kind : str, optional
+        What to call the model in the array's attributes; by default by its class.
     """
     make_rows = partial(_drawer, model, params, source.n_columns, seed, 0)
     columns, dtype = source.n_columns, source.dtype
     made = 4 * 8 * columns * (source.chunk_rows or 0)
-    attributes = {"what": "sample", "model": type(model).__name__, "seed": seed}
+    attributes = {"what": "sample", "model": kind or type(model).__name__, "seed": seed}
     known = job(model, params, source, seed=seed)
     with (engine or Engine()).open(source, made) as sweep:
         output = (path, dtype, columns, attributes, overwrite)

@@ -17,13 +17,14 @@ from dem.core.error_state import own_errors
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
+from dem.em.progress import WARNING
 from dem.em.runs import Step
 from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
 from dem.run import absent_chunks, resume
 from dem.run.check_chunks import Constant
-from dem.run.check_data import Squared, check_values
+from dem.run.check_data import Squared, check_values, doubts
 from dem.run.check_load import check_load
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
@@ -242,12 +243,14 @@ def scan_once(
     if before.scan is None:
         found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
         check_values(found, source, missing, squared)
+        for sentence in doubts(found, source, measure):
+            sweep.progress.note(f"{WARNING}{sentence}")
         journal.keep_scan(found)
         return found
     check_values(before.scan, source, missing, squared)  # what was taken then may be refused now
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
-    sweep.progress.note(f"goes on after {human.plural(sweep.count, 'pass')} over {source.name}")
+    sweep.progress.note(f"goes on after {human.passes(sweep.count)} over {source.name}")
     absent_chunks.tell(before.scan.absent, source, sweep.progress)
     if warning := resume.machine_warning(before, sweep.machine_kinds):
         sweep.progress.note(warning)

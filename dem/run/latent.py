@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from dem.core.blas import single_threaded_blas
-from dem.core.block import Block, Float
+from dem.core.block import Block, Float, MakeKernel
 from dem.em import loop
+from dem.em.progress import Progress, Silent
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.models.latent.algebra import LatentParams
@@ -58,12 +60,13 @@ class LatentFit:
 
 @dataclass(frozen=True)
 class EMSettings:
-    """How EM runs: see `dem.em.loop.advance` and `dem.em.starts.Start`."""
+    """How EM runs: see `dem.em.loop.advance` and `dem.em.starts.Start`; `progress` is told of iterations in memory."""
 
     tol: float
     max_iter: int
     start: Start
     callback: Callable[[loop.State[Any]], object] | None = None
+    progress: Progress = field(default_factory=Silent)
 
 
 def moments_fit(d: int, memory_bytes: int | None) -> bool:
@@ -106,7 +109,18 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: EMSettings) -> La
     sample = Block(scan.sample.x, scan.sample.weight)
     params = bound.start(sample, np.random.default_rng(settings.start.seed))
     nothing = loop.OneBlock(Block(np.empty((0, scan.n_columns))))
-    state = loop.fit(bound, params, nothing, tol=settings.tol, max_iter=settings.max_iter, callback=settings.callback)
+    progress, iteration = settings.progress, itertools.count(1)
+
+    def sweep(make_kernel: MakeKernel[Any]) -> Any:
+        progress.begin(f"iteration {next(iteration)}", None, None)
+        return nothing(make_kernel)
+
+    def after(state: loop.State[Any]) -> None:
+        progress.end(state)
+        if settings.callback is not None:
+            settings.callback(state)
+
+    state = loop.fit(bound, params, sweep, tol=settings.tol, max_iter=settings.max_iter, callback=after)
     return _left(bound, scan, 1, state)
 
 

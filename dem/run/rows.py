@@ -76,6 +76,7 @@ def write_rows(
     engine: Engine | None = None,
     overwrite: bool = False,
     missing: str = "marginalize",
+    kind: str | None = None,
 ) -> None:
     """Write a row-wise output as a Zarr array, region by region, in one pass.
 
@@ -87,12 +88,14 @@ def write_rows(
     engine : Engine, optional
     overwrite : bool
         Replace what stands at `path`, once the new array is whole.
+    kind : str, optional
+        What to call the model in the array's attributes; by default by its class.
     """
     dtype, columns = model.output(params, what)
     held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, columns, dtype)
     make_rows = _maker(model, params, what, missing)
     called = what if filled_dtype(what) is None else what.partition(":")[0]
-    attributes = {"what": called, "model": type(model).__name__, "source": source.name}
+    attributes = {"what": called, "model": kind or type(model).__name__, "source": source.name}
     known = job(model, params, source, what=what)
     with (engine or Engine()).open(source, held) as sweep, located(source):
         output = (path, dtype, columns, attributes, overwrite)

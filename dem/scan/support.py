@@ -27,6 +27,9 @@ class Measure(Protocol):
     def outside(self, x: Float) -> NDArray[np.bool_] | None:
         """Return which entries of x (d, n) are outside the support; None if none can be."""
 
+    def doubts(self, low: Float, high: Float) -> dict[int, str]:
+        """Return what to tell of columns of this range, (d,) each, that are taken, but hardly meant: by column."""
+
     def log_base(self, x: Float) -> Float | None:
         """Return log h(x) of the columns of x (d, n), in nats, (n,); None if it is 0."""
 

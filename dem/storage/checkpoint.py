@@ -39,6 +39,17 @@ SCANS = Generations("dem_scan", "checkpoint", ANEW)
 STATES = Generations("dem_state", "checkpoint", ANEW, keep=1)
 RUN = "dem_run"
 """The root attribute that names the run that writes the checkpoint."""
+MODELS = {
+    "BayesianMixtureModel": "variational Gaussian mixture",
+    "BayesianPCAModel": "Bayesian PCA",
+    "FactorMixtureModel": "mixture of factor models",
+    "FactorModel": "factor analysis",
+    "KMeansModel": "K-means",
+    "MixtureModel": "mixture",
+    "PPCAModel": "PPCA",
+    None: "first scan alone",
+}
+"""What to call the model that a checkpoint names by its class."""
 WEAKER = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
 
 
@@ -65,7 +76,7 @@ class Checkpoint:
     path : str or Path
         A path, or a URL that zarr can write. A checkpoint that is there already is gone on from.
     max_passes : int, optional
-        Stop after so many passes over the data in this run.
+        Stop after so many passes over the data in this run, the first scan counted.
     max_seconds : float, optional
         Stop before the pass that would likely end later than this, counted from the beginning of the fit.
     begun : float, optional
@@ -174,9 +185,10 @@ class KeptJournal:
 
     def _stop_at_limits(self, n_passes: int, elapsed: float, pass_seconds: float) -> None:
         most, limit = self.checkpoint.max_passes, self.checkpoint.max_seconds
-        done = human.plural(n_passes - self.found.n_passes, "pass")
-        go_on = f"{self.checkpoint.path} holds the fit after {human.plural(n_passes, 'pass')}: run it again to go on"
-        if most is not None and n_passes - self.found.n_passes >= most:
+        here = n_passes - self.found.n_passes
+        done = human.plural(here, "pass") if self.found.n_passes else human.passes(here)
+        go_on = f"{self.checkpoint.path} holds the fit so far: start the same fit again to go on from there"
+        if most is not None and here >= most:
             raise Stopped(f"stopped after {done}, the most for one run; {go_on}")
         if limit is not None and elapsed + pass_seconds > limit:
             raise Stopped(
@@ -263,6 +275,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     here = plain(here)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if "model" in names:  # then the rest differs anyway
+        there, here = ({"model": MODELS.get(side.get("model"), side.get("model"))} for side in (there, here))
         names = ["model"]
     sides = [
         ", ".join(f"{name}={side[name]}" if name in side else f"no {name}" for name in names) for side in (there, here)

@@ -242,7 +242,7 @@ def test_info_of_an_output(folder, tmp_path):
     labels = tmp_path / "labels.zarr"
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", labels)
     out = done("info", labels)
-    assert "label of MixtureModel for the rows of x.zarr" in out
+    assert "label of GaussianMixture for the rows of x.zarr" in out
     assert "fitted to" not in out
     zarr.open_array(labels, mode="r+").attrs["complete"] = False
     assert "not complete" in done("info", labels)
@@ -256,6 +256,18 @@ def test_info_of_a_model(folder, name, word):
     record = json.loads(done("info", folder / name, "--json"))
     assert record["kind"] == "model"
     assert record["settings"]["n_components"] == 2
+
+
+def test_labels_name_the_columns_of_a_picture(folder, tmp_path):
+    words = ["plot", folder / "gmm.zarr", "--labels", 'length, "width, mean",height', "-o", tmp_path / "a.svg"]
+    done(*words)
+    drawn = (tmp_path / "a.svg").read_text()
+    assert "<!-- length -->" in drawn
+    assert "<!-- width, mean -->" in drawn
+    few = ["--data", folder / "nowhere.zarr", "--labels", "length,width", "-o", tmp_path / "b.png"]
+    said = "dem: labels should name each of the 3 columns of the model, but got 2 names"
+    assert failed("plot", folder / "gmm.zarr", *few) == said  # before the store is read
+    assert failed("report", folder / "gmm.zarr", *few) == said
 
 
 def test_plot(folder, tmp_path):

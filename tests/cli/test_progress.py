@@ -1,7 +1,6 @@
 """What is told of the passes."""
 
 import io
-import itertools
 import json
 from types import SimpleNamespace
 
@@ -10,39 +9,8 @@ from rich.console import Console
 
 from dem.cli import progress
 from dem.core import human
-from dem.em import loop
 from dem.estimators import summary
-
-
-def drive(shown):
-    """Tell of a scan and three passes."""
-    shown.begin("first scan", 1000, 8_000_000)
-    for done in range(3):
-        shown.advance(done, 2)
-    shown.end(None)
-    history = ()
-    for n, objective, reason in [(1, -3.0, None), (2, -2.5, None), (3, -2.5, "converged")]:
-        shown.begin(f"pass {n}", 1000, 8_000_000)
-        shown.advance(1, 2)
-        history = (*history, loop.Pass(objective, objective))
-        shown.end(loop.State(None, history, n, reason))
-    shown.close()
-
-
-def clock():
-    """Return a clock that moves a second each time it is read."""
-    return itertools.count().__next__
-
-
-def test_lines():
-    stream = io.StringIO()
-    drive(progress.Lines(stream, clock()))
-    lines = stream.getvalue().splitlines()
-    assert [line.split("  ")[0] for line in lines] == ["first scan", "pass 1", "pass 2", "pass 3"]
-    assert "(1 k rows/s, 8 MB/s)" in lines[0]
-    assert "-3.000000 nats a row" in lines[1]
-    assert "-2.500000 nats a row  (+5.0e-01)" in lines[2]
-    assert lines[3].endswith("converged")
+from estimators.test_progress_lines import clock, drive
 
 
 def test_lines_tell_of_parts_now_and_then():
@@ -99,14 +67,6 @@ def test_live_can_be_closed_in_the_middle_and_twice():
     shown.close()
     shown.advance(2, 3)
     assert not shown.bar.live.is_started
-
-
-def test_unknown_sizes_are_left_out():
-    stream = io.StringIO()
-    shown = progress.Lines(stream, clock())
-    shown.begin("labels", None, None)
-    shown.end(None)
-    assert stream.getvalue().split() == ["labels", "1.00", "s"]
 
 
 def test_notes(caplog):
@@ -176,6 +136,9 @@ def test_why_a_fit_stopped(reason, reg_covar, said):
         (human.plural(1, "pass"), "1 pass"),
         (human.plural(3, "pass"), "3 passes"),
         (human.plural(2000, "row"), "2,000 rows"),
+        (human.passes(1), "the first scan"),
+        (human.passes(2), "the first scan and 1 pass"),
+        (human.passes(6), "the first scan and 5 passes"),
     ],
 )
 def test_numbers_as_people_read_them(text, expected):

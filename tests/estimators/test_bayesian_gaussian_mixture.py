@@ -12,6 +12,7 @@ import dem
 import laws
 from dem import BayesianGaussianMixture
 from dem.cli.commands.demo import OLD_FAITHFUL
+from shared import ENDS_AT_MAX_ITER
 
 X = laws.data()
 K = 5
@@ -65,6 +66,7 @@ def test_the_optimum_is_scikit_learns(kind, mixing):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4 * np.abs(b).max(), err_msg=name)
 
 
+@ENDS_AT_MAX_ITER
 @TYPES
 @MIXINGS
 def test_rows_as_scikit_learn_computes_them(kind, mixing):
@@ -77,6 +79,7 @@ def test_rows_as_scikit_learn_computes_them(kind, mixing):
     assert type(ours.weight_concentration_) is type(theirs.weight_concentration_)
 
 
+@ENDS_AT_MAX_ITER
 @TYPES
 @MIXINGS
 def test_saved_and_loaded_it_says_the_same(kind, mixing, tmp_path):
@@ -180,6 +183,7 @@ def test_given_priors_are_used():
     np.testing.assert_allclose(ours.degrees_of_freedom_ - ours.mean_precision_, 5.5)
 
 
+@ENDS_AT_MAX_ITER
 def test_a_fit_broken_off_goes_on_with_the_same_bits(tmp_path):
     path = tmp_path / "x.zarr"
     array = zarr.create_array(path, shape=X.shape, chunks=(100, 3), dtype="float32")

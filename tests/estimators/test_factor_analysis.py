@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 import dem
 from dem import FactorAnalysis
 from dem.core.blas import single_threaded_blas
-from shared import CSV
+from shared import CSV, ENDS_AT_MAX_ITER
 
 N, D, Q = 400, 7, 2
 
@@ -177,6 +177,7 @@ def wide(tmp_path, rng):
     return tmp_path / "wide.zarr", x
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("model", [dem.PPCA, FactorAnalysis, dem.BayesianPCA])
 def test_wide_stores_need_no_square_of_the_columns(model, wide):
     path, x = wide

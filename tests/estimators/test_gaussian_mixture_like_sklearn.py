@@ -8,6 +8,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from dem import GaussianMixture
+from shared import ENDS_AT_MAX_ITER
+
+pytestmark = ENDS_AT_MAX_ITER
 
 K, D = 3, 4
 TYPES = pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])

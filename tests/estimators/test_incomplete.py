@@ -9,7 +9,7 @@ from sklearn.base import clone
 import dem
 from crosses import cross
 from dem.families import Gaussian
-from shared import CSV
+from shared import CSV, ENDS_AT_MAX_ITER
 
 needs = pytest.mark.skipif(not CSV.exists(), reason="the shared data are not here")
 N, D = 800, 4
@@ -88,6 +88,7 @@ def test_deviations_are_those_of_the_errors(name):
     assert np.mean(((filled - x)[holes] / deviation[holes]) ** 2) == pytest.approx(1, abs=0.25)
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=pytest.mark.slow if name in NEAR_KIN else ()) for name in MODELS]
 )
@@ -114,6 +115,7 @@ def test_stores_and_lazy_arrays_give_the_same(name, tmp_path):
     assert not np.isnan(written).any()
 
 
+@ENDS_AT_MAX_ITER
 @cross("name, workers", ["gmm-full", "gmm-diag", "mppca", "ppca"], [1, 2])
 def test_checkpoints_go_on_with_the_same_bits(name, workers, tmp_path):
     y, _ = data()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 
 from dem import PPCA, GaussianMixture
+from shared import ENDS_AT_MAX_ITER
 
 K, N, D = 3, 400, 4
 
@@ -94,6 +95,7 @@ def test_any_form_gives_the_same_ppca(form, x, tmp_path):
     np.testing.assert_allclose(np.asarray(model.transform(data)), expected.transform(x), atol=1e-10)
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("as_", [np.asarray, list, partial(da.from_array, chunks=37)], ids=["array", "list", "dask"])
 @ANY
 def test_weights_in_any_form(form, as_, x, weight, tmp_path):
@@ -107,6 +109,7 @@ def test_weights_in_any_form(form, as_, x, weight, tmp_path):
     assert_same_mixture(model, expected)
 
 
+@ENDS_AT_MAX_ITER
 @given(cuts=st.lists(st.integers(0, N), max_size=8), kind=st.sampled_from(["full", "tied", "diag", "spherical"]))
 def test_any_chunking_gives_the_same_mixture(cuts, kind, x, weight):
     edges = [0, *sorted(cuts), N]

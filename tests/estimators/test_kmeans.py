@@ -12,6 +12,7 @@ from sklearn.metrics import nan_euclidean_distances
 
 import dem
 from dem import GaussianMixture, KMeans
+from shared import ENDS_AT_MAX_ITER
 
 K, D, N = 5, 3, 3000
 
@@ -47,6 +48,7 @@ def test_from_the_same_centres_the_fit_is_scikit_learns(x, rng, tol, offset, wei
     np.testing.assert_allclose(ours.cluster_counts_, np.bincount(ours.labels_, w))
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("max_iter", [1, 2, 5])
 def test_max_iter_is_scikit_learns(x, max_iter):
     init = x[:K].copy()
@@ -229,6 +231,7 @@ def test_missing_values_are_left_out_of_the_distances(x, rng, tmp_path, kind):
     np.testing.assert_array_equal(again, model.cluster_centers_)
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
 def test_a_mixture_begins_at_the_clusters(x, rng, kind):
     km = KMeans(K).fit(x)

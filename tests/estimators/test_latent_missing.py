@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 import dem
 from dem import PPCA, BayesianPCA, FactorAnalysis, MixtureFactorAnalysis, MixturePPCA
+from shared import ENDS_AT_MAX_ITER
 
 N, D, Q = 600, 6, 2
 MODELS = {
@@ -74,6 +75,7 @@ def test_a_model_of_complete_rows_takes_rows_with_missing_values(name, rng):
     np.testing.assert_allclose(model.impute(y)[5][~o], expected[~o], atol=1e-9)
 
 
+@ENDS_AT_MAX_ITER
 @ANY
 def test_where_the_covariance_does_not_fit(name, rng, monkeypatch):
     """The same fit, whatever the first scan has gathered."""
@@ -87,6 +89,7 @@ def test_where_the_covariance_does_not_fit(name, rng, monkeypatch):
     assert wide.lower_bound_ == pytest.approx(near.lower_bound_, abs=1e-10)
 
 
+@ENDS_AT_MAX_ITER
 @ANY
 def test_a_checkpoint_is_gone_on_from(name, rng, tmp_path):
     """With the same bits; the scan is not made twice."""

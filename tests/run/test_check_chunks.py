@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 import dem
 from dem.run.check_chunks import _new
 from dem.storage.checkpoint import Checkpoint
+from shared import ENDS_AT_MAX_ITER
+
+pytestmark = ENDS_AT_MAX_ITER
 
 KNOWN = pytest.mark.filterwarnings("ignore:2 chunks of x.zarr not in the store")
 

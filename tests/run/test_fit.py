@@ -26,6 +26,7 @@ from dem.run.rows import mean_of_rows
 from dem.scan.scanner import Scanner
 from dem.source import open_source
 from laws import assert_same_bits
+from shared import ENDS_AT_MAX_ITER
 
 N, D, K = 20_000, 3, 3
 PARTITION_BYTES = 40_000
@@ -121,6 +122,7 @@ def test_dask_schedulers_have_the_same_bits(scheduler, rows):
         assert a.tobytes() == b.tobytes()
 
 
+@ENDS_AT_MAX_ITER
 def test_every_read_is_a_counted_pass(rows):
     """The scan, one pass for each M-step, and the one that scores the last."""
     reads = []

@@ -16,6 +16,7 @@ from dem.families import Categorical, Gamma, Gaussian, StudentT
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.class_names import name_in_files, place_now
 from dem.storage.document import Saved
+from shared import ENDS_AT_MAX_ITER
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
 FAMILIES = {
@@ -46,6 +47,7 @@ def test_models_are_read(name, files):
     assert model.score(str(files / f"{told['data']}.zarr")) == pytest.approx(told["score"], rel=ROUNDING)
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("name", [name for name, told in TOLD.items() if told["checkpoint"]])
 def test_checkpoints_are_gone_on_from(name, files):
     told = TOLD[name]
@@ -94,9 +96,7 @@ def test_a_file_does_not_choose_what_is_imported(name, files, tmp_path):
 
 @pytest.mark.parametrize("name", ["dem.families.gamma:Gamme", "dem.families.gammx:Gamma"])
 def test_a_class_that_is_not_there_is_told_with_the_file(name, files, tmp_path):
-    with pytest.raises(
-        ValueError, match=r"m.zarr cannot be read by this dem \(.*gamm.*\): it may have been written by"
-    ):
+    with pytest.raises(ValueError, match=r"m.zarr cannot be read as a Mixture by this dem: .*gamm"):
         dem.load(edited(files, tmp_path, name))
 
 
@@ -105,7 +105,7 @@ def test_a_setting_that_is_not_known_is_told_with_the_file(settings, tmp_path):
     saved = Saved("GaussianMixture", {}, {"settings": settings, "fitted": {}})
     SAVED_MODELS.save(tmp_path / "m.zarr", saved)
     with pytest.raises(
-        ValueError, match=r"m.zarr cannot be read by this dem \(TypeError.*upgrade dem, or fit and save"
+        ValueError, match=r"m.zarr cannot be read as a GaussianMixture .*\(TypeError.*upgrade dem, or fit and save"
     ):
         dem.load(tmp_path / "m.zarr")
 
@@ -113,7 +113,7 @@ def test_a_setting_that_is_not_known_is_told_with_the_file(settings, tmp_path):
 def test_one_module_may_be_named_by_itself(files, tmp_path):
     path = edited(files, tmp_path, "own_family:Missing")
     for modules in ("own_family", ["own_family"]):
-        with pytest.raises(ValueError, match=r"m.zarr cannot be read by this dem \(AttributeError.*own_family"):
+        with pytest.raises(ValueError, match=r"m.zarr cannot be read as a Mixture .*\(AttributeError.*own_family"):
             dem.load(path, modules=modules)
     with pytest.raises(ValueError, match=r"refers to .* of the module own_family, .*: name the module, in Python"):
         dem.load(path, modules="own")

@@ -60,7 +60,7 @@ def check(path: str, session: Session) -> None:
     shown = {
         path: f"{describe(cluster.workers)}, up within {human.seconds(up)}",
         "dashboard": link,
-        "tiny fit": f"{ROWS:,} rows, {human.plural(fitted.n_passes_, 'pass')} in {human.seconds(seconds)} (what the "
+        "tiny fit": f"{ROWS:,} rows, {human.passes(fitted.n_passes_)} in {human.seconds(seconds)} (what the "
         f"workers import at first with it); {bits}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()) + ", as here",
         "machines": "; ".join(machines) + (", as here" if machines == [here] else f"; here {here}"),

@@ -12,9 +12,12 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
+from sklearn.exceptions import ConvergenceWarning
+
 from dem import estimators
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts, of_training
+from dem.cli.signals import let_through
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import summary
@@ -154,19 +157,21 @@ def fit(model: Any, job: Job, session: Session) -> None:
     """
     output, data = job.output, job.data
     begun = time.monotonic()
-    SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
-    read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
-    source = open_source(data, job.weights, **read)
-    with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
-        kept_at = job.kept_at(elsewhere=engine.elsewhere)
-        started = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SubspaceWarning)  # the model's description says so
-            model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
-        seconds = time.perf_counter() - started
-        model.save(output, overwrite=job.overwrite)
-        if kept_at is not None:
-            clear(kept_at, session)
+    with interruptible(job):
+        SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
+        read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
+        source = open_source(data, job.weights, **read)
+        with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
+            kept_at = job.kept_at(elsewhere=engine.elsewhere)
+            started = time.perf_counter()
+            with warnings.catch_warnings():
+                for told_in_the_result in (ConvergenceWarning, SubspaceWarning):
+                    warnings.simplefilter("ignore", told_in_the_result)
+                model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
+            seconds = time.perf_counter() - started
+            model.save(output, overwrite=job.overwrite)
+            if kept_at is not None:
+                clear(kept_at, session)
     rows, columns = model.source_["shape"]
     record = {
         "output": output,
@@ -205,15 +210,23 @@ def clear(kept_at: str, session: Session) -> None:
 
 
 @contextmanager
-def resumable(job: Job) -> Iterator[None]:
-    """Say of what broke a fit off that the same command goes on, where a checkpoint is there."""
+def interruptible(job: Job) -> Iterator[None]:
+    """Let signals through that were held back; say of an interrupt that the same command goes on, where it does."""
     try:
+        let_through()
         yield
     except KeyboardInterrupt:
         if is_kept(job):
             go_on = "holds the fit so far: run the same command again to go on"
             raise Interrupted(f"interrupted; {job.place} {go_on}") from None
         raise
+
+
+@contextmanager
+def resumable(job: Job) -> Iterator[None]:
+    """Say of an error that broke a fit off that the same command goes on, where a checkpoint is there."""
+    try:
+        yield
     except Exception as error:
         if broken_off(error) and is_kept(job):
             sentence = (

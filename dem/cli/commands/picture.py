@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from dem import plot
 from dem.cli.commands.session import Session
 from dem.engine.engine import Engine
-from dem.estimators import load
+from dem.estimators import load, summary
 from dem.run.fit import scan
 from dem.storage.files import check_free, write_files
 
@@ -21,7 +21,14 @@ DPI = 150
 
 
 def draw(
-    model: str, output: str, session: Session, *, data: str | None, columns: tuple[int, int], overwrite: bool
+    model: str,
+    output: str,
+    session: Session,
+    *,
+    data: str | None,
+    columns: tuple[int, int],
+    labels: list[str] | None,
+    overwrite: bool,
 ) -> None:
     """Draw a model, with a sample of rows where a store is given, to a path or URL."""
     formats = FigureCanvasBase.get_supported_filetypes()
@@ -29,7 +36,7 @@ def draw(
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
     check_free([output], overwrite=overwrite)
     with session.engine() as engine:
-        drawn = picture(model, data, columns, engine)
+        drawn = picture(model, data, columns, labels, engine)
     write_files({output: rendered(drawn, output)}, overwrite=overwrite)
     session.result({"output": output, "model": model}, f"{output}: picture of {model}")
 
@@ -46,9 +53,10 @@ def rendered(drawn: Figure, path: str | Path) -> bytes:
     return content.getvalue()
 
 
-def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engine) -> Figure:
+def picture(model: str, data: str | None, columns: tuple[int, int], labels: list[str] | None, engine: Engine) -> Figure:
     """Return the picture of a model, with a sample of rows where a store is given: those that have what is drawn."""
     estimator, rows = load(model), None
+    summary.column_names(estimator, estimator.n_features_in_, labels)  # refuses labels that do not fit, before the scan
     if data is not None:
         found = scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)
         rows = found.sample.x
@@ -62,4 +70,4 @@ def picture(model: str, data: str | None, columns: tuple[int, int], engine: Engi
         else:
             lacking = holes[:, [j for j in columns if j < holes.shape[1]]].any(axis=1)
         rows = None if lacking.all() else rows[~lacking]
-    return plot.figure(estimator, rows, columns)
+    return plot.figure(estimator, rows, columns, labels)

@@ -19,7 +19,16 @@ MOST_NUMBERS = 1000
 NUMBERS = ("rows", "log_likelihood", "score", "bic", "aic")
 
 
-def report(model: str, output: str, session: Session, *, data: str, score: str | None, overwrite: bool) -> None:
+def report(
+    model: str,
+    output: str,
+    session: Session,
+    *,
+    data: str,
+    score: str | None,
+    labels: list[str] | None,
+    overwrite: bool,
+) -> None:
     """Write report.png and report.json to a folder, which is made.
 
     Parameters
@@ -32,6 +41,8 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
         The store to score, and to show a sample of.
     score : str or None
         A file with what `dem score --json` gave for this model and store; None to make that pass now.
+    labels : list of str or None
+        What to call the columns.
     overwrite : bool
 
     Raises
@@ -45,10 +56,11 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
     check_free([shown, numbers], overwrite=overwrite)
     known = None if score is None else _read(score, model, data)
+    names = summary.column_names(load(model), load(model).n_features_in_, labels)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
         found = scored(load(model), data, engine) if known is None else known
-        drawn = picture(model, data, (0, 1), engine)
-    record = plain({**_described(model), "data": data, **found})
+        drawn = picture(model, data, (0, 1), labels, engine)
+    record = plain({**_described(model, names), "data": data, **found})
     text = json.dumps(record, indent=2) + "\n"
     # The numbers take their place last: whoever sees them sees the picture too.
     write_files({shown: rendered(drawn, shown), numbers: text.encode()}, overwrite=overwrite)
@@ -81,7 +93,7 @@ def _read(path: str, model: str, data: str) -> dict[str, Any]:
     return {name: record[name] for name in NUMBERS if name in record}
 
 
-def _described(model: str) -> dict[str, Any]:
+def _described(model: str, names: list[str]) -> dict[str, Any]:
     """Return what a model says of itself: how it was fitted, and its parameters."""
     saved, estimator = SAVED_MODELS.load(model), load(model)
     fitted = saved.attributes["fitted"]
@@ -92,17 +104,16 @@ def _described(model: str) -> dict[str, Any]:
         "ended": ending(estimator) if fitted.get("source_") else None,
         "settings": saved.attributes["settings"],
         **{name: value for name, value in fitted.items() if not name.startswith("_")},
-        **_missing(estimator),
+        **_missing(estimator, names),
         **{name: array for name, array in saved.arrays.items() if array.size <= MOST_NUMBERS},
     }
 
 
-def _missing(estimator: Any) -> dict[str, Any]:
+def _missing(estimator: Any, names: list[str]) -> dict[str, Any]:
     """Return what the training data lacked; nothing of a model that does not tell."""
     source = getattr(estimator, "source_", None)
     if not source or "missing" not in source:
         return {}
-    names = summary.column_names(estimator, estimator.n_features_in_, None)
     rows = {name: source[name] for name in ("incomplete_rows", "empty_rows")}
     whole = {name: value for name, value in source.items() if name != "missing"}  # of all columns, however many
     return {"source_": whole, "missing": {"columns": worst_columns(source, names), **rows}}

@@ -45,7 +45,10 @@ def test_check_tells_what_a_cluster_has():
     done = subprocess.run([DEM, "cluster", "check", LOCAL], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert re.search(r"local\.yaml +2 workers on 1 host, 2 threads, 2\.15 GB, up within ", done.stdout)
-    assert re.search(r"tiny fit +4,000 rows, \d+ passes in .*the same as on this machine, to the last bit", done.stdout)
+    assert re.search(
+        r"tiny fit +4,000 rows, the first scan and \d+ passes in .*the same as on this machine, to the last bit",
+        done.stdout,
+    )
     assert re.search(r"tcp://127\.0\.0\.1:\d+ .* 1 +1\.07 GB +[\d.]+ [kMG]B/s", done.stdout)
     assert re.search(rf"versions +python 3\.\d+, .*dem {re.escape(dem.__version__)}, as here", done.stdout)
     assert re.search(rf"machines +{re.escape(machine_kind())}, as here", " ".join(done.stdout.split()))
