@@ -191,7 +191,7 @@ class PPCAFamily(FactorFamily):
     """Isotropic noise: probabilistic PCAs."""
 
     pooled = True
-    rounding = (16 * EPS) ** 2  # of the residuals' squares: beside a wide column the noise of the others may be small
+    rounding = (64 * EPS) ** 2  # of the residuals' squares: beside a wide column the noise of the others may be small
 
     def squared(self, variances: Float) -> Float:
         """Return the mean: narrow columns are little beside wide ones."""
