@@ -75,7 +75,7 @@ def best_start(
         completion = replace(completion, x=completion.x.astype(np.float64))
     found = completed(scan()(sample), completion)
     bound = model.bind(found)
-    whole = Block(found.sample.x, found.sample.weight) if found.missing.any() else sample
+    whole = Block(found.sample.x, found.sample.weight) if found.lacking.any() else sample
     sweep = loop.OneBlock(sample)
 
     def short(i: int) -> loop.State[P] | Exception:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
 
 from dem.core import human
 from dem.core.blas import single_threaded_blas
-from dem.core.block import Block
+from dem.core.block import Block, Sweep
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
@@ -20,6 +20,7 @@ from dem.engine.passes import Passes
 from dem.run import resume
 from dem.run.check_chunks import Constant
 from dem.run.check_data import check_values
+from dem.run.empty_rows import LeftOut, copied_bytes, left_out
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
@@ -125,7 +126,8 @@ def fit_model(
             journal.keep_scan(found)
         seen = completed(found)
         bound = model.bind(seen)
-        if (room := bound.workspace_bytes(source.n_columns)) > model.workspace_bytes(source.n_columns):
+        room = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
+        if room > model.workspace_bytes(source.n_columns):
             sweep.plan_for(room)  # the scan has told of missing values
         state = journal.found.state
         if state is None:
@@ -146,7 +148,9 @@ def fit_model(
             if callback is not None:
                 callback(state)
 
-        passes = Constant(sweep, found.absent, source)
+        passes: Sweep = Constant(sweep, found.absent, source)
+        if found.empty_rows:
+            passes = LeftOut(passes)
         state = loop.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
         return Fit(bound, state, seen, sweep.count)
 
@@ -208,6 +212,10 @@ def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, me
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
     found = sweep.named("first scan", scanner)
     log.info("first scan: %d rows of %s", found.rows, source.name)
+    if found.empty_rows:
+        sweep.progress.note(left_out(found.empty_rows, found.rows, source))
+        if len(found.sample.keys) < min(scanner.k, found.rows_with_value) and resume.weights_of(source) is None:
+            found = sweep.named("sample", replace(scanner, n_rows=found.rows_with_value))
     if len(found.absent):
         chunks = human.plural(len(found.absent), "chunk")
         first = source.locate_chunk(int(found.absent[0]))

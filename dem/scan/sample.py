@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Array, Float
+from dem.core.block import Array, Float, without_value
 
 SAMPLE_BYTES = 64 * 2**20
 """The sample never takes more bytes than this, whatever the number of rows asked for."""
+SPARE = 4
+"""Candidates for each row of the sample: it is full where no more than three rows in four are without any value."""
 
 UInt = NDArray[np.uint64]
 
@@ -67,7 +69,7 @@ def _unshift(z: UInt, bits: int) -> UInt:
 
 
 class Candidates:
-    """The rows of one block that may belong to the sample; rows of weight 0 never do.
+    """The rows of one block that may belong to the sample; rows of weight 0, and without any value, never do.
 
     Parameters
     ----------
@@ -79,14 +81,14 @@ class Candidates:
         Of the rows.
     seed : int
     n_rows : int or None
-        The total, where known: then only rows that can still be among the bottom k are kept, so that
-        little travels. Of rows with weights it is not known how many count.
+        How many have some value, or how many there are: then only rows that can still be among the bottom k
+        are kept, so that little travels. Of rows with weights it is not known how many count.
     """
 
     def __init__(self, k: int, d: int, dtype: np.dtype[Any], seed: int, n_rows: int | None) -> None:
         self.k, self.seed = k, seed
         # Six standard deviations above the expected count: the bottom k are among them.
-        self.share = 1.0 if n_rows is None else min(1.0, (k + 6 * k**0.5) / n_rows)
+        self.share = 1.0 if n_rows is None else min(1.0, SPARE * (k + 6 * k**0.5) / n_rows)
         self.sample = Sample(k, np.empty(0, np.uint64), np.empty((0, d), dtype), np.empty(0))
 
     def add(self, rows: Array, weight: Array | None, first: int) -> None:
@@ -100,6 +102,8 @@ class Candidates:
             keep = np.arange(len(rows))
         if len(self.sample.keys) == self.k:  # full: only smaller keys matter now
             keep = keep[keys[keep] < self.sample.keys[-1]]
+        if (empty := without_value(rows[keep])) is not None:
+            keep = keep[~empty]
         if len(keep):
             weights = np.ones(len(keep)) if weight is None else np.asarray(weight[keep], dtype=np.float64)
             self.sample = self.sample + Sample(self.k, keys[keep], rows[keep], weights)

@@ -9,7 +9,7 @@ from typing import Any
 
 from dem.cli.commands.fit import ending, in_words
 from dem.cli.commands.picture import DPI, picture
-from dem.cli.commands.rows import scored, with_density
+from dem.cli.commands.rows import over, scored, with_density
 from dem.cli.commands.session import Session, plain
 from dem.cli.commands.tables import facts, of_training, worst_columns
 from dem.estimators import load, summary
@@ -17,7 +17,7 @@ from dem.storage.atomic import SAVED_MODELS
 
 MOST_NUMBERS = 1000
 """Larger arrays are left to the model: nobody reads them."""
-NUMBERS = ("rows", "log_likelihood", "score", "bic", "aic")
+NUMBERS = ("rows", "empty_rows", "log_likelihood", "score", "bic", "aic")
 
 
 def report(model: str, output: str, session: Session, *, data: str, score: str | None, overwrite: bool) -> None:
@@ -49,7 +49,7 @@ def report(model: str, output: str, session: Session, *, data: str, score: str |
     new = numbers.with_name(".report.json")
     new.write_text(json.dumps(record, indent=2) + "\n")
     os.replace(new, numbers)  # whole or not at all, and last: whoever sees it sees the picture too
-    told = {name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()}
+    told = {name: f"{words}, {over(found)}" for name, words in in_words(found).items()}
     lacked = of_training(getattr(load(model), "source_", None))
     session.result(
         {"output": output, **record},
