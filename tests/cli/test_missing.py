@@ -167,15 +167,20 @@ def test_a_model_of_complete_data_says_nothing_is_missing(tmp_path):
 
 def test_impute_writes_rows_and_deviations(fitted, folder, holes, tmp_path):
     out = tmp_path / "filled.zarr"
-    said = done("impute", folder / "gmm.zarr", folder / "sentinel.zarr", "-o", out, "--std")
-    assert "filled_std.zarr" in said
+    result = run("impute", folder / "gmm.zarr", folder / "sentinel.zarr", "-o", out, "--std")
+    assert result.exit_code == 0, result.output
+    assert "filled_std.zarr" in result.stdout
     filled = zarr.open_array(out, mode="r")
     deviations = zarr.open_array(tmp_path / "filled_std.zarr", mode="r")
     assert (filled.dtype, filled.chunks, deviations.dtype) == ("f4", (100, 3), "f4")
-    observed = ~np.isnan(holes)
+    assert result.stderr.count("2 rows of") == 2  # of each output, how many rows are missing in it
+    observed, empty = ~np.isnan(holes), np.isnan(holes).all(axis=1)
     np.testing.assert_array_equal(filled[...][observed], holes[observed])
     np.testing.assert_array_equal(deviations[...] == 0, observed)
-    assert np.isfinite(filled[...]).all()
+    for what in (filled, deviations):
+        np.testing.assert_array_equal(np.isnan(what[...]).all(axis=1), empty)
+        np.testing.assert_array_equal(np.isnan(what[...]).any(axis=1), empty)
+        assert np.isnan(what.fill_value)
     for what, expected in zip((filled, deviations), dem.load(folder / "gmm.zarr").impute(holes, True), strict=True):
         np.testing.assert_allclose(what[...], expected, rtol=1e-5)
 
