@@ -31,6 +31,8 @@ from dem.storage.progress_log import Journal
 
 log = logging.getLogger("dem")
 
+ENOUGH = 4
+"""A sample that lacks rows, since those without any value were drawn for it, will do while it has a quarter of them."""
 SAMPLE_COPIES = 3
 """The sample as it came, merged, and as float64."""
 START_COPIES = 4
@@ -214,7 +216,8 @@ def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, me
     log.info("first scan: %d rows of %s", found.rows, source.name)
     if found.empty_rows:
         sweep.progress.note(left_out(found.empty_rows, found.rows, source))
-        if len(found.sample.keys) < min(scanner.k, found.rows_with_value) and resume.weights_of(source) is None:
+        fill = min(scanner.k, found.rows_with_value) / ENOUGH
+        if len(found.sample.keys) < fill and resume.weights_of(source) is None:
             found = sweep.named("sample", replace(scanner, n_rows=found.rows_with_value))
     if len(found.absent):
         chunks = human.plural(len(found.absent), "chunk")

@@ -15,8 +15,6 @@ from dem.core.block import Array, Float, without_value
 
 SAMPLE_BYTES = 64 * 2**20
 """The sample never takes more bytes than this, whatever the number of rows asked for."""
-SPARE = 4
-"""Candidates for each row of the sample: it is full where no more than three rows in four are without any value."""
 
 UInt = NDArray[np.uint64]
 
@@ -88,7 +86,7 @@ class Candidates:
     def __init__(self, k: int, d: int, dtype: np.dtype[Any], seed: int, n_rows: int | None) -> None:
         self.k, self.seed = k, seed
         # Six standard deviations above the expected count: the bottom k are among them.
-        self.share = 1.0 if n_rows is None else min(1.0, SPARE * (k + 6 * k**0.5) / n_rows)
+        self.share = 1.0 if n_rows is None else min(1.0, (k + 6 * k**0.5) / n_rows)
         self.sample = Sample(k, np.empty(0, np.uint64), np.empty((0, d), dtype), np.empty(0))
 
     def add(self, rows: Array, weight: Array | None, first: int) -> None:
