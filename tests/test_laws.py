@@ -93,6 +93,18 @@ def test_weight_zero_is_the_row_left_out(case):
     laws.same_step(case, params, (case.x, kept.astype(float)), (case.x[kept], None))
 
 
+@STREAMS
+def test_rows_without_any_value_are_left_out_of_fits(case, tmp_path):
+    params = laws.begun(case.name, weighted=False)[1]
+    laws.empty_rows_are_left_out(case, params, case.x, tmp_path / "x.zarr")
+
+
+@pytest.mark.parametrize("case", [case for case in MODELS.values() if not case.streams], ids=lambda case: case.name)
+def test_rows_without_any_value_are_not_in_the_moments(case):
+    params = laws.begin(laws.bind(case.model, case.x), case.x)
+    laws.same_step(case, params, (laws.with_empty_rows(case.x), None), (case.x, None))
+
+
 @pytest.mark.parametrize("name", [case.name for case in MODELS.values() if case.weight_scales])
 def test_scale_of_the_weights(name):
     case = MODELS[name]

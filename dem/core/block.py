@@ -42,6 +42,28 @@ class Block(NamedTuple):
         return Block(self.x[start:stop], weight, self.first + start)
 
 
+NUMBERS = 2**18
+"""Entries that are looked at together."""
+
+
+def without_value(x: Array) -> NDArray[np.bool_] | None:
+    """Return which rows of x (n, d) have no value at all, (n,); None where every row has some.
+
+    Rows that have the first column, mostly all, are not looked at any further.
+    """
+    if x.dtype.kind != "f":
+        return None
+    empty, start = np.flatnonzero(np.isnan(x[:, 0])), 1
+    while len(empty) and start < x.shape[1]:
+        columns = slice(start, start + max(1, NUMBERS // len(empty)))
+        empty, start = empty[np.isnan(x[empty, columns]).all(axis=1)], columns.stop
+    if not len(empty):
+        return None
+    found = np.zeros(len(x), np.bool_)
+    found[empty] = True
+    return found
+
+
 MakeKernel = Callable[[], Callable[[Block], S]]
 """What travels to the tasks: small, picklable; called once per task to build the kernel, the function from a
 block to its statistics, which holds workspaces and belongs to that task."""

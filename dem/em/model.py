@@ -47,7 +47,7 @@ class Model(Protocol[P, S]):
         """Return the model fitted out for this data: frame, ranges, constants; also if it is bound already.
 
         The scan is a completed one (see `dem.scan.fill_sample`): its sample and its moments have no holes, and
-        `scan.missing` tells whether the rows will, as NaN.
+        `scan.lacking` tells whether the rows will, as NaN.
         """
 
     def start(self, sample: Block, rng: np.random.Generator) -> P:

@@ -138,7 +138,7 @@ def best_start(
         completion = replace(completion, x=completion.x.astype(np.float64))
     found = completed(scan()(sample), completion)
     bound = model.bind(found)
-    whole = Block(found.sample.x, found.sample.weight) if found.missing.any() else sample
+    whole = Block(found.sample.x, found.sample.weight) if found.lacking.any() else sample
     n = len(sample.x)
     effort = Effort.of(bound, sample, start.n_init, n if rows is None else rows)
 

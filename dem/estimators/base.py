@@ -37,6 +37,9 @@ FILLING = ("filled", "deviation")
 class RowwiseEstimator(BaseEstimator):
     """Base of the estimators.
 
+    Rows without any value (all NaN, or masked) are left out of fits, scores and criteria, and what is said of them is
+    missing: labels are -1, all else is NaN.
+
     A subclass keeps the model's parameters in public attributes, as scikit-learn's do, and says in
     `_fitted` how a model and its parameters are made of them.
     """
@@ -116,6 +119,10 @@ class RowwiseEstimator(BaseEstimator):
         check_is_fitted(self)
         return mean_of_rows(*self._fitted(), self._open(X, sample_weight), what, self.engine, self.missing)
 
+    def mean_score(self, X: Any, sample_weight: Any = None) -> Mean:
+        """Return the (weighted) mean of the rows' scores with its parts (rows, weights, the sum), from one pass."""
+        return self._mean(X, "score", sample_weight)
+
     def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
         """Write a row-wise output of X as a Zarr array, region by region.
 
@@ -162,8 +169,8 @@ class RowwiseEstimator(BaseEstimator):
         -------
         array of shape (n, d), or two of them
             The rows in X's floating dtype (of integers float32 up to 16 bits, else float64), observed values bit for
-            bit; and the deviations, 0 where X is observed. NumPy arrays for data in memory, lazy Dask arrays otherwise;
-            `write` writes them by the names "filled" and "deviation".
+            bit; and the deviations, 0 where X is observed; both NaN in rows without any value. NumPy arrays for data in
+            memory, lazy Dask arrays otherwise; `write` writes them by the names "filled" and "deviation".
 
         Raises
         ------
@@ -263,7 +270,7 @@ class Estimator(DensityMixin, RowwiseEstimator):
         """Return the model and its parameters, from the public attributes."""
 
     def score_samples(self, X: Any) -> Any:
-        """Return log p(x) of each row, in nats, of shape (n,).
+        """Return log p(x) of each row, in nats, of shape (n,); NaN for rows without any value.
 
         A NumPy array for data in memory, a lazy Dask array otherwise.
         """
@@ -271,12 +278,12 @@ class Estimator(DensityMixin, RowwiseEstimator):
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return the (weighted) mean of log p(x), in nats a row, from one pass."""
-        return self._mean(X, "score", sample_weight).mean
+        return self.mean_score(X, sample_weight).mean
 
     def bic(self, X: Any) -> float:
         """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better."""
         found = self._mean(X, "score")
-        return bic(found.total, self.n_parameters_, found.rows)
+        return bic(found.total, self.n_parameters_, found.counted)
 
     def aic(self, X: Any) -> float:
         """Return Akaike's information criterion, -2 log p(X) + 2 parameters: lower is better."""
@@ -378,7 +385,7 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
 
     "name", "shape" and "dtype"; "decoding", what entries stood for (see `dem.source.decode`), or None; "missing", how
     many values each column lacks, an empty list where none lacks any; "incomplete_rows" and "empty_rows", how many rows
-    lack some value, and how many lack all, whatever their weights.
+    lack some value, and how many lack all, whatever their weights. The latter are left out of all else.
     """
     return {
         "name": source.name,

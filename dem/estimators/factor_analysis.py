@@ -153,7 +153,7 @@ class FactorAnalysis(LinearLatent):
         d = scan.n_columns
         if not np.any(scan.moments.variances > 0):
             raise ValueError(f"all {d} columns are constant: there is no variance for factors or noise to explain")
-        q = min(d, scan.rows) if self.n_components is None else int(self.n_components)
+        q = min(d, scan.rows_with_value) if self.n_components is None else int(self.n_components)
         return fit_moments((MomentsFactorModel if self.solver == "em" else ECMFactorModel)(q), scan, settings)
 
     def _wide_model(self, d: int, scan: Scan | None) -> FactorModel:

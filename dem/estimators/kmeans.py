@@ -109,8 +109,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     Empty clusters are given the rows farthest from their centres, as in scikit-learn; rows of weight 0 never count.
 
     The distance of a row with missing values is scikit-learn's `nan_euclidean_distances`: over the columns that it has,
-    scaled to all of them. A row without any value is at distance 0 from all centres, and in no cluster's counts; its
-    label is 0. `impute` fills in from the centre of a row's cluster; it has no standard deviation.
+    scaled to all of them. A row without any value is left out; its label is -1, its distances are NaN. `impute` fills
+    in from the centre of a row's cluster; it has no standard deviation.
     """
 
     outputs = ("label", "distance", "score", "filled")
@@ -237,7 +237,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     def predict(self, X: Any) -> Any:
         """Return the cluster of each row, whose centre is nearest, of shape (n,); of several, the first.
 
-        A NumPy array (int32) for data in memory, a lazy Dask array (of the smallest unsigned type) otherwise.
+        -1 for rows without any value. A NumPy array (int32) for data in memory, a lazy Dask array (of the smallest
+        signed type) otherwise.
         """
         return self._plain(self._rows(X, "label"))
 
@@ -250,7 +251,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return minus the (weighted) inertia of X, from one pass."""
-        return self._mean(X, "score", sample_weight).total
+        return self.mean_score(X, sample_weight).total
 
     def to_sklearn(self) -> SklearnKMeans:
         """Return the fitted scikit-learn K-means with the same centres; with `labels_` if they are in memory."""

@@ -114,8 +114,8 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         kept, scan = as_checkpoint(checkpoint), None
         if moments_fit(d, engine.memory_bytes):
             scan = scan_moments(source, settings.start, engine, kept, missing=self.missing)
-            self._check_size(scan.rows, d)
-        if scan is None or scan.missing.any():
+            self._check_size(scan.rows_with_value, d)
+        if scan is None or scan.lacking.any():
             wide = self._wide_model(d, scan)
             fitted = fit_wide(wide, source, settings, engine, kept, found=scan, missing=self.missing)
         else:
@@ -210,7 +210,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
     def _keep(self, fitted: LatentFit) -> None:
         """Keep what all these models have as public attributes."""
         self.components_, self.mean_ = c_ordered((fitted.components, fitted.params.mean))
-        self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows
+        self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows_with_value
         self.noise_variance_ = c_ordered(fitted.params.noise_variance)
         self.lower_bound_, self.n_passes_ = fitted.log_likelihood, fitted.n_passes
         state = fitted.state

@@ -154,9 +154,9 @@ class MixtureEstimator(Estimator):
         return self.fit(X, y, sample_weight).predict(X)
 
     def predict(self, X: Any) -> Any:
-        """Return the most probable component of each row, of shape (n,).
+        """Return the most probable component of each row, of shape (n,); -1 for rows without any value.
 
-        A NumPy array (int64) for data in memory, a lazy Dask array (of the smallest unsigned type)
+        A NumPy array (int64) for data in memory, a lazy Dask array (of the smallest signed type)
         otherwise; so in all row-wise methods.
         """
         labels = self._rows(X, "label")
@@ -175,7 +175,7 @@ class MixtureEstimator(Estimator):
 
         By default k is 3, or the number of components if that is less.
 
-        The components are of the smallest unsigned type, the likeliest first: small where `predict_proba` is large.
+        The components are of the smallest signed type, the likeliest first: small where `predict_proba` is large.
         """
         most = len(self.weights_)
         k = min(3, most) if k is None else k
@@ -194,7 +194,7 @@ class MixtureEstimator(Estimator):
         Lower is better (Biernacki, Celeux and Govaert 2000): it prefers components that keep apart.
         """
         found = self._mean(X, "complete")
-        return bic(found.total, self.n_parameters_, found.rows)
+        return bic(found.total, self.n_parameters_, found.counted)
 
     def sample(self, n_samples: int = 1, chunks: Any = None) -> tuple[Any, Any]:
         """Return n rows drawn from the mixture (n, d), and their components (n,).

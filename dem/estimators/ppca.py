@@ -187,10 +187,10 @@ class PPCA(LinearLatent):
         variances, n = eigenvalues(scan), scan.moments.weight
         if q is None:
             return max(1, int((variances > 0).sum()))
-        if q == "mle" and scan.rows < scan.n_columns:
+        if q == "mle" and scan.rows_with_value < scan.n_columns:
             raise ValueError(
-                f"n_components='mle' needs at least as many rows as columns, but there are {scan.rows} rows of "
-                f"{scan.n_columns} columns: give a number, a share of the variance or 'bic'"
+                f"n_components='mle' needs at least as many rows as columns, but there are {scan.rows_with_value} rows "
+                f"of {scan.n_columns} columns: give a number, a share of the variance or 'bic'"
             )
         if isinstance(q, str):
             return by_evidence(variances, n) if q == "mle" else by_bic(variances, n)

@@ -34,17 +34,24 @@ class NotFiniteError(ValueError):
 
     Attributes
     ----------
+    words : str
+        What it holds, and what to do.
     row : int
         Its key.
     column : int
     """
 
-    def __init__(self, message: str, row: int, column: int) -> None:
-        super().__init__(message, row, column)
-        self.row, self.column = row, column
+    def __init__(self, words: str, row: int, column: int) -> None:
+        super().__init__(words, row, column)
+        self.words, self.row, self.column = words, row, column
 
     def __str__(self) -> str:
-        return str(self.args[0])
+        return f"row {self.row} {self.words}"
+
+
+def label_dtype(k: int) -> np.dtype[Any]:
+    """Return the smallest dtype of labels 0 to k - 1, and of -1, the label of rows without any value."""
+    return np.min_scalar_type(-k)
 
 
 def filled_dtype(what: str) -> np.dtype[Any] | None:
@@ -98,8 +105,8 @@ def check_complete(block: Block) -> None:
 def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteError:
     """Return the refusal of the first bad value."""
     row, column = (int(i) for i in np.argwhere(bad)[0])
-    message = f"row {block.first + row} holds {block.x[row, column]} in column {column}: {advice}"
-    return NotFiniteError(message, block.first + row, column)
+    words = f"holds {block.x[row, column]} in column {column}: {advice}"
+    return NotFiniteError(words, block.first + row, column)
 
 
 def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:

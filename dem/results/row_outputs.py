@@ -10,6 +10,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from dask.task_spec import Task, TaskRef
 from distributed import warn
 from numpy.typing import DTypeLike
 
+from dem.core import human
 from dem.core.block import Array, Block, Sweep
 from dem.core.error_state import own_errors
 from dem.core.stats import Additive
@@ -40,8 +42,26 @@ WRITE_COPIES = 3
 """Results as they are computed, as chunks of the output's dtype, and encoded."""
 CODECS = [{"name": "zstd", "configuration": {"level": 0, "checksum": False}}, {"name": "crc32c"}]
 """Zarr's default, and a checksum, which tells what is whole from what is damaged."""
-Written = Additive
-"""The statistics of a pass that writes: how many rows it wrote."""
+
+
+@dataclass(frozen=True)
+class Written(Additive):
+    """The statistics of a pass that writes.
+
+    Attributes
+    ----------
+    rows : int
+        How many rows it wrote.
+    missing : int
+        How many of them have missing results.
+    """
+
+    missing: int
+
+
+def missing_value(dtype: DTypeLike) -> float:
+    """Return what stands for a missing result, and is the fill value of arrays on disk: NaN, of labels -1."""
+    return {"f": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
 
 
 def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | None = None) -> da.Array:
@@ -188,6 +208,7 @@ def write(
         "shape": (source.n_rows, *inner),
         "chunks": (output_rows(source, np.dtype(dtype).itemsize * math.prod(inner)), *inner),
         "dtype": np.dtype(dtype).str,
+        "fill_value": missing_value(dtype),
         "zarr_format": 3,
         "compressors": CODECS,
     }
@@ -200,7 +221,12 @@ def write(
         left = every if known is None else regions.unwritten(out, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
-            part(partial(_writer, make_rows, out, partial(regions.write_rows, out, str(path)), out.chunks[0]))
+            done = part(partial(_writer, make_rows, out, partial(regions.write_rows, out, str(path)), out.chunks[0]))
+            if done.missing:
+                note(
+                    f"{human.plural(done.missing, 'row')} of {source.name} without any value: in {path} they are "
+                    f"missing ({missing_value(dtype):g})"
+                )
         regions.check_whole(out, str(path))
     return zarr.open_array(address(path), mode="r")
 
@@ -249,8 +275,19 @@ def _writer(
     rows = make_rows()
 
     def kernel(block: Block) -> Written:
+        missing = 0
         for part in slices(block, like, unit):
-            put(part.first, rows(part))
-        return Written(len(block.x))
+            values = rows(part)
+            missing += count_missing(values)
+            put(part.first, values)
+        return Written(len(block.x), missing)
 
     return kernel
+
+
+def count_missing(values: Array) -> int:
+    """Return how many rows of results (n, ...) are missing: as a whole, so that one entry tells."""
+    if values.dtype.kind not in "fi":
+        return 0
+    first = values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values
+    return int(np.count_nonzero(np.isnan(first) if values.dtype.kind == "f" else first == missing_value(values.dtype)))

@@ -48,9 +48,12 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
     if found.missing.any() and missing == "error":
         advice = "missing='error' refuses them: remove these rows, fill them in, or set missing='marginalize'"
         _refuse(source, found.missing, found.first_missing, "missing", "NaN", advice)
+    if not found.rows_with_value:
+        raise ValueError(f"{source.name} has no value at all: every one of its entries is missing (NaN)")
     observed = found.observed
     if not observed.rows > 0:
-        raise ValueError(f"the weights of {source.name} are all zero: give some rows a positive sample_weight")
+        which = "the weights" if not found.empty_rows else "the weights of the rows with some value"
+        raise ValueError(f"{which} of {source.name} are all zero: give some rows a positive sample_weight")
     if not (observed.weight > 0).all():
         lacking, columns = np.flatnonzero(~(observed.weight > 0)), source.columns
         one, listed = len(lacking) == 1, named(lacking.tolist(), columns)

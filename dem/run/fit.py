@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from dem.core import human
 from dem.core.blas import single_threaded_blas
-from dem.core.block import Block
+from dem.core.block import Block, Sweep
 from dem.core.error_state import own_errors
 from dem.core.stats import S
 from dem.em import loop
@@ -26,6 +26,7 @@ from dem.run import absent_chunks, resume
 from dem.run.check_chunks import Constant
 from dem.run.check_data import Squared, check_values, doubts
 from dem.run.check_load import check_load
+from dem.run.empty_rows import LeftOut, copied_bytes, left_out
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
@@ -36,6 +37,8 @@ from dem.storage.progress_log import Journal
 
 log = logging.getLogger("dem")
 
+ENOUGH = 4
+"""A sample that lacks rows, since those without any value were drawn for it, will do while it has a quarter of them."""
 SAMPLE_COPIES = 3
 """The sample as it came, merged, and as float64."""
 START_COPIES = 4
@@ -138,7 +141,8 @@ def fit_model(
             journal.keep_scan(found)
         seen = completed(found)
         bound = model.bind(seen)
-        if (room := bound.workspace_bytes(source.n_columns)) > model.workspace_bytes(source.n_columns):
+        room = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
+        if room > model.workspace_bytes(source.n_columns):
             sweep.plan_for(room)  # the scan has told of missing values
         state = journal.found.state
         if state is None:
@@ -159,7 +163,9 @@ def fit_model(
             if callback is not None:
                 callback(state)
 
-        passes = Constant(sweep, found.absent, source)
+        passes: Sweep = Constant(sweep, found.absent, source)
+        if found.empty_rows:
+            passes = LeftOut(passes)
         state = loop.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
         return Fit(bound, state, seen, sweep.count)
 
@@ -224,6 +230,11 @@ def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, me
     found = sweep.named("first scan", scanner)
     log.info("first scan: %d rows of %s", found.rows, source.name)
     absent_chunks.tell(found.absent, source, sweep.progress)
+    if found.empty_rows:
+        sweep.progress.note(left_out(found.empty_rows, found.rows, source))
+        fill = min(scanner.k, found.rows_with_value) / ENOUGH
+        if len(found.sample.keys) < fill and resume.weights_of(source) is None:
+            found = sweep.named("sample", replace(scanner, n_rows=found.rows_with_value))
     return found
 
 

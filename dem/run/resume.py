@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dem.core.block import Array
+from dem.core.block import Array, without_value
 from dem.em import loop
 from dem.em.progress import WARNING
 from dem.em.starts import Start
@@ -101,8 +101,13 @@ def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
     Raises
     ------
     ValueError
-        They differ: the data have changed since.
+        They differ: the data have changed since. Or rows without any value are among them, which once counted.
     """
+    if without_value(scan.sample.x) is not None:
+        raise ValueError(
+            f"the checkpoint of {source.name} was written by a version of dem that counted rows without any value, and "
+            "this one leaves them out; remove the checkpoint to start anew"
+        )
     if source.n_rows is None:
         return
     n_chunks = source.n_rows // (source.chunk_rows or source.n_rows)
@@ -147,9 +152,14 @@ def read_row(source: Source, row: int) -> Array:
     return source.x[row]
 
 
+def weights_of(source: Source) -> Any:
+    """Return the rows' weights, in whatever form; None where there are none."""
+    return source.weights if isinstance(source, ZarrSource) else getattr(source, "weight", None)
+
+
 def read_weight(source: Source, row: int) -> float:
     """Return one row's weight; 1 where there are none."""
-    weights = source.weights if isinstance(source, ZarrSource) else getattr(source, "weight", None)
+    weights = weights_of(source)
     if weights is None:
         return 1.0
     return float(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from dem.core.block import Array, Block
+from dem.core.block import Array, Block, without_value
 from dem.core.error_state import own_errors
 from dem.core.stats import Additive
 from dem.core.version import __version__
@@ -22,6 +22,7 @@ from dem.models.row_checks import NotFiniteError, check_complete, filled_dtype
 from dem.results import row_outputs
 from dem.results.row_outputs import MakeRows
 from dem.run.absent_chunks import Telling
+from dem.run.empty_rows import left_out, missing_where_empty
 from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
 from dem.source.generated import GeneratedSource
@@ -103,8 +104,8 @@ def write_rows(
 
 
 def _maker(model: Rowwise[P], params: P, what: str, missing: str) -> MakeRows:
-    """Return what makes the function from a block to an output."""
-    make_rows = partial(model.rows, params, what)
+    """Return what makes the function from a block to an output, missing for rows without any value."""
+    make_rows = partial(missing_where_empty, partial(model.rows, params, what), *model.output(params, what))
     return partial(_of_complete_rows, make_rows) if missing == "error" else make_rows
 
 
@@ -175,12 +176,15 @@ class Mean(Additive):
     Attributes
     ----------
     rows : int
+    empty_rows : int
+        Those without any value, which count in nothing else.
     weight : float
         Sum of the weights.
     total : float
         Weighted sum of the output.
     """
 
+    empty_rows: int
     weight: float
     total: float
 
@@ -191,11 +195,24 @@ class Mean(Additive):
         Raises
         ------
         ValueError
-            If all weights are zero.
+            If no row counts.
         """
+        return self.total / self.counted
+
+    @property
+    def counted(self) -> float:
+        """The sum of the weights: without any, the number of rows that have some value.
+
+        Raises
+        ------
+        ValueError
+            If no row counts.
+        """
+        if self.empty_rows == self.rows:
+            raise ValueError("no row has any value (all are NaN): there is nothing to take the mean of")
         if not self.weight > 0:
             raise ValueError("the weights are all zero: give some rows a positive sample_weight")
-        return self.total / self.weight
+        return self.weight
 
 
 @own_errors()
@@ -211,7 +228,10 @@ def mean_of_rows(
     workspace = model.rows_bytes(source.n_columns)
     with (engine or Engine()).open(source, workspace) as sweep, located(source):
         telling = Telling(sweep.as_named(what), source, sweep.progress)
-        return telling(partial(_mean_kernel, _maker(model, params, what, missing)))
+        found = telling(partial(_mean_kernel, _maker(model, params, what, missing)))
+        if found.empty_rows:
+            sweep.progress.note(left_out(found.empty_rows, found.rows, source))
+        return found
 
 
 def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
@@ -219,13 +239,16 @@ def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
     rows = make_rows()
 
     def kernel(block: Block) -> Mean:
-        weight, total = 0.0, 0.0
+        empty_rows, weight, total = 0, 0.0, 0.0
         for start in range(0, len(block.x), MEAN_ROWS):
             part = block.part(start, start + MEAN_ROWS)
             values = rows(part)
             weights = np.ones(len(values)) if part.weight is None else np.asarray(part.weight, dtype=np.float64)
+            if (empty := without_value(part.x)) is not None:
+                values, weights = values[~empty], weights[~empty]
+                empty_rows += int(empty.sum())
             weight += float(weights.sum())
             total += float(values @ weights)
-        return Mean(len(block.x), weight, total)
+        return Mean(len(block.x), empty_rows, weight, total)
 
     return kernel

@@ -42,7 +42,7 @@ def completed(scan: Scan, sample: Sample | None = None) -> Scan:
     sample : Sample, optional
         The completed sample, where it is known.
     """
-    if not scan.missing.any():
+    if not scan.lacking.any():
         return scan
     columns, sample = scan.observed, without_holes(scan) if sample is None else sample
     scatter = columns.rows * columns.variances
@@ -54,12 +54,9 @@ def completed(scan: Scan, sample: Sample | None = None) -> Scan:
 
 
 def without_holes(scan: Scan) -> Sample:
-    """Return the scan's sample with a value in every entry; rows of which nothing is observed are left out."""
+    """Return the scan's sample with a value in every entry."""
     sample = scan.sample
-    some = ~np.isnan(sample.x).all(axis=1)
-    keep = some if some.any() else ~some
-    x = filled(sample.x, scan.low, scan.high, sample.weight)
-    return replace(sample, keys=sample.keys[keep], x=x[keep], weight=sample.weight[keep])
+    return replace(sample, x=filled(sample.x, scan.low, scan.high, sample.weight))
 
 
 def filled(x: Array, low: Float, high: Float, weight: Float | None = None) -> Array:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Array, Float
+from dem.core.block import Array, Float, without_value
 
 SAMPLE_BYTES = 64 * 2**20
 """The sample takes no more bytes than this, whatever the number of rows asked for, but for `LEAST_ROWS`."""
@@ -69,7 +69,7 @@ def _unshift(z: UInt, bits: int) -> UInt:
 
 
 class Candidates:
-    """The rows of one block that may belong to the sample; rows of weight 0 never do.
+    """The rows of one block that may belong to the sample; rows of weight 0, and without any value, never do.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ class Candidates:
         Of the rows.
     seed : int
     n_rows : int or None
-        The total, where known: then only rows that can still be among the bottom k are kept, so that
-        little travels. Of rows with weights it is not known how many count.
+        How many have some value, or how many there are: then only rows that can still be among the bottom k
+        are kept, so that little travels. Of rows with weights it is not known how many count.
     """
 
     def __init__(self, k: int, d: int, dtype: np.dtype[Any], seed: int, n_rows: int | None) -> None:
@@ -102,6 +102,8 @@ class Candidates:
             keep = np.arange(len(rows))
         if len(self.sample.keys) == self.k:  # full: only smaller keys matter now
             keep = keep[keys[keep] < self.sample.keys[-1]]
+        if (empty := without_value(rows[keep])) is not None:
+            keep = keep[~empty]
         if len(keep):
             weights = np.ones(len(keep)) if weight is None else np.asarray(weight[keep], dtype=np.float64)
             self.sample = self.sample + Sample(self.k, keys[keep], rows[keep], weights)

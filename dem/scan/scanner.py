@@ -42,7 +42,7 @@ class Scan:
         Weighted moments over the rows without missing or infinite values; the scatter is (d, d) where it
         was asked for. (See `dem.scan.fill_sample` for what models are told of data with missing values.)
     incomplete : Columns
-        Weighted moments of each column's finite values in the other rows.
+        Weighted moments of each column's finite values in the other rows that have any value.
     low, high : array of shape (d,)
         Ranges of the columns, missing values aside.
     missing, infinite : array of shape (d,)
@@ -50,7 +50,8 @@ class Scan:
     first_missing, first_infinite : (int, int)
         The key of the first row with such an entry, and its first column; `NOWHERE` where there is none.
     incomplete_rows, empty_rows : int
-        How many rows lack some value, and how many lack all; whatever their weights.
+        How many rows lack some value, and how many lack all; whatever their weights. The latter count in nothing
+        else but `rows` and `missing`.
     sample : Sample
         Uniform sample of the rows.
     absent : sorted int64 array
@@ -97,6 +98,16 @@ class Scan:
     def n_columns(self) -> int:
         """The number of columns."""
         return len(self.low)
+
+    @property
+    def rows_with_value(self) -> int:
+        """The number of rows that have some value, whatever their weights."""
+        return self.rows - self.empty_rows
+
+    @property
+    def lacking(self) -> NDArray[np.int64]:
+        """How many entries of each column (d,) are missing in rows that have some value: what a model has to take."""
+        return self.missing - self.empty_rows
 
     @property
     def observed(self) -> Columns:
@@ -176,11 +187,13 @@ class Scanner:
             weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
             lowest, highest = t.min(axis=1), t.max(axis=1)
             whole = bool(np.isfinite(lowest).all() and np.isfinite(highest).all())
+            count = np.ones(len(rows), np.bool_) if weight is None else weight > 0
             if not whole:
                 holes = holes + Holes.of(t, block.first + start)
-            if weight is not None and not (weight > 0).all():  # rows that do not count may hold anything
-                counted = np.flatnonzero(weight > 0)
-                t, weight, keys = t[:, counted], weight[counted], keys + counted
+                count &= ~np.isnan(t).all(axis=0)
+            if not count.all():  # rows that do not count may hold anything
+                counted = np.flatnonzero(count)
+                t, weight, keys = t[:, counted], None if weight is None else weight[counted], keys + counted
                 lowest, highest = t.min(axis=1, initial=np.inf), t.max(axis=1, initial=-np.inf)
             if not whole:
                 fine = np.isfinite(t)

@@ -132,6 +132,10 @@ def test_a_model_keeps_what_is_missing(fitted, folder, holes, tmp_path):
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "labels.zarr", mode="r")[...], model.predict(holes))
     scored = json.loads(done("score", folder / "gmm.zarr", folder / "sentinel.zarr", "--json"))
     assert scored["log_likelihood"] == pytest.approx(model.score(holes), rel=1e-6)
+    assert (scored["rows"], scored["empty_rows"]) == (N, 2)
+    assert scored["bic"] == pytest.approx(model.bic(holes[~np.isnan(holes).all(axis=1)]), rel=1e-6)
+    told = done("score", folder / "gmm.zarr", folder / "sentinel.zarr")
+    assert f"over {N - 2} rows (2 more have no value at all)" in told
     done("plot", folder / "gmm.zarr", "--data", folder / "sentinel.zarr", "-o", tmp_path / "gmm.png")
 
 
@@ -167,15 +171,20 @@ def test_a_model_of_complete_data_says_nothing_is_missing(tmp_path):
 
 def test_impute_writes_rows_and_deviations(fitted, folder, holes, tmp_path):
     out = tmp_path / "filled.zarr"
-    said = done("impute", folder / "gmm.zarr", folder / "sentinel.zarr", "-o", out, "--std")
-    assert "filled_std.zarr" in said
+    result = run("impute", folder / "gmm.zarr", folder / "sentinel.zarr", "-o", out, "--std")
+    assert result.exit_code == 0, result.output
+    assert "filled_std.zarr" in result.stdout
     filled = zarr.open_array(out, mode="r")
     deviations = zarr.open_array(tmp_path / "filled_std.zarr", mode="r")
     assert (filled.dtype, filled.chunks, deviations.dtype) == ("f4", (100, 3), "f4")
-    observed = ~np.isnan(holes)
+    assert result.stderr.count("2 rows of") == 2  # of each output, how many rows are missing in it
+    observed, empty = ~np.isnan(holes), np.isnan(holes).all(axis=1)
     np.testing.assert_array_equal(filled[...][observed], holes[observed])
     np.testing.assert_array_equal(deviations[...] == 0, observed)
-    assert np.isfinite(filled[...]).all()
+    for what in (filled, deviations):
+        np.testing.assert_array_equal(np.isnan(what[...]).all(axis=1), empty)
+        np.testing.assert_array_equal(np.isnan(what[...]).any(axis=1), empty)
+        assert np.isnan(what.fill_value)
     for what, expected in zip((filled, deviations), dem.load(folder / "gmm.zarr").impute(holes, True), strict=True):
         np.testing.assert_allclose(what[...], expected, rtol=1e-5)
 

@@ -59,7 +59,7 @@ def test_what_is_said_of_rows_is_scipys(fitted, x):
     np.testing.assert_allclose(fitted.entropy(x), entropy, atol=1e-10)
     index, weight = fitted.top_components(x, 2)
     np.testing.assert_array_equal(index, np.argsort(-expected, axis=0).T)
-    assert index.dtype == np.uint8
+    assert index.dtype == np.int8
     np.testing.assert_allclose(weight, -np.sort(-resp, axis=0).T, atol=1e-10)
     n_parameters = 1 + 2 + 2 * (2 + 3)
     assert fitted.n_parameters_ == n_parameters
@@ -103,7 +103,7 @@ def test_same_bits_from_every_kind_of_data(x, tmp_path):
         np.testing.assert_array_equal(other.predict(data).compute(), first.predict(x))
         index, weight = other.top_components(data, 1)
         assert index.shape == weight.shape == (N, 1)
-        assert index.compute().dtype == np.uint8
+        assert index.compute().dtype == np.int8
 
 
 def test_names_of_columns(x):

@@ -179,6 +179,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
         "data": data,
         "rows": rows,
         "columns": columns,
+        "empty_rows": model.source_["empty_rows"],
         **reached(model),
         "stop_reason": model.stop_reason_,
         "iterations": model.n_iter_,
@@ -187,7 +188,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
         "peak_memory": memory.peak,
     }
     if job.weights is None and "log_likelihood" in record:  # the criteria are of n rows that count the same
-        record.update(criteria(model, record["log_likelihood"], rows))
+        record.update(criteria(model, record["log_likelihood"], rows - record["empty_rows"]))
     limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
         "model": f"{output}: {model.describe()}",
@@ -275,7 +276,7 @@ def in_words(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def criteria(model: Any, log_likelihood: float, rows: int) -> dict[str, float]:
+def criteria(model: Any, log_likelihood: float, rows: float) -> dict[str, float]:
     """Return BIC and AIC, from a mean log-likelihood that is known already: no pass over the data; none without one."""
     if not math.isfinite(log_likelihood):
         return {}

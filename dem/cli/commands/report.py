@@ -7,7 +7,7 @@ from typing import Any
 
 from dem.cli.commands.fit import ending, in_words
 from dem.cli.commands.picture import picture, rendered
-from dem.cli.commands.rows import scored, with_density
+from dem.cli.commands.rows import over, scored, with_density
 from dem.cli.commands.session import Session, plain
 from dem.cli.commands.tables import facts, of_training, worst_columns
 from dem.estimators import load, summary
@@ -16,7 +16,7 @@ from dem.storage.files import check_free, read_text, write_files
 
 MOST_NUMBERS = 1000
 """Larger arrays are left to the model: nobody reads them."""
-NUMBERS = ("rows", "log_likelihood", "score", "bic", "aic")
+NUMBERS = ("rows", "empty_rows", "log_likelihood", "score", "bic", "aic")
 
 
 def report(
@@ -64,7 +64,7 @@ def report(
     text = json.dumps(record, indent=2) + "\n"
     # The numbers take their place last: whoever sees them sees the picture too.
     write_files({shown: rendered(drawn, shown), numbers: text.encode()}, overwrite=overwrite)
-    told = {name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()}
+    told = {name: f"{words}, {over(found)}" for name, words in in_words(found).items()}
     lacked = of_training(getattr(load(model), "source_", None))
     session.result(
         {"output": output, **record},

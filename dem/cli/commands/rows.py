@@ -94,7 +94,7 @@ def score(model: str, data: str, session: Session, *, weights: str | None, missi
     with session.engine() as engine:
         found = scored(estimator, data, engine, weights, missing_chunks)
     shown = {
-        **{name: f"{words}, over {found['rows']:,} rows" for name, words in in_words(found).items()},
+        **{name: f"{words}, {over(found)}" for name, words in in_words(found).items()},
         "BIC, AIC": f"{found['bic']:.10g}, {found['aic']:.10g}" if "bic" in found else None,
     }
     session.result({"model": model, "data": data, **found}, facts(shown), summary=False)
@@ -103,20 +103,27 @@ def score(model: str, data: str, session: Session, *, weights: str | None, missi
 def scored(
     estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
 ) -> dict[str, Any]:
-    """Return a store's number of rows, and what a model's `score` says of it, in one pass.
+    """Return a store's number of rows, how many of them have no value, and what a model's `score` says, in one pass.
 
     That is a log-likelihood, with BIC and AIC where all rows count the same; of variational models a score, which is
     no likelihood; of K-means the inertia.
     """
     source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    value, rows = estimator.set_params(engine=engine).score(source), source.n_rows
-    assert rows is not None  # a store's shape is known
+    told = estimator.set_params(engine=engine).mean_score(source)
+    rows = {"rows": told.rows, "empty_rows": told.empty_rows}
     if estimator.objective_name == "inertia":
-        return {"rows": rows, "inertia": -value}
+        return {**rows, "inertia": -told.total}
     if estimator.objective_name == "bound":
-        return {"rows": rows, "score": value}
-    found = {"rows": rows, "log_likelihood": value}
-    return found if weights is not None else {**found, **criteria(estimator, value, rows)}
+        return {**rows, "score": told.mean}
+    found = {**rows, "log_likelihood": told.mean}
+    return found if weights is not None else {**found, **criteria(estimator, told.mean, told.counted)}
+
+
+def over(found: dict[str, Any]) -> str:
+    """Say over how many rows a score is."""
+    empty = found.get("empty_rows", 0)
+    rest = f" ({empty:,} more have no value at all)" if empty else ""
+    return f"over {human.plural(found['rows'] - empty, 'row')}{rest}"
 
 
 def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimator:

@@ -180,9 +180,10 @@ def missing_summary(shape: Sequence[int], counts: Sequence[int], incomplete: int
     if not any(counts):
         return "nothing"
     lacking = sum(count > 0 for count in counts)
+    fate = " and are left out of fits" if empty else ""
     return (
         f"{human.share(sum(counts), rows * columns)} of the values, in {human.plural(lacking, 'column')}; "
-        f"{human.share(incomplete, rows)} of the rows lack some, {human.share(empty, rows)} lack all"
+        f"{human.share(incomplete, rows)} of the rows lack some, {human.share(empty, rows)} lack all{fate}"
     )
 
 

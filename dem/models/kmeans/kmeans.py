@@ -25,7 +25,7 @@ from dem.core.coordinate_frame import Frame
 from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, workspace
 from dem.models.kmeans.missing import NearestObserved, ObservedKernel
 from dem.models.mixture.precision import Precision
-from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, filled_dtype, named
+from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, filled_dtype, label_dtype, named
 from dem.scan.scanner import Scan, scan_bytes
 
 TOLERANCE = 1e-7
@@ -115,7 +115,7 @@ class KMeansModel:
     def bind(self, scan: Scan) -> KMeansModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]
-        check_enough_rows(scan.rows, self.n_clusters, "n_clusters")
+        check_enough_rows(scan.rows_with_value, self.n_clusters, "n_clusters")
         check_distinct(x, self.n_clusters, "n_clusters")
         frame = Frame.near(x, isotropic=True)
         return replace(
@@ -124,7 +124,7 @@ class KMeansModel:
             largest=frame.largest(scan.low, scan.high),
             variance=float(scan.moments.covariance.mean()),
             single=x.dtype.kind == "f" and x.dtype.itemsize <= 4,
-            missing=bool(scan.missing.any()),
+            missing=bool(scan.lacking.any()),
         )
 
     def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:
@@ -200,7 +200,7 @@ class KMeansModel:
     def output(self, params: KMeansParams, what: str) -> tuple[np.dtype[Any], int | None]:
         """Return dtype and columns.
 
-        "label" (n,) unsigned; "distance" (n, K) to all centres; "score" (n,), minus the square of the least;
+        "label" (n,); "distance" (n, K) to all centres; "score" (n,), minus the square of the least;
         "filled:float32" (n, d), or another float dtype: the rows, and what they lack from their centres.
 
         Raises
@@ -216,7 +216,7 @@ class KMeansModel:
                 )
             return dtype, params.centers.shape[1]
         outputs: dict[str, tuple[np.dtype[Any], int | None]] = {
-            "label": (np.min_scalar_type(self.n_clusters - 1), None),
+            "label": (label_dtype(self.n_clusters), None),
             "distance": (np.dtype(np.float64), self.n_clusters),
             "score": (np.dtype(np.float64), None),
             "filled:float64": (np.dtype(np.float64), params.centers.shape[1]),

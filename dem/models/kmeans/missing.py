@@ -7,8 +7,8 @@ counts d / |o| times, and a centre is the mean, column by column, of the rows th
 
     c_kj = sum of s o_j x_j / sum of s o_j, over the rows of cluster k, with s = weight * d / |o|
 
-Nearest centres are found by eta_kj = (-c_kj^2 / 2, c_kj) on the features (o_j, o_j x_j). A row that has no column is at
-distance 0 from all centres, and in no cluster's sums.
+Nearest centres are found by eta_kj = (-c_kj^2 / 2, c_kj) on the features (o_j, o_j x_j). Rows that have no
+column are left out before.
 """
 
 from __future__ import annotations

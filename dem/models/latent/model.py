@@ -48,7 +48,7 @@ class LatentModel(Generic[L]):
     def bind(self, scan: Scan) -> LatentModel[L]:
         """Return the model with what it takes of a scan; of rows with missing values, the model of such rows."""
         bound = self.take(scan)
-        return bound.with_missing() if scan.missing.any() else bound
+        return bound.with_missing() if scan.lacking.any() else bound
 
     def take(self, scan: Scan) -> Self:
         """Take the mean."""
@@ -160,9 +160,8 @@ class OnMoments(LatentModel[L]):
 
     def take(self, scan: Scan) -> Self:
         """Take the moments."""
-        return replace(
-            super().take(scan), moments=scan.moments, root=square_root(scan.moments.covariance), n_rows=scan.rows
-        )
+        root = square_root(scan.moments.covariance)
+        return replace(super().take(scan), moments=scan.moments, root=root, n_rows=scan.rows_with_value)
 
     def with_missing(self) -> NoReturn:
         """Refuse: moments say all of complete rows alone.

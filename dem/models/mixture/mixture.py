@@ -99,11 +99,11 @@ class MixtureModel:
     def bind(self, scan: Scan) -> MixtureModel:
         """Return the model in the frame of the scan's sample."""
         x = scan.sample.x[scan.sample.weight > 0]
-        check_enough_rows(scan.rows, self.n_components)
+        check_enough_rows(scan.rows_with_value, self.n_components)
         check_distinct(x, self.n_components)
         frame = self.family.frame(x)
         whole = self.family.bind(scan, frame)
-        family = whole.with_missing() if scan.missing.any() else whole
+        family = whole.with_missing() if scan.lacking.any() else whole
         base = scan.measured.base / scan.moments.weight
         bound = replace(self, family=whole, observed_family=family, frame=frame, base=base)
         if family.linear:
@@ -246,4 +246,4 @@ class MixtureModel:
 
 def plain_weights(scan: Scan) -> bool:
     """Whether the rows' weights are of a size that float32 can carry."""
-    return 1e-6 < scan.moments.weight / scan.rows < 1e6
+    return 1e-6 < scan.moments.weight / scan.rows_with_value < 1e6

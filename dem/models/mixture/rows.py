@@ -16,7 +16,7 @@ from dem.core.coordinate_frame import Frame
 from dem.families.family import Family
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
 from dem.models.mixture.precision import Precision, double_suffices, products_size
-from dem.models.row_checks import LARGEST, NotFiniteError, check_finite, filled_dtype, named
+from dem.models.row_checks import LARGEST, NotFiniteError, check_finite, filled_dtype, label_dtype, named
 from dem.scan.scanner import tile_rows
 from dem.scan.support import first_outside
 
@@ -47,7 +47,7 @@ def output(k: int, d: int, what: str, others: Iterable[str] = ()) -> tuple[np.dt
     ValueError
         If there is no such output.
     """
-    index, real = np.min_scalar_type(k - 1), np.dtype(np.float64)
+    index, real = label_dtype(k), np.dtype(np.float64)
     outputs: dict[str, tuple[np.dtype[Any], int | None]] = {
         "label": (index, None),
         "proba": (real, k),
@@ -83,7 +83,7 @@ def rows(model: Mixture, params: MixtureParams, what: str, block: Block) -> Arra
     large = ~np.isfinite(family.squared(np.where(np.maximum(-low, high) > LARGEST, np.inf, 1.0)))
     if large.any():
         row, column = np.argwhere(large & (np.abs(block.x) > LARGEST))[0]
-        words = f"row {block.first + row} holds {block.x[row, column]:g} in column {column}, too large to square"
+        words = f"holds {block.x[row, column]:g} in column {column}, too large to square"
         raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
     check_support(family, block)
     if not whole:
@@ -162,4 +162,4 @@ def check_support(family: Family[Any], block: Block) -> None:
     for start in range(0, len(block.x), step):
         x = np.asarray(block.x[start : start + step], dtype=np.float64).T
         if (found := first_outside(family, x, block.first + start)) is not None:
-            raise NotFiniteError(f"row {found.row} {found}; leave such rows out", found.row, found.column)
+            raise NotFiniteError(f"{found}; leave such rows out", found.row, found.column)

@@ -1,0 +1,111 @@
+"""Rows without any value: a fit leaves them out, and what is said of them is missing.
+
+They are taken out of a block before a kernel, or what makes an output, sees it: so every statistic, criterion and
+output is what it is of the other rows alone. Blocks that have none pass as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from dem.core import human
+from dem.core.block import Array, Block, MakeKernel, Sweep, without_value
+from dem.core.stats import S
+from dem.models.row_checks import NotFiniteError
+from dem.results.row_outputs import MakeRows, missing_value
+from dem.source import Source
+
+PART_BYTES = 2**24
+"""What the rows with some value take, of those that are copied at a time."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A sweep whose kernels see the rows with some value alone.
+
+    Attributes
+    ----------
+    sweep : Sweep
+    """
+
+    sweep: Sweep
+
+    def __call__(self, make_kernel: MakeKernel[S]) -> S:
+        """Return the sum of the kernel's statistics over all blocks; `rows` counts all rows."""
+        return self.sweep(partial(_leaving_out, make_kernel))
+
+
+def copied_bytes(source: Source) -> int:
+    """Return what a task of `LeftOut` holds besides, in bytes."""
+    return min(PART_BYTES, source.block_bytes or PART_BYTES)
+
+
+def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
+    """Return the kernel that sees the rows with some value alone."""
+    kernel = make_kernel()
+
+    def leaving_out(block: Block) -> S:
+        empty = without_value(block.x)
+        if empty is None:
+            return kernel(block)
+        total: Any = None
+        for part, _ in _parts(block, empty):
+            stats = kernel(part)
+            total = stats if total is None else total + stats
+        counted: S = replace(total, rows=len(block.x))
+        return counted
+
+    return leaving_out
+
+
+def missing_where_empty(make_rows: MakeRows, dtype: DTypeLike, columns: int | None) -> Callable[[Block], Array]:
+    """Return the function that `make_rows` makes, with missing results for rows without any value.
+
+    Parameters
+    ----------
+    make_rows : callable
+    dtype, columns
+        Those of the results: see `dem.results.row_outputs`.
+    """
+    rows = make_rows()
+    inner = () if columns is None else (columns,)
+
+    def of_rows(block: Block) -> Array:
+        empty = without_value(block.x)
+        if empty is None:
+            return rows(block)
+        out = np.full((len(block.x), *inner), missing_value(dtype), dtype)
+        for part, places in _parts(block, empty):
+            try:
+                out[places] = rows(part)
+            except NotFiniteError as error:
+                at = block.first + int(places[error.row - part.first])
+                raise NotFiniteError(error.words, at, error.column) from None
+        return out
+
+    return of_rows
+
+
+def left_out(empty_rows: int, rows: int, source: Source) -> str:
+    """Say how many rows without any value are left out."""
+    of_all = human.share(empty_rows, rows)
+    return f"{of_all} of the {human.plural(rows, 'row')} of {source.name} have no value at all: they are left out"
+
+
+def _parts(block: Block, empty: NDArray[np.bool_]) -> Iterator[tuple[Block, NDArray[np.intp]]]:
+    """Yield the rows of a block that are not empty, `PART_BYTES` at a time, and where they stand; one part at least.
+
+    Keys keep their order, but are those of rows side by side.
+    """
+    kept = np.flatnonzero(~empty)
+    step = max(1, PART_BYTES // max(1, block.x[:1].nbytes))
+    for start in range(0, max(1, len(kept)), step):
+        places = kept[start : start + step]
+        weight = None if block.weight is None else block.weight[places]
+        yield Block(block.x[places], weight, block.first + start), places
