@@ -127,7 +127,7 @@ def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
         raise ValueError(f"{store} has changed while it was worked on: remove {run}, and start a new run.")
     session = _session(where)
     score = f"{run}/score.json"
-    write_report(f"{run}/model.zarr", f"{run}/report", session, data=store, score=score, overwrite=True)
+    write_report(f"{run}/model.zarr", f"{run}/report", session, data=store, score=score, labels=None, overwrite=True)
     link = Path(run).with_name(f".latest-{uuid.uuid4().hex[:8]}")
     link.symlink_to(Path(run).name)
     os.replace(link, link.with_name("latest"))

@@ -316,7 +316,8 @@ def check_free(path: str | Path) -> None:
         place = local(path)
         taken = place is not None and place.exists() and (place.is_file() or any(place.iterdir()))
         if not taken:
-            check_outside_zarr(path)
+            if not _run(str(path).rpartition("/")[0]):  # EM that goes on from a scan is kept inside the scan's
+                check_outside_zarr(path)
             check_name(path)
     except Exception as error:  # stores raise whatever they like
         check_reached(path, error)

@@ -235,7 +235,7 @@ def test_columns_that_too_few_rows_have_are_told_in_a_sentence():
     x[rng.random(x.shape) < 0.95] = np.nan
     x[0, np.isnan(x).all(axis=0)] = 1.0
     with pytest.raises(ValueError, match="too few rows have some column to tell its loadings: use fewer"):
-        dem.PPCA(5).fit(x)
+        dem.PPCA(3).fit(x)
 
 
 def test_an_open_source_must_have_been_told_what_is_missing():

@@ -8,6 +8,9 @@ import pytest
 import long_double
 from dem import PPCA, BayesianPCA, FactorAnalysis, load
 from dem.estimators.ppca import SubspaceWarning
+from shared import ENDS_AT_MAX_ITER
+
+pytestmark = ENDS_AT_MAX_ITER
 
 
 def planted(seed, rows=150):

@@ -53,7 +53,7 @@ def test_lost_arrays_and_settings(name, models, tmp_path):
     SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, arrays, saved.attributes))
     assert "it lacks " in refused(tmp_path / "m")
     rest = {key: value for key, value in saved.attributes.items() if key != "settings"}
-    SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, rest))
+    SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, rest), overwrite=True)
     assert "settings" in refused(tmp_path / "m")
 
 

@@ -10,6 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import dem
 from dem.families import StudentT
+from shared import ENDS_AT_MAX_ITER
 
 D = 3
 
@@ -58,7 +59,7 @@ def assert_same_fit(ours, theirs, x, units):
     assert ours.score(x * units) + jacobian.mean() == pytest.approx(theirs.score(x), abs=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@ENDS_AT_MAX_ITER
 @NAMES
 @given(units=SPREADS)
 def test_units_of_columns_change_nothing(name, units):
@@ -66,7 +67,7 @@ def test_units_of_columns_change_nothing(name, units):
     assert_same_fit(mixtures()[name].fit(x * units), in_equal_units(name), x, units)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@ENDS_AT_MAX_ITER
 @NAMES
 def test_nor_where_values_are_missing(name):
     x, units = clusters(), np.array([1e-8, 1.0, 1e8])
@@ -75,7 +76,7 @@ def test_nor_where_values_are_missing(name):
     assert_same_fit(mixtures()[name].fit(x * units), mixtures()[name].fit(x), x, units)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("unit", [1e-8, 1e-4, 1e8])
 @pytest.mark.parametrize(
     "model",
@@ -105,7 +106,7 @@ def spherical_log_likelihood(model, x):
     return float((top + np.log(np.exp(terms - top[:, None]).sum(axis=1))).mean())
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@ENDS_AT_MAX_ITER
 @given(units=SPREADS)
 def test_spherical_components_of_columns_in_any_units(units):
     """They depend on the units by nature: what is reported is that of the parameters kept."""
@@ -116,7 +117,7 @@ def test_spherical_components_of_columns_in_any_units(units):
     assert model.lower_bound_ == pytest.approx(expected, rel=1e-11, abs=1e-11)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@ENDS_AT_MAX_ITER
 @given(units=SPREADS)
 def test_clusters_of_columns_in_any_units(units):
     x = clusters() * units

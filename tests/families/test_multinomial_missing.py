@@ -18,12 +18,11 @@ D = 5
 
 
 def rows(rng, n=600, share=0.3):
-    """Return rows of two kinds, of totals from 0 to 40, with holes; two have no column."""
+    """Return rows of two kinds, of totals from 0 to 40, with holes; each has a column at least."""
     p = rng.dirichlet(np.ones(D), size=2)
     x = rng.multinomial(rng.integers(41, size=n), p[np.arange(n) % 2]).astype(float)
     x[rng.random(x.shape) < share] = np.nan
-    x[[5, 17]] = np.nan
-    return x
+    return x[~np.isnan(x).all(axis=1)]
 
 
 def conditional(x, p):
@@ -67,7 +66,6 @@ def test_the_density_is_that_of_the_observed_columns(rng, share):
     np.testing.assert_allclose(score, expected, rtol=0, atol=1e-11)
     np.testing.assert_allclose(proba.T, np.exp(joint - expected), rtol=0, atol=1e-11)
     assert model.objective(params, total(model, params, x)) == pytest.approx(expected.mean(), abs=1e-12)
-    assert score[5] == pytest.approx(0, abs=1e-15)
 
 
 @pytest.mark.parametrize(("share", "k"), [(0.2, 2), (0.6, 2), (0.9, 1)])
@@ -143,12 +141,6 @@ def test_missing_counts_are_filled_in_by_negative_multinomials(rng):
         middle = proba[i] @ mean
         assert filled[i, j] == pytest.approx(middle, rel=1e-10)
         assert deviation[i, j] ** 2 == pytest.approx(proba[i] @ (variance + (mean - middle) ** 2), rel=1e-9, abs=1e-12)
-    share = params.weights @ params.theta["probabilities"]
-    np.testing.assert_allclose(filled[5], 20 * share, rtol=1e-12)
-    within = stats.multinomial(20, params.theta["probabilities"][0]).cov().diagonal() * params.weights[0]
-    within = within + stats.multinomial(20, params.theta["probabilities"][1]).cov().diagonal() * params.weights[1]
-    between = params.weights @ (20 * params.theta["probabilities"]) ** 2 - (20 * share) ** 2
-    np.testing.assert_allclose(deviation[5] ** 2, within + between, rtol=1e-10)
 
 
 def test_a_column_seen_on_its_own_says_nothing(rng):

@@ -11,6 +11,7 @@ from dem.families import FullGaussian, Gaussian, StudentT
 from dem.families.gaussian.base import Gaussians
 from dem.families.student_t import StudentTs
 from families.kinds import KINDS
+from shared import ENDS_AT_MAX_ITER
 
 T = KINDS["studentt"]
 N = 300
@@ -103,6 +104,7 @@ def test_expected_is_q_and_the_m_step_maximises_it(rng):
                 assert q(components, x, resp, u, log_u) < best
 
 
+@ENDS_AT_MAX_ITER
 def test_degrees_of_freedom_stay_within_bounds(rng):
     """Gaussian rows want infinitely many; all components may share a number that the user gives."""
     x = rng.normal(size=(500, 2))
@@ -134,6 +136,7 @@ def minimise(f, v, args):
     return minimize(f, v, args, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12, "maxiter": 5000}).x
 
 
+@ENDS_AT_MAX_ITER
 def test_outliers_count_little(rng):
     """Five per cent of rubbish moves a Gaussian's means far, and t's hardly."""
     x = np.concatenate([rng.normal(-4, 1, (500, 2)), rng.normal(4, 1, (500, 2))])
