@@ -12,8 +12,6 @@ from abc import abstractmethod
 from typing import Any
 
 import numpy as np
-from sklearn.decomposition import PCA
-from sklearn.utils.extmath import randomized_svd
 
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
@@ -56,6 +54,8 @@ class FactorFamily(NoiseKind, ExactFamily):
         directions = 2 * (1 + self.n_factors)
         if min(x.shape) <= max(directions, NARROW):
             return x
+        from sklearn.decomposition import PCA  # here, since workers never start and need not pay for it
+
         leading = PCA(directions, svd_solver="randomized", random_state=0)
         return np.asarray(leading.fit_transform(x))
 
@@ -140,6 +140,8 @@ class FactorFamily(NoiseKind, ExactFamily):
 
     def initial(self, x: Float, resp: Float) -> FactorAnalysers:
         """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), with noise everywhere."""
+        from sklearn.utils.extmath import randomized_svd
+
         d, q, k = len(x), self.n_factors, len(resp)
         means, directions = np.empty((k, d)), np.zeros((k, d, q))
         lengths, variances = np.zeros((k, q)), np.empty((k, d))
