@@ -50,8 +50,8 @@ GIVE_BACK = {
 }
 """Under a limit, blocks go back to the system when they are freed, and a worker holds what the plan says.
 
-glibc keeps those of up to 32 MB: workers with chunks of 20 MB rested at 160 MB, and took 40 MB more at the peak than the
-plan said. That costs some 5 to 10 % of the speed of the lightest kernels (huge pages make it less), nothing else.
+glibc keeps those of up to 32 MB: workers with chunks of 20 MB rested at 160 MB, not 80, and took 40 MB more at the
+peak than the plan said. It costs the lightest kernels some 5 to 10 % of their speed; huge pages keep it that low.
 """
 
 WORKER_CONFIG = {

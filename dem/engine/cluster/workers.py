@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import dask.config
+import psutil
 from distributed import Client
 from distributed.versions import get_versions
 from fsspec.core import url_to_fs
@@ -132,7 +134,7 @@ def echo_seconds(client: Client, address: str) -> float:
 
 
 def check_memory(client: Client, plan: Plan) -> None:
-    """Refuse tasks that do not fit into a worker.
+    """Refuse tasks that do not fit into a worker, beside what it holds already.
 
     Parameters
     ----------
@@ -143,18 +145,27 @@ def check_memory(client: Client, plan: Plan) -> None:
     Raises
     ------
     MemoryError
-        The message has both numbers.
+        The message says what a pass needs, and what there is.
     """
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
-        limit, threads = worker["memory_limit"], worker["nthreads"]
-        needed = plan.worker_bytes + threads * plan.task_bytes
-        if limit and needed > limit:
-            tasks = human.plural(threads, "task")
-            raise MemoryError(
-                f"Worker {address} on host {worker['host']} may use {human.size(limit)}, but a pass over {plan.name} "
-                f"needs {human.size(needed)} there ({tasks} at a time, of {human.size(plan.task_bytes)} each): give "
-                "the workers more memory or fewer threads, or rechunk the data to smaller chunks."
-            )
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    limited = [address for address, worker in found.items() if worker["memory_limit"]]
+    for address, answer in client.run(_rest, workers=limited, on_error="return").items() if limited else ():
+        if isinstance(answer, Exception):
+            continue  # it has left meanwhile
+        resting, share = max(plan.worker_bytes, answer[0]), answer[1]
+        worker = found[address]
+        threads, usable = worker["nthreads"], int(share * worker["memory_limit"])
+        needed = resting + threads * plan.task_bytes
+        if needed <= usable:
+            continue
+        ended = f" (Dask ends it at {share:.0%} of its limit)" if share < 1 else ""
+        tasks = f"{human.size(resting)} at rest, and {human.plural(threads, 'task')} at a time"
+        chunks = ", or rechunk the data to smaller chunks" if resting < usable else ""
+        raise MemoryError(
+            f"Worker {address} on host {worker['host']} may use {human.size(usable)}{ended}, but a pass over "
+            f"{plan.name} needs {human.size(needed)} there ({tasks}, of {human.size(plan.task_bytes)} each): give the "
+            f"workers more memory{' or fewer threads' if threads > 1 else ''}{chunks}."
+        )
 
 
 def check_places(client: Client, places: Iterable[str]) -> None:
@@ -197,6 +208,15 @@ def sight(place: str) -> bytes | None:
         if files.isfile(path):
             return bytes(files.cat_file(path))
     return b"" if files.exists(root) else None
+
+
+def _rest() -> tuple[int, float]:
+    """Return what this worker's process holds, in bytes, and at which part of its limit Dask ends it.
+
+    The latter is 1 where Dask does not. Most of what tasks import is loaded by then, with this module.
+    """
+    share = dask.config.get("distributed.worker.memory.terminate")
+    return psutil.Process().memory_info().rss, float(share or 1)
 
 
 def _itself(value: bytes) -> bytes:
