@@ -109,7 +109,7 @@ def fit_model(
     """
     engine = engine or Engine()
     threads = starts_at_a_time(start, source, engine)
-    held = start_bytes(start, source, threads)
+    held = start_bytes(start, source, threads) + threads * model.workspace_bytes(source.n_columns)
     identity = partial(resume.identity, model, source, start, params, tol=tol, max_iter=max_iter)
     with (
         single_threaded_blas(),

@@ -38,6 +38,9 @@ SCHEDULER_CONFIG = {
     "distributed.scheduler.worker-ttl": "60s",
     # No worker is left, and none comes: the pass fails.
     "distributed.scheduler.no-workers-timeout": f"{START_SECONDS}s",
+    # Dask's cluster would close a worker that is not there so long after it was lost (15 s), be it that its new process
+    # is slow to come up, or has just been lost again: then nobody starts another. Ours are started again here.
+    "distributed.deploy.lost-worker-timeout": "3650d",
 }
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

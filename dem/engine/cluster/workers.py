@@ -152,19 +152,19 @@ def check_memory(client: Client, plan: Plan) -> None:
     for address, answer in client.run(_rest, workers=limited, on_error="return").items() if limited else ():
         if isinstance(answer, Exception):
             continue  # it has left meanwhile
-        resting, share = max(plan.worker_bytes, answer[0]), answer[1]
-        worker = found[address]
-        threads, usable = worker["nthreads"], int(share * worker["memory_limit"])
-        needed = resting + threads * plan.task_bytes
-        if needed <= usable:
+        resting, worker = max(plan.worker_bytes, answer.resting), found[address]
+        limit, threads = worker["memory_limit"], worker["nthreads"]
+        needed = max((resting + threads * plan.task_bytes) / answer.ends_at, resting / answer.pauses_at)
+        if needed <= limit:
             continue
-        ended = f" (Dask ends it at {share:.0%} of its limit)" if share < 1 else ""
-        tasks = f"{human.size(resting)} at rest, and {human.plural(threads, 'task')} at a time"
-        chunks = ", or rechunk the data to smaller chunks" if resting < usable else ""
+        tasks = f"{human.plural(threads, 'task')} at a time, of {human.size(plan.task_bytes)} each"
+        room = f"; Dask ends it at {answer.ends_at:.0%} of its limit" if answer.ends_at < 1 else ""
+        fewer = " or fewer threads" if threads > 1 else ""
+        chunks = ", or rechunk the data to smaller chunks" if resting < limit * answer.pauses_at else ""
         raise MemoryError(
-            f"Worker {address} on host {worker['host']} may use {human.size(usable)}{ended}, but a pass over "
-            f"{plan.name} needs {human.size(needed)} there ({tasks}, of {human.size(plan.task_bytes)} each): give the "
-            f"workers more memory{' or fewer threads' if threads > 1 else ''}{chunks}."
+            f"Worker {address} on host {worker['host']} may use {human.size(limit)}, but a pass over {plan.name} needs "
+            f"{human.size(needed)} there ({human.size(resting)} at rest, and {tasks}{room}): give the workers more "
+            f"memory{fewer}{chunks}."
         )
 
 
@@ -210,13 +210,27 @@ def sight(place: str) -> bytes | None:
     return b"" if files.exists(root) else None
 
 
-def _rest() -> tuple[int, float]:
-    """Return what this worker's process holds, in bytes, and at which part of its limit Dask ends it.
+@dataclass(frozen=True)
+class Rest:
+    """A worker between tasks.
 
-    The latter is 1 where Dask does not. Most of what tasks import is loaded by then, with this module.
+    Attributes
+    ----------
+    resting : int
+        What its process holds, in bytes.
+    pauses_at, ends_at : float
+        At which part of its limit Dask gives it no more tasks, and ends it; 1 where Dask does not.
     """
-    share = dask.config.get("distributed.worker.memory.terminate")
-    return psutil.Process().memory_info().rss, float(share or 1)
+
+    resting: int
+    pauses_at: float
+    ends_at: float
+
+
+def _rest() -> Rest:
+    """Return what this worker is like between tasks. Most of what these import is loaded by then, with this module."""
+    pause, terminate = (dask.config.get(f"distributed.worker.memory.{key}") for key in ("pause", "terminate"))
+    return Rest(psutil.Process().memory_info().rss, float(pause or 1), float(terminate or 1))
 
 
 def _itself(value: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """Clusters are brought up, asked for workers, and taken down whatever happens."""
 
+import logging
 import signal
 
 import dask
@@ -73,6 +74,7 @@ def test_a_close_that_fails_is_logged_and_hides_no_error(caplog):
             super().close(timeout)
             raise OSError("the queue does not answer")
 
+    caplog.set_level(logging.WARNING, "dem")  # whatever other tests have left it at
     with Managed(Sticky, 1).up(str):
         pass
     assert "The cluster did not close as it should: the queue does not answer" in caplog.text
