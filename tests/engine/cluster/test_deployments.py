@@ -68,13 +68,13 @@ def test_workers_that_cannot_be_started_are_told_of_at_once(log, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_close_that_fails_is_logged_and_hides_no_error(caplog):
+def test_a_close_that_fails_is_logged_and_hides_no_error(caplog, monkeypatch):
     class Sticky(fake_clusters.Threads):
         def close(self, timeout=None):
             super().close(timeout)
             raise OSError("the queue does not answer")
 
-    caplog.set_level(logging.WARNING, "dem")  # whatever other tests have left it at
+    monkeypatch.setattr(logging.getLogger("distributed"), "handlers", [caplog.handler])  # one handler for both
     with Managed(Sticky, 1).up(str):
         pass
     assert "The cluster did not close as it should: the queue does not answer" in caplog.text
