@@ -179,8 +179,8 @@ def test_what_a_worker_holds_already_counts_and_so_does_where_dask_ends_it(clien
     check_memory(client, Plan("x.zarr", 10, 30_000_000, 12_500_000, 0))
     said = (
         rf"^Worker {address} on host a may use 300 MB, but a pass over x\.zarr needs 301 MB there \(200 MB at rest, "
-        r"and 2 tasks at a time, of 43 MB each; Dask ends it at 95% of its limit\): give the workers more memory or fewer "
-        r"threads, or rechunk the data to smaller chunks\.$"
+        r"and 2 tasks at a time, of 43 MB each; Dask ends it at 95% of its limit\): give the workers more memory or "
+        r"fewer threads, or rechunk the data to smaller chunks\.$"
     )
     with pytest.raises(MemoryError, match=said):
         check_memory(client, Plan("x.zarr", 10, 30_000_000, 13_000_000, 0))
