@@ -63,9 +63,12 @@ def _limit_for_good() -> None:
 def single_threaded_openmp() -> None:
     """Keep OpenMP regions that this thread opens on one thread, for the rest of the thread's life.
 
-    scikit-learn's K-means adds up what its threads give in the order in which they end.
+    scikit-learn's K-means adds up what its threads give in the order in which they end. It may not have been loaded
+    when this process first looked for its libraries.
     """
-    _controller().limit(limits=1, user_api="openmp")
+    import sklearn.cluster  # noqa: F401
+
+    ThreadpoolController().limit(limits=1, user_api="openmp")
 
 
 @functools.cache

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln, hyp0f1, ive
-from scipy.stats import vonmises_fisher
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
@@ -107,6 +106,8 @@ class VonMisesFisher(ExponentialFamily):
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return directions, by SciPy's rejection sampling."""
+        from scipy.stats import vonmises_fisher  # here: it takes 20 MB, and the E-step does without
+
         mu, kappa = theta["mean_direction"], float(theta["concentration"])
         if n == 0:
             return np.empty((0, len(mu)))

@@ -117,12 +117,13 @@ def fit_model(
         The plan does not fit in the memory given.
     """
     engine = engine or Engine()
-    threads = starts_at_a_time(start, source, engine)
-    held = start_bytes(start, source, threads)
+    room = model.workspace_bytes(source.n_columns)
+    threads = starts_at_a_time(start, source, engine, room)
+    held = start_bytes(start, source, threads, room)
     identity = partial(resume.identity, model, source, start, params, tol=tol, max_iter=max_iter)
     with (
         single_threaded_blas(),
-        engine.open(source, model.workspace_bytes(source.n_columns), held) as sweep,
+        engine.open(source, room, held) as sweep,
         resume.journal(checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
         if found is None or journal.found.scan is not None:
@@ -141,9 +142,9 @@ def fit_model(
             journal.keep_scan(found)
         seen = completed(found)
         bound = model.bind(seen)
-        room = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
-        if room > model.workspace_bytes(source.n_columns):
-            sweep.plan_for(room)  # the scan has told of missing values
+        more = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
+        if more > room:
+            sweep.plan_for(more)  # the scan has told of missing values
         state = journal.found.state
         if state is None:
             if params is None:
@@ -297,18 +298,18 @@ def start_on_sample(
     return params
 
 
-def start_bytes(start: Start, source: Source, threads: int) -> int:
-    """Return what the sample takes, and so many starts on it at a time, in bytes."""
+def start_bytes(start: Start, source: Source, threads: int, room: int) -> int:
+    """Return what the sample takes, and so many starts on it at a time, each with `room` to work in, in bytes."""
     d = source.n_columns
     rows = sample_rows(start.sample_size, d)
     if source.n_rows is not None:
         rows = min(rows, source.n_rows)
-    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads)
+    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads) + threads * room
 
 
-def starts_at_a_time(start: Start, source: Source, engine: Engine) -> int:
+def starts_at_a_time(start: Start, source: Source, engine: Engine, room: int) -> int:
     """Return how many starts to run at a time: no more than leave half of the memory limit to the passes."""
     threads, limit = engine.n_workers, engine.memory_bytes
-    while limit is not None and threads > 1 and start_bytes(start, source, threads) > limit / 2:
+    while limit is not None and threads > 1 and start_bytes(start, source, threads, room) > limit / 2:
         threads -= 1
     return threads

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dask.config
 from distributed import Client
@@ -160,8 +161,23 @@ def _ready(
 
 
 def dashboard(client: Client) -> str | None:
-    """Return the link to the dashboard, where there is one."""
+    """Return the link to the dashboard, where there is one.
+
+    A scheduler without bokeh names a link too, to a page that asks for bokeh: so it is asked what it serves.
+    """
     try:
-        return client.dashboard_link or None
-    except (KeyError, AttributeError):
+        return (client.dashboard_link or None) if client.run_on_scheduler(_serves()) else None
+    except Exception:  # not every scheduler lets itself be asked
         return None
+
+
+def _serves() -> Callable[..., bool]:
+    """Return a function that tells whether a scheduler serves a dashboard.
+
+    A function within a function is sent as it is, not by its name: a scheduler needs no dem.
+    """
+
+    def serves(dask_scheduler: Any) -> bool:
+        return bool(dask_scheduler.http_application.applications)  # the web server has bokeh's there
+
+    return serves

@@ -165,12 +165,15 @@ def _ended(cluster: Any) -> Iterator[Any]:
 
 
 def _close(cluster: Any, tell: Callable[..., object]) -> None:
-    """Close a cluster; what Dask says while it closes is noise."""
-    with silence_logging_cmgr(logging.CRITICAL):
-        try:
+    """Close a cluster; what Dask says while it closes is noise.
+
+    What is told of a failure comes after that: the handlers that are silenced may not be Dask's alone.
+    """
+    try:
+        with silence_logging_cmgr(logging.CRITICAL):
             cluster.close()
-        except Exception as error:
-            tell("The cluster did not close as it should: %s", told(error))
+    except Exception as error:
+        tell("The cluster did not close as it should: %s", told(error))
 
 
 async def _scaled(cluster: SpecCluster, n: int) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import dask.config
+import psutil
 from distributed import Client
 from distributed.versions import get_versions
 from fsspec.core import url_to_fs
@@ -132,7 +134,7 @@ def echo_seconds(client: Client, address: str) -> float:
 
 
 def check_memory(client: Client, plan: Plan) -> None:
-    """Refuse tasks that do not fit into a worker.
+    """Refuse tasks that do not fit into a worker, beside what it holds already.
 
     Parameters
     ----------
@@ -143,18 +145,27 @@ def check_memory(client: Client, plan: Plan) -> None:
     Raises
     ------
     MemoryError
-        The message has both numbers.
+        The message says what a pass needs, and what there is.
     """
-    for address, worker in client.scheduler_info(n_workers=-1)["workers"].items():
+    found = client.scheduler_info(n_workers=-1)["workers"]
+    limited = [address for address, worker in found.items() if worker["memory_limit"]]
+    for address, answer in client.run(_rest, workers=limited, on_error="return").items() if limited else ():
+        if isinstance(answer, Exception):
+            continue  # it has left meanwhile
+        resting, worker = max(plan.worker_bytes, answer.resting), found[address]
         limit, threads = worker["memory_limit"], worker["nthreads"]
-        needed = plan.worker_bytes + threads * plan.task_bytes
-        if limit and needed > limit:
-            tasks = human.plural(threads, "task")
-            raise MemoryError(
-                f"Worker {address} on host {worker['host']} may use {human.size(limit)}, but a pass over {plan.name} "
-                f"needs {human.size(needed)} there ({tasks} at a time, of {human.size(plan.task_bytes)} each): give "
-                "the workers more memory or fewer threads, or rechunk the data to smaller chunks."
-            )
+        needed = max((resting + threads * plan.task_bytes) / answer.ends_at, resting / answer.pauses_at)
+        if needed <= limit:
+            continue
+        tasks = f"{human.plural(threads, 'task')} at a time, of {human.size(plan.task_bytes)} each"
+        room = f"; Dask ends it at {answer.ends_at:.0%} of its limit" if answer.ends_at < 1 else ""
+        fewer = " or fewer threads" if threads > 1 else ""
+        chunks = ", or rechunk the data to smaller chunks" if resting < limit * answer.pauses_at else ""
+        raise MemoryError(
+            f"Worker {address} on host {worker['host']} may use {human.size(limit)}, but a pass over {plan.name} needs "
+            f"{human.size(needed)} there ({human.size(resting)} at rest, and {tasks}{room}): give the workers more "
+            f"memory{fewer}{chunks}."
+        )
 
 
 def check_places(client: Client, places: Iterable[str]) -> None:
@@ -197,6 +208,29 @@ def sight(place: str) -> bytes | None:
         if files.isfile(path):
             return bytes(files.cat_file(path))
     return b"" if files.exists(root) else None
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A worker between tasks.
+
+    Attributes
+    ----------
+    resting : int
+        What its process holds, in bytes.
+    pauses_at, ends_at : float
+        At which part of its limit Dask gives it no more tasks, and ends it; 1 where Dask does not.
+    """
+
+    resting: int
+    pauses_at: float
+    ends_at: float
+
+
+def _rest() -> Rest:
+    """Return what this worker is like between tasks. Most of what these import is loaded by then, with this module."""
+    pause, terminate = (dask.config.get(f"distributed.worker.memory.{key}") for key in ("pause", "terminate"))
+    return Rest(psutil.Process().memory_info().rss, float(pause or 1), float(terminate or 1))
 
 
 def _itself(value: bytes) -> bytes:

@@ -12,6 +12,7 @@ from dask.task_spec import List, Task, TaskRef
 from dem.core.blas import limit_blas_in_worker
 from dem.core.block import Block, MakeKernel
 from dem.core.stats import ARITY, S, add_up, groups
+from dem.engine.sweep.fused import fused
 from dem.engine.sweep.serial import empty_block, sum_partition
 from dem.source import Delayed, Partition, Source
 
@@ -80,6 +81,8 @@ def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
                 tasks[key] = Task(key, _sum, TaskRef(common), TaskRef(partition.key))
             else:
                 tasks[key] = Task(key, _sum, TaskRef(common), partition)
+        if merged is not None:
+            tasks = fused(tasks, leaves)
     levels: list[list[Any]] = [leaves]
     while len(levels[-1]) > 1:
         name = f"dem-add-{token}"

@@ -14,7 +14,6 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
@@ -58,6 +57,8 @@ class FactorFamily(NoiseKind, ExactFamily):
         directions = 2 * (1 + self.n_factors)
         if min(x.shape) <= max(directions, NARROW):
             return x
+        from sklearn.decomposition import PCA  # here, since workers never start and need not pay for it
+
         leading = PCA(directions, svd_solver="randomized", random_state=0)
         return np.asarray(leading.fit_transform(x / self.units(x.var(axis=0))))
 

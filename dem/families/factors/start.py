@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.extmath import randomized_svd
 
 from dem.core.block import Float
 from dem.families.factors.algebra import FactorAnalysers
@@ -29,6 +28,8 @@ def first_analysers(noise: NoiseKind, x: Float, resp: Float) -> FactorAnalysers:
     resp : array of shape (K, n)
         Responsibilities, times the rows' weights.
     """
+    from sklearn.utils.extmath import randomized_svd  # here, since workers never start and need not pay for it
+
     d, q, k = len(x), noise.n_factors, len(resp)
     counts = safe_counts(resp.sum(axis=1))
     rows = [np.flatnonzero(r > 0) for r in resp]

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 from scipy.spatial import cKDTree
-from sklearn.cluster import KMeans
 
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
@@ -129,6 +128,8 @@ class KMeansModel:
 
     def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:
         """Return the centres at which scikit-learn's K-means ends on the sample, ordered by their coordinates."""
+        from sklearn.cluster import KMeans  # here, since workers never start and need not pay for it
+
         x, weight = np.asarray(sample.x, dtype=np.float64), sample.weight
         if weight is not None:
             x, weight = x[weight > 0], weight[weight > 0]

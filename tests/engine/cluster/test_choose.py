@@ -2,16 +2,19 @@
 
 import json
 from functools import partial
+from importlib.util import find_spec
 
 import dask
 import numpy as np
 import pytest
+import tornado.web
 import zarr
 from distributed import Client, Security
 
 import dem
 from dem.em.progress import Silent
 from dem.engine.cluster import Names, connect, local_cluster, running
+from dem.engine.cluster.choose import dashboard
 from dem.engine.engine import Engine
 from engine.cluster import fake_clusters
 
@@ -102,7 +105,20 @@ def test_a_file_is_brought_up_and_ended(tmp_path, notes, monkeypatch):
     assert dask.config.get("mine", None) is None
     assert notes[0] == f"brings up the cluster of {path} (Threads)"
     assert notes[1].startswith(f"runs on the cluster of {path} (Threads): 2 workers on 1 host, 2 threads, ")
-    assert "; dashboard at http://" in notes[1]
+
+
+def test_a_dashboard_is_named_only_where_one_is_served(tmp_path, notes):
+    """Without bokeh the scheduler's web server has a link too, to a page that asks for bokeh."""
+    with fake_clusters.Threads() as cluster, Client(cluster, set_as_default=False) as client:
+        web = cluster.scheduler.http_application
+        served = bool(find_spec("bokeh"))
+        assert client.dashboard_link.startswith("http://")
+        assert dashboard(client) == (client.dashboard_link if served else None)
+        web.applications[:] = [tornado.web.Application()]
+        assert dashboard(client) == client.dashboard_link
+        web.applications.clear()
+        assert dashboard(client) is None
+    assert dashboard(client) is None
 
 
 def test_the_order(address, tmp_path, client, notes):

@@ -1,5 +1,6 @@
 """Clusters are brought up, asked for workers, and taken down whatever happens."""
 
+import logging
 import signal
 
 import dask
@@ -67,12 +68,13 @@ def test_workers_that_cannot_be_started_are_told_of_at_once(log, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
-def test_a_close_that_fails_is_logged_and_hides_no_error(caplog):
+def test_a_close_that_fails_is_logged_and_hides_no_error(caplog, monkeypatch):
     class Sticky(fake_clusters.Threads):
         def close(self, timeout=None):
             super().close(timeout)
             raise OSError("the queue does not answer")
 
+    monkeypatch.setattr(logging.getLogger("distributed"), "handlers", [caplog.handler])  # one handler for both
     with Managed(Sticky, 1).up(str):
         pass
     assert "The cluster did not close as it should: the queue does not answer" in caplog.text

@@ -50,7 +50,8 @@ def test_workers_are_lean_and_single_threaded(tmp_path, monkeypatch):
 
 
 def test_a_dead_worker_is_replaced(caplog):
-    with local_cluster(1) as client:
+    """However soon Dask's cluster gives up workers that it does not see."""
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "10ms"}), local_cluster(1) as client:
         (pid,) = client.run(os.getpid).values()
         os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + 30

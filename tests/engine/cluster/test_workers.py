@@ -14,7 +14,7 @@ from distributed import Client
 import dem
 from dem.core.blas import machine_kind
 from dem.engine.cluster import Names, local_cluster, running, workers
-from dem.engine.cluster.workers import check_memory, check_places, describe, other_machines, survey, wait_for
+from dem.engine.cluster.workers import Rest, check_memory, check_places, describe, other_machines, survey, wait_for
 from dem.engine.engine import Engine
 from dem.engine.sweep.memory_plan import Plan
 from engine.cluster import fake_clusters
@@ -157,14 +157,36 @@ def test_workers_with_another_blas_kernel_are_told_of():
 
 def test_a_worker_s_memory():
     plan = Plan("x.zarr", 30_000_000, 60_000_000, 40_000_000, 0)
-    with local_cluster(1, 150_000_000) as client:
+    with local_cluster(1, 200_000_000) as client:
         said = (
-            r"may use 150 MB, but a pass over x\.zarr needs 210 MB there \(1 task at a time, of 100 MB each\): "
-            "give the workers more memory or fewer threads, or rechunk"
+            r"may use 200 MB, but a pass over x\.zarr needs (2[0-9]{2}) MB there \(([0-9]+) MB at rest, and 1 task "
+            r"at a time, of 100 MB each\): give the workers more memory, or rechunk the data to smaller chunks\.$"
         )
-        with pytest.raises(MemoryError, match=said):
+        with pytest.raises(MemoryError, match=said) as refused:
             check_memory(client, plan)
+        needed, resting = re.search(said, str(refused.value)).groups()
+        assert int(needed) == int(resting) + 100
         check_memory(client, Plan("x.zarr", 10_000_000, 20_000_000, 10_000_000, 0))
+
+
+def test_what_a_worker_holds_already_counts_and_so_does_where_dask_ends_it(client, monkeypatch):
+    """Of a limit of 300 MB, Dask's nannies leave a worker 95 %."""
+    address, other = client.scheduler_info(n_workers=-1)["workers"]
+    held = {address: Rest(200_000_000, 0.8, 0.95), other: ZeroDivisionError()}  # which has just left
+    limits = {"memory_limit": 300_000_000, "nthreads": 2, "host": "a"}
+    monkeypatch.setattr(client, "scheduler_info", lambda n_workers: {"workers": {address: limits, other: limits}})
+    monkeypatch.setattr(client, "run", lambda *_, **__: held)
+    check_memory(client, Plan("x.zarr", 10, 30_000_000, 12_500_000, 0))
+    said = (
+        rf"^Worker {address} on host a may use 300 MB, but a pass over x\.zarr needs 301 MB there \(200 MB at rest, "
+        r"and 2 tasks at a time, of 43 MB each; Dask ends it at 95% of its limit\): give the workers more memory or "
+        r"fewer threads, or rechunk the data to smaller chunks\.$"
+    )
+    with pytest.raises(MemoryError, match=said):
+        check_memory(client, Plan("x.zarr", 10, 30_000_000, 13_000_000, 0))
+    held[address] = Rest(250_000_000, 0.8, 0.95)  # such a worker would be given no task at all
+    with pytest.raises(MemoryError, match=r"needs 312 MB .*: give the workers more memory or fewer threads\.$"):
+        check_memory(client, Plan("x.zarr", 10, 0, 0, 0))
 
 
 def test_no_limit_is_no_limit(client):

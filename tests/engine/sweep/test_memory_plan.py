@@ -37,7 +37,7 @@ def test_reading_ahead_is_given_up_before_a_worker():
     assert less.suit(source).ahead_bytes == 0
     assert plan.within(less.total_bytes - 1).n_workers == 1
     with pytest.raises(MemoryError, match=r"1 worker x"):
-        plan.within(100_000_000)
+        plan.within(140_000_000)
 
 
 def test_a_plan_that_cannot_fit_is_refused_with_both_numbers():
@@ -45,6 +45,19 @@ def test_a_plan_that_cannot_fit_is_refused_with_both_numbers():
         PLAN.check(849_000_000)
     with pytest.raises(MemoryError, match=r"350 MB in all .*1 worker x 250 MB.*limit is 256 MB: raise"):
         PLAN.within(256_000_000)
+    with pytest.raises(MemoryError, match=r"raise the memory limit to 370 MB or more, or rechunk"):
+        PLAN.within(349_000_000)
+    PLAN.within(370_000_000)
+
+
+def test_a_limit_below_what_the_processes_take_themselves_is_told_the_smallest_one():
+    """Smaller chunks would not help there."""
+    with pytest.raises(MemoryError) as refused:
+        PLAN.within(10_000_000)
+    assert str(refused.value) == (
+        "A pass over x.zarr needs 200 MB without any data (100 MB of them for this process), but the limit is 10 MB: "
+        "raise the memory limit to 370 MB or more."
+    )
 
 
 def test_the_refusal_of_an_array_in_memory_speaks_of_no_chunks():
@@ -53,9 +66,9 @@ def test_the_refusal_of_an_array_in_memory_speaks_of_no_chunks():
         plan_sweep(source, 5_000_000, 7_000_000, 2, 0).check(16_000_000)
     assert str(refused.value) == (
         "A pass over the array needs 17 MB in all (7 MB for this process, 2 workers x 5 MB), "
-        "but the limit is 16 MB: raise the memory limit, or use fewer workers."
+        "but the limit is 16 MB: raise the memory limit to 20 MB or more, or use fewer workers."
     )
-    with pytest.raises(MemoryError, match=r"limit is 9 MB: raise the memory limit\.$"):
+    with pytest.raises(MemoryError, match=r"limit is 9 MB: raise the memory limit to 20 MB or more\.$"):
         plan_sweep(source, 5_000_000, 7_000_000, 2, 0).within(9_000_000)
 
 
