@@ -153,6 +153,7 @@ def test_em_reaches_the_maximum_that_scipy_finds():
     one, other = rng.poisson([2, 9, 4], (400, 3)), rng.poisson([8, 3, 5], (400, 3))
     x = np.where(rng.random((400, 1)) < 0.4, one, other).astype(float)
     x[rng.random(x.shape) < 0.3] = np.nan
+    x = x[~np.isnan(x).all(axis=1)]
     model = bind(MixtureModel(2, Poisson(), Seeding("kmeans")), x)
     found = loop.fit(model, begin(model, x), loop.OneBlock(Block(x)), tol=0, max_iter=2000)
 
