@@ -11,7 +11,7 @@ import pytest  # noqa: E402
 
 # Where the tests run in the background, the shell has them ignore Ctrl-C, and what they start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-for profile, max_examples in {"quick": 25, "thorough": 200}.items():  # `make test-slow` asks for the second
+for profile, max_examples in {"quick": 10, "thorough": 200}.items():  # `make test-slow` asks for the second
     hypothesis.settings.register_profile(
         profile, deadline=None, derandomize=True, max_examples=max_examples, database=None
     )

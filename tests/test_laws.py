@@ -93,7 +93,10 @@ def test_weight_zero_is_the_row_left_out(case):
     laws.same_step(case, params, (case.x, kept.astype(float)), (case.x[kept], None))
 
 
-@STREAMS
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(c, marks=() if c.own_kernel else pytest.mark.slow, id=c.name) for c in MODELS.values() if c.streams],
+)
 def test_rows_without_any_value_are_left_out_of_fits(case, tmp_path):
     params = laws.begun(case.name, weighted=False)[1]
     laws.empty_rows_are_left_out(case, params, case.x, tmp_path / "x.zarr")

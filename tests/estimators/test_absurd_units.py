@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dem
+from crosses import cross
 from dem.families import Gaussian, StudentT
 
 N, D = 60, 3
@@ -31,7 +32,8 @@ SQUARES = {
     "kmeans": lambda: dem.KMeans(2, n_init=1),
 }
 WITHOUT = {name: family(name) for name in ("exponential", "gamma", "lognormal")}
-HOLES = pytest.mark.parametrize("share", [0.0, 0.1], ids=["whole", "holes"])
+SHARES = {"whole": 0.0, "holes": 0.1}
+HOLES = pytest.mark.parametrize("share", SHARES.values(), ids=SHARES.keys())
 
 
 def rows(share):
@@ -43,9 +45,7 @@ def rows(share):
     return x
 
 
-@HOLES
-@pytest.mark.parametrize("unit", [1e-135, 1e145])
-@pytest.mark.parametrize("kind", [*SQUARES, *WITHOUT])
+@cross("kind, unit, share", [*SQUARES, *WITHOUT], [1e-135, 1e145], SHARES)
 def test_the_fit_is_the_same_in_another_unit(kind, unit, share):
     x, make = rows(share), (SQUARES | WITHOUT)[kind]
     unit = 2.0 ** np.round(np.log2(unit))

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import dem
+from crosses import cross
 from dem.storage.checkpoint import Stopped
 from shared import ENDS_AT_MAX_ITER
 
@@ -56,8 +57,7 @@ def test_a_fit_that_converges_does_not_warn(x):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("holes", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@cross("name, holes", list(MODELS), [False, True])
 def test_no_iteration_gives_the_start_scored(name, holes, x):
     """One iteration begins at the same parameters: its first pass tells the same."""
     if holes:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import dem
+from crosses import cross
 from dem.families import FAMILIES
 from shared import ENDS_AT_MAX_ITER
 
@@ -54,8 +55,7 @@ def arrays(value):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("holes", [False, True])
-@pytest.mark.parametrize("name", MODELS)
+@cross("name, holes", list(MODELS), [False, True])
 def test_a_saved_model_gives_the_same_bits(name, holes, tmp_path):
     x = rows(name)
     if holes:

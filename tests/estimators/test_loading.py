@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import dem
+from crosses import cross
 from dem.cli.main import main
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import Saved
@@ -37,8 +38,11 @@ def refused(path):
     return str(error.value)
 
 
-@pytest.mark.parametrize("name", ["gmm", "mixture", "kmeans", "ppca", "fa", "bpca"])
-@pytest.mark.parametrize("lost", ["n_iter_", "n_passes_", "stop_reason_", "history_", "source_"])
+@cross(
+    "name, lost",
+    ["gmm", "mixture", "kmeans", "ppca", "fa", "bpca"],
+    ["n_iter_", "n_passes_", "stop_reason_", "history_", "source_"],
+)
 def test_lost_attributes(name, lost, models, tmp_path):
     saved = SAVED_MODELS.load(models / name)
     fitted = {key: value for key, value in saved.attributes["fitted"].items() if key != lost}

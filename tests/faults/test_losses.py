@@ -5,6 +5,8 @@ import signal
 import time
 from collections import Counter
 
+import pytest
+
 from dem.core.stats import ARITY
 from dem.engine.cluster import local_cluster
 from dem.engine.sweep.dask import DaskSweep
@@ -20,6 +22,7 @@ def beneath(key):
     return range(i * ARITY**level, (i + 1) * ARITY**level)
 
 
+@pytest.mark.slow
 def test_losses_cost_no_more_than_what_was_lost(source, undisturbed, tmp_path):
     script = Script(tmp_path, gates=12)
     lost = Counter()
