@@ -236,7 +236,8 @@ class RowwiseEstimator(BaseEstimator):
         """Return the estimator that `save` wrote."""
         estimator = cls(**saved.attributes["settings"])
         for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
-            setattr(estimator, name, value)
+            number = isinstance(value, np.ndarray) and value.ndim == 0
+            setattr(estimator, name, value[()] if number else value)
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         return estimator
