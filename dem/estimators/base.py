@@ -282,7 +282,10 @@ class Estimator(DensityMixin, RowwiseEstimator):
         return self.mean_score(X, sample_weight).mean
 
     def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better."""
+        """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better.
+
+        n is the number of rows with some value; of a source with weights, their sum.
+        """
         found = self._mean(X, "score")
         return bic(found.total, self.n_parameters_, found.counted)
 
