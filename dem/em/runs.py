@@ -81,9 +81,9 @@ def in_threads(
             told.put((i, None))
 
     with ThreadPoolExecutor(n_threads, "dem-start", initializer=single_threaded_openmp) as pool:
-        futures = [pool.submit(in_thread, i) for i in range(len(runs))]
         ended = 0
         try:
+            futures = [pool.submit(in_thread, i) for i in range(len(runs))]
             while ended < len(runs):
                 i, state = told.get()
                 ended += state is None

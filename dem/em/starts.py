@@ -75,7 +75,7 @@ class Effort:
 
     @classmethod
     def of(cls, model: Model[P, S], sample: Block, n_init: int, rows: int) -> Effort:
-        """Return the effort of `n_init` starts on a sample of data of so many `rows`.
+        """Return the effort of `n_init` starts on a sample of data of so many `rows` with some value.
 
         Where an iteration is cheap, or the data are many times the sample, nothing is cut. Else half of the work goes
         to the short runs: on fewer rows first, then with fewer iterations.
@@ -123,7 +123,7 @@ def best_start(
     completion : Sample, optional
         The sample with its missing values filled in, where that is done already.
     rows : int, optional
-        Rows of the whole data, for `Effort`; by default those of the sample.
+        Rows of the whole data that have some value, for `Effort`; by default those of the sample.
     watch : callable, optional
         Told of every iteration, in the calling thread; what it raises ends the start (see `dem.em.runs`).
 

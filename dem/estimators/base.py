@@ -236,7 +236,8 @@ class RowwiseEstimator(BaseEstimator):
         """Return the estimator that `save` wrote."""
         estimator = cls(**saved.attributes["settings"])
         for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
-            setattr(estimator, name, value)
+            number = isinstance(value, np.ndarray) and value.ndim == 0
+            setattr(estimator, name, value[()] if number else value)
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         return estimator
@@ -281,7 +282,10 @@ class Estimator(DensityMixin, RowwiseEstimator):
         return self.mean_score(X, sample_weight).mean
 
     def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better."""
+        """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better.
+
+        n is the number of rows with some value; of a source with weights, their sum.
+        """
         found = self._mean(X, "score")
         return bic(found.total, self.n_parameters_, found.counted)
 

@@ -67,7 +67,7 @@ class Mixture(MixtureEstimator):
     component_parameters_ : dict
         Arrays by name, the first axis that of the components; for families of several kinds a dict for each part.
     family_ : family
-        With what it has learnt of the data, such as numbers of categories.
+        With what it has learnt of the data, such as numbers of categories, or its `reg_covar`.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     converged_, stop_reason_, n_iter_, n_passes_, lower_bound_, lower_bounds_, history_, n_features_in_, source_

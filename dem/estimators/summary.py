@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.human import passes, plural
+from dem.families.reg_covar import FromData
 
 STOP_REASONS = {
     "converged": "converged",
@@ -28,11 +29,19 @@ def stopped(model: Any) -> str:
 
 def regularisation(model: Any) -> str | None:
     """Say what `reg_covar` was; None of a model that has none, or does not tell."""
+    if hasattr(model, "family_"):  # of a Mixture the families have it, each its own
+        parts = [part.family for part in getattr(model.family_, "parts", ())] or [model.family_]
+        used = [getattr(family, "reg_covar", None) for family in parts]
+        return "; ".join(_regularisation(value) for value in used if value) or None
     if not hasattr(model, "reg_covar_"):
         return None
-    if model.reg_covar is not None:
-        return f"{model.reg_covar:.4g}"
-    low, high = np.min(model.reg_covar_), np.max(model.reg_covar_)
+    return _regularisation(FromData(model.reg_covar_) if model.reg_covar is None else model.reg_covar)
+
+
+def _regularisation(value: float | FromData) -> str:
+    if not isinstance(value, FromData):
+        return f"{value:.4g}"
+    low, high = np.min(value.values), np.max(value.values)
     span = f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
     return f"{span}, from the columns' variances"
 

@@ -13,7 +13,7 @@ from dem.families.exponential_family import TINY, ExponentialFamily, Theta
 from dem.families.vonmises_fisher import concentration, log_area, log_partition
 
 TURNS = 2
-"""Columns with values beyond so many turns, 4 pi, are told of: few angles in radians go so far, most degrees do."""
+"""A fit tells of columns with values beyond so many turns, 4 pi: few angles in radians go so far, most degrees do."""
 
 
 class VonMises(ExponentialFamily):
@@ -22,15 +22,14 @@ class VonMises(ExponentialFamily):
     A fit warns of columns with values beyond 4 pi, two turns: they may be degrees.
     """
 
-    wants = "angles in radians"
+    wants: ClassVar[str] = "angles in radians"
+    takes_squares: ClassVar[bool] = False
 
     def doubts(self, low: Float, high: Float) -> dict[int, str]:
-        """Return that columns with values of many turns may be degrees."""
+        """Return that columns with values beyond `TURNS` turns may be degrees."""
         far = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > TURNS * 2 * np.pi)
         words = f"where {type(self).__name__} takes {self.wants}: if they are degrees, fit to numpy.deg2rad of them"
         return dict.fromkeys(far.tolist(), words)
-
-    takes_squares: ClassVar[bool] = False
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return cos x and sin x."""

@@ -19,7 +19,7 @@ V2_COMPRESSOR = Zstd(level=0, checksum=True)
 """As the codecs of v3: quick, with a checksum, which tells what is whole from what is damaged."""
 
 
-def fitted(
+def fitted_to_group(
     where: str, source: Source, layout: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the layout and the attributes of an array, fitted to the group that it will stand in, if it does.

@@ -24,7 +24,7 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import NoWorkerError
 from zarr.core.sync import sync
 
-from dem.results.in_group import fitted
+from dem.results.in_group import fitted_to_group
 from dem.results.regions import TakenOverError, begun, check_held
 from dem.source import Source
 from dem.source.stores import address, file_system, is_url, overlap, place_at
@@ -81,7 +81,7 @@ def new_array(
     where = address(path)
     check = partial(check_free, path, source, overwrite=overwrite, job=job)
     check()
-    layout, attributes = fitted(where, source, layout, attributes)
+    layout, attributes = fitted_to_group(where, source, layout, attributes)
     attributes = attributes if job is None else {**attributes, "job": job}
     if is_url(where):
         return _new_at_url(str(path), where, layout, attributes, job)

@@ -87,15 +87,17 @@ def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
         ):
             if bad.any():
                 if size == "large":
-                    _refuse_large_weights(found, source)
+                    _refuse_large_weights(found, source, largest[bad])
                 columns = ", ".join(str(j) for j in np.flatnonzero(bad)[:20])
                 raise ValueError(f"{source.name} holds values too {size} to square, in columns {columns}: rescale them")
 
 
-def _refuse_large_weights(found: Scan, source: Source) -> None:
-    """Refuse weights with which sums overflow that do not overflow without them."""
+def _refuse_large_weights(found: Scan, source: Source, largest: Float) -> None:
+    """Refuse weights with which sums overflow that do not overflow without them: of columns of these magnitudes."""
+    if (largest > LARGEST).any():  # these are too large by themselves
+        return
     with np.errstate(over="ignore"):
-        plain = found.rows * np.maximum(np.abs(found.low), np.abs(found.high)) ** 2
+        plain = found.rows_with_value * largest**2
     if np.isfinite(plain).all():
         raise ValueError(
             f"the weights of {source.name} are too large to sum (in all {float(found.observed.rows):.3g}): divide "

@@ -293,7 +293,7 @@ def start_on_sample(
         journal.look(sweep.count)
 
     completion = None if seen is found else seen.sample
-    params = best_start(model, sample, start, threads, completion, rows=found.rows, watch=watch)
+    params = best_start(model, sample, start, threads, completion, rows=found.rows_with_value, watch=watch)
     sweep.progress.end(None)
     return params
 

@@ -40,7 +40,7 @@ def address(path: str | os.PathLike[str]) -> str:
     if not isinstance(text, str):
         raise TypeError(f"A path or URL must be a str or a Path, got {path!r}.")
     if not text.strip():
-        raise FileNotFoundError("The path is empty: give the path or URL of a Zarr store.")
+        raise FileNotFoundError("The path is empty: give a path or URL.")
     if text.startswith("file://"):
         text = unquote(text.removeprefix("file://").removeprefix("localhost"))
         if not text.startswith("/"):

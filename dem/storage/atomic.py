@@ -315,7 +315,10 @@ def _generations(root: zarr.Group) -> set[str]:
 
 
 def _names(root: zarr.Group) -> set[str]:
-    """Return what is in a group beside its own document, by name alone: others may be writing there."""
+    """Return what is in a group beside its own document, by name alone: others may be writing there.
+
+    Zarr writes a document under a name that ends with ".partial" first, and moves it then.
+    """
     if not root.store.supports_listing:
         return set()
 

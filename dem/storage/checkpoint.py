@@ -10,6 +10,7 @@ Both are written whole or not at all, at any path or URL (see `dem.storage.atomi
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 import uuid
@@ -50,6 +51,8 @@ MODELS = {
     None: "first scan alone",
 }
 """What to call the model that a checkpoint names by its class."""
+UNSET = re.compile(r"(?!.*reg_covar)\w+\((\w+=None(, )?)*\)")
+"""A family of which nothing is set: version 0.1.0 did not name it. Those with a `reg_covar` had a number there."""
 WEAKER = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
 
 
@@ -179,8 +182,8 @@ class KeptJournal:
         if limit is not None and elapsed > limit:
             raise Stopped(
                 f"stopped in the start on the sample, since the {human.seconds(limit)} given are over; "
-                f"{self.checkpoint.path} holds the fit after {human.plural(n_passes, 'pass')}: run it again, with more "
-                "time, to make the start anew and go on"
+                f"{self.checkpoint.path} holds {human.passes(n_passes)}: start the same fit again, with more time, to "
+                "make the start anew and go on from there"
             )
 
     def _stop_at_limits(self, n_passes: int, elapsed: float, pass_seconds: float) -> None:
@@ -263,10 +266,13 @@ def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) ->
             f"{path} is the checkpoint of other data: {difference(kept['data'], identity.data)} "
             f"({kept['name']} there, {identity.name} here); {instead}"
         )
-    if kept["settings"] != plain(identity.settings):
+    settings = plain(identity.settings)
+    if "family" not in kept["settings"] and UNSET.fullmatch(str(settings.get("family"))):
+        del settings["family"]
+    if kept["settings"] != settings:
         raise ValueError(
             f"{path} is the checkpoint of a fit with other settings: "
-            f"{difference(kept['settings'], identity.settings)}; {instead}"
+            f"{difference(kept['settings'], settings)}; {instead}"
         )
 
 

@@ -88,7 +88,7 @@ def write_files(contents: Mapping[str, bytes], *, overwrite: bool = False) -> No
     with ExitStack() as opened:
         moves = {path: _put(path, content, opened) for path, content in contents.items()}
         for path, move in moves.items():
-            with said_of(path):
+            with _said_of(path):
                 move()
 
 
@@ -102,7 +102,7 @@ def _put(path: str, content: bytes, opened: ExitStack) -> Callable[[], object]:
     opened.enter_context(folders_of(target))
     new = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     opened.callback(new.unlink, missing_ok=True)
-    with said_of(path), new.open("xb") as file:
+    with _said_of(path), new.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())  # some disks say only now that they are full
@@ -110,7 +110,7 @@ def _put(path: str, content: bytes, opened: ExitStack) -> Callable[[], object]:
 
 
 @contextmanager
-def said_of(path: str | os.PathLike[str]) -> Iterator[None]:
+def _said_of(path: str | os.PathLike[str]) -> Iterator[None]:
     """Say of what cannot be written which path it was, and why."""
     try:
         yield

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import zarr
 from fsspec import AbstractFileSystem
 
+from dem.source.members import arrays_in
 from dem.source.stores import address, file_system, is_url
 
 FILE_ENDINGS = frozenset(
@@ -115,8 +116,8 @@ def check_outside_zarr(path: str | os.PathLike[str]) -> None:
     ------
     FileExistsError
     """
-    for node in check_outside_arrays(path):
-        raise FileExistsError(f"{path} lies inside the Zarr group {node.where}: choose a place outside of it.")
+    if groups := check_outside_arrays(path):
+        raise FileExistsError(f"{path} lies inside the Zarr group {groups[0].where}: choose a place outside of it.")
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
@@ -158,13 +159,20 @@ def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
 
 
 def dimension_sizes(above: list[Node], target: str) -> dict[str, set[int]]:
-    """Return the sizes that each dimension has in the arrays of the outermost group, but for the array at `target`."""
+    """Return the sizes that each dimension has in the arrays of the outermost group, but for the array at `target`.
+
+    Raises
+    ------
+    ValueError
+        The metadata of one of them cannot be read.
+    """
     sizes: dict[str, set[int]] = {}
     if not above:
         return sizes
     outer = above[-1].where
-    for path, array in _members(outer):
-        if f"{outer.rstrip('/')}/{path}" == _resolved(target) or not isinstance(array, zarr.Array):
+    group = zarr.open_group(outer, mode="r", zarr_format=above[-1].zarr_format, use_consolidated=False)
+    for path, array in arrays_in(group, outer).items():
+        if f"{outer.rstrip('/')}/{path}" == _resolved(target):
             continue
         for name, size in zip(dimension_names(array), array.shape, strict=True):
             if name is not None:
@@ -207,12 +215,9 @@ def _consolidate(group: Node) -> None:
 
 
 def _told(where: str, *, use_consolidated: bool) -> dict[str, Any]:
-    members = _members(where, use_consolidated)
-    return {path: (node.attrs.asdict(), getattr(node, "shape", None)) for path, node in members}
-
-
-def _members(where: str, use_consolidated: bool = False) -> list[tuple[str, zarr.Array[Any] | zarr.Group]]:
+    """Return attributes and shape of all that is in a group, by its path inside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of files that are no Zarr
         group = zarr.open_group(where, mode="r", use_consolidated=use_consolidated)
-        return list(group.members(max_depth=None))
+        members = list(group.members(max_depth=None))
+    return {path: (node.attrs.asdict(), getattr(node, "shape", None)) for path, node in members}

@@ -1,5 +1,6 @@
 """A fit does not depend on the units of the columns, where the model does not."""
 
+import re
 from functools import cache
 
 import numpy as np
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 import dem
-from dem.families import StudentT
+from dem.estimators.summary import regularisation
+from dem.families import Gamma, Gaussian, StudentT
 from shared import ENDS_AT_MAX_ITER
 
 D = 3
@@ -136,8 +138,28 @@ def test_the_default_is_kept_in_the_model(tmp_path):
     assert dem.GaussianMixture(2, reg_covar=1e-3).fit(x).reg_covar_ == 1e-3
     spherical = dem.GaussianMixture(2, covariance_type="spherical").fit(x)
     assert spherical.reg_covar_ == pytest.approx(1e-6 * x.var(axis=0).mean())
+    spherical.save(tmp_path / "s.zarr")
+    assert isinstance(dem.load(tmp_path / "s.zarr").reg_covar_, float)
     narrow = np.sort(x.var(axis=0))[:-1]  # one factor can explain the widest column
     assert dem.MixturePPCA(2).fit(x).reg_covar_ == pytest.approx(1e-6 * narrow.mean())
+
+
+def test_what_was_used_is_told(tmp_path):
+    x = np.abs(clusters()) + 1
+    spherical = dem.GaussianMixture(2, covariance_type="spherical", reg_covar=0.25).fit(x)
+    assert regularisation(spherical) == "0.25"
+    product = {0: Gaussian("diag"), 1: Gamma(), 2: StudentT(reg_covar=1e-3)}
+    for family, words in {
+        "studentt": r"\S+ to \S+, from the columns' variances",
+        "gamma": None,
+        "lognormal": None,
+        tuple(product): r"\S+, from the columns' variances; 0.001",
+    }.items():
+        model = dem.Mixture(2, family=product if isinstance(family, tuple) else family).fit(x)
+        model.save(tmp_path / "m.zarr", overwrite=True)
+        for one in (model, dem.load(tmp_path / "m.zarr")):
+            told = regularisation(one)
+            assert told is None if words is None else re.fullmatch(words, told)
 
 
 def test_a_loaded_mixture_is_fitted_to_other_data(tmp_path):

@@ -138,6 +138,16 @@ def test_names_that_do_not_fit_are_not_taken(tmp_path):
     assert dimension_names(other["time2"]) == ("time2_row", "time2_column")
 
 
+def test_a_neighbour_that_cannot_be_read_is_told_of(tmp_path):
+    zarr.create_array(tmp_path / "g.zarr" / "x", data=X)
+    group = zarr.open_group(tmp_path / "g.zarr", mode="a")
+    (tmp_path / "g.zarr" / "bad").mkdir()
+    (tmp_path / "g.zarr" / "bad" / "zarr.json").write_text("{broken")
+    with pytest.raises(ValueError, match=r"^The metadata of an array or group in .*g.zarr .* cannot be read"):
+        MODEL.write(tmp_path / "g.zarr" / "x", tmp_path / "g.zarr" / "label", "label")
+    assert "label" not in group
+
+
 def test_rows_without_names(tmp_path):
     zarr.create_array(tmp_path / "x.zarr", data=X)
     zarr.create_group(tmp_path / "g.zarr")

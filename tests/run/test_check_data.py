@@ -25,6 +25,8 @@ def test_values_that_are_too_large_are_called_so():
     for weights in (None, np.full(len(X), 1e-300)):
         with pytest.raises(ValueError, match="holds values too large to square, in columns 1: rescale them"):
             dem.KMeans(1).fit(X * [1, 1e200], sample_weight=weights)
+    with pytest.raises(ValueError, match="holds values too large to square, in columns 0, 1: rescale them"):
+        dem.GaussianMixture(1).fit(X * 1e151)  # whose squares 400 rows can just be summed of
 
 
 def test_large_weights_that_can_be_summed_are_weights():

@@ -9,13 +9,13 @@ import zarr
 
 import dem
 from dem.core.block import Block
-from dem.em.starts import Start
+from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
 from dem.families import Poisson
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.mixture import MixtureModel
-from dem.run import empty_rows
+from dem.run import empty_rows, fit
 from dem.run.fit import fit_model, scan
 from dem.scan import sample
 from dem.source import open_source
@@ -52,6 +52,13 @@ def test_all_places_give_the_fit_of_the_other_rows(tmp_path):
         assert model.bic(place) == pytest.approx(alone.bic(x), rel=1e-12)
         np.testing.assert_array_equal(np.asarray(model.predict(place)), np.r_[alone.predict(x), np.full(3 * N, -1)])
         assert np.isnan(np.asarray(model.score_samples(place))[N:]).all()
+
+
+def test_the_start_may_cost_what_it_may_without_them(monkeypatch):
+    asked = []
+    monkeypatch.setattr(fit, "best_start", lambda *args, rows, **more: asked.append(rows) or best_start(*args, **more))
+    dem.GaussianMixture(K, n_init=1).fit(beside(rows(), N))
+    assert asked == [N]
 
 
 def test_a_single_column(tmp_path):

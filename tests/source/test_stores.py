@@ -151,7 +151,7 @@ def test_a_model_is_no_data(tmp_path):
 @pytest.mark.parametrize("path", ["", " "])
 def test_an_empty_path_is_called_empty(path):
     for data in ({"data": path}, {"data": X, "weights": path}):
-        with pytest.raises(FileNotFoundError, match=r"^The path is empty: give the path or URL of a Zarr store"):
+        with pytest.raises(FileNotFoundError, match=r"^The path is empty: give a path or URL"):
             open_source(**data)
 
 

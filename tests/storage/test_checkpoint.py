@@ -17,7 +17,7 @@ from dem.em import loop
 from dem.em.progress import Silent
 from dem.scan.sample import unhash
 from dem.storage import atomic, checkpoint
-from dem.storage.checkpoint import Checkpoint
+from dem.storage.checkpoint import Checkpoint, check_same
 from dem.storage.document import Saved
 from dem.storage.progress_log import Identity
 from shared import ENDS_AT_MAX_ITER
@@ -207,7 +207,7 @@ def test_limits_of_time(store, tmp_path):
 
 def test_the_start_hears_the_limit_of_time_and_is_made_anew(store, tmp_path):
     with pytest.raises(
-        dem.Stopped, match=r"in the start on the sample, since the 0 ms given are over; .* after 1 pass"
+        dem.Stopped, match=r"in the start on the sample, since the 0 ms given are over; .* holds the first scan: start"
     ):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=0.0))
     told = Starts(None)
@@ -243,6 +243,21 @@ def test_an_interrupt_in_the_start_is_heard_at_once_and_the_fit_goes_on_from_its
     assert equal(model, mixture().fit(store))
     assert any(text.startswith("start on the sample: short run 1 of ") for text in caplog.messages)
     assert any(text.startswith("start on the sample: long run 1 of ") for text in caplog.messages)
+
+
+@pytest.mark.parametrize("family", ["Poisson()", "Gamma(reference=None)", "Two(a=None, b=None)"])
+def test_families_without_settings_had_no_name_in_older_checkpoints(family):
+    here = Identity({}, {"family": family, "tol": 0}, "x")
+    check_same("c.zarr", here, {"data": {}, "settings": {"tol": 0}, "name": "x"})
+    for there in ({"tol": 1}, {"tol": 0, "family": "Other()"}):
+        with pytest.raises(ValueError, match="a fit with other settings"):
+            check_same("c.zarr", here, {"data": {}, "settings": there, "name": "x"})
+
+
+@pytest.mark.parametrize("family", ["FullGaussian(reg_covar=None)", "Categorical(n_categories=3)"])
+def test_families_with_settings_had_a_name(family):
+    with pytest.raises(ValueError, match="other settings: no family there, family="):
+        check_same("c.zarr", Identity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
 
 
 def test_other_settings_are_refused_with_both_named(store, tmp_path):

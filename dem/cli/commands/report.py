@@ -52,20 +52,20 @@ def report(
     OSError
         The files cannot be written.
     """
-    with_density(load(model), model, "there is no report of it; see `dem info` and `dem plot`")
+    estimator: Any = with_density(load(model), model, "there is no report of it; see `dem info` and `dem plot`")
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
     check_free([shown, numbers], overwrite=overwrite)
     known = None if score is None else _read(score, model, data)
-    names = summary.column_names(load(model), load(model).n_features_in_, labels)
+    names = summary.column_names(estimator, estimator.n_features_in_, labels)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
-        found = scored(load(model), data, engine) if known is None else known
+        found = scored(estimator, data, engine) if known is None else known
         drawn = picture(model, data, (0, 1), labels, engine)
     record = plain({**_described(model, names), "data": data, **found})
     text = json.dumps(record, indent=2) + "\n"
     # The numbers take their place last: whoever sees them sees the picture too.
     write_files({shown: rendered(drawn, shown), numbers: text.encode()}, overwrite=overwrite)
     told = {name: f"{words}, {over(found)}" for name, words in in_words(found).items()}
-    lacked = of_training(getattr(load(model), "source_", None))
+    lacked = of_training(getattr(estimator, "source_", None))
     session.result(
         {"output": output, **record},
         facts({numbers: record["description"], "missing in training": lacked, shown: "picture", **told}),

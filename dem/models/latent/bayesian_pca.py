@@ -66,7 +66,7 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
     copies: float = 1.0
 
     def take(self, scan: Scan) -> Self:
-        """Take the mean, the mean variance, and what the rows weigh."""
+        """Take the mean, the least variance of a column that varies, and what the rows weigh."""
         moments = scan.moments
         whole = moments.weight if self.whole is None else self.whole
         varying = moments.variances[moments.variances > 0]
