@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from dem.estimators import MixturePPCA as MixturePPCA
     from dem.estimators import PoissonMixture as PoissonMixture
     from dem.estimators import load as load
+    from dem.estimators.ppca import SubspaceWarning as SubspaceWarning
     from dem.models.mixture.prior import Prior as Prior
     from dem.source import open_source as open_source
     from dem.storage.checkpoint import Checkpoint as Checkpoint
@@ -52,6 +53,7 @@ _HOMES = {
     "Stopped": "dem.storage.checkpoint",
     "Engine": "dem.engine.engine",
     "Prior": "dem.models.mixture.prior",
+    "SubspaceWarning": "dem.estimators.ppca",
     "open_source": "dem.source",
     **dict.fromkeys(_ESTIMATORS, "dem.estimators"),
 }
