@@ -115,7 +115,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         if moments_fit(d, engine.memory_bytes):
             scan = scan_moments(source, settings.start, engine, kept, missing=self.missing)
             self._check_size(scan.rows_with_value, d)
-        if scan is None or scan.lacking.any():
+        if scan is None or scan.incomplete.rows > 0:  # rows of weight 0 may lack what they will
             wide = self._wide_model(d, scan)
             fitted = fit_wide(wide, source, settings, engine, kept, found=scan, missing=self.missing)
         else:

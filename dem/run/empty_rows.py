@@ -81,15 +81,26 @@ def missing_where_empty(make_rows: MakeRows, dtype: DTypeLike, columns: int | No
         if empty is None:
             return rows(block)
         out = np.full((len(block.x), *inner), missing_value(dtype), dtype)
-        for part, places in _parts(block, empty):
-            try:
-                out[places] = rows(part)
-            except NotFiniteError as error:
-                at = block.first + int(places[error.row - part.first])
-                raise NotFiniteError(error.words, at, error.column) from None
+        put_rows(rows, block, empty, out)
         return out
 
     return of_rows
+
+
+def put_rows(rows: Callable[[Block], Array], block: Block, leave: NDArray[np.bool_], out: Array) -> None:
+    """Put what `rows` makes of a block's rows into `out` (n, ...), but for those to `leave` (n,): it never sees them.
+
+    Raises
+    ------
+    NotFiniteError
+        Of a row, by its own key.
+    """
+    for part, places in _parts(block, leave):
+        try:
+            out[places] = rows(part)
+        except NotFiniteError as error:
+            at = block.first + int(places[error.row - part.first])
+            raise NotFiniteError(error.words, at, error.column) from None
 
 
 def left_out(empty_rows: int, rows: int, source: Source) -> str:
@@ -98,12 +109,12 @@ def left_out(empty_rows: int, rows: int, source: Source) -> str:
     return f"{of_all} of the {human.plural(rows, 'row')} of {source.name} have no value at all: they are left out"
 
 
-def _parts(block: Block, empty: NDArray[np.bool_]) -> Iterator[tuple[Block, NDArray[np.intp]]]:
-    """Yield the rows of a block that are not empty, `PART_BYTES` at a time, and where they stand; one part at least.
+def _parts(block: Block, leave: NDArray[np.bool_]) -> Iterator[tuple[Block, NDArray[np.intp]]]:
+    """Yield the rows of a block but those to `leave`, `PART_BYTES` at a time, and where they stand; one part at least.
 
     Keys keep their order, but are those of rows side by side.
     """
-    kept = np.flatnonzero(~empty)
+    kept = np.flatnonzero(~leave)
     step = max(1, PART_BYTES // max(1, block.x[:1].nbytes))
     for start in range(0, max(1, len(kept)), step):
         places = kept[start : start + step]

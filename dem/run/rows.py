@@ -22,7 +22,7 @@ from dem.models.row_checks import NotFiniteError, check_complete, filled_dtype
 from dem.results import row_outputs
 from dem.results.row_outputs import MakeRows
 from dem.run.absent_chunks import Telling
-from dem.run.empty_rows import left_out, missing_where_empty
+from dem.run.empty_rows import left_out, missing_where_empty, put_rows
 from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
 from dem.source.generated import GeneratedSource
@@ -242,8 +242,12 @@ def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
         empty_rows, weight, total = 0, 0.0, 0.0
         for start in range(0, len(block.x), MEAN_ROWS):
             part = block.part(start, start + MEAN_ROWS)
-            values = rows(part)
-            weights = np.ones(len(values)) if part.weight is None else np.asarray(part.weight, dtype=np.float64)
+            weights = np.ones(len(part.x)) if part.weight is None else np.asarray(part.weight, dtype=np.float64)
+            if (weights > 0).all():
+                values = rows(part)
+            else:  # rows of weight 0 may hold what no output can be computed of
+                values = np.zeros(len(weights))
+                put_rows(rows, part, weights == 0, values)
             if (empty := without_value(part.x)) is not None:
                 values, weights = values[~empty], weights[~empty]
                 empty_rows += int(empty.sum())

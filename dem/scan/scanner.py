@@ -46,7 +46,8 @@ class Scan:
     low, high : array of shape (d,)
         Ranges of the columns, missing values aside.
     missing, infinite : array of shape (d,)
-        How many entries of each column are NaN, and how many are infinite.
+        How many entries of each column are NaN, and how many are infinite; the latter in rows that count, those of
+        positive weight.
     first_missing, first_infinite : (int, int)
         The key of the first row with such an entry, and its first column; `NOWHERE` where there is none.
     incomplete_rows, empty_rows : int
@@ -189,7 +190,7 @@ class Scanner:
             whole = bool(np.isfinite(lowest).all() and np.isfinite(highest).all())
             count = np.ones(len(rows), np.bool_) if weight is None else weight > 0
             if not whole:
-                holes = holes + Holes.of(t, block.first + start)
+                holes = holes + Holes.of(t, block.first + start, count)
                 count &= ~np.isnan(t).all(axis=0)
             if not count.all():  # rows that do not count may hold anything
                 counted = np.flatnonzero(count)
@@ -230,10 +231,10 @@ class Holes(NamedTuple):
         return cls(np.zeros(d, np.int64), np.zeros(d, np.int64), NOWHERE, NOWHERE, 0, 0)
 
     @classmethod
-    def of(cls, tile: Float, first: int) -> Holes:
-        """Return those of the columns of a tile (d, n), whose keys begin with `first`."""
+    def of(cls, tile: Float, first: int, count: NDArray[np.bool_]) -> Holes:
+        """Return those of the columns of a tile (d, n), whose keys begin with `first`; `count` (n,): which count."""
         nan = np.isnan(tile)
-        infinite = np.isinf(tile)
+        infinite = np.isinf(tile) & count
         counts = nan.sum(axis=1), infinite.sum(axis=1)
         rows = int(nan.any(axis=0).sum()), int(nan.all(axis=0).sum())
         return cls(*counts, _first(nan, first), _first(infinite, first), *rows)

@@ -157,3 +157,18 @@ def test_rows_missing_with_weights_are_rows_repeated(rng):
     two = PPCA(Q, tol=1e-11, max_iter=3000).fit(np.repeat(y, weight, axis=0))
     np.testing.assert_allclose(one.get_covariance(), two.get_covariance(), atol=2e-3)
     assert one.lower_bound_ == pytest.approx(two.lower_bound_, abs=1e-7)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: dem.PPCA("mle"), lambda: dem.PPCA(1, solver="em"), lambda: dem.FactorAnalysis(1)]
+)
+def test_what_rows_of_weight_zero_lack_is_no_matter(make):
+    """The moments tell all, in one pass."""
+    rng = np.random.default_rng(0)
+    x, weight = rng.normal(size=(300, 1)) * [3.0, 2, 1, 1] + 0.3 * rng.normal(size=(300, 4)), np.ones(300)
+    alone = make().fit(x[100:])
+    x[:100, 0], weight[:100] = np.nan, 0
+    found = make().fit(x, sample_weight=weight)
+    assert found.n_passes_ == 1
+    assert found.lower_bound_ == pytest.approx(alone.lower_bound_, rel=1e-5)
+    assert found.n_components_ == alone.n_components_

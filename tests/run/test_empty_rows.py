@@ -196,3 +196,18 @@ def test_checkpoints_go_on(tmp_path):
     with pytest.raises(dem.Stopped):
         model.fit(y, checkpoint=dem.Checkpoint(tmp_path / "kept", max_passes=2))
     assert model.fit(y, checkpoint=tmp_path / "kept").means_.tobytes() == whole
+
+
+@pytest.mark.parametrize("junk", [-1.7976931348623157e308, np.inf, np.nan])
+def test_rows_of_weight_zero_have_no_part_in_a_mean_score(junk):
+    x, weight = beside(rows(), 50), np.ones(N + 50)
+    x[::3], weight[::3] = junk, 0
+    kept = weight > 0
+    for model in (dem.GaussianMixture(K, n_init=1), dem.PPCA(1)):
+        model.fit(x, sample_weight=weight)
+        found, alone = model.mean_score(x, weight), model.mean_score(x[kept])
+        assert found.mean == pytest.approx(alone.mean, rel=1e-13)
+        assert found.weight == alone.weight
+    x[1] = np.inf
+    with pytest.raises(ValueError, match="row 1 holds inf"):
+        model.score(x, sample_weight=weight)

@@ -214,3 +214,11 @@ def test_rows_of_weight_zero_may_hold_anything():
     np.testing.assert_array_equal(found.low, expected.low)
     np.testing.assert_array_equal(found.high, expected.high)
     assert found.rows == 507
+
+
+def test_infinite_values_in_rows_of_weight_zero_are_not_counted(rng):
+    x, weight = rng.normal(size=(N, D)), np.ones(N)
+    x[7, 1], weight[7], x[9, 2] = np.inf, 0, -np.inf
+    found = scan(x, weight)
+    assert found.infinite.tolist() == [0, 0, 1]
+    assert found.first_infinite == (9, 2)

@@ -186,10 +186,16 @@ def latent_moments(average: Sums, algebra: Algebra, loadings: Float, noise: Floa
         The new ones, which `upright` turns T by.
     """
     mean = average.second[:, 1:, 0]
-    covariance = average.second[:, 1:, 1:] + algebra.posterior - mean[:, :, None] * mean[:, None, :]
+    second = average.second[:, 1:, 1:] + algebra.posterior
+    covariance = second - mean[:, :, None] * mean[:, None, :]
     values, vectors = np.linalg.eigh(0.5 * (covariance + np.swapaxes(covariance, 1, 2)))
-    least = np.finfo(np.float64).eps * values[:, -1:]
+    least = rounding(second)
     return mean, upright(vectors * np.sqrt(np.maximum(values, least))[:, None, :], loadings, noise)
+
+
+def rounding(second: Float) -> Float:
+    """Return what rounding leaves of the moments E[z z'] (K, q, q) in the covariances made of them, (K, 1)."""
+    return np.asarray(np.finfo(np.float64).eps * np.einsum("kjj->k", second)[:, None])
 
 
 def upright(root: Float, loadings: Float, noise: Float) -> Float:

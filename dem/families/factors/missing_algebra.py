@@ -16,7 +16,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.linalg import triangle_size, unpack
-from dem.families.factors.algebra import FactorAnalysers
+from dem.families.factors.algebra import FactorAnalysers, rounding
 from dem.families.family import EMPTY
 
 TOO_FEW = (
@@ -98,7 +98,7 @@ class Sums:
         mean = average[:, 1:, 0]
         covariance = average[:, 1:, 1:] - mean[:, :, None] * mean[:, None, :]
         values, vectors = np.linalg.eigh(covariance)
-        least = np.finfo(np.float64).eps * values[:, -1:]
+        least = rounding(average[:, 1:, 1:])
         roots = vectors * np.sqrt(np.maximum(values, least))[:, None, :]
         return mean, roots @ np.swapaxes(vectors, 1, 2)
 

@@ -18,7 +18,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.families.family import CACHE_BYTES
-from dem.models.mixture.kernel import tile_rows
+from dem.models.mixture.kernel import counted, tile_rows
 from dem.models.mixture.precision import Precision
 
 Labels = NDArray[np.intp]
@@ -216,7 +216,7 @@ class KMeansKernel:
         sums, counts, inertia, farthest = np.zeros((k, d)), np.zeros(k), np.zeros(k), Farthest.none(d)
         start_of_row = np.arange(nearest.tile + 1)
         for start in range(0, len(x), nearest.tile):
-            rows, weight = weighted(block.part(start, start + nearest.tile))
+            rows, weight, keys = weighted(block.part(start, start + nearest.tile))
             n = len(rows)
             labels = nearest.labels(rows)
             residuals, squares = nearest.residuals(rows, labels)
@@ -224,14 +224,18 @@ class KMeansKernel:
             counts += np.bincount(labels, weight, k)
             inertia += np.bincount(labels, weight * squares, k)
             far = candidates(squares, weight, farthest.beyond(k), k)
-            found = Farthest(squares[far], block.first + start + far, labels[far], weight[far], residuals[far])
+            found = Farthest(squares[far], keys[far], labels[far], weight[far], residuals[far])
             farthest = farthest.merge(found, k)
         return KMeansStats(len(x), total_weight(block), counts, sums, inertia, farthest, Frame.at(nearest.centers))
 
 
-def weighted(tile: Block) -> tuple[Array, Float]:
-    """Return the rows and their weights (n,)."""
-    return tile.x, np.ones(len(tile.x)) if tile.weight is None else np.asarray(tile.weight, dtype=np.float64)
+def weighted(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:
+    """Return the rows that count, their weights (n,) and their keys: those of weight 0 may hold what would overflow."""
+    rows, weight = counted(tile)
+    keys = np.arange(tile.first, tile.first + len(tile.x))
+    if tile.weight is None or weight is None:
+        return rows, np.ones(len(rows)), keys
+    return rows, np.asarray(weight, dtype=np.float64), keys[tile.weight > 0]
 
 
 def total_weight(block: Block) -> float:

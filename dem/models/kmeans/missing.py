@@ -144,7 +144,7 @@ class ObservedKernel:
         counts, inertia, farthest = np.zeros(k), np.zeros(k), Farthest.none(d)
         start_of_row = np.arange(nearest.tile + 1)
         for start in range(0, len(x), nearest.tile):
-            rows, weight = weighted(block.part(start, start + nearest.tile))
+            rows, weight, keys = weighted(block.part(start, start + nearest.tile))
             n, has = len(rows), ~np.isnan(rows)
             scale = scale_of(has)
             labels = nearest.labels(rows)
@@ -156,7 +156,7 @@ class ObservedKernel:
             inertia += np.bincount(labels, weight * squares, k)
             far = candidates(squares, weight, farthest.beyond(k), k)
             rest = np.where(has[far], residuals[far], np.nan)
-            found = Farthest(squares[far], block.first + start + far, labels[far], weight[far], rest)
+            found = Farthest(squares[far], keys[far], labels[far], weight[far], rest)
             farthest = farthest.merge(found, k)
         about = Frame.at(nearest.centers)
         return ObservedStats(len(x), total_weight(block), counts, sums, inertia, farthest, about, observed)

@@ -26,6 +26,7 @@ from dem.models.latent.algebra import (
     posterior_covariance,
     projection,
 )
+from dem.models.mixture.kernel import counted
 
 TILE_BYTES, MIN_TILE, MAX_TILE = 2**20, 16, 4096
 
@@ -156,13 +157,14 @@ class LatentKernel:
         d, q = self.params.loadings.shape
         zz, rz, rr, log_likelihood = np.zeros((q, q)), np.zeros((d, q)), np.zeros(d), 0.0
         for start in range(0, len(block.x), self.tile):
-            z, r = self.latent(block.x[start : start + self.tile])
+            rows, weight = counted(block.part(start, start + self.tile))
+            z, r = self.latent(rows)
             log_density = self.log_density(z, r)
-            if block.weight is None:
+            if weight is None:
                 zw, rw = z, r
                 log_likelihood += float(log_density.sum())
             else:
-                weight = np.asarray(block.weight[start : start + self.tile], dtype=np.float64)
+                weight = np.asarray(weight, dtype=np.float64)
                 zw, rw = z * weight[:, None], r * weight[:, None]
                 log_likelihood += float(log_density @ weight)
             zz += zw.T @ z

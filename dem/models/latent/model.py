@@ -163,6 +163,10 @@ class OnMoments(LatentModel[L]):
         root = square_root(scan.moments.covariance)
         return replace(super().take(scan), moments=scan.moments, root=root, n_rows=scan.rows_with_value)
 
+    def bind(self, scan: Scan) -> LatentModel[L]:
+        """Return the model with what it takes of a scan; what rows of weight 0 lack is not in the moments."""
+        return self.with_missing() if scan.incomplete.rows > 0 else self.take(scan)
+
     def with_missing(self) -> NoReturn:
         """Refuse: moments say all of complete rows alone.
 

@@ -1,6 +1,7 @@
 """Fits of factor analysers against closed forms, scikit-learn, the full Gaussian mixture, and the gradient."""
 
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,8 @@ from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
 from dem.em import loop
 from dem.families import NOISE, FactorAnalysers, FullGaussian
-from dem.families.factors.algebra import canonical
+from dem.families.factors.algebra import Sums, canonical, latent_moments
+from dem.families.factors.missing_algebra import Sums as ObservedSums
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.mixture import MixtureModel
@@ -150,3 +152,16 @@ def test_oil_flow():
     bound, state = fitted(MixtureModel(3, NOISE["isotropic"](2, 1e-6)), x, 300, 1e-6)
     labels = bound.rows(state.params, "label")(Block(x))
     assert adjusted_rand_score(regime, labels) > 0.4
+
+
+def test_latents_far_from_zero_have_a_covariance_all_the_same():
+    """E[z z'] - E[z] E[z]' cancels where the start is far from the rows: what is left may be below 0."""
+    mean, variance = -76924192.49968395, -1.0  # as a fit met them
+    moments = np.array([[[1.0, mean], [mean, mean * mean + variance]]])
+    theta = FactorAnalysers(np.zeros((1, 3)), np.ones((1, 3, 1)), np.ones((1, 3)))
+    algebra = replace(theta.algebra, posterior=np.zeros((1, 1, 1)))
+    average = Sums(moments, np.zeros((1, 3, 2)), np.zeros((1, 3)))
+    observed = ObservedSums(moments, np.zeros((1, 3, 2, 2)), np.zeros((1, 3, 2)), np.zeros((1, 3)), np.zeros(1))
+    for found in (latent_moments(average, algebra, theta.loadings, theta.noise_variances), observed.latent_moments()):
+        assert found[0].item() == mean
+        assert 0 < abs(found[1].item()) < 1e-7 * abs(mean)

@@ -258,3 +258,16 @@ def test_rows_wise_outputs(rng):
     x[3, 1] = np.inf
     with pytest.raises(ValueError, match="row 3 holds inf in column 1: infinite values are not supported"):
         model.rows(params, "label")(Block(x))
+
+
+@pytest.mark.parametrize("junk", [-1.7976931348623157e308, np.inf, np.nan])
+def test_rows_of_weight_zero_may_hold_what_overflows(rng, junk):
+    x = rows(rng)
+    weight = rng.integers(0, 3, N).astype(float)
+    kept = weight > 0
+    x[~kept] = junk
+    params = KMeansParams.at(np.vstack([x[kept][: K - 1], np.full(D, 1e3)]))  # the last has no rows: one moves there
+    (_, stats, new), (_, expected, best) = step(x, params, weight), step(x[kept], params, weight[kept])
+    np.testing.assert_allclose(new.centers, best.centers, rtol=1e-12)
+    assert stats.inertia.sum() == pytest.approx(expected.inertia.sum(), rel=1e-13)
+    assert set(stats.farthest.key) == set(np.flatnonzero(kept)[expected.farthest.key])

@@ -114,3 +114,14 @@ def test_tiles_of_very_many_columns_still_have_rows():
     assert tile_rows(1) == 4096
     assert tile_rows(64) == 2048
     assert tile_rows(1_000_000) == 16
+
+
+@pytest.mark.parametrize("junk", [1e308, np.inf, np.nan])
+def test_rows_of_weight_zero_may_hold_what_overflows(rng, junk):
+    x, weight, params = rng.normal(size=(60, D)), rng.exponential(size=60), some(rng)
+    kept = np.arange(60) % 3 > 0
+    x[~kept], weight[~kept] = junk, 0
+    model = FactorModel(Q)
+    found, expected = total(model, params, x, weight), total(model, params, x[kept], weight[kept])
+    for field in ("weight", "log_likelihood", "zz", "rz", "rr"):
+        np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=1e-12, atol=1e-12)
