@@ -85,7 +85,8 @@ def new_array(
     attributes = attributes if job is None else {**attributes, "job": job}
     if is_url(where):
         return _new_at_url(str(path), where, layout, attributes, job)
-    return _new_on_disk(str(path), Path(where), layout, attributes, job, check)
+    target = Path(where).resolve()  # of a link, what it points to: the link itself would be lost
+    return _new_on_disk(str(path), target, layout, attributes, job, check)
 
 
 def broken_off(error: BaseException) -> bool:

@@ -101,7 +101,10 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str)
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
     for block in partition.blocks():
         if block.absent:  # on a cluster, the client is told
-            warn(f"chunks of {name} are not in the store, read as the fill value (missing_chunks='error' refuses them)")
+            warn(
+                f"chunks of {name} are not in the store, read as the fill value "
+                "(dem.open_source(..., missing_chunks='error') refuses them)"
+            )
         for part in slices(block, empty):
             out[at : at + len(part.x)] = rows(part)
             at += len(part.x)

@@ -39,7 +39,8 @@ def in_words(absent: Iterable[int], source: Source) -> list[str]:
         lacking[name if name != source.name else f"the weights {name}"] = [n for n in numbers if n >= own]
     return [
         f"{human.plural(len(found), 'chunk')} of {name} not in the store, read as the fill value; the first is "
-        f"{source.locate_chunk(found[0])} (missing_chunks='error', --missing-chunks error, refuses them)"
+        f"{source.locate_chunk(found[0])} (dem.open_source(..., missing_chunks='error') or "
+        "--missing-chunks error refuses them)"
         for name, found in lacking.items()
         if found
     ]

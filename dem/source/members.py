@@ -10,6 +10,9 @@ from zarr.core.sync import sync
 
 from dem.source.retry import check_reached
 
+STAMPS = {"dem_model": "model", "dem_run": "checkpoint", "dem_scan": "checkpoint", "dem_state": "checkpoint"}
+"""The attributes by which dem tells its own groups (see `dem.storage`), and what these are."""
+
 
 def unreadable(path: Any, error: Exception) -> ValueError:
     """Return the refusal of metadata that zarr cannot make an array or a group of."""
@@ -24,7 +27,7 @@ def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[st
     """Return the arrays in a group, at most so many levels below it, by their path inside.
 
     They are those that the store has: consolidated metadata may be older, and are gone by only where the store cannot
-    list, as over HTTP.
+    list, as over HTTP. What is inside a model or a checkpoint of dem's is no data, and left out.
 
     Parameters
     ----------
@@ -42,7 +45,7 @@ def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[st
     for key, item in _members(group, name):
         if isinstance(item, zarr.Array):
             found[key] = item
-        elif depth is None or depth > 1:
+        elif STAMPS.keys().isdisjoint(item.attrs) and (depth is None or depth > 1):
             inner = arrays_in(item, f"{name}/{key}", None if depth is None else depth - 1)
             found.update({f"{key}/{path}": array for path, array in inner.items()})
     return found

@@ -13,12 +13,10 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
-from dem.source.members import arrays_in, unreadable
+from dem.source.members import STAMPS, arrays_in, unreadable
 from dem.source.retry import check_reached, persist
 
 Node = zarr.Array[Any] | zarr.Group
-STAMPS = {"dem_model": "model", "dem_run": "checkpoint", "dem_scan": "checkpoint", "dem_state": "checkpoint"}
-"""The attributes by which dem tells its own groups (see `dem.storage`), and what these are."""
 
 
 def address(path: str | os.PathLike[str]) -> str:

@@ -133,15 +133,14 @@ class Generations:
         """
         for _ in range(READS):
             root, stamp = self._open_stamped(path)
-            failure: ValueError | None = None
+            failure: ValueError | None = None  # stays so where a damaged stamp names nothing
             for entry in _chain(stamp):
                 try:
                     return self._checked(path, root, entry)
                 except ValueError as error:
                     failure = failure or error
             if self._open_stamped(path)[1] == stamp:  # else it has just been replaced
-                assert failure is not None
-                raise failure
+                raise failure or ValueError(f"{path} is damaged: it names no generation; {self.remedy}.")
         raise OSError(f"Cannot read {path}: it is replaced again and again. Try again when its writers have ended.")
 
     def find(self, path: StoreLike) -> Saved | None:
@@ -180,6 +179,8 @@ class Generations:
         stamp = self._stamp(root)
         if stamp is None:
             raise ValueError(f"{path} is a Zarr group, but not a {self.noun} that dem has saved.")
+        if not isinstance(stamp["format"], int):
+            raise ValueError(f"{path} is damaged: its zarr.json names the format {stamp['format']!r}; {self.remedy}.")
         if stamp["format"] > self.format:
             raise ValueError(
                 f"{path} was written by a newer dem ({stamp.get('dem')}, format {stamp['format']}); "
@@ -246,7 +247,8 @@ class Generations:
         """Refuse a place where none may be begun: inside an array or a group of Zarr v2, or under a file's name."""
         if isinstance(path, Store):
             return
-        for group in check_outside_arrays(path)[:1]:
+        part_of = "checkpoint" if self.noun == "checkpoint" else None
+        for group in check_outside_arrays(path, part_of=part_of)[:1]:
             if group.zarr_format != FORMAT:
                 raise FileExistsError(
                     f"{path} lies inside the Zarr v{group.zarr_format} group {group.where}, and a {self.noun} is of "
@@ -271,8 +273,11 @@ def remove(path: StoreLike) -> None:
 
 
 def _chain(stamp: Stamp) -> list[Stamp]:
-    """Return what a stamp names, the newest first."""
-    return [{"generation": stamp["generation"], "sha256": stamp.get("sha256")}, *stamp.get("before", [])]
+    """Return what a stamp names, the newest first; of a damaged one what can be told."""
+    before = stamp.get("before")
+    entries = [stamp, *(before if isinstance(before, list) else [])]
+    named = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("generation"), str)]
+    return [{"generation": entry["generation"], "sha256": entry.get("sha256")} for entry in named]
 
 
 def _write(path: StoreLike, name: str, saved: Saved) -> None:
@@ -359,8 +364,11 @@ def _clear(path: StoreLike, generation: str) -> None:
 
 
 def _where(path: StoreLike) -> str | Store:
-    """Return what zarr opens."""
-    return path if isinstance(path, Store) else address(path)
+    """Return what zarr opens: of a link, what it points to, which may not be there yet."""
+    if isinstance(path, Store):
+        return path
+    place = local(path)
+    return address(path) if place is None else str(place.resolve())
 
 
 def _local(path: StoreLike) -> Path | None:

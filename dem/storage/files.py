@@ -53,13 +53,18 @@ def check_free(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = Fal
     Raises
     ------
     FileExistsError
-        Something is there; with `overwrite`, a folder. Or the place is inside a Zarr array or group.
+        Something is there; with `overwrite`, what is no file. Or the place is inside a Zarr array or group.
+    FileNotFoundError
+        A path is empty.
     """
     for path in paths:
         check_outside_zarr(path)
         files, root = file_system(address(path))
         if files.isdir(root):
             raise FileExistsError(f"{path} is a folder: choose another name.")
+        where = local(path)
+        if where is not None and where.exists() and not where.is_file():  # it would be replaced by a file
+            raise FileExistsError(f"{path} is a device, pipe or socket, not a file: choose another name.")
         if not overwrite and files.exists(root):
             raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
 
@@ -134,6 +139,9 @@ def folders_of(target: Path) -> Iterator[None]:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            file = next((folder for folder in target.parents if folder.exists() and not folder.is_dir()), None)
+            if file is not None:
+                raise NotADirectoryError(f"Cannot write {target}: {file} is a file, not a folder.") from error
             raise type(error)(f"Cannot write {target}: {why(error)} (in the folder {target.parent}).") from error
         yield
     finally:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import zarr
 from fsspec import AbstractFileSystem
 
-from dem.source.members import arrays_in
+from dem.source.members import STAMPS, arrays_in
 from dem.source.stores import address, file_system, is_url
 
 FILE_ENDINGS = frozenset(
@@ -40,7 +40,8 @@ class Node:
     ----------
     where : str
         Its address.
-    kind : {"array", "group"}
+    kind : {"array", "group", "model", "checkpoint"}
+        The last two are groups that dem has saved, and belong to it alone.
     zarr_format : {2, 3}
     consolidated : bool
         A group that keeps the metadata of all that is in it in one document of its own.
@@ -78,8 +79,11 @@ def _node(where: str) -> Node | None:
     document = _read(files, f"{root}/zarr.json")
     if document is not None:
         kind = document.get("node_type")
-        consolidated = bool(document.get("consolidated_metadata"))
-        return Node(where, kind, 3, consolidated) if kind in ("array", "group") else None
+        if kind not in ("array", "group"):
+            return None
+        attributes = document.get("attributes") or {}
+        own = next((what for stamp, what in STAMPS.items() if stamp in attributes), None)
+        return Node(where, own or kind, 3, bool(document.get("consolidated_metadata")))
     if _read(files, f"{root}/.zarray") is not None:
         return Node(where, "array", 2)
     if _read(files, f"{root}/.zgroup") is not None:
@@ -95,8 +99,16 @@ def _read(files: AbstractFileSystem, key: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def check_outside_arrays(path: str | os.PathLike[str]) -> list[Node]:
-    """Refuse a place inside a Zarr array, whose folder belongs to it alone; return the groups that it lies in.
+def check_outside_arrays(path: str | os.PathLike[str], *, part_of: str | None = None) -> list[Node]:
+    """Refuse a place inside a Zarr array, model or checkpoint; return the groups that it lies in.
+
+    The folders of these belong to them alone: what else is in there goes when they are replaced or removed.
+
+    Parameters
+    ----------
+    path : str or Path
+    part_of : {"checkpoint"}, optional
+        What the place may be inside of: checkpoints have parts.
 
     Raises
     ------
@@ -104,8 +116,9 @@ def check_outside_arrays(path: str | os.PathLike[str]) -> list[Node]:
     """
     above = nodes_above(path)
     for node in above:
-        if node.kind == "array":
-            raise FileExistsError(f"{path} lies inside the Zarr array {node.where}: choose a place outside of it.")
+        if node.kind not in ("group", part_of):
+            kind = "Zarr array" if node.kind == "array" else f"{node.kind} of dem"
+            raise FileExistsError(f"{path} lies inside the {kind} {node.where}: choose a place outside of it.")
     return above
 
 

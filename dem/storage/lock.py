@@ -54,6 +54,7 @@ def claim(path: str | os.PathLike[str]) -> Iterator[None]:
     if target is None:
         yield
         return
+    target = target.resolve()  # of a link, what it points to: one place has one lock
     with folders_of(target):
         named = beside(target)
         file = named.parent.resolve() / f".{named.name}.lock"

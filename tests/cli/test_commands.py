@@ -282,6 +282,7 @@ def test_plot(folder, tmp_path):
         said = failed("plot", "nowhere.zarr", "-o", tmp_path / name)  # before anything is read
         assert "has no ending of a picture" in said
         assert "png" in said
+    assert "The path is empty" in failed("plot", "nowhere.zarr", "-o", "")
 
 
 def test_data_that_do_not_fit_the_model(folder, tmp_path):

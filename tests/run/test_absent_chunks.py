@@ -18,7 +18,10 @@ FILLED = "not in the store, read as the fill value"
 DATA = f"2 chunks of x.zarr {FILLED}; the first is chunk c/1/0 (rows 100 to 199) of x.zarr"
 WEIGHTS = f"1 chunk of w.zarr {FILLED}; the first is chunk c/2 (rows 400 to 599) of w.zarr"
 REFUSED = r"does not hold chunk c/1/0 \(rows 100 to 199\) of x.zarr"
-LAZY = r"^chunks of x.zarr are not in the store, read as the fill value \(missing_chunks='error' refuses them\)$"
+LAZY = (
+    r"^chunks of x.zarr are not in the store, read as the fill value "
+    r"\(dem.open_source\(..., missing_chunks='error'\) refuses them\)$"
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def folder(tmp_path_factory):
 
 
 def told(caught):
-    return sorted(str(warning.message).partition(" (missing_chunks=")[0] for warning in caught)
+    return sorted(str(warning.message).partition(" (dem.open_source")[0] for warning in caught)
 
 
 @pytest.mark.parametrize("model", [dem.GaussianMixture(2, max_iter=2), dem.KMeans(2), dem.PPCA(1), dem.BayesianPCA()])

@@ -117,6 +117,13 @@ def test_where_a_store_cannot_list_the_consolidated_metadata_tell(tmp_path, monk
     assert list(arrays_in(group, "g.zarr")) == old
 
 
+def test_what_is_inside_a_model_is_no_data(tmp_path):
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w")
+    group.create_array("rows", data=X)
+    group.create_group("m", attributes={"dem_model": {}}).create_array("generation-1/means_", data=X)
+    assert list(arrays_in(group, "g.zarr")) == ["rows"]
+
+
 def test_files_that_are_no_part_of_a_group_are_passed_over(tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="w")
     group.create_array("rows", data=X)

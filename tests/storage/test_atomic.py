@@ -13,7 +13,7 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import dem
-from dem.source.stores import STAMPS
+from dem.source.members import STAMPS
 from dem.storage import atomic, checkpoint, document
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import Saved
@@ -302,6 +302,21 @@ def garble_the_root(path):
     (path / "zarr.json").write_text("{")
 
 
+DAMAGED_STAMPS = [{"format": "x"}, {"format": None}, {"generation": 5, "before": 3}, {"generation": "../../x"}]
+
+
+@pytest.mark.parametrize("part", DAMAGED_STAMPS, ids=str)
+def test_a_damaged_stamp_is_told_and_replaced(tmp_path, part):
+    path = tmp_path / "m.zarr"
+    save(path, SAVED)
+    root = zarr.open_group(path)
+    root.attrs["dem_model"] = {**root.attrs["dem_model"], **part}
+    with pytest.raises(ValueError, match=r"m\.zarr is damaged.*restore it from a copy, or fit and save it again\.$"):
+        SAVED_MODELS.load(path)
+    SAVED_MODELS.save(path, SAVED, overwrite=True)
+    assert SAVED_MODELS.load(path).model == SAVED.model
+
+
 @pytest.mark.parametrize(
     "damage",
     [lose_a_chunk, lose_an_array, lose_the_generation, change_a_setting, truncate_a_chunk, garble_the_root],
@@ -378,6 +393,14 @@ def test_what_is_no_model_is_told_and_left_alone(tmp_path):
     assert (tmp_path / "folder" / "precious.txt").read_text() == "mine"
     with pytest.raises(FileNotFoundError, match=r"No model at .*nowhere"):
         SAVED_MODELS.load(tmp_path / "nowhere")
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "link.zarr").symlink_to(tmp_path / "real.zarr")
+    for overwrite in (False, True):
+        SAVED_MODELS.save(tmp_path / "link.zarr", SAVED, overwrite=overwrite)
+        assert (tmp_path / "link.zarr").is_symlink()
+        assert SAVED_MODELS.load(tmp_path / "real.zarr").model == SAVED.model
 
 
 def test_an_empty_folder_is_written_to(tmp_path):

@@ -40,6 +40,15 @@ def test_links_are_followed(tmp_path):
         check_outside_arrays(tmp_path / "link" / "a")
 
 
+@pytest.mark.parametrize(("stamp", "noun"), [("dem_model", "model"), ("dem_run", "checkpoint")])
+def test_models_and_checkpoints_are_no_place_for_anything_else(folder, stamp, noun):
+    zarr.create_group(f"{folder}/m.zarr", attributes={stamp: {}})
+    with pytest.raises(FileExistsError, match=rf"m\.zarr/a lies inside the {noun} of dem .*m\.zarr: choose a place"):
+        check_outside_arrays(f"{folder}/m.zarr/a")
+    if noun == "checkpoint":
+        assert check_outside_arrays(f"{folder}/m.zarr/a", part_of=noun)
+
+
 def test_documents_that_cannot_be_read_are_no_node(tmp_path):
     (tmp_path / "zarr.json").write_text("{")
     (tmp_path / "a").mkdir()

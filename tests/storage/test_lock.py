@@ -32,6 +32,12 @@ def refused(path):
     return str(error.value)
 
 
+def test_a_link_and_what_it_points_to_have_one_lock(held, tmp_path):
+    path, _ = held
+    (tmp_path / "link.zarr").symlink_to(path)
+    assert "link.zarr is being written by another run" in refused(tmp_path / "link.zarr")
+
+
 def test_a_second_run_is_refused_and_told_of_the_first(held):
     path, process = held
     for _ in range(2):
@@ -110,7 +116,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "labels.zarr", tmp_path / "file" / "a" / "labels.zarr"):
         with pytest.raises(
-            OSError, match=r"Cannot write .*labels\.zarr: (File exists|Not a directory) \(in the folder .*file"
+            NotADirectoryError, match=r"Cannot write .*labels\.zarr: .*/file is a file, not a folder\.$"
         ):
             claim(path).__enter__()
     sealed = tmp_path / "sealed"

@@ -14,6 +14,7 @@ from dem.cli.commands.session import Session
 from dem.engine.engine import Engine
 from dem.estimators import load, summary
 from dem.run.fit import scan
+from dem.source.stores import address
 from dem.storage.files import check_free, write_files
 
 SAMPLE_ROWS = 30_000
@@ -32,6 +33,7 @@ def draw(
 ) -> None:
     """Draw a model, with a sample of rows where a store is given, to a path or URL."""
     formats = FigureCanvasBase.get_supported_filetypes()
+    address(output)  # refuses an empty path as what it is
     if ending(output) not in formats:
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
     check_free([output], overwrite=overwrite)
