@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
-from queue import SimpleQueue
-from threading import Event
+from functools import partial
+from queue import Empty, SimpleQueue
+from threading import Event, Thread
+from time import monotonic
 from typing import Any, TypeVar
 
 from dem.core.blas import single_threaded_openmp
 from dem.em.loop import State
 
 T = TypeVar("T")
+THREADS = "dem-start"
+"""What their threads are called."""
+TELL_SECONDS = 1.0
+"""The calling thread is told at least as often, also where an iteration takes longer."""
+END_SECONDS = 1.0
+"""How long runs that were given up are waited for: an iteration of full covariances of thousands of columns takes
+minutes, and what it calls cannot be interrupted."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What is told of the runs after an iteration of one of them, and when one ends.
+    """What is told of the runs after an iteration of one of them, when one ends, and while nothing happens.
 
     Attributes
     ----------
@@ -28,7 +38,7 @@ class Step:
     ended : int
         Runs that have ended.
     state : State or None
-        The run's state after its iteration; None when it has ended.
+        The run's state after its iteration; None when it has ended, and while nothing happens.
     """
 
     kind: str
@@ -64,33 +74,51 @@ def in_threads(
     kind : str
         What to call them.
     watch : callable, optional
-        Told of every iteration. Ctrl-C and what it raises end the runs at their next iteration, and are raised.
+        Told of every iteration, and that there is none yet. Ctrl-C and what it raises end the runs at their next
+        iteration, and are raised; runs that take long to come to it are left behind.
     """
     told: SimpleQueue[tuple[int, State[Any] | None]] = SimpleQueue()
+    waiting: SimpleQueue[int] = SimpleQueue()
+    futures: list[Future[T]] = [Future() for _ in runs]
     given_up = Event()
 
-    def in_thread(i: int) -> T:
-        def after(state: State[Any]) -> None:
-            if given_up.is_set():
-                raise _EndedError
-            told.put((i, state))
+    def after(i: int, state: State[Any]) -> None:
+        if given_up.is_set():
+            raise _EndedError
+        told.put((i, state))
 
-        try:
-            return runs[i](after)
-        finally:
+    def work() -> None:
+        single_threaded_openmp()
+        while not given_up.is_set():
+            try:
+                i = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                futures[i].set_result(runs[i](partial(after, i)))
+            except BaseException as error:
+                futures[i].set_exception(error)
             told.put((i, None))
 
-    with ThreadPoolExecutor(n_threads, "dem-start", initializer=single_threaded_openmp) as pool:
-        ended = 0
-        try:
-            futures = [pool.submit(in_thread, i) for i in range(len(runs))]
-            while ended < len(runs):
-                i, state = told.get()
+    for i in range(len(runs)):
+        waiting.put(i)
+    threads = [Thread(target=work, name=f"{THREADS}_{n}", daemon=True) for n in range(min(n_threads, len(runs)))]
+    i = ended = 0
+    try:
+        for thread in threads:
+            thread.start()
+        while ended < len(runs):
+            state = None
+            with suppress(Empty):
+                i, state = told.get(timeout=TELL_SECONDS)
                 ended += state is None
-                if watch is not None:
-                    watch(Step(kind, i + 1, len(runs), ended, state))
-            return [future.result() for future in futures]
-        except BaseException:
-            given_up.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+            if watch is not None:
+                watch(Step(kind, i + 1, len(runs), ended, state))
+        return [future.result() for future in futures]
+    except BaseException:
+        given_up.set()
+        until = monotonic() + END_SECONDS
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0.0, until - monotonic()))
+        raise

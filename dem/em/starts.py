@@ -8,8 +8,10 @@ in moments of the whole data, which depend on the chunking, could flip a choice 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from threading import Lock
+from typing import Generic
 
 import numpy as np
 
@@ -98,6 +100,27 @@ class Effort:
         return finalists, int(np.clip(iterations / finalists, LEAST_SHORT, LONG_ITER))
 
 
+@dataclass(frozen=True)
+class Best(Generic[P]):
+    """The best of the runs that have ended, in any order: what all the others found takes no memory.
+
+    Attributes
+    ----------
+    kept : list of (int, State)
+        The numbers and states of `FINALISTS` runs at most, the best first; of equals, the one of the lower number.
+    """
+
+    kept: list[tuple[int, loop.State[P]]] = field(default_factory=list)
+    _lock: Lock = field(default_factory=Lock)
+
+    def add(self, i: int, state: loop.State[P]) -> None:
+        """Take part with run number i, but without its statistics, which nobody asks for any more."""
+        with self._lock:
+            self.kept.append((i, replace(state, stats=None)))
+            self.kept.sort(key=lambda run: (-run[1].objective, run[0]))
+            del self.kept[FINALISTS:]
+
+
 def best_start(
     model: Model[P, S],
     sample: Block,
@@ -142,30 +165,34 @@ def best_start(
     n = len(sample.x)
     effort = Effort.of(bound, sample, start.n_init, n if rows is None else rows)
 
-    def short(size: int, i: int, after: Callable[[loop.State[P]], None]) -> loop.State[P] | Exception:
+    best: Best[P] = Best()
+
+    def short(size: int, i: int, after: Callable[[loop.State[P]], None]) -> Exception | None:
         try:
             params = bound.start(whole.part(0, size), np.random.default_rng([start.seed, i]))
             sweep = loop.OneBlock(sample.part(0, size))
-            return loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=effort.short_iter, callback=after)
+            run = loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=effort.short_iter, callback=after)
         except (ValueError, ArithmeticError) as error:
             return error
+        best.add(i, run)
+        return None
 
     def long(run: loop.State[P], max_iter: int, after: Callable[[loop.State[P]], None]) -> loop.State[P]:
         try:
-            return loop.fit(bound, run.params, loop.OneBlock(sample), tol=LONG_TOL, max_iter=max_iter, callback=after)
+            end = loop.fit(bound, run.params, loop.OneBlock(sample), tol=LONG_TOL, max_iter=max_iter, callback=after)
         except (ValueError, ArithmeticError):  # a component collapsed on the way
             return run
+        return replace(end, stats=None)
 
     with single_threaded_blas():
         for size in dict.fromkeys([effort.short_rows, n]):
             shorts = [partial(short, size, i) for i in range(start.n_init)]
-            runs = in_threads(shorts, n_threads, "short run", watch)
-            good = sorted((run for run in runs if isinstance(run, loop.State)), key=lambda run: -run.objective)
-            if good:
+            errors = in_threads(shorts, n_threads, "short run", watch)
+            if best.kept:
                 break
         else:
-            raise next(run for run in runs if isinstance(run, Exception))
-        finalists, max_iter = effort.long(len(good))
-        longs = [partial(long, run, max_iter) for run in good[:finalists]]
+            raise next(error for error in errors if error is not None)
+        finalists, max_iter = effort.long(len(best.kept))
+        longs = [partial(long, run, max_iter) for _, run in best.kept[:finalists]]
         longer = in_threads(longs, n_threads, "long run", watch)
     return model.fresh(max(longer, key=lambda run: run.objective).params)

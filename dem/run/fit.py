@@ -21,7 +21,10 @@ from dem.em.progress import WARNING
 from dem.em.runs import Step
 from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
+from dem.engine.machines import CLIENT_GROWTH
 from dem.engine.passes import Passes
+from dem.engine.sweep.memory_plan import IDLE_WORKER_BYTES
+from dem.engine.sweep.process_memory import process_bytes
 from dem.run import absent_chunks, resume
 from dem.run.check_chunks import Constant
 from dem.run.check_data import Squared, check_values, doubts
@@ -308,8 +311,14 @@ def start_bytes(start: Start, source: Source, threads: int, room: int) -> int:
 
 
 def starts_at_a_time(start: Start, source: Source, engine: Engine, room: int) -> int:
-    """Return how many starts to run at a time: no more than leave half of the memory limit to the passes."""
+    """Return how many starts to run at a time: as many as leave half of the limit, and a worker, to the passes.
+
+    So a fit that is refused is so with one start at a time, and the limit that the refusal names will do.
+    """
     threads, limit = engine.n_workers, engine.memory_bytes
-    while limit is not None and threads > 1 and start_bytes(start, source, threads, room) > limit / 2:
+    if limit is None or threads == 1:
+        return threads
+    worker = process_bytes() + CLIENT_GROWTH + IDLE_WORKER_BYTES + source.read_bytes + room
+    while threads > 1 and start_bytes(start, source, threads, room) > min(limit / 2, limit - worker):
         threads -= 1
     return threads

@@ -1,9 +1,10 @@
 import threading
+import time
 
 import pytest
 
 from dem.core.block import Block
-from dem.em import loop
+from dem.em import loop, runs
 from dem.em.runs import in_threads
 from dem.em.starts import Start, best_start
 from laws import data, mixture
@@ -19,8 +20,8 @@ def test_results_come_in_the_order_of_the_runs_and_every_iteration_is_told():
             after(STATE)
         return i
 
-    runs = [lambda after, i=i: run(i, after) for i in range(4)]
-    assert in_threads(runs, 2, "short run", told.append) == [0, 1, 2, 3]
+    four = [lambda after, i=i: run(i, after) for i in range(4)]
+    assert in_threads(four, 2, "short run", told.append) == [0, 1, 2, 3]
     assert sum(step.state is not None for step in told) == 0 + 1 + 2 + 3
     assert [step.ended for step in told if step.state is None] == [1, 2, 3, 4]
     assert {str(step) for step in told} >= {"short run 4 of 4, iteration 1", "short run 1 of 4"}
@@ -64,3 +65,22 @@ def test_a_start_is_broken_off_at_any_iteration(threads):
     with pytest.raises(KeyboardInterrupt):
         best_start(mixture("full"), Block(data()), Start(), threads, watch=watch)
     assert len(iterations) == 7
+
+
+def test_a_long_iteration_is_left_behind_and_the_watch_is_heard_during_it(monkeypatch):
+    """What LAPACK does to matrices of thousands of columns takes minutes, and cannot be interrupted."""
+    monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(runs, "END_SECONDS", 0.01)
+    go_on, told = threading.Event(), []
+
+    def watch(step):
+        told.append(str(step))
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        in_threads([lambda after: go_on.wait(60)] * 2, 1, "short run", watch)
+    assert time.monotonic() - begun < 10
+    assert told == ["short run 1 of 2"] * 2
+    go_on.set()

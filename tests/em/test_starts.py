@@ -191,3 +191,27 @@ def test_where_all_short_runs_on_fewer_rows_collapse_they_are_made_on_all(monkey
         monkeypatch.setattr(starts, name, value)
     params = best_start(Failing({1, 2, 3}, mixture("full")), sample, Start(n_init=3))
     assert np.isfinite(params.theta.means).all()
+
+
+def test_of_all_short_runs_no_more_than_the_finalists_are_kept(monkeypatch):
+    kept = []
+    add = starts.Best.add
+
+    def adding(self, i, state):
+        assert state.stats is not None
+        add(self, i, state)
+        kept.append([(run, state.stats) for run, state in self.kept])
+
+    monkeypatch.setattr(starts.Best, "add", adding)
+    best_start(mixture("diag"), Block(data()), Start(n_init=7), 2)
+    assert [len(runs) for runs in kept] == [1, 2, 3, 4, 4, 4, 4]
+    assert all(stats is None for runs in kept for _, stats in runs)
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [5, 3, 1, 4, 0, 2]])
+def test_the_best_runs_are_the_same_in_whatever_order_they_end(order):
+    reached = [-3.0, -1.0, -2.0, -1.0, -4.0, -1.0]
+    best = starts.Best()
+    for i in order:
+        best.add(i, loop.State(None, (loop.Pass(reached[i]),)))
+    assert [i for i, _ in best.kept] == [1, 3, 5, 2]

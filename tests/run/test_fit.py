@@ -1,8 +1,10 @@
 """Source, scan, start, sweep and EM together."""
 
+import re
 import subprocess
 import sys
 import textwrap
+import warnings
 from functools import partial
 
 import dask
@@ -225,3 +227,19 @@ def test_a_script_without_a_main_guard_fits_a_store_by_processes(store, tmp_path
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n")[0] == "[-2.0, 0.0, 5.0]"
     assert "Traceback" not in done.stderr
+
+
+def test_the_limit_that_a_refusal_names_will_do():
+    """No more starts run at a time under it than were counted for it."""
+    x = np.random.default_rng(0).normal(size=(600, 60))
+
+    def fit(memory):
+        model = GaussianMixture(40, n_init=1, max_iter=0, engine=Engine(memory=memory, workers=4))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(x)
+
+    with pytest.raises(MemoryError) as refused:
+        fit("10MB")
+    named = re.search(r"raise the memory limit to (.*?) or more", str(refused.value))
+    fit(named[1].replace(" ", ""))
