@@ -302,12 +302,15 @@ def start_on_sample(
 
 
 def start_bytes(start: Start, source: Source, threads: int, room: int) -> int:
-    """Return what the sample takes, and so many starts on it at a time, each with `room` to work in, in bytes."""
+    """Return what the sample takes, and so many starts on it at a time, each with `room` to work in, in bytes.
+
+    The best runs are kept meanwhile, which takes about as much room as one that works.
+    """
     d = source.n_columns
     rows = sample_rows(start.sample_size, d)
     if source.n_rows is not None:
         rows = min(rows, source.n_rows)
-    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads) + threads * room
+    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads) + (threads + 1) * room
 
 
 def starts_at_a_time(start: Start, source: Source, engine: Engine, room: int) -> int:
