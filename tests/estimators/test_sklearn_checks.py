@@ -32,6 +32,7 @@ def test_scikit_learn_check(estimator, check):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::dem.SubspaceWarning")  # some of the checks' data have fewer rows than columns
 @parametrize_with_checks(NEAR_KIN)
 def test_scikit_learn_check_of_near_kin(estimator, check):
     check(estimator)

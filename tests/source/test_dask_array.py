@@ -27,7 +27,7 @@ def blocks_of(source):
 def test_any_chunking(rows, columns, weight_chunk, form):
     shape = sum(rows), sum(columns)
     x = np.arange(np.prod(shape), dtype=float).reshape(shape)
-    w = np.arange(shape[0], dtype=float)
+    w = 1 + np.arange(shape[0], dtype=float)  # a chunk of zeros would not be stored
     z = zarr.create_array(MemoryStore(), shape=w.shape, chunks=(weight_chunk,), dtype="f8")
     z[:] = w
     weights = {"numpy": w, "dask": da.from_array(w, chunks=weight_chunk), "zarr": z, None: None}[form]
