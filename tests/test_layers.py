@@ -120,6 +120,7 @@ def run(code):
     return subprocess.run([sys.executable, "-W", "error", "-c", textwrap.dedent(code)], capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_models_fit_where_dask_and_zarr_are_not_installed():
     done = run(
         """

@@ -43,7 +43,7 @@ def models():
 MODELS = {name: (model, kind) for name, model, kind in models()}
 QUICK = ("gmm full", "gmm diag", "studentt", "poisson", "mppca", "kmeans", "ppca")
 """Models that are tried with missing values in every run of the tests."""
-CASES = [(name, 0.0) for name in MODELS] + [
+CASES = [pytest.param(name, 0.0, marks=[] if name in QUICK else pytest.mark.slow) for name in MODELS] + [
     pytest.param(name, 0.2, marks=[] if name in QUICK else pytest.mark.slow) for name in MODELS if name != "bpca"
 ]
 

@@ -120,7 +120,8 @@ FIT = """
 """
 
 
-@pytest.mark.parametrize("where", ["store", pytest.param("memory", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["store", "memory"])
 def test_a_fit_keeps_to_its_memory(rng, tmp_path, where):
     """The sample and the starts on it are the largest part here."""
     x = (6 * rng.normal(size=(8, 200))[rng.integers(8, size=30_000)] + rng.normal(size=(30_000, 200))).astype("f4")

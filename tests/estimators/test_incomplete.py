@@ -82,7 +82,9 @@ def test_fits_and_tells_of_rows(name, tmp_path):
     assert dem.load(tmp_path / "m.zarr").impute(y).tobytes() == filled.tobytes()
 
 
-@pytest.mark.parametrize("name", FILLS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in NEAR_KIN else ()) for name in FILLS]
+)
 def test_deviations_are_those_of_the_errors(name):
     """The errors of what is filled in, in units of what is said of them, have about unit variance."""
     y, x = data()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.base import clone
 
+from crosses import cross
 from dem import PPCA, GaussianMixture
 from shared import ENDS_AT_MAX_ITER
 
@@ -74,8 +75,7 @@ def mixtures(x):
     return {kind: GaussianMixture(K, covariance_type=kind).fit(x) for kind in ("full", "tied")}
 
 
-@ANY
-@pytest.mark.parametrize("kind", ["full", "tied"])
+@cross("form, kind", FORMS, ["full", "tied"])
 def test_any_form_gives_the_same_mixture(form, kind, mixtures, x, tmp_path):
     expected = mixtures[kind]
     data = form(tmp_path, x)
@@ -96,8 +96,7 @@ def test_any_form_gives_the_same_ppca(form, x, tmp_path):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("as_", [np.asarray, list, partial(da.from_array, chunks=37)], ids=["array", "list", "dask"])
-@ANY
+@cross("form, as_", FORMS, {"array": np.asarray, "list": list, "dask": partial(da.from_array, chunks=37)})
 def test_weights_in_any_form(form, as_, x, weight, tmp_path):
     given = {
         "weights_init": [0.3, 0.3, 0.4],
@@ -139,8 +138,11 @@ def test_unknown_chunk_sizes(x, weight):
     assert scores[1] == pytest.approx(scores[0], abs=1e-2)
 
 
-@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "i1", "u1", "i8", "u8", "?", ">f8", ">i4", "g"])
-@pytest.mark.parametrize("model", [GaussianMixture(2, tol=1e-5), PPCA(2)], ids=["mixture", "ppca"])
+@cross(
+    "dtype, model",
+    ["f2", "f4", "f8", "i1", "u1", "i8", "u8", "?", ">f8", ">i4", "g"],
+    {"mixture": GaussianMixture(2, tol=1e-5), "ppca": PPCA(2)},
+)
 def test_any_dtype_is_fitted_as_its_values(dtype, model, x):
     kind = np.dtype(dtype).kind
     rows = (x > 0 if kind == "b" else np.abs(20 * x) if kind == "u" else 20 * x).astype(dtype)

@@ -24,6 +24,11 @@ MODELS = {
     "fa": dem.FactorAnalysis(2),
     "bpca": dem.BayesianPCA(2),
 }
+QUICK = ("gmm", "kmeans", "fa")
+"""Each with a fit of its own; the others differ from them by their models alone."""
+SOME = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in MODELS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,7 @@ def test_no_iteration_gives_first_parameters_as_they_were_given(x):
     np.testing.assert_allclose(fitted.precisions_, given["precisions_init"], rtol=1e-14)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@SOME
 def test_no_iteration_keeps_a_checkpoint(name, x, tmp_path):
     first = model(name, x, max_iter=0).fit(x, checkpoint=tmp_path / "c.zarr")
     again = model(name, x, max_iter=0).fit(x, checkpoint=tmp_path / "c.zarr")
@@ -115,7 +120,7 @@ def test_verbose_prints_the_scan_the_start_and_the_passes(name, x, capsys):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("name", MODELS)
+@SOME
 def test_verbose_prints_every_so_many_passes_and_the_last(name, x, capsys):
     model(name, x, max_iter=4, verbose=True, verbose_interval=3).fit(x)
     lines = capsys.readouterr().out.splitlines()
@@ -146,7 +151,7 @@ def test_an_engine_with_a_progress_of_its_own_tells_of_the_passes_instead(x, cap
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("name", MODELS)
+@SOME
 def test_models_saved_without_these_settings_load(name, x, tmp_path):
     fitted = model(name, x, max_iter=0).fit(x)
     fitted.get_params = lambda deep=True: {"max_iter": 7}  # as older versions had it

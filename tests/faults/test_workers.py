@@ -28,6 +28,7 @@ def all_up(client):
     return all(p.process.status == Status.running for p in client.cluster.workers.values() if isinstance(p, Nanny))
 
 
+@pytest.mark.slow
 def test_killed_again_and_again(client, source, undisturbed, tmp_path):
     script = Script(tmp_path, waits=frozenset(range(0, 40, 10)))
     total = Running(DaskSweep(source, client, silent), script)
@@ -89,6 +90,7 @@ def test_all_lost_and_none_that_can_be_started(source, tmp_path, monkeypatch, ca
     assert last == "A worker process ended with status 3, the last of 5 in a row that did not come up."
 
 
+@pytest.mark.slow
 def test_all_lost_and_new_ones_arriving_later(processes, source, undisturbed, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
     old = [processes.worker(), processes.worker()]

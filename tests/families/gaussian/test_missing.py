@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import reference
+from crosses import cross
 from dem.core.coordinate_frame import Frame
 from dem.families import FullGaussian, TiedGaussian
 from dem.families.gaussian import missing as gaussian_missing
@@ -75,8 +76,7 @@ def close(found, expected, tolerance=1e-11):
 
 @KINDS
 @WAYS
-@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.95])
-@pytest.mark.parametrize("pattern", ["entries", "columns", "rows", "blocks", "cut", "one column"])
+@cross("share, pattern", [0.0, 0.1, 0.5, 0.95], ["entries", "columns", "rows", "blocks", "cut", "one column"])
 def test_densities_sums_and_filling(kind, way, pattern, share, rng):
     n, d, k = 60, 5, 2
     family, theta, covariances = theta_of(kind, d, k, rng)

@@ -20,6 +20,7 @@ from dem.models.latent.rows import analyser
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.row_checks import NotFiniteError
+from dem.scan.scanner import Scanner
 from laws import bind, bound_lies_between, objective_never_falls, run, scan, total
 from shared import CSV
 
@@ -203,7 +204,7 @@ def test_binding_chooses_by_what_the_scan_has_found(name, rng):
 @pytest.mark.parametrize("model", [MomentsPPCAModel(1), MomentsFactorModel(1)])
 def test_moments_are_refused(model, rng):
     with pytest.raises(ValueError, match="values are missing: moments do not tell all"):
-        bind(model, holed(rows(rng), 0.1, rng))
+        model.bind(Scanner(D, True, N, 0, None)()(Block(holed(rows(rng), 0.1, rng))))
 
 
 def test_models_without_noise_and_infinities_are_refused(rng):

@@ -50,6 +50,7 @@ def normal_logpdf(mu, mean, precision):
     return 0.5 * (np.linalg.slogdet(precision)[1] - squares - D * np.log(2 * np.pi))
 
 
+@pytest.mark.slow
 @TYPES
 def test_divergence_against_draws(kind, rng):
     family, prior, theta, beta, nu = posterior(kind)

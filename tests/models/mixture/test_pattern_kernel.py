@@ -154,6 +154,7 @@ def test_moving_sums_to_the_means_is_exact_where_numbers_are(rng):
     np.testing.assert_array_equal(about_means(features @ resp.T, theta, frame), expected)
 
 
+@pytest.mark.slow
 @cross(
     "d_and_share, kind, largest",
     [(4, 0.5), (12, 0.1), (40, 0.5), (40, 0.97)],
