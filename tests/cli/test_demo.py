@@ -17,6 +17,7 @@ def test_old_faithful_is_whole():
     assert "Azzalini" in array.attrs["source"]
 
 
+@pytest.mark.slow
 def test_the_demo_writes_once_and_uses_it_again(tmp_path):
     words = ["demo", "--size", "320kB", "--memory", "2GB", "--workers", "1", "--scratch", str(tmp_path / "s")]
     first = CliRunner().invoke(main, words)

@@ -155,6 +155,7 @@ def test_options_that_contradict_each_other(store, tmp_path):
     assert "'soon' is no time such as 3h50m, 45m or 90s" in done.stderr
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_command(store, straight, tmp_path):
     """The second is refused at once; the first is not disturbed."""
     words = command(store, tmp_path / "m.zarr", "--resume")

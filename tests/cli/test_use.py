@@ -92,6 +92,7 @@ def test_every_option_says_what_it_is():
     assert [o.name for o in options if not o.help] == []
 
 
+@pytest.mark.slow
 def test_pictures_are_loaded_where_they_are_drawn():
     code = (
         "import sys, dem.cli.commands.fit, dem.cli.commands.info, dem.cli.commands.rows;"

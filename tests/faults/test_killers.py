@@ -10,6 +10,7 @@ from faults.scripted import Script, silent
 
 
 @pytest.mark.parametrize("n_workers", [2, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_a_part_that_kills_every_worker(n_workers, source, tmp_path, capfd):
     script = Script(tmp_path, kills=frozenset([22]))
     named = r"A worker died 4 times on rows 11000 to 11499 of x.zarr, chunk c/44/0 \(.*\) to chunk c/45/0 \(.*\), most "

@@ -137,6 +137,7 @@ def test_one_that_is_stopped_and_goes_on_too_late(processes, source, undisturbed
         assert same_bits(DaskSweep(source, client)(make_moments), undisturbed)
 
 
+@pytest.mark.slow
 def test_one_that_is_stopped_for_a_moment(client, source, undisturbed, tmp_path):
     script = Script(tmp_path, waits=frozenset([20]))
     total = Running(DaskSweep(source, client, silent), script)
@@ -168,6 +169,7 @@ def test_nothing_is_scattered(client, source, undisturbed, tmp_path):
     assert same_bits(total.result(), undisturbed)
 
 
+@pytest.mark.slow
 def test_ctrl_c_beside_a_worker_that_is_stopped(client, source, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep_dask, "DRAIN_SECONDS", 2)
     script = Script(tmp_path, waits=frozenset([20]))
@@ -186,6 +188,7 @@ def test_ctrl_c_beside_a_worker_that_is_stopped(client, source, tmp_path, monkey
     script.go()
 
 
+@pytest.mark.slow
 def test_the_names_of_lost_tasks_are_not_told(source, tmp_path, capfd, caplog):
     script = Script(tmp_path, waits=frozenset([20]))
     with local_cluster(2) as client:

@@ -229,6 +229,7 @@ def known():
 
 
 @pytest.mark.parametrize(("client", "way"), [("s3fs", BY_URL), ("obstore", BY_OBSTORE)], ids=["url", "obstore"])
+@pytest.mark.slow
 def test_objects_of_an_object_store_are_known_by_their_etags(client, way):
     """In a process of its own: the server and its clients leave threads and connections open."""
     for package in ("moto.server", "s3fs", client):

@@ -41,6 +41,7 @@ def gone(processes):
     return not psutil.wait_procs(processes, timeout=20)[1]
 
 
+@pytest.mark.slow
 def test_check_tells_what_a_cluster_has():
     before = set(psutil.Process().children(recursive=True))
     done = subprocess.run([DEM, "cluster", "check", LOCAL], capture_output=True, text=True, timeout=120)
