@@ -102,7 +102,7 @@ def test_single_precision_far_from_zero(kind, dtype, rng):
     they would if the components were known (Dempster, Laird and Rubin 1977). Where that is h nats, EM gains
     h r (1 - (1 - r)^2) e^2 / 2 from a distance e; so where it gains less than tol, each fit is as near to the optimum.
     Three like components of deviation 1 tell h = 4.5 of a weight, 1/3 of a mean and 1/6 of a variance: with tol = 1e-12
-    two fits may differ by 3.4e-6, 1.3e-5 and 1.8e-5. A smaller tol would be less than the rounding of the objective this
+    two fits may differ by 3.4e-6, 1.3e-5 and 1.8e-5. A smaller tol would be less than the rounding of the objective so
     far from zero (some 6e-13 was seen), and a fall by that much ends a fit as well.
     """
     x, settings = single_precision_rows(dtype, rng)
