@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
+from command_line import done, run
 from dem.engine.cluster import connect
 from dem.storage.atomic import SAVED_MODELS
 
@@ -31,18 +30,6 @@ def folder(tmp_path_factory):
     assert run("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", folder / "gmm.zarr").exit_code == 0
     assert run("fit", "ppca", folder / "x.zarr", "-q", 2, "-o", folder / "ppca.zarr").exit_code == 0
     return folder
-
-
-def run(*words):
-    """Run a command; standard error and output are kept apart."""
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def done(*words):
-    """Run a command that must succeed; return its standard output."""
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result.stdout
 
 
 def failed(*words):

@@ -5,30 +5,13 @@ import json
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
+from command_line import done, failed, run
 from dem.cli.commands.rows import beside
-from dem.cli.main import main
 from dem.core.human import share
 
 N = 400
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def done(*words):
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failed(*words):
-    result = run(*words)
-    assert result.exit_code == 1, result.output
-    return result.stderr.splitlines()[-1]
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
+from command_line import done, failed
 
 
 @pytest.fixture(scope="module")
@@ -27,23 +26,6 @@ def store(tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / "x.zarr"
     zarr.create_array(path, data=x, chunks=(300, 5))
     return path
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def done(*words):
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failed(*words, status=1):
-    result = run(*words)
-    assert result.exit_code == status, result.output
-    assert "Traceback" not in result.output
-    return result.stderr.strip().splitlines()[-1]
 
 
 FITS = {

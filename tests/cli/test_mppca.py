@@ -5,17 +5,9 @@ import json
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
-
-
-def done(*words):
-    """Run a command that must succeed; return its standard output."""
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exit_code == 0, result.output
-    return result.stdout
+from command_line import done
 
 
 @pytest.mark.parametrize("noise", ["isotropic", "diagonal"])

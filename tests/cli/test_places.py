@@ -9,30 +9,13 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
+from command_line import done, failed, run
 from dem.cli.options import words_of
 from dem.source.listing import fingerprint
 
 X = np.random.default_rng(0).normal(size=(90, 2))
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
-
-
-def done(*words):
-    result = run(*words)
-    assert result.exit_code == 0, result.output
-    return result.stdout
-
-
-def failed(*words):
-    result = run(*words)
-    assert result.exit_code == 1, result.output
-    return result.stderr.splitlines()[-1]
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ import json
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
+from command_line import run
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +19,6 @@ def folder(tmp_path_factory):
     assert run("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", folder / "gmm.zarr").exit_code == 0
     assert run("fit", "ppca", folder / "x.zarr", "-q", 2, "-o", folder / "ppca.zarr").exit_code == 0
     return folder
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def report(*words):

@@ -4,10 +4,9 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
+from command_line import run
 from dem.run.absent_chunks import in_words
 from dem.run.fit import scan
 from dem.source import open_source
@@ -105,10 +104,6 @@ def test_lazy_outputs_warn_when_they_are_computed(folder):
         call(folder / "whole.zarr").compute()
         with pytest.raises(OSError, match=REFUSED):
             call(open_source(folder / "x.zarr", missing_chunks="error")).compute()
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 COMMANDS = {

@@ -11,10 +11,9 @@ import fsspec
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 from zarr.storage import MemoryStore, WrapperStore, ZipStore
 
-from dem.cli.main import main
+from command_line import run
 from dem.source.listing import METADATA, fingerprint
 
 X = np.random.default_rng(7).normal(size=(50, 3))
@@ -242,10 +241,6 @@ def test_objects_of_an_object_store_are_known_by_their_etags(client, way):
     assert len({first["sha256"], other_bytes["sha256"], less["sha256"]}) == 3
     assert (first["objects"], less["objects"]) == (6, 5)
     assert first["newest"] == pytest.approx(time.time(), abs=120)
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 def test_the_command_tells_it_to_people_and_to_machines(tmp_path):

@@ -14,18 +14,13 @@ import numpy as np
 import psutil
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
+from command_line import run
 from dem.core.blas import machine_kind
 
 LOCAL = str(Path(dem.__file__).parents[1] / "cluster_configs" / "local.yaml")
 DEM = str(Path(sys.executable).with_name("dem"))
-
-
-def run(*words):
-    return CliRunner().invoke(main, [str(word) for word in words])
 
 
 @pytest.fixture(scope="module")
