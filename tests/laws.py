@@ -86,6 +86,7 @@ class Case:
     data: Any = data
     shifts: bool = True  # shifted data give a model of the same kind
     scales: bool = True  # scaled data do
+    own_measure: bool = False  # its M-step says when the fit has converged
     move: Any = None  # parameters of (x + shift) * scale, given those of x; None for `moved`
 
     @property
@@ -153,7 +154,7 @@ COMPLETE = (
     bayesian("spherical", Dirichlet, column_scales=False),
     Case("mixture-of-ppca", MixtureModel(K, PPCAFamily(1), Seeding("kmeans")), column_scales=False),
     Case("mixture-of-fa", MixtureModel(K, FactorAnalysisFamily(1), Seeding("kmeans"))),
-    Case("kmeans", KMeansModel(K), column_scales=False, density=False),
+    Case("kmeans", KMeansModel(K), column_scales=False, density=False, own_measure=True),
     Case("ppca", PPCAModel(2), column_scales=False),
     Case("ppca-moments", MomentsPPCAModel(2), streams=False, column_scales=False),
     Case("bpca", BayesianPCAModel(2), column_scales=False, weight_scales=False),
@@ -203,7 +204,7 @@ def begin(model, x, weight=None, seed=0):
         whole = Block(sample.x, sample.weight)
     seen = 4 * K if isinstance(model, KMeansModel) else len(x)  # its start ends at an optimum of the rows that it sees
     params = model.start(whole.part(0, seen), np.random.default_rng(seed))
-    return model.m_step(params, total(model, params, x, weight))
+    return model.m_step(params, total(model, params, x, weight)).params
 
 
 @cache
@@ -352,7 +353,7 @@ def same_step(case, params, one, two, tolerance=1e-11):
     for x, weight in (one, two):
         model = bind(case.model, x, weight)
         stats = total(model, params, x, weight)
-        new = model.m_step(params, stats)
+        new = model.m_step(params, stats).params
         steps.append((model.objective(params, stats), new, model.expected(params, stats, params)))
     (a, p, q), (b, r, s) = steps
     assert abs(a - b) <= tolerance * max(1, abs(a))
@@ -384,6 +385,24 @@ def empty_rows_are_left_out(case, params, x, path):
         assert_close(found.state.params, alone.state.params, 1e-9)
         objectives = [[p.objective for p in fitted.state.history] for fitted in (found, alone)]
         np.testing.assert_allclose(*objectives, rtol=1e-10)
+
+
+def exact_is_marked(model, params):
+    """Marked parameters are exact, and the marks change no number; another fit begins without them."""
+    marked = model.exact(params)
+    assert model.is_exact(marked)
+    assert_same_bits(marked, params)
+    assert_same_bits(model.for_new_fit(marked), params)
+
+
+def convergence_is_said(case, model, params, x, weight=None):
+    """Models with a measure of convergence say so at a fixed point and not before; the others never do."""
+    assert not model.m_step(params, total(model, params, x, weight)).converged
+    if case.own_measure:
+        state = run(model, params, x, weight, n_iter=300)
+        step = model.m_step(state.params, state.stats)
+        assert (state.stop_reason, step.converged) == ("converged", True)
+        assert_same_bits(step.params, state.params)
 
 
 def statistics_do_not_grow(case):

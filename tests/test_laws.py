@@ -116,6 +116,16 @@ def test_scale_of_the_weights(name):
 
 
 @ANY
+def test_exact_is_marked(case):
+    laws.exact_is_marked(*laws.begun(case.name, weighted=False)[:2])
+
+
+@ANY
+def test_convergence_is_said(case):
+    laws.convergence_is_said(case, *laws.begun(case.name, weighted=False))
+
+
+@ANY
 def test_statistics_do_not_grow_with_the_rows(case):
     laws.statistics_do_not_grow(case)
 

@@ -99,8 +99,7 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     parameters. No fit stops in arithmetic that is not exact: where it would, or where the sums show that
     an M-step gains little, the next passes are exact, and the last two always are: the one that gives the
     parameters and the one that scores them. Where the M-step fails on sums that are not exact, the pass is made again
-    in exact arithmetic. A model whose M-step returns the parameters
-    that it was given, the same object, has converged by its own measure.
+    in exact arithmetic. An M-step of which the model says that it has converged ends the fit as well.
 
     Parameters
     ----------
@@ -123,26 +122,25 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     objective = model.objective(state.params, stats)
     if objective != objective:
         raise FloatingPointError(f"the objective is not a number in pass {len(state.history) + 1} of the fit")
-    exact = model.exact(state.params) is state.params
+    exact = model.is_exact(state.params)
     told = Pass(objective, model.log_likelihood(state.params, stats), None, exact)
     scored = replace(state, history=(*state.history, told))
     reason = why_stop(scored, tol=tol, max_iter=max_iter)
     if reason is not None and exact:
         return replace(scored, stop_reason=reason, stats=stats)
     try:
-        params = model.m_step(state.params, stats)
+        step = model.m_step(state.params, stats)
     except ValueError:
         if exact:
             raise
         return replace(scored, params=model.exact(state.params))
-    stays = params is state.params
-    if stays and exact:
+    if step.converged and exact:
         return replace(scored, stop_reason="converged", stats=stats)
-    before, after = (model.expected(state.params, stats, new) for new in (state.params, params))
+    before, after = (model.expected(state.params, stats, new) for new in (state.params, step.params))
     gain = None if before is None or after is None else after - before
     n_iter = state.n_iter + 1
-    if reason is not None or stays or (gain is not None and gain < tol) or n_iter + 1 >= max_iter:
-        params = model.exact(params)
+    settled = reason is not None or step.converged or (gain is not None and gain < tol)
+    params = model.exact(step.params) if settled or n_iter + 1 >= max_iter else step.params
     bound = None if gain is None else objective + gain
     return State(params, (*state.history, replace(told, bound=bound)), n_iter)
 

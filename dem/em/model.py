@@ -7,7 +7,8 @@ parameters ``P`` and its statistics ``S`` are values. The engine knows only what
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, Self, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,23 @@ from dem.scan.support import Measure
 
 P = TypeVar("P")
 P_contra = TypeVar("P_contra", contravariant=True)
+
+
+@dataclass(frozen=True)
+class Step(Generic[P]):
+    """What an M-step gives.
+
+    Attributes
+    ----------
+    params : P
+        The new parameters.
+    converged : bool
+        Whether the model's own measure says that the fit has converged: `params` are those that the step was given.
+        Models without such a measure leave this to the objective.
+    """
+
+    params: P
+    converged: bool = False
 
 
 class Model(Protocol[P, S]):
@@ -56,11 +74,8 @@ class Model(Protocol[P, S]):
     def kernel(self, params: P) -> Callable[[Block], S]:
         """Return the function from a block to its expected sufficient statistics."""
 
-    def m_step(self, params: P, stats: S) -> P:
-        """Return the parameters that maximise the expected log joint density given `stats`.
-
-        `params` itself (the same object) means that they stay: the fit has converged by the model's own measure.
-        """
+    def m_step(self, params: P, stats: S) -> Step[P]:
+        """Return the parameters that maximise the expected log joint density given `stats`."""
 
     def objective(self, params: P, stats: S) -> float:
         """Return what EM never lets fall, in nats a row: the log-likelihood of `params` and log prior, or a bound.
@@ -74,14 +89,14 @@ class Model(Protocol[P, S]):
     def expected(self, params: P, stats: S, new: P) -> float | None:
         """Return Q(new; stats), which the M-step maximises (priors included), in nats a row; None if there is none."""
 
+    def is_exact(self, params: P) -> bool:
+        """Whether the kernel of `params` works in arithmetic whose results may be reported."""
+
     def exact(self, params: P) -> P:
-        """Return the same parameters, marked for the most exact kernel that pays.
+        """Return the same parameters, marked so that `is_exact` holds."""
 
-        `params` itself (the same object) means that they are so marked already.
-        """
-
-    def fresh(self, params: P) -> P:
-        """Return the same parameters without what a fit has marked on them: they come from a fit to a sample."""
+    def for_new_fit(self, params: P) -> P:
+        """Return the same parameters without the marks of the fit that they come from: another fit starts there."""
 
 
 class Rowwise(Protocol[P_contra]):

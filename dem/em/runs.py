@@ -26,7 +26,7 @@ minutes, and what it calls cannot be interrupted."""
 
 
 @dataclass(frozen=True)
-class Step:
+class RunProgress:
     """What is told of the runs after an iteration of one of them, when one ends, and while nothing happens.
 
     Attributes
@@ -53,7 +53,7 @@ class Step:
         return place if self.state is None else f"{place}, iteration {len(self.state.history)}"
 
 
-Watch = Callable[[Step], object]
+Watch = Callable[[RunProgress], object]
 """Called in the calling thread; what it raises ends all runs."""
 
 
@@ -113,7 +113,7 @@ def in_threads(
                 i, state = told.get(timeout=TELL_SECONDS)
                 ended += state is None
             if watch is not None:
-                watch(Step(kind, i + 1, len(runs), ended, state))
+                watch(RunProgress(kind, i + 1, len(runs), ended, state))
         return [future.result() for future in futures]
     except BaseException:
         given_up.set()

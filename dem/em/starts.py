@@ -195,4 +195,4 @@ def best_start(
         finalists, max_iter = effort.long(len(best.kept))
         longs = [partial(long, run, max_iter) for _, run in best.kept[:finalists]]
         longer = in_threads(longs, n_threads, "long run", watch)
-    return model.fresh(max(longer, key=lambda run: run.objective).params)
+    return model.for_new_fit(max(longer, key=lambda run: run.objective).params)

@@ -18,7 +18,7 @@ from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
 from dem.em.progress import WARNING
-from dem.em.runs import Step
+from dem.em.runs import RunProgress
 from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
 from dem.engine.machines import CLIENT_GROWTH
@@ -284,18 +284,18 @@ def start_on_sample(
     sample = Block(found.sample.x, None if (weight == 1).all() else weight)
     sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
 
-    def watch(step: Step) -> None:
-        if step.state is None:
-            sweep.progress.advance(step.ended, step.runs)
-        elif step.state.stop_reason is not None:
-            reached = f"{step.state.objective:.9g} a row"
-            log.info("start on the sample: %s: %s", step, reached)
+    def watch(run: RunProgress) -> None:
+        if run.state is None:
+            sweep.progress.advance(run.ended, run.runs)
+        elif run.state.stop_reason is not None:
+            reached = f"{run.state.objective:.9g} a row"
+            log.info("start on the sample: %s: %s", run, reached)
         else:
-            log.debug("start on the sample: %s: %.9g a row", step, step.state.objective)
-        sweep.progress.detail(str(step))
+            log.debug("start on the sample: %s: %.9g a row", run, run.state.objective)
+        sweep.progress.detail(str(run))
         journal.look(sweep.count)
 
-    completion = None if seen is found else seen.sample
+    completion = seen.sample if found.lacking.any() else None
     params = best_start(model, sample, start, threads, completion, rows=found.rows_with_value, watch=watch)
     sweep.progress.end(None)
     return params

@@ -8,6 +8,7 @@ import pytest
 from dem.core.block import Block
 from dem.core.stats import Additive
 from dem.em import loop
+from dem.em.model import Step
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Scripted:
 
     def m_step(self, params, stats):
         self.calls.append("m_step")
-        return (params[0] + 1, params[1])
+        return Step((params[0] + 1, params[1]))
 
     def log_likelihood(self, params, stats):
         return None
@@ -42,8 +43,11 @@ class Scripted:
     def expected(self, params, stats, new):
         return None if self.gains is None else self.gains * new[0]
 
+    def is_exact(self, params):
+        return params[1]
+
     def exact(self, params):
-        return params if params[1] else (params[0], True)
+        return params[0], True
 
 
 @dataclass(frozen=True)
@@ -62,13 +66,16 @@ class UnitMixture:
         return stats.value[1] / stats.rows
 
     def m_step(self, m, stats):
-        return stats.value[0] / stats.rows
+        return Step(stats.value[0] / stats.rows)
 
     def log_likelihood(self, m, stats):
         return self.objective(m, stats)
 
     def expected(self, m, stats, new):
         return new * stats.value[0] / stats.rows - new * new / 2
+
+    def is_exact(self, m):
+        return True
 
     def exact(self, m):
         return m

@@ -130,7 +130,7 @@ def test_without_holes_it_is_the_family_itself(name):
     x = rows()
     model = bind(MixtureModel(K, family, Seeding("kmeans")), x)
     params = begin(model, x)
-    whole = model.m_step(params, model.kernel(params)(Block(x)))
+    whole = model.m_step(params, model.kernel(params)(Block(x))).params
     other = model.observed.with_missing()
     sums = np.zeros((other.n_centred(D), K))
     resp = model.rows(params, "proba")(Block(x)).T

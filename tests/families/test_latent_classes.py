@@ -42,7 +42,7 @@ def test_bernoulli_is_prmls_loop(rng):
         counts = gamma.sum(axis=0)
         mu = np.array([sum(gamma[i, j] * x[i] for i in range(n)) / counts[j] for j in range(k)])
         pi = counts / n
-        params = model.m_step(params, stats)
+        params = model.m_step(params, stats).params
         np.testing.assert_allclose(params.theta["probability"], mu, rtol=1e-12)
         np.testing.assert_allclose(params.weights, pi, rtol=1e-12)
 

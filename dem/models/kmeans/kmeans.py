@@ -21,6 +21,7 @@ from scipy.spatial import cKDTree
 
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
+from dem.em.model import Step
 from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, workspace
 from dem.models.kmeans.missing import NearestObserved, ObservedKernel
 from dem.models.mixture.precision import Precision
@@ -145,13 +146,15 @@ class KMeansModel:
         found = enough(params, self.frame, self.largest, missing=self.missing)
         return params.floor if found == Precision.SINGLE and self.single else max(found, Precision.DOUBLE)
 
+    def is_exact(self, params: KMeansParams) -> bool:
+        """Whether a pass with these parameters works with float64 products or differences."""
+        return self.precision(params) >= Precision.DOUBLE
+
     def exact(self, params: KMeansParams) -> KMeansParams:
         """Return the parameters marked for float64 products or differences."""
-        if self.precision(params) >= Precision.DOUBLE:
-            return params
-        return replace(params, floor=Precision.DOUBLE)
+        return params if self.is_exact(params) else replace(params, floor=Precision.DOUBLE)
 
-    def fresh(self, params: KMeansParams) -> KMeansParams:
+    def for_new_fit(self, params: KMeansParams) -> KMeansParams:
         """Return the parameters without the marks of an earlier fit."""
         return replace(params, floor=Precision.SINGLE, settled=False)
 
@@ -163,20 +166,20 @@ class KMeansModel:
             return ObservedKernel(NearestObserved(params.centers, self.frame, precision))
         return KMeansKernel(Nearest(params.centers, self.frame, precision))
 
-    def m_step(self, params: KMeansParams, stats: KMeansStats) -> KMeansParams:
-        """Return the clusters' means; `params` itself once no step is left, or where the last one was short enough."""
+    def m_step(self, params: KMeansParams, stats: KMeansStats) -> Step[KMeansParams]:
+        """Return the clusters' means; converged once no step is left, or where the last one was short enough."""
         if params.settled:
-            return params
+            return Step(params, converged=True)
         moved = stats.relocated()
         step = moved.centers.shift - params.centers + moved.step()
         centers = params.centers + step
         spread = (stats.inertia.sum() / stats.weight) ** 0.5
         if (np.abs(step) <= STILL * spread + np.spacing(np.abs(centers))).all():
-            return params
+            return Step(params, converged=True)
         settled = float(np.vdot(step, step)) <= self.tol * self.variance
-        if settled and self.exact(params) is not params:  # in float32: the step is made again before it counts
-            return KMeansParams.at(centers, Precision.DOUBLE)
-        return KMeansParams.at(centers, params.floor, settled=settled)
+        if settled and not self.is_exact(params):  # in float32: the step is made again before it counts
+            return Step(KMeansParams.at(centers, Precision.DOUBLE))
+        return Step(KMeansParams.at(centers, params.floor, settled=settled))
 
     def objective(self, params: KMeansParams, stats: KMeansStats) -> float:
         """Return minus the inertia a row, rows weighted, in the data's units squared   (PRML 9.1)."""

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from dem.core.block import Block, Float
+from dem.em.model import Step
 from dem.families.factors.missing_algebra import Sums
 from dem.families.gaussian.base import LOG_2PI
 from dem.models.latent.closed_form import PPCAParams, canonical, closed_form, n_parameters
@@ -91,14 +92,14 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
         d = len(loadings)
         return np.asarray(d / np.maximum((loadings**2).sum(axis=0), PRUNED * self.unit))
 
-    def m_step(self, params: BayesianPCAParams, stats: LatentStats) -> BayesianPCAParams:
+    def m_step(self, params: BayesianPCAParams, stats: LatentStats) -> Step[BayesianPCAParams]:
         """Return W   (PRML 12.63), s^2   (12.57) and alpha   (12.62), as updates by the residuals about the old W."""
         found, w = means(params, stats), params.loadings
         shrinkage = params.noise_variance * params.alpha / (self.copies * stats.weight)
         step = found.rz - w @ found.posterior - w * shrinkage
         new = w + np.linalg.solve(found.second + np.diag(shrinkage), step.T).T
         noise = shared_noise(found, w, new)
-        return self.bound(BayesianPCAParams(params.mean, new, noise, self.best_alpha(new)))
+        return Step(self.bound(BayesianPCAParams(params.mean, new, noise, self.best_alpha(new))))
 
     def log_prior(self, params: BayesianPCAParams) -> float:
         """Return log p(W | alpha), in nats."""

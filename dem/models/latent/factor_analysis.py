@@ -16,6 +16,7 @@ import numpy as np
 import scipy.linalg
 
 from dem.core.block import Block, Float
+from dem.em.model import Step
 from dem.families.factors.missing_algebra import Sums
 from dem.models.latent.algebra import LatentParams, centred_rows, fixed_signs, inverse_noise, latent_precision
 from dem.models.latent.kernel import LatentStats, means, update
@@ -82,13 +83,13 @@ class FactorModel(LatentModel[FactorParams]):
         _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
         return self.bound(first_params(mean, deviation, lengths**2, directions, self.n_components, rng))
 
-    def m_step(self, params: FactorParams, stats: LatentStats) -> FactorParams:
+    def m_step(self, params: FactorParams, stats: LatentStats) -> Step[FactorParams]:
         """Return W and Psi   (PRML 12.69, 12.70), as updates by the residuals about the old W."""
         params = self.bound(params)
         found = means(params, stats)
         new, stretch = update(found, params.loadings)
         noise = np.maximum(found.squares(params.loadings, new), 0.0)
-        return self.bound(FactorParams(params.mean, new @ stretch, noise, stretch=stretch))
+        return Step(self.bound(FactorParams(params.mean, new @ stretch, noise, stretch=stretch)))
 
     def n_parameters(self, d: int) -> int:
         """Return d q + 2 d - q (q - 1) / 2, or what a free covariance has, if that is less."""
@@ -157,14 +158,14 @@ class MomentsFactorModel(OnMoments[FactorParams], FactorModel):
 class ECMFactorModel(MomentsFactorModel):
     """Factor analysis by ECM on the moments of the data: conditional maximisations of the likelihood itself."""
 
-    def m_step(self, params: FactorParams, stats: LatentStats) -> FactorParams:
+    def m_step(self, params: FactorParams, stats: LatentStats) -> Step[FactorParams]:
         """Return the noise variances of largest likelihood, one after the other, and then W; in standard deviations."""
         correlations, unit = self.standardised
         old = self.bound(params)
         old = FactorParams(old.mean, old.loadings / unit[:, None], old.noise_variance / unit**2)
         noise = one_by_one(correlations, old, FLOOR * np.diag(correlations))
         loadings = best_loadings(correlations, noise, self.n_components)
-        return FactorParams(params.mean, loadings * unit[:, None], noise * unit**2)
+        return Step(FactorParams(params.mean, loadings * unit[:, None], noise * unit**2))
 
     def expected(self, params: FactorParams, stats: LatentStats, new: FactorParams) -> None:
         """Return None: what these steps raise is the likelihood, not a bound."""

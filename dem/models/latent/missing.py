@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from dem.core.block import Block, Float
 from dem.core.stats import ARITY
+from dem.em.model import Step
 from dem.families.factors.family import FactorAnalysisFamily
 from dem.families.factors.missing_algebra import Sums
 from dem.models.latent.model import L, LatentModel
@@ -50,7 +51,7 @@ class OnObserved(LatentModel[L]):
         """Return a (1, q) and T (1, q, q): PX-EM fits z ~ N(a, T T') as well (Liu, Rubin and Wu 1998)."""
         return found.latent_moments()
 
-    def m_step(self, params: L, stats: Any) -> L:
+    def m_step(self, params: L, stats: Any) -> Step[L]:
         """Return mean, loadings and noise, as steps by the residuals about the old ones."""
         params = self.bound(params)
         found = self.sums(params, stats)
@@ -58,7 +59,8 @@ class OnObserved(LatentModel[L]):
         loadings = params.loadings + step[:, 1:]
         shift, turn = self.expansion(found)
         mean = params.mean + step[:, 0] + loadings @ shift[0]
-        return self.bound(replace(self.renewed(params, mean, loadings @ turn[0], noise), stretch=turn[0]))
+        new = self.renewed(params, mean, loadings @ turn[0], noise)
+        return Step(self.bound(replace(new, stretch=turn[0])))
 
     def expected(self, params: L, stats: Any, new: L) -> float:
         """Return Q(new; stats) and the entropy of q, in nats a row."""

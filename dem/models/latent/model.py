@@ -12,6 +12,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.stats import ARITY
+from dem.em.model import Step
 from dem.models.latent import rows as latent_rows
 from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_of
 from dem.models.latent.kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
@@ -67,7 +68,7 @@ class LatentModel(Generic[L]):
         """Return first parameters from a sample."""
 
     @abstractmethod
-    def m_step(self, params: L, stats: LatentStats) -> L:
+    def m_step(self, params: L, stats: LatentStats) -> Step[L]:
         """Return new parameters."""
 
     @abstractmethod
@@ -92,20 +93,23 @@ class LatentModel(Generic[L]):
 
     def expected(self, params: L, stats: LatentStats, new: L) -> float | None:
         """Return Q(new; stats) in nats a row   (PRML 12.53), and what stretching z adds to the entropy of q."""
-        q = len(stats.zz)
-        stretch = np.eye(q) if new is params or new.stretch is None else new.stretch
+        stretch = stretch_between(params, new)
         back = np.linalg.inv(stretch)
         found = means(self.bound(params), stats)
         squares = found.squares(params.loadings, new.loadings @ back)
         joint = expected_log_joint(noise_of(self.bound(new)), squares, back @ found.second @ back.T)
         return joint - float(np.linalg.slogdet(stretch)[1])
 
+    def is_exact(self, params: L) -> bool:
+        """Whether a pass may be reported: always, since all arithmetic is float64."""
+        return True
+
     def exact(self, params: L) -> L:
         """Return the parameters as they are: all arithmetic is float64."""
         return params
 
-    def fresh(self, params: L) -> L:
-        """Return the parameters as they are."""
+    def for_new_fit(self, params: L) -> L:
+        """Return the parameters as they are: a fit leaves no marks."""
         return params
 
     def rows(self, params: L, what: str) -> Callable[[Block], Array]:
@@ -137,6 +141,12 @@ class LatentModel(Generic[L]):
     def rows_bytes(self, d: int) -> int:
         """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
         return latent_rows.rows_bytes(self.n_components, d)
+
+
+def stretch_between(old: L, new: L) -> Float:
+    """Return T (q, q) of the M-step from `old` to `new`; the identity where it had none, or where no step was made."""
+    no_step = new is old  # `old.stretch` is that of the step before
+    return np.eye(old.loadings.shape[1]) if no_step or new.stretch is None else new.stretch
 
 
 @dataclass(frozen=True)

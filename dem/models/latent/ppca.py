@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Block, Float
+from dem.em.model import Step
 from dem.families.factors.missing_algebra import Sums
 from dem.models.latent.algebra import NO_DENSITY, centred_rows
 from dem.models.latent.closed_form import PPCAParams, canonical, n_parameters
@@ -27,12 +28,12 @@ class PPCAModel(LatentModel[PPCAParams]):
         """Return the closed form on the sample."""
         return self.bound(closed_form_on(sample, self.n_components, rng))
 
-    def m_step(self, params: PPCAParams, stats: LatentStats) -> PPCAParams:
+    def m_step(self, params: PPCAParams, stats: LatentStats) -> Step[PPCAParams]:
         """Return W and s^2   (PRML 12.56, 12.57), as updates by the residuals about the old W."""
         found = means(params, stats)
         new, stretch = update(found, params.loadings)
         noise = shared_noise(found, params.loadings, new)
-        return canonical(self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0]
+        return Step(canonical(self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0])
 
     def with_missing(self) -> ObservedPPCAModel:
         """Return the model of rows in which values are missing."""
@@ -111,9 +112,9 @@ class ObservedPPCAModel(OnObserved[PPCAParams], PPCAModel):
         step = found.step()
         return step[0], pooled_noise(params, found, step)
 
-    def m_step(self, params: PPCAParams, stats: Any) -> PPCAParams:
+    def m_step(self, params: PPCAParams, stats: Any) -> Step[PPCAParams]:
         """Return mean, W and s^2, W with orthogonal columns."""
-        return canonical(super().m_step(params, stats))[0]
+        return Step(canonical(super().m_step(params, stats).params)[0])
 
     def renewed(self, params: PPCAParams, mean: Float, loadings: Float, noise: Float) -> PPCAParams:
         """Return mean, W and s^2."""

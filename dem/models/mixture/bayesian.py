@@ -18,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from dem.core.block import Array, Block, Float
+from dem.em.model import Step
 from dem.families import GaussianFamily
 from dem.families.family import safe_counts
 from dem.models.mixture.kernel import MixtureParams, MixtureStats
@@ -200,10 +201,10 @@ class BayesianMixtureModel:
         """Return None: first parameters are not set by the user."""
         return
 
-    def m_step(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams:
+    def m_step(self, params: BayesianParams, stats: MixtureStats) -> Step[BayesianParams]:
         """Return the posterior given the expected statistics, those of missing values by q(x_missing | z)."""
         sums = cast(GaussianFamily, self.mixture.observed).completed(stats.sums, stats.frame, params.theta)
-        return self._posterior(replace(stats, sums=sums))
+        return Step(self._posterior(replace(stats, sums=sums)))
 
     def _posterior(self, stats: MixtureStats) -> BayesianParams:
         prior, frame, sums = self._bound(), stats.frame, stats.sums
@@ -238,12 +239,15 @@ class BayesianMixtureModel:
             raise ValueError("the model is not bound to data: call bind(scan) first")
         return self.prior
 
+    def is_exact(self, params: BayesianParams) -> bool:
+        """Whether a pass with these parameters works in float64 or centred arithmetic."""
+        return self.mixture.is_exact(params)
+
     def exact(self, params: BayesianParams) -> BayesianParams:
         """Return the parameters marked for float64 or centred arithmetic."""
-        exact = self.mixture.exact(params)
-        return params if exact is params else replace(params, floor=exact.floor)
+        return replace(params, floor=self.mixture.exact(params).floor)
 
-    def fresh(self, params: BayesianParams) -> BayesianParams:
+    def for_new_fit(self, params: BayesianParams) -> BayesianParams:
         """Return the parameters with which float32 products may serve again."""
         return replace(params, floor=Precision.SINGLE)
 

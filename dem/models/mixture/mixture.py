@@ -17,6 +17,7 @@ import numpy as np
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
+from dem.em.model import Step
 from dem.em.seeding import Seeding
 from dem.families.family import Family, Given, safe_counts
 from dem.families.gaussian.missing import ObservedGaussian
@@ -158,13 +159,15 @@ class MixtureModel:
                 return params.floor
         return Precision.DOUBLE
 
+    def is_exact(self, params: MixtureParams) -> bool:
+        """Whether a pass with these parameters works in float64 or centred arithmetic."""
+        return self.precision(params) >= Precision.DOUBLE
+
     def exact(self, params: MixtureParams) -> MixtureParams:
         """Return the parameters marked for float64 or centred arithmetic."""
-        if self.precision(params) >= Precision.DOUBLE:
-            return params
-        return replace(params, floor=Precision.DOUBLE)
+        return params if self.is_exact(params) else replace(params, floor=Precision.DOUBLE)
 
-    def fresh(self, params: MixtureParams) -> MixtureParams:
+    def for_new_fit(self, params: MixtureParams) -> MixtureParams:
         """Return the parameters with which float32 products may serve again: the sample's fit was in float64."""
         return replace(params, floor=Precision.SINGLE)
 
@@ -176,13 +179,13 @@ class MixtureModel:
         densities = densities_of(self.observed, params, precision, self.frame)
         return MixtureKernel(densities, self.n_components)
 
-    def m_step(self, params: MixtureParams, stats: MixtureStats) -> MixtureParams:
+    def m_step(self, params: MixtureParams, stats: MixtureStats) -> Step[MixtureParams]:
         """Return weights N_k / N and the family's estimate, each with the prior's rows beside the data's."""
         counts = stats.sums[0]
         if self.prior is not None:
             counts = counts + self.prior.weight_rows
         theta = self.observed.estimate(self._with_prior(params, stats), stats.frame, params.theta)
-        return MixtureParams(counts / counts.sum(), theta, stats.precision)
+        return Step(MixtureParams(counts / counts.sum(), theta, stats.precision))
 
     def objective(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood plus the log prior density, in nats a row."""

@@ -64,7 +64,7 @@ def brute_means(x, centers, weight):
 def step(x, params, weight=None, model=None):
     bound = bind(model or KMeansModel(len(params.centers)), x, weight)
     stats = total(bound, params, x, weight)
-    return bound, stats, bound.m_step(params, stats)
+    return bound, stats, bound.m_step(params, stats).params
 
 
 def one_of_each(x, k=K):
@@ -163,7 +163,7 @@ def test_on_whole_rows_each_iteration_is_scikit_learns(rng, weighted):
         new, counts, shift = np.zeros((K, D)), np.zeros(K), np.zeros(K)
         w = np.ones(N) if weight is None else weight
         lloyd_iter_chunked_dense(x, w, params.centers, new, counts, np.zeros(N, np.int32), shift, 1)
-        params = model.m_step(params, total(model, params, x, weight))
+        params = model.m_step(params, total(model, params, x, weight)).params
         np.testing.assert_allclose(params.centers, new, rtol=1e-12, atol=1e-12)
 
 

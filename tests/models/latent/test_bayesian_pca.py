@@ -39,7 +39,7 @@ def test_m_step_by_the_textbook(rng):
     w = y.T @ z @ np.linalg.inv(zz + 0.7 * np.diag(alpha))
     noise = ((y**2).sum() - 2 * (z * (y @ w)).sum() + np.trace(zz @ w.T @ w)) / (N * D)
     stats = total(model, old, x)
-    new = model.m_step(old, stats)
+    new = model.m_step(old, stats).params
     np.testing.assert_allclose(new.loadings, w, atol=1e-12)
     assert new.noise_variance == pytest.approx(noise, rel=1e-12)
     np.testing.assert_allclose(new.alpha, D / (w**2).sum(axis=0), rtol=1e-11)

@@ -82,7 +82,7 @@ def test_m_step_by_the_textbook(rng):
     z = y @ inverse @ old.loadings @ g
     w = y.T @ z @ np.linalg.inv(N * g + z.T @ z)
     noise = np.diag(np.cov(x.T, ddof=0) - w @ (z.T @ y) / N)
-    new, second = model.m_step(old, total(model, old, x)), g + z.T @ z / N
+    new, second = model.m_step(old, total(model, old, x)).params, g + z.T @ z / N
     np.testing.assert_allclose(new.loadings @ new.loadings.T, w @ second @ w.T, atol=1e-11)
     np.testing.assert_allclose(new.noise_variance, noise, rtol=1e-12)
 

@@ -83,13 +83,13 @@ def test_without_holes_a_step_is_that_of_one_complete_factor_analyser(name, nois
     off = replace(params, mean=params.mean + rng.normal(size=D))
     mixture = bind(FactorMixtureModel(1, NOISE[noise](Q)), x)
     both = MixtureParams(np.ones(1), analyser(off))
-    theirs = mixture.m_step(both, total(mixture, both, x)).theta
-    ours = analyser(incomplete.m_step(off, total(incomplete, off, x)))
+    theirs = mixture.m_step(both, total(mixture, both, x)).params.theta
+    ours = analyser(incomplete.m_step(off, total(incomplete, off, x)).params)
     assert isinstance(theirs, FactorAnalysers)
     np.testing.assert_allclose(ours.means, theirs.means, rtol=1e-12)
     np.testing.assert_allclose(ours.noise_variances, theirs.noise_variances, rtol=1e-12)
     np.testing.assert_allclose(covariance_of(ours), covariance_of(theirs), rtol=0, atol=1e-12)
-    step = [model.m_step(params, total(model, params, x)) for model in (complete, incomplete)]
+    step = [model.m_step(params, total(model, params, x)).params for model in (complete, incomplete)]
     np.testing.assert_allclose(step[1].mean, step[0].mean, rtol=1e-12)
     np.testing.assert_allclose(covariance(step[1]), covariance(step[0]), rtol=0, atol=1e-12)
 
@@ -102,7 +102,7 @@ def test_without_holes_a_step_of_bayesian_pca_is_the_complete_models(rng):
     x = rows(rng)
     complete = bind(MODELS["bpca"], x)
     incomplete, params = complete.with_missing(), complete.start(Block(x), rng)
-    one, two = (model.m_step(params, total(model, params, x)) for model in (complete, incomplete))
+    one, two = (model.m_step(params, total(model, params, x)).params for model in (complete, incomplete))
     np.testing.assert_allclose(two.mean, one.mean, rtol=1e-12)
     np.testing.assert_allclose(two.loadings, one.loadings, rtol=0, atol=1e-12)
     np.testing.assert_allclose(two.alpha, one.alpha, rtol=1e-11)

@@ -149,7 +149,7 @@ def test_m_step_by_the_textbook(rng):
     zz = N * 0.7 * inverse + z.T @ z
     w = y.T @ z @ np.linalg.inv(zz)
     noise = ((y**2).sum() - 2 * (z * (y @ w)).sum() + np.trace(zz @ w.T @ w)) / (N * D)
-    new, second = model.m_step(old, total(model, old, x)), zz / N
+    new, second = model.m_step(old, total(model, old, x)).params, zz / N
     np.testing.assert_allclose(new.loadings @ new.loadings.T, w @ second @ w.T, atol=1e-11)
     assert new.noise_variance == pytest.approx(noise, rel=1e-12)
 

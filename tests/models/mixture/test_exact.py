@@ -45,7 +45,7 @@ def test_m_step(kind, hard, weighted, rng):
     p = problem(kind, hard, rng)
     weight = rng.exponential(size=len(p.x)) if weighted else None
     model = bind(p.model, p.x, weight)
-    new = model.m_step(p.params, total(model, p.params, p.x, weight))
+    new = model.m_step(p.params, total(model, p.params, p.x, weight)).params
     weights, means, covariances = reference.m_step(p.x, e_step(p, p.x)[1], kind, weight)
     assert reference.relative_error(new.weights, weights) < 1e-9
     dense = reference.dense(covariances, kind, K, D)
