@@ -11,11 +11,13 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pytest
 import zarr
 
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.em import loop
+from dem.em.row_output import find_output
 from dem.em.seeding import Seeding
 from dem.em.starts import Start
 from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT
@@ -216,6 +218,11 @@ def begun(name, *, weighted):
     return model, begin(model, case.x, weight), case.x, weight
 
 
+def rows_of(model, params, word):
+    """Return the function from a block to the output of that word."""
+    return model.rows(params, find_output(model.row_outputs(params), word))
+
+
 def total(model, params, x, weight=None):
     return model.kernel(params)(Block(x, weight))
 
@@ -343,7 +350,7 @@ def moves_with_the_data(case, x, shift, scale, tolerance):
     back = move(move(there.params, 0.0, 1 / np.asarray(scale)), -shift, 1.0)
     assert_close(back, here.params, tolerance)
     what = "latent" if hasattr(params, "loadings") else "label"
-    rows = model.rows(here.params, what)(Block(x)), other.rows(there.params, what)(Block(y))
+    rows = rows_of(model, here.params, what)(Block(x)), rows_of(other, there.params, what)(Block(y))
     np.testing.assert_allclose(*rows, rtol=0, atol=0 if what == "label" else tolerance * np.abs(rows[0]).max())
 
 
@@ -403,6 +410,20 @@ def convergence_is_said(case, model, params, x, weight=None):
         step = model.m_step(state.params, state.stats)
         assert (state.stop_reason, step.converged) == ("converged", True)
         assert_same_bits(step.params, state.params)
+
+
+def outputs_are_as_the_table_says(model, params, x):
+    """Every output of the table has the dtype and the shape that stand there; users find it by its word."""
+    for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
+        outputs = model.row_outputs(params, dtype)
+        for name, output in outputs.items():
+            assert (output.name, find_output(outputs, output.word)) == (name, output)
+            assert output.meaning
+            for rows in (x[:20], x[:0]):
+                found = model.rows(params, output)(Block(rows))
+                assert (found.dtype, found.shape) == (output.dtype, output.shape(len(rows))), name
+        with pytest.raises(ValueError, match=f"no output 'nothing': choose one of {', '.join(outputs)}$"):
+            find_output(outputs, "nothing")
 
 
 def statistics_do_not_grow(case):

@@ -126,6 +126,11 @@ def test_convergence_is_said(case):
 
 
 @ANY
+def test_outputs_are_as_the_table_says(case):
+    laws.outputs_are_as_the_table_says(*laws.begun(case.name, weighted=False)[:3])
+
+
+@ANY
 def test_statistics_do_not_grow_with_the_rows(case):
     laws.statistics_do_not_grow(case)
 

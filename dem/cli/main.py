@@ -16,6 +16,8 @@ from dem.cli.options import (
     Bytes,
     Columns,
     Commands,
+    PredictCommand,
+    PredictOutput,
     labels,
     missing_chunks,
     missing_value,
@@ -39,24 +41,18 @@ def main() -> None:
 main.add_command(fit)
 
 
-@main.command()
+@main.command(cls=PredictCommand)
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
-@click.option(
-    "--what",
-    type=click.Choice(["labels", "proba", "score", "entropy", "top-index", "top-weight", "distance"]),
-    default="labels",
-    help="Labels (mixtures, K-means); probabilities, their entropy, the most probable components and their "
-    "probabilities (mixtures); distances to centres (K-means); log-likelihoods.",
-)
-@click.option("--top", type=click.IntRange(1), help="How many components top-index and top-weight tell  [default: 3].")
+@click.option("--what", type=PredictOutput(), default="labels", help="Which output: one of those listed below.")
+@click.option("--top", type=click.IntRange(1), help="How many components top-index and top-weight have  [default: 3].")
 @missing_chunks
 @writing
 def predict(**options: Any) -> None:
-    """Write what a model says of each row.
+    """Write an output of a model for each row of a store: labels, probabilities, scores, distances, ...
 
-    A mixture gives all but distance, K-means gives labels, distance and score (minus the squared distance to the
-    nearest centre); PPCA and factor analysis give score, and latents by `dem transform`.
+    Each kind of model has some of the outputs below. Latents are written by `dem transform`, rows with their missing
+    values filled in by `dem impute`.
     """
     from dem.cli.commands.rows import write
 

@@ -14,6 +14,7 @@ from functools import reduce, wraps
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 from dem.cli.signals import sigterm_interrupts
 
@@ -121,6 +122,38 @@ class Names(click.ParamType):
         """Return the names."""
         parts = next(csv.reader([value], skipinitialspace=True), []) if isinstance(value, str) else value
         return [name.strip() for name in parts]
+
+
+class PredictOutput(click.ParamType):
+    """The word for an output of `dem predict`; the models say which there are."""
+
+    name = "output"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the word."""
+        from dem.cli.commands.rows import predict_outputs
+
+        words = predict_outputs()
+        if value not in words:
+            self.fail(f"{value!r} is not one of {', '.join(words)}.", param, ctx)
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Return the words that begin so."""
+        from dem.cli.commands.rows import predict_outputs
+
+        return [CompletionItem(word) for word in predict_outputs() if word.startswith(incomplete)]
+
+
+class PredictCommand(click.Command):
+    """A command whose help lists the outputs of all models."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list."""
+        from dem.cli.commands.rows import predict_outputs
+
+        with formatter.section("Outputs"):
+            formatter.write_dl(list(predict_outputs().items()))
 
 
 class Number(click.ParamType):

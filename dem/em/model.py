@@ -14,6 +14,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.stats import S
+from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.scan.scanner import Scan
 from dem.scan.support import Measure
 
@@ -102,20 +103,14 @@ class Model(Protocol[P, S]):
 class Rowwise(Protocol[P_contra]):
     """Models with outputs for every row."""
 
-    def rows(self, params: P_contra, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to one output named `what`, an entry (or row) per row."""
+    def row_outputs(self, params: P_contra, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+        """Return the table of the outputs; those of the shape of the rows have this floating dtype."""
+
+    def rows(self, params: P_contra, output: RowOutput) -> Callable[[Block], Array]:
+        """Return the function from a block to one output of the table, an entry (or row) per row."""
 
     def rows_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block of d columns and its results, in bytes, whatever is missing."""
-
-    def output(self, params: P_contra, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return that output's dtype, and its number of columns (None for one value a row).
-
-        Raises
-        ------
-        ValueError
-            If there is no such output; the names are listed.
-        """
 
 
 class Generative(Rowwise[P_contra], Protocol[P_contra]):

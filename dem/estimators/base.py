@@ -16,22 +16,20 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dem.em import loop
 from dem.em.model import Generative, Rowwise
+from dem.em.row_output import RowOutputs
 from dem.engine.engine import Engine
 from dem.models.criteria import aic, bic
 from dem.run import draw_rows
 from dem.run.check_load import check_load
-from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
+from dem.run.rows import MISSING, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
-from dem.source.decode import float_dtype, given
+from dem.source.decode import given
 from dem.source.generated import GeneratedSource
 from dem.source.in_memory import as_numeric, open_memory
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import Saved
-
-FILLING = ("filled", "deviation")
-"""The row-wise outputs of the shape of the rows: what `impute` returns."""
 
 
 class RowwiseEstimator(BaseEstimator):
@@ -47,8 +45,8 @@ class RowwiseEstimator(BaseEstimator):
     engine: Engine | None
     missing: str
     missing_value: float | None
-    outputs: ClassVar[tuple[str, ...]]
-    """The row-wise outputs that the command line offers."""
+    outputs: ClassVar[RowOutputs]
+    """The row outputs that `write` writes, by name: the table of the smallest model of the kind."""
     objective_name: ClassVar[str] = "log_likelihood"
     """What `lower_bound_` is, priors aside: "log_likelihood", "bound" or "inertia"."""
     _saved: ClassVar[tuple[str, ...]]
@@ -111,13 +109,16 @@ class RowwiseEstimator(BaseEstimator):
     def _rows(self, X: Any, what: str) -> Any:
         """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise."""
         check_is_fitted(self)
-        source = self._open(X)
-        return compute_rows(*self._fitted(), source, _typed(what, source), self.engine, self.missing)
+        return compute_rows(self._request(self._open(X), what), self.engine)
+
+    def _request(self, source: Source, what: str) -> RowRequest[Any]:
+        """Return the request for a row output of the fitted model."""
+        return RowRequest.of(*self._fitted(), source, what, self.missing)
 
     def _mean(self, X: Any, what: str, sample_weight: Any = None) -> Mean:
         """Return the weighted mean of a row-wise output, from one pass."""
         check_is_fitted(self)
-        return mean_of_rows(*self._fitted(), self._open(X, sample_weight), what, self.engine, self.missing)
+        return mean_of_rows(self._request(self._open(X, sample_weight), what), self.engine)
 
     def mean_score(self, X: Any, sample_weight: Any = None) -> Mean:
         """Return the (weighted) mean of the rows' scores with its parts (rows, weights, the sum), from one pass."""
@@ -132,7 +133,9 @@ class RowwiseEstimator(BaseEstimator):
         path : str or Path
             Of the array to write; chunked like X's rows.
         what : str
-            Which output: see the class. "filled" and "deviation" are those of `impute`.
+            Which output: a name in `outputs`. "top-index:5" and "top-weight:5" are of the 5 most probable components
+            (without a number, of 3 at most). "filled" and "deviation" are those of `impute`, in X's floating dtype;
+            "filled:float32" in another one.
         overwrite : bool
             Replace what stands at `path`, once the new array is whole.
 
@@ -144,17 +147,8 @@ class RowwiseEstimator(BaseEstimator):
             If there is no such output, or X does not suit the model.
         """
         check_is_fitted(self)
-        source = self._open(X)
-        write_rows(
-            *self._fitted(),
-            source,
-            _typed(what, source),
-            path,
-            engine=self.engine,
-            overwrite=overwrite,
-            missing=self.missing,
-            kind=type(self).__name__,
-        )
+        request = self._request(self._open(X), what)
+        write_rows(request, path, engine=self.engine, overwrite=overwrite, kind=type(self).__name__)
 
     def impute(self, X: Any, return_std: bool = False) -> Any:
         """Return the rows with their missing values filled in: E[x_missing | x_observed] under the model.
@@ -241,14 +235,6 @@ class RowwiseEstimator(BaseEstimator):
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         return estimator
-
-
-def _typed(what: str, source: Source) -> str:
-    """Return the output's name, with the rows' floating dtype where it is made of them: "filled:float32"."""
-    if what not in FILLING:
-        return what
-    dtype = float_dtype(source.dtype)
-    return f"{what}:{dtype.name if dtype.itemsize <= 8 else 'float64'}"
 
 
 def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:

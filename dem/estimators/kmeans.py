@@ -29,7 +29,7 @@ from dem.estimators.base import (
 )
 from dem.estimators.gaussian_init import check_array
 from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
-from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
+from dem.models.kmeans.kmeans import KMeansModel, KMeansParams, kmeans_outputs
 from dem.models.row_checks import check_enough_rows
 from dem.run.fit import fit_model
 from dem.run.rows import compute_rows
@@ -113,7 +113,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     in from the centre of a row's cluster; it has no standard deviation.
     """
 
-    outputs = ("label", "distance", "score", "filled")
+    outputs = kmeans_outputs(1, 1)
     objective_name = "inertia"
     _saved = ("cluster_centers_", "cluster_counts_", "cluster_inertias_")
     _saved_numbers = ("inertia_",)
@@ -225,7 +225,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         source = self.__dict__.get("_training")
         if source is None:
             raise AttributeError("labels_ are there after fit alone, and not saved: use predict(X) on the same data")
-        labels = self._plain(compute_rows(*self._fitted(), source, "label", self.engine, self.missing))
+        labels = self._plain(compute_rows(self._request(source, "label"), self.engine))
         if isinstance(labels, np.ndarray):
             self._labels, self._training = labels, None  # the data need not be held any longer
         return labels
@@ -248,6 +248,21 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         A NumPy array for data in memory, a lazy Dask array otherwise.
         """
         return self._rows(X, "distance")
+
+    def impute(self, X: Any, return_std: bool = False) -> Any:
+        """Return the rows, each missing value filled in from the centre of the row's cluster: see `dem.Mixture.impute`.
+
+        Raises
+        ------
+        ValueError
+            X does not suit the model; or standard deviations are asked for.
+        """
+        if return_std:
+            raise ValueError(
+                "K-means has no spread within its clusters, so what it fills in has no standard deviation: leave out "
+                "return_std, or use a Gaussian mixture"
+            )
+        return super().impute(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Return minus the (weighted) inertia of X, from one pass."""

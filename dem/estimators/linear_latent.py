@@ -19,7 +19,6 @@ from dem.em import loop
 from dem.em.progress import Silent
 from dem.em.starts import Start
 from dem.estimators.base import (
-    FILLING,
     Estimator,
     as_checkpoint,
     check_choice,
@@ -30,6 +29,7 @@ from dem.estimators.base import (
 from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
 from dem.models.latent.algebra import covariance, least_squares, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
+from dem.models.latent.rows import latent_outputs
 from dem.run.latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_moments
 from dem.scan.scanner import Scan
 from dem.storage.checkpoint import Checkpoint
@@ -41,7 +41,7 @@ INCOMPLETE = "values are missing (NaN), and the covariance of complete rows does
 class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
     """Base of the models x | z ~ N(W z + mu, Psi), z ~ N(0, I)   (PRML 12.2)."""
 
-    outputs = ("latent", "score", *FILLING)
+    outputs = latent_outputs(1, 1)
     n_components: Any
     tol: float
     max_iter: int

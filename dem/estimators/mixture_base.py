@@ -15,10 +15,10 @@ from dem.core.error_state import own_errors
 from dem.core.human import plural
 from dem.core.layout import c_ordered
 from dem.em import loop
+from dem.em.row_output import RowOutputs
 from dem.em.seeding import METHODS
 from dem.em.starts import Start
 from dem.estimators.base import (
-    FILLING,
     Estimator,
     as_checkpoint,
     check_choice,
@@ -32,6 +32,7 @@ from dem.families.reg_covar import added
 from dem.models.criteria import bic
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
+from dem.models.mixture.rows import mixture_outputs
 from dem.models.row_checks import check_enough_rows
 from dem.run.fit import Fit, fit_model
 from dem.storage.checkpoint import Checkpoint
@@ -44,7 +45,7 @@ class MixtureEstimator(Estimator):
     A subclass makes the model of the data in `_model`, and keeps its parameters in `_keep`.
     """
 
-    outputs: ClassVar[tuple[str, ...]] = ("label", "proba", "score", "entropy", "top-index", "top-weight", *FILLING)
+    outputs: ClassVar[RowOutputs] = mixture_outputs(1, 1)
     weights_: Float
     n_components: int
     tol: float

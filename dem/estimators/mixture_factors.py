@@ -10,6 +10,7 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from dem.core.block import Float
 from dem.core.human import plural
 from dem.core.layout import c_ordered
+from dem.em.row_output import RowOutputs
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.base import check_number
@@ -17,7 +18,7 @@ from dem.estimators.gaussian_init import check_reg_covar
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
 from dem.families.factors.algebra import canonical
-from dem.models.mixture.factors import FactorMixtureModel
+from dem.models.mixture.factors import FactorMixtureModel, latent_outputs
 from dem.models.mixture.kernel import MixtureParams
 
 
@@ -87,7 +88,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     """
 
     noise: ClassVar[str] = "diagonal"
-    outputs = (*MixtureEstimator.outputs, "latent")
+    outputs: ClassVar[RowOutputs] = {**MixtureEstimator.outputs, **latent_outputs(1, 1)}
     _kind: ClassVar[str] = "mixture of factor analysers"
     _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_", "reg_covar_")
     _saved_numbers = ("lower_bound_", "lower_bounds_")

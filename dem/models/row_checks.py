@@ -1,32 +1,16 @@
-"""What models share: the choice of a row-wise output, and the checks of rows: finite, enough, distinct."""
+"""What models share: the dtype of labels, and the checks of rows: finite, enough, distinct."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Block, Float
 
-V = TypeVar("V")
-
 LARGEST = 1e150
 """Values beyond have squares and densities that are no numbers."""
-
-
-def named(choices: Mapping[str, V], what: str) -> V:
-    """Return the choice of that name.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the names are listed.
-    """
-    if what not in choices:
-        raise ValueError(f"there is no output {what!r}: choose one of {', '.join(choices)}")
-    return choices[what]
 
 
 class NotFiniteError(ValueError):
@@ -52,22 +36,6 @@ class NotFiniteError(ValueError):
 def label_dtype(k: int) -> np.dtype[Any]:
     """Return the smallest dtype of labels 0 to k - 1, and of -1, the label of rows without any value."""
     return np.min_scalar_type(-k)
-
-
-def filled_dtype(what: str) -> np.dtype[Any] | None:
-    """Return the dtype of the output "filled:DTYPE" or "deviation:DTYPE"; None of all others.
-
-    Raises
-    ------
-    ValueError
-        If it is no floating one.
-    """
-    kind, _, name = what.partition(":")
-    if kind not in ("filled", "deviation") or not name:
-        return None
-    if name not in ("float16", "float32", "float64"):
-        raise ValueError(f"{what!r}: say float16, float32 or float64, as in {kind}:float32")
-    return np.dtype(name)
 
 
 def check_finite(block: Block) -> tuple[Float, Float, bool]:

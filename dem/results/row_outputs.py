@@ -10,7 +10,7 @@ import math
 import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from dem.core import human
 from dem.core.block import Array, Block, Sweep
 from dem.core.error_state import own_errors
 from dem.core.stats import Additive
+from dem.em.row_output import RowOutput
 from dem.engine.sweep.serial import Divisible, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
 from dem.results import regions
@@ -42,6 +43,31 @@ WRITE_COPIES = 3
 """Results as they are computed, as chunks of the output's dtype, and encoded."""
 CODECS = [{"name": "zstd", "configuration": {"level": 0, "checksum": False}}, {"name": "crc32c"}]
 """Zarr's default, and a checksum, which tells what is whole from what is damaged."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where results are written, and as what.
+
+    Attributes
+    ----------
+    path : str or Path
+        A path, or a URL that zarr can write.
+    output : RowOutput
+        Which results: name, dtype and columns of the array.
+    attributes : mapping
+        More attributes of the array, as JSON takes them.
+    overwrite : bool
+        Replace what is there, if it is an array that `write` wrote.
+    job : JSON
+        All that determines the results. Without it, nothing is left of a pass that was broken off.
+    """
+
+    path: str | os.PathLike[str]
+    output: RowOutput
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    overwrite: bool = False
+    job: Any = None
 
 
 @dataclass(frozen=True)
@@ -64,22 +90,21 @@ def missing_value(dtype: DTypeLike) -> float:
     return {"f": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
 
 
-def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | None = None) -> da.Array:
+def lazy(source: Source, make_rows: MakeRows, output: RowOutput) -> da.Array:
     """Return the results as a Dask array of blocks of about `RESULT_BYTES`, where the chunks of the rows allow it.
 
     Parameters
     ----------
     source : Source
     make_rows : callable
-    dtype : dtype of the results
-    columns : int, optional
-        Results have shape (n, columns); without it, (n,).
+    output : RowOutput
+        Dtype and columns of the results.
     """
     token = uuid.uuid4().hex
     name, maker = f"dem-rows-{token}", f"dem-make-rows-{token}"
-    inner = () if columns is None else (columns,)
-    empty = np.empty((0, *inner), dtype)
-    source = source.cut(np.dtype(dtype).itemsize * (1 if columns is None else columns), RESULT_BYTES)
+    empty = np.empty(output.shape(0), output.dtype)
+    inner = empty.shape[1:]
+    source = source.cut(output.row_bytes, RESULT_BYTES)
     graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
     for i, partition in enumerate(source.partitions):
         if isinstance(partition, Delayed):
@@ -88,7 +113,7 @@ def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | N
         key = (name, i) + (0,) * len(inner)
         graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty, source.name)
     chunks = (source.row_chunks, *((k,) for k in inner))
-    return da.Array(graph, name, chunks, dtype=dtype, meta=empty)
+    return da.Array(graph, name, chunks, dtype=output.dtype, meta=empty)
 
 
 def _itself(value: MakeRows) -> MakeRows:
@@ -154,13 +179,8 @@ def write(
     sweep: Divisible,
     source: Source,
     make_rows: MakeRows,
-    path: str | os.PathLike[str],
-    dtype: DTypeLike,
-    columns: int | None = None,
-    attributes: Mapping[str, Any] | None = None,
-    overwrite: bool = False,
+    to: Destination,
     *,
-    job: Any = None,
     note: Callable[[str], None] = _ignore,
     require: Callable[[tuple[str, ...]], None] = _ignore,
 ) -> zarr.Array[Any]:
@@ -177,17 +197,7 @@ def write(
         A sweep over `source`.
     source : Source
     make_rows : callable
-    path : str or Path
-        A path, or a URL that zarr can write.
-    dtype : dtype of the results
-    columns : int, optional
-        Results have shape (n, columns); without it, (n,).
-    attributes : mapping, optional
-        Attributes of the array, as JSON takes them.
-    overwrite : bool
-        Replace what is there, if it is an array that this function wrote.
-    job : JSON, optional
-        All that determines the results. Without it, nothing is left of a pass that was broken off.
+    to : Destination
     note : callable, optional
         Is told in a sentence what was found of an earlier run.
     require : callable, optional
@@ -196,7 +206,7 @@ def write(
     Raises
     ------
     FileExistsError
-        Something is at `path` already; with `overwrite`, something else than row-wise results. Or the data
+        Something is at `to.path` already; with `to.overwrite`, something else than row-wise results. Or the data
         themselves are there, or within, or around it.
     ValueError
         The rows of the source are not in chunks of equal size.
@@ -206,32 +216,32 @@ def write(
             f"Results for {source.name} cannot be written region by region, since its chunks have unknown or "
             "unequal sizes: call compute_chunk_sizes() or rechunk() on it first."
         )
-    inner = () if columns is None else (columns,)
+    output, path = to.output, str(to.path)
     layout = {
-        "shape": (source.n_rows, *inner),
-        "chunks": (output_rows(source, np.dtype(dtype).itemsize * math.prod(inner)), *inner),
-        "dtype": np.dtype(dtype).str,
-        "fill_value": missing_value(dtype),
+        "shape": output.shape(source.n_rows),
+        "chunks": output.shape(output_rows(source, output.row_bytes)),
+        "dtype": output.dtype.str,
+        "fill_value": missing_value(output.dtype),
         "zarr_format": 3,
         "compressors": CODECS,
     }
-    marked = {MARK: dict(attributes or {}).get("what", "rows"), **(attributes or {})}
-    known = None if job is None else digest([job, layout])
-    with new_array(path, source, layout, marked, overwrite=overwrite, job=known) as out:
+    attributes = {MARK: output.word, "what": output.word, **to.attributes}
+    job = None if to.job is None else digest([to.job, layout])
+    with new_array(to.path, source, layout, attributes, overwrite=to.overwrite, job=job) as out:
         require(place_of(out))
         every = list(range(len(source.row_chunks)))
         held = held_rows(source, row_bytes(out))
-        left = every if known is None else regions.unwritten(out, source, held, note)
+        left = every if job is None else regions.unwritten(out, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
-            done = part(partial(_writer, make_rows, out, partial(regions.write_rows, out, str(path)), out.chunks[0]))
+            done = part(partial(_writer, make_rows, out, partial(regions.write_rows, out, path), out.chunks[0]))
             if done.missing:
                 note(
                     f"{human.plural(done.missing, 'row')} of {source.name} without any value: in {path} they are "
-                    f"missing ({missing_value(dtype):g})"
+                    f"missing ({missing_value(output.dtype):g})"
                 )
-        regions.check_whole(out, str(path))
-    return zarr.open_array(address(path), mode="r")
+        regions.check_whole(out, path)
+    return zarr.open_array(address(to.path), mode="r")
 
 
 def output_rows(source: Source, row_bytes: int) -> int:
@@ -252,7 +262,7 @@ def output_rows(source: Source, row_bytes: int) -> int:
     return fit if 16 * fit >= most else min(r for r in divisors if r > most)
 
 
-def results_bytes(source: Source, columns: int | None, dtype: DTypeLike) -> int:
+def results_bytes(source: Source, output: RowOutput) -> int:
     """Return the bytes that a task of `write` holds at most beside its block and what the model works in.
 
     They are `WRITE_COPIES` of the results that are computed at a time: those of the block, or of as many chunks
@@ -260,8 +270,7 @@ def results_bytes(source: Source, columns: int | None, dtype: DTypeLike) -> int:
     """
     if source.n_rows is None or source.chunk_rows is None:
         return 0
-    size = np.dtype(dtype).itemsize * (1 if columns is None else columns)
-    return WRITE_COPIES * size * held_rows(source, size)
+    return WRITE_COPIES * output.row_bytes * held_rows(source, output.row_bytes)
 
 
 def held_rows(source: Source, row_bytes: int) -> int:

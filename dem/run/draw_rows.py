@@ -17,8 +17,10 @@ from numpy.typing import DTypeLike
 from dem.core.block import Array, Block
 from dem.core.error_state import own_errors
 from dem.em.model import Generative, P
+from dem.em.row_output import RowOutput
 from dem.engine.engine import Engine
 from dem.results import row_outputs
+from dem.results.row_outputs import Destination
 from dem.run.rows import job, write_to
 from dem.source.generated import GeneratedSource
 
@@ -50,9 +52,14 @@ def lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows:
     """Return n rows (n, d) and their latent variables as lazy Dask arrays, with chunks of `chunk_rows` rows."""
     source = GeneratedSource(n, min(chunk_rows, n), d, np.dtype(np.float64), partition_bytes=1)
     latent = model.draw(params, 1, np.random.default_rng(0))[1]
-    columns = None if latent.ndim == 1 else latent.shape[1]
-    x = row_outputs.lazy(source, partial(_drawer, model, params, d, seed, 0), np.float64, d)
-    return x, row_outputs.lazy(source, partial(_drawer, model, params, d, seed, 1), latent.dtype, columns)
+    hidden = RowOutput("latent", "latent variables", latent.dtype, None if latent.ndim == 1 else latent.shape[1])
+    x = row_outputs.lazy(source, partial(_drawer, model, params, d, seed, 0), drawn_rows(d))
+    return x, row_outputs.lazy(source, partial(_drawer, model, params, d, seed, 1), hidden)
+
+
+def drawn_rows(d: int, dtype: DTypeLike = np.float64) -> RowOutput:
+    """Return what rows of d columns that are drawn are, as an output."""
+    return RowOutput("sample", "rows drawn from the model", np.dtype(dtype), d)
 
 
 def write(
@@ -81,13 +88,12 @@ def write(
         What to call the model in the array's attributes; by default by its class.
     """
     make_rows = partial(_drawer, model, params, source.n_columns, seed, 0)
-    columns, dtype = source.n_columns, source.dtype
-    made = 4 * 8 * columns * (source.chunk_rows or 0)
-    attributes = {"what": "sample", "model": kind or type(model).__name__, "seed": seed}
+    made = 4 * 8 * source.n_columns * (source.chunk_rows or 0)
+    attributes = {"model": kind or type(model).__name__, "seed": seed}
     known = job(model, params, source, seed=seed)
+    output = drawn_rows(source.n_columns, source.dtype)
     with (engine or Engine()).open(source, made) as sweep:
-        output = (path, dtype, columns, attributes, overwrite)
-        write_to(sweep, "sample", source, make_rows, *output, job=known)
+        write_to(sweep, source, make_rows, Destination(path, output, attributes, overwrite, known))
 
 
 def chunk_rows(d: int, dtype: DTypeLike, nbytes: int) -> int:

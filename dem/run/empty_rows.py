@@ -12,11 +12,12 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from dem.core import human
 from dem.core.block import Array, Block, MakeKernel, Sweep, without_value
 from dem.core.stats import S
+from dem.em.row_output import RowOutput
 from dem.models.row_checks import NotFiniteError
 from dem.results.row_outputs import MakeRows, missing_value
 from dem.source import Source
@@ -64,23 +65,22 @@ def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
     return leaving_out
 
 
-def missing_where_empty(make_rows: MakeRows, dtype: DTypeLike, columns: int | None) -> Callable[[Block], Array]:
+def missing_where_empty(make_rows: MakeRows, output: RowOutput) -> Callable[[Block], Array]:
     """Return the function that `make_rows` makes, with missing results for rows without any value.
 
     Parameters
     ----------
     make_rows : callable
-    dtype, columns
-        Those of the results: see `dem.results.row_outputs`.
+    output : RowOutput
+        What it makes.
     """
     rows = make_rows()
-    inner = () if columns is None else (columns,)
 
     def of_rows(block: Block) -> Array:
         empty = without_value(block.x)
         if empty is None:
             return rows(block)
-        out = np.full((len(block.x), *inner), missing_value(dtype), dtype)
+        out = np.full(output.shape(len(block.x)), missing_value(output.dtype), output.dtype)
         put_rows(rows, block, empty, out)
         return out
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import numpy as np
 
@@ -16,15 +16,17 @@ from dem.core.error_state import own_errors
 from dem.core.stats import Additive
 from dem.core.version import __version__
 from dem.em.model import P, Rowwise
+from dem.em.row_output import REAL, RowOutput, find_output
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
-from dem.models.row_checks import NotFiniteError, check_complete, filled_dtype
+from dem.models.row_checks import NotFiniteError, check_complete
 from dem.results import row_outputs
-from dem.results.row_outputs import MakeRows
+from dem.results.row_outputs import Destination, MakeRows
 from dem.run.absent_chunks import Telling
 from dem.run.empty_rows import left_out, missing_where_empty, put_rows
 from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
+from dem.source.decode import float_dtype
 from dem.source.generated import GeneratedSource
 from dem.source.reader import n_units
 from dem.source.zarr import ZarrSource
@@ -36,55 +38,80 @@ MOST_LISTED = 100_000
 """Chunks of a store that are listed before its rows are written: some seconds."""
 
 
-@own_errors()
-def compute_rows(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    what: str,
-    engine: Engine | None = None,
-    missing: str = "marginalize",
-) -> Any:
-    """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise.
+@dataclass(frozen=True)
+class RowRequest(Generic[P]):
+    """A row output that is asked of a fitted model, for the rows of a source.
 
-    Parameters
+    Attributes
     ----------
     model : Rowwise
     params : P
     source : Source
-    what : str
-        Which output: see the model.
-    engine : Engine, optional
-        Its number of workers is used for data in memory.
+    output : RowOutput
+        One of the model's.
     missing : {"marginalize", "error"}
         Missing values are taken as the model takes them, or refused.
     """
-    dtype, columns = model.output(params, what)
-    make_rows = _maker(model, params, what, missing)
+
+    model: Rowwise[P]
+    params: P
+    source: Source
+    output: RowOutput
+    missing: str = "marginalize"
+
+    @classmethod
+    def of(cls, model: Rowwise[P], params: P, source: Source, word: str, missing: str = "marginalize") -> RowRequest[P]:
+        """Return the request for the output that a user calls by a word.
+
+        Outputs of the shape of the rows have the rows' floating dtype, float64 at most.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such output.
+        """
+        floating = float_dtype(source.dtype)
+        outputs = model.row_outputs(params, floating if floating.itemsize <= REAL.itemsize else REAL)
+        return cls(model, params, source, find_output(outputs, word), missing)
+
+    @property
+    def make_rows(self) -> MakeRows:
+        """What makes the function from a block to the output, which is missing for rows without any value."""
+        rows = partial(missing_where_empty, partial(self.model.rows, self.params, self.output), self.output)
+        return partial(_of_complete_rows, rows) if self.missing == "error" else rows
+
+
+@own_errors()
+def compute_rows(request: RowRequest[Any], engine: Engine | None = None) -> Any:
+    """Return a row output: a NumPy array for data in memory, a lazy Dask array otherwise.
+
+    Parameters
+    ----------
+    request : RowRequest
+    engine : Engine, optional
+        Its number of workers is used for data in memory.
+    """
+    source = request.source
     if source.lazy:
-        return row_outputs.lazy(source, make_rows, dtype, columns)
-    return row_outputs.collect(source, make_rows, min((engine or Engine()).n_workers, len(source.partitions)))
+        return row_outputs.lazy(source, request.make_rows, request.output)
+    n_threads = min((engine or Engine()).n_workers, len(source.partitions))
+    return row_outputs.collect(source, request.make_rows, n_threads)
 
 
 @own_errors()
 def write_rows(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    what: str,
+    request: RowRequest[Any],
     path: str | Path,
     *,
     engine: Engine | None = None,
     overwrite: bool = False,
-    missing: str = "marginalize",
     kind: str | None = None,
 ) -> None:
-    """Write a row-wise output as a Zarr array, region by region, in one pass.
+    """Write a row output as a Zarr array, region by region, in one pass.
 
     Parameters
     ----------
-    model, params, source, what, missing
-        See `compute_rows`.
+    request : RowRequest
     path : str or Path
     engine : Engine, optional
     overwrite : bool
@@ -92,21 +119,12 @@ def write_rows(
     kind : str, optional
         What to call the model in the array's attributes; by default by its class.
     """
-    dtype, columns = model.output(params, what)
-    held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, columns, dtype)
-    make_rows = _maker(model, params, what, missing)
-    called = what if filled_dtype(what) is None else what.partition(":")[0]
-    attributes = {"what": called, "model": kind or type(model).__name__, "source": source.name}
-    known = job(model, params, source, what=what)
-    with (engine or Engine()).open(source, held) as sweep, located(source):
-        output = (path, dtype, columns, attributes, overwrite)
-        write_to(sweep, called, source, make_rows, *output, job=known)
-
-
-def _maker(model: Rowwise[P], params: P, what: str, missing: str) -> MakeRows:
-    """Return what makes the function from a block to an output, missing for rows without any value."""
-    make_rows = partial(missing_where_empty, partial(model.rows, params, what), *model.output(params, what))
-    return partial(_of_complete_rows, make_rows) if missing == "error" else make_rows
+    model, source, output = request.model, request.source, request.output
+    attributes = {"model": kind or type(model).__name__, "source": source.name}
+    known = job(model, request.params, source, what=output.word)
+    held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, output)
+    with (engine or Engine()).open(source, held) as passes, located(source):
+        write_to(passes, source, request.make_rows, Destination(path, output, attributes, overwrite, known))
 
 
 def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
@@ -129,10 +147,10 @@ def located(source: Source) -> Iterator[None]:
         raise ValueError(f"{error} (it is in {source.locate(error.row, error.column)})") from None
 
 
-def write_to(passes: Passes, what: str, source: Source, *args: Any, job: Any) -> None:
-    """Write by these passes, told of under the name of `what`; see `row_outputs.write`."""
-    telling = Telling(passes.as_named(what), source, passes.progress)
-    row_outputs.write(telling, source, *args, job=job, note=passes.progress.note, require=passes.require)
+def write_to(passes: Passes, source: Source, make_rows: MakeRows, to: Destination) -> None:
+    """Write by these passes, which have the output's name in progress reports; see `row_outputs.write`."""
+    telling = Telling(passes.as_named(to.output.word), source, passes.progress)
+    row_outputs.write(telling, source, make_rows, to, note=passes.progress.note, require=passes.require)
 
 
 def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
@@ -216,21 +234,15 @@ class Mean(Additive):
 
 
 @own_errors()
-def mean_of_rows(
-    model: Rowwise[P],
-    params: P,
-    source: Source,
-    what: str,
-    engine: Engine | None = None,
-    missing: str = "marginalize",
-) -> Mean:
+def mean_of_rows(request: RowRequest[Any], engine: Engine | None = None) -> Mean:
     """Return the weighted mean of an output with one value a row, from one pass."""
-    workspace = model.rows_bytes(source.n_columns)
-    with (engine or Engine()).open(source, workspace) as sweep, located(source):
-        telling = Telling(sweep.as_named(what), source, sweep.progress)
-        found = telling(partial(_mean_kernel, _maker(model, params, what, missing)))
+    source = request.source
+    workspace = request.model.rows_bytes(source.n_columns)
+    with (engine or Engine()).open(source, workspace) as passes, located(source):
+        telling = Telling(passes.as_named(request.output.word), source, passes.progress)
+        found = telling(partial(_mean_kernel, request.make_rows))
         if found.empty_rows:
-            sweep.progress.note(left_out(found.empty_rows, found.rows, source))
+            passes.progress.note(left_out(found.empty_rows, found.rows, source))
         return found
 
 

@@ -19,6 +19,7 @@ from dem import (
     MixtureFactorAnalysis,
     MixturePPCA,
 )
+from dem.em.row_output import deviation, filled, table
 from dem.engine.sweep.serial import SerialSweep
 from dem.estimators.base import source_record
 from dem.scan.scanner import Scanner
@@ -69,7 +70,7 @@ def test_error_refuses_a_missing_value(model, form, x, tmp_path):
 def test_error_refuses_rows_with_missing_values(model, x, tmp_path):
     """In all that is told of rows, of any form."""
     model = clone(model).set_params(missing="error", missing_value=SENTINEL).fit(x)
-    what = model.outputs[0]
+    what = next(iter(model.outputs))
     assert len(model._rows(x, what)) == len(x)
     rows = holed(x, SENTINEL)
     message = "row 70? holds nan in column .: missing values .*missing='error'"
@@ -151,21 +152,17 @@ def test_a_column_without_values_is_refused_by_name(model, x, monkeypatch):
 class Filling:
     """Stands for a model that fills in: 7 for what is missing, with a deviation of 2."""
 
-    def output(self, params, what):
-        kind, dtype = what.split(":")
-        assert kind in ("filled", "deviation")
-        return np.dtype(dtype), 3
+    def row_outputs(self, params, dtype):
+        return table(filled(3, dtype), deviation(3, dtype))
 
     def rows_bytes(self, d):
         return 0
 
-    def rows(self, params, what):
-        kind, dtype = what.split(":")
-
+    def rows(self, params, output):
         def rows(block):
             gone = np.isnan(block.x)
-            values = np.where(gone, 7, block.x) if kind == "filled" else np.where(gone, 2, 0)
-            return values.astype(dtype)
+            values = np.where(gone, 7, block.x) if output.name == "filled" else np.where(gone, 2, 0)
+            return values.astype(output.dtype)
 
         return rows
 

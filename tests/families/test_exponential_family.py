@@ -26,7 +26,7 @@ from dem.families import (
 )
 from dem.families.product import product
 from dem.models.mixture.mixture import MixtureModel
-from laws import D, K, N, begin, bind, codes, counts, data, positive, run, with_holes
+from laws import D, K, N, begin, bind, codes, counts, data, positive, rows_of, run, with_holes
 from own_family import Rayleigh
 
 FAMILIES = {
@@ -80,9 +80,9 @@ def test_the_density_is_that_of_the_observed_columns(name):
     model, params = fitted(name, x)
     joint = log_densities(name, params, x) + np.log(params.weights)[:, None]
     expected = scipy.special.logsumexp(joint, axis=0)
-    np.testing.assert_allclose(model.rows(params, "score")(Block(x)), expected, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(rows_of(model, params, "score")(Block(x)), expected, rtol=0, atol=1e-10)
     proba = np.exp(joint - expected).T
-    np.testing.assert_allclose(model.rows(params, "proba")(Block(x)), proba, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(rows_of(model, params, "proba")(Block(x)), proba, rtol=0, atol=1e-10)
     stats = model.kernel(params)(Block(x))
     assert model.log_likelihood(params, stats) == pytest.approx(expected.mean(), abs=1e-11)
     empty = np.isnan(x).all(axis=1)
@@ -133,7 +133,7 @@ def test_without_holes_it_is_the_family_itself(name):
     whole = model.m_step(params, model.kernel(params)(Block(x))).params
     other = model.observed.with_missing()
     sums = np.zeros((other.n_centred(D), K))
-    resp = model.rows(params, "proba")(Block(x)).T
+    resp = rows_of(model, params, "proba")(Block(x)).T
     columns = np.ascontiguousarray(x.T)
     other.sums(params.theta, columns, other.log_density(params.theta, columns, np.empty((K, N))), resp, sums)
     frame = Frame.at(other.centres(params.theta))
@@ -202,7 +202,7 @@ def test_categories_of_missing_answers_are_left_out():
                 joint[:, i] += np.log(shares[j][:, int(code)])
     joint += np.log(params.weights)[:, None]
     np.testing.assert_allclose(
-        model.rows(params, "score")(Block(x)), scipy.special.logsumexp(joint, axis=0), rtol=0, atol=1e-10
+        rows_of(model, params, "score")(Block(x)), scipy.special.logsumexp(joint, axis=0), rtol=0, atol=1e-10
     )
     for share in shares:
         np.testing.assert_allclose(share.sum(axis=1), 1, rtol=1e-12)
@@ -212,9 +212,9 @@ def test_filled_codes_are_the_likeliest():
     x = with_holes(codes)
     model = bind(MixtureModel(K, Categorical((2, 5, 5)), Seeding("kmeans")), x)
     params = run(model, begin(model, x), x, n_iter=5).params
-    filled = model.rows(params, "filled:float64")(Block(x))
-    deviation = model.rows(params, "deviation:float64")(Block(x))
-    proba = model.rows(params, "proba")(Block(x))
+    filled = rows_of(model, params, "filled:float64")(Block(x))
+    deviation = rows_of(model, params, "deviation:float64")(Block(x))
+    proba = rows_of(model, params, "proba")(Block(x))
     for j, share in enumerate(model.family.split(params.theta["probabilities"])):
         p = proba @ share
         missing = np.isnan(x[:, j])
@@ -227,11 +227,11 @@ def test_filled_values_are_the_conditional_means_by_simulation(name):
     """E[x_j | x_o] and its deviation, against draws of each component's missing columns."""
     x = with_holes(FAMILIES[name][1])
     model, params = fitted(name, x)
-    filled, deviation = (model.rows(params, f"{what}:float64")(Block(x)) for what in ("filled", "deviation"))
+    filled, deviation = (rows_of(model, params, f"{what}:float64")(Block(x)) for what in ("filled", "deviation"))
     seen = ~np.isnan(x)
     assert filled[seen].tobytes() == x[seen].tobytes()
     assert (deviation[seen] == 0).all()
-    rng, proba = np.random.default_rng(0), model.rows(params, "proba")(Block(x))
+    rng, proba = np.random.default_rng(0), rows_of(model, params, "proba")(Block(x))
     draws = np.stack([model.family.draw(params.theta, k, 40_000, rng) for k in range(K)])
     for i in np.flatnonzero(np.isnan(x).any(axis=1))[:12]:
         for j in np.flatnonzero(np.isnan(x[i])):
@@ -251,13 +251,13 @@ def test_filled_values_are_the_conditional_means_by_simulation(name):
 def test_observed_values_stay_bit_for_bit(dtype):
     x = with_holes(data).astype(dtype)
     model, params = fitted("diag", x)
-    out = model.rows(params, f"filled:{dtype}")(Block(x))
+    out = rows_of(model, params, f"filled:{dtype}")(Block(x))
     assert out.dtype == dtype
     seen = ~np.isnan(x)
     assert out[seen].tobytes() == x[seen].tobytes()
     assert not np.isnan(out).any()
-    with pytest.raises(ValueError, match="say float16, float32 or float64, as in filled:float32"):
-        model.rows(params, "filled:int8")(Block(x))
+    with pytest.raises(ValueError, match="choose float16, float32 or float64, as in 'filled:float32'"):
+        rows_of(model, params, "filled:int8")(Block(x))
 
 
 def test_products_of_families_with_holes():
@@ -277,7 +277,7 @@ def test_products_of_families_with_holes():
             seen = ~np.isnan(column)
             joint[k, seen] += np.log(share[column[seen].astype(int)])
     assert state.objective == pytest.approx(scipy.special.logsumexp(joint, axis=0).mean(), abs=1e-10)
-    filled = model.rows(state.params, "filled:float64")(Block(x))
+    filled = rows_of(model, state.params, "filled:float64")(Block(x))
     assert not np.isnan(filled).any()
 
 
@@ -339,4 +339,4 @@ def test_a_family_of_ones_own_takes_missing_values():
     expected = scipy.special.logsumexp(each + np.log(state.params.weights)[:, None], axis=0)
     assert state.objective == pytest.approx(expected.mean(), abs=1e-10)
     with pytest.raises(ValueError, match="Rayleigh does not tell its columns' means: write its method `moments`"):
-        model.rows(state.params, "filled:float64")(Block(x))
+        rows_of(model, state.params, "filled:float64")(Block(x))

@@ -16,6 +16,7 @@ from dem.scan.scanner import Scanner
 from dem.scan.support import measured
 from dem.source import open_source
 from families.kinds import KINDS
+from laws import rows_of
 
 N = 300
 ANY = pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
@@ -189,7 +190,7 @@ def test_constant_columns_and_single_rows_give_finite_numbers(name, rng):
         assert (np.diff(objectives) >= -1e-7).all()
     for component in kind.apart(params.theta):
         assert all(np.isfinite(value).all() for value in component.values())
-    assert np.isfinite(model.rows(params, "proba")(Block(x))).all()
+    assert np.isfinite(rows_of(model, params, "proba")(Block(x))).all()
 
 
 WRONG = {

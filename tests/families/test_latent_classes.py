@@ -12,6 +12,7 @@ from dem.core.block import Block
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.scan.scanner import Scanner
+from laws import rows_of
 from shared import CSV
 
 
@@ -38,7 +39,7 @@ def test_bernoulli_is_prmls_loop(rng):
             likelihood += np.log(np.sum(p))
         stats = model.kernel(params)(Block(x))
         assert abs(model.objective(params, stats) - likelihood / n) < 1e-13
-        np.testing.assert_allclose(model.rows(params, "proba")(Block(x)), gamma, rtol=1e-12)
+        np.testing.assert_allclose(rows_of(model, params, "proba")(Block(x)), gamma, rtol=1e-12)
         counts = gamma.sum(axis=0)
         mu = np.array([sum(gamma[i, j] * x[i] for i in range(n)) / counts[j] for j in range(k)])
         pi = counts / n

@@ -13,6 +13,7 @@ from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.scan.scanner import Scanner
 from families.kinds import KINDS
+from laws import rows_of
 from own_family import Rayleigh
 
 N = 400
@@ -57,7 +58,7 @@ def test_the_likelihood_has_no_slope_at_the_fit_and_direct_maximisation_ends_the
     assert np.abs(slope(lambda v: mean_log_likelihood(kind, v, x), at_fit)).max() < 3e-6
     found = minimize(lambda v: -mean_log_likelihood(kind, v, x), free(kind, start), method="BFGS")
     assert abs(-found.fun - reported) < 1e-8
-    score = model.rows(state.params, "score")(Block(x))
+    score = rows_of(model, state.params, "score")(Block(x))
     assert abs(score.mean() - reported) < 1e-11 * max(1, abs(reported))
 
 

@@ -12,7 +12,7 @@ from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import Multinomial, VonMisesFisher
 from dem.models.mixture.mixture import MixtureModel
-from laws import K, N, begin, bind, counts, directions, run, total, with_holes
+from laws import K, N, begin, bind, counts, directions, rows_of, run, total, with_holes
 
 D = 5
 
@@ -62,7 +62,7 @@ def test_the_density_is_that_of_the_observed_columns(rng, share):
         joint[0] - np.log(params.weights[0]), log_pmf(x, params.theta["probabilities"][0]), atol=1e-11
     )
     expected = logsumexp(joint, axis=0)
-    score, proba = (model.rows(params, what)(Block(x)) for what in ("score", "proba"))
+    score, proba = (rows_of(model, params, what)(Block(x)) for what in ("score", "proba"))
     np.testing.assert_allclose(score, expected, rtol=0, atol=1e-11)
     np.testing.assert_allclose(proba.T, np.exp(joint - expected), rtol=0, atol=1e-11)
     assert model.objective(params, total(model, params, x)) == pytest.approx(expected.mean(), abs=1e-12)
@@ -91,7 +91,7 @@ def test_the_bound_is_below_the_likelihood_and_touches_it(rng):
     x = rows(rng)
     model = model_of(x)
     params = begin(model, x)
-    resp = model.rows(params, "proba")(Block(x))
+    resp = rows_of(model, params, "proba")(Block(x))
     found = total(model, params, x)
     family, frame = model.observed, found.frame
 
@@ -130,8 +130,8 @@ def test_missing_counts_are_filled_in_by_negative_multinomials(rng):
     x[np.arange(len(x)), rng.integers(D, size=len(x))] = np.nan
     model = model_of(x, n_trials=20)
     params = run(model, begin(model, x), x, n_iter=3).params
-    filled, deviation = (model.rows(params, f"{what}:float64")(Block(x)) for what in ("filled", "deviation"))
-    proba, missing = model.rows(params, "proba")(Block(x)), np.isnan(x)
+    filled, deviation = (rows_of(model, params, f"{what}:float64")(Block(x)) for what in ("filled", "deviation"))
+    proba, missing = rows_of(model, params, "proba")(Block(x)), np.isnan(x)
     np.testing.assert_array_equal(filled[~missing], x[~missing])
     assert not deviation[~missing].any()
     for i in np.flatnonzero(~missing.all(axis=1))[:80]:

@@ -10,12 +10,13 @@ from fsspec.implementations.memory import MemoryFileSystem
 from zarr.storage import MemoryStore
 
 from crosses import cross
+from dem.em.row_output import RowOutput
 from dem.engine.cluster import local_cluster
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.serial import SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
 from dem.results import row_outputs
-from dem.results.row_outputs import collect, lazy, write
+from dem.results.row_outputs import Destination, collect
 from dem.source import evaluate, open_source
 from dem.source.generated import GeneratedSource
 
@@ -32,6 +33,18 @@ def doubled(block):
 
 def constant(function):
     return function
+
+
+def results(dtype, columns=None):
+    return RowOutput("toy", "", np.dtype(dtype), columns)
+
+
+def lazy(source, make_rows, dtype, columns=None):
+    return row_outputs.lazy(source, make_rows, results(dtype, columns))
+
+
+def write(sweep, source, make_rows, path, dtype, columns=None, **options):
+    return row_outputs.write(sweep, source, make_rows, Destination(path, results(dtype, columns), **options))
 
 
 make_largest, make_doubled = partial(constant, largest), partial(constant, doubled)
@@ -319,12 +332,12 @@ def test_chunks_of_results_are_not_too_large(source, rows):
 
 
 def test_the_bytes_of_results():
-    assert row_outputs.results_bytes(of_shape(10**8, 2**23), 64, np.float32) == 3 * 2**26
-    assert row_outputs.results_bytes(of_shape(10**8, 2**10), None, np.int64) == 3 * 8 * 2**19  # a read of 4 MB
-    assert row_outputs.results_bytes(of_shape(100, 2**10), None, np.int64) == 3 * 8 * 100
-    assert row_outputs.results_bytes(open_source(X), 3, np.float64) == 3 * 24 * len(X)
+    assert row_outputs.results_bytes(of_shape(10**8, 2**23), results(np.float32, 64)) == 3 * 2**26
+    assert row_outputs.results_bytes(of_shape(10**8, 2**10), results(np.int64)) == 3 * 8 * 2**19  # a read of 4 MB
+    assert row_outputs.results_bytes(of_shape(100, 2**10), results(np.int64)) == 3 * 8 * 100
+    assert row_outputs.results_bytes(open_source(X), results(np.float64, 3)) == 3 * 24 * len(X)
     x = da.from_array(X, chunks=700)
-    assert row_outputs.results_bytes(open_source(x[x[:, 0] > 1]), 3, np.float64) == 0
+    assert row_outputs.results_bytes(open_source(x[x[:, 0] > 1]), results(np.float64, 3)) == 0
 
 
 @cross("make_source, sweep, result_bytes", SOURCES, SWEEPS, [160, 700, 4000])
@@ -341,7 +354,7 @@ def test_blocks_are_written_by_whole_chunks(make_source, sweep, result_bytes, tm
     np.testing.assert_array_equal(out[:], 2 * X[:, :2])
     assert source.chunk_rows % out.chunks[0] == 0
     assert out.chunks[0] * 16 <= max(result_bytes, 16 * 16)
-    assert max(seen) * 16 * 3 <= row_outputs.results_bytes(source, 2, np.float64)
+    assert max(seen) * 16 * 3 <= row_outputs.results_bytes(source, results(np.float64, 2))
     assert max(seen) * 16 <= result_bytes
 
 
@@ -365,9 +378,9 @@ def test_only_results_that_dem_wrote_are_overwritten(tmp_path):
             write(SerialSweep(source), source, make_largest, tmp_path / name, np.int32, overwrite=True)
     assert everything_in(tmp_path) == before
     out = tmp_path / "group.zarr" / "labels"
-    assert write(SerialSweep(source), source, make_largest, out, int, None, {"what": "labels"}).attrs["dem_output"]
+    assert write(SerialSweep(source), source, make_largest, out, int, attributes={"seed": 3}).attrs["seed"] == 3
     write(SerialSweep(source), source, make_largest, out, int, overwrite=True)
-    assert dict(zarr.open_array(out).attrs) == {"dem_output": "rows"}
+    assert dict(zarr.open_array(out).attrs) == {"dem_output": "toy", "what": "toy"}
 
 
 @pytest.mark.parametrize("place", ["path", "link", "url"])

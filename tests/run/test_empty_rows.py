@@ -13,8 +13,8 @@ from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
 from dem.families import Poisson
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
-from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.mixture import MixtureModel
+from dem.models.mixture.rows import mixture_outputs
 from dem.run import empty_rows, fit
 from dem.run.fit import fit_model, scan
 from dem.scan import sample
@@ -109,8 +109,9 @@ def test_written_results_are_missing_and_told_of(kind, tmp_path, caplog):
 def test_labels_are_signed(k, dtype):
     """So that -1 and all k labels fit."""
     params = KMeansParams.at(np.zeros((1, 2)))
-    assert KMeansModel(k).output(params, "label")[0] == np.dtype(dtype)
-    assert mixture_rows.output(k, 2, "label")[0] == mixture_rows.output(k, 2, "top-index:1")[0] == np.dtype(dtype)
+    assert KMeansModel(k).row_outputs(params)["label"].dtype == np.dtype(dtype)
+    outputs = mixture_outputs(k, 2)
+    assert outputs["label"].dtype == outputs["top-index"].dtype == np.dtype(dtype)
 
 
 def test_scores_are_over_the_other_rows_and_say_so(caplog):

@@ -24,7 +24,7 @@ from dem.models.latent.ppca import PPCAModel
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.precision import Precision
 from dem.run.fit import fit_model, scan
-from dem.run.rows import mean_of_rows
+from dem.run.rows import RowRequest, mean_of_rows
 from dem.scan.scanner import Scanner
 from dem.source import open_source
 from laws import assert_same_bits
@@ -203,9 +203,8 @@ def test_scan_tells_moments_and_ranges(store, rows):
 
 def test_the_mean_of_an_output_is_weighted(rows):
     model = GaussianMixture(K, n_init=1).fit(rows[:500])
-    fitted, params = model._fitted()
     weight = np.arange(500.0)
-    found = mean_of_rows(fitted, params, open_source(rows[:500], weight), "score")
+    found = mean_of_rows(RowRequest.of(*model._fitted(), open_source(rows[:500], weight), "score"))
     assert found.mean == pytest.approx(np.average(model.score_samples(rows[:500]), weights=weight), rel=1e-12)
     assert (found.rows, found.weight) == (500, weight.sum())
 

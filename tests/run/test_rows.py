@@ -18,7 +18,7 @@ from dem import PPCA, Engine, GaussianMixture
 from dem.em.progress import Silent
 from dem.engine.cluster import local_cluster
 from dem.run import draw_rows
-from dem.run.rows import write_rows
+from dem.run.rows import RowRequest, write_rows
 from dem.source import open_source
 from dem.source.generated import GeneratedSource
 from dem.storage.lock import Interrupted
@@ -82,10 +82,10 @@ def drawn():
 
 
 WHAT = {
-    "label": lambda source: partial(write_rows, *MIXTURE, source, "label"),
-    "proba": lambda source: partial(write_rows, *MIXTURE, source, "proba"),
-    "score": lambda source: partial(write_rows, *MIXTURE, source, "score"),
-    "latent": lambda source: partial(write_rows, *FACTORS, source, "latent"),
+    "label": lambda source: partial(write_rows, RowRequest.of(*MIXTURE, source, "label")),
+    "proba": lambda source: partial(write_rows, RowRequest.of(*MIXTURE, source, "proba")),
+    "score": lambda source: partial(write_rows, RowRequest.of(*MIXTURE, source, "score")),
+    "latent": lambda source: partial(write_rows, RowRequest.of(*FACTORS, source, "latent")),
     "sample": lambda source: partial(draw_rows.write, *MIXTURE, source, seed=3),
 }
 
@@ -210,10 +210,10 @@ def others(data, tmp_path):
     zarr.create_array(tmp_path / "y.zarr", data=X[::-1].copy(), chunks=(500, 4))
     zarr.create_array(tmp_path / "z.zarr", data=X, chunks=(250, 4))
     return {
-        "model": partial(write_rows, *OTHER, data, "label"),
-        "what": partial(write_rows, *MIXTURE, data, "score"),
-        "place": partial(write_rows, *MIXTURE, of_store(tmp_path / "y.zarr"), "label"),
-        "chunks": partial(write_rows, *MIXTURE, of_store(tmp_path / "z.zarr"), "label"),
+        "model": partial(write_rows, RowRequest.of(*OTHER, data, "label")),
+        "what": partial(write_rows, RowRequest.of(*MIXTURE, data, "score")),
+        "place": partial(write_rows, RowRequest.of(*MIXTURE, of_store(tmp_path / "y.zarr"), "label")),
+        "chunks": partial(write_rows, RowRequest.of(*MIXTURE, of_store(tmp_path / "z.zarr"), "label")),
     }
 
 
@@ -262,13 +262,13 @@ def test_errors_of_the_data_leave_nothing(root, tmp_path):
     holed = X.copy()
     holed[5100, 2] = np.nan
     zarr.create_array(tmp_path / "x.zarr", data=holed, chunks=(500, 4))
-    source = of_store(tmp_path / "x.zarr")
+    strict = partial(write_rows, RowRequest.of(*MIXTURE, of_store(tmp_path / "x.zarr"), "label", missing="error"))
     with pytest.raises(ValueError, match="row 5100 holds nan"):
-        WHAT["label"](source)(f"{root}/out.zarr", engine=engine(), missing="error")
+        strict(f"{root}/out.zarr", engine=engine())
     assert everything_at(root) == {}
-    interrupted(partial(WHAT["label"](source), missing="error"), f"{root}/out.zarr", 2)
+    interrupted(strict, f"{root}/out.zarr", 2)
     with pytest.raises(ValueError, match="row 5100 holds nan"):
-        WHAT["label"](source)(f"{root}/out.zarr", engine=engine(), missing="error")
+        strict(f"{root}/out.zarr", engine=engine())
     assert everything_at(root) == {}
 
 
@@ -349,7 +349,7 @@ def test_a_run_whose_output_was_removed_writes_no_more(data, tmp_path):
 
 def test_a_dask_array_goes_on_by_its_name(root):
     def write(array, *args, **options):
-        write_rows(*MIXTURE, open_source(array), "score", *args, **options)
+        write_rows(RowRequest.of(*MIXTURE, open_source(array), "score"), *args, **options)
 
     x = da.from_array(X, chunks=(1000, 4), name="some-rows")
     with pytest.raises(Interrupted):
@@ -362,8 +362,9 @@ def test_a_dask_array_goes_on_by_its_name(root):
 
 
 def test_arrays_in_memory_are_not_kept_for_they_cannot_be_told_apart(root):
+    request = RowRequest.of(*MIXTURE, open_source(X, partition_bytes=32_000), "label")
     with pytest.raises(KeyboardInterrupt) as error:
-        write_rows(*MIXTURE, open_source(X, partition_bytes=32_000), "label", f"{root}/out.zarr", engine=engine(3))
+        write_rows(request, f"{root}/out.zarr", engine=engine(3))
     assert not isinstance(error.value, Interrupted)
     assert everything_at(root) == {}
 

@@ -16,7 +16,7 @@ import zarr
 from zarr.storage import LocalStore
 
 from dem import Engine, GaussianMixture
-from dem.run.rows import write_rows
+from dem.run.rows import RowRequest, write_rows
 from dem.source import open_source
 
 DEM = str(Path(sys.executable).with_name("dem"))
@@ -122,7 +122,7 @@ def rows(tmp_path):
 
 @pytest.fixture
 def straight(rows, tmp_path):
-    write_rows(*MIXTURE._fitted(), rows, "proba", tmp_path / "straight.zarr", engine=Engine(workers=1))
+    write_rows(RowRequest.of(*MIXTURE._fitted(), rows, "proba"), tmp_path / "straight.zarr", engine=Engine(workers=1))
     return zarr.open_array(tmp_path / "straight.zarr")[...]
 
 
@@ -131,7 +131,7 @@ def test_a_full_disk(small_disk, rows, straight, workers):
     target = small_disk / "proba.zarr"
 
     def write():
-        write_rows(*MIXTURE._fitted(), rows, "proba", target, engine=Engine(workers=workers))
+        write_rows(RowRequest.of(*MIXTURE._fitted(), rows, "proba"), target, engine=Engine(workers=workers))
 
     with filled(small_disk):
         for _ in range(2):
@@ -149,9 +149,13 @@ def test_a_disk_without_any_room(small_disk, rows):
     with open(small_disk / "ballast", "wb") as ballast, pytest.raises(OSError, match="No space"):
         ballast.write(bytes(3_000_000))
     with pytest.raises(OSError, match=r"Cannot write .*proba\.zarr.*: the disk is full"):
-        write_rows(*MIXTURE._fitted(), rows, "proba", small_disk / "a" / "proba.zarr", engine=Engine(workers=1))
+        write_rows(
+            RowRequest.of(*MIXTURE._fitted(), rows, "proba"), small_disk / "a" / "proba.zarr", engine=Engine(workers=1)
+        )
     (small_disk / "ballast").unlink()
-    write_rows(*MIXTURE._fitted(), rows, "proba", small_disk / "a" / "proba.zarr", engine=Engine(workers=1))
+    write_rows(
+        RowRequest.of(*MIXTURE._fitted(), rows, "proba"), small_disk / "a" / "proba.zarr", engine=Engine(workers=1)
+    )
     assert os.listdir(small_disk / "a") == ["proba.zarr"]
 
 
@@ -167,7 +171,7 @@ def test_no_space_is_left_for_some_chunks(rows, straight, workers, tmp_path, mon
     target = tmp_path / "proba.zarr"
 
     def write():
-        write_rows(*MIXTURE._fitted(), rows, "proba", target, engine=Engine(workers=workers))
+        write_rows(RowRequest.of(*MIXTURE._fitted(), rows, "proba"), target, engine=Engine(workers=workers))
 
     with monkeypatch.context() as patch:
         patch.setattr(LocalStore, "set", full)
@@ -185,7 +189,7 @@ import sys
 import fsspec, numpy as np, zarr
 from moto.server import ThreadedMotoServer
 from dem import Engine, GaussianMixture
-from dem.run.rows import write_rows
+from dem.run.rows import RowRequest, write_rows
 from dem.storage.lock import Interrupted
 from dem.em.progress import Silent
 from dem.source import open_source
@@ -213,7 +217,7 @@ mixture = GaussianMixture.from_parameters([0.5, 0.5], [[0.0] * 4, [3.0] * 4], [1
 
 def write(after=None):
     engine = Engine(workers=1, progress=Stops(after))
-    write_rows(*mixture._fitted(), source, "label", "s3://bucket/labels.zarr", engine=engine)
+    write_rows(RowRequest.of(*mixture._fitted(), source, "label"), "s3://bucket/labels.zarr", engine=engine)
 
 for after in (2, 3):
     try:

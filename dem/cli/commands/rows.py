@@ -9,14 +9,29 @@ from dem.cli.commands.fit import criteria, in_words
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.core import human
+from dem.em.row_output import TopOutput
 from dem.engine.engine import Engine
 from dem.estimators import load
-from dem.estimators.base import FILLING, Estimator, RowwiseEstimator
+from dem.estimators.base import Estimator, RowwiseEstimator
+from dem.estimators.loading import ESTIMATORS
 from dem.results.new_array import check_free, check_place
 from dem.source import open_source
 
-WORDS = {"labels": "label"}
-"""Words of the command line that are others in `write`."""
+WORDS = {"label": "labels"}
+"""Names of outputs that are other words on the command line."""
+OTHER_COMMANDS = {"latent": "dem transform", "filled": "dem impute", "deviation": "dem impute --std"}
+"""Outputs that `dem predict` leaves to other commands."""
+
+
+def predict_outputs() -> dict[str, str]:
+    """Return the words that `dem predict --what` takes, each with what it means, from the outputs of all estimators."""
+    meanings: dict[str, list[str]] = {}
+    for estimator in ESTIMATORS:
+        for name, output in estimator.outputs.items():
+            found = meanings.setdefault(WORDS.get(name, name), [])
+            if name not in OTHER_COMMANDS and output.meaning not in found:
+                found.append(output.meaning)
+    return {word: "; or ".join(found) for word, found in meanings.items() if found}
 
 
 def write(
@@ -32,15 +47,15 @@ def write(
 ) -> None:
     """Write a row-wise output of a store."""
     estimator: Any = load(model)
-    name = WORDS.get(what, what)
-    if name not in estimator.outputs:
-        words = {"label": "labels", "latent": "latents by `dem transform`"}
-        *most, last = [words.get(output, output) for output in estimator.outputs if output not in FILLING]
+    names = {WORDS.get(name, name): name for name in estimator.outputs}
+    if what not in names:
+        words = {**{word: word for word in names}, "latent": "latent (by dem transform)"}
+        *most, last = [words[word] for word, name in names.items() if name not in ("filled", "deviation")]
         kind = type(estimator).__name__
         raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {', '.join(most)} and {last}.")
-    if name.startswith("top"):
+    name = names[what]
+    if top is not None and isinstance(estimator.outputs[name], TopOutput):
         k = len(estimator.weights_)
-        top = min(3, k) if top is None else top
         if top > k:
             raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
         name = f"{name}:{top}"

@@ -22,10 +22,11 @@ from scipy.spatial import cKDTree
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.em.model import Step
+from dem.em.row_output import REAL, RowOutput, RowOutputs, filled, table
 from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, workspace
 from dem.models.kmeans.missing import NearestObserved, ObservedKernel
 from dem.models.mixture.precision import Precision
-from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, filled_dtype, label_dtype, named
+from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, label_dtype
 from dem.scan.scanner import Scan, scan_bytes
 
 TOLERANCE = 1e-7
@@ -67,6 +68,16 @@ class KMeansParams:
         """Return the parameters with these centres (K, d)."""
         distances, _ = cKDTree(centers).query(centers, k=2)
         return cls(centers, float(distances[:, 1].min()) ** 2, floor, settled)
+
+
+def kmeans_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+    """Return the table of outputs of k clusters of d columns; rows filled in have this dtype."""
+    return table(
+        RowOutput("label", "the cluster whose centre is nearest", label_dtype(k)),
+        RowOutput("distance", "the distances to all centres", columns=k),
+        RowOutput("score", "minus the squared distance to the nearest centre"),
+        filled(d, dtype, "those of the nearest centre"),
+    )
 
 
 @dataclass(frozen=True)
@@ -197,41 +208,18 @@ class KMeansModel:
         distortions = (s.distortion(new.centers - s.centers.shift) for s in (stats, stats.relocated()))
         return -min(distortions) / stats.weight
 
-    def rows(self, params: KMeansParams, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to its "label", "distance" or "score"."""
-        return partial(self._rows, params, what)
+    def row_outputs(self, params: KMeansParams, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+        """Return the table of outputs; rows filled in have this dtype."""
+        return kmeans_outputs(self.n_clusters, params.centers.shape[1], dtype)
 
-    def output(self, params: KMeansParams, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return dtype and columns.
+    def rows(self, params: KMeansParams, output: RowOutput) -> Callable[[Block], Array]:
+        """Return the function from a block to one of the outputs."""
+        return partial(self._rows, params, output)
 
-        "label" (n,); "distance" (n, K) to all centres; "score" (n,), minus the square of the least;
-        "filled:float32" (n, d), or another float dtype: the rows, and what they lack from their centres.
-
-        Raises
-        ------
-        ValueError
-            If there is no such output; nor is there a "deviation".
-        """
-        if (dtype := filled_dtype(what)) is not None:
-            if what.startswith("deviation"):
-                raise ValueError(
-                    "K-means has no spread within its clusters, so that what it fills in has no deviation: leave it "
-                    "out, or take a Gaussian mixture"
-                )
-            return dtype, params.centers.shape[1]
-        outputs: dict[str, tuple[np.dtype[Any], int | None]] = {
-            "label": (label_dtype(self.n_clusters), None),
-            "distance": (np.dtype(np.float64), self.n_clusters),
-            "score": (np.dtype(np.float64), None),
-            "filled:float64": (np.dtype(np.float64), params.centers.shape[1]),
-        }
-        return named(outputs, what)
-
-    def _rows(self, params: KMeansParams, what: str, block: Block) -> Array:
+    def _rows(self, params: KMeansParams, output: RowOutput, block: Block) -> Array:
         """Return one output of a block of shape (n, d), the arithmetic chosen by its own range."""
         x = block.x
-        dtype, columns = self.output(params, what)
-        out = np.empty(len(x) if columns is None else (len(x), columns), dtype)
+        out = np.empty(output.shape(len(x)), output.dtype)
         if len(x) == 0:
             return out
         frame = Frame.at(params.centers.mean(axis=0))
@@ -241,11 +229,11 @@ class KMeansModel:
         for start in range(0, len(x), nearest.tile):
             rows = x[start : start + nearest.tile]
             here = slice(start, start + len(rows))
-            if what == "distance":
+            if output.name == "distance":
                 out[here] = nearest.distances(rows)
-            elif what == "label":
+            elif output.name == "label":
                 out[here] = nearest.labels(rows)
-            elif what == "score":
+            elif output.name == "score":
                 out[here] = -nearest.residuals(rows, nearest.labels(rows))[1]
             else:
                 out[here] = rows if whole else np.where(np.isnan(rows), params.centers[nearest.labels(rows)], rows)

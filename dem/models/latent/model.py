@@ -13,6 +13,7 @@ import numpy as np
 from dem.core.block import Array, Block, Float
 from dem.core.stats import ARITY
 from dem.em.model import Step
+from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.models.latent import rows as latent_rows
 from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_of
 from dem.models.latent.kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
@@ -112,13 +113,14 @@ class LatentModel(Generic[L]):
         """Return the parameters as they are: a fit leaves no marks."""
         return params
 
-    def rows(self, params: L, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to one of its outputs: see `dem.models.latent.rows`."""
-        return partial(latent_rows.rows, params, what)
+    def row_outputs(self, params: L, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+        """Return the table of outputs: see `dem.models.latent.rows`."""
+        d, q = params.loadings.shape
+        return latent_rows.latent_outputs(q, d, dtype)
 
-    def output(self, params: L, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return that output's dtype and columns."""
-        return latent_rows.output(params, what)
+    def rows(self, params: L, output: RowOutput) -> Callable[[Block], Array]:
+        """Return the function from a block to one of the outputs."""
+        return partial(latent_rows.rows, params, output)
 
     def draw(self, params: L, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the model, and their latents (n, q)."""

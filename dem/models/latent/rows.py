@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Block
+from dem.em.row_output import REAL, RowOutput, RowOutputs, deviation, filled, table
 from dem.families.factors.algebra import FactorAnalysers
 from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
 from dem.models.latent.algebra import LatentParams, noise_of
 from dem.models.latent.kernel import LatentKernel
 from dem.models.mixture.kernel import CentredDensities, tiles_bytes
-from dem.models.row_checks import check_finite, filled_dtype, named
+from dem.models.row_checks import check_finite
 
 NO_NOISE = (
     "nothing is left to the noise, so there is no density of rows with missing values (NaN): use fewer components, "
@@ -20,26 +21,20 @@ NO_NOISE = (
 )
 
 
-def output(params: LatentParams, what: str) -> tuple[np.dtype[Any], int | None]:
-    """Return dtype and columns of an output of rows of d columns.
+def latent_outputs(q: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+    """Return the table of outputs of a model of q latents and d columns; rows filled in have this dtype.
 
-    "latent" (n, q): E[z | x]; "score" (n,): log p(x), in nats; both float64, of what is observed where values are
-    missing. "filled:DTYPE" (n, d): x, where missing E[x | what is observed]; "deviation:DTYPE": the standard deviation
-    that goes with it, 0 where observed.
-
-    Raises
-    ------
-    ValueError
-        If there is no such output.
+    Of rows with missing values, latents and scores are those of what is observed.
     """
-    d, q = params.loadings.shape
-    if (dtype := filled_dtype(what)) is not None:
-        return dtype, d
-    outputs: dict[str, int | None] = {"latent": q, "score": None, "filled:float64": d, "deviation:float64": d}
-    return np.dtype(np.float64), named(outputs, what)
+    return table(
+        RowOutput("latent", "the latents, E[z | x]", columns=q),
+        RowOutput("score", "the log-likelihood, in nats"),
+        filled(d, dtype),
+        deviation(d, dtype),
+    )
 
 
-def rows(params: LatentParams, what: str, block: Block) -> Array:
+def rows(params: LatentParams, output: RowOutput, block: Block) -> Array:
     """Return one output of a block of shape (n, d), NaN where missing.
 
     Raises
@@ -48,38 +43,37 @@ def rows(params: LatentParams, what: str, block: Block) -> Array:
         If a value is infinite, or missing of a model without noise.
     """
     x = block.x
-    dtype, columns = output(params, what)
-    out = np.zeros(len(x) if columns is None else (len(x), columns), dtype)
+    out = np.zeros(output.shape(len(x)), output.dtype)
     if len(x) == 0:
         return out
     if not check_finite(block)[2]:
-        _of_incomplete(params, what, x, out)
-    elif what.startswith("filled"):
+        _of_incomplete(params, output, x, out)
+    elif output.name == "filled":
         out[...] = x
-    elif not what.startswith("deviation"):
+    elif output.name != "deviation":
         kernel = LatentKernel(params)
         for start in range(0, len(x), kernel.tile):
             here = slice(start, start + kernel.tile)
             z, residuals = kernel.latent(x[here])
-            out[here] = z if what == "latent" else kernel.log_density(z, residuals)
+            out[here] = z if output.name == "latent" else kernel.log_density(z, residuals)
     return out
 
 
-def _of_incomplete(params: LatentParams, what: str, x: Array, out: Array) -> None:
+def _of_incomplete(params: LatentParams, output: RowOutput, x: Array, out: Array) -> None:
     """Write one output of rows x (n, d) with missing values."""
     densities = observed_densities(params)
     for start in range(0, len(x), densities.tile):
         here = slice(start, start + densities.tile)
         tile = x[here]
         log_density = densities.joint(tile)
-        if what == "score":
+        if output.name == "score":
             out[here] = log_density[0]
-        elif what == "latent":
+        elif output.name == "latent":
             out[here] = densities.reuse.z[1:, 0].T
         else:
             one = np.ones((1, len(tile)))
             mean, variance = densities.family.fill(densities.theta, tile.T, densities.reuse, one)
-            out[here] = (np.sqrt(variance) if what.startswith("deviation") else mean).T
+            out[here] = (np.sqrt(variance) if output.name == "deviation" else mean).T
 
 
 def rows_bytes(q: int, d: int) -> int:

@@ -19,6 +19,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.em.model import Step
+from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.families import GaussianFamily
 from dem.families.family import safe_counts
 from dem.models.mixture.kernel import MixtureParams, MixtureStats
@@ -255,13 +256,13 @@ class BayesianMixtureModel:
         """Return the mixture's kernel."""
         return self.mixture.kernel(params)
 
-    def rows(self, params: BayesianParams, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to one of its outputs; "score" is log sum_k rho_k(x), as scikit-learn's."""
-        return self.mixture.rows(params, what)
+    def row_outputs(self, params: BayesianParams, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+        """Return the mixture's table of outputs."""
+        return self.mixture.row_outputs(params, dtype)
 
-    def output(self, params: BayesianParams, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return that output's dtype and columns."""
-        return self.mixture.output(params, what)
+    def rows(self, params: BayesianParams, output: RowOutput) -> Callable[[Block], Array]:
+        """Return the function from a block to one of the outputs; "score" is log sum_k rho_k(x), as scikit-learn's."""
+        return self.mixture.rows(params, output)
 
     def draw(self, params: BayesianParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the mixture at E[pi], m and inv(nu W), and their components (n,)."""

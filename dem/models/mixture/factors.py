@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Block
+from dem.em.row_output import REAL, RowOutput, RowOutputs, table
 from dem.families.factors.family import FactorFamily
 from dem.families.family import Family
-from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import CentredDensities, MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.row_checks import check_finite
+
+
+def latent_outputs(k: int, q: int) -> RowOutputs:
+    """Return the table of outputs that k components with q factors each have beside those of every mixture."""
+    return table(
+        RowOutput("latent", "the latents, E[z | x] under the most probable component", columns=q),
+        RowOutput("latents", "the latents under all components, side by side", columns=k * q),
+    )
 
 
 class FactorMixtureModel(MixtureModel):
@@ -22,30 +30,20 @@ class FactorMixtureModel(MixtureModel):
 
     family: FactorFamily
 
-    def output(self, params: MixtureParams, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return dtype and columns of an output.
+    def row_outputs(self, params: MixtureParams, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+        """Return the table of every mixture's outputs, and those of the latents."""
+        return {**super().row_outputs(params, dtype), **latent_outputs(self.n_components, self.family.n_factors)}
 
-        "latent" (n, q): E[z | x] under the most probable component; "latents" (n, K q): those of all components side by
-        side; or what every mixture has.
-        """
-        q = self.family.n_factors
-        columns = {"latent": q, "latents": self.n_components * q}
-        if what in columns:
-            return np.dtype(np.float64), columns[what]
-        d = self.family.centres(params.theta).shape[1]
-        return mixture_rows.output(self.n_components, d, what, columns)
+    def rows(self, params: MixtureParams, output: RowOutput) -> Callable[[Block], Array]:
+        """Return the function from a block to one of the outputs."""
+        if output.name in ("latent", "latents"):
+            return partial(self._latents, params, output)
+        return super().rows(params, output)
 
-    def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to one of its outputs."""
-        if what in ("latent", "latents"):
-            return partial(self._latents, params, what)
-        return super().rows(params, what)
-
-    def _latents(self, params: MixtureParams, what: str, block: Block) -> Array:
+    def _latents(self, params: MixtureParams, output: RowOutput, block: Block) -> Array:
         """Return the latents of a block of shape (n, d)."""
         x = block.x
-        dtype, columns = self.output(params, what)
-        out = np.empty((len(x), columns or 0), dtype)
+        out = np.empty(output.shape(len(x)), output.dtype)
         family: Family[Any] = self.family
         if len(x) and not check_finite(block)[2]:
             family = family.with_missing()
@@ -54,5 +52,5 @@ class FactorMixtureModel(MixtureModel):
             here = slice(start, start + densities.tile)
             label = densities.joint(x[here]).argmax(axis=0)
             z = densities.reuse.z[1:]
-            out[here] = z[:, label, np.arange(len(label))].T if what == "latent" else z.T.reshape(len(label), -1)
+            out[here] = z[:, label, np.arange(len(label))].T if output.name == "latent" else z.T.reshape(len(label), -1)
         return out

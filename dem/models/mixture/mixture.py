@@ -18,6 +18,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.em.model import Step
+from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.em.seeding import Seeding
 from dem.families.family import Family, Given, safe_counts
 from dem.families.gaussian.missing import ObservedGaussian
@@ -211,14 +212,13 @@ class MixtureModel:
             return stats.sums
         return stats.sums + self.pseudo.sums(self.observed, params.theta, stats.frame, len(stats.sums))
 
-    def rows(self, params: MixtureParams, what: str) -> Callable[[Block], Array]:
-        """Return the function from a block to one of its outputs: see `dem.models.mixture.rows`."""
-        return partial(mixture_rows.rows, self, params, what)
+    def row_outputs(self, params: MixtureParams, dtype: np.dtype[Any] = REAL) -> RowOutputs:
+        """Return the table of outputs: see `dem.models.mixture.rows`."""
+        return mixture_rows.mixture_outputs(self.n_components, self.family.centres(params.theta).shape[1], dtype)
 
-    def output(self, params: MixtureParams, what: str) -> tuple[np.dtype[Any], int | None]:
-        """Return that output's dtype and columns."""
-        d = self.family.centres(params.theta).shape[1]
-        return mixture_rows.output(self.n_components, d, what)
+    def rows(self, params: MixtureParams, output: RowOutput) -> Callable[[Block], Array]:
+        """Return the function from a block to one of the outputs."""
+        return partial(mixture_rows.rows, self, params, output)
 
     def draw(self, params: MixtureParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the mixture, and their components (n,): ancestral sampling."""

@@ -13,6 +13,7 @@ from dem.families.factors.algebra import canonical
 from dem.families.factors.e_step import Latents, by_residuals
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.kernel import MixtureParams
+from laws import rows_of
 
 K, D, Q, N = 3, 6, 2, 400
 KINDS = pytest.mark.parametrize("noise", NOISE)
@@ -228,15 +229,15 @@ def test_canonical_loadings_give_the_same_densities(noise, rng):
 def test_latents_are_the_posterior_means(noise, rng):
     family, theta, x = some(noise, rng)
     model, params = FactorMixtureModel(K, family), MixtureParams(np.full(K, 1 / K), theta)
-    latents = model.rows(params, "latents")(Block(x.T)).reshape(N, K, Q)
+    latents = rows_of(model, params, "latents")(Block(x.T)).reshape(N, K, Q)
     for k, covariance in enumerate(dense(theta)):
         expected = theta.loadings[k].T @ np.linalg.inv(covariance) @ (x - theta.means[k][:, None])  # PRML 12.47
         np.testing.assert_allclose(latents[:, k], expected.T, atol=1e-10)
-    label = model.rows(params, "label")(Block(x.T))
-    np.testing.assert_array_equal(model.rows(params, "latent")(Block(x.T)), latents[np.arange(N), label])
-    assert model.output(params, "latents")[1] == K * Q
+    label = rows_of(model, params, "label")(Block(x.T))
+    np.testing.assert_array_equal(rows_of(model, params, "latent")(Block(x.T)), latents[np.arange(N), label])
+    assert model.row_outputs(params)["latents"].columns == K * Q
     with pytest.raises(ValueError, match="latent"):
-        model.output(params, "nothing")
+        rows_of(model, params, "nothing")
 
 
 def test_as_many_factors_as_columns_are_refused():

@@ -21,6 +21,7 @@ from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.prior import WEAK
 from dem.scan.scanner import Scanner
+from laws import rows_of
 from shared import CSV
 
 K, D, Q = 3, 6, 2
@@ -118,7 +119,7 @@ def test_wide_data_in_little_memory(noise, rng):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 8 * d * d / 1.5  # two thirds of one covariance; the rows themselves are 16 MB
-    labels = bound.rows(state.params, "label")(Block(x))
+    labels = rows_of(bound, state.params, "label")(Block(x))
     assert adjusted_rand_score(np.arange(n) >= n // 2, labels) == 1
     k = labels[0]
     found, planted = state.params.theta.loadings[k], theta.loadings[0]
@@ -150,7 +151,7 @@ def test_oil_flow():
     x = np.loadtxt(CSV / "oilflow.csv", delimiter=",", skiprows=1)
     regime = np.loadtxt(CSV / "oilflow_labels.csv", delimiter=",", skiprows=1)
     bound, state = fitted(MixtureModel(3, NOISE["isotropic"](2, 1e-6)), x, 300, 1e-6)
-    labels = bound.rows(state.params, "label")(Block(x))
+    labels = rows_of(bound, state.params, "label")(Block(x))
     assert adjusted_rand_score(regime, labels) > 0.4
 
 

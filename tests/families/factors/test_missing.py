@@ -14,7 +14,7 @@ from dem.families import NOISE, FactorAnalysers
 from dem.families.factors.missing_algebra import Sums
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.kernel import MixtureParams
-from laws import bound_lies_between, objective_never_falls, scan
+from laws import bound_lies_between, objective_never_falls, rows_of, scan
 
 K, D, Q, N = 3, 6, 2, 240
 KINDS = pytest.mark.parametrize("noise", NOISE)
@@ -316,16 +316,16 @@ def test_rows_of_a_mixture_with_holes(rng):
     model, params = FactorMixtureModel(K, family), MixtureParams(np.full(K, 1 / K), theta)
     y = with_holes(x, by_entry, 0.3, rng).T.astype(np.float32)
     joint = np.array([[marginal(theta, k, row)[0] for k in range(K)] for row in y[:20]]) + np.log(1 / K)
-    score = model.rows(params, "score")(Block(y))
+    score = rows_of(model, params, "score")(Block(y))
     np.testing.assert_allclose(score[:20], np.logaddexp.reduce(joint, axis=1), atol=1e-10)
-    label = model.rows(params, "label")(Block(y))
+    label = rows_of(model, params, "label")(Block(y))
     np.testing.assert_array_equal(label[2:20], joint[2:].argmax(axis=1))
-    latent = model.rows(params, "latent")(Block(y))
+    latent = rows_of(model, params, "latent")(Block(y))
     wanted = [marginal(theta, k, row)[1][:Q] for k, row in zip(label[:20], y[:20], strict=True)]
     np.testing.assert_allclose(latent[:20], wanted, atol=1e-10)
-    assert model.rows(params, "latents")(Block(y)).shape == (len(y), K * Q)
-    filled = model.rows(params, "filled:float32")(Block(y))
-    deviation = model.rows(params, "deviation:float64")(Block(y))
+    assert rows_of(model, params, "latents")(Block(y)).shape == (len(y), K * Q)
+    filled = rows_of(model, params, "filled:float32")(Block(y))
+    deviation = rows_of(model, params, "deviation:float64")(Block(y))
     observed = ~np.isnan(y)
     assert filled.dtype == np.float32
     assert filled[observed].tobytes() == y[observed].tobytes()

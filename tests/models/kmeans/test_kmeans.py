@@ -15,7 +15,7 @@ from dem.em.model import Step
 from dem.models.kmeans.kernel import Nearest, candidates
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.mixture.precision import Precision
-from laws import assert_close, assert_same_bits, bind, objective_never_falls, total
+from laws import assert_close, assert_same_bits, bind, objective_never_falls, rows_of, total
 
 K, D, N = 4, 3, 500
 
@@ -115,7 +115,7 @@ def test_ties_go_to_the_lowest_index():
     same = KMeansParams.at(np.array([[0.0], [2.0], [2.0]]))
     _, stats, _ = step(x, same)
     np.testing.assert_array_equal(stats.counts, [2, 2, 0])
-    labels = KMeansModel(3).rows(same, "label")(Block(x))
+    labels = rows_of(KMeansModel(3), same, "label")(Block(x))
     np.testing.assert_array_equal(labels, [0, 1, 0, 1])
 
 
@@ -250,15 +250,15 @@ def test_rows_wise_outputs(rng):
     model = KMeansModel(K)
     labels = brute(x, params.centers)[0]
     distances = np.sqrt(((x[:, None] - params.centers) ** 2).sum(axis=2))
-    np.testing.assert_array_equal(model.rows(params, "label")(Block(x)), labels)
-    np.testing.assert_allclose(model.rows(params, "distance")(Block(x)), distances, rtol=1e-14)
-    np.testing.assert_allclose(model.rows(params, "score")(Block(x)), -(distances.min(axis=1) ** 2), rtol=1e-13)
-    assert model.rows(params, "distance")(Block(x[:0])).shape == (0, K)
+    np.testing.assert_array_equal(rows_of(model, params, "label")(Block(x)), labels)
+    np.testing.assert_allclose(rows_of(model, params, "distance")(Block(x)), distances, rtol=1e-14)
+    np.testing.assert_allclose(rows_of(model, params, "score")(Block(x)), -(distances.min(axis=1) ** 2), rtol=1e-13)
+    assert rows_of(model, params, "distance")(Block(x[:0])).shape == (0, K)
     with pytest.raises(ValueError, match="no output 'proba': choose one of label, distance, score, filled"):
-        model.rows(params, "proba")(Block(x))
+        rows_of(model, params, "proba")(Block(x))
     x[3, 1] = np.inf
     with pytest.raises(ValueError, match="row 3 holds inf in column 1: infinite values are not supported"):
-        model.rows(params, "label")(Block(x))
+        rows_of(model, params, "label")(Block(x))
 
 
 @pytest.mark.parametrize("junk", [-1.7976931348623157e308, np.inf, np.nan])

@@ -15,7 +15,7 @@ from dem.models.kmeans.missing import NearestObserved
 from dem.models.mixture.precision import Precision
 from dem.scan.fill_sample import completed
 from dem.scan.scanner import Scanner
-from laws import assert_same_bits, objective_never_falls, total
+from laws import assert_same_bits, objective_never_falls, rows_of, total
 
 K, D, N = 4, 5, 400
 
@@ -209,7 +209,7 @@ def test_separated_clusters_are_recovered(rng, share):
     states = (loop.fit(model, params, loop.OneBlock(Block(hidden)), tol=0.0, max_iter=100) for params in starts)
     params = max(states, key=lambda state: state.objective).params
     truth = np.array([x[labels == k].mean(axis=0) for k in range(K)])
-    found, best = model.rows(params, "label")(Block(hidden)), brute(hidden, truth)[0]
+    found, best = rows_of(model, params, "label")(Block(hidden)), brute(hidden, truth)[0]
     assert adjusted_rand_score(labels, found) > adjusted_rand_score(labels, best) - 0.01
     off = np.abs(truth[:, None] - params.centers).max(axis=2).min(axis=1)
     assert off.max() < {0.1: 0.3, 0.4: 1.0}[share]
@@ -274,12 +274,16 @@ def test_row_wise_outputs(rng):
     params, model = one_of_each(x), KMeansModel(K)
     distances = np.nan_to_num(nan_euclidean_distances(x, params.centers))
     labels = distances.argmin(axis=1)
-    np.testing.assert_array_equal(model.rows(params, "label")(Block(x)), labels)
-    np.testing.assert_allclose(model.rows(params, "distance")(Block(x)), distances, atol=1e-6)  # theirs: by products
-    np.testing.assert_allclose(model.rows(params, "distance")(Block(x)) ** 2, brute(x, params.centers)[1].astype(float))
-    np.testing.assert_allclose(model.rows(params, "score")(Block(x)), -(distances.min(axis=1) ** 2), atol=1e-12)
-    with pytest.raises(ValueError, match="K-means has no spread within its clusters"):
-        model.rows(params, "deviation:float64")(Block(x))
+    np.testing.assert_array_equal(rows_of(model, params, "label")(Block(x)), labels)
+    np.testing.assert_allclose(
+        rows_of(model, params, "distance")(Block(x)), distances, atol=1e-6
+    )  # theirs: by products
+    np.testing.assert_allclose(
+        rows_of(model, params, "distance")(Block(x)) ** 2, brute(x, params.centers)[1].astype(float)
+    )
+    np.testing.assert_allclose(rows_of(model, params, "score")(Block(x)), -(distances.min(axis=1) ** 2), atol=1e-12)
+    with pytest.raises(ValueError, match=r"no output .deviation:float64.: choose one of label,"):
+        rows_of(model, params, "deviation:float64")(Block(x))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
@@ -287,12 +291,12 @@ def test_row_wise_outputs(rng):
 def test_what_is_missing_comes_from_the_centre(rng, dtype, kind):
     x = holed(rng, clusters(rng)[0]).astype(kind)
     params, model = one_of_each(x), KMeansModel(K)
-    filled = model.rows(params, f"filled:{dtype}")(Block(x))
+    filled = rows_of(model, params, f"filled:{dtype}")(Block(x))
     missing = np.isnan(x)
     assert filled.dtype == dtype
     np.testing.assert_array_equal(filled[~missing], x.astype(dtype)[~missing])
-    labels = model.rows(params, "label")(Block(x))
+    labels = rows_of(model, params, "label")(Block(x))
     np.testing.assert_array_equal(filled[missing], params.centers[labels].astype(dtype)[missing])
     whole = np.where(missing, 0, x)
-    np.testing.assert_array_equal(model.rows(params, f"filled:{dtype}")(Block(whole)), whole.astype(dtype))
-    assert model.output(params, f"filled:{dtype}") == (np.dtype(dtype), D)
+    np.testing.assert_array_equal(rows_of(model, params, f"filled:{dtype}")(Block(whole)), whole.astype(dtype))
+    assert model.row_outputs(params, np.dtype(dtype))["filled"].shape(7) == (7, D)

@@ -21,7 +21,7 @@ from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.row_checks import NotFiniteError
 from dem.scan.scanner import Scanner
-from laws import bind, bound_lies_between, objective_never_falls, run, scan, total
+from laws import bind, bound_lies_between, objective_never_falls, rows_of, run, scan, total
 from shared import CSV
 
 D, Q, N = 5, 2, 200
@@ -153,7 +153,7 @@ def test_rows_are_the_dense_conditional_moments(name, rng):
     y = holed(x, 0.4, rng).astype(np.float32)
     y[0], y[1] = np.nan, x[1]
     told = {
-        what: model.rows(params, what)(Block(y))
+        what: rows_of(model, params, what)(Block(y))
         for what in ("latent", "score", "filled:float32", "filled:float64", "deviation:float64")
     }
     c, w = covariance(params), params.loadings
@@ -178,13 +178,13 @@ def test_complete_blocks_keep_their_bits(name, rng):
     x = rows(rng)
     model = bind(MODELS[name], x)
     params = model.start(Block(x), rng)
-    np.testing.assert_array_equal(model.rows(params, "filled:float32")(Block(x)), x.astype(np.float32))
-    assert not model.rows(params, "deviation:float32")(Block(x)).any()
+    np.testing.assert_array_equal(rows_of(model, params, "filled:float32")(Block(x)), x.astype(np.float32))
+    assert not rows_of(model, params, "deviation:float32")(Block(x)).any()
     for what in ("latent", "score"):
-        one = model.rows(params, what)(Block(x))
-        assert one.tobytes() == model.with_missing().rows(params, what)(Block(x)).tobytes()
+        one = rows_of(model, params, what)(Block(x))
+        assert one.tobytes() == rows_of(model.with_missing(), params, what)(Block(x)).tobytes()
         y = np.vstack([x, np.full((1, D), np.nan)])  # the other path, to rounding
-        np.testing.assert_allclose(model.rows(params, what)(Block(y))[:-1], one, atol=1e-12)
+        np.testing.assert_allclose(rows_of(model, params, what)(Block(y))[:-1], one, atol=1e-12)
 
 
 @ANY
@@ -210,11 +210,11 @@ def test_moments_are_refused(model, rng):
 def test_models_without_noise_and_infinities_are_refused(rng):
     params = PPCAParams(np.zeros(2), np.eye(2), 0.0)
     model = PPCAModel(2)
-    assert np.isfinite(model.rows(params, "score")(Block(np.ones((1, 2)))))
+    assert np.isfinite(rows_of(model, params, "score")(Block(np.ones((1, 2)))))
     with pytest.raises(ValueError, match="nothing is left to the noise"):
-        model.rows(params, "score")(Block(np.array([[1.0, np.nan]])))
+        rows_of(model, params, "score")(Block(np.array([[1.0, np.nan]])))
     with pytest.raises(NotFiniteError, match="row 0 holds inf in column 1"):
-        model.rows(params, "latent")(Block(np.array([[np.nan, np.inf]])))
+        rows_of(model, params, "latent")(Block(np.array([[np.nan, np.inf]])))
 
 
 def test_floor_and_constant_columns_of_factor_analysis(rng):
@@ -232,9 +232,9 @@ def test_floor_and_constant_columns_of_factor_analysis(rng):
     assert found.mean[5] == pytest.approx(7.3, rel=1e-14)
     assert np.abs(found.loadings[5]).max() < 1e-15
     assert (found.noise_variance[:5] >= 0.999 * FLOOR * variances[:5]).all()
-    five, four = model.rows(found, "score")(Block(y)), log_likelihood(drop_last(found), y[:, :5])
+    five, four = rows_of(model, found, "score")(Block(y)), log_likelihood(drop_last(found), y[:, :5])
     assert five.mean() == pytest.approx(four, abs=1e-9)
-    filled = model.rows(found, "filled:float64")(Block(y))
+    filled = rows_of(model, found, "filled:float64")(Block(y))
     np.testing.assert_allclose(filled[:, 5], 7.3, rtol=1e-14)
 
 
@@ -282,10 +282,10 @@ def test_tobamovirus_positions_are_near_those_of_the_complete_data():
     model, params = start(PPCAModel(2), y)
     state = objective_never_falls(model, params, y)
     part = canonical(run(model, state.params, y, n_iter=1000).params)[0]
-    z, z_part = (model.rows(p, "latent")(Block(data)) for p, data in ((whole, x), (part, y)))
+    z, z_part = (rows_of(model, p, "latent")(Block(data)) for p, data in ((whole, x), (part, y)))
     turn, _ = scipy.linalg.orthogonal_procrustes(z_part, z)
     assert np.corrcoef((z_part @ turn).ravel(), z.ravel())[0, 1] > 0.95
-    filled = model.rows(part, "filled:float64")(Block(y))
+    filled = rows_of(model, part, "filled:float64")(Block(y))
     missing = np.isnan(y)
     error = np.sqrt(np.mean((filled - x)[missing] ** 2))
     by_mean = np.sqrt(np.mean((np.nanmean(y, axis=0) - x)[missing] ** 2))

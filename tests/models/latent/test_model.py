@@ -20,7 +20,7 @@ from dem.models.latent.algebra import (
 )
 from dem.models.latent.factor_analysis import FactorModel, FactorParams
 from dem.models.latent.kernel import tile_rows
-from laws import MODELS, begin, bind, total
+from laws import MODELS, begin, bind, rows_of, total
 
 TRACED = ["ppca", "ppca-moments", "bpca", "bpca-moments", "fa", "fa-moments"]
 X = laws.data()
@@ -86,7 +86,7 @@ def test_the_algebra_is_that_of_dense_matrices(rng):
     np.testing.assert_allclose(posterior_covariance(params), spread[0], atol=1e-14)
     normal = scipy.stats.multivariate_normal(params.mean, c)
     assert log_normaliser(params) == pytest.approx(normal.logpdf(params.mean), rel=1e-13)
-    np.testing.assert_allclose(FactorModel(Q).rows(params, "score")(Block(x)), normal.logpdf(x), rtol=1e-12)
+    np.testing.assert_allclose(rows_of(FactorModel(Q), params, "score")(Block(x)), normal.logpdf(x), rtol=1e-12)
 
 
 def test_least_squares_undoes_the_shrinking(rng):
@@ -104,7 +104,9 @@ def test_columns_without_noise_have_no_part_in_the_density(rng):
     rest = np.arange(D) != 1
     x = rng.normal(size=(9, D))
     normal = scipy.stats.multivariate_normal(params.mean[rest], dense(params)[np.ix_(rest, rest)])
-    np.testing.assert_allclose(FactorModel(Q).rows(params, "score")(Block(x)), normal.logpdf(x[:, rest]), rtol=1e-12)
+    np.testing.assert_allclose(
+        rows_of(FactorModel(Q), params, "score")(Block(x)), normal.logpdf(x[:, rest]), rtol=1e-12
+    )
     with pytest.raises(ValueError, match="no density"):
         precision(params)
     assert "constant" in NO_DENSITY

@@ -14,7 +14,7 @@ from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
 from dem.run.fit import fit_model
 from dem.scan.scanner import Scanner
 from dem.source import open_source
-from laws import begin, bind, run, total
+from laws import begin, bind, rows_of, run, total
 
 D, Q, N = 5, 2, 400
 
@@ -158,7 +158,7 @@ def test_m_step_by_the_textbook(rng):
 def test_scores_are_those_of_the_dense_gaussian(dtype, rng):
     params = some(rng)
     x = (3 * rng.normal(size=(50, D))).astype(dtype)
-    found = PPCAModel(Q).rows(params, "score")(Block(x))
+    found = rows_of(PPCAModel(Q), params, "score")(Block(x))
     expected = scipy.stats.multivariate_normal(params.mean, dense(params)).logpdf(x.astype(float))
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
@@ -168,7 +168,7 @@ def test_latents_are_the_posterior_means(rng):
     params = some(rng)
     x = rng.normal(size=(50, D))
     expected = (x - params.mean) @ np.linalg.inv(dense(params)) @ params.loadings
-    np.testing.assert_allclose(PPCAModel(Q).rows(params, "latent")(Block(x)), expected, atol=1e-13)
+    np.testing.assert_allclose(rows_of(PPCAModel(Q), params, "latent")(Block(x)), expected, atol=1e-13)
     posterior = np.eye(Q) - params.loadings.T @ np.linalg.inv(dense(params)) @ params.loadings
     np.testing.assert_allclose(posterior_covariance(params), posterior, atol=1e-14)
 
@@ -185,16 +185,16 @@ def test_all_directions_leave_no_noise(rng):
     params, _, _ = closed_form(moments(x), D)
     assert params.noise_variance == 0
     np.testing.assert_allclose(dense(params), np.cov(x.T, ddof=0), atol=1e-12)
-    found = PPCAModel(D).rows(params, "score")(Block(x))
+    found = rows_of(PPCAModel(D), params, "score")(Block(x))
     np.testing.assert_allclose(found, scipy.stats.multivariate_normal(params.mean, dense(params)).logpdf(x), rtol=1e-10)
 
 
 def test_without_noise_rows_have_no_density(rng):
     params = PPCAParams(np.zeros(D), rng.normal(size=(D, Q)), 0.0)
     with pytest.raises(ValueError, match="no density; use fewer components"):
-        PPCAModel(Q).rows(params, "score")(Block(np.ones((3, D))))
+        rows_of(PPCAModel(Q), params, "score")(Block(np.ones((3, D))))
     z = rng.normal(size=(4, Q))
-    np.testing.assert_allclose(PPCAModel(Q).rows(params, "latent")(Block(z @ params.loadings.T)), z, atol=1e-12)
+    np.testing.assert_allclose(rows_of(PPCAModel(Q), params, "latent")(Block(z @ params.loadings.T)), z, atol=1e-12)
 
 
 def test_drawn_rows_have_the_covariance(rng):
@@ -224,6 +224,6 @@ def test_canonical_loadings_are_orthogonal_and_longest_first(rng):
 def test_unknown_outputs_and_bad_values_are_refused(rng):
     params = some(rng)
     with pytest.raises(ValueError, match="no output 'label': choose one of latent, score"):
-        PPCAModel(Q).output(params, "label")
+        rows_of(PPCAModel(Q), params, "label")
     with pytest.raises(ValueError, match="row 1 holds inf in column 0: infinite values"):
-        PPCAModel(Q).rows(params, "score")(Block(np.array([[0.0] * D, [np.inf] * D])))
+        rows_of(PPCAModel(Q), params, "score")(Block(np.array([[0.0] * D, [np.inf] * D])))

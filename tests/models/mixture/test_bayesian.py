@@ -18,6 +18,7 @@ from dem.models.mixture.bayesian import BayesianMixtureModel, ComponentPrior
 from dem.models.mixture.mixing import Dirichlet, StickBreaking
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.precision import Precision
+from laws import rows_of
 
 K, D = 4, 3
 X = laws.data()
@@ -60,7 +61,7 @@ def test_iteration_by_iteration_as_scikit_learn(kind, mixing):
         for name, (ours, theirs) in pairs.items():
             np.testing.assert_allclose(ours, theirs, rtol=1e-11, atol=1e-11 * np.abs(theirs).max(), err_msg=name)
         _, log_resp = other._e_step(X)
-        np.testing.assert_allclose(model.rows(params, "proba")(Block(X)), np.exp(log_resp), atol=1e-11)
+        np.testing.assert_allclose(rows_of(model, params, "proba")(Block(X)), np.exp(log_resp), atol=1e-11)
         other._m_step(X, log_resp)
         state = loop.advance(model, loop.State(params), laws.total(model, params, X), tol=0, max_iter=9)
         left_out.append(state.history[-1].bound * len(X) - other._compute_lower_bound(log_resp, 0))
@@ -116,7 +117,7 @@ def test_the_bound_term_by_term(kind, mixing):
     model, params = begun(kind, mixing, x, resp)
     for _ in range(3):
         stats_ = laws.total(model, params, x)
-        resp = model.rows(params, "proba")(Block(x))
+        resp = rows_of(model, params, "proba")(Block(x))
         assert abs(model.objective(params, stats_) * len(x) - elbo(kind, params, x, resp, 1 / K)) < 1e-10 * 25
         state = loop.advance(model, loop.State(params), stats_, tol=0, max_iter=9)
         params = state.params

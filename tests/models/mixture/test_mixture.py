@@ -13,7 +13,7 @@ from dem.families.family import Given
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
 from dem.models.mixture.precision import Precision
 from dem.models.row_checks import check_distinct, check_enough_rows
-from laws import K, begin, bind, data, mixture, run, total
+from laws import K, begin, bind, data, mixture, rows_of, run, total
 
 TYPES = pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 X = data()
@@ -146,18 +146,15 @@ def test_rows_agree_with_long_double(kind, what):
     dense = reference.dense(params.theta.covariances, kind, K, X.shape[1])
     score, resp = reference.e_step(X, params.weights, params.theta.means, dense)
     expected = {"label": resp.argmax(axis=0), "proba": resp.T.astype(float), "score": score.astype(float)}[what]
-    found = model.rows(params, what)(Block(X))
-    dtype, columns = model.output(params, what)
-    assert found.dtype == dtype
-    assert found.shape == (len(X),) if columns is None else (len(X), columns)
+    found = rows_of(model, params, what)(Block(X))
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
-    assert model.rows(params, what)(Block(X[:0])).shape == expected[:0].shape
+    assert rows_of(model, params, what)(Block(X[:0])).shape == expected[:0].shape
 
 
 def test_unknown_outputs_are_refused():
     model = bind(mixture("full"), X)
     with pytest.raises(ValueError, match="no output 'odds': choose one of label, proba, score"):
-        model.output(begin(model, X), "odds")
+        rows_of(model, begin(model, X), "odds")
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf])
@@ -166,7 +163,7 @@ def test_rows_with_infinities_are_located(value):
     x = X.copy()
     x[3, 0], x[5, 1] = np.nan, value
     with pytest.raises(ValueError, match=rf"row 105 holds {value} in column 1: infinite"):
-        model.rows(begin(model, X), "score")(Block(x, None, 100))
+        rows_of(model, begin(model, X), "score")(Block(x, None, 100))
 
 
 @TYPES

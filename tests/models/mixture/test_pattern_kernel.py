@@ -19,7 +19,7 @@ from dem.models.mixture.kernel import CentredDensities, LinearDensities, Mixture
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
 from dem.models.mixture.pattern_kernel import PatternKernel, about_means
 from dem.models.mixture.precision import Precision
-from laws import bind
+from laws import bind, rows_of
 from models.problems import HARDSHIPS, problem
 
 FAMILIES = {"full": FullGaussian(), "tied": TiedGaussian()}
@@ -172,7 +172,7 @@ def test_memory_stays_within_the_plan(d_and_share, kind, largest, rng, monkeypat
     if kind == "studentt":
         params = replace(params, theta=StudentTs(params.theta, np.full(k, 5.0)))
     model = bind(MixtureModel(k, {**FAMILIES, "studentt": StudentT()}[kind]), x)
-    for work, results in ((model.kernel(params), 0), (model.rows(params, "deviation:float64"), x.nbytes)):
+    for work, results in ((model.kernel(params), 0), (rows_of(model, params, "deviation:float64"), x.nbytes)):
         tracemalloc.start()
         try:
             work(Block(x))

@@ -1,0 +1,130 @@
+"""Row outputs: what a model gives for every row (labels, scores, latents, ...).
+
+Each model has one table of them, by name. The words of users ("label", "top-index:3") are looked up in it by
+`find_output`, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+REAL = np.dtype(np.float64)
+
+
+@dataclass(frozen=True)
+class RowOutput:
+    """One value, or one row of values, for every row of the data.
+
+    Attributes
+    ----------
+    name : str
+    meaning : str
+        What it is, in a few words, for lists of outputs.
+    dtype : dtype
+    columns : int or None
+        Results have shape (n, columns); None for (n,).
+    """
+
+    name: str
+    meaning: str
+    dtype: np.dtype[Any] = REAL
+    columns: int | None = None
+
+    @property
+    def word(self) -> str:
+        """The word by which users ask for it."""
+        return self.name
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of the results of one row."""
+        return self.dtype.itemsize * (1 if self.columns is None else self.columns)
+
+    def shape(self, n: int) -> tuple[int, ...]:
+        """Return the shape of the results of n rows."""
+        return (n,) if self.columns is None else (n, self.columns)
+
+    def with_choice(self, choice: str) -> RowOutput:
+        """Return the output as the user wants it: `choice` is what follows the colon in "top-index:3".
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to choose, or not this.
+        """
+        raise ValueError(f"'{self.name}:{choice}': write {self.name!r} without {':' + choice!r}, it has no variants")
+
+
+@dataclass(frozen=True)
+class TopOutput(RowOutput):
+    """An output of the most probable components, of which the user chooses how many: `columns`.
+
+    Attributes
+    ----------
+    most : int
+        The number of components.
+    """
+
+    most: int = 1
+
+    @property
+    def word(self) -> str:
+        """The name and the number of components: "top-index:3"."""
+        return f"{self.name}:{self.columns}"
+
+    def with_choice(self, choice: str) -> TopOutput:
+        """Return the output of so many components, "1" to `most`."""
+        if not choice.isdecimal() or not 1 <= int(choice) <= self.most:
+            raise ValueError(
+                f"'{self.name}:{choice}': choose 1 to {self.most} of the {self.most} components, as in {self.word!r}"
+            )
+        return replace(self, columns=int(choice))
+
+
+@dataclass(frozen=True)
+class FilledOutput(RowOutput):
+    """An output of the shape of the rows, of which the user may choose the floating dtype."""
+
+    def with_choice(self, choice: str) -> FilledOutput:
+        """Return the output in the dtype "float16", "float32" or "float64"."""
+        if choice not in ("float16", "float32", "float64"):
+            raise ValueError(f"'{self.name}:{choice}': choose float16, float32 or float64, as in '{self.name}:float32'")
+        return replace(self, dtype=np.dtype(choice))
+
+
+RowOutputs = Mapping[str, RowOutput]
+"""The row outputs of a model, by name."""
+
+
+def table(*outputs: RowOutput) -> dict[str, RowOutput]:
+    """Return the outputs by name, in this order."""
+    return {output.name: output for output in outputs}
+
+
+def filled(d: int, dtype: np.dtype[Any], source: str = "their means given the row's observed values") -> FilledOutput:
+    """Return the output of the rows (n, d), their missing values filled in from `source`."""
+    return FilledOutput("filled", f"the rows, missing values replaced by {source}", dtype, d)
+
+
+def deviation(d: int, dtype: np.dtype[Any]) -> FilledOutput:
+    """Return the output of the standard deviations (n, d) of what `filled` fills in."""
+    meaning = "the standard deviation of each value that is filled in; 0 where the value is observed"
+    return FilledOutput("deviation", meaning, dtype, d)
+
+
+def find_output(outputs: RowOutputs, word: str) -> RowOutput:
+    """Return the output that a user asks for by a word: "label", "top-index:3", "filled:float32".
+
+    Raises
+    ------
+    ValueError
+        If there is no such output; the names are listed.
+    """
+    name, colon, choice = word.partition(":")
+    if name not in outputs:
+        raise ValueError(f"there is no output {word!r}: choose one of {', '.join(outputs)}")
+    return outputs[name].with_choice(choice) if colon else outputs[name]
