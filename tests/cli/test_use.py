@@ -1,5 +1,6 @@
 """How the command line is called: words, options, statuses, and what is loaded for it."""
 
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -10,6 +11,7 @@ from click.testing import CliRunner
 
 import dem
 from dem.cli import fit_options, main, options
+from dem.cli.commands.rows import predict_outputs
 from dem.families import COVARIANCE_TYPES
 
 
@@ -32,6 +34,7 @@ def done(*words):
         ["fit", "gmm", "x.zarr", "-k", "2", "--covariance", "round", "-o", "m.zarr"],
         ["fit", "ppca", "x.zarr", "-q", "few", "-o", "m.zarr"],
         ["plot", "gmm.zarr", "--columns", "0", "-o", "p.png"],
+        ["predict", "gmm.zarr", "x.zarr", "--what", "odds", "-o", "o.zarr"],
         ["nothing"],
     ],
 )
@@ -39,6 +42,14 @@ def test_wrong_use(words):
     result = run(*words)
     assert result.exit_code == 2
     assert "Usage" in result.stderr
+
+
+def test_the_outputs_of_predict_are_those_of_the_models():
+    listed = done("predict", "--help").split("Outputs:")[1]
+    assert [line.split()[0] for line in listed.splitlines() if re.match(r"  \w", line)] == list(predict_outputs())
+    assert {"labels", "distance", "top-index"} <= set(predict_outputs())
+    found = options.PredictOutput().shell_complete(None, None, "top")
+    assert [item.value for item in found] == ["top-index", "top-weight"]
 
 
 def test_version_and_help():

@@ -35,7 +35,7 @@ def mixture_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
     return table(
         RowOutput("label", "the most probable component", index),
         RowOutput("proba", "the responsibilities, the probability of each component", columns=k),
-        RowOutput("score", "the log-likelihood, in nats"),
+        RowOutput("score", "the log-likelihood (of Bayesian mixtures, scikit-learn's score), in nats"),
         RowOutput("entropy", "the entropy of the responsibilities, in nats"),
         RowOutput("complete", "the expected complete log-likelihood, score - entropy, in nats"),
         TopOutput("top-index", "the most probable components", index, top, most=k),
