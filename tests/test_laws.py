@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import laws
+from clustered_rows import D, K, N
 from crosses import cross
 from dem.em.seeding import METHODS
 from dem.families import GaussianFamily
 from dem.models.mixture.mixture import MixtureParams
 from dem.models.mixture.precision import Precision
-from laws import MODELS, D, K, N
+from laws import MODELS
 
 WEIGHT = np.random.default_rng(1).integers(0, 8, N) / 2.0
 WEIGHTS = {"plain": None, "weighted": WEIGHT}
