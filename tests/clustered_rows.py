@@ -40,6 +40,11 @@ def binary(seed=0, n=N):
     return np.clip(codes(seed, n), 0, 1)
 
 
+def angles(seed=0, n=N):
+    """Return angles, some beyond one turn."""
+    return data(seed, n) / 2
+
+
 def directions(seed=0, n=N):
     x = data(seed, n)
     return x / np.linalg.norm(x, axis=1, keepdims=True)

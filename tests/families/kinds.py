@@ -13,7 +13,7 @@ import numpy as np
 from scipy import stats
 from scipy.special import expit, logit, softmax
 
-from clustered_rows import binary, codes, counts, counts_from_zero, data, directions, positive
+from clustered_rows import angles, binary, codes, counts, counts_from_zero, data, directions, positive
 from dem.families import (
     Bernoulli,
     Categorical,
@@ -464,7 +464,7 @@ KINDS = {
     "studentt-diag": Kind(StudentT("diag", reg_covar=0), data, move=students_moved, shifts=True),
     "vonmises": Kind(
         VonMises(),
-        data,
+        angles,
         Known(
             (of(mean_direction=[0.5, -3.0], concentration=[3.0, 0.7]),
              of(mean_direction=[2.5, 1.0], concentration=[8.0, 5.0])),
@@ -484,5 +484,7 @@ KINDS = {
     ),
 }  # fmt: skip
 """The library's families by name, some in several kinds: "geometric-failures" is one of "geometric"."""
+VALUES = {name.split("-")[0]: kind.values for name, kind in reversed(KINDS.items())}
+"""Rows that suit each family of the library with its default settings."""
 KNOWN = {name: kind for name, kind in KINDS.items() if kind.known}
 """Those that are compared with SciPy's densities."""

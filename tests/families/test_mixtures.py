@@ -16,7 +16,9 @@ from families.kinds import KNOWN
 from own_family import Rayleigh
 
 N = 400
-ANY = pytest.mark.parametrize("name", KNOWN)
+ANY = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if "gaussian" in name else ()) for name in KNOWN]
+)
 
 
 def fit(kind, x, params, n_iter=20_000):
