@@ -1,6 +1,7 @@
 """The laws that every model obeys, and the table of all models.
 
-A new model gets one line in MODELS, and `test_laws.py` holds it to all of this.
+A new model gets one line in COMPLETE, and `test_laws.py` holds it to all of this. Mixtures of families have theirs in
+`families/kinds.py`.
 """
 
 import pickle
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 import zarr
 
+from clustered_rows import K, N, data, with_holes
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.row_output import find_output
 from dem.em.seeding import Seeding
 from dem.em.starts import Start
-from dem.families import COVARIANCE_TYPES, FAMILIES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily, StudentT
+from dem.families import COVARIANCE_TYPES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
 from dem.models.latent.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
@@ -34,44 +36,7 @@ from dem.run.fit import fit_model
 from dem.scan.fill_sample import completed
 from dem.scan.scanner import Scanner
 from dem.source import open_source
-
-N, D, K = 300, 3, 3
-WHOLE = 2**30
-"""Coordinates are multiples of 1 / WHOLE, so that a shift by a power of two is exact."""
-
-
-def data(seed=0, n=N):
-    """Return overlapping clusters of different shapes (n, D), on a grid of 1 / WHOLE."""
-    rng = np.random.default_rng(seed)
-    centres = np.array([[0.0, 0, 0], [3, 1, -2], [-2, 4, 1]])
-    shapes = rng.normal(size=(K, D, D)) + np.eye(D)
-    label = rng.integers(K, size=n)
-    x = centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(n, D)))
-    return np.round(x * WHOLE) / WHOLE
-
-
-def positive(seed=0, n=N):
-    """Return positive numbers, of three scales."""
-    return np.exp(data(seed, n) / 2)
-
-
-def counts(seed=0, n=N):
-    """Return counts from 1 on."""
-    return 1 + np.floor(positive(seed, n))
-
-
-def codes(seed=0, n=N):
-    """Return codes 0 to 4 (0 and 1 in the first column)."""
-    return np.clip(np.round(data(seed, n)), 0, [1, 4, 4])
-
-
-def binary(seed=0, n=N):
-    return np.clip(codes(seed, n), 0, 1)
-
-
-def directions(seed=0, n=N):
-    x = data(seed, n)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+from families.kinds import KINDS, gaussians_moved
 
 
 @dataclass(frozen=True)
@@ -111,41 +76,27 @@ def bayesian(covariance_type, mixing, **kind):
     return Case(f"bayesian-{covariance_type}", model, own_kernel=False, weight_scales=False, **kind)
 
 
-def of_family(name, rows, move=None, **settings):
-    """Return the case of a mixture of one of the families of particular values; `move` is that of scaled data."""
-    model = MixtureModel(K, FAMILIES[name](**settings), Seeding("kmeans"))
-    scales = move is not None
-    return Case(name, model, column_scales=scales, data=rows, shifts=False, scales=scales, move=move)
+def of_family(name):
+    """Return the case of a mixture of a family of the tests' table."""
+    kind = KINDS[name]
+    scales = kind.move is not None
+    move = partial(theta_moved, kind.move) if scales else None
+    units = {"shifts": kind.shifts, "scales": scales, "column_scales": scales and kind.column_scales}
+    model = MixtureModel(K, kind.fitted, Seeding("kmeans"))
+    return Case(name.removeprefix("gaussian-"), model, data=kind.values, move=move, **units)
 
 
-def rates_moved(params, shift, scale):
-    return replace(params, theta={**params.theta, "rate": params.theta["rate"] / scale})
-
-
-def logs_moved(params, shift, scale):
-    return replace(params, theta=replace(params.theta, means=params.theta.means + np.log(scale)))
+def theta_moved(move, params, shift, scale):
+    return replace(params, theta=move(params.theta, shift, scale))
 
 
 def lacking(case):
-    """Return the case of the same rows with holes: every fourth value, but never all of a row: a fit leaves it out."""
+    """Return the case of the same rows with holes."""
     return replace(case, name=f"{case.name}-missing", data=partial(with_holes, case.data))
 
 
-def with_holes(rows, seed=0, n=N):
-    x = np.array(rows(seed, n))
-    rng = np.random.default_rng(seed + 7)
-    holes = rng.random(x.shape) < 0.25
-    holes[: n // 10, 0] = True
-    holes[holes.all(axis=1), 2] = False
-    x[holes] = np.nan
-    return x
-
-
 COMPLETE = (
-    Case("full", mixture("full")),
-    Case("tied", mixture("tied")),
-    Case("diag", mixture("diag")),
-    Case("spherical", mixture("spherical"), column_scales=False),
+    *map(of_family, KINDS),
     map_estimate("full"),
     map_estimate("tied"),
     map_estimate("diag"),
@@ -164,20 +115,8 @@ COMPLETE = (
     Case("fa", FactorModel(1)),
     Case("fa-moments", MomentsFactorModel(1), streams=False),
     Case("fa-ecm", ECMFactorModel(1), streams=False),
-    of_family("bernoulli", binary),
-    of_family("categorical", codes, n_categories=(2, 5, 5)),
-    of_family("exponential", positive, rates_moved),
-    of_family("gamma", positive, rates_moved),
-    of_family("geometric", counts),
-    of_family("lognormal", positive, logs_moved),
-    of_family("multinomial", counts),
-    of_family("poisson", counts),
-    of_family("vonmises", data),
-    of_family("vonmisesfisher", directions),
-    Case("studentt", MixtureModel(K, StudentT(reg_covar=0), Seeding("kmeans"))),
-    Case("studentt-diag", MixtureModel(K, StudentT("diag", reg_covar=0), Seeding("kmeans"))),
 )
-ALWAYS_WHOLE = ("vonmisesfisher",)
+WITHOUT_MISSING = [name for name, kind in KINDS.items() if not kind.takes_missing]
 """Models that take no missing values."""
 ON_MOMENTS = ("ppca-moments", "bpca-moments", "fa-moments", "fa-ecm")
 """Models of moments, which rows with missing values do not have."""
@@ -185,7 +124,7 @@ MODELS = {case.name: case for case in COMPLETE}
 MODELS |= {
     case.name: case
     for case in map(lacking, COMPLETE)
-    if case.name.removesuffix("-missing") not in (*ALWAYS_WHOLE, *ON_MOMENTS)
+    if case.name.removesuffix("-missing") not in (*WITHOUT_MISSING, *ON_MOMENTS)
 }
 
 
@@ -246,25 +185,11 @@ def moved(params, shift, scale):
             **prior,
         )
     theta = params.theta
-    if hasattr(theta, "gaussians"):
-        inner = moved(replace(params, theta=theta.gaussians), shift, scale).theta
-        return replace(params, theta=replace(theta, gaussians=inner))
     if isinstance(theta, FactorAnalysers):
         s = np.asarray(scale, float)
         loadings, noise = theta.loadings * s.reshape(-1, 1), theta.noise_variances * s**2
         return replace(params, theta=FactorAnalysers((theta.means + shift) * s, loadings, noise))
-    d = theta.means.shape[1]
-    s = np.broadcast_to(np.asarray(scale, float), d)
-    matrices = (theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3) or (
-        theta.covariances.shape == (d, d) and theta.precisions_cholesky[1:, 0].max() == 0
-    )
-    if matrices:
-        covariances, factor = theta.covariances * s[:, None] * s, theta.precisions_cholesky / s[:, None]
-    else:
-        s = s if theta.covariances.ndim == 2 else s[0]
-        covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
-    there = replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
-    return replace(params, theta=there)
+    return replace(params, theta=gaussians_moved(theta, shift, scale))
 
 
 def numbers(value):

@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import laws
+from clustered_rows import D, K, N
 from crosses import cross
 from dem.em.seeding import METHODS
 from dem.families import GaussianFamily
 from dem.models.mixture.mixture import MixtureParams
 from dem.models.mixture.precision import Precision
-from laws import MODELS, D, K, N
+from laws import MODELS
 
 WEIGHT = np.random.default_rng(1).integers(0, 8, N) / 2.0
 WEIGHTS = {"plain": None, "weighted": WEIGHT}
@@ -73,14 +74,14 @@ def test_scale_of_each_column(name, scale):
 
 @cross("case, weight", MODELS, WEIGHTS)
 def test_order_of_the_rows(case, weight):
-    params = laws.begin(laws.bind(case.model, case.x, weight), case.x, weight)
+    params = laws.begun(case.name, weighted=weight is not None)[1]
     order = np.random.default_rng(2).permutation(N)
     laws.same_step(case, params, (case.x, weight), (case.x[order], None if weight is None else weight[order]))
 
 
 @ANY
 def test_weight_two_is_the_row_twice(case):
-    params = laws.begin(laws.bind(case.model, case.x), case.x)
+    params = laws.begun(case.name, weighted=False)[1]
     weight = np.ones(N)
     weight[::3] = 2
     laws.same_step(case, params, (case.x, weight), (np.concatenate([case.x, case.x[::3]]), None))
@@ -88,7 +89,7 @@ def test_weight_two_is_the_row_twice(case):
 
 @ANY
 def test_weight_zero_is_the_row_left_out(case):
-    params = laws.begin(laws.bind(case.model, case.x), case.x)
+    params = laws.begun(case.name, weighted=False)[1]
     kept = np.arange(N) % 4 != 0
     laws.same_step(case, params, (case.x, kept.astype(float)), (case.x[kept], None))
 
@@ -104,14 +105,14 @@ def test_rows_without_any_value_are_left_out_of_fits(case, tmp_path):
 
 @pytest.mark.parametrize("case", [case for case in MODELS.values() if not case.streams], ids=lambda case: case.name)
 def test_rows_without_any_value_are_not_in_the_moments(case):
-    params = laws.begin(laws.bind(case.model, case.x), case.x)
+    params = laws.begun(case.name, weighted=False)[1]
     laws.same_step(case, params, (laws.with_empty_rows(case.x), None), (case.x, None))
 
 
 @pytest.mark.parametrize("name", [case.name for case in MODELS.values() if case.weight_scales])
 def test_scale_of_the_weights(name):
     case = MODELS[name]
-    params = laws.begin(laws.bind(case.model, case.x), case.x)
+    params = laws.begun(case.name, weighted=False)[1]
     laws.same_step(case, params, (case.x, np.full(N, 1e-3)), (case.x, None))
 
 
@@ -156,6 +157,6 @@ def test_statistics_of_different_frames_do_not_add(name):
 def test_the_table_of_models_is_whole():
     assert {getattr(MODELS[name].model.family, "isotropic", False) for name in MIXTURES} == {True, False}
     case = MODELS["full"]
-    params = laws.begin(laws.bind(case.model, case.x), case.x)
+    params = laws.begun(case.name, weighted=False)[1]
     assert isinstance(params, MixtureParams)
     assert params.theta.means.shape == (K, D)

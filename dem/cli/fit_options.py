@@ -89,17 +89,33 @@ def fit_bgmm(**options: Any) -> None:
     run("BayesianGaussianMixture", options)
 
 
-@fit.command("mixture")
+class FamiliesInHelp(click.Command):
+    """A command whose help ends with the table of families, which is loaded for the help alone: it imports NumPy."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write each family with the values that it is for, and its settings."""
+        from dem.families import FAMILIES
+
+        rows = []
+        for name, family in FAMILIES.items():
+            rows.append((name, family.description))
+            rows += [(f"  {setting}", setting.description) for setting in family.settings]
+        with formatter.section("Families, and their settings with the defaults"):
+            formatter.write_dl(rows)
+
+
+@fit.command("mixture", cls=FamiliesInHelp)
 @STORE
 @COMPONENTS
 @click.option(
     "--family",
     "families",
+    metavar="[COLUMNS=]NAME[:SETTINGS]",
     multiple=True,
     required=True,
-    help="bernoulli, categorical, exponential, gamma, gaussian, geometric, lognormal, multinomial, poisson, studentt, "
-    "vonmises or vonmisesfisher; for columns of different kinds once for each block, as in --family 0=gamma --family "
-    "1,3-7=gaussian.",
+    help="A name of the list below, with settings or without, as in --family studentt:diag (the first setting needs no "
+    "name) or --family studentt:diag,degrees_of_freedom=4; for columns of different kinds once for each block, as in "
+    "--family 0,2-5=gamma --family 1=categorical:5.",
 )
 @stops(1e-3, 100)
 @PRIOR

@@ -1,14 +1,22 @@
-"""From what users write for `family` to a family: a word, a family, or several of them for blocks of columns."""
+"""From what users write for `family` to a family: a name with settings, a family, or families for blocks of columns.
+
+A name with settings is NAME:VALUE or NAME:KEY=VALUE,KEY=VALUE, such as "studentt:diag" or "geometric:first=0". The
+command line takes the same words, and this is the one place where they are read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import numpy as np
 
-from dem.families import FAMILIES
 from dem.families.product import product
+from dem.families.table import FAMILIES, NamedFamily, Setting
 
 METHODS = ("features", "log_density", "estimate", "draw")
 """What tells a family from anything else."""
@@ -20,8 +28,9 @@ def as_family(spec: Any, names: Sequence[str] | None = None) -> Any:
     Parameters
     ----------
     spec : str, family, mapping or list of pairs
-        A name of `dem.families.FAMILIES`; a family; or families for blocks of columns, as {columns: family} or
-        [(columns, family), ...], where columns are a number, a name, or several of these.
+        A name of `dem.families.FAMILIES`, with settings or without (see `named_family`); a family; or families for
+        blocks of columns, as {columns: family} or [(columns, family), ...], where columns are a number, a name, or
+        several of these.
     names : sequence of str, optional
         What the columns are called.
 
@@ -31,9 +40,7 @@ def as_family(spec: Any, names: Sequence[str] | None = None) -> Any:
         If it is none of these.
     """
     if isinstance(spec, str):
-        if spec not in FAMILIES:
-            raise ValueError(f"family must be one of {', '.join(FAMILIES)}, or a family, got {spec!r}")
-        return FAMILIES[spec]()
+        return named_family(spec)
     if isinstance(spec, Mapping | list | tuple):
         pairs = spec.items() if isinstance(spec, Mapping) else spec
         return product([_block(pair, names) for pair in pairs])
@@ -43,6 +50,87 @@ def as_family(spec: Any, names: Sequence[str] | None = None) -> Any:
             f"got {spec!r}"
         )
     return spec
+
+
+def named_family(words: str) -> Any:
+    """Return the family of a name with settings.
+
+    Parameters
+    ----------
+    words : str
+        NAME, NAME:VALUE or NAME:KEY=VALUE,KEY=VALUE. A value without a key is that of the family's first setting:
+        "studentt:diag" is "studentt:covariance_type=diag". Several numbers, one for each column, have commas between
+        them: "categorical:2,5,5". "none" is None.
+
+    Raises
+    ------
+    ValueError
+        No such name or setting, or a wrong value: one sentence says which settings there are.
+    """
+    name, colon, text = words.partition(":")
+    if name not in FAMILIES:
+        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, or a family, got {name!r}")
+    known = FAMILIES[name]
+    try:
+        return known(**(_settings(text, known) if colon else {}))
+    except ValueError as error:
+        if not colon:
+            raise
+        there = f"settings of {name}: {', '.join(map(str, known.settings))}" if known.settings else "it has no settings"
+        raise ValueError(f"family {words!r}: {error}; {there}") from None
+
+
+def _settings(text: str, known: NamedFamily) -> dict[str, Any]:
+    """Return the settings that a text stands for, by name."""
+    by_name = {setting.name: setting for setting in known.settings}
+    found: dict[str, Any] = {}
+    for part in re.split(r",(?=[^,=]*=)", text):  # a comma before a key: those between numbers belong to the value
+        before, equals, after = part.partition("=")
+        key, value = (before.strip(), after.strip()) if equals else (next(iter(by_name), ""), before.strip())
+        if key not in by_name:
+            raise ValueError(f"there is no setting {key!r}" if equals else f"{value!r} cannot be a setting")
+        if key in found:
+            raise ValueError(f"{key} is given twice")
+        found[key] = _value(value, by_name[key])
+    return found
+
+
+def _value(text: str, setting: Setting) -> Any:
+    """Return the value of a setting that a text stands for."""
+    kinds = get_args(setting.kind) if get_origin(setting.kind) in (Union, UnionType) else (setting.kind,)
+    allowed = [kind for kind in READERS if any(kind in (other, get_origin(other)) for other in kinds)]
+    for kind in allowed:
+        with suppress(ValueError):
+            return READERS[kind][1](text)
+    raise ValueError(f"{setting.name} must be {' or '.join(READERS[kind][0] for kind in allowed)}, got {text!r}")
+
+
+def _none(text: str) -> None:
+    """Read None."""
+    if text.lower() != "none":
+        raise ValueError
+
+
+def _finite(text: str) -> float:
+    """Read a number."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError
+    return value
+
+
+def _several(text: str) -> tuple[int, ...]:
+    """Read whole numbers, one for each column."""
+    return tuple(int(number) for number in text.split(","))
+
+
+READERS: dict[type, tuple[str, Callable[[str], Any]]] = {
+    NoneType: ("none", _none),
+    int: ("a whole number", int),
+    float: ("a number", _finite),
+    tuple: ("whole numbers such as 2,5,5", _several),
+    str: ("a word", str),
+}
+"""The types of settings, in the order in which a text is tried: what they are called, and how they are read."""
 
 
 def _block(pair: Any, names: Sequence[str] | None) -> tuple[str, list[int], Any]:

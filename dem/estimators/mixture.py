@@ -30,9 +30,10 @@ class Mixture(MixtureEstimator):
     n_components : int, default=1
     family : str, family, dict or list, default="gaussian"
         The components' distribution: a name ("gaussian", "gamma", "poisson", "bernoulli", "categorical", ...: see
-        `dem.families.FAMILIES`); a family, such as ``dem.families.Gaussian("diag")`` or one of your own; or, for
-        columns of different kinds, ``{"rain": Gamma(), ("u", "v"): Gaussian()}`` with names or numbers of columns, or
-        the same as a list of pairs. Columns of different parts are independent given the component.
+        `dem.families.FAMILIES`), with settings or without, such as "studentt:diag" or "geometric:first=0"; a family,
+        such as ``dem.families.Gaussian("diag")`` or one of your own; or, for columns of different kinds,
+        ``{"rain": "gamma", ("u", "v"): Gaussian()}`` with names or numbers of columns, or the same as a list of pairs.
+        Columns of different parts are independent given the component.
     prior : None, "weak" or dem.Prior, default=None
         None for maximum likelihood; else MAP with conjugate priors (see `dem.models.mixture.prior`).
     tol : float, default=1e-3

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from dem.families.bernoulli import Bernoulli
 from dem.families.categorical import Categorical
 from dem.families.exponential import Exponential
@@ -23,53 +20,9 @@ from dem.families.lognormal import LogNormal
 from dem.families.multinomial import Multinomial
 from dem.families.poisson import Poisson
 from dem.families.student_t import StudentT
+from dem.families.table import COVARIANCE_TYPES, FAMILIES, Gaussian
 from dem.families.vonmises import VonMises
 from dem.families.vonmises_fisher import VonMisesFisher
-
-COVARIANCE_TYPES: dict[str, type[GaussianFamily]] = {
-    "full": FullGaussian,
-    "tied": TiedGaussian,
-    "diag": DiagonalGaussian,
-    "spherical": SphericalGaussian,
-}
-"""scikit-learn's names of the Gaussian families."""
-
-
-def Gaussian(covariance_type: str = "full", reg_covar: float | None = None) -> GaussianFamily:  # noqa: N802
-    """Return the Gaussian family of a covariance type: "full", "tied", "diag" or "spherical".
-
-    Parameters
-    ----------
-    covariance_type : str
-    reg_covar : float or None
-        Added to the diagonal of the covariances after the M-step, in the data's units squared; None for 1e-6 times each
-        column's variance (spherical: times their mean), and 1e-6 for a column that is constant.
-
-    Raises
-    ------
-    ValueError
-        If there is no such type.
-    """
-    if covariance_type not in COVARIANCE_TYPES:
-        raise ValueError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}")
-    return COVARIANCE_TYPES[covariance_type](reg_covar)
-
-
-FAMILIES: dict[str, Callable[..., Family[Any]]] = {
-    "bernoulli": Bernoulli,
-    "categorical": Categorical,
-    "exponential": Exponential,
-    "gamma": Gamma,
-    "gaussian": Gaussian,
-    "geometric": Geometric,
-    "lognormal": LogNormal,
-    "multinomial": Multinomial,
-    "poisson": Poisson,
-    "studentt": StudentT,
-    "vonmises": VonMises,
-    "vonmisesfisher": VonMisesFisher,
-}
-"""The families by name."""
 
 __all__ = [
     "COVARIANCE_TYPES",

@@ -7,7 +7,10 @@ import pytest
 import zarr
 
 import dem
+import dem.cli.commands.fit
 from command_line import done, failed
+from dem.cli import commands
+from dem.families import FAMILIES
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +38,13 @@ FITS = {
             2,
             "--prior",
             "weak",
-            *(w for f in ("0=exponential", "1,2=gaussian", "3=poisson", "4=categorical") for w in ("--family", f)),
+            *(
+                w
+                for f in ("0=exponential", "1,2=gaussian:diag", "3=poisson", "4=categorical:n_categories=3")
+                for w in ("--family", f)
+            ),
         ],
-        "mixture of Exponential x FullGaussian x Poisson x Categorical, 2 components, 5 columns",
+        "mixture of Exponential x DiagonalGaussian x Poisson x Categorical, 2 components, 5 columns",
     ),
     "bgmm": (["-k", 3, "--concentration", 0.01], "variational Gaussian mixture, 3 components"),
     "kmeans": (["-k", 3], "K-means, 3 clusters, 5 columns"),
@@ -91,6 +98,9 @@ def test_every_output_of_a_mixture(store, tmp_path):
     ("words", "said"),
     [
         (["--family", "poison"], "family must be one of"),
+        (["--family", "studentt:round"], "family 'studentt:round': covariance_type must be one of full, diag"),
+        (["--family", "0-3=exponential", "--family", "4=geometric:start=0"], "there is no setting 'start'"),
+        (["--family", "0-3=exponential", "--family", "geometric:first=0"], "does not say which columns"),
         (["--family", "poisson"], "in column 0, where the model takes counts"),
         (["--family", "gamma", "--family", "poisson"], "does not say which columns"),
         (["--family", "rain=gamma"], "does not say which columns"),
@@ -101,6 +111,31 @@ def test_every_output_of_a_mixture(store, tmp_path):
 def test_wrong_families(store, tmp_path, words, said):
     assert said in failed("fit", "mixture", store, "-k", 2, *words, "-o", tmp_path / "no.zarr")
     assert not (tmp_path / "no.zarr").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "family"),
+    [
+        (["geometric:first=0"], "geometric:first=0"),
+        (["categorical:2,5,5"], "categorical:2,5,5"),
+        (["0=geometric:first=0"], [([0], "geometric:first=0")]),
+        (
+            ["0,2-5=studentt:diag,reg_covar=0.1", "1=categorical:5"],
+            [([0, 2, 3, 4, 5], "studentt:diag,reg_covar=0.1"), ([1], "categorical:5")],
+        ),
+    ],
+)
+def test_families_with_settings(monkeypatch, words, family):
+    given = []
+    monkeypatch.setattr(commands.fit, "fit_estimator", lambda *words, **settings: given.append(settings["family"]))
+    commands.fit.fit_mixture("x.zarr", "m.zarr", None, families=tuple(words))
+    assert given == [family]
+
+
+def test_the_help_lists_families_and_settings():
+    said = done("fit", "mixture", "--help").partition("Families, and their settings")[2].split()
+    words = [word for name, family in FAMILIES.items() for word in (name, *map(str, family.settings))]
+    assert [word for word in said if word in words] == words
 
 
 def test_a_mixture_needs_a_family(store, tmp_path):

@@ -1,40 +1,68 @@
-"""Each family beside SciPy's densities: parameters of single components, and the same as free vectors.
+"""The table of families for all tests: rows that suit each, and SciPy's densities beside it.
 
-Nothing of dem is used for the densities, so that likelihoods written with these are independent.
+A new family gets one line in KINDS. The laws of all models (`laws.py`), the comparisons with SciPy and the tests with
+missing values take their cases from there.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
-from scipy.special import expit, logit, softmax
 
+from clustered_rows import angles, binary, codes, counts, counts_from_zero, data, directions, positive
 from dem.families import (
     Bernoulli,
     Categorical,
+    DiagonalGaussian,
     Exponential,
+    FullGaussian,
     Gamma,
+    GaussianFamily,
     Geometric,
     LogNormal,
     Multinomial,
     Poisson,
+    SphericalGaussian,
     StudentT,
+    TiedGaussian,
     VonMises,
     VonMisesFisher,
 )
 from dem.families.gaussian.base import Gaussians
 from dem.families.student_t import StudentTs
+from families.densities import (
+    CATEGORICAL,
+    FISHER,
+    FULL_GAUSSIAN,
+    MULTINOMIAL,
+    SIZES,
+    STUDENT_T,
+    VON_MISES,
+    bernoulli,
+    columns,
+    entries,
+    exponential,
+    failures,
+    gamma,
+    log_density,
+    log_normal,
+    normal,
+    of,
+    poisson,
+    spherical_from,
+    trials,
+    unit,
+    von_mises,
+)
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A family, two components, and what SciPy says of them.
+class Known:
+    """Two components with known parameters, and what SciPy says of them.
 
     Attributes
     ----------
-    family : Family
     components : tuple of dict
         Their parameters by name, without the components' axis.
     log_pdf : callable
@@ -43,24 +71,74 @@ class Kind:
         From a component's parameters to the rows' mean and covariance.
     free, bound : callable
         From a component's parameters to a vector without bounds, and back.
+    n_parameters : int
+        Free ones of one component.
+    constant : list of float or None
+        A row: copies of it leave nothing to spread, and the family has a finite estimate all the same.
+    wrong : tuple of float and str, or None
+        A value of column 1 that the family refuses, and the values that it takes, in words.
     """
 
-    family: Any
     components: tuple[dict, ...]
     log_pdf: Callable
     moments: Callable
     free: Callable
     bound: Callable
+    n_parameters: int
+    constant: list[float] | None = None
+    wrong: tuple[float, str] | None = None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A family, and what the tests need to know of it.
+
+    Attributes
+    ----------
+    family : Family
+        As it is compared with SciPy.
+    values : callable
+        From a seed and n to rows (n, 3) in clusters, of values that the family takes.
+    known : Known or None
+        None for a family of which a component alone has no density: another kind of the same name has one.
+    distribution : callable or None
+        From a component's parameters to SciPy's distribution of each column; None where columns depend on each other.
+    of_values : Family or None
+        The family that is fitted to `values`, where it is not `family`.
+    move : callable or None
+        From parameters theta, a shift and a scale to those of (x + shift) * scale; None where values have no unit.
+    shifts, column_scales : bool
+        Whether shifted data, and data scaled by column, give a model of the same kind.
+    takes_missing : bool
+        Whether values may be missing.
+    """
+
+    family: Any
+    values: Callable
+    known: Known | None = None
+    distribution: Callable | None = None
+    of_values: Any = None
+    move: Callable | None = None
+    shifts: bool = False
+    column_scales: bool = True
+    takes_missing: bool = True
+
+    @property
+    def fitted(self):
+        """The family of three columns that is fitted to `values`."""
+        return self.family if self.of_values is None else self.of_values
 
     @property
     def theta(self):
-        return self.stacked(self.components)
+        return self.stacked(self.known.components)
 
     def stacked(self, components):
         """Return the parameters as the family has them."""
         arrays = {name: np.array([c[name] for c in components]) for name in components[0]}
         if isinstance(self.family, LogNormal):
             return Gaussians(arrays["mu"], arrays["sigma"] ** 2, 1 / arrays["sigma"])
+        if isinstance(self.family, GaussianFamily):
+            return self.family.from_covariances(arrays["means"], arrays["covariances"])
         if isinstance(self.family, StudentT):
             gaussians = self.family.gaussian.from_covariances(arrays["means"], arrays["covariances"])
             return StudentTs(gaussians, arrays["degrees_of_freedom"])
@@ -72,208 +150,194 @@ class Kind:
         return [{name: values[k] for name, values in named.items()} for k in range(len(next(iter(named.values()))))]
 
     def rows(self, n, rng):
-        """Return n rows, half of each component."""
+        """Return n rows, half of each known component."""
         return np.concatenate([self.family.draw(self.theta, k, n // 2, rng) for k in (0, 1)])
 
-
-def columns(distribution):
-    """Return log-density and moments of independent columns of a SciPy distribution."""
-
-    def log_pdf(c, x):
-        of = distribution(c)
-        return (of.logpmf(x) if hasattr(of.dist, "pmf") else of.logpdf(x)).sum(axis=1)
-
-    return log_pdf, lambda c: (distribution(c).mean(), np.diag(distribution(c).var()))
+    def log_densities(self, theta, x):
+        """Return SciPy's log-density (K, n, d) of each value, where the columns are independent."""
+        return np.array([log_density(self.distribution(c), x) for c in self.apart(theta)])
 
 
-def entries(**forms):
-    """Return `free` and `bound` of parameters that are each mapped entry by entry."""
-    there = {"log": np.log, "logit": logit, "real": np.asarray}
-    back = {"log": np.exp, "logit": expit, "real": np.asarray}
-
-    def free(c):
-        return np.concatenate([np.ravel(there[form](c[name])) for name, form in forms.items()])
-
-    def bound(v):
-        return dict(zip(forms, (back[f](p) for f, p in zip(forms.values(), np.split(v, len(forms)), strict=True)),
-                        strict=True))  # fmt: skip
-
-    return free, bound
+def rates_moved(theta, shift, scale):
+    return {**theta, "rate": theta["rate"] / scale}
 
 
-SIZES = (2, 3, 4)
+def logs_moved(theta, shift, scale):
+    return replace(theta, means=theta.means + np.log(scale))
 
 
-def categories(p):
-    return np.split(np.asarray(p), np.cumsum(SIZES)[:-1])
+def gaussians_moved(theta, shift, scale):
+    """Return the Gaussians of (x + shift) * scale, given those of x; `scale` may be one per column."""
+    d = theta.means.shape[1]
+    s = np.broadcast_to(np.asarray(scale, float), d)
+    matrices = (theta.covariances.shape[-2:] == (d, d) and theta.covariances.ndim == 3) or (
+        theta.covariances.shape == (d, d) and theta.precisions_cholesky[1:, 0].max() == 0
+    )
+    if matrices:
+        covariances, factor = theta.covariances * s[:, None] * s, theta.precisions_cholesky / s[:, None]
+    else:
+        s = s if theta.covariances.ndim == 2 else s[0]
+        covariances, factor = theta.covariances * s**2, theta.precisions_cholesky / s
+    return replace(theta, means=(theta.means + shift) * scale, covariances=covariances, precisions_cholesky=factor)
 
 
-def categorical_moments(c):
-    codes = [np.arange(len(p)) for p in categories(c["probabilities"])]
-    mean = np.array([p @ k for p, k in zip(categories(c["probabilities"]), codes, strict=True)])
-    second = np.array([p @ k**2 for p, k in zip(categories(c["probabilities"]), codes, strict=True)])
-    return mean, np.diag(second - mean**2)
-
-
-CATEGORICAL = (
-    lambda c, x: sum(np.log(p)[x[:, j].astype(int)] for j, p in enumerate(categories(c["probabilities"]))),
-    categorical_moments,
-    lambda c: np.log(c["probabilities"]),
-    lambda v: {"probabilities": np.concatenate([softmax(p) for p in categories(v)])},
-)
-MULTINOMIAL = (
-    lambda c, x: stats.multinomial.logpmf(x, x.sum(axis=1).astype(int), c["probabilities"]),
-    lambda c: (20 * c["probabilities"], stats.multinomial(20, c["probabilities"]).cov()),
-    lambda c: np.log(c["probabilities"]),
-    lambda v: {"probabilities": softmax(v)},
-)
-
-
-def von_mises_moments(c):
-    """Of cos x: SciPy's mean of an angle is not that of the numbers."""
-    angles = np.linspace(-np.pi, np.pi, 20001)[1:, None]
-    p = stats.vonmises(c["concentration"], c["mean_direction"]).pdf(angles)
-    p /= p.sum(axis=0)
-    mean = (p * np.cos(angles)).sum(axis=0)
-    return mean, np.diag((p * np.cos(angles) ** 2).sum(axis=0) - mean**2)
-
-
-def from_pairs(v):
-    a, b = np.split(v, 2)
-    return {"mean_direction": np.arctan2(b, a), "concentration": np.hypot(a, b)}
-
-
-VON_MISES = (
-    columns(lambda c: stats.vonmises(c["concentration"], c["mean_direction"]))[0],
-    von_mises_moments,
-    lambda c: np.concatenate([c["concentration"] * f(c["mean_direction"]) for f in (np.cos, np.sin)]),
-    from_pairs,
-)
-
-
-def fisher_moments(c):
-    """In three dimensions: the length of the mean is coth kappa - 1 / kappa (Mardia and Jupp 2000, 9.3.9)."""
-    kappa, mu = c["concentration"], c["mean_direction"]
-    length = 1 / np.tanh(kappa) - 1 / kappa
-    along = 1 - 2 * length / kappa - length**2
-    return length * mu, along * np.outer(mu, mu) + length / kappa * (np.eye(3) - np.outer(mu, mu))
-
-
-FISHER = (
-    lambda c, x: stats.vonmises_fisher(c["mean_direction"], c["concentration"]).logpdf(x),
-    fisher_moments,
-    lambda c: c["concentration"] * c["mean_direction"],
-    lambda v: {"mean_direction": v / np.linalg.norm(v), "concentration": np.linalg.norm(v)},
-)
-LOWER = np.tril_indices(2)
-
-
-def free_t(c):
-    factor = np.linalg.cholesky(c["covariances"])
-    return np.concatenate([c["means"], factor[LOWER], [np.log(c["degrees_of_freedom"])]])
-
-
-def bound_t(v):
-    factor = np.zeros((2, 2))
-    factor[LOWER] = v[2:5]
-    return {"means": v[:2], "covariances": factor @ factor.T, "degrees_of_freedom": np.exp(v[5])}
-
-
-def log_pdf_t(c, x):
-    return stats.multivariate_t(c["means"], c["covariances"], df=c["degrees_of_freedom"]).logpdf(x)
-
-
-STUDENT_T = (
-    log_pdf_t,
-    lambda c: (c["means"], c["covariances"] * c["degrees_of_freedom"] / (c["degrees_of_freedom"] - 2)),
-    free_t,
-    bound_t,
-)
-
-
-def of(**parameters):
-    return {name: np.array(value) for name, value in parameters.items()}
-
-
-def unit(*values):
-    return np.array(values) / np.linalg.norm(values)
-
-
-def log_normal(c):
-    return stats.lognorm(c["sigma"], scale=np.exp(c["mu"]))
+def students_moved(theta, shift, scale):
+    return replace(theta, gaussians=gaussians_moved(theta.gaussians, shift, scale))
 
 
 KINDS = {
+    "gaussian-full": Kind(
+        FullGaussian(),
+        data,
+        Known(
+            (of(means=[1.0, -2.0], covariances=[[2.0, 0.5], [0.5, 1.0]]),
+             of(means=[-3.0, 2.0], covariances=[[1.0, -0.3], [-0.3, 0.5]])),
+            *FULL_GAUSSIAN, n_parameters=2 + 3,
+        ),
+        move=gaussians_moved, shifts=True,
+    ),
+    "gaussian-tied": Kind(TiedGaussian(), data, move=gaussians_moved, shifts=True),
+    "gaussian-diag": Kind(
+        DiagonalGaussian(),
+        data,
+        Known(
+            (of(means=[1.0, -2.0], covariances=[2.0, 1.0]), of(means=[-3.0, 2.0], covariances=[1.0, 0.5])),
+            *columns(normal), *entries(means="real", covariances="log"), n_parameters=2 + 2,
+        ),
+        normal, move=gaussians_moved, shifts=True,
+    ),
+    "gaussian-spherical": Kind(
+        SphericalGaussian(),
+        data,
+        Known(
+            (of(means=[1.0, -2.0], covariances=2.0), of(means=[-3.0, 2.0], covariances=0.5)),
+            *columns(normal), lambda c: np.append(c["means"], np.log(c["covariances"])), spherical_from,
+            n_parameters=2 + 1,
+        ),
+        normal, move=gaussians_moved, shifts=True, column_scales=False,
+    ),
     "bernoulli": Kind(
         Bernoulli(),
-        (of(probability=[0.2, 0.7, 0.1, 0.8, 0.3]), of(probability=[0.6, 0.3, 0.9, 0.4, 0.8])),
-        *columns(lambda c: stats.bernoulli(c["probability"])),
-        *entries(probability="logit"),
+        binary,
+        Known(
+            (of(probability=[0.2, 0.7, 0.1, 0.8, 0.3]), of(probability=[0.6, 0.3, 0.9, 0.4, 0.8])),
+            *columns(bernoulli), *entries(probability="logit"),
+            n_parameters=5, constant=[0, 1, 1, 0, 0], wrong=(2.0, "0 or 1"),
+        ),
+        bernoulli,
     ),
     "categorical": Kind(
         Categorical(SIZES),
-        (of(probabilities=[0.2, 0.8, 0.5, 0.3, 0.2, 0.1, 0.2, 0.3, 0.4]),
-         of(probabilities=[0.7, 0.3, 0.1, 0.1, 0.8, 0.5, 0.3, 0.1, 0.1])),
-        *CATEGORICAL,
+        codes,
+        Known(
+            (of(probabilities=[0.2, 0.8, 0.5, 0.3, 0.2, 0.1, 0.2, 0.3, 0.4]),
+             of(probabilities=[0.7, 0.3, 0.1, 0.1, 0.8, 0.5, 0.3, 0.1, 0.1])),
+            *CATEGORICAL, n_parameters=1 + 2 + 3, constant=[0, 2, 1], wrong=(3.0, "codes 0 to 2"),
+        ),
+        of_values=Categorical((2, 5, 5)),
     ),
     "exponential": Kind(
         Exponential(),
-        (of(rate=[0.1, 3.0]), of(rate=[1.0, 20.0])),
-        *columns(lambda c: stats.expon(scale=1 / c["rate"])),
-        *entries(rate="log"),
+        positive,
+        Known(
+            (of(rate=[0.1, 3.0]), of(rate=[1.0, 20.0])),
+            *columns(exponential), *entries(rate="log"),
+            n_parameters=2, constant=[0, 3.0], wrong=(-1.0, "numbers >= 0"),
+        ),
+        exponential, move=rates_moved,
     ),
     "gamma": Kind(
         Gamma(np.array([2.0, 30.0])),
-        (of(shape=[2.0, 0.5], rate=[3.0, 0.01]), of(shape=[5.0, 40.0], rate=[1.0, 0.5])),
-        *columns(lambda c: stats.gamma(c["shape"], scale=1 / c["rate"])),
-        *entries(shape="log", rate="log"),
+        positive,
+        Known(
+            (of(shape=[2.0, 0.5], rate=[3.0, 0.01]), of(shape=[5.0, 40.0], rate=[1.0, 0.5])),
+            *columns(gamma), *entries(shape="log", rate="log"),
+            n_parameters=4, constant=[0.1, 300.0], wrong=(0.0, "numbers > 0"),
+        ),
+        gamma, of_values=Gamma(), move=rates_moved,
     ),
     "geometric": Kind(
         Geometric(),
-        (of(probability=[0.1, 0.7]), of(probability=[0.5, 0.2])),
-        *columns(lambda c: stats.geom(c["probability"])),
-        *entries(probability="logit"),
+        counts,
+        Known(
+            (of(probability=[0.1, 0.7]), of(probability=[0.5, 0.2])),
+            *columns(trials), *entries(probability="logit"),
+            n_parameters=2, constant=[1, 4], wrong=(0.0, "counts: 1, 2, 3, ..."),
+        ),
+        trials,
     ),
     "geometric-failures": Kind(
         Geometric(first=0),
-        (of(probability=[0.1, 0.7]), of(probability=[0.5, 0.2])),
-        *columns(lambda c: stats.geom(c["probability"], loc=-1)),
-        *entries(probability="logit"),
+        counts_from_zero,
+        Known(
+            (of(probability=[0.1, 0.7]), of(probability=[0.5, 0.2])),
+            *columns(failures), *entries(probability="logit"),
+            n_parameters=2, constant=[0, 3], wrong=(1.5, "counts: 0, 1, 2, ..."),
+        ),
+        failures,
     ),
     "lognormal": Kind(
         LogNormal(),
-        (of(mu=[0.5, -3.0], sigma=[0.3, 0.7]), of(mu=[2.0, -2.0], sigma=[0.5, 0.2])),
-        *columns(log_normal),
-        *entries(mu="real", sigma="log"),
+        positive,
+        Known(
+            (of(mu=[0.5, -3.0], sigma=[0.3, 0.7]), of(mu=[2.0, -2.0], sigma=[0.5, 0.2])),
+            *columns(log_normal), *entries(mu="real", sigma="log"),
+            n_parameters=4, constant=[0.1, 300.0], wrong=(-2.0, "numbers > 0"),
+        ),
+        log_normal, move=logs_moved,
     ),
     "multinomial": Kind(
         Multinomial(20),
-        (of(probabilities=[0.2, 0.5, 0.3]), of(probabilities=[0.6, 0.1, 0.3])),
-        *MULTINOMIAL,
+        counts,
+        Known(
+            (of(probabilities=[0.2, 0.5, 0.3]), of(probabilities=[0.6, 0.1, 0.3])),
+            *MULTINOMIAL, n_parameters=2, constant=[0, 0, 0], wrong=(-1.0, "counts: 0, 1, 2, ..."),
+        ),
     ),
     "poisson": Kind(
         Poisson(),
-        (of(rate=[2.0, 0.3, 50.0]), of(rate=[6.0, 1.0, 40.0])),
-        *columns(lambda c: stats.poisson(c["rate"])),
-        *entries(rate="log"),
+        counts,
+        Known(
+            (of(rate=[2.0, 0.3, 50.0]), of(rate=[6.0, 1.0, 40.0])),
+            *columns(poisson), *entries(rate="log"),
+            n_parameters=3, constant=[0, 7, 1], wrong=(0.5, "counts: 0, 1, 2, ..."),
+        ),
+        poisson,
     ),
     "studentt": Kind(
         StudentT(reg_covar=0),
-        (of(means=[1.0, -2.0], covariances=[[2.0, 0.5], [0.5, 1.0]], degrees_of_freedom=6.0),
-         of(means=[-3.0, 2.0], covariances=[[1.0, -0.3], [-0.3, 0.5]], degrees_of_freedom=5.0)),
-        *STUDENT_T,
+        data,
+        Known(
+            (of(means=[1.0, -2.0], covariances=[[2.0, 0.5], [0.5, 1.0]], degrees_of_freedom=6.0),
+             of(means=[-3.0, 2.0], covariances=[[1.0, -0.3], [-0.3, 0.5]], degrees_of_freedom=5.0)),
+            *STUDENT_T, n_parameters=2 + 3 + 1, constant=[1.0, -3.0],
+        ),
+        move=students_moved, shifts=True,
     ),
+    "studentt-diag": Kind(StudentT("diag", reg_covar=0), data, move=students_moved, shifts=True),
     "vonmises": Kind(
         VonMises(),
-        (of(mean_direction=[0.5, -3.0], concentration=[3.0, 0.7]),
-         of(mean_direction=[2.5, 1.0], concentration=[8.0, 5.0])),
-        *VON_MISES,
+        angles,
+        Known(
+            (of(mean_direction=[0.5, -3.0], concentration=[3.0, 0.7]),
+             of(mean_direction=[2.5, 1.0], concentration=[8.0, 5.0])),
+            *VON_MISES, n_parameters=4, constant=[0.0, 3.0],
+        ),
+        von_mises,
     ),
     "vonmisesfisher": Kind(
         VonMisesFisher(),
-        ({"mean_direction": unit(1.0, 2, 3), "concentration": 7.0},
-         {"mean_direction": unit(-1.0, 1, 0), "concentration": 2.0}),
-        *FISHER,
+        directions,
+        Known(
+            ({"mean_direction": unit(1.0, 2, 3), "concentration": 7.0},
+             {"mean_direction": unit(-1.0, 1, 0), "concentration": 2.0}),
+            *FISHER, n_parameters=3, constant=[0.0, 1.0, 0.0],
+        ),
+        takes_missing=False,
     ),
 }  # fmt: skip
-"""All families that are not Gaussian."""
+"""The library's families by name, some in several kinds: "geometric-failures" is one of "geometric"."""
+VALUES = {name.split("-")[0]: kind.values for name, kind in reversed(KINDS.items())}
+"""Rows that suit each family of the library with its default settings."""
+KNOWN = {name: kind for name, kind in KINDS.items() if kind.known}
+"""Those that are compared with SciPy's densities."""

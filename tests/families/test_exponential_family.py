@@ -7,76 +7,40 @@ import pytest
 import scipy.optimize
 import scipy.stats
 
+from clustered_rows import D, K, N, codes, counts, data, positive, with_holes
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import (
-    Bernoulli,
     Categorical,
     DiagonalGaussian,
-    Exponential,
-    Gamma,
-    Geometric,
-    LogNormal,
     Multinomial,
     Poisson,
-    SphericalGaussian,
-    VonMises,
 )
 from dem.families.product import product
 from dem.models.mixture.mixture import MixtureModel
-from laws import D, K, N, begin, bind, codes, counts, data, positive, rows_of, run, with_holes
+from families.kinds import KINDS
+from laws import begin, bind, rows_of, run
 from own_family import Rayleigh
 
-FAMILIES = {
-    "diag": (DiagonalGaussian(), data, lambda t, k, x: scipy.stats.norm.logpdf(x, t.means[k], t.covariances[k] ** 0.5)),
-    "spherical": (
-        SphericalGaussian(),
-        data,
-        lambda t, k, x: scipy.stats.norm.logpdf(x, t.means[k], t.covariances[k] ** 0.5),
-    ),
-    "lognormal": (
-        LogNormal(),
-        positive,
-        lambda t, k, x: scipy.stats.lognorm.logpdf(x, t.covariances[k] ** 0.5, scale=np.exp(t.means[k])),
-    ),
-    "poisson": (Poisson(), counts, lambda t, k, x: scipy.stats.poisson.logpmf(x, t["rate"][k])),
-    "bernoulli": (
-        Bernoulli(),
-        lambda seed=0, n=N: np.clip(codes(seed, n), 0, 1),
-        lambda t, k, x: scipy.stats.bernoulli.logpmf(x, t["probability"][k]),
-    ),
-    "exponential": (Exponential(), positive, lambda t, k, x: scipy.stats.expon.logpdf(x, scale=1 / t["rate"][k])),
-    "gamma": (
-        Gamma(),
-        positive,
-        lambda t, k, x: scipy.stats.gamma.logpdf(x, t["shape"][k], scale=1 / t["rate"][k]),
-    ),
-    "geometric": (Geometric(), counts, lambda t, k, x: scipy.stats.geom.logpmf(x, t["probability"][k])),
-    "vonmises": (
-        VonMises(),
-        data,
-        lambda t, k, x: scipy.stats.vonmises.logpdf(x, t["concentration"][k], t["mean_direction"][k]),
-    ),
-}
-ALL = pytest.mark.parametrize("name", FAMILIES)
+INDEPENDENT = {name: kind for name, kind in KINDS.items() if kind.distribution}
+ALL = pytest.mark.parametrize("name", INDEPENDENT)
 
 
 def fitted(name, x):
-    family = FAMILIES[name][0]
-    model = bind(MixtureModel(K, family, Seeding("kmeans")), x)
+    model = bind(MixtureModel(K, INDEPENDENT[name].fitted, Seeding("kmeans")), x)
     return model, run(model, begin(model, x), x, n_iter=3).params
 
 
 def log_densities(name, params, x):
     """Return the sum over the observed columns of SciPy's log-densities, (K, n), one value at a time."""
-    return np.array([np.nansum(FAMILIES[name][2](params.theta, k, x), axis=1) for k in range(K)])
+    return np.nansum(INDEPENDENT[name].log_densities(params.theta, x), axis=2)
 
 
 @ALL
 def test_the_density_is_that_of_the_observed_columns(name):
-    x = with_holes(FAMILIES[name][1])
+    x = with_holes(INDEPENDENT[name].values)
     model, params = fitted(name, x)
     joint = log_densities(name, params, x) + np.log(params.weights)[:, None]
     expected = scipy.special.logsumexp(joint, axis=0)
@@ -92,7 +56,7 @@ def test_the_density_is_that_of_the_observed_columns(name):
 
 @ALL
 def test_the_exact_path_and_products_agree(name):
-    x = with_holes(FAMILIES[name][1])
+    x = with_holes(INDEPENDENT[name].values)
     model, params = fitted(name, x)
     family = model.observed
     out = np.empty((K, len(x)))
@@ -105,18 +69,18 @@ def test_the_exact_path_and_products_agree(name):
 @ALL
 def test_one_component_is_each_columns_own_fit(name):
     """With K = 1 the maximum is known column by column: that of the column's complete values."""
-    x = with_holes(FAMILIES[name][1])
-    model = bind(MixtureModel(1, FAMILIES[name][0], Seeding("kmeans")), x)
+    x = with_holes(INDEPENDENT[name].values)
+    model = bind(MixtureModel(1, INDEPENDENT[name].fitted, Seeding("kmeans")), x)
     params = begin(model, x)
     new = run(model, params, x, n_iter=3).params
     value = model.log_likelihood(new, model.kernel(new)(Block(x)))
     alone = 0.0
     for j in range(D):
         column = x[~np.isnan(x[:, j]), j : j + 1]
-        own = bind(MixtureModel(1, FAMILIES[name][0], Seeding("kmeans")), column)
+        own = bind(MixtureModel(1, INDEPENDENT[name].fitted, Seeding("kmeans")), column)
         there = run(own, begin(own, column), column, n_iter=3).params
         alone += own.log_likelihood(there, own.kernel(there)(Block(column))) * len(column) / len(x)
-    if name == "spherical":  # one variance for all columns
+    if name == "gaussian-spherical":  # one variance for all columns
         assert value <= alone
         stacked = np.concatenate([x[:, j] - np.nanmean(x[:, j]) for j in range(D)])
         np.testing.assert_allclose(new.theta.covariances, np.nanmean(stacked**2), rtol=1e-12)
@@ -126,9 +90,8 @@ def test_one_component_is_each_columns_own_fit(name):
 
 @ALL
 def test_without_holes_it_is_the_family_itself(name):
-    family, rows, _ = FAMILIES[name]
-    x = rows()
-    model = bind(MixtureModel(K, family, Seeding("kmeans")), x)
+    x = INDEPENDENT[name].values()
+    model = bind(MixtureModel(K, INDEPENDENT[name].fitted, Seeding("kmeans")), x)
     params = begin(model, x)
     whole = model.m_step(params, model.kernel(params)(Block(x))).params
     other = model.observed.with_missing()
@@ -137,7 +100,9 @@ def test_without_holes_it_is_the_family_itself(name):
     columns = np.ascontiguousarray(x.T)
     other.sums(params.theta, columns, other.log_density(params.theta, columns, np.empty((K, N))), resp, sums)
     frame = Frame.at(other.centres(params.theta))
-    frame = Frame(frame.shift if name in ("diag", "spherical", "lognormal") else np.zeros(D), frame.scale)
+    frame = Frame(
+        frame.shift if name in ("gaussian-diag", "gaussian-spherical", "lognormal") else np.zeros(D), frame.scale
+    )
     theta = other.estimate(sums, frame, params.theta)
     for a, b in zip(values(theta), values(whole.theta), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-12)
@@ -184,8 +149,8 @@ def test_patterns(missing, pattern):
     model = bind(MixtureModel(2, DiagonalGaussian(1e-6), Seeding("kmeans")), x)
     state = run(model, begin(model, x), x, n_iter=20)
     weights, theta = state.params.weights, state.params.theta
-    each = [np.nansum(FAMILIES["diag"][2](theta, k, x), axis=1) for k in range(2)]
-    joint = np.array(each) + np.log(weights)[:, None]
+    each = np.nansum(KINDS["gaussian-diag"].log_densities(theta, x), axis=2)
+    joint = each + np.log(weights)[:, None]
     assert state.objective == pytest.approx(scipy.special.logsumexp(joint, axis=0).mean(), abs=1e-10)
 
 
@@ -225,7 +190,7 @@ def test_filled_codes_are_the_likeliest():
 @ALL
 def test_filled_values_are_the_conditional_means_by_simulation(name):
     """E[x_j | x_o] and its deviation, against draws of each component's missing columns."""
-    x = with_holes(FAMILIES[name][1])
+    x = with_holes(INDEPENDENT[name].values)
     model, params = fitted(name, x)
     filled, deviation = (rows_of(model, params, f"{what}:float64")(Block(x)) for what in ("filled", "deviation"))
     seen = ~np.isnan(x)
@@ -250,7 +215,7 @@ def test_filled_values_are_the_conditional_means_by_simulation(name):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_observed_values_stay_bit_for_bit(dtype):
     x = with_holes(data).astype(dtype)
-    model, params = fitted("diag", x)
+    model, params = fitted("gaussian-diag", x)
     out = rows_of(model, params, f"filled:{dtype}")(Block(x))
     assert out.dtype == dtype
     seen = ~np.isnan(x)
@@ -269,9 +234,9 @@ def test_products_of_families_with_holes():
     state = run(model, begin(model, x), x, n_iter=10)
     theta = state.params.theta
     joint = np.log(state.params.weights)[:, None] + np.zeros((2, N))
+    joint += np.nansum(KINDS["gaussian-diag"].log_densities(theta[0], x[:, :3]), axis=2)
+    joint += np.nansum(KINDS["poisson"].log_densities(theta[1], x[:, 3:6]), axis=2)
     for k in range(2):
-        joint[k] += np.nansum(FAMILIES["diag"][2](theta[0], k, x[:, :3]), axis=1)
-        joint[k] += np.nansum(FAMILIES["poisson"][2](theta[1], k, x[:, 3:6]), axis=1)
         for j, share in enumerate(Categorical((2, 5, 5)).split(theta[2]["probabilities"][k])):
             column = x[:, 6 + j]
             seen = ~np.isnan(column)

@@ -6,13 +6,14 @@ from scipy import stats
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp, softmax, xlogy
 
+from clustered_rows import K, N, counts, directions, with_holes
 from dem import Mixture
 from dem.core.block import Block
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import Multinomial, VonMisesFisher
 from dem.models.mixture.mixture import MixtureModel
-from laws import K, N, begin, bind, counts, directions, rows_of, run, total, with_holes
+from laws import begin, bind, rows_of, run, total
 
 D = 5
 

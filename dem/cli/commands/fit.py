@@ -39,30 +39,30 @@ def fit_estimator(estimator: str, data: str, output: str, session: Session, **op
 
 
 def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str, ...], **options: Any) -> None:
-    """Fit a mixture of any family, given as NAME or as COLUMNS=NAME once for each block of columns.
+    """Fit a mixture of any family, given as FAMILY or as COLUMNS=FAMILY once for each block of columns.
+
+    FAMILY is a name, with settings or without, as in studentt:diag: see `dem.estimators.family_spec`.
 
     Raises
     ------
     ValueError
-        Several names without columns, or columns that are no numbers.
+        Several families without columns, or columns that are no numbers.
     """
-    if len(families) == 1 and "=" not in families[0]:
-        family: Any = families[0]
-    else:
-        family = [block(word) for word in families]
+    without_columns = len(families) == 1 and "=" not in families[0].partition(":")[0]
+    family = families[0] if without_columns else [block(word) for word in families]
     fit_estimator("Mixture", data, output, session, family=family, **options)
 
 
 def block(word: str) -> tuple[list[int], str]:
-    """Return the columns and the family of a word such as 0,2-5=gaussian.
+    """Return the columns and the family of a word such as 0,2-5=studentt:diag.
 
     Raises
     ------
     ValueError
     """
-    columns, _, name = word.rpartition("=")
+    columns, equals, name = word.partition("=")
     ranges = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in columns.split(",")]
-    if not all(ranges):
+    if not equals or not all(ranges):
         raise ValueError(f"--family {word} does not say which columns, by their numbers: write it as in 0,2-5=gaussian")
     ends = [(int(part[1]), int(part[2] or part[1])) for part in ranges if part]
     return [column for first, last in ends for column in range(first, last + 1)], name
