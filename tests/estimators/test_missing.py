@@ -20,7 +20,7 @@ from dem import (
     MixturePPCA,
 )
 from dem.engine.sweep.serial import SerialSweep
-from dem.estimators.base import source_record
+from dem.estimators.records import source_record
 from dem.scan.scanner import Scanner
 from dem.source import open_source
 
