@@ -1,7 +1,8 @@
 """Compare the bits that two checkouts of dem compute: `python -m benchmarks.same_bits CHECKOUT OTHER`.
 
 Twenty fits, models x arithmetic x missing values x sources, run in each checkout by this interpreter. The SHA-256 of
-everything that a fit has found is compared: nothing is stored, since bits differ from machine to machine.
+every attribute that a fit has in both is compared, and those that only one has are named. Nothing is stored, since bits
+differ from machine to machine.
 """
 
 from __future__ import annotations
@@ -71,17 +72,19 @@ def fits(folder: Path) -> dict[str, Any]:
     }
 
 
-def digest(model: Any) -> str:
-    """Return the SHA-256 of all that a fit has found: arrays to the last bit, numbers, and the history."""
-    found = hashlib.sha256()
+def digest(model: Any) -> dict[str, str]:
+    """Return the SHA-256 of all that a fit has found, by name: arrays to the last bit, numbers, and the history."""
     public = {name: value for name, value in vars(model).items() if name.endswith("_") and name != "source_"}
-    for name, value in sorted({**public, **model._arrays()}.items()):
-        found.update(name.encode())
-        found.update(np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode())
-    return found.hexdigest()
+    found = {**public, **model._arrays()}
+    return {
+        name: hashlib.sha256(
+            np.ascontiguousarray(value).tobytes() if isinstance(value, np.ndarray) else repr(value).encode()
+        ).hexdigest()
+        for name, value in sorted(found.items())
+    }
 
 
-def digests(checkout: str) -> dict[str, str]:
+def digests(checkout: str) -> dict[str, dict[str, str]]:
     """Return the digests of all fits as a checkout makes them, in a process of its own."""
     here = str(Path(__file__).resolve())
     path = os.pathsep.join([str(Path(checkout).resolve()), os.environ.get("PYTHONPATH", "")])
@@ -89,7 +92,7 @@ def digests(checkout: str) -> dict[str, str]:
     done = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE, text=True, check=True
     )
-    told: dict[str, str] = json.loads(done.stdout)
+    told: dict[str, dict[str, str]] = json.loads(done.stdout)
     return told
 
 
@@ -106,9 +109,16 @@ def child(checkout: str) -> None:
 def main(checkouts: list[str]) -> int:
     """Print a line for each fit; return how many differ."""
     one, other = (digests(checkout) for checkout in checkouts)
-    for name in one:
-        print(f"{'same bits' if one[name] == other[name] else 'DIFFERENT':10} {one[name][:16]}  {name}")
-    return sum(one[name] != other[name] for name in one)
+    differing = 0
+    for fit in one:
+        here, there = one[fit], other[fit]
+        unlike = [name for name in here.keys() & there.keys() if here[name] != there[name]]
+        differing += bool(unlike)
+        words = [f"DIFFERENT: {', '.join(sorted(unlike))}" if unlike else "same bits"]
+        if alone := here.keys() ^ there.keys():
+            words.append(f"in one alone: {', '.join(sorted(alone))}")
+        print(f"{fit}: {'; '.join(words)}")
+    return differing
 
 
 if __name__ == "__main__":

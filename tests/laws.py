@@ -21,7 +21,6 @@ from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.row_output import find_output
 from dem.em.seeding import Seeding
-from dem.em.starts import Start
 from dem.families import COVARIANCE_TYPES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
@@ -33,6 +32,7 @@ from dem.models.mixture.mixing import Dirichlet, StickBreaking
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.prior import WEAK
 from dem.run.fit import fit_model
+from dem.run.fit_settings import FitSettings
 from dem.scan.fill_sample import completed
 from dem.scan.scanner import Scanner
 from dem.source import open_source
@@ -308,7 +308,7 @@ def empty_rows_are_left_out(case, params, x, path):
     y = with_empty_rows(x)
 
     def fit(rows):
-        return fit_model(case.model, open_source(rows), start=Start(), params=params, tol=1e-3, max_iter=4)
+        return fit_model(case.model, open_source(rows), FitSettings(tol=1e-3, max_iter=4), params=params)
 
     alone = fit(x)
     for found in (fit(y), fit(zarr.create_array(path, data=y, chunks=(97, 2)))):

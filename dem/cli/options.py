@@ -10,6 +10,7 @@ import errno
 import os
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from functools import reduce, wraps
 from typing import Any, TypeVar
 
@@ -189,16 +190,13 @@ def where(command: F) -> F:
     """Add the options that say where and how a command runs; they arrive as `session`."""
 
     @wraps(command)
-    def run(
-        *args: Any, memory: int | None, workers: int | None, scheduler: str | None, scheduler_file: str | None,
-        cluster: str | None, quiet: bool, as_json: bool, **options: Any,
-    ) -> Any:  # fmt: skip
+    def run(*args: Any, **options: Any) -> Any:
         from dem.cli.commands.session import Session
 
-        if sum(name is not None for name in (scheduler, scheduler_file, cluster)) > 1:
+        given = {field.name: options.pop(field.name) for field in fields(Session)}
+        if sum(given[name] is not None for name in ("scheduler", "scheduler_file", "cluster")) > 1:
             raise click.UsageError("--scheduler, --scheduler-file and --cluster name a cluster each: give one of them.")
-        session = Session(memory, workers, scheduler, scheduler_file, cluster, quiet, as_json)
-        return command(*args, session=session, **options)
+        return command(*args, session=Session(**given), **options)
 
     return together(
         click.option(

@@ -1,35 +1,47 @@
-"""What all estimators do (data in, row-wise outputs, disk), and those with a density: scores, criteria, samples."""
+"""What all estimators do: the fit, data in, row-wise outputs, models on disk."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
-from sklearn.base import BaseEstimator, DensityMixin
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dem.core.error_state import own_errors
 from dem.em import loop
-from dem.em.model import Generative, Rowwise
+from dem.em.model import Rowwise
+from dem.em.progress import Silent
 from dem.em.row_output import RowOutputs
+from dem.em.starts import Start
 from dem.engine.engine import Engine
-from dem.models.criteria import aic, bic
-from dem.run import draw_rows
+from dem.estimators.checks import integer_seed
+from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
+from dem.estimators.records import history, source_record
 from dem.run.check_load import check_load
+from dem.run.fit import Fit
+from dem.run.fit_settings import FitSettings
+from dem.run.latent import LatentFit
 from dem.run.rows import MISSING, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
-from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import given
-from dem.source.generated import GeneratedSource
-from dem.source.in_memory import as_numeric, open_memory
+from dem.source.in_memory import as_numeric
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import Saved
+
+CONVERGED = ("converged", "closed_form")
+"""Why a fit that has converged stopped."""
+OF_EVERY_FIT = (
+    "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
+)  # fmt: skip
+"""Attributes that a fit gives to every estimator."""
 
 
 class RowwiseEstimator(BaseEstimator):
@@ -39,28 +51,157 @@ class RowwiseEstimator(BaseEstimator):
     missing: labels are -1, all else is NaN.
 
     A subclass keeps the model's parameters in public attributes, as scikit-learn's do, and says in
-    `_fitted` how a model and its parameters are made of them.
+    `_fitted` how a model and its parameters are made of them. `fit` is written here, once, and calls what differs:
+    `_check_settings` and `_check_size`, then `_fit_source`, which runs the fit, then `_keep_fit`.
     """
 
-    engine: Engine | None
-    missing: str
-    missing_value: float | None
+    converged_: bool
+    stop_reason_: str
+    n_iter_: int
+    n_passes_: int
+    lower_bound_: float
+    lower_bounds_: list[float]
+    history_: list[dict[str, Any]]
+    source_: dict[str, Any]
     outputs: ClassVar[RowOutputs]
     """The row outputs that `write` writes, by name: the table of the smallest model of the kind."""
     objective_name: ClassVar[str] = "log_likelihood"
     """What `lower_bound_` is, priors aside: "log_likelihood", "bound" or "inertia"."""
+    _lower_bound: ClassVar[str] = "objective"
+    """The entry of `history_` that `lower_bound_` is."""
     _saved: ClassVar[tuple[str, ...]]
     """Names of the fitted arrays that go to disk."""
-    _saved_numbers: ClassVar[tuple[str, ...]]
+    _saved_numbers: ClassVar[tuple[str, ...]] = ()
     """Names of fitted numbers and words, beside those that all estimators have."""
 
     @abstractmethod
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""
 
+    def __init__(
+        self,
+        *,
+        tol: float,
+        max_iter: int,
+        random_state: Any,
+        verbose: int,
+        verbose_interval: int,
+        sample_size: int,
+        missing: str,
+        missing_value: float | None,
+        engine: Engine | None,
+    ) -> None:
+        self.tol = tol
+        self.max_iter = max_iter
+        self.random_state = random_state
+        self.verbose = verbose
+        self.verbose_interval = verbose_interval
+        self.sample_size = sample_size
+        self.missing = missing
+        self.missing_value = missing_value
+        self.engine = engine
+
     @abstractmethod
     def _fitted(self) -> tuple[Rowwise[Any], Any]:
         """Return the model and its parameters, from the public attributes."""
+
+    @abstractmethod
+    def _check_settings(self) -> None:
+        """Refuse wrong settings, before anything is read; those of the iterations are checked by `fit`."""
+
+    @abstractmethod
+    def _check_size(self, n: int, d: int) -> None:
+        """Refuse n rows of d columns that are too few for the settings."""
+
+    @abstractmethod
+    def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, Any] | LatentFit:
+        """Run the fit."""
+
+    @abstractmethod
+    def _keep_fit(self, fitted: Any, source: Source) -> None:
+        """Keep as attributes what `_fit_source` returned for the source, beside what all estimators have."""
+
+    @property
+    def _n_starts(self) -> int:
+        """How many starts to try on the sample."""
+        return 1
+
+    @own_errors()
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        callback: Callable[[loop.State[Any]], object] | None = None,
+        checkpoint: str | Path | Checkpoint | None = None,
+    ) -> Self:
+        """Fit the model to rows.
+
+        Parameters
+        ----------
+        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
+            Real numbers of any dtype; the fit of float32 data is float64 in all that it reports.
+        y : ignored
+        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
+            Weights of the rows, finite and not negative.
+        callback : callable, optional
+            Called with the `dem.em.loop.State` after each pass over the data, or each iteration in memory.
+        checkpoint : str, Path or dem.Checkpoint, optional
+            Where to keep the fit after every pass. A fit that is there already goes on, with the same bits.
+
+        Returns
+        -------
+        estimator
+            Itself, fitted.
+
+        Raises
+        ------
+        dem.Stopped
+            The checkpoint's limits are reached: the same call goes on.
+        ValueError
+            Wrong settings or unusable data: one sentence says what, where and what to do.
+        OSError
+            A chunk cannot be read.
+        MemoryError
+            The plan does not fit in the engine's memory.
+        """
+        self._check_settings()
+        check_iterations(self)
+        source = self._open(X, sample_weight, reset=True)
+        if source.n_rows is not None:
+            self._check_size(source.n_rows, source.n_columns)
+        fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
+        state = fitted.state
+        assert state.stop_reason is not None
+        self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED
+        self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
+        self.history_ = history(state)
+        self.lower_bounds_ = self._bounds_of_history()
+        self.source_ = source_record(source, fitted.scan)
+        self._keep_fit(fitted, source)
+        self.lower_bound_ = self.lower_bounds_[-1]
+        warn_at_max_iter(self)
+        return self
+
+    def _bounds_of_history(self) -> list[float]:
+        """Return `lower_bounds_`, as far as `history_` has them."""
+        return [entry[self._lower_bound] for entry in self.history_]
+
+    def _fit_settings(
+        self, callback: Callable[[loop.State[Any]], object] | None, checkpoint: str | Path | Checkpoint | None
+    ) -> FitSettings:
+        """Return how the fit runs, as the estimator's settings and the arguments of `fit` say."""
+        engine = told_engine(self)
+        return FitSettings(
+            tol=self.tol,
+            max_iter=self.max_iter,
+            start=Start(self._n_starts, self.sample_size, integer_seed(self.random_state)),
+            missing=self.missing,
+            engine=engine,
+            callback=callback,
+            checkpoint=Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint,
+            progress=(engine.progress if self.verbose else None) or Silent(),
+        )
 
     def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Source:
         """Return the source of rows that X is, and check its columns against the model's.
@@ -84,7 +225,8 @@ class RowwiseEstimator(BaseEstimator):
                 X = as_numeric(X)  # scikit-learn would drop the mask
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
-            return replace(open_memory(X, sample_weight, missing_value=self.missing_value), columns=names)
+            source: Any = open_source(X, sample_weight, missing_value=self.missing_value)
+            return replace(source, columns=names)
         if (
             is_source(X)
             and self.missing_value is not None
@@ -219,8 +361,8 @@ class RowwiseEstimator(BaseEstimator):
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, as JSON has it."""
-        names = ("n_features_in_", "n_iter_", "n_passes_", "stop_reason_", "converged_", "history_", "source_")
-        fitted = {name: getattr(self, name) for name in (*names, *self._saved_numbers) if hasattr(self, name)}
+        names = ("n_features_in_", *OF_EVERY_FIT, *self._saved_numbers)
+        fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
@@ -234,7 +376,17 @@ class RowwiseEstimator(BaseEstimator):
             setattr(estimator, name, value[()] if number else value)
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
+        estimator._derive_missing()
         return estimator
+
+    def _derive_missing(self) -> None:
+        """Derive the attributes that models of earlier versions lack: they follow from others."""
+        if hasattr(self, "stop_reason_") and not hasattr(self, "converged_"):
+            self.converged_ = self.stop_reason_ in CONVERGED
+        if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
+            self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
+        if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
+            self.lower_bound_ = self.lower_bounds_[-1]
 
 
 def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,187 +396,3 @@ def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in params.items()
         if value is None or isinstance(value, bool | int | float | str | np.generic)
     }
-
-
-SAMPLE_CHUNK_BYTES = 16 * 2**20
-
-
-class Estimator(DensityMixin, RowwiseEstimator):
-    """Base of the estimators with a density."""
-
-    @abstractmethod
-    def _fitted(self) -> tuple[Generative[Any], Any]:
-        """Return the model and its parameters, from the public attributes."""
-
-    def score_samples(self, X: Any) -> Any:
-        """Return log p(x) of each row, in nats, of shape (n,); NaN for rows without any value.
-
-        A NumPy array for data in memory, a lazy Dask array otherwise.
-        """
-        return self._rows(X, "score")
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return the (weighted) mean of log p(x), in nats a row, from one pass."""
-        return self.mean_score(X, sample_weight).mean
-
-    def bic(self, X: Any) -> float:
-        """Return the Bayesian information criterion, -2 log p(X) + parameters log n: lower is better.
-
-        n is the number of rows with some value; of a source with weights, their sum.
-        """
-        found = self._mean(X, "score")
-        return bic(found.total, self.n_parameters_, found.counted)
-
-    def aic(self, X: Any) -> float:
-        """Return Akaike's information criterion, -2 log p(X) + 2 parameters: lower is better."""
-        return aic(self._mean(X, "score").total, self.n_parameters_)
-
-    @property
-    def n_parameters_(self) -> int:
-        """Number of free parameters."""
-        check_is_fitted(self)
-        return self._fitted()[0].n_parameters(self.n_features_in_)
-
-    def _draw(self, n_samples: int, chunks: Any) -> tuple[Any, Any]:
-        """Return rows drawn from the model (n, d) and their latent variables: the same rows for any chunks.
-
-        NumPy arrays; with `chunks`, a number of rows or "auto", lazy Dask arrays.
-        """
-        check_is_fitted(self)
-        check_number("n_samples", n_samples, int, 1)
-        fitted, d, seed = self._fitted(), self.n_features_in_, integer_seed(self.random_state)
-        if chunks is None:
-            return draw_rows.draw(*fitted, d, 0, n_samples, seed)
-        rows = draw_rows.chunk_rows(d, np.float64, SAMPLE_CHUNK_BYTES) if chunks == "auto" else chunks
-        check_number("chunks", rows, int, 1)
-        return draw_rows.lazy(*fitted, d, n_samples, seed, rows)
-
-    def write_sample(
-        self,
-        n_samples: int,
-        path: str | Path,
-        *,
-        dtype: DTypeLike = "float64",
-        chunk_rows: int | None = None,
-        overwrite: bool = False,
-    ) -> None:
-        """Write rows drawn from the model as a Zarr array, chunk by chunk, of any number.
-
-        Parameters
-        ----------
-        n_samples : int
-        path : str or Path
-            Of the array (n, d) to write.
-        dtype : dtype, default="float64"
-        chunk_rows : int, optional
-            Rows of a chunk; by default chunks of about 16 MiB. The rows are those of `sample`, whatever the chunks.
-        overwrite : bool
-            Replace what stands at `path`, once the new array is whole.
-
-        Raises
-        ------
-        FileExistsError
-            If something stands at `path` and `overwrite` is not set.
-        """
-        check_is_fitted(self)
-        check_number("n_samples", n_samples, int, 1)
-        kind, d = np.dtype(dtype), self.n_features_in_
-        rows = draw_rows.chunk_rows(d, kind, SAMPLE_CHUNK_BYTES) if chunk_rows is None else chunk_rows
-        check_number("chunk_rows", rows, int, 1)
-        draw_rows.write(
-            *self._fitted(),
-            GeneratedSource(n_samples, min(rows, n_samples), d, kind),
-            path,
-            seed=integer_seed(self.random_state),
-            engine=self.engine,
-            overwrite=overwrite,
-            kind=type(self).__name__,
-        )
-
-
-def as_checkpoint(checkpoint: str | Path | Checkpoint | None) -> Checkpoint | None:
-    """Return the checkpoint that a path stands for."""
-    return Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint
-
-
-def history(state: loop.State[Any]) -> list[dict[str, Any]]:
-    """Return the history as plain records, one for each pass (PRML 9.4; figures 9.11 to 9.14).
-
-    "pass"; "objective", what EM never lets fall; "log_likelihood", the same without priors; "elbo_e" and "elbo_m", the
-    evidence lower bound after the E-step (where it touches the objective) and after the M-step that followed; "kl",
-    KL(q || p(z | x, theta_new)) after that M-step, by which the next E-step raises the bound. All in nats a row; None
-    where there is none.
-    """
-    passes = state.history
-    following = [*passes[1:], None]
-    return [
-        {
-            "pass": i,
-            "objective": p.objective,
-            "log_likelihood": p.log_likelihood,
-            "elbo_e": p.objective,
-            "elbo_m": p.bound,
-            "kl": None if p.bound is None or after is None else after.objective - p.bound,
-        }
-        for i, (p, after) in enumerate(zip(passes, following, strict=True), start=1)
-    ]
-
-
-def source_record(source: Source, scan: Scan) -> dict[str, Any]:
-    """Return what is remembered of the training data, as JSON has it.
-
-    "name", "shape" and "dtype"; "decoding", what entries stood for (see `dem.source.decode`), or None; "missing", how
-    many values each column lacks, an empty list where none lacks any; "incomplete_rows" and "empty_rows", how many rows
-    lack some value, and how many lack all, whatever their weights. The latter are left out of all else.
-    """
-    return {
-        "name": source.name,
-        "shape": [scan.rows, source.n_columns],
-        "dtype": str(source.dtype),
-        "decoding": None if source.decoding is None else source.decoding.fingerprint,
-        "missing": scan.missing.tolist() if scan.missing.any() else [],
-        "incomplete_rows": scan.incomplete_rows,
-        "empty_rows": scan.empty_rows,
-    }
-
-
-def integer_seed(random_state: Any) -> int:
-    """Return a seed for NumPy's generators from scikit-learn's kind of random_state; None gives 0.
-
-    A fit should not depend on luck, so the default is a fixed seed.
-    """
-    if random_state is None:
-        return 0
-    if isinstance(random_state, int | np.integer):
-        check_number("random_state", int(random_state), int, 0)
-        return int(random_state)
-    if isinstance(random_state, np.random.RandomState):
-        return int(random_state.randint(2**31 - 1))
-    if isinstance(random_state, np.random.Generator):
-        return int(random_state.integers(2**31 - 1))
-    raise ValueError(f"random_state must be None, an integer or a NumPy generator, not {random_state!r}")
-
-
-def check_number(name: str, value: Any, kind: type, low: float) -> None:
-    """Refuse a setting that is not a number of this kind, or too small.
-
-    Raises
-    ------
-    ValueError
-    """
-    kinds = (int, np.integer) if kind is int else (int, float, np.number)
-    word = "an integer" if kind is int else "a number"
-    number = isinstance(value, kinds) and not isinstance(value, bool)
-    if not number or not np.isfinite(value) or value < low:
-        raise ValueError(f"{name} must be {word} >= {low}, got {value!r}")
-
-
-def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    """Refuse a setting that is none of these words.
-
-    Raises
-    ------
-    ValueError
-    """
-    if value not in tuple(choices):
-        raise ValueError(f"{name} must be one of {', '.join(choices)}, got {value!r}")

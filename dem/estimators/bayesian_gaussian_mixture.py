@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.block import Float
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
-from dem.estimators.base import check_choice, check_number
+from dem.estimators.checks import check_choice, check_number
+from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_array, check_covariances, check_reg_covar, precisions_of
 from dem.estimators.mixture_base import MixtureEstimator
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
@@ -25,6 +26,7 @@ MIXINGS: dict[str, type[Dirichlet] | type[StickBreaking]] = {
 }
 
 
+@documented
 class BayesianGaussianMixture(MixtureEstimator):
     """Variational Bayesian Gaussian mixture of data of any size   (PRML 10.2; Blei and Jordan 2006).
 
@@ -42,14 +44,11 @@ class BayesianGaussianMixture(MixtureEstimator):
     reg_covar : float or None, default=None
         Added to the diagonal of the components' empirical covariances. None is 1e-6 times each column's variance in the
         data (spherical: times the mean of them), and 1e-6 for a column that is constant; a number is in the data's
-        units squared. It is no prior, so the bound may fall by its doing. With the prior there is no need of it: 0 is
-        as good.
-    max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
+        units squared. It is no prior, so it can lower the bound. With the prior it is not needed: 0 is as good.
+    {max_iter}
     n_init : int, default=10
         Starts tried on the sample, which is weighed as the whole data are; they cost no pass over the data.
-    init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
-        How responsibilities are first made on the sample: see `GaussianMixture`.
+    {init_params}
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default="dirichlet_process"
     weight_concentration_prior : float, optional
         gamma of the process, or alpha_0 of the distribution: the smaller, the fewer components. By default
@@ -63,23 +62,13 @@ class BayesianGaussianMixture(MixtureEstimator):
     covariance_prior : float or array, optional
         inv(W_0): (d, d) full and tied, (d,) diag, a number spherical. By default the covariance of the data (its
         diagonal, or the mean of that), unbiased, weights counting rows; plus `reg_covar` where that is singular.
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
-    warm_start : bool, default=False
-        Start from the last fit's parameters.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
-    verbose_interval : int, default=1
-    sample_size : int, default=30000
-        Rows in the sample (fewer where they would take more than 64 MiB).
-    missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+    {random_state}
+    {warm_start}
+    {verbose}
+    {sample_size}
+    {missing}
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -107,8 +96,10 @@ class BayesianGaussianMixture(MixtureEstimator):
         that.
     lower_bound_ : float
         The bound on the log-evidence of the reported parameters, nothing left out, in nats a row: models compare by it.
-    converged_, stop_reason_, n_iter_, n_passes_, lower_bounds_, history_, n_features_in_, feature_names_in_, source_
-        As those of `GaussianMixture`; `history_` has no log-likelihood.
+    {fit_passes}
+        Its "log_likelihood" is None.
+    {fit_ended}
+    {training_data}
     """
 
     objective_name = "bound"
@@ -126,8 +117,6 @@ class BayesianGaussianMixture(MixtureEstimator):
         "_concentration",
     )
     _saved_numbers = (
-        "lower_bound_",
-        "lower_bounds_",
         "weight_concentration_prior_",
         "mean_precision_prior_",
         "degrees_of_freedom_prior_",
@@ -159,27 +148,29 @@ class BayesianGaussianMixture(MixtureEstimator):
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
         self.covariance_type = covariance_type
-        self.tol = tol
         self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
         self.weight_concentration_prior_type = weight_concentration_prior_type
         self.weight_concentration_prior = weight_concentration_prior
         self.mean_precision_prior = mean_precision_prior
         self.mean_prior = mean_prior
         self.degrees_of_freedom_prior = degrees_of_freedom_prior
         self.covariance_prior = covariance_prior
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
 
     @property
     def weight_concentration_(self) -> Float | tuple[Float, Float]:

@@ -9,13 +9,17 @@ from sklearn.utils import Tags
 
 from dem.core.human import plural
 from dem.engine.engine import Engine
-from dem.estimators.linear_latent import is_whole, wide_size
+from dem.estimators.docstrings import documented
+from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
 from dem.estimators.ppca import PPCA
 from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
-from dem.run.latent import EMSettings, LatentFit, eigenvalues, fit_moments
+from dem.run.fit_settings import FitSettings
+from dem.run.latent import LatentFit, eigenvalues, fit_moments
 from dem.scan.scanner import Scan
+from dem.source import Source
 
 
+@documented
 class BayesianPCA(PPCA):
     """Probabilistic PCA whose prior does without the directions that the data do not need.
 
@@ -32,21 +36,12 @@ class BayesianPCA(PPCA):
         EM stops when the objective, the mean of log-likelihood and log prior, rises by less, in nats a row.
     max_iter : int, default=500
         Most M-steps of EM; with 0 the model is EM's start.
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of EM's start. None is the seed 0.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th iteration and the last one.
-    verbose_interval : int, default=1
-    sample_size : int, default=30000
-        Rows in the sample on which EM starts.
-    missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+    {latent_random_state}
+    {latent_verbose}
+    {latent_sample_size}
+    {missing}
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -57,12 +52,12 @@ class BayesianPCA(PPCA):
         kept.
     components_, explained_variance_, explained_variance_ratio_, singular_values_, mean_, noise_variance_
         As in `dem.PPCA`, of the directions kept.
-    n_samples_, n_features_in_, n_iter_, n_passes_, stop_reason_, feature_names_in_, source_
-        As in `dem.PPCA`.
-    lower_bound_ : float
-        Mean log-likelihood of the training data, in nats a row, without the prior.
-    history_ : list of dict
-        What each E-step of EM told, log-likelihood and objective (with the prior); see `dem.estimators.base.history`.
+    n_samples_ : int
+    stop_reason_ : str
+        "converged", "max_iter" or "fell".
+    {latent_fit}
+        Its "objective" has the prior, its "log_likelihood" has not.
+    {training_data}
     """
 
     _saved = (*PPCA._saved, "alpha_")
@@ -81,16 +76,19 @@ class BayesianPCA(PPCA):
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.n_components = n_components
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
+        LinearLatent.__init__(
+            self,
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
 
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
@@ -102,7 +100,7 @@ class BayesianPCA(PPCA):
         kept = f"{plural(self.n_components_, 'component')} kept of {len(self.alpha_)}"
         return f"Bayesian PCA, {kept}, {plural(self.n_features_in_, 'column')}"
 
-    def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
+    def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
         """Return what EM makes of the moments; some direction must be left to the noise."""
         if scan.n_columns < 2:
             raise ValueError("n_features=1: one column leaves no direction to the noise; give 2 columns or more")
@@ -121,9 +119,8 @@ class BayesianPCA(PPCA):
         tags.input_tags.allow_nan = True
         return tags
 
-    def _keep(self, fitted: LatentFit) -> None:
+    def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
         """Keep the parameters as public attributes."""
-        super()._keep(fitted)
-        assert fitted.state is not None  # there is no closed form
+        super()._keep_fit(fitted, source)
         self.alpha_ = np.full(fitted.state.params.loadings.shape[1], np.inf)
         self.alpha_[: self.n_components_] = fitted.params.alpha

@@ -12,15 +12,19 @@ from dem.core.block import Float
 from dem.core.human import plural
 from dem.core.layout import c_ordered
 from dem.engine.engine import Engine
-from dem.estimators.base import check_choice
+from dem.estimators.checks import check_choice
+from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
 from dem.models.latent.algebra import fixed_signs
 from dem.models.latent.factor_analysis import HEYWOOD, ECMFactorModel, FactorModel, FactorParams, MomentsFactorModel
 from dem.models.latent.rotation import ROTATIONS, rotation
-from dem.run.latent import EMSettings, LatentFit, fit_moments
+from dem.run.fit_settings import FitSettings
+from dem.run.latent import LatentFit, fit_moments
 from dem.scan.scanner import Scan
+from dem.source import Source
 
 
+@documented
 class FactorAnalysis(LinearLatent):
     """Factor analysis of data of any size.
 
@@ -46,21 +50,12 @@ class FactorAnalysis(LinearLatent):
         Iterations end when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=1000
         Most iterations; with 0 the model is their start.
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of the start. None is the seed 0.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th iteration and the last one.
-    verbose_interval : int, default=1
-    sample_size : int, default=30000
-        Rows in the sample on which EM starts.
-    missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+    {latent_random_state}
+    {latent_verbose}
+    {latent_sample_size}
+    {missing}
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -75,23 +70,15 @@ class FactorAnalysis(LinearLatent):
     mean_ : array of shape (n_features,)
     loglike_ : list of float
         Log-likelihood of all rows after each iteration, as scikit-learn has it.
-    lower_bound_ : float
-        Mean log-likelihood of the training data, in nats a row.
-    n_components_, n_samples_, n_features_in_ : int
-    feature_names_in_ : array of str
-        Where the data in memory had names.
-    n_iter_, n_passes_ : int
-        Iterations, and passes over the data, the first scan included.
+    n_components_, n_samples_ : int
     stop_reason_ : str
         "converged", "max_iter" or "fell".
-    history_ : list of dict
-        What each iteration told; see `dem.estimators.base.history`.
-    source_ : dict
-        What is remembered of the training data: see `dem.estimators.base.source_record`.
+    {latent_fit}
+    {training_data}
     """
 
     _saved = ("components_", "noise_variance_", "heywood_", "mean_")
-    _saved_numbers = ("n_components_", "n_samples_", "lower_bound_", "loglike_")
+    _saved_numbers = ("n_components_", "n_samples_", "loglike_")
 
     def __init__(
         self,
@@ -109,18 +96,20 @@ class FactorAnalysis(LinearLatent):
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
         self.rotation = rotation
         self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is, and of which columns no noise is left."""
@@ -148,7 +137,7 @@ class FactorAnalysis(LinearLatent):
             check_choice("rotation", self.rotation, ROTATIONS)
         check_choice("solver", self.solver, ("auto", "ecm", "em"))
 
-    def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
+    def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
         """Return what ECM or EM makes of the moments."""
         d = scan.n_columns
         if not np.any(scan.moments.variances > 0):
@@ -160,9 +149,9 @@ class FactorAnalysis(LinearLatent):
         """Return the model for EM with a pass per iteration."""
         return FactorModel(wide_size(None if self.solver == "ecm" else self.n_components, d, scan))
 
-    def _keep(self, fitted: LatentFit) -> None:
+    def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
         """Keep the parameters as public attributes."""
-        super()._keep(fitted)
+        super()._keep_fit(fitted, source)
         if self.rotation is not None:
             self.components_ = c_ordered(self._rotated(self.components_))
         share = fitted.params.noise_variance < HEYWOOD * fitted.scan.moments.variances

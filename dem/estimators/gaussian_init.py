@@ -8,7 +8,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.linalg import factor_precision
-from dem.estimators.base import check_number
+from dem.estimators.checks import check_number
 from dem.families.family import Given
 
 

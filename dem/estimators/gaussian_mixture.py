@@ -12,7 +12,8 @@ from dem.core.block import Float
 from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
-from dem.estimators.base import check_choice
+from dem.estimators.checks import check_choice
+from dem.estimators.docstrings import documented
 from dem.estimators.from_kmeans import from_kmeans
 from dem.estimators.gaussian_init import (
     check_array,
@@ -28,6 +29,7 @@ from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 
 
+@documented
 class GaussianMixture(MixtureEstimator):
     """Gaussian mixture, fitted by expectation-maximisation to data of any size.
 
@@ -39,15 +41,13 @@ class GaussianMixture(MixtureEstimator):
     ----------
     n_components : int, default=1
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
-    tol : float, default=1e-3
-        Stop when the mean log-likelihood rises by less, in nats a row.
+    {mixture_tol}
     reg_covar : float or None, default=None
         Added to the diagonal of the covariances after each M-step. None is 1e-6 times each column's variance in the
         data (spherical: times the mean of them), and 1e-6 for a column that is constant, so that the units of the
         columns do not matter. A number is in the data's units squared, as is scikit-learn's default of 1e-6. It is no
-        prior, so the log-likelihood may fall by its doing; such a fall is never called convergence.
-    max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
+        prior, so it can lower the log-likelihood; such a fall is never called convergence.
+    {max_iter}
     n_init : int, default=10
         Starts tried on the sample; the best goes on to the whole data. scikit-learn's default is 1, because
         there each start costs full fits; here they cost no pass over the data.
@@ -60,28 +60,14 @@ class GaussianMixture(MixtureEstimator):
     means_init : array of shape (n_components, n_features), optional
     precisions_init : array, optional
         Shaped as `covariances_`. With all three given, no start is made on the sample.
-    prior : None, "weak" or dem.Prior, default=None
-        None for maximum likelihood; else MAP with conjugate priors (see `dem.models.mixture.prior`).
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
-    warm_start : bool, default=False
-        Start from the last fit's parameters.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one, as the
-        command line does. (The logger "dem" tells each pass, at the level INFO.) An `engine` that has a progress of its
-        own tells of them there.
-    verbose_interval : int, default=1
-        scikit-learn's is 10; here a pass may read a large store.
-    sample_size : int, default=30000
-        Rows in the sample (fewer where they would take more than 64 MiB).
-    missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+    {prior}
+    {random_state}
+    {warm_start}
+    {verbose}
+    {sample_size}
+    {missing}
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -89,35 +75,18 @@ class GaussianMixture(MixtureEstimator):
     means_ : array of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : array
         (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical.
-    converged_ : bool
-    stop_reason_ : str
-        "converged"; "max_iter"; or "fell": the log-likelihood fell by less than `tol`, as `reg_covar` can
-        make it do: the fit has settled, but not at a maximum.
-    n_iter_ : int
-        M-steps on the whole data.
-    n_passes_ : int
-        Passes over the whole data, the first scan included.
-    lower_bound_ : float
-        Mean log-likelihood of the reported parameters, plus their log prior, in nats a row (scikit-learn's lags by one
-        step).
-    lower_bounds_ : list of float
-        The same for each pass.
-    history_ : list of dict
-        For each pass: "pass", "log_likelihood", "elbo_e", "elbo_m" and "kl": the bound after the E-step and after the
-        M-step, and the divergence KL(q || p(z | x, new)) that the M-step opened, from sums alone.
+    {fit_ended}
+    {lower_bound_}
+    {fit_passes}
     reg_covar_ : float or array of shape (n_features,)
         What was added to variances.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities: so many rows' weight each component has.
-    n_features_in_ : int
-    feature_names_in_ : array of str
-        Where the data in memory had names.
-    source_ : dict
-        What is remembered of the training data: see `dem.estimators.base.source_record`.
+    {training_data}
     """
 
     _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_", "reg_covar_")
-    _saved_numbers = ("lower_bound_", "lower_bounds_", "_fitted_type")
+    _saved_numbers = ("_fitted_type",)
 
     def __init__(
         self,
@@ -142,25 +111,27 @@ class GaussianMixture(MixtureEstimator):
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
         self.covariance_type = covariance_type
-        self.tol = tol
         self.reg_covar = reg_covar
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
         self.weights_init = weights_init
         self.means_init = means_init
         self.precisions_init = precisions_init
         self.prior = prior
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
 
     from_kmeans: ClassVar[Any] = classmethod(from_kmeans)
 

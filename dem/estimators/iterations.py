@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from dem.core.warn import warn
 from dem.engine.engine import Engine
-from dem.estimators.base import check_number
+from dem.estimators.checks import check_number
 from dem.estimators.progress_lines import Printed
 
 

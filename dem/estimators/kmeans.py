@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Self
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
@@ -12,34 +11,26 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Array
-from dem.core.error_state import own_errors
 from dem.core.human import plural
 from dem.core.layout import c_ordered
-from dem.em import loop
-from dem.em.starts import Start
 from dem.engine.engine import Engine
-from dem.estimators.base import (
-    RowwiseEstimator,
-    as_checkpoint,
-    check_choice,
-    check_number,
-    history,
-    integer_seed,
-    source_record,
-)
+from dem.estimators.base import RowwiseEstimator
+from dem.estimators.checks import check_choice, check_number
+from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_array
-from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
+from dem.models.kmeans.kernel import KMeansStats
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams, kmeans_outputs
 from dem.models.row_checks import check_enough_rows
-from dem.run.fit import fit_model
+from dem.run.fit import Fit, fit_model
+from dem.run.fit_settings import FitSettings
 from dem.run.rows import compute_rows
 from dem.source import Source
-from dem.storage.checkpoint import Checkpoint
 
 INITS = ("k-means++", "random")
 STARTS = 10
 
 
+@documented
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, RowwiseEstimator):
     """K-means by Lloyd's algorithm, for data of any size   (PRML 9.1).
 
@@ -62,21 +53,14 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         variances; the centres shifted last are the reported ones, and one more pass scores them. As in scikit-learn.
         A pass in which no row changes its cluster is the last one whatever `tol`, and so is one in which the inertia
         does not fall.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
-    verbose_interval : int, default=1
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
-    sample_size : int, default=30000
-        Rows in the sample (fewer where they would take more than 64 MiB).
+    {verbose}
+    {random_state}
+    {sample_size}
     missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: distances are over the columns that a
-        row has (see the notes), or they are refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+        How missing values are handled in fits and outputs: distances are over the columns that a row has (see the
+        notes), or missing values are an error.
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -88,21 +72,21 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         Dask array otherwise. The training data must still be there; it is not saved, nor pickled.
     cluster_counts_, cluster_inertias_ : array of shape (n_clusters,)
         Weight of each cluster's rows, and its share of the inertia.
+    converged_ : bool
+    stop_reason_ : str
+        "converged" or "max_iter".
     n_iter_ : int
         Iterations on the whole data, counted as in scikit-learn: one that changes no label counts.
     n_passes_ : int
         Passes over the whole data, the first scan included.
-    converged_ : bool
-    stop_reason_ : str
-        "converged" or "max_iter".
+    lower_bound_ : float
+        Minus `inertia_`, divided by the weight of all rows: the mean of what `fit` maximises.
+    lower_bounds_ : list of float
+        The same for each pass.
     history_ : list of dict
         For each pass "inertia", and "objective", minus the inertia a row: "elbo_e" is the same, and "elbo_m" that of
         the new centres with the old labels, so that both steps can be seen to ascend.
-    n_features_in_ : int
-    feature_names_in_ : array of str
-        Where the data in memory had names.
-    source_ : dict
-        What is remembered of the training data: see `dem.estimators.base.source_record`.
+    {training_data}
 
     Notes
     -----
@@ -134,88 +118,50 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
+        super().__init__(
+            max_iter=max_iter,
+            tol=tol,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            random_state=random_state,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
-        self.max_iter = max_iter
-        self.tol = tol
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.random_state = random_state
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
 
-    @own_errors()
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        callback: Callable[[loop.State[KMeansParams]], object] | None = None,
-        checkpoint: str | Path | Checkpoint | None = None,
-    ) -> Self:
-        """Find the clusters.
+    @property
+    def _n_starts(self) -> int:
+        """How many starts to try on the sample."""
+        return STARTS if self.n_init == "auto" else int(self.n_init)
 
-        Parameters
-        ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-            Real numbers of any dtype; the fit of float32 data is float64 in all that it reports.
-        y : ignored
-        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
-            Weights of the rows, finite and not negative.
-        callback : callable, optional
-            Called with the `dem.em.loop.State` after each pass.
-        checkpoint : str, Path or dem.Checkpoint, optional
-            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
+    def _check_size(self, n: int, d: int) -> None:
+        """Refuse fewer rows than clusters."""
+        check_enough_rows(n, self.n_clusters, "n_clusters")
 
-        Raises
-        ------
-        dem.Stopped
-            The checkpoint's limits are reached: the same call goes on.
-        ValueError
-            Wrong settings or unusable data: one sentence says what, where and what to do.
-        OSError
-            A chunk cannot be read.
-        MemoryError
-            The plan does not fit in the engine's memory.
-        """
-        self._check_settings()
-        source = self._open(X, sample_weight, reset=True)
-        if source.n_rows is not None:
-            check_enough_rows(source.n_rows, self.n_clusters, "n_clusters")
+    def _fit_source(self, source: Source, settings: FitSettings) -> Fit[KMeansParams, KMeansStats]:
+        """Run Lloyd's algorithm, from given centres or from starts on the sample."""
         given = not isinstance(self.init, str)
         params = None
         if given:
             params = KMeansParams.at(check_array(self.init, (self.n_clusters, source.n_columns), "init"))
-        n_init = STARTS if self.n_init == "auto" else int(self.n_init)
-        fitted = fit_model(
-            KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol)),
-            source,
-            start=Start(n_init, self.sample_size, integer_seed(self.random_state)),
-            params=params,
-            tol=0.0,  # the model has its own measure
-            max_iter=self.max_iter,
-            engine=told_engine(self),
-            callback=callback,
-            checkpoint=as_checkpoint(checkpoint),
-            missing=self.missing,
-        )
+        model = KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol))
+        return fit_model(model, source, replace(settings, tol=0.0), params=params)  # the model has its own measure
+
+    def _keep_fit(self, fitted: Fit[KMeansParams, KMeansStats], source: Source) -> None:
+        """Keep the centres, and what belongs to each cluster."""
         state = fitted.state
         stats = state.stats
         self.cluster_centers_ = c_ordered(state.params.centers)
         self.cluster_counts_, self.cluster_inertias_ = stats.counts, stats.inertia
         self.inertia_ = float(stats.inertia.sum())
-        self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason == "converged"
         self.n_iter_ = state.n_iter + (self.converged_ and not state.params.settled)
-        self.n_passes_ = fitted.n_passes
-        self.history_ = [{**entry, "inertia": -entry["objective"] * stats.weight} for entry in history(state)]
-        self.source_ = source_record(source, fitted.scan)
+        self.history_ = [{**entry, "inertia": -entry["objective"] * stats.weight} for entry in self.history_]
         self._training: Source | None = source
         self._labels: Array | None = None
-        warn_at_max_iter(self)
-        return self
 
     @property
     def labels_(self) -> Any:
@@ -292,7 +238,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
         check_number("n_clusters", self.n_clusters, int, 1)
-        check_iterations(self)
         if self.n_init != "auto":
             check_number("n_init", self.n_init, int, 1)
         if isinstance(self.init, str):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -13,51 +11,36 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
-from dem.core.error_state import own_errors
 from dem.core.layout import c_ordered
-from dem.em import loop
-from dem.em.progress import Silent
-from dem.em.starts import Start
-from dem.estimators.base import (
-    Estimator,
-    as_checkpoint,
-    check_choice,
-    history,
-    integer_seed,
-    source_record,
-)
-from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
+from dem.estimators.checks import check_choice
+from dem.estimators.density import DensityEstimator
 from dem.models.latent.algebra import covariance, least_squares, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.models.latent.rows import latent_outputs
-from dem.run.latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_moments
+from dem.run.fit import scan_moments
+from dem.run.fit_settings import FitSettings
+from dem.run.latent import LatentFit, fit_wide, moments_fit
 from dem.scan.scanner import Scan
-from dem.storage.checkpoint import Checkpoint
+from dem.source import Source
 
 TOO_WIDE = "the covariance of {} columns takes {:.1f} GB, several times over, and does not fit in memory"
 INCOMPLETE = "values are missing (NaN), and the covariance of complete rows does not tell all"
 
 
-class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator):
+class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator):
     """Base of the models x | z ~ N(W z + mu, Psi), z ~ N(0, I)   (PRML 12.2)."""
 
     outputs = latent_outputs(1, 1)
-    n_components: Any
-    tol: float
-    max_iter: int
-    random_state: Any
-    sample_size: int
-    verbose: int
-    verbose_interval: int
+    _lower_bound = "log_likelihood"
     n_components_: int
     mean_: Float
 
-    @abstractmethod
-    def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
+    def __init__(self, *, n_components: Any, **iterations_and_data: Any) -> None:
+        super().__init__(**iterations_and_data)
+        self.n_components = n_components
 
     @abstractmethod
-    def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
+    def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
         """Return the fit to data whose moments, the whole scatter among them, are known."""
 
     @abstractmethod
@@ -69,61 +52,15 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         ValueError
         """
 
-    @own_errors()
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        callback: Callable[[loop.State[Any]], object] | None = None,
-        checkpoint: str | Path | Checkpoint | None = None,
-    ) -> Self:
-        """Fit mean, loadings and noise.
-
-        Parameters
-        ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-        y : ignored
-        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
-            Weights of the rows, finite and not negative.
-        callback : callable, optional
-            Called with the `dem.em.loop.State` after each E-step of EM.
-        checkpoint : str, Path or dem.Checkpoint, optional
-            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
-
-        Raises
-        ------
-        dem.Stopped
-            The checkpoint's limits are reached: the same call goes on.
-        ValueError
-            Wrong settings or unusable data: one sentence says what, where and what to do.
-        OSError
-            A chunk cannot be read.
-        MemoryError
-            The plan does not fit in the engine's memory.
-        """
-        self._check_settings()
-        check_iterations(self)
-        source = self._open(X, sample_weight, reset=True)
-        d, engine = source.n_columns, told_engine(self)
-        told = engine.progress if self.verbose else None
-        start = Start(1, self.sample_size, integer_seed(self.random_state))
-        settings = EMSettings(self.tol, self.max_iter, start, callback, told or Silent())
-        if source.n_rows is not None:
-            self._check_size(source.n_rows, d)
-        kept, scan = as_checkpoint(checkpoint), None
-        if moments_fit(d, engine.memory_bytes):
-            scan = scan_moments(source, settings.start, engine, kept, missing=self.missing)
-            self._check_size(scan.rows_with_value, d)
+    def _fit_source(self, source: Source, settings: FitSettings) -> LatentFit:
+        """Fit to the moments where they fit in memory and no value is missing; else by a pass per iteration."""
+        engine, scan = settings.engine, None
+        if moments_fit(source.n_columns, None if engine is None else engine.memory_bytes):
+            scan = scan_moments(source, settings)
+            self._check_size(scan.rows_with_value, source.n_columns)
         if scan is None or scan.incomplete.rows > 0:  # rows of weight 0 may lack what they will
-            wide = self._wide_model(d, scan)
-            fitted = fit_wide(wide, source, settings, engine, kept, found=scan, missing=self.missing)
-        else:
-            fitted = self._fit_moments(scan, settings)
-        self._keep(fitted)
-        self.source_ = source_record(source, fitted.scan)
-        warn_at_max_iter(self)
-        return self
+            return fit_wide(self._wide_model(source.n_columns, scan), source, settings, found=scan)
+        return self._fit_moments(scan, settings)
 
     def __sklearn_tags__(self) -> Tags:
         """Return what scikit-learn is to know: NaN are taken where EM is to find a given number of components."""
@@ -207,16 +144,12 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
                 f"n_components={q} must be between 1 and min(n_samples, n_features)={min(n, d)}: use fewer"
             )
 
-    def _keep(self, fitted: LatentFit) -> None:
+    def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
         """Keep what all these models have as public attributes."""
         self.components_, self.mean_ = c_ordered((fitted.components, fitted.params.mean))
         self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows_with_value
         self.noise_variance_ = c_ordered(fitted.params.noise_variance)
-        self.lower_bound_, self.n_passes_ = fitted.log_likelihood, fitted.n_passes
-        state = fitted.state
-        self.n_iter_ = state.n_iter if state else 1
-        self.stop_reason_ = state.stop_reason if state else "closed_form"
-        self.history_ = history(state) if state else []
+        self.lower_bounds_ = self.lower_bounds_ or [fitted.log_likelihood]  # a closed form has no history
 
 
 def is_whole(value: Any, least: int = 1) -> bool:

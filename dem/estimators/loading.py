@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from dem.estimators.base import RowwiseEstimator
+from dem.estimators.base import OF_EVERY_FIT, RowwiseEstimator
 from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
@@ -15,6 +15,7 @@ from dem.estimators.mixture import Mixture
 from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 from dem.storage.atomic import SAVED_MODELS
+from dem.storage.document import Saved
 from dem.storage.encoding import ForeignClassError
 
 ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
@@ -28,8 +29,6 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     MixturePPCA,
     PPCA,
 )
-OF_EVERY_FIT = ("n_iter_", "n_passes_", "stop_reason_", "history_", "source_")
-"""Attributes that a fit gives to every estimator."""
 LATER = ("reg_covar_",)
 """Those that models saved by version 0.1.0 lack."""
 BY_NAME = {model.__name__: model for model in ESTIMATORS}
@@ -56,7 +55,11 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
     ValueError
         What is stored there is no dem model, is damaged, or was written by a newer version.
     """
-    saved = SAVED_MODELS.load(path)
+    return restored(SAVED_MODELS.load(path), path, modules)
+
+
+def restored(saved: Saved, path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimator:
+    """Return the estimator of a document that was read from a path; see `load`."""
     if saved.model not in BY_NAME:
         raise ValueError(
             f"{path} holds a model of kind {saved.model!r}, which this version of dem does not know "

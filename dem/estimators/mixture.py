@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
+from dem.estimators.docstrings import documented
 from dem.estimators.family_spec import as_family
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import FAMILIES
@@ -20,6 +21,7 @@ from dem.storage.document import Saved
 from dem.storage.encoding import Arrays, decode, digest, encode
 
 
+@documented
 class Mixture(MixtureEstimator):
     """Mixture of any parametric distribution, fitted by expectation-maximisation to data of any size.
 
@@ -34,33 +36,18 @@ class Mixture(MixtureEstimator):
         such as ``dem.families.Gaussian("diag")`` or one of your own; or, for columns of different kinds,
         ``{"rain": "gamma", ("u", "v"): Gaussian()}`` with names or numbers of columns, or the same as a list of pairs.
         Columns of different parts are independent given the component.
-    prior : None, "weak" or dem.Prior, default=None
-        None for maximum likelihood; else MAP with conjugate priors (see `dem.models.mixture.prior`).
-    tol : float, default=1e-3
-        Stop when the mean log-likelihood rises by less, in nats a row.
-    max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
-    n_init : int, default=10
-        Starts tried on the sample; the best goes on to the whole data.
-    init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
-        How responsibilities are first made on the sample.
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
-    warm_start : bool, default=False
-        Start from the last fit's parameters.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
-    verbose_interval : int, default=1
-    sample_size : int, default=30000
-        Rows in the sample (fewer where they would take more than 64 MiB).
-    missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+    {prior}
+    {mixture_tol}
+    {max_iter}
+    {n_init}
+    {init_params}
+    {random_state}
+    {warm_start}
+    {verbose}
+    {sample_size}
+    {missing}
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -71,12 +58,13 @@ class Mixture(MixtureEstimator):
         With what it has learnt of the data, such as numbers of categories, or its `reg_covar`.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
-    converged_, stop_reason_, n_iter_, n_passes_, lower_bound_, lower_bounds_, history_, n_features_in_, source_
-        As those of `dem.GaussianMixture`.
+    {fit_ended}
+    {lower_bound_}
+    {fit_passes}
+    {training_data}
     """
 
     _saved = ("weights_", "effective_counts_")
-    _saved_numbers = ("lower_bound_", "lower_bounds_")
 
     def __init__(
         self,
@@ -97,21 +85,23 @@ class Mixture(MixtureEstimator):
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
         self.family = family
         self.prior = prior
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
 
     @property
     def component_parameters_(self) -> Any:

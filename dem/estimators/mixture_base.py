@@ -5,41 +5,31 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from dem.core.block import Float
-from dem.core.error_state import own_errors
 from dem.core.human import plural
 from dem.core.layout import c_ordered
-from dem.em import loop
 from dem.em.row_output import RowOutputs
 from dem.em.seeding import METHODS
-from dem.em.starts import Start
-from dem.estimators.base import (
-    Estimator,
-    as_checkpoint,
-    check_choice,
-    check_number,
-    history,
-    integer_seed,
-    source_record,
-)
-from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
+from dem.estimators.checks import check_choice, check_number
+from dem.estimators.criteria import with_criteria
+from dem.estimators.density import DensityEstimator
 from dem.families.reg_covar import added
-from dem.models.criteria import bic
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.mixture.rows import mixture_outputs
 from dem.models.row_checks import check_enough_rows
 from dem.run.fit import Fit, fit_model
-from dem.storage.checkpoint import Checkpoint
+from dem.run.fit_settings import FitSettings
+from dem.source import Source
 from dem.storage.document import Saved
 
 
-class MixtureEstimator(Estimator):
+@with_criteria("complete")
+class MixtureEstimator(DensityEstimator):
     """Base of the mixtures' estimators.
 
     A subclass makes the model of the data in `_model`, and keeps its parameters in `_keep`.
@@ -47,16 +37,17 @@ class MixtureEstimator(Estimator):
 
     outputs: ClassVar[RowOutputs] = mixture_outputs(1, 1)
     weights_: Float
-    n_components: int
-    tol: float
-    max_iter: int
-    n_init: int
-    init_params: str
-    random_state: Any
-    warm_start: bool
-    verbose: int
-    verbose_interval: int
-    sample_size: int
+    effective_counts_: Float
+    icl: Callable[[Any], float]
+
+    def __init__(
+        self, *, n_components: int, n_init: int, init_params: str, warm_start: bool, **iterations_and_data: Any
+    ) -> None:
+        super().__init__(**iterations_and_data)
+        self.n_components = n_components
+        self.n_init = n_init
+        self.init_params = init_params
+        self.warm_start = warm_start
 
     @abstractmethod
     def _model(self, d: int) -> Any:
@@ -79,71 +70,27 @@ class MixtureEstimator(Estimator):
         """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""
         return model
 
-    @own_errors()
-    def fit(
-        self,
-        X: Any,
-        y: Any = None,
-        sample_weight: Any = None,
-        callback: Callable[[loop.State[Any]], object] | None = None,
-        checkpoint: str | Path | Checkpoint | None = None,
-    ) -> Self:
-        """Fit the mixture.
+    @property
+    def _n_starts(self) -> int:
+        """How many starts to try on the sample."""
+        return self.n_init
 
-        Parameters
-        ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-            Real numbers of any dtype; the fit of float32 data is float64 in all that it reports.
-        y : ignored
-        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
-            Weights of the rows, finite and not negative.
-        callback : callable, optional
-            Called with the `dem.em.loop.State` after each pass.
-        checkpoint : str, Path or dem.Checkpoint, optional
-            Where to keep the fit after every pass. One that is there is gone on from, with the same bits.
+    def _check_size(self, n: int, d: int) -> None:
+        """Refuse fewer rows than components."""
+        check_enough_rows(n, self.n_components)
 
-        Raises
-        ------
-        dem.Stopped
-            The checkpoint's limits are reached: the same call goes on.
-        ValueError
-            Wrong settings or unusable data: one sentence says what, where and what to do.
-        OSError
-            A chunk cannot be read.
-        MemoryError
-            The plan does not fit in the engine's memory.
-        """
-        self._check_settings()
-        source = self._open(X, sample_weight, reset=True)
-        if source.n_rows is not None:
-            check_enough_rows(source.n_rows, self.n_components)
+    def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, MixtureStats]:
+        """Run EM, from given parameters or the last fit's where there are any."""
         model = self._model(source.n_columns)
         params = model.known()
         if self.warm_start and self._fits(source.n_columns):
             model, params = self._again(model), self._fitted()[1]
-        fitted: Fit[Any, MixtureStats] = fit_model(
-            model,
-            source,
-            start=Start(self.n_init, self.sample_size, integer_seed(self.random_state)),
-            params=params,
-            tol=self.tol,
-            max_iter=self.max_iter,
-            engine=told_engine(self),
-            callback=callback,
-            checkpoint=as_checkpoint(checkpoint),
-            missing=self.missing,
-        )
-        state = fitted.state
-        self._keep(fitted.model, c_ordered(state.params))
-        self.effective_counts_ = state.stats.sums[0]
-        self.stop_reason_ = state.stop_reason
-        self.converged_ = state.stop_reason == "converged"
-        self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
-        self.history_ = history(state)
-        self.lower_bound_, self.lower_bounds_ = state.objective, [p.objective for p in state.history]
-        self.source_ = source_record(source, fitted.scan)
-        warn_at_max_iter(self)
-        return self
+        return fit_model(model, source, settings, params=params)
+
+    def _keep_fit(self, fitted: Fit[Any, MixtureStats], source: Source) -> None:
+        """Keep the parameters, and the sums of the responsibilities."""
+        self._keep(fitted.model, c_ordered(fitted.state.params))
+        self.effective_counts_ = fitted.state.stats.sums[0]
 
     def _describe(self, kind: str, *more: str) -> str:
         """Return the kind of mixture, its number of components, more, and its number of columns."""
@@ -189,14 +136,6 @@ class MixtureEstimator(Estimator):
         """Return the entropy of each row's responsibilities, in nats, (n,): 0 where the component is certain."""
         return self._rows(X, "entropy")
 
-    def icl(self, X: Any) -> float:
-        """Return the integrated complete likelihood criterion: the BIC, plus twice the entropy of all rows.
-
-        Lower is better (Biernacki, Celeux and Govaert 2000): it prefers components that keep apart.
-        """
-        found = self._mean(X, "complete")
-        return bic(found.total, self.n_parameters_, found.counted)
-
     def sample(self, n_samples: int = 1, chunks: Any = None) -> tuple[Any, Any]:
         """Return n rows drawn from the mixture (n, d), and their components (n,).
 
@@ -228,7 +167,6 @@ class MixtureEstimator(Estimator):
     def _check_settings(self) -> None:
         """Refuse wrong settings, before anything is read."""
         check_number("n_components", self.n_components, int, 1)
-        check_iterations(self)
         check_number("n_init", self.n_init, int, 1)
         check_choice("init_params", self.init_params, METHODS)
         as_prior(getattr(self, "prior", None))

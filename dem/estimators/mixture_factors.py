@@ -13,7 +13,8 @@ from dem.core.layout import c_ordered
 from dem.em.row_output import RowOutputs
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
-from dem.estimators.base import check_number
+from dem.estimators.checks import check_number
+from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_reg_covar
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
@@ -22,6 +23,7 @@ from dem.models.mixture.factors import FactorMixtureModel, latent_outputs
 from dem.models.mixture.kernel import MixtureParams
 
 
+@documented
 class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, MixtureEstimator):
     """Mixture of factor analysers, fitted by expectation-maximisation to data of any size, and of many columns.
 
@@ -37,38 +39,24 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     n_factors : int, default=1
         q, of each component; less than the number of columns.
     reg_covar : float or None, default=None
-        The least noise variance: a floor and no addend, so that the log-likelihood never falls by its doing. None is
+        The least noise variance: a floor and no addend, so that it never lowers the log-likelihood. None is
         1e-6 times each column's variance in the data, and 1e-6 for a column that is constant; isotropic noise: 1e-6
         times the mean of the variances, those of the `n_factors` widest columns left out (factors can explain them). A
         number is in the data's units squared.
     prior : None, "weak" or dem.Prior, default=None
         None for maximum likelihood; else MAP: each component gets some rows more, spread as the whole data are (see
         `dem.models.mixture.prior`).
-    tol : float, default=1e-3
-        Stop when the mean log-likelihood rises by less, in nats a row.
-    max_iter : int, default=100
-        Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
-    n_init : int, default=10
-        Starts tried on the sample; the best goes on to the whole data.
-    init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
-        How responsibilities are first made on the sample.
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
-    warm_start : bool, default=False
-        Start from the last fit's parameters.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one.
-    verbose_interval : int, default=1
-    sample_size : int, default=30000
-        Rows in the sample (fewer where they would take more than 64 MiB).
-    missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+    {mixture_tol}
+    {max_iter}
+    {n_init}
+    {init_params}
+    {random_state}
+    {warm_start}
+    {verbose}
+    {sample_size}
+    {missing}
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -83,15 +71,16 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         The sums of the responsibilities.
     reg_covar_ : float or array of shape (n_features,)
         The least noise variance that was used.
-    converged_, stop_reason_, n_iter_, n_passes_, lower_bound_, lower_bounds_, history_, n_features_in_, source_
-        As those of `dem.GaussianMixture`.
+    {fit_ended}
+    {lower_bound_}
+    {fit_passes}
+    {training_data}
     """
 
     noise: ClassVar[str] = "diagonal"
     outputs: ClassVar[RowOutputs] = {**MixtureEstimator.outputs, **latent_outputs(1, 1)}
     _kind: ClassVar[str] = "mixture of factor analysers"
     _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_", "reg_covar_")
-    _saved_numbers = ("lower_bound_", "lower_bounds_")
 
     def __init__(
         self,
@@ -113,22 +102,24 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            n_init=n_init,
+            init_params=init_params,
+            random_state=random_state,
+            warm_start=warm_start,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
         self.n_factors = n_factors
         self.reg_covar = reg_covar
         self.prior = prior
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_init = n_init
-        self.init_params = init_params
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
 
     @property
     def _n_features_out(self) -> int:

@@ -11,12 +11,15 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.human import plural
 from dem.core.warn import warn
 from dem.engine.engine import Engine
-from dem.estimators.base import check_choice
+from dem.estimators.checks import check_choice
+from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
 from dem.models.latent.closed_form import PPCAParams, by_bic, by_evidence, by_share
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
-from dem.run.latent import EMSettings, LatentFit, eigenvalues, fit_closed_form, fit_moments
+from dem.run.fit_settings import FitSettings
+from dem.run.latent import LatentFit, eigenvalues, fit_closed_form, fit_moments
 from dem.scan.scanner import Scan
+from dem.source import Source
 
 WITHOUT_NOISE = "no noise is left (the data lie in a subspace), so there is no density: fewer components have one"
 
@@ -31,11 +34,12 @@ def in_subspace(rank: int, d: int) -> str:
     return (
         f"the data lie in a subspace of {plural(rank, 'dimension')} in their {plural(d, 'column')}, and the components "
         "span it: the noise variance is 0, so that there is no density and no log-likelihood (lower_bound_ is NaN; "
-        f"score, bic and aic refuse; transform works). For a density {fewer}, or leave out columns that are constant "
-        "or sums of others"
+        f"score, bic, aic and hqic refuse; transform works). For a density {fewer}, or leave out columns that are "
+        "constant or sums of others"
     )
 
 
+@documented
 class PPCA(LinearLatent):
     """Probabilistic principal component analysis of data of any size.
 
@@ -59,21 +63,12 @@ class PPCA(LinearLatent):
         EM stops when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=500
         Most M-steps of EM; with 0 the model is EM's start.
-    random_state : int, RandomState, Generator or None, default=None
-        Seed of EM's start. None is the seed 0.
-    verbose : int, default=0
-        1 or more prints a line for the first scan, the start, every `verbose_interval`-th iteration and the last one.
-    verbose_interval : int, default=1
-    sample_size : int, default=30000
-        Rows in the sample on which EM starts.
-    missing : {"marginalize", "error"}, default="marginalize"
-        What becomes of missing values, in a fit and in all that is told of rows: they are marginalised exactly, as
-        values missing at random, or refused.
-    missing_value : number, optional
-        Entries equal to it are missing, besides NaN and masked ones, in place of what a store's CF attributes say: see
-        `dem.open_source`. A source that is open already has been told.
-    engine : dem.Engine, optional
-        Memory limit, scheduler and number of workers; by default this machine.
+    {latent_random_state}
+    {latent_verbose}
+    {latent_sample_size}
+    {missing}
+    {missing_value}
+    {engine}
 
     Attributes
     ----------
@@ -89,20 +84,11 @@ class PPCA(LinearLatent):
     noise_variance_ : float
         s^2, the mean variance of the directions left out: the maximum-likelihood one (1 / n), where
         scikit-learn's PCA divides by n - 1.
-    n_components_, n_samples_, n_features_in_ : int
-    feature_names_in_ : array of str
-        Where the data in memory had names.
-    lower_bound_ : float
-        Mean log-likelihood of the training data, in nats a row. NaN if they lie in a subspace of n_components_
-        dimensions or fewer, of which a `SubspaceWarning` tells: the noise variance is 0, and there is no density.
-    n_iter_, n_passes_ : int
-        M-steps of EM (1 for the closed form), and passes over the data, the first scan included.
+    n_components_, n_samples_ : int
     stop_reason_ : str
         "closed_form", "converged", "max_iter" or "fell".
-    history_ : list of dict
-        What each E-step of EM told; see `dem.estimators.base.history`.
-    source_ : dict
-        What is remembered of the training data: see `dem.estimators.base.source_record`.
+    {latent_fit}
+    {training_data}
     """
 
     _saved: ClassVar[tuple[str, ...]] = (
@@ -112,7 +98,7 @@ class PPCA(LinearLatent):
         "singular_values_",
         "mean_",
     )
-    _saved_numbers = ("noise_variance_", "n_components_", "n_samples_", "lower_bound_")
+    _saved_numbers = ("noise_variance_", "n_components_", "n_samples_")
 
     def __init__(
         self,
@@ -129,17 +115,19 @@ class PPCA(LinearLatent):
         missing_value: float | None = None,
         engine: Engine | None = None,
     ) -> None:
-        self.n_components = n_components
+        super().__init__(
+            n_components=n_components,
+            tol=tol,
+            max_iter=max_iter,
+            random_state=random_state,
+            verbose=verbose,
+            verbose_interval=verbose_interval,
+            sample_size=sample_size,
+            missing=missing,
+            missing_value=missing_value,
+            engine=engine,
+        )
         self.solver = solver
-        self.tol = tol
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.verbose = verbose
-        self.verbose_interval = verbose_interval
-        self.sample_size = sample_size
-        self.missing = missing
-        self.missing_value = missing_value
-        self.engine = engine
 
     def describe(self) -> str:
         """Return in a few words what the fitted model is."""
@@ -165,7 +153,7 @@ class PPCA(LinearLatent):
             )
         check_choice("solver", self.solver, ("auto", "closed_form", "em"))
 
-    def _fit_moments(self, scan: Scan, settings: EMSettings) -> LatentFit:
+    def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
         """Return the closed form, or what EM makes of the moments."""
         q = self._latent_size(scan)
         if self.solver == "em" and q < scan.n_columns:
@@ -196,9 +184,9 @@ class PPCA(LinearLatent):
             return by_evidence(variances, n) if q == "mle" else by_bic(variances, n)
         return by_share(float(q), variances)
 
-    def _keep(self, fitted: LatentFit) -> None:
+    def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
         """Keep the parameters as public attributes."""
-        super()._keep(fitted)
+        super()._keep_fit(fitted, source)
         params, moments = fitted.params, fitted.scan.moments
         self.explained_variance_ = (params.loadings**2).sum(axis=0) + params.noise_variance
         q, d = len(self.explained_variance_), len(params.mean)

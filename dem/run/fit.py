@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
@@ -30,12 +29,12 @@ from dem.run.check_chunks import Constant
 from dem.run.check_data import Squared, check_values, doubts
 from dem.run.check_load import check_load
 from dem.run.empty_rows import LeftOut, copied_bytes, left_out
+from dem.run.fit_settings import FitSettings
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
 from dem.scan.support import Measure
 from dem.source import Source, open_source
-from dem.storage.checkpoint import Checkpoint
 from dem.storage.progress_log import Journal
 
 log = logging.getLogger("dem")
@@ -71,18 +70,7 @@ class Fit(Generic[P, S]):
 
 
 def fit_model(
-    model: Model[P, S],
-    source: Source,
-    *,
-    start: Start,
-    params: P | None = None,
-    tol: float,
-    max_iter: int,
-    engine: Engine | None = None,
-    callback: Callable[[loop.State[P]], object] | None = None,
-    checkpoint: Checkpoint | None = None,
-    found: Scan | None = None,
-    missing: str = "marginalize",
+    model: Model[P, S], source: Source, settings: FitSettings, *, params: P | None = None, found: Scan | None = None
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
 
@@ -91,22 +79,11 @@ def fit_model(
     model : Model
         Not yet bound to data.
     source : Source
-    start : Start
-        How to find the first parameters.
+    settings : FitSettings
     params : P, optional
         The first parameters, where they are known: no start is made then.
-    tol, max_iter
-        See `dem.em.loop.advance`.
-    engine : Engine, optional
-        Where and within what memory to run.
-    callback : callable, optional
-        Called with the state after each pass of EM.
-    checkpoint : Checkpoint, optional
-        Where to keep the fit after every pass, and to go on from if one is there: with the same bits.
     found : Scan, optional
         The first pass, where it has been made already.
-    missing : {"marginalize", "error"}
-        Whether missing values are left out exactly, or refused.
 
     Raises
     ------
@@ -119,59 +96,77 @@ def fit_model(
     MemoryError
         The plan does not fit in the memory given.
     """
-    engine = engine or Engine()
+    engine, start = settings.engine or Engine(), settings.start
     room = model.workspace_bytes(source.n_columns)
     threads = starts_at_a_time(start, source, engine, room)
     held = start_bytes(start, source, threads, room)
-    identity = partial(resume.identity, model, source, start, params, tol=tol, max_iter=max_iter)
+    stops = {"tol": settings.tol, "max_iter": settings.max_iter}
+    identity = partial(resume.identity, model, source, start, params, **stops)
     with (
         single_threaded_blas(),
         engine.open(source, room, held) as sweep,
-        resume.journal(checkpoint, identity, sweep.machine_kinds, model) as journal,
+        resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
-        if found is None or journal.found.scan is not None:
-            found = scan_once(
-                sweep,
-                source,
-                start,
-                journal,
-                scatter=model.needs_scatter,
-                measure=model.measure,
-                missing=missing,
-                squared=model.squared,
-            )
-        else:
-            sweep.count = 1
-            journal.keep_scan(found)
+        found = scan_for_model(sweep, model, source, settings, journal, found)
         seen = completed(found)
         bound = model.bind(seen)
         more = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
         if more > room:
-            sweep.plan_for(more)  # the scan has told of missing values
+            sweep.plan_for(more)  # missing values need it, as the scan has shown
         state = journal.found.state
         if state is None:
             if params is None:
                 params = start_on_sample(sweep, bound, found, seen, start, threads, journal)
-            state = loop.first_state(bound, params, max_iter=max_iter)
+            state = loop.first_state(bound, params, max_iter=settings.max_iter)
             journal.keep_state(state, sweep.count)
-
-        begun = state
-
-        def after_pass(state: loop.State[P]) -> None:
-            if len(state.history) == len(begun.history) + 1:
-                resume.check_objective(begun, state, source)
-            unit = "a row" if state.history[-1].log_likelihood is None else "nats a row"
-            log.info("pass %d: %.9g %s", len(state.history), state.objective, unit)
-            sweep.progress.end(state)
-            journal.keep_state(state, sweep.count)
-            if callback is not None:
-                callback(state)
-
-        passes: Sweep = Constant(sweep, found.absent, source)
-        if found.empty_rows:
-            passes = LeftOut(passes)
-        state = loop.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
+        state = iterate(sweep, bound, state, source, found, settings, journal)
         return Fit(bound, state, seen, sweep.count)
+
+
+def scan_for_model(
+    sweep: Passes, model: Model[P, S], source: Source, settings: FitSettings, journal: Journal, found: Scan | None
+) -> Scan:
+    """Return the scan that a model needs: the one that was `found` before, the journal's, or that of a first pass."""
+    if found is None or journal.found.scan is not None:
+        return scan_once(
+            sweep,
+            source,
+            settings,
+            journal,
+            scatter=model.needs_scatter,
+            measure=model.measure,
+            squared=model.squared,
+        )
+    sweep.count = 1
+    journal.keep_scan(found)
+    return found
+
+
+def iterate(
+    sweep: Passes,
+    model: Model[P, S],
+    begun: loop.State[P],
+    source: Source,
+    found: Scan,
+    settings: FitSettings,
+    journal: Journal,
+) -> loop.State[P]:
+    """Return the state at which EM stops, from the state `begun` on; each pass is checked, shown and kept."""
+
+    def after_pass(state: loop.State[P]) -> None:
+        if len(state.history) == len(begun.history) + 1:
+            resume.check_objective(begun, state, source)
+        unit = "a row" if state.history[-1].log_likelihood is None else "nats a row"
+        log.info("pass %d: %.9g %s", len(state.history), state.objective, unit)
+        sweep.progress.end(state)
+        journal.keep_state(state, sweep.count)
+        if settings.callback is not None:
+            settings.callback(state)
+
+    passes: Sweep = Constant(sweep, found.absent, source)
+    if found.empty_rows:
+        passes = LeftOut(passes)
+    return loop.go_on(model, begun, passes, tol=settings.tol, max_iter=settings.max_iter, callback=after_pass)
 
 
 @own_errors()
@@ -205,27 +200,18 @@ def scan(
     start = Start(sample_size=sample_size, seed=seed)
     check_load(data, sample_weight, engine)
     source = open_source(data, sample_weight, missing_value=missing_value)
-    return scan_source(source, start, scatter=scatter, engine=engine)
+    with (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep:
+        return first_scan(sweep, source, start, scatter=scatter)
 
 
-def scan_source(
-    source: Source,
-    start: Start,
-    *,
-    scatter: bool,
-    engine: Engine | None,
-    checkpoint: Checkpoint | None = None,
-    missing: str = "marginalize",
-) -> Scan:
-    """Return the scan of an open source; see `scan`. Only with a checkpoint, its values are checked as for a fit."""
-    identity = partial(resume.identity, None, source, start, None, scatter=scatter)
+def scan_moments(source: Source, settings: FitSettings) -> Scan:
+    """Return the checked scan with the whole scatter: the one pass of fits on moments."""
+    identity = partial(resume.identity, None, source, settings.start, None, scatter=True)
     with (
-        (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep,
-        resume.journal(checkpoint, identity, sweep.machine_kinds) as journal,
+        (settings.engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=True)) as sweep,
+        resume.journal(settings.checkpoint, identity, sweep.machine_kinds) as journal,
     ):
-        if checkpoint is None:
-            return first_scan(sweep, source, start, scatter=scatter)
-        return scan_once(sweep, source, start, journal, scatter=scatter, missing=missing)
+        return scan_once(sweep, source, settings, journal, scatter=True)
 
 
 def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
@@ -245,16 +231,15 @@ def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, me
 def scan_once(
     sweep: Passes,
     source: Source,
-    start: Start,
+    settings: FitSettings,
     journal: Journal,
     *,
     scatter: bool,
     measure: Measure | None = None,
-    missing: str = "marginalize",
     squared: Squared = np.asarray,
 ) -> Scan:
     """Return the scan, checked: the one that the journal has, or that of a first pass."""
-    before = journal.found
+    before, start, missing = journal.found, settings.start, settings.missing
     if before.scan is None:
         found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
         check_values(found, source, missing, squared)

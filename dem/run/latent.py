@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,18 +11,14 @@ import numpy as np
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block, Float, MakeKernel
 from dem.em import loop
-from dem.em.progress import Progress, Silent
-from dem.em.starts import Start
-from dem.engine.engine import Engine
 from dem.models.latent.algebra import LatentParams
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.latent.model import LatentModel
 from dem.models.latent.spectrum import spectrum
-from dem.run.check_data import check_values
-from dem.run.fit import fit_model, scan_source
+from dem.run.fit import fit_model
+from dem.run.fit_settings import FitSettings
 from dem.scan.scanner import Scan
 from dem.source import Source
-from dem.storage.checkpoint import Checkpoint
 
 SCATTERS = 16
 """Copies of the (d, d) scatter that a pass and its tree may hold at a time."""
@@ -46,8 +41,8 @@ class LatentFit:
     n_passes : int
     log_likelihood : float
         In nats a row; NaN where there is no density.
-    state : State or None
-        EM's history; None for the closed form.
+    state : State
+        EM's history; of the closed form an empty one, with the reason "closed_form".
     """
 
     params: Any
@@ -55,37 +50,12 @@ class LatentFit:
     scan: Scan
     n_passes: int
     log_likelihood: float
-    state: loop.State[Any] | None
-
-
-@dataclass(frozen=True)
-class EMSettings:
-    """How EM runs: see `dem.em.loop.advance` and `dem.em.starts.Start`; `progress` is told of iterations in memory."""
-
-    tol: float
-    max_iter: int
-    start: Start
-    callback: Callable[[loop.State[Any]], object] | None = None
-    progress: Progress = field(default_factory=Silent)
+    state: loop.State[Any]
 
 
 def moments_fit(d: int, memory_bytes: int | None) -> bool:
     """Whether the (d, d) scatter fits; it does not depend on the number of workers."""
     return SCATTERS * 8 * d * d <= (memory_bytes or DEFAULT_BYTES)
-
-
-def scan_moments(
-    source: Source,
-    start: Start,
-    engine: Engine | None,
-    checkpoint: Checkpoint | None = None,
-    *,
-    missing: str = "marginalize",
-) -> Scan:
-    """Return the scan with the whole scatter; the one pass of the first two ways."""
-    found = scan_source(source, start, scatter=True, engine=engine, checkpoint=checkpoint, missing=missing)
-    check_values(found, source, missing)
-    return found
 
 
 @single_threaded_blas()
@@ -99,11 +69,12 @@ def fit_closed_form(scan: Scan, n_components: int) -> LatentFit:
     """Return the maximum-likelihood parameters of probabilistic PCA from the moments."""
     params, values, components = closed_form(scan.moments, n_components)
     log_likelihood = closed_form_log_likelihood(values, n_components, params.noise_variance)
-    return LatentFit(params, components, scan, 1, log_likelihood, None)
+    state = loop.State(params, n_iter=1, stop_reason="closed_form")
+    return LatentFit(params, components, scan, 1, log_likelihood, state)
 
 
 @single_threaded_blas()
-def fit_moments(model: LatentModel[Any], scan: Scan, settings: EMSettings) -> LatentFit:
+def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> LatentFit:
     """Return what a model on the moments makes of them, in memory."""
     bound = model.bind(scan)
     sample = Block(scan.sample.x, scan.sample.weight)
@@ -124,34 +95,15 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: EMSettings) -> La
     return _left(bound, scan, 1, state)
 
 
-def fit_wide(
-    model: LatentModel[Any],
-    source: Source,
-    settings: EMSettings,
-    engine: Engine | None,
-    checkpoint: Checkpoint | None = None,
-    *,
-    found: Scan | None = None,
-    missing: str = "marginalize",
-) -> LatentFit:
+def fit_wide(model: LatentModel[Any], source: Source, settings: FitSettings, *, found: Scan | None = None) -> LatentFit:
     """Return what EM makes of the data, a pass per iteration: d^2 is never formed.
 
     A first scan that was `found` already has its own checkpoint; that of EM stands within.
     """
-    if checkpoint is not None and found is not None:
-        checkpoint = replace(checkpoint, path=f"{checkpoint.path}/em")
-    fitted = fit_model(
-        model,
-        source,
-        start=settings.start,
-        tol=settings.tol,
-        max_iter=settings.max_iter,
-        engine=engine,
-        callback=settings.callback,
-        checkpoint=checkpoint,
-        found=found,
-        missing=missing,
-    )
+    kept = settings.checkpoint
+    if kept is not None and found is not None:
+        settings = replace(settings, checkpoint=replace(kept, path=f"{kept.path}/em"))
+    fitted = fit_model(model, source, settings, found=found)
     return _left(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
 

@@ -14,7 +14,7 @@ from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, float_dtype, given
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import cut_bytes, partition_rows
-from dem.source.weights import as_weights, in_memory
+from dem.source.weights import Weights, in_memory
 
 PARTITION_BYTES = 16 * 2**20
 UNIT_BYTES = 2**19
@@ -171,20 +171,17 @@ def as_numeric(data: Any, name: str = "array") -> Array:
 
 
 def open_memory(
-    data: Any,
-    weights: Any = None,
+    x: Array,
+    weights: Weights | None = None,
     partition_bytes: int | None = None,
     *,
-    whole: bool = False,
     missing_value: float | None = None,
 ) -> MemorySource:
-    """Return the source of whatever NumPy makes an array of; see `as_numeric` for refusals."""
-    x = as_numeric(data)
-    w = as_weights(weights, len(x), whole=whole)
+    """Return the source of an array in memory, as `as_numeric` returns it."""
     decoding = None if missing_value is None else given(missing_value, x.dtype)
     return MemorySource(
         x if decoding is None else decoding(x),
-        None if w is None else in_memory(w),
+        None if weights is None else in_memory(weights),
         "array",
         partition_bytes or PARTITION_BYTES,
         decoding,

@@ -13,7 +13,7 @@ from zarr import Group as ZarrGroup
 
 from dem.source.containers import check_container
 from dem.source.dask_array import open_dask
-from dem.source.in_memory import open_memory
+from dem.source.in_memory import as_numeric, open_memory
 from dem.source.source import Partition, Source
 from dem.source.stores import open_array
 from dem.source.weights import as_weights
@@ -80,15 +80,21 @@ def open_source(
         return opened
     whole = missing_chunks == "error"
     check_container(data, "data")
+    rows: int | None
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
-        array = open_array(data)
-        weights = as_weights(weights, array.shape[0] if array.shape else 0, whole=whole)
-        return open_zarr(array, weights, partition_bytes, whole=whole, missing_value=missing_value)
+        data = open_array(data)
+        rows = data.shape[0] if data.shape else 0
+    elif isinstance(data, da.Array):
+        rows = data.shape[0] if data.ndim > 0 and not math.isnan(data.shape[0]) else None
+    else:
+        data = as_numeric(data)
+        rows = len(data)
+    weights = as_weights(weights, rows, whole=whole)
+    if isinstance(data, ZarrArray):
+        return open_zarr(data, weights, partition_bytes, whole=whole, missing_value=missing_value)
     if isinstance(data, da.Array):
-        known = data.ndim > 0 and not math.isnan(data.shape[0])
-        rows = data.shape[0] if known else None
-        return open_dask(data, as_weights(weights, rows, whole=whole), missing_value=missing_value)
-    return open_memory(data, weights, partition_bytes, whole=whole, missing_value=missing_value)
+        return open_dask(data, weights, missing_value=missing_value)
+    return open_memory(data, weights, partition_bytes, missing_value=missing_value)
 
 
 def evaluate(partition: Partition | Delayed) -> Partition:

@@ -85,6 +85,8 @@ def test_fit_reports_to_machines(folder, tmp_path):
     assert record["log_likelihood"] == model.lower_bound_
     assert record["bic"] == pytest.approx(model.bic(folder / "x.zarr"), rel=1e-12)
     assert record["aic"] == pytest.approx(model.aic(folder / "x.zarr"), rel=1e-12)
+    assert record["hqic"] == pytest.approx(model.hqic(folder / "x.zarr"), rel=1e-12)
+    assert "BIC, AIC, HQIC " in done("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", tmp_path / "m.zarr", "--overwrite")
     events = [json.loads(line) for line in result.stderr.splitlines()]
     assert events[0] == {"event": "note", "text": "runs on this machine"}
     assert [e["name"] for e in events[1:4]] == ["first scan", "start on 900 rows", "pass 1"]
@@ -151,7 +153,8 @@ def test_score(folder):
     model = dem.load(folder / "gmm.zarr")
     record = json.loads(out)
     assert record["log_likelihood"] == model.score(folder / "x.zarr")
-    assert record["bic"] == pytest.approx(model.bic(folder / "x.zarr"), rel=1e-12)
+    for name in ("bic", "aic", "hqic"):
+        assert record[name] == getattr(model, name)(folder / "x.zarr")
     assert "nats a row, over 900 rows" in done("score", folder / "ppca.zarr", folder / "x.zarr", "--quiet")
     weighted = done("score", folder / "gmm.zarr", folder / "x.zarr", "--weights", folder / "w.zarr")
     assert "BIC" not in weighted

@@ -8,6 +8,7 @@ import zarr
 
 import dem
 from command_line import run
+from dem.storage.atomic import Generations
 
 
 @pytest.fixture(scope="module")
@@ -39,11 +40,26 @@ def test_the_numbers_are_the_models_and_the_scores(kind, folder, tmp_path):
     numbers = json.loads((tmp_path / "r" / "report.json").read_text())
     model = dem.load(folder / f"{kind}.zarr")
     assert numbers["log_likelihood"] == model.score(folder / "x.zarr")
-    assert numbers["bic"] == pytest.approx(model.bic(folder / "x.zarr"), rel=1e-12)
+    for name in ("bic", "aic", "hqic"):
+        assert numbers[name] == getattr(model, name)(folder / "x.zarr")
     assert numbers["rows"] == 900
     name = "means_" if kind == "gmm" else "mean_"
     np.testing.assert_array_equal(numbers[name], getattr(model, name))
     assert (tmp_path / "r" / "report.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_model_is_loaded_once(folder, tmp_path, monkeypatch):
+    loaded, load = [], Generations.load
+
+    def counted(self, path):
+        loaded.append(path)
+        return load(self, path)
+
+    monkeypatch.setattr(Generations, "load", counted)
+    report(folder / "gmm.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "r")
+    assert loaded == [str(folder / "gmm.zarr")]
+    run("info", folder / "gmm.zarr")
+    assert len(loaded) == 2
 
 
 def test_a_score_that_is_known_saves_the_pass(folder, tmp_path):

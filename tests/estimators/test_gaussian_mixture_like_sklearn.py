@@ -94,6 +94,9 @@ def test_information_criteria(kind, rng):
     theirs = sklearn_fit(x, **begin(kind, x), max_iter=3, tol=0)
     assert ours.bic(x) == pytest.approx(theirs.bic(x), rel=1e-11)
     assert ours.aic(x) == pytest.approx(theirs.aic(x), rel=1e-11)
+    likelihood = theirs.score(x) * len(x)
+    by_hand = -2 * likelihood + 2 * theirs._n_parameters() * np.log(np.log(len(x)))
+    assert ours.hqic(x) == pytest.approx(by_hand, rel=1e-11)
 
 
 @TYPES

@@ -9,6 +9,7 @@ from sklearn.base import clone
 import dem
 from crosses import cross
 from dem.families import Gaussian
+from dem.models.criteria import CRITERIA
 from shared import CSV, ENDS_AT_MAX_ITER
 
 needs = pytest.mark.skipif(not CSV.exists(), reason="the shared data are not here")
@@ -172,7 +173,7 @@ def test_rows_without_any_value_are_not_there(name):
     for attribute in ("lower_bound_", "inertia_", "effective_counts_", "cluster_counts_"):
         expected = np.asarray(getattr(alone, attribute, np.nan))
         np.testing.assert_allclose(getattr(model, attribute, np.nan), expected, rtol=1e-9)
-    for criterion in ("score", "bic", "aic", "icl"):
+    for criterion in ("score", *CRITERIA):
         if hasattr(model, criterion):
             assert getattr(model, criterion)(y) == pytest.approx(getattr(model, criterion)(x), rel=1e-12)
     for method in ("predict", "predict_proba", "transform", "score_samples", "entropy", "impute"):

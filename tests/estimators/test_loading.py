@@ -7,6 +7,7 @@ from click.testing import CliRunner
 import dem
 from crosses import cross
 from dem.cli.main import main
+from dem.estimators.base import OF_EVERY_FIT
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import Saved
 
@@ -48,6 +49,20 @@ def test_lost_attributes(name, lost, models, tmp_path):
     fitted = {key: value for key, value in saved.attributes["fitted"].items() if key != lost}
     SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, {**saved.attributes, "fitted": fitted}))
     assert f"it lacks {lost}" in refused(tmp_path / "m")
+
+
+@pytest.mark.parametrize("name", ["gmm", "mixture", "kmeans", "ppca", "fa", "bpca"])
+def test_what_earlier_versions_did_not_save_is_derived(name, models, tmp_path):
+    model, saved = dem.load(models / name), SAVED_MODELS.load(models / name)
+    added = {"converged_", "lower_bounds_", *(["lower_bound_"] if name == "kmeans" else [])}
+    fitted = {key: value for key, value in saved.attributes["fitted"].items() if key not in added}
+    SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, {**saved.attributes, "fitted": fitted}))
+    old = dem.load(tmp_path / "m")
+    for attribute in OF_EVERY_FIT:
+        assert getattr(old, attribute) == getattr(model, attribute)
+    assert old.converged_
+    assert old.lower_bounds_[-1] == old.lower_bound_
+    assert len(old.lower_bounds_) == max(1, len(old.history_))
 
 
 @pytest.mark.parametrize("name", ["gmm", "kmeans", "ppca"])

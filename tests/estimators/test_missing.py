@@ -21,7 +21,7 @@ from dem import (
 )
 from dem.em.row_output import deviation, filled, table
 from dem.engine.sweep.serial import SerialSweep
-from dem.estimators.base import source_record
+from dem.estimators.records import source_record
 from dem.scan.scanner import Scanner
 from dem.source import open_source
 

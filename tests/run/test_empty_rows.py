@@ -17,6 +17,7 @@ from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.rows import mixture_outputs
 from dem.run import empty_rows, fit
 from dem.run.fit import fit_model, scan
+from dem.run.fit_settings import FitSettings
 from dem.scan import sample
 from dem.source import open_source
 
@@ -69,7 +70,7 @@ def test_a_single_column(tmp_path):
     model = dem.Mixture(1, family="poisson").fit(y)
     assert model.component_parameters_["rate"] == pytest.approx(x.mean())
     assert model.score(y) == pytest.approx(dem.Mixture(1, family="poisson").fit(x).lower_bound_, rel=1e-12)
-    bound = fit_model(MixtureModel(1, Poisson()), open_source(y), start=Start(1), tol=0, max_iter=2).model
+    bound = fit_model(MixtureModel(1, Poisson()), open_source(y), FitSettings(0, 2, Start(1))).model
     assert bound.observed.complete
 
 

@@ -24,6 +24,7 @@ from dem.models.latent.ppca import PPCAModel
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.precision import Precision
 from dem.run.fit import fit_model, scan
+from dem.run.fit_settings import FitSettings
 from dem.run.rows import RowRequest, mean_of_rows
 from dem.scan.scanner import Scanner
 from dem.source import open_source
@@ -137,7 +138,7 @@ def test_every_read_is_a_counted_pass(rows):
     data = da.from_array(rows, chunks=(N, D)).map_blocks(read, dtype=float, meta=np.empty((0, 0)))
     model = GaussianMixture(K, tol=0, max_iter=4, n_init=1, sample_size=2000).fit(data)
     assert reads == [N] * model.n_passes_ == [N] * 6
-    fit = fit_model(PPCAModel(2), open_source(data), start=Start(1, 500), tol=0, max_iter=2)
+    fit = fit_model(PPCAModel(2), open_source(data), FitSettings(0, 2, Start(1, 500)))
     assert fit.n_passes == 4
     assert len(reads) == 10
 

@@ -23,7 +23,7 @@ from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import summary
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.ppca import SubspaceWarning
-from dem.models.criteria import aic, bic
+from dem.models.criteria import CRITERIA, criteria_of_score
 from dem.results.new_array import broken_off
 from dem.source import open_source
 from dem.storage import checkpoint
@@ -188,7 +188,8 @@ def fit(model: Any, job: Job, session: Session) -> None:
         "peak_memory": memory.peak,
     }
     if job.weights is None and "log_likelihood" in record:  # the criteria are of n rows that count the same
-        record.update(criteria(model, record["log_likelihood"], rows - record["empty_rows"]))
+        n = rows - record["empty_rows"]
+        record.update(criteria(model, record["log_likelihood"] * n, n))
     limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
         "model": f"{output}: {model.describe()}",
@@ -196,7 +197,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
         "missing": of_training(model.source_) if model.source_["missing"] else None,
         "ended": f"{ending(model)}, {human.seconds(seconds)}",
         **in_words(reached(model)),
-        "BIC, AIC": f"{record['bic']:.10g}, {record['aic']:.10g}" if "bic" in record else None,
+        **criteria_in_words(record),
         "peak memory": f"{human.size(memory.peak)} of the whole process tree{limit}",
     }
     session.result(record, facts(shown))
@@ -277,8 +278,15 @@ def in_words(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def criteria(model: Any, log_likelihood: float, rows: float) -> dict[str, float]:
-    """Return BIC and AIC, from a mean log-likelihood that is known already: no pass over the data; none without one."""
-    if not math.isfinite(log_likelihood):
-        return {}
-    n = model.n_parameters_
-    return {"bic": bic(log_likelihood * rows, n, rows), "aic": aic(log_likelihood * rows, n)}
+    """Return the criteria by name, from the log-likelihood of all rows: no pass over the data; none without a density.
+
+    Those that need more than the log-likelihood are left out.
+    """
+    return criteria_of_score(log_likelihood, model.n_parameters_, rows) if math.isfinite(log_likelihood) else {}
+
+
+def criteria_in_words(record: Mapping[str, Any]) -> dict[str, str]:
+    """Return the criteria of a result as people read them, in one line: BIC, AIC, ..."""
+    names = [name for name in CRITERIA if name in record]
+    values = ", ".join(f"{record[name]:.10g}" for name in names)
+    return {", ".join(names).upper(): values} if names else {}

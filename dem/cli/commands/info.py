@@ -15,7 +15,7 @@ from dem.cli.commands.fit import ending, in_words, reached
 from dem.cli.commands.session import Session, plain
 from dem.cli.commands.tables import facts, grid, meaning, missing_summary, of_training, parameters, passes
 from dem.core import human
-from dem.estimators import load
+from dem.estimators.loading import restored
 from dem.estimators.summary import regularisation
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
@@ -53,7 +53,8 @@ def info(path: str, session: Session, *, scan: bool, every: bool, missing_value:
 
 
 def _model(path: str, session: Session) -> None:
-    saved, model = SAVED_MODELS.load(path), load(path)
+    saved = SAVED_MODELS.load(path)
+    model = restored(saved, path)
     record = {"path": path, "kind": "model", "model": saved.model, **saved.attributes, **saved.arrays}
     source = getattr(model, "source_", None)
     shown = {

@@ -13,6 +13,7 @@ from dem import plot
 from dem.cli.commands.session import Session
 from dem.engine.engine import Engine
 from dem.estimators import load, summary
+from dem.estimators.base import RowwiseEstimator
 from dem.run.fit import scan
 from dem.source.stores import address
 from dem.storage.files import check_free, write_files
@@ -38,7 +39,7 @@ def draw(
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
     check_free([output], overwrite=overwrite)
     with session.engine() as engine:
-        drawn = picture(model, data, columns, labels, engine)
+        drawn = picture(load(model), model, data, columns, labels, engine)
     write_files({output: rendered(drawn, output)}, overwrite=overwrite)
     session.result({"output": output, "model": model}, f"{output}: picture of {model}")
 
@@ -55,9 +56,19 @@ def rendered(drawn: Figure, path: str | Path) -> bytes:
     return content.getvalue()
 
 
-def picture(model: str, data: str | None, columns: tuple[int, int], labels: list[str] | None, engine: Engine) -> Figure:
-    """Return the picture of a model, with a sample of rows where a store is given: those that have what is drawn."""
-    estimator, rows = load(model), None
+def picture(
+    estimator: RowwiseEstimator,
+    model: str,
+    data: str | None,
+    columns: tuple[int, int],
+    labels: list[str] | None,
+    engine: Engine,
+) -> Figure:
+    """Return the picture of the estimator that was loaded from `model`, with a sample of rows where a store is given.
+
+    Rows that lack a value that would be drawn are left out.
+    """
+    rows = None
     summary.column_names(estimator, estimator.n_features_in_, labels)  # refuses labels that do not fit, before the scan
     if data is not None:
         found = scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)

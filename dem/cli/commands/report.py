@@ -10,13 +10,17 @@ from dem.cli.commands.picture import picture, rendered
 from dem.cli.commands.rows import over, scored, with_density
 from dem.cli.commands.session import Session, plain
 from dem.cli.commands.tables import facts, of_training, worst_columns
-from dem.estimators import load, summary
+from dem.estimators import summary
+from dem.estimators.loading import restored
+from dem.models.criteria import CRITERIA
 from dem.storage.atomic import SAVED_MODELS
+from dem.storage.document import Saved
 from dem.storage.files import check_free, read_text, write_files
 
 MOST_NUMBERS = 1000
 """Larger arrays are left to the model: nobody reads them."""
-NUMBERS = ("rows", "empty_rows", "log_likelihood", "score", "bic", "aic")
+NUMBERS = ("rows", "empty_rows", "log_likelihood", "score", *CRITERIA)
+"""What a report takes from a score that was made before."""
 
 
 def report(
@@ -52,15 +56,18 @@ def report(
     OSError
         The files cannot be written.
     """
-    estimator: Any = with_density(load(model), model, "there is no report of it; see `dem info` and `dem plot`")
+    saved = SAVED_MODELS.load(model)
+    estimator: Any = with_density(
+        restored(saved, model), model, "there is no report of it; see `dem info` and `dem plot`"
+    )
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
     check_free([shown, numbers], overwrite=overwrite)
     known = None if score is None else _read(score, model, data)
     names = summary.column_names(estimator, estimator.n_features_in_, labels)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
         found = scored(estimator, data, engine) if known is None else known
-        drawn = picture(model, data, (0, 1), labels, engine)
-    record = plain({**_described(model, names), "data": data, **found})
+        drawn = picture(estimator, model, data, (0, 1), labels, engine)
+    record = plain({"model": model, **_described(saved, estimator, names), "data": data, **found})
     text = json.dumps(record, indent=2) + "\n"
     # The numbers take their place last: whoever sees them sees the picture too.
     write_files({shown: rendered(drawn, shown), numbers: text.encode()}, overwrite=overwrite)
@@ -93,12 +100,10 @@ def _read(path: str, model: str, data: str) -> dict[str, Any]:
     return {name: record[name] for name in NUMBERS if name in record}
 
 
-def _described(model: str, names: list[str]) -> dict[str, Any]:
-    """Return what a model says of itself: how it was fitted, and its parameters."""
-    saved, estimator = SAVED_MODELS.load(model), load(model)
+def _described(saved: Saved, estimator: Any, names: list[str]) -> dict[str, Any]:
+    """Return how a model was fitted, and its parameters."""
     fitted = saved.attributes["fitted"]
     return {
-        "model": model,
         "kind": saved.model,
         "description": estimator.describe(),
         "ended": ending(estimator) if fitted.get("source_") else None,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from dem.cli.commands.fit import criteria, in_words
+from dem.cli.commands.fit import criteria, criteria_in_words, in_words
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.core import human
 from dem.em.row_output import TopOutput
 from dem.engine.engine import Engine
 from dem.estimators import load
-from dem.estimators.base import Estimator, RowwiseEstimator
+from dem.estimators.base import RowwiseEstimator
+from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
 from dem.results.new_array import check_free, check_place
 from dem.source import open_source
@@ -110,7 +111,7 @@ def score(model: str, data: str, session: Session, *, weights: str | None, missi
         found = scored(estimator, data, engine, weights, missing_chunks)
     shown = {
         **{name: f"{words}, {over(found)}" for name, words in in_words(found).items()},
-        "BIC, AIC": f"{found['bic']:.10g}, {found['aic']:.10g}" if "bic" in found else None,
+        **criteria_in_words(found),
     }
     session.result({"model": model, "data": data, **found}, facts(shown), summary=False)
 
@@ -120,7 +121,7 @@ def scored(
 ) -> dict[str, Any]:
     """Return a store's number of rows, how many of them have no value, and what a model's `score` says, in one pass.
 
-    That is a log-likelihood, with BIC and AIC where all rows count the same; of variational models a score, which is
+    That is a log-likelihood, with the criteria where all rows count the same; of variational models a score, which is
     no likelihood; of K-means the inertia.
     """
     source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
@@ -131,7 +132,7 @@ def scored(
     if estimator.objective_name == "bound":
         return {**rows, "score": told.mean}
     found = {**rows, "log_likelihood": told.mean}
-    return found if weights is not None else {**found, **criteria(estimator, told.mean, told.counted)}
+    return found if weights is not None else {**found, **criteria(estimator, told.total, told.counted)}
 
 
 def over(found: dict[str, Any]) -> str:
@@ -141,7 +142,7 @@ def over(found: dict[str, Any]) -> str:
     return f"over {human.plural(found['rows'] - empty, 'row')}{rest}"
 
 
-def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimator:
+def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> DensityEstimator:
     """Return the estimator, if it has a density.
 
     Raises
@@ -149,7 +150,7 @@ def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimato
     ValueError
         It has none; `lack` says what that means.
     """
-    if not isinstance(estimator, Estimator):
+    if not isinstance(estimator, DensityEstimator):
         raise ValueError(f"{model} is a {type(estimator).__name__}, which has no density: {lack}.")
     return estimator
 

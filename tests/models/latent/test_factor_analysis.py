@@ -19,6 +19,7 @@ from dem.models.latent.factor_analysis import (
 )
 from dem.models.latent.rotation import rotation
 from dem.run.fit import fit_model
+from dem.run.fit_settings import FitSettings
 from dem.source import open_source
 from laws import begin, bind, total
 
@@ -144,7 +145,7 @@ def test_heywood_cases_end_at_the_floor(rng):
 def test_wide_em_through_the_engine_when_the_sample_is_small(rng):
     x = rows(rng, n=2000)
     x[:, 0] = np.where(np.arange(2000) < 1900, 0.5, x[:, 0])  # constant in most samples
-    fitted = fit_model(FactorModel(Q), open_source(x), start=Start(1, 12), tol=1e-11, max_iter=5000)
+    fitted = fit_model(FactorModel(Q), open_source(x), FitSettings(1e-11, 5000, Start(1, 12)))
     best = fit(ECMFactorModel(Q), x, tol=1e-13)
     assert fitted.state.objective == pytest.approx(best.objective, abs=1e-6)
 

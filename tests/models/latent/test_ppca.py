@@ -12,6 +12,7 @@ from dem.models.latent.algebra import log_normaliser, posterior_covariance
 from dem.models.latent.closed_form import PPCAParams, canonical, closed_form
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
 from dem.run.fit import fit_model
+from dem.run.fit_settings import FitSettings
 from dem.scan.scanner import Scanner
 from dem.source import open_source
 from laws import begin, bind, rows_of, run, total
@@ -109,7 +110,7 @@ def test_em_reaches_the_closed_form(model, weighted, rng):
 def test_wide_em_through_the_engine_reaches_the_closed_form(rng):
     x = rows(rng, n=3000)
     best, _, _ = closed_form(moments(x), Q)
-    fit = fit_model(PPCAModel(Q), open_source(x), start=Start(1, 100), tol=1e-11, max_iter=500)
+    fit = fit_model(PPCAModel(Q), open_source(x), FitSettings(1e-11, 500, Start(1, 100)))
     assert fit.state.objective == pytest.approx(log_likelihood(best, x), abs=1e-8)
     assert fit.n_passes == len(fit.state.history) + 1
     params, components = canonical(fit.state.params)
@@ -121,7 +122,7 @@ def test_wide_em_through_the_engine_reaches_the_closed_form(rng):
 def test_wide_em_when_there_are_fewer_rows_than_columns(rng):
     x = 0.3 * rng.normal(size=(20, Q)) @ rng.normal(size=(Q, 60)) + rng.normal(size=(20, 60))
     best, _, _ = closed_form(moments(x), Q)
-    fit = fit_model(PPCAModel(Q), open_source(x), start=Start(1, 8), tol=1e-12, max_iter=2000)
+    fit = fit_model(PPCAModel(Q), open_source(x), FitSettings(1e-12, 2000, Start(1, 8)))
     assert fit.state.objective == pytest.approx(log_likelihood(best, x), abs=1e-7)
 
 

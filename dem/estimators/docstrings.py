@@ -1,0 +1,145 @@
+"""Paragraphs that the estimators' docstrings share, each written once.
+
+A class has a line such as ``{random_state}`` where the paragraph belongs, and the decorator `documented`. Lines with a
+``latent_`` are those of PPCA and factor analysis.
+"""
+
+from __future__ import annotations
+
+import re
+from textwrap import indent
+from typing import TypeVar
+
+C = TypeVar("C", bound=type)
+
+PARAGRAPHS = {
+    "mixture_tol": """
+        tol : float, default=1e-3
+            Stop when the mean log-likelihood rises by less, in nats a row.
+        """,
+    "max_iter": """
+        max_iter : int, default=100
+            Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
+        """,
+    "n_init": """
+        n_init : int, default=10
+            Starts tried on the sample; the best goes on to the whole data.
+        """,
+    "init_params": """
+        init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
+            How responsibilities are first made on the sample: see `dem.GaussianMixture`.
+        """,
+    "prior": """
+        prior : None, "weak" or dem.Prior, default=None
+            None for maximum likelihood; else MAP with conjugate priors (see `dem.models.mixture.prior`).
+        """,
+    "random_state": """
+        random_state : int, RandomState, Generator or None, default=None
+            Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
+        """,
+    "warm_start": """
+        warm_start : bool, default=False
+            Start from the last fit's parameters.
+        """,
+    "verbose": """
+        verbose : int, default=0
+            1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one. An
+            `engine` with its own progress shows them there. (The logger "dem" has each pass, at the level INFO.)
+        verbose_interval : int, default=1
+        """,
+    "sample_size": """
+        sample_size : int, default=30000
+            Rows in the sample (fewer where they would take more than 64 MiB).
+        """,
+    "missing": """
+        missing : {"marginalize", "error"}, default="marginalize"
+            How missing values are handled in fits and outputs: they are marginalised exactly, as values missing at
+            random, or they are an error.
+        """,
+    "missing_value": """
+        missing_value : number, optional
+            Entries equal to it are missing, besides NaN and masked ones. It replaces what a store's CF attributes say:
+            see `dem.open_source`. Ignored for open sources: pass it to `dem.open_source`.
+        """,
+    "engine": """
+        engine : dem.Engine, optional
+            Memory limit, scheduler and number of workers; by default this machine.
+        """,
+    "latent_random_state": """
+        random_state : int, RandomState, Generator or None, default=None
+            Seed of the sample and of EM's start. None is the seed 0: a fit never depends on luck.
+        """,
+    "latent_verbose": """
+        verbose : int, default=0
+            1 or more prints a line for the first scan, the start, every `verbose_interval`-th iteration and the last
+            one.
+        verbose_interval : int, default=1
+        """,
+    "latent_sample_size": """
+        sample_size : int, default=30000
+            Rows in the sample on which EM starts (fewer where they would take more than 64 MiB).
+        """,
+    "fit_ended": """
+        converged_ : bool
+        stop_reason_ : str
+            "converged"; "max_iter"; or "fell": the log-likelihood (or the bound) fell by less than `tol`, as
+            `reg_covar` can make it do. Then the fit has settled, but not at a maximum.
+        n_iter_ : int
+            M-steps on the whole data.
+        n_passes_ : int
+            Passes over the whole data, the first scan included.
+        """,
+    "lower_bound_": """
+        lower_bound_ : float
+            Mean log-likelihood of the reported parameters, plus their log prior, in nats a row (scikit-learn's is one
+            step behind).
+        """,
+    "fit_passes": """
+        lower_bounds_ : list of float
+            The same for each pass.
+        history_ : list of dict
+            For each pass "pass", "objective", "log_likelihood", "elbo_e", "elbo_m" and "kl": the bound after the E-step
+            and after the M-step, and the divergence KL(q || p(z | x, new)) that the M-step opened, from sums alone. See
+            `dem.estimators.records.history`.
+        """,
+    "latent_fit": """
+        converged_ : bool
+            True for a closed form.
+        lower_bound_ : float
+            Mean log-likelihood of the training data, in nats a row, without any prior. NaN where there is no density:
+            the data lie in a subspace that the components of PPCA span, and a `SubspaceWarning` says so.
+        lower_bounds_ : list of float
+            The same for each E-step of EM; of a closed form the one value.
+        n_iter_, n_passes_ : int
+            Iterations (1 for a closed form), and passes over the data, the first scan included.
+        history_ : list of dict
+            What each iteration gave: see `dem.estimators.records.history`. Empty for a closed form, which has none.
+        """,
+    "training_data": """
+        n_features_in_ : int
+        feature_names_in_ : array of str
+            Where the data in memory had names.
+        source_ : dict
+            Properties of the training data: see `dem.estimators.records.source_record`.
+        """,
+}
+"""The paragraphs by name, as a class writes them between the lines "Parameters" or "Attributes" and the next ones."""
+
+
+def documented(cls: C) -> C:
+    """Put the shared paragraphs into a class's docstring, in place of the lines that name them.
+
+    Raises
+    ------
+    KeyError
+        There is no paragraph of that name.
+    """
+    if cls.__doc__ is not None:  # python -OO has none
+        cls.__doc__ = re.sub(r"^( *)\{(\w+)\}$", _paragraph, cls.__doc__, flags=re.MULTILINE)
+    return cls
+
+
+def _paragraph(line: re.Match[str]) -> str:
+    """Return the paragraph that a line names, indented as the line is."""
+    lines = [text.removeprefix(8 * " ") for text in PARAGRAPHS[line[2]].strip("\n").rstrip().splitlines()]
+    return indent("\n".join(lines), line[1])
