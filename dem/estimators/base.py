@@ -23,12 +23,12 @@ from dem.run.check_load import check_load
 from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
-from dem.source.decode import float_dtype, given
+from dem.source.decode import decoding_of_value, float_dtype
 from dem.source.generated import GeneratedSource
 from dem.source.in_memory import as_numeric, open_memory
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 
 FILLING = ("filled", "deviation")
 """The row-wise outputs of the shape of the rows: what `impute` returns."""
@@ -91,7 +91,7 @@ class RowwiseEstimator(BaseEstimator):
             is_source(X)
             and self.missing_value is not None
             and X.decoding is None
-            and given(self.missing_value, X.dtype)
+            and decoding_of_value(self.missing_value, X.dtype)
         ):
             raise ValueError(
                 f"{X.name} is open already, and was not told that {self.missing_value:g} is missing: give "
@@ -217,7 +217,7 @@ class RowwiseEstimator(BaseEstimator):
             The name is that of a file of another format.
         """
         check_is_fitted(self)
-        save_model(path, Saved(type(self).__name__, self._arrays(), self._attributes()), overwrite=overwrite)
+        save_model(path, GroupContents(type(self).__name__, self._arrays(), self._attributes()), overwrite=overwrite)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that make up the fitted model."""
@@ -232,7 +232,7 @@ class RowwiseEstimator(BaseEstimator):
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
 
     @classmethod
-    def _restore(cls, saved: Saved) -> Self:
+    def _restore(cls, saved: GroupContents) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = cls(**saved.attributes["settings"])
         for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():

@@ -12,7 +12,7 @@ from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Array
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.human import plural
 from dem.core.layout import c_ordered
 from dem.em import loop
@@ -147,7 +147,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         self.missing_value = missing_value
         self.engine = engine
 
-    @own_errors()
+    @default_error_state()
     def fit(
         self,
         X: Any,

@@ -13,7 +13,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.layout import c_ordered
 from dem.em import loop
 from dem.em.progress import Silent
@@ -69,7 +69,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         ValueError
         """
 
-    @own_errors()
+    @default_error_state()
     def fit(
         self,
         X: Any,

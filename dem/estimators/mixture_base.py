@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from dem.core.block import Float
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.human import plural
 from dem.core.layout import c_ordered
 from dem.em import loop
@@ -35,7 +35,7 @@ from dem.models.mixture.prior import WEAK, Prior
 from dem.models.row_checks import check_enough_rows
 from dem.run.fit import Fit, fit_model
 from dem.storage.checkpoint import Checkpoint
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 
 
 class MixtureEstimator(Estimator):
@@ -78,7 +78,7 @@ class MixtureEstimator(Estimator):
         """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""
         return model
 
-    @own_errors()
+    @default_error_state()
     def fit(
         self,
         X: Any,
@@ -217,7 +217,7 @@ class MixtureEstimator(Estimator):
         return attributes
 
     @classmethod
-    def _restore(cls, saved: Saved) -> Self:
+    def _restore(cls, saved: GroupContents) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = super()._restore(saved)
         if isinstance(prior := getattr(estimator, "prior", None), dict):

@@ -23,7 +23,7 @@ from numpy.typing import DTypeLike
 
 from dem.core import human
 from dem.core.block import Array, Block, Sweep
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.engine.sweep.serial import Divisible, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
@@ -31,7 +31,7 @@ from dem.results import regions
 from dem.results.new_array import MARK, new_array
 from dem.source import Delayed, Partition, Source
 from dem.source.generated import GeneratedSource
-from dem.source.stores import address, place_of
+from dem.source.stores import address, array_location
 from dem.storage.encoding import digest
 
 MakeRows = Callable[[], Callable[[Block], Array]]
@@ -95,7 +95,7 @@ def _itself(value: MakeRows) -> MakeRows:
     return value
 
 
-@own_errors()
+@default_error_state()
 def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str) -> Array:
     rows, at = make_rows(), 0
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
@@ -218,7 +218,7 @@ def write(
     marked = {MARK: dict(attributes or {}).get("what", "rows"), **(attributes or {})}
     known = None if job is None else digest([job, layout])
     with new_array(path, source, layout, marked, overwrite=overwrite, job=known) as out:
-        require(place_of(out))
+        require(array_location(out))
         every = list(range(len(source.row_chunks)))
         held = held_rows(source, row_bytes(out))
         left = every if known is None else regions.unwritten(out, source, held, note)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dem.core import human
-from dem.core.block import Array, Block, MakeKernel, Sweep, without_value
+from dem.core.block import Array, Block, MakeKernel, Sweep, find_empty_rows
 from dem.core.stats import S
 from dem.models.row_checks import NotFiniteError
 from dem.results.row_outputs import MakeRows, missing_value
@@ -51,7 +51,7 @@ def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
     kernel = make_kernel()
 
     def leaving_out(block: Block) -> S:
-        empty = without_value(block.x)
+        empty = find_empty_rows(block.x)
         if empty is None:
             return kernel(block)
         total: Any = None
@@ -77,7 +77,7 @@ def missing_where_empty(make_rows: MakeRows, dtype: DTypeLike, columns: int | No
     inner = () if columns is None else (columns,)
 
     def of_rows(block: Block) -> Array:
-        empty = without_value(block.x)
+        empty = find_empty_rows(block.x)
         if empty is None:
             return rows(block)
         out = np.full((len(block.x), *inner), missing_value(dtype), dtype)

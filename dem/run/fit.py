@@ -13,7 +13,7 @@ import numpy as np
 from dem.core import human
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block, Sweep
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
@@ -30,7 +30,7 @@ from dem.run.check_chunks import Constant
 from dem.run.check_data import Squared, check_values, doubts
 from dem.run.check_load import check_load
 from dem.run.empty_rows import LeftOut, copied_bytes, left_out
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
 from dem.scan.support import Measure
@@ -143,7 +143,7 @@ def fit_model(
         else:
             sweep.count = 1
             journal.keep_scan(found)
-        seen = completed(found)
+        seen = completed_scan(found)
         bound = model.bind(seen)
         more = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
         if more > room:
@@ -174,7 +174,7 @@ def fit_model(
         return Fit(bound, state, seen, sweep.count)
 
 
-@own_errors()
+@default_error_state()
 def scan(
     data: Any,
     sample_weight: Any = None,
@@ -293,7 +293,7 @@ def start_on_sample(
         else:
             log.debug("start on the sample: %s: %.9g a row", step, step.state.objective)
         sweep.progress.detail(str(step))
-        journal.look(sweep.count)
+        journal.check_time(sweep.count)
 
     completion = None if seen is found else seen.sample
     params = best_start(model, sample, start, threads, completion, rows=found.rows_with_value, watch=watch)

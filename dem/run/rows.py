@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from dem.core.block import Array, Block, without_value
-from dem.core.error_state import own_errors
+from dem.core.block import Array, Block, find_empty_rows
+from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.core.version import __version__
 from dem.em.model import P, Rowwise
@@ -36,7 +36,7 @@ MOST_LISTED = 100_000
 """Chunks of a store that are listed before its rows are written: some seconds."""
 
 
-@own_errors()
+@default_error_state()
 def compute_rows(
     model: Rowwise[P],
     params: P,
@@ -66,7 +66,7 @@ def compute_rows(
     return row_outputs.collect(source, make_rows, min((engine or Engine()).n_workers, len(source.partitions)))
 
 
-@own_errors()
+@default_error_state()
 def write_rows(
     model: Rowwise[P],
     params: P,
@@ -215,7 +215,7 @@ class Mean(Additive):
         return self.weight
 
 
-@own_errors()
+@default_error_state()
 def mean_of_rows(
     model: Rowwise[P],
     params: P,
@@ -248,7 +248,7 @@ def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
             else:  # rows of weight 0 may hold what no output can be computed of
                 values = np.zeros(len(weights))
                 put_rows(rows, part, weights == 0, values)
-            if (empty := without_value(part.x)) is not None:
+            if (empty := find_empty_rows(part.x)) is not None:
                 values, weights = values[~empty], weights[~empty]
                 empty_rows += int(empty.sum())
             weight += float(weights.sum())

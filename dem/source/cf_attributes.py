@@ -20,7 +20,7 @@ MARKERS = ("_FillValue", "missing_value")
 SLACK = 0.01
 """How much of a step of packed integers a bound in unpacked units may be off: what is left of rounding it."""
 
-INSTEAD = "give missing_value instead"
+REMEDY = "give missing_value instead"
 """What to do about attributes that make no sense."""
 
 Number = int | float
@@ -124,7 +124,7 @@ class CFAttributes:
             return None, None
         if not isinstance(span, list) or len(span) != 2:
             raise ValueError(
-                f"The attribute valid_range of {self.name} is {span!r}, which is no pair of numbers: {INSTEAD}."
+                f"The attribute valid_range of {self.name} is {span!r}, which is no pair of numbers: {REMEDY}."
             )
         return span[0], span[1]
 
@@ -149,7 +149,7 @@ class CFAttributes:
                 return float(struct.unpack("<d", base64.b64decode(value, validate=True))[0])
             except (binascii.Error, struct.error):
                 pass
-        raise ValueError(f"The attribute {key} of {self.name} is {value!r}, which is no number: {INSTEAD}.")
+        raise ValueError(f"The attribute {key} of {self.name} is {value!r}, which is no number: {REMEDY}.")
 
     def _factor(self, key: str, default: float) -> float:
         """Return the number that packed data are scaled or shifted by."""

@@ -15,7 +15,7 @@ from dask.delayed import Delayed
 
 from dem.core.block import Array
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, float_dtype, given
+from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.in_memory import MemoryPartition
@@ -105,11 +105,11 @@ class DaskSource:
         return 2 * self.block_bytes
 
     @property
-    def ahead_bytes(self) -> int:
+    def read_ahead_bytes(self) -> int:
         """Nothing is read ahead."""
         return 0
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 
@@ -177,7 +177,7 @@ def open_dask(x: da.Array, weights: Weights | None = None, *, missing_value: flo
     if isinstance(x._meta, np.ma.MaskedArray):
         floating = float_dtype(x.dtype)
         x = da.map_blocks(_unmasked, x, floating, dtype=floating, meta=np.empty((0, 0), floating))
-    decoding = None if missing_value is None else given(missing_value, x.dtype)
+    decoding = None if missing_value is None else decoding_of_value(missing_value, x.dtype)
     if decoding is not None:
         x = da.map_blocks(decoding, x, dtype=decoding.dtype, meta=np.empty((0, 0), decoding.dtype))
     if x.numblocks[1] > 1:

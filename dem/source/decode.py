@@ -85,7 +85,7 @@ def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
 
 
-def given(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:
+def decoding_of_value(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:
     """Return the decoding for one value that the user calls missing; None if no entry of this dtype can equal it.
 
     Raises
@@ -99,7 +99,7 @@ def given(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:
     return None if entry is None else Decoding(float_dtype(dtype), (("missing_value", entry),))
 
 
-def stored(array: zarr.Array[Any], missing_value: float | None = None) -> Decoding | None:
+def decoding_of_array(array: zarr.Array[Any], missing_value: float | None = None) -> Decoding | None:
     """Return the decoding of a Zarr array by its attributes; None if its entries are what they stand for.
 
     As in xarray, an attribute that is null says nothing, and `_Unsigned` ("true", "false") tells how integers are
@@ -123,7 +123,7 @@ def stored(array: zarr.Array[Any], missing_value: float | None = None) -> Decodi
     if missing_value is None:
         markers, (low, high) = list(said.markers(_fill_value(array))), said.valid
     else:
-        given(missing_value, taken)  # refuses what is no number
+        decoding_of_value(missing_value, taken)  # refuses what is no number
         markers, low, high = [("missing_value", missing_value)], None, None
     entries = [(key, _entry(said.as_taken(value), taken)) for key, value in markers]
     missing = tuple((key, entry) for key, entry in entries if entry is not None)

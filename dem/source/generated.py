@@ -90,11 +90,11 @@ class GeneratedSource:
         return 3 * self.block_bytes
 
     @property
-    def ahead_bytes(self) -> int:
+    def read_ahead_bytes(self) -> int:
         """Nothing is read ahead."""
         return 0
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 

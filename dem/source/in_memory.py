@@ -11,7 +11,7 @@ import scipy.sparse
 
 from dem.core.block import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, float_dtype, given
+from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import cut_bytes, partition_rows
 from dem.source.weights import as_weights, in_memory
@@ -114,11 +114,11 @@ class MemorySource:
         return 0
 
     @property
-    def ahead_bytes(self) -> int:
+    def read_ahead_bytes(self) -> int:
         """Nothing is read ahead."""
         return 0
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 
@@ -175,13 +175,13 @@ def open_memory(
     weights: Any = None,
     partition_bytes: int | None = None,
     *,
-    whole: bool = False,
+    require_chunks: bool = False,
     missing_value: float | None = None,
 ) -> MemorySource:
     """Return the source of whatever NumPy makes an array of; see `as_numeric` for refusals."""
     x = as_numeric(data)
-    w = as_weights(weights, len(x), whole=whole)
-    decoding = None if missing_value is None else given(missing_value, x.dtype)
+    w = as_weights(weights, len(x), require_chunks=require_chunks)
+    decoding = None if missing_value is None else decoding_of_value(missing_value, x.dtype)
     return MemorySource(
         x if decoding is None else decoding(x),
         None if w is None else in_memory(w),

@@ -23,7 +23,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore, ZipStore
 
-from dem.source.stores import Node, open_node, store_name
+from dem.source.stores import ZarrNode, open_node, store_name
 
 METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 MARKS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "mtime", "LastModified", "last_modified", "created")
@@ -67,7 +67,7 @@ class Listing:
     read: Callable[[str], bytes]
 
 
-def fingerprint(path: str | os.PathLike[str] | Node) -> dict[str, Any]:
+def fingerprint(path: str | os.PathLike[str] | ZarrNode) -> dict[str, Any]:
     """Return the fingerprint of an array, or of a group with all that is in it.
 
     Parameters
@@ -104,7 +104,7 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _of_snapshot(session: Any, node: Node) -> dict[str, Any]:
+def _of_snapshot(session: Any, node: ZarrNode) -> dict[str, Any]:
     if getattr(session, "has_uncommitted_changes", False):
         raise ValueError(f"{store_name(node)} has changes that are not committed: commit them, then it has a snapshot.")
     sha256 = key_of("icechunk", session.snapshot_id, node.path)
@@ -127,7 +127,7 @@ def _of_listing(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _list(store: Store, node: Node) -> Listing:
+def _list(store: Store, node: ZarrNode) -> Listing:
     """List what is at and below a node."""
     if isinstance(store, LocalStore):
         return _on_disk(Path(store.root) / node.path)
@@ -165,7 +165,7 @@ def _files(root: Path) -> Iterator[Object]:
                 yield Object(key, stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)
 
 
-def _zip_file(path: Path, node: Node) -> Listing:
+def _zip_file(path: Path, node: ZarrNode) -> Listing:
     """A ZIP file counts as a whole; which part of it is meant counts as its name."""
     stat = path.stat()
     return Listing([Object(f"{node.path}!", stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)], lambda key: b"")

@@ -14,7 +14,7 @@ STAMPS = {"dem_model": "model", "dem_run": "checkpoint", "dem_scan": "checkpoint
 """The attributes by which dem tells its own groups (see `dem.storage`), and what these are."""
 
 
-def unreadable(path: Any, error: Exception) -> ValueError:
+def unreadable_error(path: Any, error: Exception) -> ValueError:
     """Return the refusal of metadata that zarr cannot make an array or a group of."""
     return ValueError(
         f"The metadata of {path} (its zarr.json, or .zarray and .zgroup) cannot be read: they are damaged, or zarr "
@@ -62,7 +62,7 @@ def _members(group: zarr.Group, name: str) -> list[tuple[str, zarr.Array[Any] | 
             return sorted(group.members())
         except Exception as error:  # zarr raises whatever it likes, and does not say which one it was
             check_reached(name, error)
-            raise unreadable(f"an array or group in {name}", error) from error
+            raise unreadable_error(f"an array or group in {name}", error) from error
 
 
 def _can_list(group: zarr.Group) -> bool:

@@ -19,7 +19,7 @@ from dem.source.stores import open_array
 from dem.source.weights import as_weights
 from dem.source.zarr import open_zarr
 
-MISSING = ("fill", "error")
+MISSING_CHUNKS = ("fill", "error")
 
 
 def open_source(
@@ -67,8 +67,8 @@ def open_source(
         A group instead of an array, not two-dimensional, no rows, no columns, a dtype that does
         not hold real numbers, weights that do not fit, or a `missing_value` that is no number.
     """
-    if missing_chunks not in MISSING:
-        raise ValueError(f"missing_chunks must be one of {', '.join(MISSING)}, got {missing_chunks!r}")
+    if missing_chunks not in MISSING_CHUNKS:
+        raise ValueError(f"missing_chunks must be one of {', '.join(MISSING_CHUNKS)}, got {missing_chunks!r}")
     if is_source(data):
         if weights is not None:
             raise ValueError("Weights are given where a source is opened: dem.open_source(data, weights).")
@@ -78,17 +78,17 @@ def open_source(
             )
         opened: Source = data
         return opened
-    whole = missing_chunks == "error"
+    require_chunks = missing_chunks == "error"
     check_container(data, "data")
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
         array = open_array(data)
-        weights = as_weights(weights, array.shape[0] if array.shape else 0, whole=whole)
-        return open_zarr(array, weights, partition_bytes, whole=whole, missing_value=missing_value)
+        weights = as_weights(weights, array.shape[0] if array.shape else 0, require_chunks=require_chunks)
+        return open_zarr(array, weights, partition_bytes, require_chunks=require_chunks, missing_value=missing_value)
     if isinstance(data, da.Array):
         known = data.ndim > 0 and not math.isnan(data.shape[0])
         rows = data.shape[0] if known else None
-        return open_dask(data, as_weights(weights, rows, whole=whole), missing_value=missing_value)
-    return open_memory(data, weights, partition_bytes, whole=whole, missing_value=missing_value)
+        return open_dask(data, as_weights(weights, rows, require_chunks=require_chunks), missing_value=missing_value)
+    return open_memory(data, weights, partition_bytes, require_chunks=require_chunks, missing_value=missing_value)
 
 
 def evaluate(partition: Partition | Delayed) -> Partition:

@@ -20,7 +20,7 @@ from zarr.storage import StorePath, WrapperStore
 from dem.core import human
 from dem.core.block import Array
 from dem.source.decode import Decoding
-from dem.source.retry import Attempts, StoreReadError, persist
+from dem.source.retry import Attempts, StoreReadError, read_with_retries
 
 Index = tuple[int, ...]
 
@@ -63,7 +63,7 @@ def absent_error(first: str, count: int, start: int, stop: int) -> OSError:
     )
 
 
-class PatientStore(WrapperStore[Store]):
+class RetryingStore(WrapperStore[Store]):
     """A store whose reads are tried again, and which remembers the keys that it did not hold."""
 
     def __init__(self, store: Store) -> None:
@@ -85,7 +85,9 @@ class PatientStore(WrapperStore[Store]):
     ) -> Buffer | None:
         """Return the same without an event loop: newer Zarr asks for it where the store has that way."""
         store: Any = self._store
-        return self._noted(key, persist(key, lambda: store.get_sync(key, prototype=prototype, byte_range=byte_range)))
+        return self._noted(
+            key, read_with_retries(key, lambda: store.get_sync(key, prototype=prototype, byte_range=byte_range))
+        )
 
     if hasattr(Store, "get_ranges"):  # newer Zarr's way to parts of a shard: here by `get`, too
         get_ranges = Store.get_ranges
@@ -110,7 +112,7 @@ class Reader:
 
     def __init__(self, array: zarr.Array[Any], name: str, decoding: Decoding | None = None) -> None:
         self.array, self.name, self.decoding = array, name, decoding
-        self._store = PatientStore(array.store)
+        self._store = RetryingStore(array.store)
         inner = array._async_array  # nothing public puts an array on another store
         patient = zarr.AsyncArray(inner.metadata, StorePath(self._store, array.path), inner.config)
         self._patient: zarr.Array[Any] = zarr.Array(patient)

@@ -72,7 +72,7 @@ class Attempts:
         return FIRST_PAUSE * 2 ** (self.made - 1) * random.Random(f"{self.key} {self.made}").uniform(0.5, 1.5)
 
 
-def persist(key: str, read: Callable[[], T]) -> T:
+def read_with_retries(key: str, read: Callable[[], T]) -> T:
     """Return what `read` returns, calling it again where it fails in passing; see `Attempts.pause`."""
     attempts = Attempts(key)
     while True:

@@ -57,7 +57,7 @@ class Source(Protocol):
         The names of the columns, where they have any.
     stored_at : tuple of str
         Where the rows and their weights are stored (see `dem.source.stores`), as far as is known.
-    ahead_bytes : int
+    read_ahead_bytes : int
         Bytes that a task holds besides where it reads the next block ahead; 0 where it does not.
     fingerprint : dict of JSON values
         What is known of the data without reading them: kind, shape, dtype, chunks, metadata, weights.
@@ -94,7 +94,7 @@ class Source(Protocol):
     @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
-    def ahead_bytes(self) -> int: ...  # noqa: D102
+    def read_ahead_bytes(self) -> int: ...  # noqa: D102
     @property
     def fingerprint(self) -> dict[str, Any]: ...  # noqa: D102
 
@@ -111,5 +111,5 @@ class Source(Protocol):
     def locate_chunk(self, number: int) -> str:
         """Say which chunk has a number in `Block.absent`, in the same words."""
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the same rows in the same partitions, whose tasks read a block only when it is due."""

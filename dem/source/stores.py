@@ -13,10 +13,10 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
-from dem.source.members import STAMPS, arrays_in, unreadable
-from dem.source.retry import check_reached, persist
+from dem.source.members import STAMPS, arrays_in, unreadable_error
+from dem.source.retry import check_reached, read_with_retries
 
-Node = zarr.Array[Any] | zarr.Group
+ZarrNode = zarr.Array[Any] | zarr.Group
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -51,13 +51,13 @@ def is_url(path: str) -> bool:
     return "://" in path
 
 
-def local(path: str | os.PathLike[str]) -> Path | None:
+def local_path(path: str | os.PathLike[str]) -> Path | None:
     """Return the place that a user names, where it is on this machine; None of a URL."""
     where = address(path)
     return None if is_url(where) else Path(where)
 
 
-def on_this_machine(path: str | os.PathLike[str], what: str) -> Path:
+def require_local_path(path: str | os.PathLike[str], what: str) -> Path:
     """Return the place that a user names.
 
     Raises
@@ -65,7 +65,7 @@ def on_this_machine(path: str | os.PathLike[str], what: str) -> Path:
     ValueError
         A URL: `what`, such as "the scratch folder", must be on a disk.
     """
-    found = local(path)
+    found = local_path(path)
     if found is None:
         raise ValueError(f"{path} is a URL, and {what} must be on a disk of this machine: give a path.")
     return found
@@ -76,7 +76,7 @@ def file_system(where: str) -> tuple[AbstractFileSystem, str]:
     return url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
 
 
-def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
+def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
     """Return the array at a path or URL (``store.zarr/name`` for one inside a group).
 
     Raises
@@ -103,7 +103,7 @@ def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
     raise ValueError(f"{where} is a Zarr group, {listing}: name one array, as in {where}/NAME.")
 
 
-def open_node(path: str | os.PathLike[str]) -> Node:
+def open_node(path: str | os.PathLike[str]) -> ZarrNode:
     """Return the array or group at a path or URL.
 
     Raises
@@ -117,7 +117,7 @@ def open_node(path: str | os.PathLike[str]) -> Node:
     """
     where = address(path)
     try:
-        return persist(where, lambda: zarr.open(where, mode="r"))
+        return read_with_retries(where, lambda: zarr.open(where, mode="r"))
     except FileNotFoundError as error:
         if not is_url(where) and os.path.exists(where):
             raise FileNotFoundError(f"{path} exists, but it is no Zarr array or group.") from error
@@ -126,10 +126,10 @@ def open_node(path: str | os.PathLike[str]) -> Node:
         raise
     except Exception as error:  # zarr raises whatever it likes
         check_reached(path, error)
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
-def store_name(node: Node) -> str:
+def store_name(node: ZarrNode) -> str:
     """Return a short name for messages: the address from its last ``.zarr`` on."""
     root = getattr(node.store, "path", node.store)  # stores at URLs have a path; others are named by their text
     parts = (PurePosixPath(str(root)) / node.path).parts
@@ -137,7 +137,7 @@ def store_name(node: Node) -> str:
     return str(PurePosixPath(*parts[stores[-1] if stores else -1 :]))
 
 
-def place_of(array: zarr.Array[Any]) -> tuple[str, ...]:
+def array_location(array: zarr.Array[Any]) -> tuple[str, ...]:
     """Return the place of a stored array; nothing for one that has no address, as in memory."""
     store = array.store_path.store
     while isinstance(store, WrapperStore):
@@ -149,7 +149,7 @@ def place_of(array: zarr.Array[Any]) -> tuple[str, ...]:
     return (str(Path(store.path).resolve()),) if isinstance(store, ZipStore) else ()
 
 
-def place_at(where: str) -> str:
+def address_location(where: str) -> str:
     """Return the place of an address (see `dem.source.stores.address`)."""
     if not is_url(where):
         return str(Path(where).resolve())

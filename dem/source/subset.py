@@ -47,9 +47,9 @@ class Subset:
         """The number of rows of these partitions."""
         return None if self.whole.n_rows is None else int(sum(self.row_chunks))
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the same partitions, whose tasks read a block only when it is due."""
-        return replace(self, whole=self.whole.without_ahead())
+        return replace(self, whole=self.whole.without_read_ahead())
 
 
 def subset(source: Source, indices: Sequence[int]) -> Source:

@@ -27,12 +27,12 @@ class StoredWeights:
     Attributes
     ----------
     array : zarr.Array
-    whole : bool
+    require_chunks : bool
         Chunks that the store does not hold are an error; else they have the fill value.
     """
 
     array: zarr.Array[Any]
-    whole: bool = False
+    require_chunks: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -53,7 +53,7 @@ class StoredWeights:
         """Return the weights of some rows, checked: Dask asks like this."""
         (span,) = rows if isinstance(rows, tuple) else (rows,)
         first, last, _ = span.indices(self.shape[0])
-        return self.read(first, last, told=True)
+        return self.read(first, last, warn_absent=True)
 
     @property
     def chunk(self) -> int:
@@ -88,20 +88,20 @@ class StoredWeights:
         held = min(rows + self.chunk, self.array.shape[0])
         return held * (2 * 8 + max(8, self.array.dtype.itemsize))
 
-    def read(self, first: int, last: int, *, told: bool = False) -> Float:
-        """Return the weights of rows `first` to `last` (exclusive), checked; where `told`, warn of absent chunks.
+    def read(self, first: int, last: int, *, warn_absent: bool = False) -> Float:
+        """Return the checked weights of rows `first` to `last` (exclusive). `warn_absent` warns if chunks are missing.
 
         Raises
         ------
         OSError
-            A chunk cannot be read, or is absent where it must not be; the message names it.
+            A chunk cannot be read, or is missing although `require_chunks` is true. The message names the chunk.
         """
         name = store_name(self.array)
         weight, absent = _checked(Reader(self.array, name), first, last)
-        if absent and self.whole:
+        if absent and self.require_chunks:
             first_absent = unit_text(self.array, name, unit_index(self.array, min(absent)))
             raise absent_error(first_absent, len(absent), first, last)
-        if absent and told:
+        if absent and warn_absent:
             warn(f"chunks of the weights {name} are not in the store, read as the fill value")
         return weight
 
@@ -121,7 +121,7 @@ def _checked(reader: Reader, first: int, last: int) -> tuple[Float, tuple[int, .
 Weights = Float | StoredWeights | da.Array
 
 
-def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weights | None:
+def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False) -> Weights | None:
     """Return checked weights: a float64 array whose values are checked, or a lazy form.
 
     Parameters
@@ -130,7 +130,7 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
         A number stands for that weight in every row, where the number of rows is known.
     n_rows : int or None
         The number of rows of the data; None if unknown.
-    whole : bool
+    require_chunks : bool
         A stored array must hold all its chunks.
 
     Raises
@@ -148,7 +148,7 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
     if isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
         stored = open_array(weights)
         check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
-        return StoredWeights(stored, whole)
+        return StoredWeights(stored, require_chunks)
     check_container(weights, "sample_weight")
     array = np.asarray(weights)
     if array.ndim == 0:
@@ -167,7 +167,7 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
 def in_memory(weights: Weights) -> Float:
     """Return the weights as an array in memory, for data that are there too."""
     if isinstance(weights, StoredWeights):
-        return weights.read(0, weights.array.shape[0], told=True)
+        return weights.read(0, weights.array.shape[0], warn_absent=True)
     if isinstance(weights, da.Array):
         array: Float = np.asarray(weights.compute(), np.float64)
         check_weight_values(array, 0, "the Dask array of weights")

@@ -12,13 +12,13 @@ import zarr
 from dask.delayed import Delayed
 
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, stored
+from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.grid import MAX_PARTITIONS, cut_bytes, partition_rows
-from dem.source.stores import place_of, store_name
+from dem.source.stores import array_location, store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
-from dem.source.zarr_rows import Rows, ZarrPartition, locate_unit
+from dem.source.zarr_rows import ZarrPartition, ZarrRows, locate_unit
 
 PARTITION_BYTES = 128 * 2**20
 
@@ -29,24 +29,24 @@ class ZarrSource:
 
     Attributes
     ----------
-    handle : Rows
+    handle : ZarrRows
     weights : float64 array of shape (n,), StoredWeights, dask.array.Array or None
     partition_bytes : int
         Decoded bytes to aim at for a partition. With the array's grid it determines the partitions.
     max_partitions : int or None
         Their largest number.
-    whole : bool
+    require_chunks : bool
         Chunks that the store does not hold are an error; else they have the fill value, and blocks tell of them.
-    ahead : bool
+    read_ahead : bool
         Read the next block while one is worked on.
     """
 
-    handle: Rows
+    handle: ZarrRows
     weights: Weights | None = None
     partition_bytes: int = PARTITION_BYTES
     max_partitions: int | None = MAX_PARTITIONS
-    whole: bool = False
-    ahead: bool = True
+    require_chunks: bool = False
+    read_ahead: bool = True
 
     in_memory = False
     lazy = True
@@ -65,8 +65,8 @@ class ZarrSource:
     @property
     def stored_at(self) -> tuple[str, ...]:
         """Where the array is stored, and its weights."""
-        weights = place_of(self.weights.array) if isinstance(self.weights, StoredWeights) else ()
-        return place_of(self.handle.array) + weights
+        weights = array_location(self.weights.array) if isinstance(self.weights, StoredWeights) else ()
+        return array_location(self.handle.array) + weights
 
     @property
     def name(self) -> str:
@@ -107,7 +107,7 @@ class ZarrSource:
     def partitions(self) -> list[ZarrPartition] | list[Delayed]:
         """Runs of whole chunks (or shards); Delayed where the weights are a Dask array."""
         w = self.weights
-        part = partial(ZarrPartition, self.handle, whole=self.whole, ahead=self.ahead)
+        part = partial(ZarrPartition, self.handle, require_chunks=self.require_chunks, read_ahead=self.read_ahead)
         if isinstance(w, da.Array):
             return delayed_partitions(_weighed, [w], [(part(a, b),) for a, b in self._ranges])
         if isinstance(w, np.ndarray):
@@ -131,16 +131,16 @@ class ZarrSource:
         return 3 * rows * self.handle.row_bytes + decoded + weights
 
     @property
-    def ahead_bytes(self) -> int:
+    def read_ahead_bytes(self) -> int:
         """Bytes held besides where the next block is read meanwhile; 0 where it is not, or there is but one."""
-        if not self.ahead or self.handle.read_rows >= max(self.row_chunks):
+        if not self.read_ahead or self.handle.read_rows >= max(self.row_chunks):
             return 0
         weights = self.weights.read_bytes(self.handle.read_rows) if isinstance(self.weights, StoredWeights) else 0
         return self.block_bytes + weights
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the same rows, read only when they are due."""
-        return replace(self, ahead=False)
+        return replace(self, read_ahead=False)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def open_zarr(
     weights: Weights | None = None,
     partition_bytes: int | None = None,
     *,
-    whole: bool = False,
+    require_chunks: bool = False,
     missing_value: float | None = None,
 ) -> ZarrSource:
     """Return the source of a Zarr array.
@@ -194,5 +194,5 @@ def open_zarr(
     name = store_name(array)
     check_shape(array.shape, name)
     check_dtype(np.dtype(array.dtype), name)
-    rows = Rows(array, name, stored(array, missing_value))
-    return _aligned(ZarrSource(rows, weights, partition_bytes or PARTITION_BYTES, whole=whole))
+    rows = ZarrRows(array, name, decoding_of_array(array, missing_value))
+    return _aligned(ZarrSource(rows, weights, partition_bytes or PARTITION_BYTES, require_chunks=require_chunks))

@@ -24,7 +24,7 @@ with chunks of 128 kB: single ones at half the speed, and no gain beyond reads o
 
 
 @dataclass(frozen=True)
-class Rows:
+class ZarrRows:
     """The rows of a Zarr array, read by whole chunks. Small and picklable: it travels to the tasks.
 
     Attributes
@@ -83,22 +83,22 @@ class ZarrPartition:
 
     Attributes
     ----------
-    source : Rows
+    source : ZarrRows
     start, stop : int
         The first row, and the one after the last.
     weight : float64 array of these rows, StoredWeights or None
-    whole : bool
+    require_chunks : bool
         Chunks that the store does not hold are an error.
-    ahead : bool
+    read_ahead : bool
         Read the next block while this one is worked on.
     """
 
-    source: Rows
+    source: ZarrRows
     start: int
     stop: int
     weight: Float | StoredWeights | None = None
-    whole: bool = False
-    ahead: bool = True
+    require_chunks: bool = False
+    read_ahead: bool = True
 
     @property
     def rows(self) -> int:
@@ -115,9 +115,9 @@ class ZarrPartition:
         """
         spans = list(block_rows(self.start, self.stop, self.source.unit[0], self.source.read_rows))
         read = self._read(spans)
-        blocks = read_ahead(read) if self.ahead and len(spans) > 1 else read
+        blocks = read_ahead(read) if self.read_ahead and len(spans) > 1 else read
         for block in blocks:
-            if self.whole and block.absent:
+            if self.require_chunks and block.absent:
                 self._refuse({*block.absent, *(n for rest in blocks for n in rest.absent)})
             yield block
             del block
@@ -143,7 +143,7 @@ class ZarrPartition:
         raise absent_error(first, len(absent), self.start, self.stop)
 
 
-def locate_unit(rows: Rows, weights: Any, number: int) -> str:
+def locate_unit(rows: ZarrRows, weights: Any, number: int) -> str:
     """Say which chunk (or shard) has a number: those of the rows come first, then those of stored weights."""
     beyond = number - n_units(rows.array)
     if beyond >= 0 and isinstance(weights, StoredWeights):

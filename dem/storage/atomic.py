@@ -27,19 +27,19 @@ from zarr.abc.store import Store
 from zarr.core.sync import sync
 
 from dem.core.version import __version__
-from dem.source.retry import check_reached, persist
-from dem.source.stores import address, local
-from dem.storage.document import Saved, checksum, chunks, ordered
-from dem.storage.files import cannot_write
-from dem.storage.hierarchy import adopt, check_name, check_outside_arrays
+from dem.source.retry import check_reached, read_with_retries
+from dem.source.stores import address, local_path
+from dem.storage.document import GroupContents, checksum, chunk_shape, normalised
+from dem.storage.files import raise_cannot_write
+from dem.storage.hierarchy import check_name, check_outside_arrays, update_enclosing_groups
 
 GENERATION = re.compile(r"generation-[0-9a-f]{16}")
 FORMAT: Final = 3
 """The Zarr format."""
-LEFT_SECONDS = 24 * 3600.0
+ABANDONED_SECONDS = 24 * 3600.0
 """Generations that nothing names and that are older were left by a crash; younger ones may be being written."""
 
-READS = 50
+READ_ATTEMPTS = 50
 """How often a reader begins again, while writers take away what it reads."""
 
 StoreLike = str | Path | Store
@@ -70,14 +70,14 @@ class Generations:
     format: int = 1
     keep: int = 0
 
-    def save(self, path: StoreLike, saved: Saved, *, overwrite: bool = False) -> None:
+    def save(self, path: StoreLike, saved: GroupContents, *, overwrite: bool = False) -> None:
         """Write it; what is there already is replaced whole, or not at all.
 
         Parameters
         ----------
         path : str, Path or zarr Store
             A path or URL that Zarr can write.
-        saved : Saved
+        saved : GroupContents
         overwrite : bool
             Replace one that is there.
 
@@ -90,7 +90,7 @@ class Generations:
         OSError
             The new generation does not read back as it was written, or was not written; the old one stays.
         """
-        saved = ordered(saved)
+        saved = normalised(saved)
         self.check_free(path, overwrite=overwrite)
         generation = f"generation-{uuid.uuid4().hex[:16]}"
         expected = checksum(saved)
@@ -105,10 +105,10 @@ class Generations:
             with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
                 _clear(path, generation)
             if isinstance(error, OSError) and not isinstance(error, FileExistsError):
-                cannot_write(f"the {self.noun} {path}", error)
+                raise_cannot_write(f"the {self.noun} {path}", error)
             raise
         old = self._stamp(root)
-        named = [] if old is None else _chain(old)
+        named = [] if old is None else _named_generations(old)
         stamp: Stamp = {"format": self.format, "dem": __version__, "generation": generation, "sha256": expected}
         if self.keep:
             stamp["before"] = named[: self.keep]
@@ -116,10 +116,10 @@ class Generations:
         root.update_attributes({self.stamp: stamp})
         superseded = {entry["generation"] for entry in named[self.keep :]}
         with suppress(Exception):  # it is saved; what cannot be removed now, a later save removes
-            left = _left_by_crashes(root, {entry["generation"] for entry in _chain(stamp)})
+            left = _abandoned(root, {entry["generation"] for entry in _named_generations(stamp)})
             _remove(root, (superseded & _generations(root)) | left)
 
-    def load(self, path: StoreLike) -> Saved:
+    def load(self, path: StoreLike) -> GroupContents:
         """Return what is at a path or URL.
 
         Raises
@@ -131,10 +131,10 @@ class Generations:
         OSError
             It cannot be reached, or others replace it all the time.
         """
-        for _ in range(READS):
+        for _ in range(READ_ATTEMPTS):
             root, stamp = self._open_stamped(path)
             failure: ValueError | None = None  # stays so where a damaged stamp names nothing
-            for entry in _chain(stamp):
+            for entry in _named_generations(stamp):
                 try:
                     return self._checked(path, root, entry)
                 except ValueError as error:
@@ -143,7 +143,7 @@ class Generations:
                 raise failure or ValueError(f"{path} is damaged: it names no generation; {self.remedy}.")
         raise OSError(f"Cannot read {path}: it is replaced again and again. Try again when its writers have ended.")
 
-    def find(self, path: StoreLike) -> Saved | None:
+    def find(self, path: StoreLike) -> GroupContents | None:
         """Return what is at a path or URL; None where nothing of this kind is.
 
         Raises
@@ -159,11 +159,11 @@ class Generations:
 
     def _root(self, path: StoreLike) -> zarr.Group:
         """Return the root, whatever it holds."""
-        _where(path)  # what is no path at all is no damaged store
+        _store_or_path(path)  # what is no path at all is no damaged store
         try:
             return _open(path, "r")
         except FileNotFoundError:
-            place = _local(path)
+            place = _local_path(path)
             there = place is not None and place.exists()
             what = f"{path} exists, but it is no Zarr store." if there else f"No {self.noun} at {path}."
             raise FileNotFoundError(what) from None
@@ -188,10 +188,10 @@ class Generations:
             )
         return root, stamp
 
-    def _checked(self, path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
+    def _checked(self, path: StoreLike, root: zarr.Group, entry: Stamp) -> GroupContents:
         """Return a generation that matches its checksum."""
         try:
-            saved = persist(str(path), lambda: _read(root, entry["generation"]))
+            saved = read_with_retries(str(path), lambda: _read(root, entry["generation"]))
         except Exception as error:  # codecs and stores raise whatever they like
             check_reached(path, error)
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); {self.remedy}.") from error
@@ -210,7 +210,7 @@ class Generations:
         OSError
             The place cannot be reached, so that nobody can say.
         """
-        _where(path)
+        _store_or_path(path)
         try:
             return self._stamp(_open(path, "r")) is not None
         except Exception as error:  # nothing there, an array, no Zarr at all
@@ -225,11 +225,11 @@ class Generations:
         FileExistsError, ValueError
             See `save`.
         """
-        _where(path)
+        _store_or_path(path)
         try:
             root = _open(path, "r")
         except FileNotFoundError:
-            place = _local(path)
+            place = _local_path(path)
             if place is not None and _holds_something(place):
                 raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
             self._check_new(path)
@@ -238,7 +238,7 @@ class Generations:
             check_reached(path, error)
             raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
         there = self._stamp(root) is not None
-        if not there and (dict(root.attrs) or _names(root) - _generations(root)):
+        if not there and (dict(root.attrs) or _member_names(root) - _generations(root)):
             raise FileExistsError(f"{path} is a Zarr group that is no {self.noun} of dem: it is left alone.")
         if there and not overwrite:
             raise FileExistsError(f"{path} is a {self.noun} already: choose another name, or allow overwriting.")
@@ -266,13 +266,13 @@ def remove(path: StoreLike) -> None:
     root = _open(path, "r+")
     _remove(root, set(root.group_keys()))
     sync(root.store_path.delete_dir())
-    place = _local(path)
+    place = _local_path(path)
     if place is not None:
         with suppress(OSError):
             place.rmdir()
 
 
-def _chain(stamp: Stamp) -> list[Stamp]:
+def _named_generations(stamp: Stamp) -> list[Stamp]:
     """Return what a stamp names, the newest first; of a damaged one what can be told."""
     before = stamp.get("before")
     entries = [stamp, *(before if isinstance(before, list) else [])]
@@ -280,27 +280,27 @@ def _chain(stamp: Stamp) -> list[Stamp]:
     return [{"generation": entry["generation"], "sha256": entry.get("sha256")} for entry in named]
 
 
-def _write(path: StoreLike, name: str, saved: Saved) -> None:
+def _write(path: StoreLike, name: str, saved: GroupContents) -> None:
     """Write one generation; nothing names it yet."""
     about = {"model": saved.model, "arrays": list(saved.arrays), "attributes": saved.attributes}
     attributes = {**about, "written": time.time()}
-    group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=FORMAT)
+    group = zarr.create_group(_store_or_path(path), path=name, attributes=attributes, zarr_format=FORMAT)
     for key, array in saved.arrays.items():
         # Without empty chunks a lost chunk of zeros could not be told from one that was never written. The axes have
         # names of their own, as xarray wants them, which may read a group that the model is in.
         names = [f"{key}_{axis}" for axis in range(array.ndim)]
         group.create_array(
-            key, data=array, chunks=chunks(array), dimension_names=names, config={"write_empty_chunks": True}
+            key, data=array, chunks=chunk_shape(array), dimension_names=names, config={"write_empty_chunks": True}
         )
 
 
-def _read(root: zarr.Group, name: str) -> Saved:
+def _read(root: zarr.Group, name: str) -> GroupContents:
     group = root[name]
     assert isinstance(group, zarr.Group)
     attributes: dict[str, Any] = dict(group.attrs)
     # By name: some stores cannot list.
     arrays = {key: np.asarray(_array(group, key)[...]) for key in attributes["arrays"]}
-    return ordered(Saved(attributes["model"], arrays, attributes["attributes"]))
+    return normalised(GroupContents(attributes["model"], arrays, attributes["attributes"]))
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -311,15 +311,17 @@ def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 def _open(path: StoreLike, mode: Any) -> zarr.Group:
     """Return the root; consolidated metadata would hide newer generations."""
-    return persist(str(path), lambda: zarr.open_group(_where(path), mode=mode, use_consolidated=False))
+    return read_with_retries(
+        str(path), lambda: zarr.open_group(_store_or_path(path), mode=mode, use_consolidated=False)
+    )
 
 
 def _generations(root: zarr.Group) -> set[str]:
     """Return the names of all generations, finished or not."""
-    return {name for name in _names(root) if GENERATION.fullmatch(name)}
+    return {name for name in _member_names(root) if GENERATION.fullmatch(name)}
 
 
-def _names(root: zarr.Group) -> set[str]:
+def _member_names(root: zarr.Group) -> set[str]:
     """Return what is in a group beside its own document, by name alone: others may be writing there.
 
     Zarr writes a document under a name that ends with ".partial" first, and moves it then.
@@ -333,13 +335,13 @@ def _names(root: zarr.Group) -> set[str]:
     return {name for name in sync(names()) if name != "zarr.json" and not name.endswith(".partial")}
 
 
-def _left_by_crashes(root: zarr.Group, named: set[str]) -> set[str]:
+def _abandoned(root: zarr.Group, named: set[str]) -> set[str]:
     """Return the generations that nothing names and nobody can still be writing."""
     unnamed = _generations(root) - named
-    return {name for name in unnamed if time.time() - _written(root, name) > LEFT_SECONDS}
+    return {name for name in unnamed if time.time() - _begun_at(root, name) > ABANDONED_SECONDS}
 
 
-def _written(root: zarr.Group, name: str) -> float:
+def _begun_at(root: zarr.Group, name: str) -> float:
     """Return when a generation was begun, in seconds since 1970; 0 where it does not say."""
     try:
         written = dict(root[name].attrs).get("written", 0.0)
@@ -359,21 +361,21 @@ def _clear(path: StoreLike, generation: str) -> None:
     """Remove a generation that failed, and the root if there is nothing else."""
     root = _open(path, "r+")
     _remove(root, {generation})
-    if not (dict(root.attrs) or _names(root)):
+    if not (dict(root.attrs) or _member_names(root)):
         remove(path)
 
 
-def _where(path: StoreLike) -> str | Store:
+def _store_or_path(path: StoreLike) -> str | Store:
     """Return what zarr opens: of a link, what it points to, which may not be there yet."""
     if isinstance(path, Store):
         return path
-    place = local(path)
+    place = local_path(path)
     return address(path) if place is None else str(place.resolve())
 
 
-def _local(path: StoreLike) -> Path | None:
+def _local_path(path: StoreLike) -> Path | None:
     """Return the path where it is one on this machine."""
-    return None if isinstance(path, Store) else local(path)
+    return None if isinstance(path, Store) else local_path(path)
 
 
 def _holds_something(path: Path) -> bool:
@@ -384,8 +386,8 @@ SAVED_MODELS = Generations("dem_model", "model", "restore it from a copy, or fit
 """Fitted models."""
 
 
-def save_model(path: StoreLike, saved: Saved, *, overwrite: bool = False) -> None:
+def save_model(path: StoreLike, saved: GroupContents, *, overwrite: bool = False) -> None:
     """Write a fitted model, and make it known to the Zarr groups that it lies in; see `Generations.save`."""
     SAVED_MODELS.save(path, saved, overwrite=overwrite)
     if not isinstance(path, Store):
-        adopt(path)
+        update_enclosing_groups(path)

@@ -25,22 +25,22 @@ import zarr
 from dem.core import human
 from dem.em import loop
 from dem.scan.scanner import Scan
-from dem.source.retry import check_reached, persist
-from dem.source.stores import address, local
+from dem.source.retry import check_reached, read_with_retries
+from dem.source.stores import address, local_path
 from dem.storage import atomic
 from dem.storage.atomic import Generations
-from dem.storage.document import Saved, plain
+from dem.storage.document import GroupContents, as_json
 from dem.storage.encoding import decode, digest, encode
-from dem.storage.hierarchy import beside, check_name, check_outside_zarr
-from dem.storage.lock import claim
-from dem.storage.progress_log import Found, Identity
+from dem.storage.hierarchy import check_name, check_outside_zarr, hidden_file_base
+from dem.storage.lock import write_lock
+from dem.storage.progress_log import FitIdentity, ResumePoint
 
-ANEW = "remove the checkpoint to start anew"
-SCANS = Generations("dem_scan", "checkpoint", ANEW)
-STATES = Generations("dem_state", "checkpoint", ANEW, keep=1)
+START_ANEW = "remove the checkpoint to start anew"
+SCANS = Generations("dem_scan", "checkpoint", START_ANEW)
+STATES = Generations("dem_state", "checkpoint", START_ANEW, keep=1)
 RUN = "dem_run"
 """The root attribute that names the run that writes the checkpoint."""
-MODELS = {
+MODEL_NAMES = {
     "BayesianMixtureModel": "variational Gaussian mixture",
     "BayesianPCAModel": "Bayesian PCA",
     "FactorMixtureModel": "mixture of factor models",
@@ -51,9 +51,9 @@ MODELS = {
     None: "first scan alone",
 }
 """What to call the model that a checkpoint names by its class."""
-UNSET = re.compile(r"(?!.*reg_covar)\w+\((\w+=None(, )?)*\)")
+UNSET_FAMILY = re.compile(r"(?!.*reg_covar)\w+\((\w+=None(, )?)*\)")
 """A family of which nothing is set: version 0.1.0 did not name it. Those with a `reg_covar` had a number there."""
-WEAKER = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
+NOTE = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
 
 
 class Stopped(RuntimeError):  # noqa: N818 (nothing has failed)
@@ -93,13 +93,13 @@ class Checkpoint:
 
     @contextmanager
     def journal(
-        self, identity: Identity, modules: tuple[str, ...] = (), machine_kinds: tuple[str, ...] = ()
-    ) -> Iterator[KeptJournal]:
+        self, identity: FitIdentity, modules: tuple[str, ...] = (), machine_kinds: tuple[str, ...] = ()
+    ) -> Iterator[CheckpointJournal]:
         """Give the journal of one run; no other run on this machine can have it at the same time.
 
         Parameters
         ----------
-        identity : Identity
+        identity : FitIdentity
         modules : tuple of str
             Modules outside dem that define classes of the parameters.
         machine_kinds : tuple of str
@@ -112,23 +112,23 @@ class Checkpoint:
         ValueError
             The checkpoint is of other data or settings, or damaged.
         """
-        check_free(self.path)
-        with claim(self.path):
+        check_checkpoint_place(self.path)
+        with write_lock(self.path):
             found = read(self.path, identity, modules)
             sample = None if found.scan is None else digest(found.scan.sample)
             so_far = tuple(dict.fromkeys([*found.machine_kinds, *machine_kinds]))
-            yield KeptJournal(self, identity, found, begin_run(self.path), sample, so_far)
+            yield CheckpointJournal(self, identity, found, begin_run(self.path), sample, so_far)
 
 
 @dataclass
-class KeptJournal:
+class CheckpointJournal:
     """Keeps a fit in a checkpoint; see `Checkpoint`.
 
     Attributes
     ----------
     checkpoint : Checkpoint
-    identity : Identity
-    found : Found
+    identity : FitIdentity
+    found : ResumePoint
     run : str
         The name of this run. A run that finds another's name in its place has been taken for dead, and stops.
     sample : str or None
@@ -138,8 +138,8 @@ class KeptJournal:
     """
 
     checkpoint: Checkpoint
-    identity: Identity
-    found: Found
+    identity: FitIdentity
+    found: ResumePoint
     run: str
     sample: str | None = None
     machine_kinds: tuple[str, ...] = ()
@@ -151,7 +151,7 @@ class KeptJournal:
         self._check_run()
         self.sample = digest(scan.sample)
         arrays, document = encode(scan)
-        saved = Saved("Scan", arrays, {"document": document, **self._attributes()})
+        saved = GroupContents("Scan", arrays, {"document": document, **self._attributes()})
         SCANS.save(f"{self.checkpoint.path}/scan", saved, overwrite=True)
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
@@ -165,13 +165,13 @@ class KeptJournal:
         self._check_run()
         arrays, document = encode(state)
         attributes = {"document": document, "n_passes": n_passes, "sample": self.sample, **self._attributes()}
-        STATES.save(f"{self.checkpoint.path}/state", Saved("State", arrays, attributes), overwrite=True)
+        STATES.save(f"{self.checkpoint.path}/state", GroupContents("State", arrays, attributes), overwrite=True)
         now = time.monotonic()
         pass_seconds, self.last = now - self.last, now
         if state.stop_reason is None:
             self._stop_at_limits(n_passes, now - (self.checkpoint.begun or self.started), pass_seconds)
 
-    def look(self, n_passes: int) -> None:
+    def check_time(self, n_passes: int) -> None:
         """Stop if the time of this run is over, in the start on the sample.
 
         Raises
@@ -204,13 +204,13 @@ class KeptJournal:
             "data": self.identity.data,
             "settings": self.identity.settings,
             "name": self.identity.name,
-            "note": WEAKER,
+            "note": NOTE,
             "made_with": list(self.machine_kinds),
         }
 
     def _check_run(self) -> None:
         """Refuse to write where another run has begun since."""
-        writer = _run(self.checkpoint.path)
+        writer = _writer(self.checkpoint.path)
         if writer.get("run") != self.run:
             raise RuntimeError(
                 f"Another run ({writer.get('by', 'unknown')}) has taken over the checkpoint {self.checkpoint.path}: "
@@ -218,7 +218,7 @@ class KeptJournal:
             )
 
 
-def read(path: str | Path, identity: Identity, modules: tuple[str, ...] = ()) -> Found:
+def read(path: str | Path, identity: FitIdentity, modules: tuple[str, ...] = ()) -> ResumePoint:
     """Return what a checkpoint holds; nothing where there is none.
 
     Raises
@@ -228,20 +228,20 @@ def read(path: str | Path, identity: Identity, modules: tuple[str, ...] = ()) ->
     """
     kept = SCANS.find(f"{path}/scan")
     if kept is None:
-        return Found()
-    check_same(path, identity, kept.attributes)
+        return ResumePoint()
+    check_identity(path, identity, kept.attributes)
     try:
         scan = decode(kept.arrays, kept.attributes["document"], modules)
         of_scan, kept = kept, STATES.find(f"{path}/state")
         if kept is None:
-            return Found(scan, None, 1, _machine_kinds(of_scan))
-        check_same(path, identity, kept.attributes)
+            return ResumePoint(scan, None, 1, _machine_kinds(of_scan))
+        check_identity(path, identity, kept.attributes)
         if kept.attributes["sample"] != digest(scan.sample):
             raise ValueError(
                 f"{path} is damaged: its scan and its state belong to different fits; remove it to start anew"
             )
         state = decode(kept.arrays, kept.attributes["document"], modules)
-        return Found(scan, state, kept.attributes["n_passes"], _machine_kinds(kept))
+        return ResumePoint(scan, state, kept.attributes["n_passes"], _machine_kinds(kept))
     except (KeyError, AttributeError, ImportError, TypeError) as error:
         raise ValueError(
             f"The checkpoint {path} cannot be read by this dem ({type(error).__name__}: {error}): "
@@ -249,11 +249,11 @@ def read(path: str | Path, identity: Identity, modules: tuple[str, ...] = ()) ->
         ) from error
 
 
-def _machine_kinds(kept: Saved) -> tuple[str, ...]:
+def _machine_kinds(kept: GroupContents) -> tuple[str, ...]:
     return tuple(kept.attributes.get("made_with", ()))  # older checkpoints do not tell
 
 
-def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) -> None:
+def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, Any]) -> None:
     """Refuse a checkpoint of other data or settings, naming both.
 
     Raises
@@ -261,13 +261,13 @@ def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) ->
     ValueError
     """
     instead = "remove it to start anew, or name another checkpoint"
-    if kept["data"] != plain(identity.data):
+    if kept["data"] != as_json(identity.data):
         raise ValueError(
             f"{path} is the checkpoint of other data: {difference(kept['data'], identity.data)} "
             f"({kept['name']} there, {identity.name} here); {instead}"
         )
-    settings = plain(identity.settings)
-    if "family" not in kept["settings"] and UNSET.fullmatch(str(settings.get("family"))):
+    settings = as_json(identity.settings)
+    if "family" not in kept["settings"] and UNSET_FAMILY.fullmatch(str(settings.get("family"))):
         del settings["family"]
     if kept["settings"] != settings:
         raise ValueError(
@@ -278,10 +278,10 @@ def check_same(path: str | Path, identity: Identity, kept: Mapping[str, Any]) ->
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Say in which entries two mappings differ: "tol=0.001 there, tol=0.01 here"."""
-    here = plain(here)
+    here = as_json(here)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if "model" in names:  # then the rest differs anyway
-        there, here = ({"model": MODELS.get(side.get("model"), side.get("model"))} for side in (there, here))
+        there, here = ({"model": MODEL_NAMES.get(side.get("model"), side.get("model"))} for side in (there, here))
         names = ["model"]
     sides = [
         ", ".join(f"{name}={side[name]}" if name in side else f"no {name}" for name in names) for side in (there, here)
@@ -291,8 +291,8 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 def default_path(output: str) -> str:
     """Return where the checkpoint of an output is kept unless told: beside it, or beside the group that it lies in."""
-    place = local(output)
-    named = output if place is None or beside(place) == place else str(beside(place))
+    place = local_path(output)
+    named = output if place is None or hidden_file_base(place) == place else str(hidden_file_base(place))
     return f"{named.rstrip('/').removesuffix('.zarr')}.checkpoint.zarr"
 
 
@@ -303,11 +303,11 @@ def exists(path: str | Path) -> bool:
 
 def remove(path: str | Path) -> None:
     """Remove a checkpoint, if it is there."""
-    if _run(path):
+    if _writer(path):
         atomic.remove(path)
 
 
-def check_free(path: str | Path) -> None:
+def check_checkpoint_place(path: str | Path) -> None:
     """Refuse a place where something else than a checkpoint is, and the inside of Zarr arrays and groups.
 
     Raises
@@ -319,17 +319,17 @@ def check_free(path: str | Path) -> None:
     try:
         node = zarr.open(address(path), mode="r")
     except FileNotFoundError:
-        place = local(path)
+        place = local_path(path)
         taken = place is not None and place.exists() and (place.is_file() or any(place.iterdir()))
         if not taken:
-            if not _run(str(path).rpartition("/")[0]):  # EM that goes on from a scan is kept inside the scan's
+            if not _writer(str(path).rpartition("/")[0]):  # EM that goes on from a scan is kept inside the scan's
                 check_outside_zarr(path)
             check_name(path)
     except Exception as error:  # stores raise whatever they like
         check_reached(path, error)
         raise FileExistsError(
             f"{path} exists, and its zarr.json cannot be read ({error}): it is left alone; if it is a checkpoint, "
-            f"{ANEW}."
+            f"{START_ANEW}."
         ) from None
     else:
         taken = RUN not in node.attrs
@@ -346,10 +346,10 @@ def begin_run(path: str | Path) -> str:
     return run
 
 
-def _run(path: str | Path) -> dict[str, Any]:
+def _writer(path: str | Path) -> dict[str, Any]:
     """Return who writes the checkpoint; nothing where there is none."""
     try:
-        root = persist(str(path), lambda: zarr.open_group(address(path), mode="r", use_consolidated=False))
+        root = read_with_retries(str(path), lambda: zarr.open_group(address(path), mode="r", use_consolidated=False))
     except FileNotFoundError:
         return {}
     found: Any = root.attrs.get(RUN)

@@ -54,8 +54,11 @@ MOVED_MODULES = {
     "dem.stats": "dem.core.stats",
 }
 """From a module's name in files to its name today."""
-MOVED_CLASSES = {"dem.models.mixture_kernel:Precision": "dem.models.mixture.precision:Precision"}
-"""The same for classes that have left their module."""
+MOVED_CLASSES = {
+    "dem.models.mixture_kernel:Precision": "dem.models.mixture.precision:Precision",
+    "dem.moments:Columns": "dem.scan.moments:ColumnMoments",
+}
+"""The same for classes that were renamed, or moved to another module than the rest of theirs."""
 _MODULES_IN_FILES = {now: first for first, now in MOVED_MODULES.items()}
 _CLASSES_IN_FILES = {now: first for first, now in MOVED_CLASSES.items()}
 
@@ -66,7 +69,7 @@ def name_in_files(kind: type) -> str:
     return _CLASSES_IN_FILES.get(f"{module}:{qualified}", f"{_MODULES_IN_FILES.get(module, module)}:{qualified}")
 
 
-def place_now(name: str) -> tuple[str, str]:
+def current_name(name: str) -> tuple[str, str]:
     """Return the module and the class, as they are called today, of a name in files."""
     module, _, qualified = MOVED_CLASSES.get(name, name).partition(":")
     return MOVED_MODULES.get(module, module), qualified

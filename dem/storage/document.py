@@ -18,7 +18,7 @@ JSON = Any
 
 
 @dataclass(frozen=True)
-class Saved:
+class GroupContents:
     """What is kept.
 
     Attributes
@@ -36,7 +36,7 @@ class Saved:
     attributes: Mapping[str, JSON]
 
 
-def chunks(array: NDArray[Any]) -> tuple[int, ...]:
+def chunk_shape(array: NDArray[Any]) -> tuple[int, ...]:
     """Return the whole shape; for large arrays, fewer rows."""
     if array.ndim == 0:
         return ()
@@ -44,7 +44,7 @@ def chunks(array: NDArray[Any]) -> tuple[int, ...]:
     return (min(max(1, rows), max(1, array.shape[0])), *(max(1, n) for n in array.shape[1:]))
 
 
-def ordered(saved: Saved) -> Saved:
+def normalised(saved: GroupContents) -> GroupContents:
     """Return the same with little-endian arrays, in order of their names, and JSON of plain Python values."""
     arrays = {}
     for key in sorted(saved.arrays):
@@ -52,10 +52,10 @@ def ordered(saved: Saved) -> Saved:
         if array.dtype.kind not in "biuf":
             raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters are arrays of real numbers.")
         arrays[key] = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return Saved(saved.model, arrays, plain(saved.attributes))
+    return GroupContents(saved.model, arrays, as_json(saved.attributes))
 
 
-def plain(attributes: Mapping[str, Any]) -> dict[str, JSON]:
+def as_json(attributes: Mapping[str, Any]) -> dict[str, JSON]:
     """Return attributes as they come back: tuples are lists, NumPy's numbers are Python's."""
     found: dict[str, JSON] = json.loads(json.dumps(dict(attributes), default=_to_python))
     return found
@@ -70,7 +70,7 @@ def _to_python(value: Any) -> JSON:
     raise TypeError(f"Cannot save {value!r} ({type(value).__name__}) as JSON.")
 
 
-def checksum(saved: Saved) -> str:
+def checksum(saved: GroupContents) -> str:
     """Return the SHA-256 over everything, of a `Saved` as `ordered` returns it."""
     text = json.dumps([saved.model, saved.attributes], sort_keys=True)
     digest = hashlib.sha256(text.encode())

@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.storage.class_names import name_in_files, place_now
+from dem.storage.class_names import current_name, name_in_files
 
-OF_VALUES = tuple(f"dem.{package}." for package in ("core", "scan", "em", "families", "models"))
+VALUE_PACKAGES = tuple(f"dem.{package}." for package in ("core", "scan", "em", "families", "models"))
 """Packages that define classes of values: no other module of dem is imported because a file names it."""
 
 JSON = Any
@@ -140,8 +140,8 @@ class _Decoder:
         return found(**{name: self.value(item) for name, item in document["fields"].items()})
 
     def _class(self, name: str) -> Any:
-        module, qualified = place_now(name)
-        if not module.startswith(OF_VALUES) and module not in self.modules:
+        module, qualified = current_name(name)
+        if not module.startswith(VALUE_PACKAGES) and module not in self.modules:
             raise ForeignClassError(f"refers to {qualified} of the module {module}, which is none of dem's")
         found: Any = import_module(module)
         for part in qualified.split("."):

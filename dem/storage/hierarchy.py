@@ -33,7 +33,7 @@ CHECKS = 10
 
 
 @dataclass(frozen=True)
-class Node:
+class EnclosingNode:
     """A Zarr array or group that a place lies in.
 
     Attributes
@@ -53,7 +53,7 @@ class Node:
     consolidated: bool = False
 
 
-def nodes_above(path: str | os.PathLike[str]) -> list[Node]:
+def enclosing_nodes(path: str | os.PathLike[str]) -> list[EnclosingNode]:
     """Return the Zarr arrays and groups that a place lies in, the innermost first."""
     where = _resolved(address(path))
     with ThreadPoolExecutor(8) as pool:  # object stores answer many questions in the time of one
@@ -73,7 +73,7 @@ def _parents(where: str) -> Iterator[str]:
     yield from (f"{scheme}://{parent}" for parent in PurePosixPath(rest.rstrip("/")).parents if str(parent) != ".")
 
 
-def _node(where: str) -> Node | None:
+def _node(where: str) -> EnclosingNode | None:
     """Return the node at an address, as its documents tell; None where there is none."""
     files, root = file_system(where)
     document = _read(files, f"{root}/zarr.json")
@@ -83,11 +83,11 @@ def _node(where: str) -> Node | None:
             return None
         attributes = document.get("attributes") or {}
         own = next((what for stamp, what in STAMPS.items() if stamp in attributes), None)
-        return Node(where, own or kind, 3, bool(document.get("consolidated_metadata")))
+        return EnclosingNode(where, own or kind, 3, bool(document.get("consolidated_metadata")))
     if _read(files, f"{root}/.zarray") is not None:
-        return Node(where, "array", 2)
+        return EnclosingNode(where, "array", 2)
     if _read(files, f"{root}/.zgroup") is not None:
-        return Node(where, "group", 2, _read(files, f"{root}/.zmetadata") is not None)
+        return EnclosingNode(where, "group", 2, _read(files, f"{root}/.zmetadata") is not None)
     return None
 
 
@@ -99,7 +99,7 @@ def _read(files: AbstractFileSystem, key: str) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def check_outside_arrays(path: str | os.PathLike[str], *, part_of: str | None = None) -> list[Node]:
+def check_outside_arrays(path: str | os.PathLike[str], *, part_of: str | None = None) -> list[EnclosingNode]:
     """Refuse a place inside a Zarr array, model or checkpoint; return the groups that it lies in.
 
     The folders of these belong to them alone: what else is in there goes when they are replaced or removed.
@@ -114,7 +114,7 @@ def check_outside_arrays(path: str | os.PathLike[str], *, part_of: str | None = 
     ------
     FileExistsError
     """
-    above = nodes_above(path)
+    above = enclosing_nodes(path)
     for node in above:
         if node.kind not in ("group", part_of):
             kind = "Zarr array" if node.kind == "array" else f"{node.kind} of dem"
@@ -148,13 +148,13 @@ def check_name(path: str | os.PathLike[str]) -> None:
         )
 
 
-def beside(target: Path) -> Path:
+def hidden_file_base(target: Path) -> Path:
     """Return the place that names hidden files of a target (locks, what is unfinished) are made from.
 
     That is the target itself; of one inside a Zarr group a place beside the outermost group, so that readers of the
     group do not stumble over them. It stays inside where beside the group nothing can be written, or moved from.
     """
-    above = nodes_above(target)
+    above = enclosing_nodes(target)
     if not above:
         return target
     outer = Path(above[-1].where)
@@ -171,7 +171,7 @@ def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
     return tuple(names) if names is not None and len(names) == array.ndim else (None,) * array.ndim
 
 
-def dimension_sizes(above: list[Node], target: str) -> dict[str, set[int]]:
+def dimension_sizes(above: list[EnclosingNode], target: str) -> dict[str, set[int]]:
     """Return the sizes that each dimension has in the arrays of the outermost group, but for the array at `target`.
 
     Raises
@@ -193,13 +193,13 @@ def dimension_sizes(above: list[Node], target: str) -> dict[str, set[int]]:
     return sizes
 
 
-def adopt(path: str | os.PathLike[str]) -> None:
+def update_enclosing_groups(path: str | os.PathLike[str]) -> None:
     """Make what was written, or removed, at a place known to the groups that it lies in.
 
     Groups between are made, and consolidated metadata are written anew.
     """
     where = _resolved(address(path))
-    above = [node for node in nodes_above(path) if node.kind == "group"]
+    above = [node for node in enclosing_nodes(path) if node.kind == "group"]
     if not above:
         return
     inner = above[0]
@@ -217,17 +217,17 @@ def _exists(where: str) -> bool:
     return bool(files.exists(root))
 
 
-def _consolidate(group: Node) -> None:
+def _consolidate(group: EnclosingNode) -> None:
     """Write a group's consolidated metadata; again while others write to the group at the same time."""
     for _ in range(CHECKS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # version 3 of the specification does not speak of them
             zarr.consolidate_metadata(group.where, zarr_format=group.zarr_format)
-        if _told(group.where, use_consolidated=True) == _told(group.where, use_consolidated=False):
+        if _metadata(group.where, use_consolidated=True) == _metadata(group.where, use_consolidated=False):
             return
 
 
-def _told(where: str, *, use_consolidated: bool) -> dict[str, Any]:
+def _metadata(where: str, *, use_consolidated: bool) -> dict[str, Any]:
     """Return attributes and shape of all that is in a group, by its path inside."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of files that are no Zarr

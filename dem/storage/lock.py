@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from dem.source.stores import local
-from dem.storage.files import folders_of, why
-from dem.storage.hierarchy import beside
+from dem.source.stores import local_path
+from dem.storage.files import parent_folders, reason
+from dem.storage.hierarchy import hidden_file_base
 
 
 class Interrupted(KeyboardInterrupt):
@@ -31,7 +31,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def claim(path: str | os.PathLike[str]) -> Iterator[None]:
+def write_lock(path: str | os.PathLike[str]) -> Iterator[None]:
     """Refuse a second run that writes to the same path, on any host that sees the same file system.
 
     The folders that `path` is in are made; those made here and empty at the end are removed. Claim an output once
@@ -50,13 +50,13 @@ def claim(path: str | os.PathLike[str]) -> Iterator[None]:
     OSError
         The folder cannot be written to.
     """
-    target = local(path)
+    target = local_path(path)
     if target is None:
         yield
         return
     target = target.resolve()  # of a link, what it points to: one place has one lock
-    with folders_of(target):
-        named = beside(target)
+    with parent_folders(target):
+        named = hidden_file_base(target)
         file = named.parent.resolve() / f".{named.name}.lock"
         owner = _owner(file)  # read first: some versions of the library empty the file even when they fail
         lock = FileLock(file)
@@ -67,7 +67,7 @@ def claim(path: str | os.PathLike[str]) -> Iterator[None]:
                 f"{path} is being written by another run ({owner}): wait for it, or choose another name."
             ) from None
         except OSError as error:
-            raise type(error)(f"Cannot write {path}: {why(error)} (in the folder {target.parent}).") from error
+            raise type(error)(f"Cannot write {path}: {reason(error)} (in the folder {target.parent}).") from error
         try:
             if not isinstance(lock, SoftFileLock):  # which it becomes on file systems without locks: see its own marker
                 with suppress(OSError):  # a full disk; what counts is the lock

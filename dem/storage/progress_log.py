@@ -11,7 +11,7 @@ from dem.scan.scanner import Scan
 
 
 @dataclass(frozen=True)
-class Identity:
+class FitIdentity:
     """What a checkpoint belongs to.
 
     Attributes
@@ -30,7 +30,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Found:
+class ResumePoint:
     """Where a fit begins: at nothing, or at what a checkpoint holds.
 
     Attributes
@@ -53,7 +53,7 @@ class Journal(Protocol):
     """Where a fit writes down how far it is."""
 
     @property
-    def found(self) -> Found:
+    def found(self) -> ResumePoint:
         """What there was at the beginning."""
 
     def keep_scan(self, scan: Scan) -> None:
@@ -62,14 +62,14 @@ class Journal(Protocol):
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Keep the state after so many passes; raise `Stopped` if this run has done its share."""
 
-    def look(self, n_passes: int) -> None:
+    def check_time(self, n_passes: int) -> None:
         """Raise `Stopped` if the time of this run is over: asked between passes, in the start on the sample."""
 
 
 class NoJournal:
     """Keeps nothing."""
 
-    found = Found()
+    found = ResumePoint()
 
     def keep_scan(self, scan: Scan) -> None:
         """Keep nothing."""
@@ -77,5 +77,5 @@ class NoJournal:
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Keep nothing."""
 
-    def look(self, n_passes: int) -> None:
+    def check_time(self, n_passes: int) -> None:
         """Go on."""

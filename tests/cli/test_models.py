@@ -91,7 +91,7 @@ def test_every_output_of_a_mixture(store, tmp_path):
     ("words", "said"),
     [
         (["--family", "poison"], "family must be one of"),
-        (["--family", "poisson"], "in column 0, where the model takes counts"),
+        (["--family", "poisson"], "in column 0, but the model accepts counts"),
         (["--family", "gamma", "--family", "poisson"], "does not say which columns"),
         (["--family", "rain=gamma"], "does not say which columns"),
         (["--family", "0-3=exponential"], "column 4 has no family: give each of the 5 columns one"),

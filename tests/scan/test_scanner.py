@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import reference
 from dem.core.block import Block
 from dem.scan.sample import LEAST_ROWS, SAMPLE_BYTES, hashes
-from dem.scan.scanner import NOWHERE, Scanner
+from dem.scan.scanner import NO_POSITION, Scanner
 
 N, D = 500, 3
 
@@ -155,7 +155,7 @@ def test_infinities_of_both_signs_in_one_column_raise_no_warning():
 def test_large_finite_values_are_no_infinities():
     found = scan(np.full((5000, 1), 1e150), scatter=False)
     assert found.infinite[0] == found.missing[0] == 0
-    assert found.first_infinite == found.first_missing == NOWHERE
+    assert found.first_infinite == found.first_missing == NO_POSITION
 
 
 def test_ranges(rng):

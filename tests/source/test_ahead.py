@@ -149,7 +149,7 @@ def test_the_next_block_is_read_during_this_one(store):
         assert asked == list(range(min(40, i + 2)))
         np.testing.assert_array_equal(block.x, X[100 * i : 100 * i + 100])
         del block
-    plain = open_source(zarr.open_array(Watched(store), mode="r")).without_ahead()
+    plain = open_source(zarr.open_array(Watched(store), mode="r")).without_read_ahead()
     for i, _ in enumerate(plain.partitions[0].blocks()):
         assert plain.handle.array.store.asked == list(range(i + 1))
 
@@ -159,13 +159,13 @@ def test_blocks_and_bits_are_the_same(store):
     w[:] = np.random.default_rng(1).uniform(size=len(X))
     source = open_source(zarr.open_array(store, mode="r"), w, partition_bytes=16_000)
     assert len(source.partitions) > 1
-    for one, other in zip(source.partitions, source.without_ahead().partitions, strict=True):
+    for one, other in zip(source.partitions, source.without_read_ahead().partitions, strict=True):
         for here, there in zip(one.blocks(), other.blocks(), strict=True):
             assert here.first == there.first
             np.testing.assert_array_equal(here.x, there.x)
             np.testing.assert_array_equal(here.weight, there.weight)
     scanner = Scanner(4, True, 100, 0, len(X))
-    scans = [SerialSweep(s)(scanner) for s in (source, source.without_ahead())]
+    scans = [SerialSweep(s)(scanner) for s in (source, source.without_read_ahead())]
     assert scans[0].moments.scatter.tobytes() == scans[1].moments.scatter.tobytes()
     np.testing.assert_array_equal(scans[0].sample.x, scans[1].sample.x)
 
@@ -208,7 +208,7 @@ def test_an_error_of_the_kernel_ends_the_pass(store):
 
 def test_a_single_block_needs_no_thread(store):
     source = open_source(zarr.open_array(store, mode="r"), partition_bytes=3200)
-    assert source.ahead_bytes == 0
+    assert source.read_ahead_bytes == 0
     for partition in source.partitions:
         for _ in partition.blocks():
             assert reading() == []

@@ -14,7 +14,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 from dem.engine.sweep.serial import SerialSweep
 from dem.scan.scanner import Scanner
 from dem.source import evaluate, open_source, retry, zarr_rows
-from dem.source.reader import PatientStore, Reader
+from dem.source.reader import Reader, RetryingStore
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(1003, 5))
@@ -274,7 +274,7 @@ def test_a_store_that_goes_out_of_sight_on_the_way_is_told(tmp_path, monkeypatch
     monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
     make(tmp_path / "x.zarr")
     remove(tmp_path / "x.zarr", 0)
-    blocks = open_source(tmp_path / "x.zarr").without_ahead().partitions[0].blocks()
+    blocks = open_source(tmp_path / "x.zarr").without_read_ahead().partitions[0].blocks()
     assert next(blocks).absent == (0,)
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
     with pytest.raises(OSError, match="is not to be seen from"):
@@ -332,7 +332,7 @@ def test_reads_without_an_event_loop_are_the_same(tmp_path):
             return super().get_sync(key, prototype=prototype, byte_range=byte_range)
 
     inner = FailingInSync(tmp_path / "x.zarr", read_only=True)
-    store = PatientStore(inner)
+    store = RetryingStore(inner)
     assert store.get_sync("c/1/0").to_bytes() == (tmp_path / "x.zarr/c/1/0").read_bytes()
     assert inner.calls["c/1/0"] == 3
     assert store.get_sync("c/99/0") is None

@@ -11,7 +11,7 @@ import pytest
 from zarr.core.sync import sync
 
 from dem.source import retry
-from dem.source.retry import ATTEMPTS, Attempts, StoreReadError, is_transient, persist
+from dem.source.retry import ATTEMPTS, Attempts, StoreReadError, is_transient, read_with_retries
 
 
 class ClientError(Exception):
@@ -86,7 +86,7 @@ def test_what_will_not(error, monkeypatch):
         raise error
 
     with pytest.raises(type(error)) as raised:
-        persist("c/0/0", read)
+        read_with_retries("c/0/0", read)
     assert raised.value is error
     assert len(calls) == 1
 
@@ -103,7 +103,7 @@ def test_passing_failures_are_outlived(failures, monkeypatch):
             raise answer
         return answer
 
-    assert persist("c/0/0", read) == b"rows"
+    assert read_with_retries("c/0/0", read) == b"rows"
     assert len(pauses) == failures
 
 
@@ -116,7 +116,7 @@ def test_attempts_are_bounded_and_the_pauses_grow(monkeypatch):
         raise TimeoutError("no answer")
 
     with pytest.raises(StoreReadError, match=r"Cannot read c/0/0 after 6 attempts: TimeoutError: no answer"):
-        persist("c/0/0", read)
+        read_with_retries("c/0/0", read)
     assert len(calls) == ATTEMPTS == len(pauses) + 1
     for i, pause in enumerate(pauses):
         assert 0.5 <= pause / (retry.FIRST_PAUSE * 2**i) <= 1.5

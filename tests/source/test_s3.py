@@ -10,7 +10,7 @@ import zarr
 from zarr.core.sync import sync
 
 from dem.source import open_source, retry
-from dem.source.stores import place_of
+from dem.source.stores import array_location
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")
@@ -92,7 +92,7 @@ def test_503_now_and_then(served, request):
     array, files = stored(options)
     source = open_source(array)
     request.addfinalizer(partial(close, array, files))
-    assert place_of(array) == ("s3://bucket/x.zarr",)
+    assert array_location(array) == ("s3://bucket/x.zarr",)
     app.busy.update({"c/2/0": 1, "c/5/0": 3, "c/9/0": retry.ATTEMPTS - 1})
     rows = np.concatenate([block.x for p in source.partitions for block in p.blocks()])
     np.testing.assert_array_equal(rows, X)

@@ -11,7 +11,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 from dem import PPCA, GaussianMixture
 from dem.source import open_source
 from dem.source.members import arrays_in
-from dem.source.stores import address, local, store_name
+from dem.source.stores import address, local_path, store_name
 
 X = np.random.default_rng(3).normal(size=(400, 3)) + 5 * np.repeat([[0], [1]], 200, axis=0)
 
@@ -181,8 +181,8 @@ def test_addresses(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", "/home/someone")
     assert address("~/a.zarr") == address(Path("~/a.zarr")) == "/home/someone/a.zarr"
     assert address("./~/a.zarr") == f"{tmp_path}/~/a.zarr"
-    assert local("~/a.zarr") == Path("/home/someone/a.zarr")
-    assert local("s3://bucket/~/a.zarr") is None
+    assert local_path("~/a.zarr") == Path("/home/someone/a.zarr")
+    assert local_path("s3://bucket/~/a.zarr") is None
 
 
 @pytest.mark.parametrize("model", [GaussianMixture, PPCA])

@@ -16,10 +16,10 @@ import dem
 from dem.source.members import STAMPS
 from dem.storage import atomic, checkpoint, document
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 
 RNG = np.random.default_rng(0)
-SAVED = Saved(
+SAVED = GroupContents(
     "GaussianMixture",
     {
         "weights_": np.array([0.1, 0.2, 0.7]),
@@ -44,7 +44,7 @@ OTHER = replace(SAVED, model="PPCA", arrays={"mean_": np.arange(4.0)}, attribute
 save = partial(SAVED_MODELS.save, overwrite=True)
 
 
-def same(a: Saved, b: Saved) -> bool:
+def same(a: GroupContents, b: GroupContents) -> bool:
     """Whether two models are the same to the last bit."""
     arrays = a.arrays.keys() == b.arrays.keys() and all(
         np.asarray(a.arrays[k]).astype("<f8").tobytes() == np.asarray(b.arrays[k]).astype("<f8").tobytes()
@@ -76,7 +76,7 @@ def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
     save(place, SAVED)
     save(place, OTHER)
     assert same(SAVED_MODELS.load(place), OTHER)
-    root = zarr.open_group(atomic._where(place), mode="r")
+    root = zarr.open_group(atomic._store_or_path(place), mode="r")
     assert len(list(root.keys())) == 1
 
 
@@ -126,7 +126,7 @@ def test_a_reader_whose_generation_is_taken_away_reads_the_next(tmp_path, monkey
 
 
 def test_a_reader_gives_up_in_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic, "READS", 3)
+    monkeypatch.setattr(atomic, "READ_ATTEMPTS", 3)
     save(tmp_path / "m.zarr", SAVED)
     replaced_while(monkeypatch, tmp_path / "m.zarr", 10**6)
     with pytest.raises(OSError, match="it is replaced again and again"):
@@ -147,7 +147,9 @@ def test_many_writers_and_readers_at_once(tmp_path, kept):
     def write(writer):
         for i in range(6):
             number = 10 * writer + i
-            kept.save(path, Saved("PPCA", {"mean_": np.full(5, 1.0 * number)}, {"same": number}), overwrite=True)
+            kept.save(
+                path, GroupContents("PPCA", {"mean_": np.full(5, 1.0 * number)}, {"same": number}), overwrite=True
+            )
 
     def look():
         while not done.is_set():
@@ -223,7 +225,7 @@ class Failing(WrapperStore):
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("local", [False, True])
 def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, local, after):
-    small = Saved("GaussianMixture", {"means_": np.ones((2, 2)), "weights_": np.array([0.5, 0.5])}, {"a": 1})
+    small = GroupContents("GaussianMixture", {"means_": np.ones((2, 2)), "weights_": np.array([0.5, 0.5])}, {"a": 1})
     old = replace(small, attributes={"a": 0})
     outcomes = []
     for n in range(1, 40):
@@ -236,7 +238,7 @@ def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, loca
             assert same(found, old) or same(found, small)
             outcomes.append(found.attributes["a"])
             with monkeypatch.context() as later:  # a save the next day works, and clears what the crash left
-                later.setattr(atomic, "LEFT_SECONDS", -1.0)
+                later.setattr(atomic, "ABANDONED_SECONDS", -1.0)
                 save(inner, small)
             assert same(SAVED_MODELS.load(inner), small)
             assert len(list(zarr.open_group(inner, mode="r").keys())) == 1

@@ -17,15 +17,15 @@ from dem.em import loop
 from dem.em.progress import Silent
 from dem.scan.sample import unhash
 from dem.storage import atomic, checkpoint
-from dem.storage.checkpoint import Checkpoint, check_same
-from dem.storage.document import Saved
-from dem.storage.progress_log import Identity
+from dem.storage.checkpoint import Checkpoint, check_identity
+from dem.storage.document import GroupContents
+from dem.storage.progress_log import FitIdentity
 from shared import ENDS_AT_MAX_ITER
 from storage.test_encoding import same
 
 pytestmark = ENDS_AT_MAX_ITER
 
-IDENTITY = Identity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
+IDENTITY = FitIdentity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
 
 
 @pytest.fixture(scope="module")
@@ -161,12 +161,12 @@ def test_a_checkpoint_says_with_what_it_was_made(on):
 
 def test_a_checkpoint_that_does_not_say_with_what_it_was_made(on, monkeypatch):
     """As those of earlier versions."""
-    whole = checkpoint.KeptJournal._attributes
+    whole = checkpoint.CheckpointJournal._attributes
 
     def without(journal):
         return {key: value for key, value in whole(journal).items() if key != "made_with"}
 
-    monkeypatch.setattr(checkpoint.KeptJournal, "_attributes", without)
+    monkeypatch.setattr(checkpoint.CheckpointJournal, "_attributes", without)
     assert on("Abacus", 2) == on("Quipu") == []
 
 
@@ -247,17 +247,17 @@ def test_an_interrupt_in_the_start_is_heard_at_once_and_the_fit_goes_on_from_its
 
 @pytest.mark.parametrize("family", ["Poisson()", "Gamma(reference=None)", "Two(a=None, b=None)"])
 def test_families_without_settings_had_no_name_in_older_checkpoints(family):
-    here = Identity({}, {"family": family, "tol": 0}, "x")
-    check_same("c.zarr", here, {"data": {}, "settings": {"tol": 0}, "name": "x"})
+    here = FitIdentity({}, {"family": family, "tol": 0}, "x")
+    check_identity("c.zarr", here, {"data": {}, "settings": {"tol": 0}, "name": "x"})
     for there in ({"tol": 1}, {"tol": 0, "family": "Other()"}):
         with pytest.raises(ValueError, match="a fit with other settings"):
-            check_same("c.zarr", here, {"data": {}, "settings": there, "name": "x"})
+            check_identity("c.zarr", here, {"data": {}, "settings": there, "name": "x"})
 
 
 @pytest.mark.parametrize("family", ["FullGaussian(reg_covar=None)", "Categorical(n_categories=3)"])
 def test_families_with_settings_had_a_name(family):
     with pytest.raises(ValueError, match="other settings: no family there, family="):
-        check_same("c.zarr", Identity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
+        check_identity("c.zarr", FitIdentity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
 
 
 def test_other_settings_are_refused_with_both_named(store, tmp_path):
@@ -410,7 +410,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
     states = [loop.State(np.full(3, float(i)), (), i) for i in range(3)]
     with Checkpoint(tmp_path / "c.zarr").journal(IDENTITY) as journal:
         journal.keep_state(states[0], 1)
-        monkeypatch.setattr(atomic, "_where", lambda path: Full(Path(path)))
+        monkeypatch.setattr(atomic, "_store_or_path", lambda path: Full(Path(path)))
         failures = 0
         for writes in range(30):
             Full.left = writes
@@ -432,7 +432,7 @@ def test_a_newer_format_and_unknown_classes_are_refused(tmp_path):
     with Checkpoint(tmp_path / "c.zarr").journal(IDENTITY) as journal:
         identity = journal._attributes()
     document = {"class": "dem.scan.scanner:Gone", "fields": {}}
-    checkpoint.SCANS.save(f"{tmp_path}/c.zarr/scan", Saved("Scan", {}, {"document": document, **identity}))
+    checkpoint.SCANS.save(f"{tmp_path}/c.zarr/scan", GroupContents("Scan", {}, {"document": document, **identity}))
     with pytest.raises(ValueError, match=r"cannot be read by this dem \(AttributeError.*Gone.*remove it to start anew"):
         checkpoint.read(tmp_path / "c.zarr", IDENTITY)
     with pytest.raises(ValueError, match=r"tol=0.001 there, tol=1 here"):

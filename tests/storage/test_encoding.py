@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from dem.core.block import Block
 from dem.em import loop
 from dem.models.mixture.precision import Precision
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from dem.storage.encoding import decode, digest, encode
 from laws import MODELS, begin
@@ -83,7 +83,7 @@ def test_what_json_has_not(value):
 def test_the_states_and_scans_of_all_models(case):
     block = Block(case.x)
     scan = Scanner(block.x.shape[1], case.model.needs_scatter, 200, 0, len(block.x))()(block)
-    model = case.model.bind(completed(scan))
+    model = case.model.bind(completed_scan(scan))
     params = begin(model, case.x)
     state = loop.fit(model, params, loop.OneBlock(block), tol=0, max_iter=4)
     assert same(there_and_back(scan), scan)

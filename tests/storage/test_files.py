@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from dem.storage.files import check_free, read_text, write_files
+from dem.storage.files import check_files_free, read_text, write_files
 
 
 @pytest.fixture(params=["disk", "url"])
@@ -35,7 +35,7 @@ def test_files_are_replaced_only_where_that_is_said(folder):
 def test_folders_are_never_replaced(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(FileExistsError, match="is a folder"):
-        check_free([tmp_path / "a"], overwrite=True)
+        check_files_free([tmp_path / "a"], overwrite=True)
 
 
 def test_what_is_no_file_is_never_replaced(tmp_path):

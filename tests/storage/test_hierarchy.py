@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 from dem.storage import checkpoint, hierarchy
-from dem.storage.hierarchy import adopt, beside, check_outside_arrays, nodes_above
+from dem.storage.hierarchy import check_outside_arrays, enclosing_nodes, hidden_file_base, update_enclosing_groups
 
 
 @pytest.fixture(params=["disk", "url"])
@@ -23,14 +23,14 @@ def zarr_format(request):
 def test_nodes_are_told_from_the_innermost_outwards(folder, zarr_format):
     group = zarr.create_group(f"{folder}/g.zarr", zarr_format=zarr_format)
     group.create_array("deep/x", data=np.ones(3))
-    found = nodes_above(f"{folder}/g.zarr/deep/x/c/0")
+    found = enclosing_nodes(f"{folder}/g.zarr/deep/x/c/0")
     assert [(node.where, node.kind, node.zarr_format) for node in found] == [
         (f"{folder}/g.zarr/deep/x", "array", zarr_format),
         (f"{folder}/g.zarr/deep", "group", zarr_format),
         (f"{folder}/g.zarr", "group", zarr_format),
     ]
-    assert nodes_above(f"{folder}/g.zarr") == []  # above, not at
-    assert nodes_above(f"{folder}/g.zarr.old/x") == []
+    assert enclosing_nodes(f"{folder}/g.zarr") == []  # above, not at
+    assert enclosing_nodes(f"{folder}/g.zarr.old/x") == []
 
 
 def test_links_are_followed(tmp_path):
@@ -53,18 +53,20 @@ def test_documents_that_cannot_be_read_are_no_node(tmp_path):
     (tmp_path / "zarr.json").write_text("{")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "zarr.json").write_text("[]")
-    assert nodes_above(tmp_path / "a" / "b") == []
+    assert enclosing_nodes(tmp_path / "a" / "b") == []
 
 
 def test_hidden_files_stand_beside_the_outermost_group(tmp_path, monkeypatch):
     zarr.create_group(tmp_path / "g.zarr").create_group("deep")
-    assert beside(tmp_path / "x.zarr") == tmp_path / "x.zarr"
-    assert beside(tmp_path / "g.zarr" / "deep" / "x") == tmp_path / "g.zarr.deep.x"
+    assert hidden_file_base(tmp_path / "x.zarr") == tmp_path / "x.zarr"
+    assert hidden_file_base(tmp_path / "g.zarr" / "deep" / "x") == tmp_path / "g.zarr.deep.x"
     assert checkpoint.default_path(f"{tmp_path}/x.zarr") == f"{tmp_path}/x.checkpoint.zarr"
     assert checkpoint.default_path(f"{tmp_path}/g.zarr/m.zarr") == f"{tmp_path}/g.zarr.m.checkpoint.zarr"
     assert checkpoint.default_path("s3://a/m.zarr") == "s3://a/m.checkpoint.zarr"
     monkeypatch.setattr(hierarchy.os, "access", lambda folder, mode: Path(folder) != tmp_path)
-    assert beside(tmp_path / "g.zarr" / "x") == tmp_path / "g.zarr" / "x"  # nothing can be made beside the group
+    assert (
+        hidden_file_base(tmp_path / "g.zarr" / "x") == tmp_path / "g.zarr" / "x"
+    )  # nothing can be made beside the group
 
 
 def test_consolidated_metadata_tell_of_what_others_wrote_meanwhile(tmp_path, monkeypatch):
@@ -82,5 +84,5 @@ def test_consolidated_metadata_tell_of_what_others_wrote_meanwhile(tmp_path, mon
         (tmp_path / "g.zarr" / ".zmetadata").write_text(old)  # what this writer had listed before
 
     monkeypatch.setattr(zarr, "consolidate_metadata", late)
-    adopt(tmp_path / "g.zarr" / "b")
+    update_enclosing_groups(tmp_path / "g.zarr" / "b")
     assert sorted(zarr.open_consolidated(tmp_path / "g.zarr").keys()) == ["a", "b", "c"]

@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from dem.storage.lock import claim
+from dem.storage.lock import write_lock
 
 HOLD = (
-    "import sys, time; from dem.storage.lock import claim\n"
-    "with claim(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    "import sys, time; from dem.storage.lock import write_lock\n"
+    "with write_lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
 )
 
 
@@ -27,7 +27,7 @@ def held(tmp_path):
 
 
 def refused(path):
-    with pytest.raises(BlockingIOError) as error, claim(path):
+    with pytest.raises(BlockingIOError) as error, write_lock(path):
         raise AssertionError("two runs have claimed it")
     return str(error.value)
 
@@ -44,7 +44,7 @@ def test_a_second_run_is_refused_and_told_of_the_first(held):
         said = refused(path)
         assert str(path) in said
         assert f"process {process.pid} on {socket.gethostname()}" in said
-    with claim(path.with_name("other.zarr")):
+    with write_lock(path.with_name("other.zarr")):
         pass
 
 
@@ -54,7 +54,7 @@ def test_a_claim_ends_with_its_process(held, number):
     refused(path)
     process.send_signal(number)
     process.wait()
-    with claim(path):
+    with write_lock(path):
         assert os.listdir(path.parent) == [".labels.zarr.lock"]
     assert os.listdir(path.parent) == []
 
@@ -62,13 +62,13 @@ def test_a_claim_ends_with_its_process(held, number):
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_nothing_is_left(error, tmp_path):
     path = tmp_path / "a" / "b" / "labels.zarr"
-    with suppress(BaseException), claim(path):
+    with suppress(BaseException), write_lock(path):
         assert path.parent.is_dir()
         assert str(os.getpid()) in refused(path)
         if error:
             raise error
     assert os.listdir(tmp_path) == []
-    with claim(path):
+    with write_lock(path):
         path.mkdir()
     assert os.listdir(tmp_path / "a" / "b") == ["labels.zarr"]
 
@@ -78,7 +78,7 @@ def test_one_of_many_threads_has_it_at_a_time(tmp_path):
 
     def work():
         while len(times) < 200:
-            with suppress(BlockingIOError), claim(path):
+            with suppress(BlockingIOError), write_lock(path):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
@@ -95,19 +95,19 @@ def test_one_of_many_threads_has_it_at_a_time(tmp_path):
 
 def test_links_and_file_urls_are_the_same_place(tmp_path):
     os.symlink(tmp_path, tmp_path / "link")
-    with claim(tmp_path / "labels.zarr"):
+    with write_lock(tmp_path / "labels.zarr"):
         refused(tmp_path / "link" / "labels.zarr")
         refused((tmp_path / "labels.zarr").as_uri())
 
 
 def test_urls_cannot_be_claimed():
-    with claim("memory://claims/labels.zarr"), claim("memory://claims/labels.zarr"):
+    with write_lock("memory://claims/labels.zarr"), write_lock("memory://claims/labels.zarr"):
         pass
 
 
 def test_a_lock_file_that_tells_nothing(tmp_path):
     path = tmp_path / "labels.zarr"
-    with claim(path):
+    with write_lock(path):
         (tmp_path / ".labels.zarr.lock").write_text("")
         assert "another run (one that has only just begun)" in refused(path)
 
@@ -118,10 +118,10 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
         with pytest.raises(
             NotADirectoryError, match=r"Cannot write .*labels\.zarr: .*/file is a file, not a folder\.$"
         ):
-            claim(path).__enter__()
+            write_lock(path).__enter__()
     sealed = tmp_path / "sealed"
     sealed.mkdir(mode=0o500)
     if os.access(sealed, os.W_OK):
         sealed = "/sys"  # where not even root makes files
     with pytest.raises(OSError, match=r"Cannot write .*labels\.zarr: .* \(in the folder .*(sealed|sys)\)"):
-        claim(f"{sealed}/labels.zarr").__enter__()
+        write_lock(f"{sealed}/labels.zarr").__enter__()

@@ -14,8 +14,8 @@ import pytest
 import dem
 from dem.families import Categorical, Gamma, Gaussian, StudentT
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.class_names import name_in_files, place_now
-from dem.storage.document import Saved
+from dem.storage.class_names import current_name, name_in_files
+from dem.storage.document import GroupContents
 from shared import ENDS_AT_MAX_ITER
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
@@ -75,7 +75,7 @@ def test_classes_keep_their_names_in_files(files):
     found = {name for path in files.rglob("zarr.json") for name in names(json.loads(path.read_text()))}
     assert len(found) > 20
     for name in found:
-        module, qualified = place_now(name)
+        module, qualified = current_name(name)
         assert name_in_files(getattr(import_module(module), qualified)) == name
 
 
@@ -102,7 +102,7 @@ def test_a_class_that_is_not_there_is_told_with_the_file(name, files, tmp_path):
 
 @pytest.mark.parametrize("settings", [{"colour": "blue"}, 3])
 def test_a_setting_that_is_not_known_is_told_with_the_file(settings, tmp_path):
-    saved = Saved("GaussianMixture", {}, {"settings": settings, "fitted": {}})
+    saved = GroupContents("GaussianMixture", {}, {"settings": settings, "fitted": {}})
     SAVED_MODELS.save(tmp_path / "m.zarr", saved)
     with pytest.raises(
         ValueError, match=r"m.zarr cannot be read as a GaussianMixture .*\(TypeError.*upgrade dem, or fit and save"

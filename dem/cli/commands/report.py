@@ -12,7 +12,7 @@ from dem.cli.commands.session import Session, plain
 from dem.cli.commands.tables import facts, of_training, worst_columns
 from dem.estimators import load, summary
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.files import check_free, read_text, write_files
+from dem.storage.files import check_files_free, read_text, write_files
 
 MOST_NUMBERS = 1000
 """Larger arrays are left to the model: nobody reads them."""
@@ -54,7 +54,7 @@ def report(
     """
     estimator: Any = with_density(load(model), model, "there is no report of it; see `dem info` and `dem plot`")
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
-    check_free([shown, numbers], overwrite=overwrite)
+    check_files_free([shown, numbers], overwrite=overwrite)
     known = None if score is None else _read(score, model, data)
     names = summary.column_names(estimator, estimator.n_features_in_, labels)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
