@@ -1,4 +1,4 @@
-"""The rows' weights, in whatever form they come, cut to the blocks of the data."""
+"""Weights of the rows (in memory, in a Zarr array or in a Dask array), split into the blocks of the data."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from dem.source.stores import open_array, store_name
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Weights in a Zarr array of shape (n,); a small handle that travels to the tasks.
+    """Weights in a Zarr array of shape (n,). This handle is small, because it is sent to the tasks.
 
     Attributes
     ----------
     array : zarr.Array
     require_chunks : bool
-        Chunks that the store does not hold are an error; else they have the fill value.
+        Missing chunks are an error. If false, they are read as the fill value.
     """
 
     array: zarr.Array[Any]
@@ -41,7 +41,7 @@ class StoredWeights:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of what is read."""
+        """The dtype of the weights that are read."""
         return np.dtype(np.float64)
 
     @property
@@ -50,21 +50,21 @@ class StoredWeights:
         return 1
 
     def __getitem__(self, rows: slice | tuple[slice]) -> Float:
-        """Return the weights of some rows, checked: Dask asks like this."""
+        """Return the checked weights of a slice of rows. Dask calls this."""
         (span,) = rows if isinstance(rows, tuple) else (rows,)
         first, last, _ = span.indices(self.shape[0])
         return self.read(first, last, warn_absent=True)
 
     @property
     def chunk(self) -> int:
-        """Rows of what the store holds under one key: a shard, or a chunk."""
+        """Rows of a shard if the array is sharded, else of a chunk."""
         return int((self.array.shards or self.array.chunks)[0])
 
     def cut(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
-        """Yield the weights of successive row ranges, reading each chunk once, and the absent ones of what was read.
+        """Yield the weights of successive row ranges, and the numbers of the absent chunks among those just read.
 
-        The weights' chunks need not be those of the data: what a read brought beyond the present
-        range is kept for the next ones.
+        Each chunk is read once. The chunks of the weights may differ from those of the data: weights that were read
+        beyond the current range are kept for the next ranges.
         """
         reader = Reader(self.array, store_name(self.array))
         begin, held = 0, np.empty(0)
@@ -77,13 +77,13 @@ class StoredWeights:
                 more, absent = _checked(reader, after, end)
                 held = np.concatenate([kept, more])
             yield held[first - begin : last - begin], absent
-        reader.end()
+        reader.finish()
 
     def read_bytes(self, rows: int) -> int:
-        """Return the bytes held at most while `cut` gives ranges of so many rows.
+        """Return the largest number of bytes in memory while `cut` yields ranges of so many rows.
 
-        A read reaches to the end of a chunk of the weights' own, and what it brings is held as it came, as
-        float64, and behind what was left of the one before.
+        A read ends at the end of a chunk of the weights. Its values exist in the stored dtype, as float64, and again
+        joined with the rest of the previous read.
         """
         held = min(rows + self.chunk, self.array.shape[0])
         return held * (2 * 8 + max(8, self.array.dtype.itemsize))
@@ -102,11 +102,11 @@ class StoredWeights:
             first_absent = unit_text(self.array, name, unit_index(self.array, min(absent)))
             raise absent_error(first_absent, len(absent), first, last)
         if absent and warn_absent:
-            warn(f"chunks of the weights {name} are not in the store, read as the fill value")
+            warn(f"chunks of the weights {name} are missing from the store, and are read as the fill value")
         return weight
 
     def lazy(self) -> da.Array:
-        """Return the weights as a Dask array with the store's own chunks."""
+        """Return the weights as a Dask array with the chunks of the store."""
         lazy: da.Array = da.from_array(self, chunks=(self.chunk,), name=False, asarray=False)
         return lazy
 
@@ -122,16 +122,16 @@ Weights = Float | StoredWeights | da.Array
 
 
 def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False) -> Weights | None:
-    """Return checked weights: a float64 array whose values are checked, or a lazy form.
+    """Return weights: a float64 array with checked values, or a lazy array whose values are checked when read.
 
     Parameters
     ----------
     weights : array-like of shape (n_rows,), path, URL, zarr.Array, dask.array.Array or None
-        A number stands for that weight in every row, where the number of rows is known.
+        A single number is the weight of every row; then the number of rows must be known.
     n_rows : int or None
         The number of rows of the data; None if unknown.
     require_chunks : bool
-        A stored array must hold all its chunks.
+        Missing chunks of a Zarr array are an error.
 
     Raises
     ------
@@ -154,8 +154,8 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
     if array.ndim == 0:
         if n_rows is None:
             raise ValueError(
-                "sample_weight must be one-dimensional, with an entry for each row, where the number of rows is "
-                "unknown: got a single number."
+                "sample_weight is a single number, but the number of rows is unknown: pass an array with a weight for "
+                "each row."
             )
         array = np.full(n_rows, array)
     check_weights(array.shape, array.dtype, n_rows, "the array of weights")
@@ -165,7 +165,7 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
 
 
 def in_memory(weights: Weights) -> Float:
-    """Return the weights as an array in memory, for data that are there too."""
+    """Return the weights as an array in memory, for data in memory."""
     if isinstance(weights, StoredWeights):
         return weights.read(0, weights.array.shape[0], warn_absent=True)
     if isinstance(weights, da.Array):
@@ -176,12 +176,12 @@ def in_memory(weights: Weights) -> Float:
 
 
 def as_dask(weights: Weights, row_chunks: tuple[int, ...]) -> da.Array:
-    """Return the weights as a Dask array with these chunks, whose sizes are all known."""
+    """Return the weights as a Dask array with these chunks. All chunk sizes must be known."""
     if isinstance(weights, np.ndarray):
         lazy = da.from_array(weights, chunks=(row_chunks,), name=False)
     else:
         lazy = weights.lazy() if isinstance(weights, StoredWeights) else weights
     if math.isnan(lazy.shape[0]):
-        raise ValueError("The weights have unknown chunk sizes: call their compute_chunk_sizes() first.")
+        raise ValueError("The weights have unknown chunk sizes: call compute_chunk_sizes() on the weights first.")
     aligned: da.Array = lazy.rechunk((row_chunks,))
     return aligned

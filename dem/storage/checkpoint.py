@@ -1,10 +1,10 @@
-"""What is kept of a fit after every pass, so that it can go on in another process, with the same bits.
+"""Checkpoints: a fit is saved after every pass, so that another process can continue it with the same bits.
 
-    fit.checkpoint.zarr/         who writes it: the run that began, or took over, last
-    fit.checkpoint.zarr/scan     what the first pass told, with the sample; written once
-    fit.checkpoint.zarr/state    parameters, history, passes, settings, data; two generations alternate
+    fit.checkpoint.zarr/         the run that writes it: the last one that began or took over
+    fit.checkpoint.zarr/scan     the result of the first pass, with the sample; written once
+    fit.checkpoint.zarr/state    parameters, history, passes, settings, data; the last two generations are kept
 
-Both are written whole or not at all, at any path or URL (see `dem.storage.atomic`).
+Both are saved atomically, at any path or URL (see `dem.storage.atomic`).
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from dem.scan.scanner import Scan
 from dem.source.retry import check_reached, read_with_retries
 from dem.source.stores import address, local_path
 from dem.storage import atomic
-from dem.storage.atomic import Generations
+from dem.storage.atomic import REFUSAL, Generations
 from dem.storage.document import GroupContents, as_json
 from dem.storage.encoding import decode, digest, encode
 from dem.storage.hierarchy import check_name, check_outside_zarr, hidden_file_base
 from dem.storage.lock import write_lock
 from dem.storage.progress_log import FitIdentity, ResumePoint
 
-START_ANEW = "remove the checkpoint to start anew"
+START_ANEW = "remove the checkpoint to start again from the beginning"
 SCANS = Generations("dem_scan", "checkpoint", START_ANEW)
 STATES = Generations("dem_state", "checkpoint", START_ANEW, keep=1)
 RUN = "dem_run"
-"""The root attribute that names the run that writes the checkpoint."""
+"""The root attribute with the run that writes the checkpoint."""
 MODEL_NAMES = {
     "BayesianMixtureModel": "variational Gaussian mixture",
     "BayesianPCAModel": "Bayesian PCA",
@@ -48,42 +48,42 @@ MODEL_NAMES = {
     "KMeansModel": "K-means",
     "MixtureModel": "mixture",
     "PPCAModel": "PPCA",
-    None: "first scan alone",
+    None: "first scan only",
 }
-"""What to call the model that a checkpoint names by its class."""
+"""The names in messages of the model classes in checkpoints."""
 UNSET_FAMILY = re.compile(r"(?!.*reg_covar)\w+\((\w+=None(, )?)*\)")
-"""A family of which nothing is set: version 0.1.0 did not name it. Those with a `reg_covar` had a number there."""
-NOTE = "data are recognised by their metadata and by rows of the sample: weaker than a listing of the chunks"
+"""A family without any settings. Version 0.1.0 did not save such families. With `reg_covar` a number was set."""
+NOTE = "data are identified by their metadata and by rows of the sample, which is weaker than a listing of the chunks"
 
 
 class Stopped(RuntimeError):  # noqa: N818 (nothing has failed)
-    """A fit has stopped before its end, on purpose, and its checkpoint holds all that was done.
+    """A fit has stopped at a limit before its end. Its checkpoint contains all progress.
 
     Attributes
     ----------
     resumable : str
-        The sentence that says how to go on.
+        The message that says how to continue.
     """
 
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.resumable = why
+    def __init__(self, resumable: str) -> None:
+        super().__init__(resumable)
+        self.resumable = resumable
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where to keep a fit, and when to stop it for another run to go on.
+    """Where to save a fit, and when to stop it so that another run can continue.
 
     Attributes
     ----------
     path : str or Path
-        A path, or a URL that zarr can write. A checkpoint that is there already is gone on from.
+        A path, or a URL that zarr can write. If there is a checkpoint, the fit continues from it.
     max_passes : int, optional
-        Stop after so many passes over the data in this run, the first scan counted.
+        Stop after this number of passes over the data in this run, including the first scan.
     max_seconds : float, optional
-        Stop before the pass that would likely end later than this, counted from the beginning of the fit.
+        Stop before a pass that would probably end later than this, counted from the beginning of the fit.
     begun : float, optional
-        When that was, by `time.monotonic`, if it was before the call of `fit`.
+        The beginning, in `time.monotonic` seconds, if it was before the call of `fit`.
     """
 
     path: str | Path
@@ -95,7 +95,7 @@ class Checkpoint:
     def journal(
         self, identity: FitIdentity, modules: tuple[str, ...] = (), machine_kinds: tuple[str, ...] = ()
     ) -> Iterator[CheckpointJournal]:
-        """Give the journal of one run; no other run on this machine can have it at the same time.
+        """Open the journal of one run. No other run on this machine can open it at the same time.
 
         Parameters
         ----------
@@ -103,14 +103,14 @@ class Checkpoint:
         modules : tuple of str
             Modules outside dem that define classes of the parameters.
         machine_kinds : tuple of str
-            The kinds of machine of this run: see `dem.core.blas.machine_kind`.
+            The kinds of machine used by this run: see `dem.core.blas.machine_kind`.
 
         Raises
         ------
         FileExistsError
-            Something else is at the path, or another run writes there.
+            Something else is at the path, or another run is writing the checkpoint.
         ValueError
-            The checkpoint is of other data or settings, or damaged.
+            The checkpoint is of other data or settings, or is damaged.
         """
         check_checkpoint_place(self.path)
         with write_lock(self.path):
@@ -122,7 +122,7 @@ class Checkpoint:
 
 @dataclass
 class CheckpointJournal:
-    """Keeps a fit in a checkpoint; see `Checkpoint`.
+    """Saves a fit in a checkpoint; see `Checkpoint`.
 
     Attributes
     ----------
@@ -130,11 +130,11 @@ class CheckpointJournal:
     identity : FitIdentity
     found : ResumePoint
     run : str
-        The name of this run. A run that finds another's name in its place has been taken for dead, and stops.
+        The ID of this run. If the checkpoint has another ID, another run has taken over, and this run stops.
     sample : str or None
-        The digest of the scan's sample, which tells the states of one scan from those of another.
+        The digest of the sample of the scan. It identifies the states that belong to the scan.
     machine_kinds : tuple of str
-        The kinds of machine that made the fit so far, this run's included.
+        The kinds of machine used for the fit so far, including this run.
     """
 
     checkpoint: Checkpoint
@@ -147,7 +147,7 @@ class CheckpointJournal:
     last: float = field(default_factory=time.monotonic)
 
     def keep_scan(self, scan: Scan) -> None:
-        """Write the scan."""
+        """Save the scan."""
         self._check_run()
         self.sample = digest(scan.sample)
         arrays, document = encode(scan)
@@ -155,12 +155,12 @@ class CheckpointJournal:
         SCANS.save(f"{self.checkpoint.path}/scan", saved, overwrite=True)
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
-        """Write the state; then stop if this run has done its share.
+        """Save the state; then stop if a limit of this run is reached.
 
         Raises
         ------
         Stopped
-            More passes, or another one as long as the last, would pass the limits.
+            This run has made `max_passes`, or another pass as long as the last would exceed `max_seconds`.
         """
         self._check_run()
         arrays, document = encode(state)
@@ -172,7 +172,7 @@ class CheckpointJournal:
             self._stop_at_limits(n_passes, now - (self.checkpoint.begun or self.started), pass_seconds)
 
     def check_time(self, n_passes: int) -> None:
-        """Stop if the time of this run is over, in the start on the sample.
+        """Stop the start on the sample if the time limit of this run is reached.
 
         Raises
         ------
@@ -181,22 +181,22 @@ class CheckpointJournal:
         limit, elapsed = self.checkpoint.max_seconds, time.monotonic() - (self.checkpoint.begun or self.started)
         if limit is not None and elapsed > limit:
             raise Stopped(
-                f"stopped in the start on the sample, since the {human.seconds(limit)} given are over; "
-                f"{self.checkpoint.path} holds {human.passes(n_passes)}: start the same fit again, with more time, to "
-                "make the start anew and go on from there"
+                f"stopped during the start on the sample, because the time limit of {human.seconds(limit)} is reached; "
+                f"{self.checkpoint.path} contains {human.passes(n_passes)}: run the same fit again with more time; it "
+                "repeats the start and continues"
             )
 
     def _stop_at_limits(self, n_passes: int, elapsed: float, pass_seconds: float) -> None:
         most, limit = self.checkpoint.max_passes, self.checkpoint.max_seconds
         here = n_passes - self.found.n_passes
         done = human.plural(here, "pass") if self.found.n_passes else human.passes(here)
-        go_on = f"{self.checkpoint.path} holds the fit so far: start the same fit again to go on from there"
+        go_on = f"{self.checkpoint.path} contains the fit so far: run the same fit again to continue"
         if most is not None and here >= most:
-            raise Stopped(f"stopped after {done}, the most for one run; {go_on}")
+            raise Stopped(f"stopped after {done}, the limit for one run; {go_on}")
         if limit is not None and elapsed + pass_seconds > limit:
             raise Stopped(
-                f"stopped after {done} in {human.seconds(elapsed)}, since another would likely pass the "
-                f"{human.seconds(limit)} given; {go_on}"
+                f"stopped after {done} in {human.seconds(elapsed)}, because another pass would probably exceed the "
+                f"time limit of {human.seconds(limit)}; {go_on}"
             )
 
     def _attributes(self) -> dict[str, Any]:
@@ -209,22 +209,22 @@ class CheckpointJournal:
         }
 
     def _check_run(self) -> None:
-        """Refuse to write where another run has begun since."""
+        """Raise RuntimeError if another run has taken over the checkpoint."""
         writer = _writer(self.checkpoint.path)
         if writer.get("run") != self.run:
             raise RuntimeError(
                 f"Another run ({writer.get('by', 'unknown')}) has taken over the checkpoint {self.checkpoint.path}: "
-                "this one stops, and nothing of the other's is changed."
+                "this run stops, and does not change the checkpoint."
             )
 
 
 def read(path: str | Path, identity: FitIdentity, modules: tuple[str, ...] = ()) -> ResumePoint:
-    """Return what a checkpoint holds; nothing where there is none.
+    """Return the contents of a checkpoint; an empty `ResumePoint` if there is no checkpoint.
 
     Raises
     ------
     ValueError
-        It is of other data or settings, or damaged.
+        The checkpoint is of other data or settings, or is damaged.
     """
     kept = SCANS.find(f"{path}/scan")
     if kept is None:
@@ -237,33 +237,30 @@ def read(path: str | Path, identity: FitIdentity, modules: tuple[str, ...] = ())
             return ResumePoint(scan, None, 1, _machine_kinds(of_scan))
         check_identity(path, identity, kept.attributes)
         if kept.attributes["sample"] != digest(scan.sample):
-            raise ValueError(
-                f"{path} is damaged: its scan and its state belong to different fits; remove it to start anew"
-            )
+            raise ValueError(f"{path} is damaged: its scan and its state belong to different fits; {START_ANEW}")
         state = decode(kept.arrays, kept.attributes["document"], modules)
         return ResumePoint(scan, state, kept.attributes["n_passes"], _machine_kinds(kept))
     except (KeyError, AttributeError, ImportError, TypeError) as error:
         raise ValueError(
-            f"The checkpoint {path} cannot be read by this dem ({type(error).__name__}: {error}): "
-            "remove it to start anew"
+            f"This version of dem cannot read the checkpoint {path} ({type(error).__name__}: {error}): {START_ANEW}"
         ) from error
 
 
 def _machine_kinds(kept: GroupContents) -> tuple[str, ...]:
-    return tuple(kept.attributes.get("made_with", ()))  # older checkpoints do not tell
+    return tuple(kept.attributes.get("made_with", ()))  # older checkpoints do not have it
 
 
 def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, Any]) -> None:
-    """Refuse a checkpoint of other data or settings, naming both.
+    """Check that a checkpoint has the same data and settings as a fit. The error names the differences.
 
     Raises
     ------
     ValueError
     """
-    instead = "remove it to start anew, or name another checkpoint"
+    instead = f"{START_ANEW}, or use another checkpoint"
     if kept["data"] != as_json(identity.data):
         raise ValueError(
-            f"{path} is the checkpoint of other data: {difference(kept['data'], identity.data)} "
+            f"{path} is a checkpoint of other data: {difference(kept['data'], identity.data)} "
             f"({kept['name']} there, {identity.name} here); {instead}"
         )
     settings = as_json(identity.settings)
@@ -271,16 +268,15 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
         del settings["family"]
     if kept["settings"] != settings:
         raise ValueError(
-            f"{path} is the checkpoint of a fit with other settings: "
-            f"{difference(kept['settings'], settings)}; {instead}"
+            f"{path} is a checkpoint of a fit with other settings: {difference(kept['settings'], settings)}; {instead}"
         )
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Say in which entries two mappings differ: "tol=0.001 there, tol=0.01 here"."""
+    """Return the entries in which two mappings differ, as text: "tol=0.001 there, tol=0.01 here"."""
     here = as_json(here)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
-    if "model" in names:  # then the rest differs anyway
+    if "model" in names:  # with other models all settings differ
         there, here = ({"model": MODEL_NAMES.get(side.get("model"), side.get("model"))} for side in (there, here))
         names = ["model"]
     sides = [
@@ -290,31 +286,32 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def default_path(output: str) -> str:
-    """Return where the checkpoint of an output is kept unless told: beside it, or beside the group that it lies in."""
+    """Return the default checkpoint path of an output: next to it, or next to the Zarr group that contains it."""
     place = local_path(output)
     named = output if place is None or hidden_file_base(place) == place else str(hidden_file_base(place))
     return f"{named.rstrip('/').removesuffix('.zarr')}.checkpoint.zarr"
 
 
 def exists(path: str | Path) -> bool:
-    """Whether a checkpoint with something in it is at a path or URL."""
+    """Whether a checkpoint with a finished scan is at a path or URL."""
     return SCANS.exists(f"{path}/scan")
 
 
 def remove(path: str | Path) -> None:
-    """Remove a checkpoint, if it is there."""
+    """Remove a checkpoint, if there is one."""
     if _writer(path):
         atomic.remove(path)
 
 
 def check_checkpoint_place(path: str | Path) -> None:
-    """Refuse a place where something else than a checkpoint is, and the inside of Zarr arrays and groups.
+    """Check that a path is free for a checkpoint, or has one; and that it is not inside a Zarr array or group.
 
     Raises
     ------
     FileExistsError
+        Something else is there, or the path is inside a Zarr array or group.
     ValueError
-        The name is that of a file of another format.
+        The path has the suffix of another file format.
     """
     try:
         node = zarr.open(address(path), mode="r")
@@ -322,23 +319,23 @@ def check_checkpoint_place(path: str | Path) -> None:
         place = local_path(path)
         taken = place is not None and place.exists() and (place.is_file() or any(place.iterdir()))
         if not taken:
-            if not _writer(str(path).rpartition("/")[0]):  # EM that goes on from a scan is kept inside the scan's
+            if not _writer(str(path).rpartition("/")[0]):  # a fit that continues from a scan is inside its checkpoint
                 check_outside_zarr(path)
             check_name(path)
-    except Exception as error:  # stores raise whatever they like
+    except Exception as error:  # stores raise many kinds of errors
         check_reached(path, error)
         raise FileExistsError(
-            f"{path} exists, and its zarr.json cannot be read ({error}): it is left alone; if it is a checkpoint, "
-            f"{START_ANEW}."
+            f"{path} exists, but its zarr.json cannot be read ({error}), so it is not overwritten: choose another "
+            f"name, or if it is a checkpoint, {START_ANEW}."
         ) from None
     else:
         taken = RUN not in node.attrs
     if taken:
-        raise FileExistsError(f"{path} exists, and it is no checkpoint of dem: it is left alone.")
+        raise FileExistsError(f"{path} exists, but {REFUSAL.format('checkpoint')}")
 
 
 def begin_run(path: str | Path) -> str:
-    """Write down that this run writes the checkpoint from now on; return its name."""
+    """Record in the checkpoint that this run writes it from now on; return the ID of the run."""
     run = uuid.uuid4().hex
     root = zarr.open_group(address(path), mode="a", zarr_format=3, use_consolidated=False)
     since = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -347,7 +344,7 @@ def begin_run(path: str | Path) -> str:
 
 
 def _writer(path: str | Path) -> dict[str, Any]:
-    """Return who writes the checkpoint; nothing where there is none."""
+    """Return the run that writes the checkpoint; an empty dict if there is no checkpoint."""
     try:
         root = read_with_retries(str(path), lambda: zarr.open_group(address(path), mode="r", use_consolidated=False))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What is kept in one piece: arrays by name and JSON, in a form that has one checksum."""
+"""The contents of one save: named arrays and JSON attributes, in a normal form with one checksum."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ JSON = Any
 
 @dataclass(frozen=True)
 class GroupContents:
-    """What is kept.
+    """The contents of one save: a model, or a part of a checkpoint.
 
     Attributes
     ----------
     model : str
         The class that wrote it: "GaussianMixture".
     arrays : mapping of str to array
-        The parameters, of any real dtype.
+        The parameters. They have any real dtype.
     attributes : mapping of str to JSON
-        Everything else: settings, history, source.
+        Everything else: settings, history, metadata of the data.
     """
 
     model: str
@@ -37,7 +37,7 @@ class GroupContents:
 
 
 def chunk_shape(array: NDArray[Any]) -> tuple[int, ...]:
-    """Return the whole shape; for large arrays, fewer rows."""
+    """Return the shape of chunks: the whole shape, or fewer rows for large arrays."""
     if array.ndim == 0:
         return ()
     rows = CHUNK_BYTES * array.shape[0] // max(1, array.nbytes)
@@ -45,24 +45,24 @@ def chunk_shape(array: NDArray[Any]) -> tuple[int, ...]:
 
 
 def normalised(saved: GroupContents) -> GroupContents:
-    """Return the same with little-endian arrays, in order of their names, and JSON of plain Python values."""
+    """Return the contents in normal form: little-endian arrays sorted by name, and JSON of plain Python values."""
     arrays = {}
     for key in sorted(saved.arrays):
         array = np.asarray(saved.arrays[key])
         if array.dtype.kind not in "biuf":
-            raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters are arrays of real numbers.")
+            raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters must be arrays of real numbers.")
         arrays[key] = array.astype(array.dtype.newbyteorder("<"), copy=False)
     return GroupContents(saved.model, arrays, as_json(saved.attributes))
 
 
 def as_json(attributes: Mapping[str, Any]) -> dict[str, JSON]:
-    """Return attributes as they come back: tuples are lists, NumPy's numbers are Python's."""
+    """Return attributes as JSON gives them back: tuples become lists, NumPy numbers become Python numbers."""
     found: dict[str, JSON] = json.loads(json.dumps(dict(attributes), default=_to_python))
     return found
 
 
 def _to_python(value: Any) -> JSON:
-    """Return NumPy's scalars and arrays, and paths, as JSON knows them."""
+    """Convert NumPy scalars and arrays, dtypes and paths to JSON types."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path | np.dtype):
@@ -71,7 +71,7 @@ def _to_python(value: Any) -> JSON:
 
 
 def checksum(saved: GroupContents) -> str:
-    """Return the SHA-256 over everything, of a `Saved` as `ordered` returns it."""
+    """Return the SHA-256 of all contents, which must be in the form that `normalised` returns."""
     text = json.dumps([saved.model, saved.attributes], sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for key, array in saved.arrays.items():

@@ -60,10 +60,10 @@ class OnDisk:
 
 
 def containers():
-    yield Held(HUGE), r"Held, which would be computed whole: give a Dask array, NAME\.data, which is read in chunks"
-    yield Frame(HUGE), r"Frame, .* whole: give a Dask array, NAME\.to_dask_array\(lengths=True\), which is read in"
-    yield dask.delayed(X), "dask.Delayed.*, which would be computed whole: give a Dask array, one made of it"
-    yield Dataset(), r"Dataset, which holds several arrays: give one of them, as in NAME\['temperature'\]\.data"
+    yield Held(HUGE), r"Held, which would be loaded as a whole: pass a Dask array, NAME\.data, to read it in chunks"
+    yield Frame(HUGE), r"Frame, .* whole: pass a Dask array, NAME\.to_dask_array\(lengths=True\), to read it in"
+    yield dask.delayed(X), "dask.Delayed.*, which would be loaded as a whole: pass a Dask array, made from it"
+    yield Dataset(), r"Dataset, which contains several arrays: pass one of them, such as NAME\['temperature'\]\.data"
 
 
 @pytest.mark.parametrize(("data", "message"), list(containers()), ids=["held", "frame", "delayed", "dataset"])
@@ -125,10 +125,12 @@ def test_a_memory_map_is_not_read_into_memory(tmp_path):
 def test_xarray(tmp_path):
     xr = pytest.importorskip("xarray")
     for lazy in (xr.DataArray(HUGE), xr.Variable(("n", "f"), HUGE), xr.DataArray(HUGE[:, 0])):
-        with pytest.raises(TypeError, match=r"xarray\..*, which would be computed whole: give a Dask array, X\.data"):
+        with pytest.raises(
+            TypeError, match=r"xarray\..*, which would be loaded as a whole: pass a Dask array, X\.data"
+        ):
             dem.KMeans(1).fit(lazy)
     for several in (xr.Dataset({"a": (("n", "f"), X)}), xr.Dataset({"a": (("n", "f"), HUGE)})):
-        with pytest.raises(TypeError, match=r"xarray\.Dataset, which holds several arrays"):
+        with pytest.raises(TypeError, match=r"xarray\.Dataset, which contains several arrays"):
             dem.KMeans(1).fit(several)
     array = xr.DataArray(X, dims=("n", "f"))
     assert bytes_to_load(array) == 0
@@ -145,7 +147,7 @@ def test_dask_frames():
     pytest.importorskip("pandas")
     frame = pytest.importorskip("dask.dataframe").from_dask_array(HUGE)
     for lazy in (frame, frame[0]):
-        with pytest.raises(TypeError, match=r"dask\.\w+, .*give a Dask array, X\.to_dask_array\(lengths=True\)"):
+        with pytest.raises(TypeError, match=r"dask\.\w+, .*pass a Dask array, X\.to_dask_array\(lengths=True\)"):
             dem.KMeans(1).fit(lazy)
 
 

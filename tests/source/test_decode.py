@@ -117,7 +117,7 @@ def test_no_such_missing_value(value):
 def test_a_source_has_been_told_already():
     source = open_source(np.ones((2, 2)), missing_value=1)
     assert open_source(source) is source
-    with pytest.raises(ValueError, match="missing_value is given where a source is opened"):
+    with pytest.raises(ValueError, match="missing_value cannot be changed for an open source"):
         open_source(source, missing_value=1)
 
 
@@ -290,17 +290,17 @@ def test_absent_chunks_of_a_packed_array_are_missing():
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"_FillValue": "none"}, "_FillValue of .* is 'none', which is no number: give missing_value"),
-        ({"missing_value": {"a": 1}}, "missing_value of .* which is no number"),
+        ({"_FillValue": "none"}, "_FillValue of .* must be a number, got 'none': give missing_value"),
+        ({"missing_value": {"a": 1}}, "missing_value of .* must be a number"),
         ({"scale_factor": "0.1"}, "scale_factor of .* is '0.1'"),
         ({"scale_factor": 0}, "scale_factor of .* is 0"),
         ({"add_offset": [1, 2]}, "add_offset of"),
-        ({"_Unsigned": "yes"}, "_Unsigned of .* is 'yes', which is neither 'true' nor 'false'"),
-        ({"valid_range": 3}, "valid_range of .* is 3, which is no pair of numbers: give missing_value instead"),
-        ({"valid_range": [0, "a"]}, "valid_range of .* is 'a', which is no number: give missing_value instead"),
-        ({"valid_max": [1, 2]}, r"valid_max of .* is \[1, 2\], which is no number"),
-        ({"valid_min": 4, "valid_max": 3}, "no value is valid: correct these attributes, or give missing_value"),
-        ({"valid_range": [1.2, 1.7]}, "no value is valid"),
+        ({"_Unsigned": "yes"}, "_Unsigned of .* must be 'true' or 'false', got 'yes'"),
+        ({"valid_range": 3}, "valid_range of .* must be a pair of numbers, got 3: give missing_value instead"),
+        ({"valid_range": [0, "a"]}, "valid_range of .* must be a number, got 'a': give missing_value instead"),
+        ({"valid_max": [1, 2]}, r"valid_max of .* must be a number, got \[1, 2\]"),
+        ({"valid_min": 4, "valid_max": 3}, "leave no valid value: correct them, or give missing_value"),
+        ({"valid_range": [1.2, 1.7]}, "leave no valid value"),
     ],
 )
 def test_attributes_that_make_no_sense(attributes, message):
@@ -331,7 +331,7 @@ def test_a_missing_value_beside_a_mask():
 
 def test_a_mask_that_the_meta_does_not_tell_of():
     lazy = da.from_array(X, chunks=5).map_blocks(np.ma.masked_equal, -999, meta=np.empty((0, 0), X.dtype))
-    with pytest.raises(ValueError, match="correct the meta"):
+    with pytest.raises(ValueError, match="although the array's meta is not"):
         rows_of(open_source(lazy))
 
 

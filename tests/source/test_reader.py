@@ -214,8 +214,8 @@ def test_all_chunks_can_be_demanded(layout, tmp_path):
     with pytest.raises(OSError, match="does not hold") as raised:
         rows_of(source)
     assert str(raised.value) == (
-        f"The store does not hold {source.locate_chunk(2)}: 2 chunks of rows 0 to 1002 are missing. Write what is "
-        "missing, or let missing chunks be read as the fill value (missing_chunks='fill', --missing-chunks fill)."
+        f"The store does not hold {source.locate_chunk(2)}: 2 chunks of rows 0 to 1002 are missing. Write them "
+        "again, or read missing chunks as the fill value (missing_chunks='fill', --missing-chunks fill)."
     )
     assert key_of(z, 2) in source.locate_chunk(2)
 
@@ -243,7 +243,7 @@ def test_stored_weights_of_other_data_lack_chunks(data, tmp_path):
     np.testing.assert_array_equal(whole, W)
     remove(weights, 1)
     with pytest.warns(
-        UserWarning, match=r"^chunks of the weights w.zarr are not in the store, read as the fill value$"
+        UserWarning, match=r"^chunks of the weights w.zarr are missing from the store, and are read as the fill value$"
     ):
         filled = np.concatenate([b.weight for b in blocks_of(open_source(data, weights))])
     assert (filled[77:154] == FILL).all()
@@ -262,11 +262,11 @@ def test_a_store_that_is_out_of_sight_is_no_empty_one(layout, tmp_path):
     source = open_source(tmp_path / "x.zarr", weights_at(tmp_path / "w.zarr"))
     travelled = pickle.loads(pickle.dumps(source.partitions))
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
-    with pytest.raises(OSError, match=rf"x.zarr is not to be seen from {socket.gethostname()}, where"):
+    with pytest.raises(OSError, match=rf"x.zarr is not visible on {socket.gethostname()}, which"):
         list(travelled[0].blocks())
     shutil.move(tmp_path / "elsewhere", tmp_path / "x.zarr")
     shutil.move(tmp_path / "w.zarr", tmp_path / "elsewhere")
-    with pytest.raises(OSError, match=r"w.zarr is not to be seen from"):
+    with pytest.raises(OSError, match=r"w.zarr is not visible on"):
         list(travelled[0].blocks())
 
 
@@ -277,20 +277,20 @@ def test_a_store_that_goes_out_of_sight_on_the_way_is_told(tmp_path, monkeypatch
     blocks = open_source(tmp_path / "x.zarr").without_read_ahead().partitions[0].blocks()
     assert next(blocks).absent == (0,)
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="is not to be seen from"):
+    with pytest.raises(OSError, match="is not visible on"):
         list(blocks)
 
 
 def test_a_store_that_comes_into_sight_is_read(tmp_path, monkeypatch):
     z = make(tmp_path / "x.zarr")
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
-    look = Reader._look
+    look = Reader._check_visible
 
     def late(self):
         shutil.move(tmp_path / "elsewhere", tmp_path / "x.zarr")
         look(self)
 
-    monkeypatch.setattr(Reader, "_look", late)
+    monkeypatch.setattr(Reader, "_check_visible", late)
     x, absent = Reader(z, "x.zarr").read(0, len(X))
     np.testing.assert_array_equal(x, X)
     assert absent == ()

@@ -64,7 +64,7 @@ def test_models_are_fitted_to_urls(form, model, tmp_path):
 
 def test_a_group_at_a_url_lists_its_arrays(tmp_path):
     path, _ = inside_a_group_at_a_url(tmp_path)
-    with pytest.raises(ValueError, match=r"g.zarr is a Zarr group, with the arrays deep/rows \(400, 3\)"):
+    with pytest.raises(ValueError, match=r"g.zarr is a Zarr group with the arrays deep/rows \(400, 3\)"):
         open_source(path.removesuffix("/deep/rows"))
     with pytest.raises(FileNotFoundError, match=r"No Zarr store at memory://.*/nothing\.$"):
         open_source(f"{path}/nothing")
@@ -98,7 +98,7 @@ def test_the_arrays_of_a_group_are_those_that_are_there(at, version, tmp_path):
     assert list(arrays_in(group, "g.zarr")) == THERE
     assert list(arrays_in(group, "g.zarr", depth=2)) == [name for name in THERE if "er" not in name]
     listed = ", ".join(rf"{name} \(400, 3\)" for name in THERE)
-    with pytest.raises(ValueError, match=f"is a Zarr group, with the arrays {listed}: name one array"):
+    with pytest.raises(ValueError, match=f"is a Zarr group with the arrays {listed}: pass one array"):
         open_source(group if at == "memory" else places[at])
     np.testing.assert_array_equal(next(open_source(group["deep/old"]).partitions[0].blocks()).x, X)
 
@@ -137,21 +137,21 @@ def test_metadata_that_are_cut_off_are_told_with_the_path(version, tmp_path):
     group.create_array("rows", data=X)
     document = tmp_path / "g.zarr" / "rows" / ("zarr.json" if version == 3 else ".zarray")
     document.write_text(document.read_text()[:50])
-    with pytest.raises(ValueError, match=r"The metadata of .*g.zarr/rows .* cannot be read: .*Restore or write them"):
+    with pytest.raises(ValueError, match=r"Cannot read the metadata of .*g.zarr/rows .*: .*Restore or rewrite"):
         open_source(tmp_path / "g.zarr" / "rows")
-    with pytest.raises(ValueError, match=r"The metadata of an array or group in .*g.zarr .* cannot be read"):
+    with pytest.raises(ValueError, match=r"Cannot read the metadata of an array or group in .*g.zarr "):
         open_source(tmp_path / "g.zarr")
-    with pytest.raises(ValueError, match=r"The metadata of .*g.zarr/rows .* cannot be read"):
+    with pytest.raises(ValueError, match=r"Cannot read the metadata of .*g.zarr/rows "):
         open_source(X, tmp_path / "g.zarr" / "rows")
 
 
 def test_a_model_is_no_data(tmp_path):
     PPCA(1).fit(X).save(tmp_path / "m.zarr")
-    with pytest.raises(ValueError, match=r"m.zarr is a model that dem has saved, not data: name a Zarr array of rows"):
+    with pytest.raises(ValueError, match=r"m.zarr is a model saved by dem, not data: pass a Zarr array of rows"):
         open_source(tmp_path / "m.zarr")
     GaussianMixture(1).fit(X, checkpoint=tmp_path / "c.zarr")
     for part in ("", "scan", "state"):
-        with pytest.raises(ValueError, match="is a checkpoint that dem has saved, not data"):
+        with pytest.raises(ValueError, match="is a checkpoint saved by dem, not data"):
             open_source(tmp_path / "c.zarr" / part)
 
 
@@ -176,7 +176,7 @@ def test_addresses(monkeypatch, tmp_path):
     assert address("a/b.zarr") == address(Path("a/b.zarr")) == f"{tmp_path}/a/b.zarr"
     assert address("s3://bucket/a.zarr") == "s3://bucket/a.zarr"
     assert address("file:///a%20b/c.zarr") == address("file://localhost/a b/c.zarr") == "/a b/c.zarr"
-    with pytest.raises(ValueError, match="file://a/b names no file of this machine"):
+    with pytest.raises(ValueError, match="file://a/b is not a file on this machine"):
         address("file://a/b")
     monkeypatch.setenv("HOME", "/home/someone")
     assert address("~/a.zarr") == address(Path("~/a.zarr")) == "/home/someone/a.zarr"
@@ -196,7 +196,7 @@ def test_an_open_source_stands_for_its_data(model, tmp_path):
     assert found.source_ == expected.source_
     assert found.score(source) == expected.score(path, sample_weight=weight)
     np.testing.assert_array_equal(found.score_samples(source).compute(), expected.score_samples(path).compute())
-    with pytest.raises(ValueError, match="Weights are given where a source is opened"):
+    with pytest.raises(ValueError, match="Weights cannot be added to an open source"):
         model(2).fit(source, sample_weight=weight)
     with pytest.raises(ValueError, match=r"2 columns, but .* was fitted on 3"):
         found.score(open_source(X[:, :2]))

@@ -82,7 +82,7 @@ def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
 
 def test_a_model_is_replaced_only_where_that_is_said(place):
     SAVED_MODELS.save(place, SAVED)
-    with pytest.raises(FileExistsError, match="is a model already: choose another name, or allow overwriting"):
+    with pytest.raises(FileExistsError, match="is already a model: choose another name, or allow overwriting"):
         SAVED_MODELS.save(place, OTHER)
     assert same(SAVED_MODELS.load(place), SAVED)
 
@@ -96,7 +96,7 @@ def test_the_slower_of_two_first_saves_is_refused(tmp_path, monkeypatch):
         SAVED_MODELS.save(path, OTHER)
 
     monkeypatch.setattr(atomic, "_write", meanwhile)
-    with pytest.raises(FileExistsError, match="is a model already"):
+    with pytest.raises(FileExistsError, match="is already a model"):
         SAVED_MODELS.save(path, SAVED)
     assert same(SAVED_MODELS.load(path), OTHER)
     assert len(list(zarr.open_group(path, mode="r").keys())) == 1
@@ -129,7 +129,7 @@ def test_a_reader_gives_up_in_the_end(tmp_path, monkeypatch):
     monkeypatch.setattr(atomic, "READ_ATTEMPTS", 3)
     save(tmp_path / "m.zarr", SAVED)
     replaced_while(monkeypatch, tmp_path / "m.zarr", 10**6)
-    with pytest.raises(OSError, match="it is replaced again and again"):
+    with pytest.raises(OSError, match="other runs keep replacing it"):
         SAVED_MODELS.load(tmp_path / "m.zarr")
 
 
@@ -360,7 +360,7 @@ def test_a_newer_format_is_refused(tmp_path):
 
 def test_names_of_files_are_refused(tmp_path):
     for name in ("m.csv", "m.NPY", "a/m.h5", "m.png"):
-        with pytest.raises(ValueError, match=r"would be a Zarr store.* let it end with \.zarr"):
+        with pytest.raises(ValueError, match=r"would be a Zarr store.* use the suffix \.zarr"):
             SAVED_MODELS.save(tmp_path / name, SAVED)
     for name in ("m", "m.zarr", "run.1", "m.v2.csv.zarr"):
         SAVED_MODELS.save(tmp_path / name, SAVED)
@@ -384,12 +384,12 @@ def test_what_is_no_model_is_told_and_left_alone(tmp_path):
         ("array.zarr", ValueError, "is a Zarr array, not a model"),
         ("group.zarr", ValueError, "is a Zarr group, but not a model"),
         ("old.zarr", ValueError, "is a Zarr group, but not a model"),
-        ("folder", FileNotFoundError, "it is no Zarr store"),
-        ("file.txt", FileNotFoundError, "it is no Zarr store"),
+        ("folder", FileNotFoundError, "it is not a Zarr store"),
+        ("file.txt", FileNotFoundError, "it is not a Zarr store"),
     ]:
         with pytest.raises(error, match=words):
             SAVED_MODELS.load(tmp_path / name)
-        with pytest.raises(FileExistsError, match="left alone"):
+        with pytest.raises(FileExistsError, match="not overwritten"):
             save(tmp_path / name, SAVED)
         assert not SAVED_MODELS.exists(tmp_path / name)
     assert (tmp_path / "folder" / "precious.txt").read_text() == "mine"
@@ -434,5 +434,5 @@ def test_a_file_url_is_its_path(tmp_path):
     save((tmp_path / "m.zarr").as_uri(), SAVED)
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
     (tmp_path / "file.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="left alone"):
+    with pytest.raises(FileExistsError, match="not overwritten"):
         save((tmp_path / "file.txt").as_uri(), SAVED)

@@ -94,7 +94,7 @@ def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type,
         model = mixture(covariance_type=covariance_type)
         if run < straight.n_passes_ - 1:
             with pytest.raises(
-                dem.Stopped, match=r"stopped after .*, the most for one run; .* start the same fit again to go on"
+                dem.Stopped, match=r"stopped after .*, the limit for one run; .* run the same fit again to continue"
             ):
                 model.fit(store, checkpoint=Checkpoint(place, max_passes=1))
     assert equal(model.fit(store, checkpoint=Checkpoint(place, max_passes=1)), straight)
@@ -197,7 +197,8 @@ def test_the_one_pass_of_ppca_is_kept(wide, tmp_path):
 def test_limits_of_time(store, tmp_path):
     known = {"weights_init": np.full(4, 0.25), "means_init": np.eye(4, 3), "precisions_init": np.stack([np.eye(3)] * 4)}
     with pytest.raises(
-        dem.Stopped, match=r"stopped after the first scan in .* since another would likely pass the 0 ms"
+        dem.Stopped,
+        match=r"after the first scan in .* another pass would probably exceed the time limit of 0 ms",
     ):
         mixture(**known).fit(store, checkpoint=Checkpoint(tmp_path / "k.zarr", max_seconds=0.0))
     assert equal(
@@ -207,7 +208,8 @@ def test_limits_of_time(store, tmp_path):
 
 def test_the_start_hears_the_limit_of_time_and_is_made_anew(store, tmp_path):
     with pytest.raises(
-        dem.Stopped, match=r"in the start on the sample, since the 0 ms given are over; .* holds the first scan: start"
+        dem.Stopped,
+        match=r"during the start on the sample, .* 0 ms is reached; .* contains the first scan: run",
     ):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=0.0))
     told = Starts(None)
@@ -263,7 +265,7 @@ def test_families_with_settings_had_a_name(family):
 def test_other_settings_are_refused_with_both_named(store, tmp_path):
     with pytest.raises(dem.Stopped):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
-    with pytest.raises(ValueError, match=r"other settings: tol=0 there, tol=0.01 here; remove it to start anew"):
+    with pytest.raises(ValueError, match=r"tol=0 there, tol=0.01 here; remove the checkpoint to start again"):
         mixture(tol=0.01).fit(store, checkpoint=tmp_path / "c.zarr")
     with pytest.raises(ValueError, match="sample_size=500 there, sample_size=501 here"):
         mixture(sample_size=501).fit(store, checkpoint=tmp_path / "c.zarr")
@@ -361,7 +363,7 @@ def test_a_checkpoint_whose_document_is_cut_off_is_called_damaged(part, store, t
     document.write_text(document.read_text()[:40])
     message = "is damaged: its zarr.json cannot be read .*" if part else "its zarr.json cannot be read .*"
     with pytest.raises(
-        (ValueError, FileExistsError), match=f"c.zarr/?{part}.*{message}remove the checkpoint to start anew"
+        (ValueError, FileExistsError), match=f"c.zarr/?{part}.*{message}remove the checkpoint to start again"
     ):
         mixture().fit(store, checkpoint=tmp_path / "c.zarr")
     assert len(document.read_text()) == 40
@@ -374,7 +376,7 @@ def test_what_is_no_checkpoint_is_left_alone(store, tmp_path):
     (tmp_path / "folder" / "mine").write_text("mine")
     mixture().fit(store).save(tmp_path / "model.zarr")
     for name in ("file", "group.zarr", "folder", "model.zarr"):
-        with pytest.raises(FileExistsError, match="is no checkpoint of dem: it is left alone"):
+        with pytest.raises(FileExistsError, match="is not a checkpoint saved by dem, so it is not overwritten"):
             mixture().fit(store, checkpoint=tmp_path / name)
     (tmp_path / "empty").mkdir()
     mixture().fit(store, checkpoint=tmp_path / "empty")
@@ -433,7 +435,9 @@ def test_a_newer_format_and_unknown_classes_are_refused(tmp_path):
         identity = journal._attributes()
     document = {"class": "dem.scan.scanner:Gone", "fields": {}}
     checkpoint.SCANS.save(f"{tmp_path}/c.zarr/scan", GroupContents("Scan", {}, {"document": document, **identity}))
-    with pytest.raises(ValueError, match=r"cannot be read by this dem \(AttributeError.*Gone.*remove it to start anew"):
+    with pytest.raises(
+        ValueError, match=r"cannot read the checkpoint .* \(AttributeError.*Gone.*remove the checkpoint"
+    ):
         checkpoint.read(tmp_path / "c.zarr", IDENTITY)
     with pytest.raises(ValueError, match=r"tol=0.001 there, tol=1 here"):
         checkpoint.read(tmp_path / "c.zarr", replace(IDENTITY, settings={"tol": 1, "seed": 0}))

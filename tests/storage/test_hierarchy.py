@@ -36,14 +36,14 @@ def test_nodes_are_told_from_the_innermost_outwards(folder, zarr_format):
 def test_links_are_followed(tmp_path):
     zarr.create_array(tmp_path / "x.zarr", data=np.ones(3))
     (tmp_path / "link").symlink_to(tmp_path / "x.zarr")
-    with pytest.raises(FileExistsError, match=r"link/a lies inside the Zarr array .*x\.zarr: choose a place outside"):
+    with pytest.raises(FileExistsError, match=r"link/a is inside the Zarr array .*x\.zarr: choose a path outside"):
         check_outside_arrays(tmp_path / "link" / "a")
 
 
 @pytest.mark.parametrize(("stamp", "noun"), [("dem_model", "model"), ("dem_run", "checkpoint")])
 def test_models_and_checkpoints_are_no_place_for_anything_else(folder, stamp, noun):
     zarr.create_group(f"{folder}/m.zarr", attributes={stamp: {}})
-    with pytest.raises(FileExistsError, match=rf"m\.zarr/a lies inside the {noun} of dem .*m\.zarr: choose a place"):
+    with pytest.raises(FileExistsError, match=rf"m\.zarr/a is inside the {noun} of dem .*m\.zarr: choose a path"):
         check_outside_arrays(f"{folder}/m.zarr/a")
     if noun == "checkpoint":
         assert check_outside_arrays(f"{folder}/m.zarr/a", part_of=noun)
