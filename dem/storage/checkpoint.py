@@ -35,9 +35,9 @@ from dem.storage.hierarchy import check_name, check_outside_zarr, hidden_file_ba
 from dem.storage.lock import write_lock
 from dem.storage.progress_log import FitIdentity, ResumePoint
 
-START_ANEW = "remove the checkpoint to start again from the beginning"
-SCANS = Generations("dem_scan", "checkpoint", START_ANEW)
-STATES = Generations("dem_state", "checkpoint", START_ANEW, keep=1)
+REMOVE_TO_RESTART = "remove the checkpoint to start again from the beginning"
+SCANS = Generations("dem_scan", "checkpoint", REMOVE_TO_RESTART)
+STATES = Generations("dem_state", "checkpoint", REMOVE_TO_RESTART, keep=1)
 RUN = "dem_run"
 """The root attribute with the run that writes the checkpoint."""
 MODEL_NAMES = {
@@ -52,7 +52,7 @@ MODEL_NAMES = {
 }
 """The names in messages of the model classes in checkpoints."""
 UNSET_FAMILY = re.compile(r"(?!.*reg_covar)\w+\((\w+=None(, )?)*\)")
-"""A family without any settings. Version 0.1.0 did not save such families. With `reg_covar` a number was set."""
+"""A family without settings, which version 0.1.0 did not save. It did save families with a `reg_covar`."""
 NOTE = "data are identified by their metadata and by rows of the sample, which is weaker than a listing of the chunks"
 
 
@@ -237,12 +237,13 @@ def read(path: str | Path, identity: FitIdentity, modules: tuple[str, ...] = ())
             return ResumePoint(scan, None, 1, _machine_kinds(of_scan))
         check_identity(path, identity, kept.attributes)
         if kept.attributes["sample"] != digest(scan.sample):
-            raise ValueError(f"{path} is damaged: its scan and its state belong to different fits; {START_ANEW}")
+            raise ValueError(f"{path} is damaged: its scan and its state belong to different fits; {REMOVE_TO_RESTART}")
         state = decode(kept.arrays, kept.attributes["document"], modules)
         return ResumePoint(scan, state, kept.attributes["n_passes"], _machine_kinds(kept))
     except (KeyError, AttributeError, ImportError, TypeError) as error:
         raise ValueError(
-            f"This version of dem cannot read the checkpoint {path} ({type(error).__name__}: {error}): {START_ANEW}"
+            f"This version of dem cannot read the checkpoint {path} ({type(error).__name__}: {error}): "
+            f"{REMOVE_TO_RESTART}"
         ) from error
 
 
@@ -257,7 +258,7 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
     ------
     ValueError
     """
-    instead = f"{START_ANEW}, or use another checkpoint"
+    instead = f"{REMOVE_TO_RESTART}, or use another checkpoint"
     if kept["data"] != as_json(identity.data):
         raise ValueError(
             f"{path} is a checkpoint of other data: {difference(kept['data'], identity.data)} "
@@ -326,7 +327,7 @@ def check_checkpoint_place(path: str | Path) -> None:
         check_reached(path, error)
         raise FileExistsError(
             f"{path} exists, but its zarr.json cannot be read ({error}), so it is not overwritten: choose another "
-            f"name, or if it is a checkpoint, {START_ANEW}."
+            f"name, or if it is a checkpoint, {REMOVE_TO_RESTART}."
         ) from None
     else:
         taken = RUN not in node.attrs

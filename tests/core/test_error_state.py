@@ -6,7 +6,7 @@ import pytest
 from dem.core.error_state import default_error_state
 
 
-def test_the_callers_error_state_does_not_reach_in_and_is_left_as_it_was():
+def test_the_error_state_of_the_caller_has_no_effect_and_is_restored():
     @default_error_state()
     def far_out():
         return np.exp(np.array(-1000.0))

@@ -1,4 +1,4 @@
-"""What models are told of data with missing values: a sample without holes, and moments to match."""
+"""Filled samples and moments of data with missing values."""
 
 from itertools import pairwise
 
@@ -49,7 +49,7 @@ def test_the_donor_is_near():
     assert np.corrcoef(out[told, 1], whole[told, 1])[0, 1] > 0.98
 
 
-def test_moments_are_each_columns_own_over_all_rows():
+def test_moments_of_each_column_include_all_its_values():
     x = data()
     weight = np.random.default_rng(1).integers(0, 4, N).astype(float)
     found = completed_scan(scan(x, weight, scatter=True))
@@ -94,13 +94,13 @@ def test_column_moments_far_from_zero(offset):
     np.testing.assert_allclose(total.variances, variance, rtol=1e-8 if offset else 1e-12)
 
 
-def test_rows_with_nothing_are_left_out_of_the_sample():
+def test_rows_without_any_value_are_not_in_the_sample():
     x = data(missing=0.7)
     found = completed_scan(scan(x))
     assert len(found.sample.x) == N - np.isnan(x).all(axis=1).sum()
 
 
-def test_a_column_that_the_sample_lacks_takes_its_extremes():
+def test_a_column_missing_in_the_whole_sample_gets_its_extremes():
     x = data(missing=0)
     x[:, 3] = np.nan
     out = filled_rows(x, np.array([0, 0, 0, 7.0]), np.array([1, 1, 1, 9.0]))

@@ -26,14 +26,14 @@ def no_thread_is_left():
 
 
 class Item:
-    """A block, as far as memory goes."""
+    """An item in place of a block, to count those in memory."""
 
     def __init__(self, number):
         self.number = number
 
 
 class Items:
-    """Items that are made one by one, and counted while they live."""
+    """Items that are made one by one, and counted while they are in memory."""
 
     def __init__(self, n, fails_at=None):
         self.n, self.fails_at = n, fails_at
@@ -78,7 +78,7 @@ def test_few_items(n):
     assert [item.number for item in read_ahead(iter(Items(n)))] == list(range(n))
 
 
-def test_an_error_comes_when_its_item_is_due():
+def test_an_error_is_raised_when_its_item_is_requested():
     ahead = read_ahead(iter(Items(9, fails_at=3)))
     for number in range(3):
         assert next(ahead).number == number
@@ -87,7 +87,7 @@ def test_an_error_comes_when_its_item_is_due():
         next(ahead)
 
 
-def test_the_thread_ends_where_the_caller_stops():
+def test_the_thread_ends_if_the_caller_stops():
     items = Items(9)
     ahead = read_ahead(iter(items))
     next(ahead)
@@ -115,7 +115,7 @@ X = np.random.default_rng(0).normal(size=(4000, 4))
 
 
 class Watched(WrapperStore):
-    """A store that tells which chunks were asked for, and fails at one of them."""
+    """A store that records the chunks requested, and fails at one of them."""
 
     def __init__(self, store, fails_at=None):
         super().__init__(store)
@@ -134,7 +134,7 @@ class Watched(WrapperStore):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A store of 40 chunks, each a block of its own."""
+    """A store of 40 chunks; each is a block."""
     monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
     zarr.create_array(tmp_path / "x.zarr", shape=X.shape, dtype=X.dtype, chunks=(100, 4))[:] = X
     return LocalStore(tmp_path / "x.zarr", read_only=True)

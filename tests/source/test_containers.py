@@ -1,4 +1,4 @@
-"""Containers of lazy arrays are refused before anything is computed: stand-ins, and the real ones where installed."""
+"""Containers of lazy arrays are refused before anything is computed: test classes, and real ones if installed."""
 
 import dask
 import dask.array as da
@@ -16,7 +16,7 @@ HUGE = da.zeros((10**12, 8), chunks=(10**11, 8))
 
 
 class Held:
-    """A lazy array with names, as xarray has it."""
+    """A lazy array with names, like xarray's."""
 
     def __init__(self, array):
         self.data = array
@@ -29,20 +29,20 @@ class Held:
 
 
 class Frame(Held):
-    """A lazy data frame, as Dask has it."""
+    """A lazy data frame, like Dask's."""
 
     def to_dask_array(self, lengths=None):
         return self.data
 
 
 class Dataset:
-    """Several arrays by name, as in xarray."""
+    """Several arrays by name, like an xarray Dataset."""
 
     data_vars = ()
 
 
 class OnDisk:
-    """An array on a disk, as h5py has it."""
+    """An array on a disk, like h5py's."""
 
     chunks = None
 
@@ -81,7 +81,7 @@ def test_lazy_containers_are_refused_before_they_are_computed(data, message):
         open_source(X, data)
 
 
-def test_what_is_on_a_disk_is_read_only_within_the_limit():
+def test_arrays_on_disk_are_read_only_within_the_memory_limit():
     data, engine = OnDisk((10**9, 8)), dem.Engine(memory="2GB")
     with pytest.raises(
         MemoryError, match=r"X would be read into memory whole, 64 GB beside the .* but the limit is 2 GB"
@@ -99,12 +99,12 @@ def test_what_is_on_a_disk_is_read_only_within_the_limit():
 @pytest.mark.parametrize(
     ("shape", "dtype"), [((10**9, 8, 2), "f8"), ((10**9,), "f8"), ((10**9, 0), "f8"), ((10**9, 2), "c16")]
 )
-def test_what_is_on_a_disk_and_has_no_rows_and_columns_is_refused_unread(shape, dtype):
+def test_arrays_on_disk_of_wrong_shape_are_refused_unread(shape, dtype):
     with pytest.raises(ValueError, match=r"Expected 2D array|0 feature|Complex data"):
         dem.KMeans(1).fit(OnDisk(shape, dtype))
 
 
-def test_arrays_in_memory_are_no_matter():
+def test_arrays_in_memory_need_no_bytes_to_load():
     engine = dem.Engine(memory=1)
     for data in (X, X.tolist(), np.ma.array(X), da.from_array(X), "path"):
         check_load(data, None, engine)

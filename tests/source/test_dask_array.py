@@ -40,7 +40,7 @@ def test_any_chunking(rows, columns, weight_chunk, form):
         np.testing.assert_array_equal(np.concatenate([block.weight for block in blocks]), w)
 
 
-def test_regular_chunks_are_told():
+def test_regular_chunks_have_chunk_rows():
     assert open_source(da.from_array(X, chunks=(300, 3))).chunk_rows == 300
     assert open_source(da.from_array(X, chunks=((300, 300, 400), 6))).chunk_rows is None
     assert open_source(da.from_array(X, chunks=((300, 200, 300, 200), 6))).chunk_rows is None

@@ -1,4 +1,4 @@
-"""Stores by path, by URL and by handle: the same rows, under a name that people know."""
+"""Stores opened by path, URL or handle have the same rows and a readable name."""
 
 import warnings
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_group_at_a_url_lists_its_arrays(tmp_path):
 
 
 def grown(place, version):
-    """Return a group with consolidated metadata in it and in a subgroup, and arrays that came and went since."""
+    """Return a group and a subgroup with consolidated metadata, and arrays that were added and removed later."""
     group = zarr.open_group(place, mode="w", zarr_format=version)
     for name in ("old", "gone", "deep/old", "deep/er/old"):
         group.create_array(name, data=X)
@@ -91,7 +91,7 @@ THERE = ["deep/er/new", "deep/er/old", "deep/new", "deep/old", "new", "old"]
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("at", ["folder", "url", "memory"])
-def test_the_arrays_of_a_group_are_those_that_are_there(at, version, tmp_path):
+def test_the_arrays_of_a_group_are_listed_from_the_store(at, version, tmp_path):
     places = {"folder": tmp_path / "g.zarr", "url": f"memory://{tmp_path.name}/grown.zarr", "memory": MemoryStore()}
     group = grown(places[at], version)
     assert "gone" in dict(group.members())  # as the metadata have it
@@ -103,7 +103,7 @@ def test_the_arrays_of_a_group_are_those_that_are_there(at, version, tmp_path):
     np.testing.assert_array_equal(next(open_source(group["deep/old"]).partitions[0].blocks()).x, X)
 
 
-def test_where_a_store_cannot_list_the_consolidated_metadata_tell(tmp_path, monkeypatch):
+def test_consolidated_metadata_are_used_if_a_store_cannot_list(tmp_path, monkeypatch):
     group = grown(tmp_path / "g.zarr", 3)
     old = ["deep/er/old", "deep/old", "gone", "old"]
     with monkeypatch.context() as patched:
@@ -117,14 +117,14 @@ def test_where_a_store_cannot_list_the_consolidated_metadata_tell(tmp_path, monk
     assert list(arrays_in(group, "g.zarr")) == old
 
 
-def test_what_is_inside_a_model_is_no_data(tmp_path):
+def test_arrays_inside_a_model_are_not_data(tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="w")
     group.create_array("rows", data=X)
     group.create_group("m", attributes={"dem_model": {}}).create_array("generation-1/means_", data=X)
     assert list(arrays_in(group, "g.zarr")) == ["rows"]
 
 
-def test_files_that_are_no_part_of_a_group_are_passed_over(tmp_path):
+def test_other_files_in_a_group_are_ignored(tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="w")
     group.create_array("rows", data=X)
     (tmp_path / "g.zarr" / "README").write_text("mine")
@@ -132,7 +132,7 @@ def test_files_that_are_no_part_of_a_group_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_metadata_that_are_cut_off_are_told_with_the_path(version, tmp_path):
+def test_truncated_metadata_are_reported_with_the_path(version, tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=version)
     group.create_array("rows", data=X)
     document = tmp_path / "g.zarr" / "rows" / ("zarr.json" if version == 3 else ".zarray")
@@ -145,7 +145,7 @@ def test_metadata_that_are_cut_off_are_told_with_the_path(version, tmp_path):
         open_source(X, tmp_path / "g.zarr" / "rows")
 
 
-def test_a_model_is_no_data(tmp_path):
+def test_a_model_is_not_data(tmp_path):
     PPCA(1).fit(X).save(tmp_path / "m.zarr")
     with pytest.raises(ValueError, match=r"m.zarr is a model saved by dem, not data: pass a Zarr array of rows"):
         open_source(tmp_path / "m.zarr")
@@ -156,7 +156,7 @@ def test_a_model_is_no_data(tmp_path):
 
 
 @pytest.mark.parametrize("path", ["", " "])
-def test_an_empty_path_is_called_empty(path):
+def test_an_empty_path_is_refused(path):
     for data in ({"data": path}, {"data": X, "weights": path}):
         with pytest.raises(FileNotFoundError, match=r"^The path is empty: give a path or URL"):
             open_source(**data)
@@ -186,7 +186,7 @@ def test_addresses(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("model", [GaussianMixture, PPCA])
-def test_an_open_source_stands_for_its_data(model, tmp_path):
+def test_an_open_source_can_be_used_as_data(model, tmp_path):
     path, _ = at_url(tmp_path)
     weight = np.linspace(0.5, 2, len(X))
     source = open_source(path, weight)

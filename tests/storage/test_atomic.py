@@ -1,4 +1,4 @@
-"""A model on disk is replaced whole or not at all, and nothing but a whole model is ever loaded."""
+"""A model on disk is replaced completely or not at all, and only complete models are loaded."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
     assert len(list(root.keys())) == 1
 
 
-def test_a_model_is_replaced_only_where_that_is_said(place):
+def test_a_model_is_replaced_only_with_overwrite(place):
     SAVED_MODELS.save(place, SAVED)
     with pytest.raises(FileExistsError, match="is already a model: choose another name, or allow overwriting"):
         SAVED_MODELS.save(place, OTHER)
@@ -103,7 +103,7 @@ def test_the_slower_of_two_first_saves_is_refused(tmp_path, monkeypatch):
 
 
 def replaced_while(monkeypatch, path, times):
-    """Let the model at a path be replaced after each reader has read its name, so many times."""
+    """Replace the model at a path, each time after a reader has read the name of its generation, `times` times."""
     open_stamped, left = atomic.Generations._open_stamped, [times]
 
     def slow(self, where):
@@ -119,7 +119,7 @@ def replaced_while(monkeypatch, path, times):
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_reader_whose_generation_is_taken_away_reads_the_next(tmp_path, monkeypatch, times):
+def test_a_reader_whose_generation_is_removed_reads_the_next(tmp_path, monkeypatch, times):
     save(tmp_path / "m.zarr", SAVED)
     replaced_while(monkeypatch, tmp_path / "m.zarr", times)
     assert SAVED_MODELS.load(tmp_path / "m.zarr").attributes["left"] == 0
@@ -135,7 +135,7 @@ def test_a_reader_gives_up_in_the_end(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("kept", [SAVED_MODELS, checkpoint.STATES], ids=["models", "checkpoints"])
 def test_many_writers_and_readers_at_once(tmp_path, kept):
-    """Whatever a reader gets is one of the things that were saved, whole."""
+    """A reader always gets one of the saved models, complete."""
     path, done, errors, read = tmp_path / "m.zarr", threading.Event(), [], []
 
     def told(work):
@@ -172,8 +172,8 @@ def test_many_writers_and_readers_at_once(tmp_path, kept):
     assert kept.load(path).attributes["same"] % 10 == 5
 
 
-def test_a_save_leaves_alone_what_another_may_be_writing(tmp_path, monkeypatch):
-    """Two saves at a time: the last one to end counts, whole."""
+def test_a_save_does_not_remove_what_another_may_be_writing(tmp_path, monkeypatch):
+    """After two saves at the same time, the complete contents of the last one to end are there."""
     write, path = atomic._write, tmp_path / "m.zarr"
 
     def meanwhile(*words):
@@ -261,7 +261,7 @@ def test_a_crash_of_the_first_save_leaves_no_model_and_no_obstacle(n):
     assert same(SAVED_MODELS.load(inner), OTHER)
 
 
-def test_a_write_that_does_not_read_back_is_no_save():
+def test_a_save_that_differs_when_read_back_is_an_error():
     class Corrupting(WrapperStore):
         async def set(self, key, value):
             await self._store.set(key, value[:-9] if key.endswith("/c/0") else value)
@@ -308,7 +308,7 @@ DAMAGED_STAMPS = [{"format": "x"}, {"format": None}, {"generation": 5, "before":
 
 
 @pytest.mark.parametrize("part", DAMAGED_STAMPS, ids=str)
-def test_a_damaged_stamp_is_told_and_replaced(tmp_path, part):
+def test_a_damaged_stamp_is_reported_and_can_be_replaced(tmp_path, part):
     path = tmp_path / "m.zarr"
     save(path, SAVED)
     root = zarr.open_group(path)
@@ -323,7 +323,7 @@ def test_a_damaged_stamp_is_told_and_replaced(tmp_path, part):
     "damage",
     [lose_a_chunk, lose_an_array, lose_the_generation, change_a_setting, truncate_a_chunk, garble_the_root],
 )
-def test_damage_is_told(tmp_path, damage):
+def test_damage_is_reported(tmp_path, damage):
     path = tmp_path / "m.zarr"
     save(path, SAVED)
     damage(path)
@@ -332,19 +332,19 @@ def test_damage_is_told(tmp_path, damage):
 
 
 @pytest.mark.parametrize("place", [None, 3, b"m.zarr"])
-def test_what_is_no_place_is_no_damaged_model(place):
+def test_an_invalid_path_is_not_called_a_damaged_model(place):
     for call in (dem.load, SAVED_MODELS.exists, SAVED_MODELS.find, SAVED_MODELS.check_free):
         with pytest.raises(TypeError, match="A path or URL must be a str or a Path, got "):
             call(place)
 
 
-def test_an_empty_path_is_called_empty():
+def test_an_empty_path_is_refused():
     for call in (dem.load, SAVED_MODELS.check_free):
         with pytest.raises(FileNotFoundError, match="The path is empty"):
             call("")
 
 
-def test_the_stamps_are_those_that_sources_know():
+def test_sources_know_all_stamps():
     own = [SAVED_MODELS, checkpoint.SCANS, checkpoint.STATES]
     assert {**{kind.stamp: kind.noun for kind in own}, checkpoint.RUN: "checkpoint"} == STAMPS
 
@@ -358,7 +358,7 @@ def test_a_newer_format_is_refused(tmp_path):
         SAVED_MODELS.load(path)
 
 
-def test_names_of_files_are_refused(tmp_path):
+def test_suffixes_of_other_file_formats_are_refused(tmp_path):
     for name in ("m.csv", "m.NPY", "a/m.h5", "m.png"):
         with pytest.raises(ValueError, match=r"would be a Zarr store.* use the suffix \.zarr"):
             SAVED_MODELS.save(tmp_path / name, SAVED)
@@ -373,7 +373,7 @@ def test_a_home_folder_is_where_it_should_be(tmp_path, monkeypatch):
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
 
 
-def test_what_is_no_model_is_told_and_left_alone(tmp_path):
+def test_anything_but_a_model_is_refused_and_not_overwritten(tmp_path):
     zarr.create_array(tmp_path / "array.zarr", data=np.ones(3))
     zarr.create_group(tmp_path / "group.zarr", attributes={"a": 1})
     zarr.create_group(tmp_path / "old.zarr", zarr_format=2, attributes={"a": 1})

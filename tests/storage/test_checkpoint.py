@@ -1,4 +1,4 @@
-"""A fit that is broken off goes on from its checkpoint with the same bits; one of another fit is refused."""
+"""An interrupted fit continues from its checkpoint with the same bits; checkpoints of other fits are refused."""
 
 import os
 import shutil
@@ -86,7 +86,7 @@ def equal(a, b):
         *(pytest.param(kind, PLACES["url"], marks=pytest.mark.slow) for kind in ("full", "tied", "spherical")),
     ],
 )
-def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type, make_place, store, tmp_path):
+def test_a_fit_interrupted_after_every_pass_has_the_same_result(covariance_type, make_place, store, tmp_path):
     place = make_place(tmp_path)
     straight = mixture(covariance_type=covariance_type).fit(store)
     assert straight.n_passes_ >= 7
@@ -102,7 +102,7 @@ def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type,
     assert equal(again, straight)
 
 
-def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
+def test_an_error_at_any_time_loses_at_most_one_pass(store, tmp_path):
     straight = mixture().fit(store)
 
     class BrokenError(Exception):
@@ -124,7 +124,7 @@ def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
 
 
 class Notes(Silent):
-    """Progress that keeps what it is told."""
+    """Progress that records its calls."""
 
     def __init__(self):
         self.texts = []
@@ -135,7 +135,7 @@ class Notes(Silent):
 
 @pytest.fixture
 def on(store, tmp_path, monkeypatch):
-    """Fit for some passes on a machine of a kind, or to the end; return what is said of the checkpoint's machine."""
+    """Fit for some passes, or to the end, on a kind of machine; return the warnings about the kinds of machine."""
 
     def fit(kind, max_passes=None):
         notes = Notes()
@@ -148,7 +148,7 @@ def on(store, tmp_path, monkeypatch):
     return fit
 
 
-def test_a_checkpoint_says_with_what_it_was_made(on):
+def test_a_checkpoint_records_the_kinds_of_machine(on):
     then = "the result may differ in the last bits from that of a fit in one go"
     assert on("Abacus", 1) == []  # the scan alone
     assert on("Abacus", 1) == []
@@ -159,8 +159,8 @@ def test_a_checkpoint_says_with_what_it_was_made(on):
     assert on("Slide rule") == []  # there is nothing left to compute
 
 
-def test_a_checkpoint_that_does_not_say_with_what_it_was_made(on, monkeypatch):
-    """As those of earlier versions."""
+def test_a_checkpoint_without_kinds_of_machine(on, monkeypatch):
+    """Like checkpoints of earlier versions."""
     whole = checkpoint.CheckpointJournal._attributes
 
     def without(journal):
@@ -170,7 +170,7 @@ def test_a_checkpoint_that_does_not_say_with_what_it_was_made(on, monkeypatch):
     assert on("Abacus", 2) == on("Quipu") == []
 
 
-def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
+def test_wide_ppca_continues(wide, tmp_path, monkeypatch):
     monkeypatch.setattr("dem.run.latent.DEFAULT_BYTES", 1000)
     straight = dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide)
     with pytest.raises(dem.Stopped):
@@ -180,7 +180,7 @@ def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
     assert (model.n_passes_, model.history_) == (straight.n_passes_, straight.history_)
 
 
-def test_the_one_pass_of_ppca_is_kept(wide, tmp_path):
+def test_the_single_pass_of_ppca_is_saved(wide, tmp_path):
     told = []
 
     class Told(Silent):
@@ -206,7 +206,7 @@ def test_limits_of_time(store, tmp_path):
     )
 
 
-def test_the_start_hears_the_limit_of_time_and_is_made_anew(store, tmp_path):
+def test_the_start_stops_at_the_time_limit_and_is_repeated(store, tmp_path):
     with pytest.raises(
         dem.Stopped,
         match=r"during the start on the sample, .* 0 ms is reached; .* contains the first scan: run",
@@ -233,7 +233,7 @@ class Starts(Silent):
             raise KeyboardInterrupt
 
 
-def test_an_interrupt_in_the_start_is_heard_at_once_and_the_fit_goes_on_from_its_scan(store, tmp_path, caplog):
+def test_an_interrupt_stops_the_start_at_once_and_the_fit_continues_from_its_scan(store, tmp_path, caplog):
     caplog.set_level("INFO", "dem")
     told = Starts(5)
     with pytest.raises(KeyboardInterrupt):
@@ -248,7 +248,7 @@ def test_an_interrupt_in_the_start_is_heard_at_once_and_the_fit_goes_on_from_its
 
 
 @pytest.mark.parametrize("family", ["Poisson()", "Gamma(reference=None)", "Two(a=None, b=None)"])
-def test_families_without_settings_had_no_name_in_older_checkpoints(family):
+def test_older_checkpoints_do_not_name_families_without_settings(family):
     here = FitIdentity({}, {"family": family, "tol": 0}, "x")
     check_identity("c.zarr", here, {"data": {}, "settings": {"tol": 0}, "name": "x"})
     for there in ({"tol": 1}, {"tol": 0, "family": "Other()"}):
@@ -257,7 +257,7 @@ def test_families_without_settings_had_no_name_in_older_checkpoints(family):
 
 
 @pytest.mark.parametrize("family", ["FullGaussian(reg_covar=None)", "Categorical(n_categories=3)"])
-def test_families_with_settings_had_a_name(family):
+def test_older_checkpoints_name_families_with_settings(family):
     with pytest.raises(ValueError, match="other settings: no family there, family="):
         check_identity("c.zarr", FitIdentity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
 
@@ -287,7 +287,7 @@ def test_other_data_are_refused_with_both_named(store, wide, tmp_path):
         mixture().fit(wide, checkpoint=tmp_path / "c.zarr")
 
 
-def test_data_that_have_changed_are_found_by_rows_of_the_sample(store, tmp_path):
+def test_changed_data_are_detected_by_rows_of_the_sample(store, tmp_path):
     moved = tmp_path / "x.zarr"
     shutil.copytree(store, moved)
     straight = mixture().fit(moved)
@@ -302,7 +302,7 @@ def test_data_that_have_changed_are_found_by_rows_of_the_sample(store, tmp_path)
     assert equal(mixture().fit(moved, checkpoint=tmp_path / "c.zarr"), straight)
 
 
-def test_data_of_which_a_part_has_changed_are_found_by_the_objective(store, tmp_path):
+def test_partly_changed_data_are_detected_by_the_objective(store, tmp_path):
     moved = tmp_path / "x.zarr"
     shutil.copytree(store, moved)
     with pytest.raises(dem.Stopped):
@@ -317,7 +317,7 @@ def test_data_of_which_a_part_has_changed_are_found_by_the_objective(store, tmp_
 
 
 @pytest.mark.parametrize("wrap", [np.array, lambda x: da.from_array(x, chunks=(1000, 3))], ids=["memory", "dask"])
-def test_arrays_that_have_changed_are_found_too(store, tmp_path, wrap):
+def test_changed_arrays_are_detected_too(store, tmp_path, wrap):
     x = zarr.open_array(store)[...]
     straight = mixture().fit(wrap(x))
     with pytest.raises(dem.Stopped):
@@ -346,7 +346,7 @@ def test_a_damaged_state_falls_back_on_the_one_before(store, tmp_path):
     assert equal(model, straight)
 
 
-def test_a_checkpoint_that_is_all_damaged_is_refused(store, tmp_path):
+def test_a_completely_damaged_checkpoint_is_refused(store, tmp_path):
     with pytest.raises(dem.Stopped):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=4))
     for generation in (tmp_path / "c.zarr" / "state").glob("generation-*"):
@@ -356,7 +356,7 @@ def test_a_checkpoint_that_is_all_damaged_is_refused(store, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["", "scan", "state"])
-def test_a_checkpoint_whose_document_is_cut_off_is_called_damaged(part, store, tmp_path):
+def test_a_checkpoint_with_a_truncated_document_is_damaged(part, store, tmp_path):
     with pytest.raises(dem.Stopped):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))
     document = tmp_path / "c.zarr" / part / "zarr.json"
@@ -369,7 +369,7 @@ def test_a_checkpoint_whose_document_is_cut_off_is_called_damaged(part, store, t
     assert len(document.read_text()) == 40
 
 
-def test_what_is_no_checkpoint_is_left_alone(store, tmp_path):
+def test_anything_but_a_checkpoint_is_not_overwritten(store, tmp_path):
     (tmp_path / "file").write_text("mine")
     zarr.create_group(tmp_path / "group.zarr", attributes={"mine": 1})
     (tmp_path / "folder").mkdir()
@@ -385,7 +385,7 @@ def test_what_is_no_checkpoint_is_left_alone(store, tmp_path):
     checkpoint.remove(tmp_path / "nothing")
 
 
-def test_a_run_that_was_taken_for_dead_stops(place):
+def test_a_run_stops_if_another_has_taken_over(place):
     with Checkpoint(place).journal(IDENTITY) as first:
         state = loop.State(np.arange(3.0))
         first.keep_state(state, 1)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, on a disk and at a URL."""
+"""Files are written completely or not at all, on a disk and at a URL."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ def test_files_come_back(folder):
     assert read_text(f"{folder}/a/c.txt") == "\u00e9"
 
 
-def test_files_are_replaced_only_where_that_is_said(folder):
+def test_files_are_replaced_only_with_overwrite(folder):
     write_files({f"{folder}/a": b"1"})
     with pytest.raises(FileExistsError, match="a already exists: choose another name, or allow overwriting"):
         write_files({f"{folder}/b": b"2", f"{folder}/a": b"2"})
@@ -38,7 +38,7 @@ def test_folders_are_never_replaced(tmp_path):
         check_files_free([tmp_path / "a"], overwrite=True)
 
 
-def test_what_is_no_file_is_never_replaced(tmp_path):
+def test_devices_and_pipes_are_never_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     os.symlink(tmp_path / "pipe", tmp_path / "a.png")
     with pytest.raises(FileExistsError, match=r"a\.png is a device, pipe or socket, not a file"):
@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path, monkeypatch):
     assert (tmp_path / "old").read_text() == "old"
 
 
-def test_what_cannot_be_written_is_told(tmp_path, monkeypatch):
+def test_write_errors_name_the_path(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     for place in ("file/a", "file/a/b"):
         with pytest.raises(OSError, match=rf"^Cannot write .*{place}: .*/file is a file, not a folder\.$"):

@@ -1,4 +1,4 @@
-"""What a place lies in is told by the documents above it, on a disk and at a URL."""
+"""The Zarr arrays and groups around a path are found by their metadata, on a disk and at a URL."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def zarr_format(request):
     return request.param
 
 
-def test_nodes_are_told_from_the_innermost_outwards(folder, zarr_format):
+def test_enclosing_nodes_begin_with_the_innermost(folder, zarr_format):
     group = zarr.create_group(f"{folder}/g.zarr", zarr_format=zarr_format)
     group.create_array("deep/x", data=np.ones(3))
     found = enclosing_nodes(f"{folder}/g.zarr/deep/x/c/0")
@@ -41,7 +41,7 @@ def test_links_are_followed(tmp_path):
 
 
 @pytest.mark.parametrize(("stamp", "noun"), [("dem_model", "model"), ("dem_run", "checkpoint")])
-def test_models_and_checkpoints_are_no_place_for_anything_else(folder, stamp, noun):
+def test_nothing_else_is_written_inside_models_and_checkpoints(folder, stamp, noun):
     zarr.create_group(f"{folder}/m.zarr", attributes={stamp: {}})
     with pytest.raises(FileExistsError, match=rf"m\.zarr/a is inside the {noun} of dem .*m\.zarr: choose a path"):
         check_outside_arrays(f"{folder}/m.zarr/a")
@@ -49,14 +49,14 @@ def test_models_and_checkpoints_are_no_place_for_anything_else(folder, stamp, no
         assert check_outside_arrays(f"{folder}/m.zarr/a", part_of=noun)
 
 
-def test_documents_that_cannot_be_read_are_no_node(tmp_path):
+def test_unreadable_documents_are_not_nodes(tmp_path):
     (tmp_path / "zarr.json").write_text("{")
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "zarr.json").write_text("[]")
     assert enclosing_nodes(tmp_path / "a" / "b") == []
 
 
-def test_hidden_files_stand_beside_the_outermost_group(tmp_path, monkeypatch):
+def test_hidden_files_are_next_to_the_outermost_group(tmp_path, monkeypatch):
     zarr.create_group(tmp_path / "g.zarr").create_group("deep")
     assert hidden_file_base(tmp_path / "x.zarr") == tmp_path / "x.zarr"
     assert hidden_file_base(tmp_path / "g.zarr" / "deep" / "x") == tmp_path / "g.zarr.deep.x"
@@ -69,8 +69,8 @@ def test_hidden_files_stand_beside_the_outermost_group(tmp_path, monkeypatch):
     )  # nothing can be made beside the group
 
 
-def test_consolidated_metadata_tell_of_what_others_wrote_meanwhile(tmp_path, monkeypatch):
-    """Two writers: whoever tells of its own array last tells of the other's too."""
+def test_consolidated_metadata_include_what_others_wrote_meanwhile(tmp_path, monkeypatch):
+    """Two writers: the one that updates the metadata last includes the array of the other."""
     group = zarr.create_group(tmp_path / "g.zarr", zarr_format=2)
     group.create_array("a", data=np.ones(3))
     consolidate = zarr.consolidate_metadata

@@ -28,17 +28,17 @@ def held(tmp_path):
 
 def refused(path):
     with pytest.raises(BlockingIOError) as error, write_lock(path):
-        raise AssertionError("two runs have claimed it")
+        raise AssertionError("two runs have the lock")
     return str(error.value)
 
 
-def test_a_link_and_what_it_points_to_have_one_lock(held, tmp_path):
+def test_a_link_and_its_target_have_the_same_lock(held, tmp_path):
     path, _ = held
     (tmp_path / "link.zarr").symlink_to(path)
     assert "is writing" in refused(tmp_path / "link.zarr")
 
 
-def test_a_second_run_is_refused_and_told_of_the_first(held):
+def test_a_second_run_is_refused_and_the_message_names_the_first(held):
     path, process = held
     for _ in range(2):
         said = refused(path)
@@ -49,7 +49,7 @@ def test_a_second_run_is_refused_and_told_of_the_first(held):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_claim_ends_with_its_process(held, number):
+def test_a_lock_ends_with_its_process(held, number):
     path, process = held
     refused(path)
     process.send_signal(number)
@@ -73,7 +73,7 @@ def test_nothing_is_left(error, tmp_path):
     assert os.listdir(tmp_path / "a" / "b") == ["labels.zarr"]
 
 
-def test_one_of_many_threads_has_it_at_a_time(tmp_path):
+def test_only_one_thread_has_the_lock_at_a_time(tmp_path):
     path, inside, most, times = tmp_path / "labels.zarr", [], [], []
 
     def work():
@@ -100,12 +100,12 @@ def test_links_and_file_urls_are_the_same_place(tmp_path):
         refused((tmp_path / "labels.zarr").as_uri())
 
 
-def test_urls_cannot_be_claimed():
+def test_urls_cannot_be_locked():
     with write_lock("memory://claims/labels.zarr"), write_lock("memory://claims/labels.zarr"):
         pass
 
 
-def test_a_lock_file_that_tells_nothing(tmp_path):
+def test_an_empty_lock_file(tmp_path):
     path = tmp_path / "labels.zarr"
     with write_lock(path):
         (tmp_path / ".labels.zarr.lock").write_text("")
