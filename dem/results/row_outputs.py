@@ -79,7 +79,7 @@ def lazy(source: Source, make_rows: MakeRows, dtype: DTypeLike, columns: int | N
     name, maker = f"dem-rows-{token}", f"dem-make-rows-{token}"
     inner = () if columns is None else (columns,)
     empty = np.empty((0, *inner), dtype)
-    source = source.cut(np.dtype(dtype).itemsize * (1 if columns is None else columns), RESULT_BYTES)
+    source = source.for_results(np.dtype(dtype).itemsize * (1 if columns is None else columns), RESULT_BYTES)
     graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
     for i, partition in enumerate(source.partitions):
         if isinstance(partition, Delayed):

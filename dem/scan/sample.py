@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float, find_empty_rows
 
 SAMPLE_BYTES = 64 * 2**20
-"""Largest size of the sample, whatever number of rows is requested; but it always has up to `LEAST_ROWS` rows."""
-LEAST_ROWS = 64
+"""Largest size of the sample, for any requested number of rows; but `MIN_SAMPLE_ROWS` rows are always allowed."""
+MIN_SAMPLE_ROWS = 64
 """A sample may have this many rows for any number of columns, because a mixture cannot be started from fewer."""
 
 UInt = NDArray[np.uint64]
@@ -125,4 +125,4 @@ class Candidates:
 
 def sample_rows(sample_size: int, d: int) -> int:
     """Return the largest number of rows of a sample with d columns."""
-    return max(1, min(sample_size, max(LEAST_ROWS, SAMPLE_BYTES // (8 * max(1, d)))))
+    return max(1, min(sample_size, max(MIN_SAMPLE_ROWS, SAMPLE_BYTES // (8 * max(1, d)))))

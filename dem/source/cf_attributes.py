@@ -17,7 +17,7 @@ import numpy as np
 
 MARKERS = ("_FillValue", "missing_value")
 """The attributes that give missing values in the CF conventions (1.11, section 2.5.1)."""
-SLACK = 0.01
+ROUNDING_SLACK = 0.01
 """Tolerance for the rounding of bounds in unpacked units, as a fraction of one step of the packed integers."""
 
 REMEDY = "give missing_value instead"
@@ -32,21 +32,21 @@ class CFAttributes:
 
     Attributes
     ----------
-    given : mapping of str to JSON
+    attributes : mapping of str to JSON
     dtype : numpy.dtype
         The dtype of the stored entries.
     name : str
         The name of the array in messages.
     """
 
-    given: Mapping[str, Any]
+    attributes: Mapping[str, Any]
     dtype: np.dtype[Any]
     name: str
 
     @property
     def kind(self) -> str | None:
         """The dtype kind ("u" or "i") in which `_Unsigned` says to read integers; None if it is the stored kind."""
-        unsigned = self.given.get("_Unsigned")
+        unsigned = self.attributes.get("_Unsigned")
         if self.dtype.kind not in "iu" or unsigned is None:
             return None
         if str(unsigned).lower() not in ("true", "false"):
@@ -71,7 +71,7 @@ class CFAttributes:
         if fill_value is not None:
             yield "fill_value", fill_value
         for key in MARKERS:
-            values = self.given.get(key)
+            values = self.attributes.get(key)
             for value in values if isinstance(values, list) else [values]:
                 if value is not None:
                     yield key, self._parsed(key, value)
@@ -85,14 +85,14 @@ class CFAttributes:
         (NetCDF Users' Guide, appendix A). In JSON a float has a decimal point: 350.0.
         """
         first, last = self._span()
-        lows = self._bounds(("valid_min", self.given.get("valid_min")), ("valid_range", first))
-        highs = self._bounds(("valid_max", self.given.get("valid_max")), ("valid_range", last))
+        lows = self._bounds(("valid_min", self.attributes.get("valid_min")), ("valid_range", first))
+        highs = self._bounds(("valid_max", self.attributes.get("valid_max")), ("valid_range", last))
         scale, offset = self.packing
         whole, packed = self.dtype.kind != "f", (scale, offset) != (1, 0)
         if whole and packed and any(isinstance(bound, float) for bound in (*lows, *highs)):
             lows, highs = ([(bound - offset) / scale for bound in side] for side in (lows, highs))
             lows, highs = (lows, highs) if scale > 0 else (highs, lows)
-            lows, highs = [bound - SLACK for bound in lows], [bound + SLACK for bound in highs]
+            lows, highs = [bound - ROUNDING_SLACK for bound in lows], [bound + ROUNDING_SLACK for bound in highs]
         least, most = limits(self.read_dtype)
         low = max([least, *map(self.as_read, lows)])
         high = min([most, *map(self.as_read, highs)])
@@ -119,7 +119,7 @@ class CFAttributes:
 
     def _span(self) -> tuple[Any, Any]:
         """Return both ends of `valid_range`."""
-        span = self.given.get("valid_range")
+        span = self.attributes.get("valid_range")
         if span is None:
             return None, None
         if not isinstance(span, list) or len(span) != 2:
@@ -153,7 +153,7 @@ class CFAttributes:
 
     def _factor(self, key: str, default: float) -> float:
         """Return the scale factor or offset of packed data."""
-        value = _single(self.given.get(key))
+        value = _single(self.attributes.get(key))
         if value is None:
             return default
         if not isinstance(value, int | float) or not np.isfinite(value) or (key == "scale_factor" and value == 0):

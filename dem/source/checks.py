@@ -38,7 +38,7 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         raise ValueError(f"Expected real numbers, but {name} has dtype {dtype}: convert it to a float dtype.")
 
 
-def check_weights(shape: tuple[Any, ...], dtype: np.dtype[Any], n_rows: int | None, name: str) -> None:
+def check_weight_array(shape: tuple[Any, ...], dtype: np.dtype[Any], n_rows: int | None, name: str) -> None:
     """Raise ValueError unless the shape and dtype are right for weights of `n_rows` rows (None: unknown)."""
     if len(shape) != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar: {name} has shape {shape}.")

@@ -119,7 +119,7 @@ class DaskSource:
         own = {"kind": "dask", **dask_fingerprint(self.x), **decoding_fingerprint(self.decoding)}
         return {**own, "weights": weights_fingerprint(self.weight)}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: its graph determines the blocks."""
         return self
 

@@ -104,7 +104,7 @@ class GeneratedSource:
         shape = [self.n_rows, self.n_columns]
         return {"kind": "generated", "shape": shape, "dtype": str(self.dtype), "chunks": [self.chunk_rows]}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: rows are generated in units of its blocks."""
         return self
 

@@ -38,7 +38,7 @@ def partition_rows(
     return list(zip(edges, [*edges[1:], n_rows], strict=True))
 
 
-def cut_bytes(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:
+def bytes_for_results(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:
     """Return the target size of a partition, in bytes, so that neither its rows nor its results exceed `target_bytes`.
 
     Parameters

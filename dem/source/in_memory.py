@@ -13,7 +13,7 @@ from dem.core.block import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
-from dem.source.grid import cut_bytes, partition_rows
+from dem.source.grid import bytes_for_results, partition_rows
 from dem.source.weights import as_weights, in_memory
 
 PARTITION_BYTES = 16 * 2**20
@@ -128,10 +128,10 @@ class MemorySource:
         own = {"kind": "array", **memory_fingerprint(self.x), "partition_bytes": self.partition_bytes}
         return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weight)}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same array in smaller partitions if results have `row_bytes` bytes per row."""
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same array in partitions that are small enough for results of `row_bytes` bytes per row."""
         own = self.n_columns * self.dtype.itemsize
-        return replace(self, partition_bytes=cut_bytes(own, row_bytes, target_bytes, self.partition_bytes))
+        return replace(self, partition_bytes=bytes_for_results(own, row_bytes, target_bytes, self.partition_bytes))
 
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row as text for messages."""

@@ -25,7 +25,7 @@ from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore, Zip
 
 from dem.source.stores import ZarrNode, open_node, store_name
 
-METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+METADATA_NAMES = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 MARKS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "mtime", "LastModified", "last_modified", "created")
 """Keys under which file systems give an ETag, a hash or a time of an object; the most reliable comes first."""
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
@@ -113,7 +113,7 @@ def _of_snapshot(session: Any, node: ZarrNode) -> dict[str, Any]:
 def _of_listing(listing: Listing) -> dict[str, Any]:
     digest = hashlib.sha256()
     for found in sorted(listing.objects):
-        is_metadata = found.key.rpartition("/")[2] in METADATA
+        is_metadata = found.key.rpartition("/")[2] in METADATA_NAMES
         mark = hashlib.sha256(listing.read(found.key)).hexdigest() if is_metadata else found.mark
         digest.update(json.dumps([found.key, found.size, mark]).encode() + b"\n")
     times = [found.time for found in listing.objects if found.time is not None]

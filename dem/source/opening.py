@@ -65,7 +65,7 @@ def open_source(
         Sparse data, objects that are not numbers, or a container of a lazy array, such as xarray's or a Dask DataFrame.
     ValueError
         A group instead of an array, data that are not two-dimensional, no rows, no columns, a dtype that is not real,
-        weights of the wrong shape or dtype, or a `missing_value` that is not a number.
+        invalid weights (shape, dtype, negative or not finite), or a `missing_value` that is not a number.
     """
     if missing_chunks not in MISSING_CHUNKS:
         raise ValueError(f"missing_chunks must be one of {', '.join(MISSING_CHUNKS)}, got {missing_chunks!r}")

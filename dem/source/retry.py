@@ -18,7 +18,7 @@ ATTEMPTS = 6
 FIRST_PAUSE = 0.2
 """Seconds. Each pause is about twice as long as the last; all pauses together take about six seconds."""
 
-END_SECONDS = 5.0
+CANCEL_SECONDS = 5.0
 """Longest time that the end of the process waits for cancelled reads."""
 
 PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
@@ -127,7 +127,7 @@ def end_unfinished_reads() -> None:
     """
     if zarr_sync.loop[0] is not None:
         with suppress(Exception):  # the loop may be closed
-            zarr_sync.sync(_cancel_all(), timeout=END_SECONDS)
+            zarr_sync.sync(_cancel_all(), timeout=CANCEL_SECONDS)
 
 
 async def _cancel_all() -> None:

@@ -98,8 +98,8 @@ class Source(Protocol):
     @property
     def fingerprint(self) -> dict[str, Any]: ...  # noqa: D102
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in smaller partitions, if results have `row_bytes` bytes per row.
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row.
 
         A partition consists of whole chunks (or shards). Neither its rows nor its results exceed about `target_bytes`,
         unless a single chunk (or shard) does. A Dask array keeps its own blocks.

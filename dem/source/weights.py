@@ -14,7 +14,7 @@ import zarr
 
 from dem.core.block import Float
 from dem.core.warn import warn
-from dem.source.checks import check_weight_values, check_weights
+from dem.source.checks import check_weight_array, check_weight_values
 from dem.source.containers import check_container
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name
@@ -60,7 +60,7 @@ class StoredWeights:
         """Rows of a shard if the array is sharded, else of a chunk."""
         return int((self.array.shards or self.array.chunks)[0])
 
-    def cut(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
+    def split(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
         """Yield the weights of successive row ranges, and the numbers of the absent chunks among those just read.
 
         Each chunk is read once. The chunks of the weights may differ from those of the data: weights that were read
@@ -80,7 +80,7 @@ class StoredWeights:
         reader.finish()
 
     def read_bytes(self, rows: int) -> int:
-        """Return the largest number of bytes in memory while `cut` yields ranges of so many rows.
+        """Return the largest number of bytes in memory while `split` yields ranges of so many rows.
 
         A read ends at the end of a chunk of the weights. Its values exist in the stored dtype, as float64, and again
         joined with the rest of the previous read.
@@ -143,11 +143,11 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
     if weights is None:
         return None
     if isinstance(weights, da.Array):
-        check_weights(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
+        check_weight_array(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
         return weights
     if isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
         stored = open_array(weights)
-        check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
+        check_weight_array(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
         return StoredWeights(stored, require_chunks)
     check_container(weights, "sample_weight")
     array = np.asarray(weights)
@@ -158,7 +158,7 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
                 "each row."
             )
         array = np.full(n_rows, array)
-    check_weights(array.shape, array.dtype, n_rows, "the array of weights")
+    check_weight_array(array.shape, array.dtype, n_rows, "the array of weights")
     array = array.astype(np.float64, copy=False)
     check_weight_values(array, 0, "the array of weights")
     return array

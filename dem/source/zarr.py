@@ -15,7 +15,7 @@ from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
-from dem.source.grid import MAX_PARTITIONS, cut_bytes, partition_rows
+from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_rows
 from dem.source.stores import array_location, store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
 from dem.source.zarr_rows import ZarrPartition, ZarrRows, locate_unit
@@ -148,9 +148,9 @@ class ZarrSource:
         own = {"kind": "zarr", **array_fingerprint(self.handle.array), "partition_bytes": self.partition_bytes}
         return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weights)}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in any number of smaller partitions, if results have `row_bytes` bytes per row."""
-        nbytes = cut_bytes(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same rows in partitions, of any number, that are small enough for the results."""
+        nbytes = bytes_for_results(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
         return _aligned(replace(self, partition_bytes=nbytes, max_partitions=None))
 
     def locate(self, row: int, column: int = 0) -> str:

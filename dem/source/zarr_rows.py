@@ -134,7 +134,7 @@ class ZarrPartition:
         if self.weight is None:
             return repeat((None, ()), len(spans))
         if isinstance(self.weight, StoredWeights):
-            return self.weight.cut(spans)
+            return self.weight.split(spans)
         weight = self.weight
         return ((weight[first - self.start : last - self.start], ()) for first, last in spans)
 

@@ -115,7 +115,7 @@ def test_an_output_that_exists_is_refused_before_the_work(folder, tmp_path):
     target = tmp_path / "labels.zarr"
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target)
     said = failed("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target)
-    assert said == f"dem: {target} already exists: choose another name, or use --overwrite."
+    assert said == f"dem: {target} exists already: choose another name, or use --overwrite."
     said = failed("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", folder / "gmm.zarr")
     assert said.endswith("is already a model: choose another name, or use --overwrite.")
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target, "--overwrite")

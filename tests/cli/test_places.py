@@ -54,7 +54,7 @@ def test_nothing_is_written_inside_an_array(command, inside, folder, monkeypatch
 @pytest.mark.parametrize("command", ["fit", "checkpoint", "predict", "impute", "sample"])
 def test_zarr_is_not_written_under_the_name_of_a_file(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    assert "out.csv would be a Zarr store, which is a folder" in failed(*WRITERS[command], "out.csv")
+    assert "out.csv would be a Zarr store (a folder)" in failed(*WRITERS[command], "out.csv")
     assert not (folder / "out.csv").exists()
 
 

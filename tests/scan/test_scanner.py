@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import reference
 from dem.core.block import Block
-from dem.scan.sample import LEAST_ROWS, SAMPLE_BYTES, hashes
+from dem.scan.sample import MIN_SAMPLE_ROWS, SAMPLE_BYTES, hashes
 from dem.scan.scanner import NO_POSITION, Scanner
 
 N, D = 500, 3
@@ -128,7 +128,7 @@ def test_what_a_task_returns_is_bounded():
     x = np.zeros((n // 2, 1))
     assert len(scan(x, k=k, n_rows=n).sample.x) <= (k + 6 * k**0.5) / 2 * 1.5
     assert Scanner(2**16, False, 30_000, 0, None).k == SAMPLE_BYTES // (8 * 2**16)
-    assert Scanner(2**30, False, 30_000, 0, None).k == LEAST_ROWS
+    assert Scanner(2**30, False, 30_000, 0, None).k == MIN_SAMPLE_ROWS
     assert Scanner(2**30, False, 10, 0, None).k == 10
     assert Scanner(2, False, 30_000, 0, None).k == 30_000
 
