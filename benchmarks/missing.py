@@ -18,7 +18,7 @@ from dem.engine.sweep.threads import ThreadSweep
 from dem.families import COVARIANCE_TYPES
 from dem.models.latent.ppca import PPCAModel
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scan, Scanner
 from dem.source import open_source
 
@@ -49,7 +49,7 @@ def iteration(model: Any, x: np.ndarray, first: Any):
     """Return one E-step and M-step of the model, from the parameters that `first` makes for the bound one."""
     source = open_source(x)
     sweep = ThreadSweep(source, THREADS)
-    found: Scan = completed(sweep(Scanner(x.shape[1], model.needs_scatter, 5000, 0, len(x), model.measure)))
+    found: Scan = completed_scan(sweep(Scanner(x.shape[1], model.needs_scatter, 5000, 0, len(x), model.measure)))
     bound = model.bind(found)
     params = first(bound, Block(found.sample.x))
     return lambda: bound.m_step(params, sweep(partial(bound.kernel, params)))

@@ -33,7 +33,7 @@ from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.prior import WEAK
 from dem.run.fit import fit_model
 from dem.run.fit_settings import FitSettings
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from dem.source import open_source
 from families.kinds import KINDS, gaussians_moved
@@ -130,7 +130,7 @@ MODELS |= {
 
 def scan(model, x, weight=None):
     """Return the scan that models are bound to."""
-    return completed(Scanner(x.shape[1], model.needs_scatter, len(x), 0, None, model.measure)()(Block(x, weight)))
+    return completed_scan(Scanner(x.shape[1], model.needs_scatter, len(x), 0, None, model.measure)()(Block(x, weight)))
 
 
 def bind(model, x, weight=None):

@@ -30,7 +30,7 @@ from dem.cli.commands.rows import score as score_rows
 from dem.cli.commands.rows import write as write_rows
 from dem.cli.commands.session import Session, plain
 from dem.source.listing import fingerprint, key_of
-from dem.source.stores import address, on_this_machine
+from dem.source.stores import address, require_local_path
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.files import write_files
 
@@ -66,7 +66,7 @@ def begin(store: str, folder: str, settings: JSON) -> str:
     ValueError
         The folder is a URL: a run's files are renamed and linked, which object stores cannot.
     """
-    runs = on_this_machine(folder, "the folder of the runs")
+    runs = require_local_path(folder, "the folder of the runs")
     key = key_of(dem.__version__, address(store), fingerprint(store)["sha256"], settings)
     return str(runs / key[:16])
 
@@ -137,7 +137,7 @@ def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
 
 def failed(folder: str, record: JSON) -> None:
     """Leave FOLDER/failed.json, a file that nobody can overlook."""
-    path = on_this_machine(folder, "the folder of the runs") / "failed.json"
+    path = require_local_path(folder, "the folder of the runs") / "failed.json"
     write_files({str(path): _text(record)}, overwrite=True)
 
 

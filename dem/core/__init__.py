@@ -1,1 +1,1 @@
-"""What everything stands on: blocks, statistics that add, linear algebra, numbers as people read them."""
+"""Used by all other packages: blocks of rows, additive statistics, linear algebra, readable numbers."""

@@ -1,4 +1,4 @@
-"""BLAS: which one it is; and on one thread, since tasks are the parallelism and bits must not depend on threads."""
+"""Limit BLAS to one thread and identify it. Tasks already run in parallel, and results must not depend on threads."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import numpy  # noqa: F401  (threadpoolctl sees only libraries that are loaded)
+import numpy  # noqa: F401  (threadpoolctl finds only libraries that are loaded)
 import scipy.linalg  # noqa: F401
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
@@ -20,7 +21,7 @@ _limits: threadpool_limits | None = None
 
 @functools.cache
 def _controller() -> ThreadpoolController:
-    """Return the loaded libraries; finding them takes milliseconds, so once per process."""
+    """Return the loaded libraries. Cached, because the search takes milliseconds."""
     return ThreadpoolController()
 
 
@@ -28,8 +29,8 @@ def _controller() -> ThreadpoolController:
 def single_threaded_blas() -> Iterator[None]:
     """Keep BLAS on one thread in this process while any sweep runs.
 
-    The limit belongs to the process. The first sweep in sets it and the last one out lifts it, so
-    that sweeps in several threads do not undo each other's.
+    The limit applies to the whole process. The first sweep sets it and the last one removes it, so sweeps
+    in several threads do not disturb each other.
     """
     global _users, _limits
     with _lock:
@@ -46,25 +47,25 @@ def single_threaded_blas() -> Iterator[None]:
 
 
 def limit_blas_in_worker() -> None:
-    """Put BLAS on one thread for the rest of this process's life, unless a sweep here does so now.
+    """Keep BLAS on one thread until this process ends, unless a running sweep has already set the limit.
 
-    For the worker processes of a cluster, whose tasks are all there is. A task that runs in the
-    process of its own sweep (threads, a cluster in this process) finds the limit set already.
+    For worker processes of a cluster, which run nothing but tasks. If tasks run in the process of their
+    sweep (threads, or a cluster in this process), the sweep has already set the limit.
     """
     if _users == 0:
-        _limit_for_good()
+        _limit_permanently()
 
 
 @functools.cache
-def _limit_for_good() -> None:
+def _limit_permanently() -> None:
     _controller().limit(limits=1, user_api="blas")
 
 
 def single_threaded_openmp() -> None:
-    """Keep OpenMP regions that this thread opens on one thread, for the rest of the thread's life.
+    """Keep OpenMP regions that this thread opens on one thread, until the thread ends.
 
-    scikit-learn's K-means adds up what its threads give in the order in which they end. It may not have been loaded
-    when this process first looked for its libraries.
+    scikit-learn's K-means adds the results of its threads in the order in which they finish, which changes the
+    last bits. Its library may have been loaded after the cached search, so this searches again.
     """
     import sklearn.cluster  # noqa: F401
 
@@ -73,20 +74,20 @@ def single_threaded_openmp() -> None:
 
 @functools.cache
 def machine_kind() -> str:
-    """Return what the last bits of this process's results depend on, beside the program: processor, BLAS, kernels.
+    """Return the processor, the BLAS libraries and their kernels: the last bits of results depend on these.
 
-    Processes with the same words are taken to compute the same bits. NumPy and SciPy may have a BLAS each:
+    Processes with the same text are assumed to compute the same bits. NumPy and SciPy may each have a BLAS:
     "AMD EPYC 7B13 (openblas 0.3.30 Haswell, openblas 0.3.31 Haswell)".
     """
-    libraries = [info for info in _controller().info() if info["user_api"] == "blas" and _ours(Path(info["filepath"]))]
+    libraries = [info for info in _controller().info() if info["user_api"] == "blas" and _used_here(info)]
     facts = [[info["internal_api"], info["version"], info.get("architecture")] for info in libraries]
     blas = ", ".join(sorted({" ".join(filter(None, fact)) for fact in facts}))
     return f"{_processor()} ({blas})" if blas else _processor()
 
 
-def _ours(library: Path) -> bool:
-    """Whether NumPy or SciPy may call a library: other packages bring BLAS of their own, in folders that say so."""
-    folder = library.parent.name
+def _used_here(info: dict[str, Any]) -> bool:
+    """Whether NumPy or SciPy may use this library. Other packages have their own BLAS in folders named after them."""
+    folder = Path(info["filepath"]).parent.name
     return not folder.endswith(".libs") or folder in ("numpy.libs", "scipy.libs")
 
 

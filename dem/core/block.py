@@ -1,4 +1,4 @@
-"""Rows that one task holds, and what is made of them: the words between the maths and the engine."""
+"""Types that the maths and the engine share: a block of rows, a kernel that sums it, a sweep over all blocks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,21 @@ Float = NDArray[np.float64]
 
 
 class Block(NamedTuple):
-    """Rows that one task holds.
+    """Rows that a task holds in memory at one time.
 
     Attributes
     ----------
     x : array of shape (n, d)
-        The rows, of any real dtype; NaN where a value is missing.
+        The rows, of any real dtype. Missing values are NaN.
     weight : array of shape (n,) or None
-        The rows' weights, finite and not negative; None means 1 each.
+        The weights of the rows, finite and not negative; None means weight 1 for each row.
     first : int
-        The key of the first row; row i has the key ``first + i``. For a source whose length is
-        known this is the global row index, so that it does not depend on the chunking.
+        The key of the first row; row i has the key ``first + i``. If the length of the source is known, the
+        key is the row's index in the whole data, so it does not depend on the chunking.
     absent : tuple of int
-        The chunks (or shards) of these rows that their store does not hold, numbered along the grid, the last
-        axis fastest; behind all of them, those of stored weights. Their rows have the fill value.
+        Numbers of the chunks (or shards) of these rows that are missing from the store. Chunks are numbered in C
+        order over the grid; chunks of stored weights are numbered after all chunks of the data. Rows of missing
+        chunks hold the fill value.
     """
 
     x: Array
@@ -37,25 +38,25 @@ class Block(NamedTuple):
     absent: tuple[int, ...] = ()
 
     def part(self, start: int, stop: int) -> Block:
-        """Return rows `start` to `stop` (exclusive) as a block, which no longer tells of absent chunks."""
+        """Return rows `start` to `stop` (exclusive) as a block, without the list of absent chunks."""
         weight = None if self.weight is None else self.weight[start:stop]
         return Block(self.x[start:stop], weight, self.first + start)
 
 
-NUMBERS = 2**18
-"""Entries that are looked at together."""
+ENTRIES_AT_ONCE = 2**18
+"""Number of entries that are checked in one step."""
 
 
-def without_value(x: Array) -> NDArray[np.bool_] | None:
-    """Return which rows of x (n, d) have no value at all, (n,); None where every row has some.
+def find_empty_rows(x: Array) -> NDArray[np.bool_] | None:
+    """Return a mask (n,) of the rows of x (n, d) in which all values are missing; None if there are no such rows.
 
-    Rows that have the first column, mostly all, are not looked at any further.
+    Most rows have a value in the first column; for them no other column is checked.
     """
     if x.dtype.kind != "f":
         return None
     empty, start = np.flatnonzero(np.isnan(x[:, 0])), 1
     while len(empty) and start < x.shape[1]:
-        columns = slice(start, start + max(1, NUMBERS // len(empty)))
+        columns = slice(start, start + max(1, ENTRIES_AT_ONCE // len(empty)))
         empty, start = empty[np.isnan(x[empty, columns]).all(axis=1)], columns.stop
     if not len(empty):
         return None
@@ -65,12 +66,12 @@ def without_value(x: Array) -> NDArray[np.bool_] | None:
 
 
 MakeKernel = Callable[[], Callable[[Block], S]]
-"""What travels to the tasks: small, picklable; called once per task to build the kernel, the function from a
-block to its statistics, which holds workspaces and belongs to that task."""
+"""A small picklable function that is sent to the tasks. Each task calls it once to build its own kernel: a function
+that takes a block and returns its statistics, and that keeps workspaces between calls."""
 
 
 class Sweep(Protocol):
-    """One full pass over the rows, summed in a fixed tree."""
+    """One full pass over the rows. The statistics of the blocks are summed in a tree of fixed shape."""
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks."""

@@ -1,4 +1,4 @@
-"""The common frame in which features are taken: near the data, so that products keep their digits."""
+"""Shifted and scaled coordinates for features. They keep values near zero, so that products lose few digits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dem.core.block import Array, Float
 from dem.core.linalg import power_of_two
 
 NEAR_ONE = 2.0**10
-"""Spreads between 1 / NEAR_ONE and NEAR_ONE are left as they are."""
+"""Columns whose spread is between 1 / NEAR_ONE and NEAR_ONE are not scaled."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Frame:
     Attributes
     ----------
     shift : array of shape (d,) or (k, d)
-        A point near the data; (k, d) where each component has a reference of its own.
+        A point near the data; (k, d) if each component has its own point.
     scale : array of shape (d,)
-        Powers of two, so that nothing is rounded by scaling.
+        Powers of two, so that scaling does not round.
     """
 
     shift: Float
@@ -38,7 +38,7 @@ class Frame:
         ----------
         sample : array of shape (n, d)
         isotropic : bool
-            One scale for all columns: a scale per column would make a spherical model another model.
+            Use the same scale for all columns. Spherical models need this: a scale per column would change the model.
         """
         x = np.asarray(sample, dtype=np.float64)
         shift = x.mean(axis=0)
@@ -57,7 +57,7 @@ class Frame:
         return cls(points, np.ones(points.shape[-1]))
 
     def same(self, other: Frame) -> bool:
-        """Whether both are the same coordinates, to the last bit."""
+        """Whether both frames have the same coordinates, to the last bit."""
         return np.array_equal(self.shift, other.shift) and np.array_equal(self.scale, other.scale)
 
     def tile(self, rows: Array, out: Array) -> None:
@@ -69,5 +69,5 @@ class Frame:
             out *= self.scale.astype(dtype)[:, None]
 
     def largest(self, low: Float, high: Float) -> Float:
-        """Return the largest magnitude that each column in [low, high] reaches in this frame."""
+        """Return the largest absolute value (d,), in this frame, of columns with values in [low, high]."""
         return np.asarray(np.maximum(np.abs(low - self.shift), np.abs(high - self.shift)) * self.scale)

@@ -1,4 +1,4 @@
-"""What NumPy does at overflows, divisions by zero and the like while dem computes: what it does unless told."""
+"""NumPy's floating-point error handling while dem computes: always the default, whatever the caller has set."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 
 
 @contextmanager
-def own_errors() -> Iterator[None]:
-    """Compute in NumPy's default error state, whatever the caller's: underflow to 0 is meant, the rest is a warning.
+def default_error_state() -> Iterator[None]:
+    """Use NumPy's default error state: underflow is ignored, other floating-point errors give warnings.
 
-    ``np.seterr(under="raise")`` is for the user's own arithmetic: densities are 0 far out. Every way into dem's maths
-    passes here, as a context or a decorator: fits, scans, results for rows and drawn rows in the caller's thread, and
-    tasks, whose threads' state may be anybody's.
+    A user may set ``np.seterr(under="raise")``, but in dem underflow is normal: far from the data densities are 0.
+    Every entry to dem's maths uses this as a context or a decorator: fits, scans, results for rows and drawn rows in
+    the caller's thread, and tasks, because other code may have changed the state of their threads.
     """
     with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
         yield

@@ -1,10 +1,10 @@
-"""Numbers, sizes and times as people read them."""
+"""Format numbers, sizes and times as text for people."""
 
 from __future__ import annotations
 
 
 def count(value: float) -> str:
-    """Return a number with a thousands' letter: 62.5 M."""
+    """Return a number with the letter of its unit, k, M, G or T: 62.5 M."""
     return _scaled(value, ("", " k", " M", " G", " T"))
 
 
@@ -28,18 +28,18 @@ def seconds(value: float) -> str:
 
 
 def plural(n: int, noun: str) -> str:
-    """Return a number of things: 1 pass, 3 passes, 1,000 iterations."""
+    """Return a number and its noun: 1 pass, 3 passes, 1,000 iterations."""
     ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
     return f"{n:,} {noun}{ending}"
 
 
 def passes(n: int) -> str:
-    """Return a number of passes that begin with the first scan, which has no number on the screen, in words."""
+    """Return text for n passes of which the first is the scan: "the first scan and 2 passes"."""
     return "the first scan" + (f" and {plural(n - 1, 'pass')}" if n > 1 else "")
 
 
 def share(n: int, whole: int) -> str:
-    """Return a count and what share of the whole it is: 12,345 (3.1 %)."""
+    """Return a count and its percentage of the whole: 12,345 (3.1 %)."""
     if n == 0:
         return "0"
     percent = 100 * n / whole
@@ -52,7 +52,7 @@ def number(value: float) -> str:
 
 
 def _scaled(value: float, units: tuple[str, ...]) -> str:
-    """Return the value to 3 significant digits, in the largest unit that it fills."""
+    """Return the value to 3 significant digits, in the largest unit in which it is at least 1."""
     for i, unit in enumerate(units):
         scaled = value / 1000**i
         if abs(scaled) < 999.5 or i == len(units) - 1:

@@ -1,4 +1,4 @@
-"""One memory layout for parameters: a matrix product of another layout may differ in the last bit."""
+"""One memory layout for parameters, because matrix products of other layouts may differ in the last bit."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ V = TypeVar("V")
 
 
 def c_ordered(value: V) -> V:
-    """Return a value whose arrays are all in C order, the order in which saved ones are read.
+    """Return the value with all its arrays in C order. Arrays of saved models are also loaded in C order.
 
     Parameters
     ----------
     value : dataclass, tuple, list, mapping, array or anything else
-        Nested as deep as one likes. What is no array stays as it is.
+        Nested to any depth. Everything except arrays is left unchanged.
     """
     found: object = value
     if isinstance(value, np.ndarray):

@@ -1,4 +1,4 @@
-"""Small dense algebra: packed triangles, factors of covariances that stay exact when ill-conditioned."""
+"""Small dense linear algebra: packed triangles, and factors of covariances that stay accurate when ill-conditioned."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float
 
 LONG_DOUBLE_FROM = 1e4
-"""Condition estimate above which a factor is computed in long double: eps * 1e4 is 2e-12."""
+"""Factors are computed in long double if the estimated condition number is larger: eps * 1e4 is 2e-12."""
 VECTORISED = 16
-"""Matrices of more rows are inverted one by one (by LAPACK), smaller ones all together."""
+"""Matrices with more rows than this are inverted one by one (by LAPACK), smaller ones all at once."""
 
 
 def triangle_size(d: int) -> int:
@@ -23,7 +23,7 @@ def triangle_size(d: int) -> int:
 
 @cache
 def triangle(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows and columns of the entries of an upper triangle, row by row; read-only."""
+    """Return the row and column numbers of the entries of an upper triangle, row by row; read-only."""
     row, column = np.triu_indices(d)
     row.flags.writeable = column.flags.writeable = False
     return row, column
@@ -31,7 +31,7 @@ def triangle(d: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 @cache
 def triangle_places(d: int) -> NDArray[np.intp]:
-    """Return where each entry of a symmetric (d, d) matrix stands in its upper triangle; read-only."""
+    """Return the position (d, d) of each entry of a symmetric matrix in its packed upper triangle; read-only."""
     places = np.empty((d, d), np.intp)
     row, column = triangle(d)
     places[row, column] = places[column, row] = np.arange(triangle_size(d))
@@ -40,7 +40,7 @@ def triangle_places(d: int) -> NDArray[np.intp]:
 
 
 def outer_triangle(x: Array, out: Array) -> None:
-    """Write the upper triangles of x x' of the columns of x (d, n) into `out` (d (d + 1) / 2, n), row by row."""
+    """Write the upper triangle of x x' for each column of x (d, n) into `out` (d (d + 1) / 2, n), row by row."""
     start = 0
     for i in range(len(x)):
         stop = start + len(x) - i
@@ -56,8 +56,8 @@ def unpack(packed: Float, d: int) -> Float:
 def precisions_cholesky(covariances: Float) -> Float:
     """Return upper triangular U with inv(C) = U @ U.T for each covariance C.
 
-    A float64 factor of a matrix with condition number c is good to c * eps only, so where the
-    condition asks for it the factor is computed in long double.
+    A float64 factor of a matrix with condition number c has a relative error of about c * eps. For large c the
+    factor is therefore computed in long double.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def precisions_cholesky(covariances: Float) -> Float:
     variances = np.einsum("...ii->...i", covariances)
     if not (np.isfinite(covariances).all() and (variances > 0).all()):
         raise np.linalg.LinAlgError("a covariance is not positive definite")
-    deviations = power_of_two(np.sqrt(variances))  # exact to divide by: a rounding would be amplified too
+    deviations = power_of_two(np.sqrt(variances))  # division by these is exact; rounding errors would be amplified
     scales = deviations[..., :, None] * deviations[..., None, :]
     lower = np.linalg.cholesky(covariances / scales)
     diagonal = np.einsum("...ii->...i", lower)
@@ -121,25 +121,25 @@ def factor_precision(precision: Float) -> Float:
 
 
 def power_of_two(scale: Float) -> Float:
-    """Return the powers of two nearest to `scale`: multiplying by them is exact to undo."""
+    """Return the powers of two nearest to `scale`. Multiplication by a power of two is exact and can be undone."""
     exponent = np.round(np.log2(scale))
     return np.asarray(np.exp2(exponent))
 
 
 def cholesky_stack(matrices: Float, least: float = 0.0) -> Float:
-    """Return the Cholesky factors L of many small matrices, all at once: q steps of vector operations.
+    """Return the Cholesky factors L of many small matrices, all at once, in q steps of vector operations.
 
     Parameters
     ----------
     matrices : array of shape (q, q, n)
         Symmetric and positive definite, one for each n.
     least : float
-        What the squares of the factors' diagonals are known to be no less than: what is below is rounding.
+        A known lower bound of the squared diagonal of L. Smaller values come from rounding; they are replaced by it.
 
     Returns
     -------
     array of shape (q, q, n)
-        Lower triangular, the rest 0.
+        Lower triangular; entries above the diagonal are 0.
 
     Raises
     ------
@@ -157,7 +157,7 @@ def cholesky_stack(matrices: Float, least: float = 0.0) -> Float:
 
 
 def inverse_stack(lower: Float) -> Float:
-    """Return the inverses (q, q, n) of many lower triangular matrices L (q, q, n), which are lower triangular too."""
+    """Return the inverses (q, q, n) of many lower triangular matrices L (q, q, n); they are also lower triangular."""
     inverse = np.zeros_like(lower)
     for i in range(len(lower)):
         np.reciprocal(lower[i, i], out=inverse[i, i])
@@ -168,7 +168,7 @@ def inverse_stack(lower: Float) -> Float:
 def gram_stack(lower: Float, out: Float) -> None:
     """Write the upper triangles (q (q + 1) / 2, n), row by row, of M' M for lower triangular M (q, q, n) into `out`.
 
-    Of M = inv(L) it is inv(L L').
+    If M = inv(L), then M' M = inv(L L').
     """
     q, start = len(lower), 0
     for i in range(q):
@@ -177,10 +177,10 @@ def gram_stack(lower: Float, out: Float) -> None:
 
 
 def block_inverses(matrices: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
-    """Return the inverses of blocks of positive definite matrices, and the logarithms of the blocks' determinants.
+    """Return the inverses of blocks of positive definite matrices, and the log-determinants of the blocks.
 
-    Small blocks are inverted all at once, by Gauss and Jordan's elimination in arrays whose last axis runs over the
-    blocks: m steps of long vector operations, where one call of LAPACK for each block would cost microseconds.
+    Small blocks are inverted all at once by Gauss-Jordan elimination, in arrays whose last axis runs over the blocks.
+    This takes m steps of long vector operations; a LAPACK call for each block would cost microseconds.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ def block_inverses(matrices: Float, index: NDArray[np.intp]) -> tuple[Float, Flo
 
 
 def gram_inverses(roots: Float, index: NDArray[np.intp]) -> tuple[Float, Float]:
-    """Return what `block_inverses` does for blocks of U U', from U itself: no square costs digits.
+    """Return the same as `block_inverses` for matrices U U', computed from U, which keeps more digits.
 
     Parameters
     ----------

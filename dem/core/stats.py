@@ -1,7 +1,7 @@
-"""Statistics that add: the one law, and the tree that sums them.
+"""Additive statistics, and the tree that sums them.
 
-Statistics are a commutative monoid: they add, an empty block gives zero, and neither the order
-nor the grouping matters beyond the last bits. Anyone may save statistics and add them later.
+Statistics are a commutative monoid: they can be added, an empty block gives zero, and the order and grouping of
+additions change only the last bits. Statistics can be saved and added later.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from dataclasses import dataclass, fields
 from typing import Generic, Protocol, Self, TypeVar
 
 ARITY = 8
-"""Statistics that one node of the tree adds. Part of the result's last bits: never a setting."""
+"""Number of statistics that one node of the tree adds. It changes the last bits of results, so it is not a setting."""
 
 
 class Statistics(Protocol):
-    """What a kernel returns: it adds, and knows how many rows it has seen."""
+    """The result of a kernel: it can be added, and it counts its rows."""
 
     @property
     def rows(self) -> int:
-        """The number of rows summed, whatever their weights."""
+        """The number of rows summed, including rows of weight 0."""
 
     def __add__(self, other: Self, /) -> Self:
         """Return the statistics of both sets of rows together."""
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Additive:
-    """A frozen dataclass whose fields (numbers and arrays) add one by one."""
+    """Base of frozen dataclasses that are added field by field. Fields are numbers and arrays."""
 
     rows: int
 
@@ -41,7 +41,7 @@ class Additive:
 
 
 def add_up(group: Sequence[S]) -> S:
-    """Return the sum of a group from left to right: one node of the tree."""
+    """Return the sum of a group, added from left to right: one node of the tree."""
     total = group[0]
     for item in group[1:]:
         total = total + item
@@ -49,16 +49,16 @@ def add_up(group: Sequence[S]) -> S:
 
 
 def groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut `items` into runs of `ARITY`: one level of the tree."""
+    """Split `items` into groups of `ARITY`: one level of the tree."""
     for start in range(0, len(items), ARITY):
         yield items[start : start + ARITY]
 
 
 class TreeSum(Generic[S]):
-    """A sum in a tree of fixed shape, folded while its items come: one sum is held for each level.
+    """A running sum in a tree of fixed shape. Only one partial sum per level is kept in memory.
 
-    The shape depends on the number of items alone, so that every executor that keeps to it gives
-    the same bits. It is the tree whose levels are `groups` of the one below, each added by `add_up`.
+    The shape depends only on the number of items, so all executors that use it give the same bits. Each level of
+    the tree consists of `groups` of the level below, and each group is added by `add_up`.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class TreeSum(Generic[S]):
         self._levels.append((1, item))
 
     def total(self) -> S:
-        """Return the sum of all items so far, of which there must be one at least."""
+        """Return the sum of all items so far. There must be at least one."""
         totals = [total for _, total in self._levels if total is not None]
         result = totals[0]
         for total in totals[1:]:

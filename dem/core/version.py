@@ -1,3 +1,3 @@
-"""The version of dem, in one place."""
+"""The version of dem. It is defined only here."""
 
 __version__ = "0.2.0"

@@ -1,16 +1,16 @@
-"""Warnings that name the user's own line, however deep in dem they arise."""
+"""Warnings that point to the line of the user's code that called dem."""
 
 from __future__ import annotations
 
 import sys
 import warnings
 
-OWN = ("dem.", "contextlib")
-"""Modules whose lines are no user's; a decorator that is a context stands in the latter."""
+INTERNAL_MODULES = ("dem.", "contextlib")
+"""Modules that are not user code. Context managers used as decorators call from contextlib."""
 
 
 def warn(text: str, category: type[Warning] = UserWarning) -> None:
-    """Warn at the line outside dem that called it.
+    """Give a warning at the line outside dem that called it.
 
     Parameters
     ----------
@@ -18,7 +18,7 @@ def warn(text: str, category: type[Warning] = UserWarning) -> None:
         One sentence.
     category : type of Warning
     """
-    level, frame = 2, sys._getframe(1)  # the level 2 is that frame's
-    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(OWN):
+    level, frame = 2, sys._getframe(1)  # stacklevel 2 is this frame
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith(INTERNAL_MODULES):
         level, frame = level + 1, frame.f_back
     warnings.warn(text, category, stacklevel=level)

@@ -21,7 +21,7 @@ from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
 from dem.em.runs import Watch, in_threads
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.sample import Sample
 from dem.scan.scanner import Scanner
 
@@ -159,7 +159,7 @@ def best_start(
     scan = Scanner(sample.x.shape[1], model.needs_scatter, len(sample.x), start.seed, None)
     if completion is not None:
         completion = replace(completion, x=completion.x.astype(np.float64))
-    found = completed(scan()(sample), completion)
+    found = completed_scan(scan()(sample), completion)
     bound = model.bind(found)
     whole = Block(found.sample.x, found.sample.weight) if found.lacking.any() else sample
     n = len(sample.x)

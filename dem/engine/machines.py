@@ -126,7 +126,7 @@ class OnCluster:
         try:
             check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
         except MemoryError:  # without reading ahead it may fit
-            source = source.without_ahead()
+            source = source.without_read_ahead()
             check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
         self.require(source.stored_at)
         yield DaskSweep(source, client, advance)

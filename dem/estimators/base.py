@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.em import loop
 from dem.em.model import Rowwise
 from dem.em.progress import Silent
@@ -30,11 +30,11 @@ from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit
 from dem.run.rows import MISSING, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.source import Source, is_lazy, is_source, open_source
-from dem.source.decode import given
+from dem.source.decode import decoding_of_value
 from dem.source.in_memory import as_numeric
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 
 CONVERGED = ("converged", "closed_form")
 """Why a fit that has converged stopped."""
@@ -126,7 +126,7 @@ class RowwiseEstimator(BaseEstimator):
         """How many starts to try on the sample."""
         return 1
 
-    @own_errors()
+    @default_error_state()
     def fit(
         self,
         X: Any,
@@ -231,7 +231,7 @@ class RowwiseEstimator(BaseEstimator):
             is_source(X)
             and self.missing_value is not None
             and X.decoding is None
-            and given(self.missing_value, X.dtype)
+            and decoding_of_value(self.missing_value, X.dtype)
         ):
             raise ValueError(
                 f"{X.name} is open already, and was not told that {self.missing_value:g} is missing: give "
@@ -353,7 +353,7 @@ class RowwiseEstimator(BaseEstimator):
             The name is that of a file of another format.
         """
         check_is_fitted(self)
-        save_model(path, Saved(type(self).__name__, self._arrays(), self._attributes()), overwrite=overwrite)
+        save_model(path, GroupContents(type(self).__name__, self._arrays(), self._attributes()), overwrite=overwrite)
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that make up the fitted model."""
@@ -368,7 +368,7 @@ class RowwiseEstimator(BaseEstimator):
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
 
     @classmethod
-    def _restore(cls, saved: Saved) -> Self:
+    def _restore(cls, saved: GroupContents) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = cls(**saved.attributes["settings"])
         for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():

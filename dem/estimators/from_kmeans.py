@@ -8,14 +8,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.estimators.gaussian_init import covariance_shape
 from dem.estimators.kmeans import KMeans
 
 M = TypeVar("M")
 
 
-@own_errors()
+@default_error_state()
 def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **settings: Any) -> M:
     """Return a mixture, not fitted, whose EM begins at the clusters of a fitted K-means.
 

@@ -15,7 +15,7 @@ from dem.estimators.mixture import Mixture
 from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 from dem.storage.encoding import ForeignClassError
 
 ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
@@ -58,7 +58,7 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
     return restored(SAVED_MODELS.load(path), path, modules)
 
 
-def restored(saved: Saved, path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimator:
+def restored(saved: GroupContents, path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimator:
     """Return the estimator of a document that was read from a path; see `load`."""
     if saved.model not in BY_NAME:
         raise ValueError(

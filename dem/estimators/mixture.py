@@ -17,7 +17,7 @@ from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import FAMILIES
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 from dem.storage.encoding import Arrays, decode, digest, encode
 
 
@@ -150,10 +150,10 @@ class Mixture(MixtureEstimator):
         return {**super()._attributes(), "mixture": encode((self.family_, self._theta))[1]}
 
     @classmethod
-    def _restore(cls, saved: Saved, modules: tuple[str, ...] = ()) -> Self:
+    def _restore(cls, saved: GroupContents, modules: tuple[str, ...] = ()) -> Self:
         """Return the estimator that `save` wrote."""
         own = {name: array for name, array in saved.arrays.items() if name in cls._saved}
-        estimator = super()._restore(Saved(saved.model, own, saved.attributes))
+        estimator = super()._restore(GroupContents(saved.model, own, saved.attributes))
         estimator.family_, estimator._theta = decode(saved.arrays, saved.attributes["mixture"], modules)
         estimator.family = estimator._asked = estimator.family_
         return estimator

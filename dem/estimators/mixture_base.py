@@ -25,7 +25,7 @@ from dem.models.row_checks import check_enough_rows
 from dem.run.fit import Fit, fit_model
 from dem.run.fit_settings import FitSettings
 from dem.source import Source
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 
 
 @with_criteria("complete")
@@ -157,7 +157,7 @@ class MixtureEstimator(DensityEstimator):
         return attributes
 
     @classmethod
-    def _restore(cls, saved: Saved) -> Self:
+    def _restore(cls, saved: GroupContents) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = super()._restore(saved)
         if isinstance(prior := getattr(estimator, "prior", None), dict):

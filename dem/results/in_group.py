@@ -13,7 +13,7 @@ from numcodecs import Zstd
 
 from dem.source import Source
 from dem.source.zarr import ZarrSource
-from dem.storage.hierarchy import Node, dimension_names, dimension_sizes, nodes_above
+from dem.storage.hierarchy import EnclosingNode, dimension_names, dimension_sizes, enclosing_nodes
 
 V2_COMPRESSOR = Zstd(level=0, checksum=True)
 """As the codecs of v3: quick, with a checksum, which tells what is whole from what is damaged."""
@@ -33,7 +33,7 @@ def fitted_to_group(
     layout, attributes : mapping
         As `zarr.create_array` takes them, in format 3.
     """
-    above = nodes_above(where)
+    above = enclosing_nodes(where)
     if not above:
         return dict(layout), dict(attributes)
     names = axes(where, source, tuple(layout["shape"]), above)
@@ -44,7 +44,7 @@ def fitted_to_group(
     return {"fill_value": None, **layout, **own}, {**attributes, "_ARRAY_DIMENSIONS": names}
 
 
-def axes(where: str, source: Source, shape: tuple[int, ...], above: list[Node]) -> list[str]:
+def axes(where: str, source: Source, shape: tuple[int, ...], above: list[EnclosingNode]) -> list[str]:
     """Return the names of the axes: those of the rows where they fit into the group, else names of their own."""
     own = PurePosixPath(where).name
     sizes = dimension_sizes(above, where)

@@ -27,10 +27,10 @@ from zarr.core.sync import sync
 from dem.results.in_group import fitted_to_group
 from dem.results.regions import TakenOverError, begun, check_held
 from dem.source import Source
-from dem.source.stores import address, file_system, is_url, overlap, place_at
-from dem.storage.files import cannot_write
-from dem.storage.hierarchy import adopt, beside, check_name, check_outside_arrays
-from dem.storage.lock import Interrupted, claim
+from dem.source.stores import address, address_location, file_system, is_url, overlap
+from dem.storage.files import raise_cannot_write
+from dem.storage.hierarchy import check_name, check_outside_arrays, hidden_file_base, update_enclosing_groups
+from dem.storage.lock import Interrupted, write_lock
 
 MARK = "dem_output"
 """The attribute that tells an array which dem wrote, and may replace, from any other."""
@@ -143,7 +143,7 @@ def check_place(path: str | os.PathLike[str], source: Source | None = None) -> b
         See `new_array`.
     """
     where = address(path)
-    place = place_at(where)
+    place = address_location(where)
     if source is not None and any(overlap(place, data) for data in source.stored_at):
         raise FileExistsError(f"{path} is where {source.name} (or its weights) is stored: choose another name.")
     files, root = file_system(where)
@@ -188,7 +188,7 @@ def _begin(
             where, **layout, attributes=attributes, overwrite=True, config={"write_empty_chunks": True}
         )
     except OSError as error:
-        cannot_write(name, error)
+        raise_cannot_write(name, error)
 
 
 @contextmanager
@@ -210,9 +210,9 @@ def _new_at_url(
         with suppress(Exception):  # the failure itself is what to report
             check_held(out, name)
             sync(out.store_path.delete_dir())
-            adopt(name)
+            update_enclosing_groups(name)
         raise
-    adopt(name)
+    update_enclosing_groups(name)
 
 
 @contextmanager
@@ -225,9 +225,9 @@ def _new_on_disk(
     check_free: Callable[[], None],
 ) -> Iterator[zarr.Array[Any]]:
     """Give an array to write to; at the end it stands at `target`, and after an error what stood there before."""
-    with claim(name):
+    with write_lock(name):
         check_free()  # again: another run may just have ended
-        named = beside(target)
+        named = hidden_file_base(target)
         new = named.with_name(f".{named.name}.{(job or uuid.uuid4().hex)[:16]}.partial")
         for other in _partials_of(named):
             if other != new:  # of another job, or of a run that was killed
@@ -238,7 +238,7 @@ def _new_on_disk(
             yield out
             check_free()  # again: much may have happened meanwhile
             _replace(target, new)
-            adopt(target)
+            update_enclosing_groups(target)
         except BaseException as error:
             if job is not None and broken_off(error) and out is not None and new.exists() and begun(out):
                 _kept(error, name, str(new))
@@ -269,7 +269,7 @@ def _replace(target: Path, new: Path) -> None:
 
 
 def _hidden_name(target: Path) -> Path:
-    named = beside(target)
+    named = hidden_file_base(target)
     return named.with_name(f".{named.name}.{uuid.uuid4().hex[:8]}")
 
 

@@ -12,7 +12,7 @@ from zarr.core.sync import sync
 
 from dem.core.block import Array
 from dem.source import Source
-from dem.storage.files import cannot_write
+from dem.storage.files import raise_cannot_write
 
 
 class TakenOverError(FileExistsError):
@@ -35,7 +35,7 @@ def write_rows(out: zarr.Array[Any], name: str, first: int, values: Array) -> No
     except MemoryError:
         raise
     except Exception as error:  # stores raise whatever they like
-        cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
+        raise_cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
 
 
 def check_held(out: zarr.Array[Any], name: str) -> None:

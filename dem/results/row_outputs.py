@@ -23,7 +23,7 @@ from numpy.typing import DTypeLike
 
 from dem.core import human
 from dem.core.block import Array, Block, Sweep
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.em.row_output import RowOutput
 from dem.engine.sweep.serial import Divisible, SerialSweep, empty_block
@@ -32,7 +32,7 @@ from dem.results import regions
 from dem.results.new_array import MARK, new_array
 from dem.source import Delayed, Partition, Source
 from dem.source.generated import GeneratedSource
-from dem.source.stores import address, place_of
+from dem.source.stores import address, array_location
 from dem.storage.encoding import digest
 
 MakeRows = Callable[[], Callable[[Block], Array]]
@@ -104,7 +104,7 @@ def lazy(source: Source, make_rows: MakeRows, output: RowOutput) -> da.Array:
     name, maker = f"dem-rows-{token}", f"dem-make-rows-{token}"
     empty = np.empty(output.shape(0), output.dtype)
     inner = empty.shape[1:]
-    source = source.cut(output.row_bytes, RESULT_BYTES)
+    source = source.for_results(output.row_bytes, RESULT_BYTES)
     graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
     for i, partition in enumerate(source.partitions):
         if isinstance(partition, Delayed):
@@ -120,7 +120,7 @@ def _itself(value: MakeRows) -> MakeRows:
     return value
 
 
-@own_errors()
+@default_error_state()
 def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str) -> Array:
     rows, at = make_rows(), 0
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
@@ -228,7 +228,7 @@ def write(
     attributes = {MARK: output.word, "what": output.word, **to.attributes}
     job = None if to.job is None else digest([to.job, layout])
     with new_array(to.path, source, layout, attributes, overwrite=to.overwrite, job=job) as out:
-        require(place_of(out))
+        require(array_location(out))
         every = list(range(len(source.row_chunks)))
         held = held_rows(source, row_bytes(out))
         left = every if job is None else regions.unwritten(out, source, held, note)

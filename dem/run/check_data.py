@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from dem.core import human
 from dem.core.block import Float
 from dem.models.row_checks import LARGEST
-from dem.scan.scanner import Place, Scan
+from dem.scan.scanner import Position, Scan
 from dem.scan.support import Measure
 from dem.source import Source
 
@@ -129,7 +129,7 @@ def named(columns: Sequence[int], names: Sequence[str] | None) -> str:
     return ", ".join(words[:20]) + (f" and {len(words) - 20} more" if len(words) > 20 else "")
 
 
-def _refuse(source: Source, counts: NDArray[np.int64], first: Place, kind: str, sign: str, advice: str) -> None:
+def _refuse(source: Source, counts: NDArray[np.int64], first: Position, kind: str, sign: str, advice: str) -> None:
     """Refuse values of a kind, of which each column has so many (d,)."""
     raise ValueError(
         f"{source.name} holds {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from dem.core.block import Array, Block
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.em.model import Generative, P
 from dem.em.row_output import RowOutput
 from dem.engine.engine import Engine
@@ -34,7 +34,7 @@ def unit_rows(d: int) -> int:
     return max(1, min(UNIT_ROWS, UNIT_NUMBERS // d))
 
 
-@own_errors()
+@default_error_state()
 def draw(model: Generative[P], params: P, d: int, first: int, n: int, seed: int) -> tuple[Array, Array]:
     """Return rows `first` to `first + n` (n, d) of those drawn with a seed, and their latent variables (n, ...)."""
     size = unit_rows(d)
@@ -47,7 +47,7 @@ def draw(model: Generative[P], params: P, d: int, first: int, n: int, seed: int)
     return np.concatenate(x), np.concatenate(latent)
 
 
-@own_errors()
+@default_error_state()
 def lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
     """Return n rows (n, d) and their latent variables as lazy Dask arrays, with chunks of `chunk_rows` rows."""
     source = GeneratedSource(n, min(chunk_rows, n), d, np.dtype(np.float64), partition_bytes=1)

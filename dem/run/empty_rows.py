@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core import human
-from dem.core.block import Array, Block, MakeKernel, Sweep, without_value
+from dem.core.block import Array, Block, MakeKernel, Sweep, find_empty_rows
 from dem.core.stats import S
 from dem.em.row_output import RowOutput
 from dem.models.row_checks import NotFiniteError
@@ -52,7 +52,7 @@ def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
     kernel = make_kernel()
 
     def leaving_out(block: Block) -> S:
-        empty = without_value(block.x)
+        empty = find_empty_rows(block.x)
         if empty is None:
             return kernel(block)
         total: Any = None
@@ -77,7 +77,7 @@ def missing_where_empty(make_rows: MakeRows, output: RowOutput) -> Callable[[Blo
     rows = make_rows()
 
     def of_rows(block: Block) -> Array:
-        empty = without_value(block.x)
+        empty = find_empty_rows(block.x)
         if empty is None:
             return rows(block)
         out = np.full(output.shape(len(block.x)), missing_value(output.dtype), output.dtype)

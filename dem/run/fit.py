@@ -12,7 +12,7 @@ import numpy as np
 from dem.core import human
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block, Sweep
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
@@ -30,7 +30,7 @@ from dem.run.check_data import Squared, check_values, doubts
 from dem.run.check_load import check_load
 from dem.run.empty_rows import LeftOut, copied_bytes, left_out
 from dem.run.fit_settings import FitSettings
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
 from dem.scan.support import Measure
@@ -108,7 +108,7 @@ def fit_model(
         resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
         found = scan_for_model(sweep, model, source, settings, journal, found)
-        seen = completed(found)
+        seen = completed_scan(found)
         bound = model.bind(seen)
         more = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
         if more > room:
@@ -169,7 +169,7 @@ def iterate(
     return loop.go_on(model, begun, passes, tol=settings.tol, max_iter=settings.max_iter, callback=after_pass)
 
 
-@own_errors()
+@default_error_state()
 def scan(
     data: Any,
     sample_weight: Any = None,
@@ -278,7 +278,7 @@ def start_on_sample(
         else:
             log.debug("start on the sample: %s: %.9g a row", run, run.state.objective)
         sweep.progress.detail(str(run))
-        journal.look(sweep.count)
+        journal.check_time(sweep.count)
 
     completion = seen.sample if found.lacking.any() else None
     params = best_start(model, sample, start, threads, completion, rows=found.rows_with_value, watch=watch)

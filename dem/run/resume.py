@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dem.core.block import Array, without_value
+from dem.core.block import Array, find_empty_rows
 from dem.em import loop
 from dem.em.progress import WARNING
 from dem.em.starts import Start
@@ -23,7 +23,7 @@ from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.encoding import digest
-from dem.storage.progress_log import Found, Identity, Journal, NoJournal
+from dem.storage.progress_log import FitIdentity, Journal, NoJournal, ResumePoint
 
 PEEKS = 64
 """Rows of the sample that are read again, at most, before a fit goes on: each costs a chunk."""
@@ -33,7 +33,7 @@ SLACK = 1e-3
 """Nats a row, relative where they are many: what different arithmetic may make of the same rows."""
 
 
-def identity(model: Any, source: Source, start: Start, params: Any, **settings: Any) -> Identity:
+def identity(model: Any, source: Source, start: Start, params: Any, **settings: Any) -> FitIdentity:
     """Return what the result of a fit depends on.
 
     Parameters
@@ -49,7 +49,7 @@ def identity(model: Any, source: Source, start: Start, params: Any, **settings: 
     """
     of_model = {"model": None} if model is None else {"model": type(model).__name__, **settings_of(model)}
     first = {} if params is None else {"first_parameters": digest(params)}
-    return Identity(source.fingerprint, {**of_model, **settings, **asdict(start), **first}, source.name)
+    return FitIdentity(source.fingerprint, {**of_model, **settings, **asdict(start), **first}, source.name)
 
 
 def settings_of(model: Any) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def settings_of(model: Any) -> dict[str, Any]:
 
 
 def journal(
-    checkpoint: Checkpoint | None, of: Callable[[], Identity], machine_kinds: tuple[str, ...], model: Any = None
+    checkpoint: Checkpoint | None, of: Callable[[], FitIdentity], machine_kinds: tuple[str, ...], model: Any = None
 ) -> AbstractContextManager[Journal]:
     """Return the context of the checkpoint's journal; of one that keeps nothing where there is no checkpoint."""
     if checkpoint is None:
@@ -76,12 +76,12 @@ def journal(
     return checkpoint.journal(of(), (type(model).__module__,), machine_kinds)
 
 
-def machine_warning(found: Found, here: tuple[str, ...]) -> str | None:
+def machine_warning(found: ResumePoint, here: tuple[str, ...]) -> str | None:
     """Say that a checkpoint was made with another processor or BLAS than this run's; None where that does not matter.
 
     Parameters
     ----------
-    found : Found
+    found : ResumePoint
     here : tuple of str
         The kinds of machine of this run: see `dem.core.blas.machine_kind`.
     """
@@ -103,7 +103,7 @@ def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
     ValueError
         They differ: the data have changed since. Or rows without any value are among them, which once counted.
     """
-    if without_value(scan.sample.x) is not None:
+    if find_empty_rows(scan.sample.x) is not None:
         raise ValueError(
             f"the checkpoint of {source.name} was written by a version of dem that counted rows without any value, and "
             "this one leaves them out; remove the checkpoint to start anew"

@@ -11,8 +11,8 @@ from typing import Any, Generic
 
 import numpy as np
 
-from dem.core.block import Array, Block, without_value
-from dem.core.error_state import own_errors
+from dem.core.block import Array, Block, find_empty_rows
+from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.core.version import __version__
 from dem.em.model import P, Rowwise
@@ -81,7 +81,7 @@ class RowRequest(Generic[P]):
         return partial(_of_complete_rows, rows) if self.missing == "error" else rows
 
 
-@own_errors()
+@default_error_state()
 def compute_rows(request: RowRequest[Any], engine: Engine | None = None) -> Any:
     """Return a row output: a NumPy array for data in memory, a lazy Dask array otherwise.
 
@@ -98,7 +98,7 @@ def compute_rows(request: RowRequest[Any], engine: Engine | None = None) -> Any:
     return row_outputs.collect(source, request.make_rows, n_threads)
 
 
-@own_errors()
+@default_error_state()
 def write_rows(
     request: RowRequest[Any],
     path: str | Path,
@@ -233,7 +233,7 @@ class Mean(Additive):
         return self.weight
 
 
-@own_errors()
+@default_error_state()
 def mean_of_rows(request: RowRequest[Any], engine: Engine | None = None) -> Mean:
     """Return the weighted mean of an output with one value a row, from one pass."""
     source = request.source
@@ -260,7 +260,7 @@ def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
             else:  # rows of weight 0 may hold what no output can be computed of
                 values = np.zeros(len(weights))
                 put_rows(rows, part, weights == 0, values)
-            if (empty := without_value(part.x)) is not None:
+            if (empty := find_empty_rows(part.x)) is not None:
                 values, weights = values[~empty], weights[~empty]
                 empty_rows += int(empty.sum())
             weight += float(weights.sum())

@@ -1,4 +1,4 @@
-"""Moments that merge, by Chan, Golub and LeVeque (1983): raw sums fail when the data lie far from zero."""
+"""Mergeable moments (Chan, Golub and LeVeque 1983). Raw sums would lose digits if the data are far from zero."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from dem.core.block import Array, Float
 
 @dataclass(frozen=True)
 class Moments:
-    """Weighted moments that merge.
+    """Weighted moments of complete rows; `+` gives the moments of two sets of rows together.
 
     Attributes
     ----------
     weight : float
         The sum of the weights.
     centre : long double array of shape (d,)
-        The mean: far from zero, float64 would round off what the scatter about it needs.
+        The mean. If the data are far from zero, float64 has too few digits for the scatter about the mean.
     scatter : array of shape (d,) or (d, d)
-        Sum of weighted squares (or outer products) about the mean.
+        Sum of the weighted squares (or outer products) of deviations from the mean.
     """
 
     weight: float
@@ -58,13 +58,13 @@ class Moments:
 
 
 @dataclass(frozen=True)
-class Columns:
-    """Weighted moments of each column's own values, where rows lack some: each column has a weight of its own.
+class ColumnMoments:
+    """Weighted moments of the observed values of each column. If values are missing, columns have different weights.
 
     Attributes
     ----------
     rows : float
-        The sum of the rows' weights, whatever they lack.
+        The sum of the weights of all rows, complete or not.
     weight : array of shape (d,)
         The sum of the weights of the rows in which the column has a value.
     centre : long double array of shape (d,)
@@ -77,24 +77,24 @@ class Columns:
     scatter: Float
 
     @classmethod
-    def none(cls, d: int) -> Columns:
+    def none(cls, d: int) -> ColumnMoments:
         """Return the moments of no rows."""
         return cls(0.0, np.zeros(d), np.zeros(d, np.longdouble), np.zeros(d))
 
     @classmethod
-    def whole(cls, moments: Moments) -> Columns:
-        """Return the moments of the columns of complete rows."""
+    def of_complete_rows(cls, moments: Moments) -> ColumnMoments:
+        """Return the moments of each column, given the moments of complete rows."""
         scatter = np.diag(moments.scatter) if moments.scatter.ndim == 2 else moments.scatter
         weight = np.full(len(moments.centre), moments.weight)
         return cls(moments.weight, weight, moments.centre, np.asarray(scatter))
 
     @classmethod
-    def of(cls, x: Float, observed: NDArray[np.bool_], weight: Array | None) -> Columns:
-        """Return the moments of the entries of x (d, n) that are observed."""
+    def of(cls, x: Float, observed: NDArray[np.bool_], weight: Array | None) -> ColumnMoments:
+        """Return the moments of the observed entries of x (d, n)."""
         w = np.ones(x.shape[1]) if weight is None else np.asarray(weight, dtype=np.float64)
         weights = observed @ w
         safe = np.where(weights > 0, weights, 1.0)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `dem.run.check_data.check_values`
+        with np.errstate(over="ignore", invalid="ignore"):  # reported by `dem.run.check_data.check_values`
             filled = np.where(observed, x, 0.0)
             centre = filled @ w / safe
             filled -= np.where(observed, centre[:, None], 0.0)
@@ -102,7 +102,7 @@ class Columns:
             scatter = (filled * filled) @ w - weights * rest**2
         return cls(float(w.sum()), weights, centre.astype(np.longdouble) + rest, scatter)
 
-    def __add__(self, other: Columns) -> Columns:
+    def __add__(self, other: ColumnMoments) -> ColumnMoments:
         """Return the moments of both sets together (Chan et al. 1983, eq. 1.3)."""
         weight = self.weight + other.weight
         share = np.divide(other.weight, weight, out=np.zeros_like(weight), where=weight > 0)
@@ -111,11 +111,11 @@ class Columns:
         with np.errstate(over="ignore", invalid="ignore"):
             scatter = self.scatter + other.scatter + delta * delta * (self.weight * share)
         start = np.where(self.weight > 0, self.centre, 0)
-        return Columns(self.rows + other.rows, weight, start + share * step, scatter)
+        return ColumnMoments(self.rows + other.rows, weight, start + share * step, scatter)
 
-    def columns(self, at: slice | list[int]) -> Columns:
-        """Return those of some columns."""
-        return Columns(self.rows, self.weight[at], self.centre[at], self.scatter[at])
+    def columns(self, at: slice | list[int]) -> ColumnMoments:
+        """Return the moments of the selected columns."""
+        return ColumnMoments(self.rows, self.weight[at], self.centre[at], self.scatter[at])
 
     @property
     def variances(self) -> Float:
@@ -126,8 +126,7 @@ class Columns:
 class BlockSums:
     """Weighted sums over one block, about the mean of its first tile.
 
-    How far the block's other rows lie from there is part of the block's own variance, so that the sums
-    lose no more than the number of tiles in roundings.
+    This mean is near the mean of the block compared with the spread of its rows, so little is lost to rounding.
     """
 
     def __init__(self, d: int, scatter: bool) -> None:
@@ -137,12 +136,12 @@ class BlockSums:
         self.second = np.zeros((d, d) if scatter else d)
 
     def add(self, tile: Float, weight: Array | None) -> None:
-        """Add the columns of a tile (d, n), which is left centred."""
+        """Add the rows of a tile (d, n). The tile is changed: its centre is subtracted."""
         if tile.shape[1] == 0:
             return
         if self.centre is None:
             self.centre = tile.mean(axis=1)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by `dem.run.check_data.check_values`
+        with np.errstate(over="ignore", invalid="ignore"):  # reported by `dem.run.check_data.check_values`
             tile -= self.centre[:, None]
             weighted = tile if weight is None else tile * weight
             self.weight += tile.shape[1] if weight is None else float(weight.sum(dtype=np.float64))
@@ -153,7 +152,7 @@ class BlockSums:
                 self.second += np.einsum("ij,ij->i", weighted, tile)
 
     def moments(self) -> Moments:
-        """Return the moments of the columns added."""
+        """Return the moments of the rows added so far."""
         if self.centre is None or self.weight == 0:
             return Moments(0.0, np.zeros(len(self.first), np.longdouble), np.zeros_like(self.second))
         rest = self.first / self.weight

@@ -1,6 +1,6 @@
-"""A uniform sample of the rows: bottom-k by a hash of (seed, row key).
+"""A uniform sample of the rows: the k rows with the smallest hash of (seed, row key).
 
-It merges, and it is the same for every chunking and every number of workers.
+Samples can be merged, and the result does not depend on the chunking or the number of workers.
 """
 
 from __future__ import annotations
@@ -11,19 +11,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Array, Float, without_value
+from dem.core.block import Array, Float, find_empty_rows
 
 SAMPLE_BYTES = 64 * 2**20
-"""The sample takes no more bytes than this, whatever the number of rows asked for, but for `LEAST_ROWS`."""
-LEAST_ROWS = 64
-"""Rows of a sample, however many columns they have: from fewer no mixture can be begun."""
+"""Largest size of the sample, for any requested number of rows; but `MIN_SAMPLE_ROWS` rows are always allowed."""
+MIN_SAMPLE_ROWS = 64
+"""A sample may have this many rows for any number of columns, because a mixture cannot be started from fewer."""
 
 UInt = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The k rows of smallest hash among those seen, in the order of their hashes."""
+    """The k rows with the smallest hashes so far, in the order of their hashes.
+
+    Attributes
+    ----------
+    k : int
+    keys : uint64 array of shape (n,), n <= k
+        The hashes of the row keys, in ascending order.
+    x : array of shape (n, d)
+    weight : array of shape (n,)
+    """
 
     k: int
     keys: UInt
@@ -31,7 +40,7 @@ class Sample:
     weight: Float
 
     def __add__(self, other: Sample) -> Sample:
-        """Return the bottom k of both."""
+        """Return the k rows with the smallest hashes of both samples."""
         keys = np.concatenate([self.keys, other.keys])
         order = np.argsort(keys)[: self.k]
         x = np.concatenate([self.x, other.x])[order]
@@ -61,7 +70,7 @@ def unhash(hashed: UInt, seed: int) -> UInt:
 
 
 def _unshift(z: UInt, bits: int) -> UInt:
-    """Return y, of which z is y ^ (y >> bits)."""
+    """Return the y for which z = y ^ (y >> bits)."""
     y = z
     for _ in range(64 // bits):
         y = z ^ (y >> np.uint64(bits))
@@ -69,7 +78,7 @@ def _unshift(z: UInt, bits: int) -> UInt:
 
 
 class Candidates:
-    """The rows of one block that may belong to the sample; rows of weight 0, and without any value, never do.
+    """The rows of one block that may belong to the sample. Rows of weight 0 and rows without any value never do.
 
     Parameters
     ----------
@@ -81,18 +90,19 @@ class Candidates:
         Of the rows.
     seed : int
     n_rows : int or None
-        How many have some value, or how many there are: then only rows that can still be among the bottom k
-        are kept, so that little travels. Of rows with weights it is not known how many count.
+        The number of rows of the data, or of its rows with any value. If it is given, only rows that can still be
+        among the k smallest hashes are kept, so that tasks return less data. It is not used for weighted rows,
+        because the number of rows with positive weight is not known.
     """
 
     def __init__(self, k: int, d: int, dtype: np.dtype[Any], seed: int, n_rows: int | None) -> None:
         self.k, self.seed = k, seed
-        # Six standard deviations above the expected count: the bottom k are among them.
+        # Six standard deviations above the expected count, so that the k smallest are included.
         self.share = 1.0 if n_rows is None else min(1.0, (k + 6 * k**0.5) / n_rows)
         self.sample = Sample(k, np.empty(0, np.uint64), np.empty((0, d), dtype), np.empty(0))
 
     def add(self, rows: Array, weight: Array | None, first: int) -> None:
-        """Consider `rows` (n, d), whose keys begin with `first`."""
+        """Add those of `rows` (n, d) that may belong to the sample. Row i has the key ``first + i``."""
         keys = hashes(np.arange(first, first + len(rows), dtype=np.uint64), self.seed)
         if weight is not None:
             keep = np.flatnonzero(weight > 0)
@@ -100,19 +110,19 @@ class Candidates:
             keep = np.flatnonzero(keys < np.uint64(self.share * 2**64))
         else:
             keep = np.arange(len(rows))
-        if len(self.sample.keys) == self.k:  # full: only smaller keys matter now
+        if len(self.sample.keys) == self.k:  # full: only rows with smaller hashes can enter
             keep = keep[keys[keep] < self.sample.keys[-1]]
-        if (empty := without_value(rows[keep])) is not None:
+        if (empty := find_empty_rows(rows[keep])) is not None:
             keep = keep[~empty]
         if len(keep):
             weights = np.ones(len(keep)) if weight is None else np.asarray(weight[keep], dtype=np.float64)
             self.sample = self.sample + Sample(self.k, keys[keep], rows[keep], weights)
 
     def bottom(self) -> Sample:
-        """Return the rows of smallest hash."""
+        """Return the rows with the smallest hashes."""
         return self.sample
 
 
 def sample_rows(sample_size: int, d: int) -> int:
-    """Return how many rows of d columns the sample has at most."""
-    return max(1, min(sample_size, max(LEAST_ROWS, SAMPLE_BYTES // (8 * max(1, d)))))
+    """Return the largest number of rows of a sample with d columns."""
+    return max(1, min(sample_size, max(MIN_SAMPLE_ROWS, SAMPLE_BYTES // (8 * max(1, d)))))

@@ -1,6 +1,6 @@
-"""What a family asks of every row before EM begins: is it in the support, and what is its base measure.
+"""Check before EM that every row is in a family's support, and sum its log base measure.
 
-The base measure's sum of log h(x) does not depend on the parameters, so it is taken once, in the first pass.
+The sum of log h(x) does not depend on the parameters, so it is computed once, in the first pass.
 """
 
 from __future__ import annotations
@@ -15,40 +15,40 @@ from dem.core.block import Array, Float
 
 
 class Measure(Protocol):
-    """The part of a family that the first pass needs; it must pickle."""
+    """The part of a family that the first pass needs: support and base measure. It must be picklable."""
 
     @property
     def wants(self) -> str:
-        """What values are taken, in words."""
+        """The supported values, as text: "numbers > 0"."""
 
     def wants_in(self, column: int) -> str:
-        """Return what is taken in one column, in words."""
+        """Return the supported values of one column, as text."""
 
     def outside(self, x: Float) -> NDArray[np.bool_] | None:
-        """Return which entries of x (d, n) are outside the support; None if none can be."""
+        """Return a mask of the entries of x (d, n) outside the support; None if all values are supported."""
 
     def doubts(self, low: Float, high: Float) -> dict[int, str]:
-        """Return what to tell of columns of this range, (d,) each, that are taken, but hardly meant: by column."""
+        """Return warnings by column, for values that are supported but probably a mistake. Ranges are (d,) each."""
 
     def log_base(self, x: Float) -> Float | None:
-        """Return log h(x) of the columns of x (d, n), in nats, (n,); None if it is 0."""
+        """Return log h(x) (n,), in nats, of the rows in x (d, n); None if it is 0 for all."""
 
     def observed_log_base(self, x: Float) -> Float | None:
-        """Return the same of what is observed in x, NaN where missing."""
+        """Return log h (n,), in nats, of the observed values of each row; missing values in x (d, n) are NaN."""
 
 
 @dataclass(frozen=True, order=True)
 class Outside:
-    """A value that a family does not take: the first one, by row and column.
+    """The first value outside the support, by row and then by column.
 
     Attributes
     ----------
     row : int
-        The row's key.
+        The key of the row.
     column : int
     value : float
     wants : str
-        What the family takes.
+        The supported values, as text.
     """
 
     row: int
@@ -57,12 +57,12 @@ class Outside:
     wants: str
 
     def __str__(self) -> str:
-        return f"holds {self.value:g} in column {self.column}, where the model takes {self.wants}"
+        return f"holds {self.value:g} in column {self.column}, but the model accepts {self.wants}"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What the measure says of a set of rows.
+    """The base measure of a set of rows, and its first value outside the support.
 
     Attributes
     ----------
@@ -75,20 +75,20 @@ class Measured:
     outside: Outside | None = None
 
     def __add__(self, other: Measured) -> Measured:
-        """Return what it says of both sets of rows together."""
+        """Return the result for both sets of rows together."""
         found = [o for o in (self.outside, other.outside) if o is not None]
         return Measured(self.base + other.base, min(found, default=None))
 
 
 def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> Outside | None:
-    """Return the first entry of x (d, n) that a measure does not take; None if it takes all.
+    """Return the first entry of x (d, n) outside the support; None if there is none.
 
     Parameters
     ----------
     measure : Measure
     x : array of shape (d, n)
     keys : int, or array of shape (n,)
-        The key of the first row, or those of all.
+        The key of the first row, or the keys of all rows.
     """
     mask = measure.outside(x)
     if mask is None or not mask.any():
@@ -103,10 +103,17 @@ def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> 
 
 
 def measured(measure: Measure, x: Float, weight: Array | None, keys: NDArray[np.int64] | int) -> Measured:
-    """Return what a measure says of the columns of x (d, n), finite or NaN where missing.
+    """Return the base measure, and the first value outside the support, of the rows in x (d, n).
 
-    Parameters are those of `first_outside`, and the rows' weights (n,), None for 1 each. Rows of weight 0 may hold
-    anything.
+    Parameters
+    ----------
+    measure : Measure
+    x : array of shape (d, n)
+        Finite, or NaN where missing.
+    weight : array of shape (n,) or None
+        The weights of the rows; None means 1 each. Values in rows of weight 0 are ignored.
+    keys : int, or array of shape (n,)
+        The key of the first row, or the keys of all rows.
     """
     if weight is not None and (weight == 0).any():
         kept = np.flatnonzero(weight)

@@ -1,4 +1,4 @@
-"""Where rows come from: arrays in memory, Zarr stores and Dask arrays, as partitions of blocks."""
+"""Sources of rows: arrays in memory, Zarr arrays and Dask arrays, read as partitions of blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is refused before any work starts, each in one sentence: what, where and what to do."""
+"""Checks of shape, dtype and weights before any work starts. Errors say what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 def check_shape(shape: tuple[Any, ...], name: str) -> None:
     """Raise ValueError unless `shape` is two-dimensional with at least one row and one column.
 
-    An unknown number of rows (NaN) is let through. The wording is that of scikit-learn.
+    An unknown number of rows (NaN) is allowed. The messages use the words of scikit-learn.
     """
     if len(shape) != 2:
         what = "scalar" if not shape else f"{len(shape)}D"
@@ -38,17 +38,19 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         raise ValueError(f"Expected real numbers, but {name} has dtype {dtype}: convert it to a float dtype.")
 
 
-def check_weights(shape: tuple[Any, ...], dtype: np.dtype[Any], n_rows: int | None, name: str) -> None:
-    """Raise ValueError unless an array of this shape can weigh `n_rows` rows (None: unknown)."""
+def check_weight_array(shape: tuple[Any, ...], dtype: np.dtype[Any], n_rows: int | None, name: str) -> None:
+    """Raise ValueError unless the shape and dtype are right for weights of `n_rows` rows (None: unknown)."""
     if len(shape) != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar: {name} has shape {shape}.")
     if n_rows is not None and shape[0] == shape[0] and shape[0] != n_rows:
-        raise ValueError(f"The weights have the wrong length: {name} has {shape[0]:,} for {n_rows:,} rows.")
+        raise ValueError(
+            f"The weights have the wrong length: {name} has {shape[0]:,} for {n_rows:,} rows. Give one for each row."
+        )
     check_dtype(dtype, name)
 
 
 def check_weight_values(weight: NDArray[np.float64], first: int, name: str) -> None:
-    """Raise ValueError unless all weights are finite and not negative, naming the first bad row."""
+    """Raise ValueError unless all weights are finite and not negative. The message names the first bad row."""
     good = (weight >= 0) & (weight < np.inf)
     if not good.all():
         at = int(np.argmin(good))

@@ -1,6 +1,7 @@
-"""Containers of arrays, known without their libraries: which are refused, and what must be read to have an array.
+"""Check containers such as xarray's and data frames, without importing their libraries.
 
-Taken by NumPy, a lazy container is computed whole. So one that holds a Dask array is refused: that array is streamed.
+NumPy would compute a lazy container as a whole. So containers of Dask arrays are refused: the Dask array itself can be
+read in chunks.
 """
 
 from __future__ import annotations
@@ -13,38 +14,38 @@ from dask.base import is_dask_collection
 
 
 def check_container(data: Any, name: str) -> None:
-    """Refuse what holds a lazy array, or several arrays.
+    """Raise TypeError if `data` is a container of a lazy array, or of several arrays.
 
     Parameters
     ----------
     data : any
     name : str
-        What to call it in messages: "X", "sample_weight".
+        The name of the data in messages: "X", "sample_weight".
 
     Raises
     ------
     TypeError
-        The message says what to give instead.
+        The data are such a container. The message says what to pass instead.
     """
     kind = f"{name} is of the type {type(data).__module__.partition('.')[0]}.{type(data).__name__}"
     if hasattr(type(data), "data_vars"):  # xarray's Dataset
-        raise TypeError(f"{kind}, which holds several arrays: give one of them, as in {name}['temperature'].data")
+        raise TypeError(f"{kind}, which contains several arrays: pass one of them, such as {name}['temperature'].data")
     if not is_dask_collection(data) or isinstance(data, da.Array):
         return
     if hasattr(type(data), "to_dask_array"):
         instead = f"{name}.to_dask_array(lengths=True)"
     else:
-        instead = f"{name}.data" if isinstance(getattr(data, "data", None), da.Array) else "one made of it"
-    raise TypeError(f"{kind}, which would be computed whole: give a Dask array, {instead}, which is read in chunks")
+        instead = f"{name}.data" if isinstance(getattr(data, "data", None), da.Array) else "made from it"
+    raise TypeError(f"{kind}, which would be loaded as a whole: pass a Dask array, {instead}, to read it in chunks")
 
 
 def bytes_to_load(data: Any) -> int:
-    """Return what must be read into memory to have an array of `data`; 0 of what is there.
+    """Return the number of bytes that NumPy must read to make an array of `data`; 0 if the data are in memory.
 
-    That is an array-like on a disk, as h5py has it, or a lazily indexed array of xarray's.
+    Such data are array-likes on disk, such as h5py's, and lazily indexed arrays of xarray.
     """
     if isinstance(data, np.ndarray) or not hasattr(data, "chunks") or not hasattr(data, "nbytes"):
         return 0
-    if getattr(getattr(data, "variable", None), "_in_memory", False):  # an array of xarray's that has been read
+    if getattr(getattr(data, "variable", None), "_in_memory", False):  # an array of xarray that is already loaded
         return 0
     return int(data.nbytes)

@@ -1,4 +1,4 @@
-"""Rows of a Dask array: one partition per row band of its own chunks."""
+"""Rows of a Dask array: each row of chunks is one partition."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from dask.delayed import Delayed
 
 from dem.core.block import Array
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, float_dtype, given
+from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.in_memory import MemoryPartition
 from dem.source.weights import Weights, as_dask
 
 UNKNOWN_BLOCK_KEYS = 40
-"""Bits left for the row within a block where global row numbers are unknown."""
+"""Bits of a row key for the row within its block, if the number of rows in the data is unknown."""
 
 
 @dataclass(frozen=True)
 class DaskSource:
-    """A Dask array whose columns are whole.
+    """A Dask array that is not chunked along its columns.
 
     Attributes
     ----------
     x : dask.array.Array of shape (n, d)
-        With a single chunk along the columns; the number of rows may be unknown.
+        It has a single chunk along the columns. The number of rows may be unknown.
     weight : dask.array.Array of shape (n,) or None
-        With the same chunks along the rows.
+        It has the same chunks along the rows.
     decoding : Decoding or None
-        What the entries stood for that `x` is made of; None where they stood for themselves.
+        How the original entries were decoded to make `x`; None if they were not decoded.
     """
 
     x: da.Array
@@ -69,19 +69,19 @@ class DaskSource:
 
     @property
     def row_chunks(self) -> tuple[float, ...]:
-        """The number of rows of each partition; NaN where unknown."""
+        """The number of rows of each partition; NaN if unknown."""
         return tuple(self.x.chunks[0])
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk where all (but the last, shorter one) are equal; else None."""
+        """Rows of a chunk if all chunks are equal (the last may be shorter); else None."""
         first, *rest = self.row_chunks
         regular = first > 0 and all(rows == first for rows in rest[:-1]) and (not rest or rest[-1] <= first)
         return int(first) if regular else None
 
     @property
     def first_rows(self) -> list[int]:
-        """The key of each partition's first row."""
+        """The key of the first row of each partition."""
         if self.n_rows is None:
             return [i << UNKNOWN_BLOCK_KEYS for i in range(len(self.row_chunks))]
         return [0, *np.cumsum(self.row_chunks[:-1], dtype=np.int64).tolist()]
@@ -101,30 +101,30 @@ class DaskSource:
 
     @property
     def read_bytes(self) -> int:
-        """Bytes held while a block is made: twice the block, as a guess at what its graph holds."""
+        """Bytes in memory while a block is computed. Estimated as twice the block, because the graph is unknown."""
         return 2 * self.block_bytes
 
     @property
-    def ahead_bytes(self) -> int:
+    def read_ahead_bytes(self) -> int:
         """Nothing is read ahead."""
         return 0
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What is known of the data without reading them, as JSON has it."""
+        """The metadata of the data as JSON values. No rows are read."""
         own = {"kind": "dask", **dask_fingerprint(self.x), **decoding_fingerprint(self.decoding)}
         return {**own, "weights": weights_fingerprint(self.weight)}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the source itself: its blocks are as its graph makes them."""
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the source itself: its graph determines the blocks."""
         return self
 
     def locate(self, row: int, column: int = 0) -> str:
-        """Say which block holds the row of this key, for messages."""
+        """Return the location of a row, given its key, as text for messages."""
         firsts = self.first_rows
         block = int(np.searchsorted(firsts, row, side="right")) - 1
         if self.n_rows is None:
@@ -132,38 +132,40 @@ class DaskSource:
         return f"row {row} (block {block}) of the {self.name}"
 
     def locate_chunk(self, number: int) -> str:
-        """Say which chunk has this number in `Block.absent`, for messages: no block has any."""
+        """Return the location of a chunk as text for messages. Blocks of Dask arrays have no absent chunks."""
         return f"chunk {number} of the {self.name}"
 
 
 def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> MemoryPartition:
-    """Return the partition of one evaluated block, which may differ from what its meta promised."""
+    """Return the partition of one computed block, after checking it against the metadata of the array."""
     if np.ma.is_masked(block):
-        raise ValueError("A block of the Dask array has a mask that its meta does not tell of: correct the meta.")
+        raise ValueError(
+            "A block of the Dask array is masked although the array's meta is not: make the meta a masked array."
+        )
     x = np.asarray(block)
     if x.ndim != 2 or x.shape[1] != n_columns:
         raise ValueError(
-            f"A block of the Dask array has shape {x.shape}, but {n_columns} columns were promised: "
-            "correct the meta or the chunks of the array."
+            f"A block of the Dask array has shape {x.shape}, but the array has {n_columns} columns: "
+            "correct its meta or its chunks."
         )
     first = rest[-1]
     return MemoryPartition(x, block_weight(rest[0], len(x), first) if weighted else None, first)
 
 
 def _unmasked(block: Array, dtype: np.dtype[Any]) -> Array:
-    """Return a block with NaN where it is masked."""
+    """Return a block with its masked entries replaced by NaN."""
     return np.asarray(np.ma.filled(block.astype(dtype), np.nan))
 
 
 def open_dask(x: da.Array, weights: Weights | None = None, *, missing_value: float | None = None) -> DaskSource:
-    """Return the source of a Dask array of any chunking; masked entries, and those that equal `missing_value`, are NaN.
+    """Return the source of a Dask array with any chunks. Masked entries and `missing_value` become NaN.
 
     Raises
     ------
     TypeError
         Blocks are sparse.
     ValueError
-        Wrong number of dimensions, no columns, no rows, dtype not real, or weights whose chunks
+        Wrong number of dimensions, no columns, no rows, a dtype that is not real, or weights whose chunks
         cannot be matched because chunk sizes are unknown.
     """
     if scipy.sparse.issparse(x._meta):
@@ -177,19 +179,19 @@ def open_dask(x: da.Array, weights: Weights | None = None, *, missing_value: flo
     if isinstance(x._meta, np.ma.MaskedArray):
         floating = float_dtype(x.dtype)
         x = da.map_blocks(_unmasked, x, floating, dtype=floating, meta=np.empty((0, 0), floating))
-    decoding = None if missing_value is None else given(missing_value, x.dtype)
+    decoding = None if missing_value is None else decoding_of_value(missing_value, x.dtype)
     if decoding is not None:
         x = da.map_blocks(decoding, x, dtype=decoding.dtype, meta=np.empty((0, 0), decoding.dtype))
     if x.numblocks[1] > 1:
         x = x.rechunk({1: -1})
     if weights is not None:
         weights = _aligned(weights, x)
-    x, weight = dask.base.optimize(x, weights)  # together, so that shared inputs stay shared
+    x, weight = dask.base.optimize(x, weights)  # in one call, so that shared inputs stay shared
     return DaskSource(x, weight, decoding)
 
 
 def _aligned(weights: Weights, x: da.Array) -> da.Array:
-    """Return the weights as a Dask array with the row bands of `x`."""
+    """Return the weights as a Dask array with the row chunks of `x`."""
     if not math.isnan(x.shape[0]):
         return as_dask(weights, x.chunks[0])
     if isinstance(weights, da.Array) and weights.numblocks[0] == x.numblocks[0]:

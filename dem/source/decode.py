@@ -1,4 +1,4 @@
-"""What stored entries stand for: which of them are missing, and the numbers that packed ones mean."""
+"""Decode stored entries: replace missing values by NaN, and unpack packed numbers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from dem.source.stores import store_name
 
 @dataclass(frozen=True)
 class Decoding:
-    """How entries of an array become numbers; small and picklable, it travels to the tasks.
+    """How stored entries are decoded. It is small and picklable, because it is sent to the tasks.
 
     Attributes
     ----------
     dtype : numpy.dtype
-        Of the decoded entries: floating, unless integers are only taken with or without a sign.
+        The dtype of decoded entries. It is floating, unless only the sign of integers changes.
     missing : tuple of (str, int or float)
-        Which entries are missing, each with the name of what says so: ("_FillValue", -999). They become NaN.
+        Entries that mean "missing", each with the name of its attribute: ("_FillValue", -999). They become NaN.
     scale, offset : float
-        An entry v that is there stands for v * scale + offset (CF 1.11, section 8.1).
+        An entry v that is not missing is decoded to v * scale + offset (CF 1.11, section 8.1).
     kind : {"i", "u"} or None
-        Integers are taken with a sign, or without one; all else here is about what they are then. None: as stored.
+        Read integers as signed ("i") or unsigned ("u") first; None: as stored. The other attributes apply after this.
     low, high : int, float or None
-        Entries below or above are missing, too.
+        Entries below `low` or above `high` are missing, too.
     """
 
     dtype: np.dtype[Any]
@@ -41,29 +41,29 @@ class Decoding:
     high: int | float | None = None
 
     def __call__(self, x: Array) -> Array:
-        """Return entries decoded: a copy, or `x` itself (or a view of it) where nothing changes."""
+        """Return the decoded entries: a copy, or `x` itself (or a view of it) if nothing changes."""
         if self.kind is not None:
             x = x.view(of_kind(x.dtype, self.kind))
-        gone = np.zeros(x.shape, bool)
+        missing = np.zeros(x.shape, bool)
         for value in {value for _, value in self.missing}:
-            gone |= x == value
+            missing |= x == value
         if self.low is not None:
-            gone |= x < self.low
+            missing |= x < self.low
         if self.high is not None:
-            gone |= x > self.high
-        if x.dtype == self.dtype and self.scale == 1 and self.offset == 0 and not gone.any():
+            missing |= x > self.high
+        if x.dtype == self.dtype and self.scale == 1 and self.offset == 0 and not missing.any():
             return x
         decoded = x.astype(self.dtype)
         if self.scale != 1:
             decoded *= self.scale
         if self.offset != 0:
             decoded += self.offset
-        decoded[gone] = np.nan
+        decoded[missing] = np.nan
         return decoded
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
+        """All attributes as JSON values."""
         missing = [list(pair) for pair in self.missing]
         more = {"kind": self.kind, "low": self.low, "high": self.high}
         return {
@@ -76,22 +76,22 @@ class Decoding:
 
 
 def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the floating dtype that holds such entries and NaN, as in xarray.
+    """Return the floating dtype for entries of this dtype and NaN, as in xarray.
 
-    Integers beyond 2^53 lose digits. Wider floats stay as they are.
+    Integers beyond 2^53 lose digits. Floats of 32 bits and more keep their dtype.
     """
     if dtype.kind == "f" and dtype.itemsize >= 4:
         return dtype
     return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
 
 
-def given(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:
-    """Return the decoding for one value that the user calls missing; None if no entry of this dtype can equal it.
+def decoding_of_value(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:
+    """Return the decoding that makes `missing_value` NaN; None if no entry of this dtype can equal it.
 
     Raises
     ------
     ValueError
-        It is no number, or infinite.
+        `missing_value` is not a number, or is infinite.
     """
     if not isinstance(missing_value, Real) or isinstance(missing_value, bool) or np.isinf(float(missing_value)):
         raise ValueError(f"missing_value must be a finite number, NaN or None, got {missing_value!r}")
@@ -99,46 +99,46 @@ def given(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:
     return None if entry is None else Decoding(float_dtype(dtype), (("missing_value", entry),))
 
 
-def stored(array: zarr.Array[Any], missing_value: float | None = None) -> Decoding | None:
-    """Return the decoding of a Zarr array by its attributes; None if its entries are what they stand for.
+def decoding_of_array(array: zarr.Array[Any], missing_value: float | None = None) -> Decoding | None:
+    """Return the decoding of a Zarr array, given by its attributes; None if its entries need no decoding.
 
-    As in xarray, an attribute that is null says nothing, and `_Unsigned` ("true", "false") tells how integers are
-    taken. Integers that the attributes name may then be written with a sign or without.
+    As in xarray, attributes with the value null are ignored, and `_Unsigned` ("true", "false") says whether integers
+    are read as unsigned. Integers in the other attributes may be written with or without a sign.
 
     Parameters
     ----------
     array : zarr.Array
     missing_value : number, optional
-        In place of the missing values that the attributes name, and of the range of valid ones, as it is stored. Packed
-        data are unpacked all the same.
+        A stored value. It replaces the missing values and the valid range given by the attributes. Packed data are
+        still unpacked.
 
     Raises
     ------
     ValueError
-        `missing_value`, or an attribute of the CF conventions, is no such number.
+        `missing_value` or a CF attribute is invalid.
     """
     dtype, name = np.dtype(array.dtype), store_name(array)
-    said = CFAttributes(array.attrs, dtype, name)
-    kind, taken, (scale, offset) = said.kind, said.taken, said.packing
+    attributes = CFAttributes(array.attrs, dtype, name)
+    kind, read_dtype, (scale, offset) = attributes.kind, attributes.read_dtype, attributes.packing
     if missing_value is None:
-        markers, (low, high) = list(said.markers(_fill_value(array))), said.valid
+        markers, (low, high) = list(attributes.markers(_fill_value(array))), attributes.valid
     else:
-        given(missing_value, taken)  # refuses what is no number
+        decoding_of_value(missing_value, read_dtype)  # raises ValueError if it is not a number
         markers, low, high = [("missing_value", missing_value)], None, None
-    entries = [(key, _entry(said.as_taken(value), taken)) for key, value in markers]
+    entries = [(key, _entry(attributes.as_read(value), read_dtype)) for key, value in markers]
     missing = tuple((key, entry) for key, entry in entries if entry is not None)
-    if (scale, offset) != (1, 0):  # float64, as in xarray from JSON's numbers
+    if (scale, offset) != (1, 0):  # float64, as in xarray for numbers from JSON
         return Decoding(np.dtype(np.float64), missing, scale, offset, kind, low, high)
     if missing or (low, high) != (None, None):
         return Decoding(float_dtype(dtype), missing, kind=kind, low=low, high=high)
-    return None if kind is None else Decoding(taken, kind=kind)
+    return None if kind is None else Decoding(read_dtype, kind=kind)
 
 
 def _fill_value(array: zarr.Array[Any]) -> int | float | None:
-    """Return the fill value of an array of Zarr v2 where it means what `_FillValue` means.
+    """Return the fill value of a Zarr v2 array if it has the meaning of `_FillValue`; else None.
 
-    There xarray keeps `_FillValue` so, and marks its arrays by `_ARRAY_DIMENSIONS` (so do NCZarr and GDAL); in v3 the
-    fill value is only what absent chunks hold.
+    In v2, xarray, NCZarr and GDAL store `_FillValue` as the fill value of arrays that have `_ARRAY_DIMENSIONS`. In v3
+    the fill value is only the value of missing chunks.
     """
     if array.metadata.zarr_format == 2 and "_ARRAY_DIMENSIONS" in array.attrs and array.fill_value is not None:
         return array.fill_value.item()
@@ -146,7 +146,7 @@ def _fill_value(array: zarr.Array[Any]) -> int | float | None:
 
 
 def _entry(value: Any, dtype: np.dtype[Any]) -> int | float | None:
-    """Return the entry of this dtype that a number is; None if none is, or if it is NaN (or infinite) anyway."""
+    """Return a number as an entry of this dtype; None if no entry equals it, or if it is NaN or infinite."""
     if not np.isfinite(float(value)):
         return None
     if dtype.kind == "f":

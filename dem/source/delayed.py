@@ -1,4 +1,4 @@
-"""Partitions that a Dask graph makes: Delayed objects over one shared low-level graph."""
+"""Partitions computed by Dask: Delayed objects that share one low-level graph."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dem.source.checks import check_weight_values
 def delayed_partitions(
     make: Callable[..., Any], arrays: Sequence[da.Array], arguments: Iterable[tuple[Any, ...]]
 ) -> list[Delayed]:
-    """Return a Delayed ``make(*blocks, *arguments)`` for each row band.
+    """Return a Delayed ``make(*blocks, *arguments)`` for each row of chunks.
 
     Parameters
     ----------
     make : callable
-        Takes one evaluated block of each array, then the further arguments.
+        Takes one computed block of each array, then the additional arguments.
     arrays : sequence of dask.array.Array
-        All with the same row bands, and with a single chunk along the columns.
+        They have the same chunks along the rows and a single chunk along the columns.
     arguments : iterable of tuples
-        The further arguments, one tuple for each row band.
+        The additional arguments, one tuple for each row of chunks.
     """
     name = f"dem-rows-{tokenize(*(a.name for a in arrays))}"
     graph: dict[Any, Any] = {}
@@ -42,11 +42,11 @@ def delayed_partitions(
 
 
 def block_weight(weight: Any, n_rows: int, first: int) -> Float:
-    """Return one evaluated block of the weights as float64, checked against the rows it weighs."""
+    """Return one computed block of the weights as float64, after checking its length and values."""
     w: Float = np.asarray(weight).astype(np.float64, copy=False)
     if w.shape != (n_rows,):
         raise ValueError(
-            f"A block of the weights has shape {w.shape}, but it weighs {n_rows} rows: "
+            f"A block of the weights has shape {w.shape}, but the block of data has {n_rows} rows: "
             "give the weights the same chunks as the data."
         )
     check_weight_values(w, first, "the Dask array of weights")

@@ -1,4 +1,4 @@
-"""What a source's metadata tell of its data, as JSON has it: nothing is read."""
+"""Fingerprints of data from their metadata, as JSON values. No rows are read."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ def memory_fingerprint(array: Array) -> dict[str, Any]:
 
 
 def dask_fingerprint(array: da.Array) -> dict[str, Any]:
-    """Return the shape and dtype of a Dask array, and the SHA-256 of its chunks; None stands for unknown sizes."""
+    """Return the shape and dtype of a Dask array, and the SHA-256 of its chunks; unknown sizes are None."""
     chunks = [[_known(n) for n in sizes] for sizes in array.chunks]
     return {"shape": [_known(n) for n in array.shape], "dtype": str(array.dtype), "chunks": _sha256(chunks)}
 
 
 def decoding_fingerprint(decoding: Decoding | None) -> dict[str, Any]:
-    """Return what entries stand for; nothing where they stand for themselves."""
+    """Return the decoding as a dict entry; an empty dict if there is none."""
     return {} if decoding is None else {"decoding": decoding.fingerprint}
 
 
 def weights_fingerprint(weights: Weights | None) -> dict[str, Any] | None:
-    """Return what is known of weights in any form."""
+    """Return the metadata of weights of any type; for weights in memory also the SHA-256 of their values."""
     if isinstance(weights, StoredWeights):
         return {"kind": "zarr", **array_fingerprint(weights.array)}
     if isinstance(weights, da.Array):

@@ -1,4 +1,4 @@
-"""Rows that are made up rather than read: something to sweep when the output is all there is."""
+"""A source without input data: rows that a pass generates, such as rows drawn from a model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTITION_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class GeneratedPartition:
-    """A run of whole chunks of rows without columns."""
+    """A range of rows without columns, made of whole chunks."""
 
     start: int
     stop: int
@@ -29,7 +29,7 @@ class GeneratedPartition:
         return self.stop - self.start
 
     def blocks(self) -> Iterator[Block]:
-        """Yield a block of no columns for each chunk."""
+        """Yield a block without columns for each chunk."""
         for first, last in block_rows(self.start, self.stop, self.chunk_rows, self.chunk_rows):
             yield Block(np.empty((last - first, 0)), None, first)
 
@@ -43,9 +43,9 @@ class GeneratedSource:
     n_rows, chunk_rows : int
     n_columns : int
     dtype : numpy.dtype
-        Of the rows to be made; the blocks themselves have no columns.
+        The dtype of the rows to generate. The blocks themselves have no columns.
     partition_bytes : int
-        About how much a partition is to have; it is one chunk or more.
+        Target size of a partition, in bytes; a partition has at least one chunk.
     """
 
     n_rows: int
@@ -69,7 +69,7 @@ class GeneratedSource:
 
     @cached_property
     def partitions(self) -> list[GeneratedPartition]:
-        """Runs of whole chunks."""
+        """Row ranges made of whole chunks."""
         limit = MAX_PARTITIONS if self.partition_bytes > self.block_bytes else None
         ranges = partition_rows(self.n_rows, self.chunk_rows, self.row_bytes, self.partition_bytes, limit)
         return [GeneratedPartition(a, b, self.chunk_rows) for a, b in ranges]
@@ -86,32 +86,32 @@ class GeneratedSource:
 
     @property
     def read_bytes(self) -> int:
-        """Bytes held while a block is written: the rows, as a chunk, and encoded."""
+        """Bytes in memory while a block is written: the rows, the chunk, and the encoded chunk."""
         return 3 * self.block_bytes
 
     @property
-    def ahead_bytes(self) -> int:
+    def read_ahead_bytes(self) -> int:
         """Nothing is read ahead."""
         return 0
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What is known of the data without reading them, as JSON has it."""
+        """The metadata of the rows as JSON values."""
         shape = [self.n_rows, self.n_columns]
         return {"kind": "generated", "shape": shape, "dtype": str(self.dtype), "chunks": [self.chunk_rows]}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the source itself: its blocks are the unit of what is drawn."""
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the source itself: rows are generated in units of its blocks."""
         return self
 
     def locate(self, row: int, column: int = 0) -> str:
-        """Say where a row is, for messages."""
+        """Return the location of a row as text for messages."""
         return f"row {row} of the {self.name}"
 
     def locate_chunk(self, number: int) -> str:
-        """Say which chunk has this number in `Block.absent`, for messages: no block has any."""
+        """Return the location of a chunk as text for messages. Generated blocks have no absent chunks."""
         return f"chunk {number} of the {self.name}"

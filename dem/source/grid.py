@@ -1,4 +1,4 @@
-"""Which rows belong to which partition: a function of the data's own grid, never of the workers."""
+"""Assign rows to partitions. This depends only on the chunk grid of the data, never on the number of workers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dem.core.stats import ARITY
 
 MAX_PARTITIONS = 2000
-"""Dask costs milliseconds a task, so a large store gets larger partitions rather than more of them."""
+"""Dask takes milliseconds per task, so a very large store gets larger partitions instead of more partitions."""
 
 
 def partition_rows(
@@ -15,20 +15,20 @@ def partition_rows(
 ) -> list[tuple[int, int]]:
     """Return the (start, stop) rows of each partition.
 
-    A partition is a run of whole units (chunks, or shards) of about `target_bytes` at most; their
-    number is a multiple of the tree's arity where there are units enough, so that they share out
-    evenly among 2, 4 or 8 workers. Data below a quarter of the target are one partition.
+    A partition consists of successive whole units (chunks, or shards), with at most about `target_bytes`. If there
+    are enough units, the number of partitions is a multiple of the arity of the tree, so 2, 4 or 8 workers get equal
+    numbers. Data smaller than a quarter of the target are one partition.
 
     Parameters
     ----------
     n_rows, unit_rows : int
-        Rows in all, and rows of one unit; only the last unit may be shorter.
+        Number of all rows, and rows of one unit. Only the last unit may be shorter.
     row_bytes : int
         Decoded bytes of one row.
     target_bytes : int
-        Decoded bytes a partition should have at most, unless a single unit has more.
+        Largest decoded size of a partition, unless a single unit is larger.
     limit : int or None
-        The most partitions there may be.
+        Largest number of partitions.
     """
     n_units = -(-n_rows // unit_rows)
     total = n_rows * row_bytes
@@ -38,17 +38,17 @@ def partition_rows(
     return list(zip(edges, [*edges[1:], n_rows], strict=True))
 
 
-def cut_bytes(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:
-    """Return the bytes to aim at for a partition, where neither it nor its results should have more than a target.
+def bytes_for_results(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:
+    """Return the target size of a partition, in bytes, so that neither its rows nor its results exceed `target_bytes`.
 
     Parameters
     ----------
     source_row_bytes, row_bytes : int
-        Bytes of a row, and of its results.
+        Bytes of a row of the data, and of the results of a row.
     target_bytes : int
-        Bytes to aim at for the larger of both.
+        Target size of the rows or the results of a partition, whichever is larger.
     partition_bytes : int
-        What the partition should have at most in any case.
+        Largest size of a partition of the data.
     """
     target = min(target_bytes, partition_bytes)
     return max(1, target * source_row_bytes // max(source_row_bytes, row_bytes))
@@ -57,8 +57,8 @@ def cut_bytes(source_row_bytes: int, row_bytes: int, target_bytes: int, partitio
 def block_rows(start: int, stop: int, unit_rows: int, step: int) -> Iterator[tuple[int, int]]:
     """Yield the (first, last + 1) rows of the blocks of one partition.
 
-    A block of `step` rows never straddles two units unless it covers whole ones: a shard is then
-    read either whole or by parts of its own.
+    A block of `step` rows is either part of one unit or consists of whole units. So a read of a shard never includes
+    part of another shard.
     """
     stride = max(step, unit_rows)
     for outer in range(start, stop, stride):

@@ -11,9 +11,9 @@ import scipy.sparse
 
 from dem.core.block import Array, Block, Float
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, float_dtype, given
+from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
-from dem.source.grid import cut_bytes, partition_rows
+from dem.source.grid import bytes_for_results, partition_rows
 from dem.source.weights import Weights, in_memory
 
 PARTITION_BYTES = 16 * 2**20
@@ -22,7 +22,7 @@ UNIT_BYTES = 2**19
 
 @dataclass(frozen=True)
 class MemoryPartition:
-    """Rows that are in memory already: one block."""
+    """Rows in memory, as one block."""
 
     x: Array
     weight: Float | None = None
@@ -47,9 +47,9 @@ class MemorySource:
     x : array of shape (n, d)
     weight : float64 array of shape (n,) or None
     partition_bytes : int
-        The size to aim at for a partition. With the shape and dtype it determines the partitions.
+        Target size of a partition. Together with the shape and dtype it determines the partitions.
     decoding : Decoding or None
-        What the entries stood for that `x` was made of; None where they stood for themselves.
+        How the original entries were decoded to make `x`; None if they were not decoded.
     columns : tuple of str or None
         The names of the columns.
     """
@@ -83,7 +83,7 @@ class MemorySource:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of about half a megabyte: what partitions are made of, and the chunks of outputs."""
+        """Rows of about half a megabyte. Partitions are multiples of it, and outputs have chunks of it."""
         unit_bytes = min(UNIT_BYTES, self.partition_bytes // 8)
         return max(1, unit_bytes // (self.n_columns * self.dtype.itemsize))
 
@@ -105,52 +105,52 @@ class MemorySource:
 
     @property
     def block_bytes(self) -> int:
-        """No bytes beyond those of the array itself: blocks are views."""
+        """0: blocks are views of the array and need no extra memory."""
         return 0
 
     @property
     def read_bytes(self) -> int:
-        """No bytes beyond those of the array itself."""
+        """0: reading views needs no extra memory."""
         return 0
 
     @property
-    def ahead_bytes(self) -> int:
+    def read_ahead_bytes(self) -> int:
         """Nothing is read ahead."""
         return 0
 
-    def without_ahead(self) -> Self:
+    def without_read_ahead(self) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What is known of the data without reading them, as JSON has it."""
+        """The metadata of the data as JSON values. No rows are read."""
         own = {"kind": "array", **memory_fingerprint(self.x), "partition_bytes": self.partition_bytes}
         return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weight)}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same array in partitions for results of `row_bytes` a row."""
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same array in partitions that are small enough for results of `row_bytes` bytes per row."""
         own = self.n_columns * self.dtype.itemsize
-        return replace(self, partition_bytes=cut_bytes(own, row_bytes, target_bytes, self.partition_bytes))
+        return replace(self, partition_bytes=bytes_for_results(own, row_bytes, target_bytes, self.partition_bytes))
 
     def locate(self, row: int, column: int = 0) -> str:
-        """Say where a row is, for messages."""
+        """Return the location of a row as text for messages."""
         return f"row {row} of the {self.name}"
 
     def locate_chunk(self, number: int) -> str:
-        """Say which chunk has this number in `Block.absent`, for messages: no block has any."""
+        """Return the location of a chunk as text for messages. Blocks in memory have no absent chunks."""
         return f"chunk {number} of the {self.name}"
 
 
 def as_numeric(data: Any, name: str = "array") -> Array:
-    """Return `data` as a checked two-dimensional array of real numbers, copying only if need be.
+    """Return `data` as a checked two-dimensional array of real numbers. It is copied only if necessary.
 
-    Numbers in an object array become float64, masked entries NaN (see `dem.source.decode.float_dtype`).
+    Numbers in an object array become float64. Masked entries become NaN (see `dem.source.decode.float_dtype`).
 
     Raises
     ------
     TypeError
-        Sparse input, or objects that are no numbers.
+        Sparse input, or objects that are not numbers.
     ValueError
         Wrong number of dimensions, no rows, no columns, or a dtype that does not hold real numbers.
     """
@@ -162,7 +162,7 @@ def as_numeric(data: Any, name: str = "array") -> Array:
         try:
             x = x.astype(np.float64)
         except (TypeError, ValueError) as error:
-            message = f"The {name} has dtype object, with values that are no numbers: {error}"
+            message = f"The {name} has dtype object, with values that are not numbers: {error}"
             raise type(error)(message) from error
     check_dtype(x.dtype, f"the {name}")
     if isinstance(x, np.ma.MaskedArray):
@@ -178,7 +178,7 @@ def open_memory(
     missing_value: float | None = None,
 ) -> MemorySource:
     """Return the source of an array in memory, as `as_numeric` returns it."""
-    decoding = None if missing_value is None else given(missing_value, x.dtype)
+    decoding = None if missing_value is None else decoding_of_value(missing_value, x.dtype)
     return MemorySource(
         x if decoding is None else decoding(x),
         None if weights is None else in_memory(weights),

@@ -1,9 +1,9 @@
-"""A fingerprint of what a Zarr store holds, by its metadata and a listing: no chunk is read.
+"""Fingerprint of the contents of a Zarr store, from its metadata and a listing. No chunk is read.
 
-It answers "has anything changed since?" for those who fit the same store again and again. Metadata count
-by their contents; chunks by their names, sizes, and times (on a disk) or ETags (in an object store). So on
-a disk a chunk that is written anew counts as changed, even where its bytes are the same. In an Icechunk
-store the snapshot says all of this, and nothing is listed.
+It shows whether a store has changed since the last fit. The fingerprint includes the contents of metadata; and the
+names, sizes, and times (on a disk) or ETags (in an object store) of chunks. So on a disk, a chunk that is written
+again counts as changed even if its bytes are the same. In an Icechunk store the ID of the snapshot is used, and
+nothing is listed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore, ZipStore
 
-from dem.source.stores import Node, open_node, store_name
+from dem.source.stores import ZarrNode, open_node, store_name
 
-METADATA = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
+METADATA_NAMES = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 MARKS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "mtime", "LastModified", "last_modified", "created")
-"""What file systems call that which tells an object from its successor, the most telling first."""
+"""Keys under which file systems give an ETag, a hash or a time of an object; the most reliable comes first."""
 TIMES = ("LastModified", "last_modified", "updated", "mtime", "created")
 
 
@@ -41,9 +41,9 @@ class Object(NamedTuple):
     size : int
         In bytes.
     mark : str
-        Tells it from another object of this name and size.
+        ETag, hash or time. It changes if the object is replaced by one of the same name and size.
     time : float or None
-        When it was written, in seconds since 1970, where that is known.
+        Time of writing in seconds since 1970, if known.
     """
 
     key: str
@@ -54,7 +54,7 @@ class Object(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """What a store holds.
+    """The objects of a store, and a function that reads them.
 
     Attributes
     ----------
@@ -67,27 +67,26 @@ class Listing:
     read: Callable[[str], bytes]
 
 
-def fingerprint(path: str | os.PathLike[str] | Node) -> dict[str, Any]:
-    """Return the fingerprint of an array, or of a group with all that is in it.
+def fingerprint(path: str | os.PathLike[str] | ZarrNode) -> dict[str, Any]:
+    """Return the fingerprint of an array, or of a group and everything in it.
 
     Parameters
     ----------
     path : str, Path, zarr.Array or zarr.Group
-        A path or URL (``store.zarr/name`` for an array inside a group), or what `zarr.open` returned.
+        A path or URL (``store.zarr/name`` for an array inside a group), or an open array or group.
 
     Returns
     -------
     dict
-        `sha256` over all that counts; `objects`, `bytes` and `newest` (seconds since 1970, or None) of the listing,
-        and `snapshot`: that of an Icechunk store, where there is no listing and the others are None.
+        `sha256` is the fingerprint. `objects` (number), `bytes` and `newest` (seconds since 1970, or None) describe the
+        listing. `snapshot` is the ID of an Icechunk snapshot; then there is no listing, and these three are None.
 
     Raises
     ------
     FileNotFoundError
-        No Zarr store is there.
+        There is no Zarr store at the path.
     ValueError
-        The store cannot be listed, tells neither ETags nor times, or is an Icechunk session with changes that are
-        not committed.
+        The store cannot be listed, gives neither ETags nor times, or is an Icechunk session with uncommitted changes.
     """
     node = path if isinstance(path, zarr.Array | zarr.Group) else open_node(path)
     store = node.store
@@ -100,13 +99,13 @@ def fingerprint(path: str | os.PathLike[str] | Node) -> dict[str, Any]:
 
 
 def key_of(*parts: Any) -> str:
-    """Return one SHA-256 over fingerprints, settings and other JSON: the key of a result that depends on them."""
+    """Return the SHA-256 of fingerprints, settings and other JSON values: a key for a result that depends on them."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _of_snapshot(session: Any, node: Node) -> dict[str, Any]:
+def _of_snapshot(session: Any, node: ZarrNode) -> dict[str, Any]:
     if getattr(session, "has_uncommitted_changes", False):
-        raise ValueError(f"{store_name(node)} has changes that are not committed: commit them, then it has a snapshot.")
+        raise ValueError(f"{store_name(node)} has uncommitted changes, so it has no snapshot: commit them first.")
     sha256 = key_of("icechunk", session.snapshot_id, node.path)
     return {"sha256": sha256, "objects": None, "bytes": None, "newest": None, "snapshot": session.snapshot_id}
 
@@ -114,7 +113,7 @@ def _of_snapshot(session: Any, node: Node) -> dict[str, Any]:
 def _of_listing(listing: Listing) -> dict[str, Any]:
     digest = hashlib.sha256()
     for found in sorted(listing.objects):
-        is_metadata = found.key.rpartition("/")[2] in METADATA
+        is_metadata = found.key.rpartition("/")[2] in METADATA_NAMES
         mark = hashlib.sha256(listing.read(found.key)).hexdigest() if is_metadata else found.mark
         digest.update(json.dumps([found.key, found.size, mark]).encode() + b"\n")
     times = [found.time for found in listing.objects if found.time is not None]
@@ -127,8 +126,8 @@ def _of_listing(listing: Listing) -> dict[str, Any]:
     }
 
 
-def _list(store: Store, node: Node) -> Listing:
-    """List what is at and below a node."""
+def _list(store: Store, node: ZarrNode) -> Listing:
+    """Return the objects of a node and of all nodes below it."""
     if isinstance(store, LocalStore):
         return _on_disk(Path(store.root) / node.path)
     if isinstance(store, ZipStore):
@@ -140,7 +139,7 @@ def _list(store: Store, node: Node) -> Listing:
     if hasattr(getattr(store, "store", None), "list"):  # zarr.storage.ObjectStore, over obstore
         return _in_object_store(store, node.path)
     raise ValueError(
-        f"{store_name(node)} is in a {type(store).__name__}, which dem cannot list: name it by path or URL."
+        f"{store_name(node)} is in a {type(store).__name__}, which dem cannot list: pass its path or URL instead."
     )
 
 
@@ -160,19 +159,19 @@ def _files(root: Path) -> Iterator[Object]:
                     continue
                 try:
                     stat = entry.stat()
-                except FileNotFoundError:  # replaced at this moment: the next fingerprint will differ
+                except FileNotFoundError:  # just being replaced: the next fingerprint will differ
                     continue
                 yield Object(key, stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)
 
 
-def _zip_file(path: Path, node: Node) -> Listing:
-    """A ZIP file counts as a whole; which part of it is meant counts as its name."""
+def _zip_file(path: Path, node: ZarrNode) -> Listing:
+    """Return the ZIP file as one object. Its key is the path of the node inside the file."""
     stat = path.stat()
     return Listing([Object(f"{node.path}!", stat.st_size, str(stat.st_mtime_ns), stat.st_mtime)], lambda key: b"")
 
 
 def _at_url(store: FsspecStore, path: str) -> Listing:
-    """Ask the file system; its asynchronous face is the one that zarr has opened."""
+    """Return the listing of a store at a URL. Its file system is asynchronous, so `sync` runs the calls."""
     root = f"{store.path}/{path}".rstrip("/")
     store.fs.invalidate_cache()  # others may have written since
     infos: Mapping[str, Any] = sync(store.fs._find(root, detail=True))
@@ -191,23 +190,25 @@ def _in_object_store(store: Any, path: str) -> Listing:
 
 
 def _object(key: str, info: Mapping[str, Any]) -> Object:
-    """Return an object from what a file system says of it."""
+    """Return an object, given the information of its file system."""
     known = [info[name] for name in MARKS if info.get(name) is not None]
     if not known:
-        raise ValueError(f"The store tells neither ETags nor times ({key} has none): its changes cannot be told.")
+        raise ValueError(
+            f"Changes of the store cannot be detected: it gives no ETags or times (for {key}, for example)."
+        )
     times = [info[name] for name in TIMES if info.get(name) is not None]
     return Object(key, int(info.get("size") or 0), str(known[0]), _seconds(times[0]) if times else None)
 
 
 def _seconds(time: Any) -> float | None:
-    """Return a time as seconds since 1970, however a file system has it."""
+    """Return a time (number, datetime or ISO text) in seconds since 1970."""
     if isinstance(time, str):
         time = datetime.fromisoformat(time)
     return time.timestamp() if isinstance(time, datetime) else float(time)
 
 
 def _in_memory(store: MemoryStore, path: str) -> Listing:
-    """There is no time in memory: the contents count."""
+    """Return the listing of a store in memory. It has no times, so the mark of an object is its hash."""
     prefix = f"{path}/" if path else ""
 
     async def contents() -> dict[str, bytes]:

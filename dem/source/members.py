@@ -1,4 +1,4 @@
-"""What is in a Zarr group, as its store has it now; and the words for metadata that cannot be read."""
+"""List the arrays that are currently in a Zarr group; and the error for metadata that cannot be read."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from zarr.core.sync import sync
 from dem.source.retry import check_reached
 
 STAMPS = {"dem_model": "model", "dem_run": "checkpoint", "dem_scan": "checkpoint", "dem_state": "checkpoint"}
-"""The attributes by which dem tells its own groups (see `dem.storage`), and what these are."""
+"""The attributes that mark groups saved by dem (see `dem.storage`), and what these groups are."""
 
 
-def unreadable(path: Any, error: Exception) -> ValueError:
-    """Return the refusal of metadata that zarr cannot make an array or a group of."""
+def unreadable_error(path: Any, error: Exception) -> ValueError:
+    """Return the error for metadata from which zarr cannot open an array or a group."""
     return ValueError(
-        f"The metadata of {path} (its zarr.json, or .zarray and .zgroup) cannot be read: they are damaged, or zarr "
-        f"{zarr.__version__} does not know what they ask for ({type(error).__name__}: {error}). Restore or write them "
-        "anew, or install what reads them."
+        f"Cannot read the metadata of {path} (its zarr.json, or .zarray and .zgroup): they are damaged, or need a "
+        f"feature that zarr {zarr.__version__} does not have ({type(error).__name__}: {error}). Restore or rewrite "
+        "the metadata, or install the missing feature."
     )
 
 
 def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[str, zarr.Array[Any]]:
-    """Return the arrays in a group, at most so many levels below it, by their path inside.
+    """Return the arrays in a group, by their path inside it, down to `depth` levels.
 
-    They are those that the store has: consolidated metadata may be older, and are gone by only where the store cannot
-    list, as over HTTP. What is inside a model or a checkpoint of dem's is no data, and left out.
+    They are listed from the store. Consolidated metadata may be out of date, so they are used only if the store cannot
+    list (for example over HTTP). Arrays inside a model or checkpoint saved by dem are left out, as they are not data.
 
     Parameters
     ----------
     group : zarr.Group
     name : str
-        What to call it in messages.
+        The name of the group in messages.
     depth : int, optional
 
     Raises
     ------
     ValueError
-        The metadata of one cannot be read.
+        The metadata of an array or group cannot be read.
     """
     found = {}
     for key, item in _members(group, name):
@@ -52,26 +52,26 @@ def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[st
 
 
 def _members(group: zarr.Group, name: str) -> list[tuple[str, zarr.Array[Any] | zarr.Group]]:
-    """Return what is directly in a group, by name."""
+    """Return the names and nodes directly in a group, sorted by name."""
     if group.metadata.consolidated_metadata is not None and _can_list(group):
         version = group.metadata.zarr_format
         group = zarr.open_group(group.store_path, mode="r", zarr_format=version, use_consolidated=False)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)  # of files that are no part of it
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)  # about files that do not belong to the group
         try:
             return sorted(group.members())
-        except Exception as error:  # zarr raises whatever it likes, and does not say which one it was
+        except Exception as error:  # zarr raises many kinds of errors, and does not name the member
             check_reached(name, error)
-            raise unreadable(f"an array or group in {name}", error) from error
+            raise unreadable_error(f"an array or group in {name}", error) from error
 
 
 def _can_list(group: zarr.Group) -> bool:
-    """Whether a store tells what is in a group; there is at least the group's own document."""
+    """Whether the store can list the keys of a group. The group has at least the key of its metadata."""
     store = group.store_path.store
     if not store.supports_listing:
         return False
     forget = getattr(getattr(store, "fs", None), "invalidate_cache", None)
-    if forget is not None:  # fsspec keeps listings, and others may have written since
+    if forget is not None:  # fsspec caches listings, and others may have written since
         forget()
 
     async def any_key() -> bool:
@@ -79,5 +79,5 @@ def _can_list(group: zarr.Group) -> bool:
 
     try:
         return sync(any_key())
-    except Exception:  # stores raise whatever they like
+    except Exception:  # stores raise many kinds of errors
         return False

@@ -1,4 +1,4 @@
-"""From what a user gives as data, a path or an array, to the source of its rows."""
+"""Open data given by a user (a path, a URL or an array) as a source of rows."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import dask.array as da
 from dask.delayed import Delayed
-from zarr import Array as ZarrArray  # the name zarr is the submodule's here
+from zarr import Array as ZarrArray  # in this package `zarr` would be the submodule
 from zarr import Group as ZarrGroup
 
 from dem.source.containers import check_container
@@ -19,7 +19,7 @@ from dem.source.stores import open_array
 from dem.source.weights import as_weights
 from dem.source.zarr import open_zarr
 
-MISSING = ("fill", "error")
+MISSING_CHUNKS = ("fill", "error")
 
 
 def open_source(
@@ -30,55 +30,58 @@ def open_source(
     missing_chunks: str = "fill",
     missing_value: float | None = None,
 ) -> Source:
-    """Return the source of rows that `data` is.
+    """Open data as a source of rows.
 
     Parameters
     ----------
     data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d), or Source
-        A path or URL of a Zarr array (``store.zarr/name`` for one inside a group), an open one, a
-        Dask array of any chunking, or whatever NumPy makes an array of. A source is returned as it is.
+        A path or URL of a Zarr array (``store.zarr/name`` for an array inside a group), an open Zarr array, a Dask
+        array with any chunks, or anything that NumPy can convert to an array. An open source is returned unchanged.
     weights : array-like, str, Path, zarr.Array, dask.array.Array of shape (n,), or None
-        The rows' weights, finite and not negative, in any form and chunking.
+        The weights of the rows, finite and not negative, with any chunks.
     partition_bytes : int, optional
-        The decoded size to aim at for a partition of a store or an array in memory; a Dask array
-        is swept by its own chunks.
+        Target size in bytes, decoded, of a partition of a Zarr array or an array in memory. A Dask array is read by
+        its own chunks.
     missing_chunks : {"fill", "error"}
-        What to make of chunks that a Zarr array's store does not hold, of the data or of the weights. Writers
-        leave out chunks that have nothing but the fill value, so by default they read as that, and fits, scores and
-        row-wise outputs warn of them; "error" is for stores that should hold every chunk: whatever is made of the
-        source refuses then to go on. Of a sharded array, the shard counts. A Dask array made of a store keeps this to
-        itself.
+        How to treat chunks of the data or the weights that are missing from a Zarr store. Writers omit chunks that
+        contain only the fill value. So by default ("fill") missing chunks are read as the fill value, and fits, scores
+        and row-wise outputs warn about them. With "error" they raise an error; use it for stores that should have
+        every chunk. For sharded arrays this applies to whole shards. Missing chunks of Dask arrays cannot be detected.
     missing_value : number, optional
-        Entries equal to it are missing, besides NaN and what is masked: rows have NaN there, in float32 (integers and
-        floats of up to 16 bits), in the data's own floating dtype, or else in float64, where integers beyond 2^53 lose
-        digits. By
-        default a Zarr array's CF attributes `_FillValue` and `missing_value` say what is missing (in Zarr v2 also the
-        fill value of arrays that have `_ARRAY_DIMENSIONS`, as xarray takes it), and what is outside of `valid_range`,
-        `valid_min` and `valid_max` is missing too. Packed data, with `scale_factor` or `add_offset`, are unpacked to
-        float64, and `_Unsigned` is heard, in any case; `missing_value` is compared with what is stored.
+        Entries equal to it are missing, in addition to NaN and masked entries. They are replaced by NaN, so rows get a
+        floating dtype: float32 for integers and floats of up to 16 bits, the same dtype for other floats, and float64
+        for other integers (those beyond 2^53 lose digits).
+        By default the CF attributes `_FillValue` and `missing_value` of a Zarr array give the missing values (in Zarr
+        v2 also the fill value of arrays that have `_ARRAY_DIMENSIONS`, as in xarray), and entries outside
+        `valid_range`, `valid_min` and `valid_max` are missing too. The parameter `missing_value` replaces all of these,
+        and is compared with the stored entries. Packed data (`scale_factor`, `add_offset`) are always unpacked to
+        float64, and `_Unsigned` is always used.
 
     Raises
     ------
     FileNotFoundError
-        Nothing is stored at the path.
+        There is no Zarr store at the path.
     TypeError
-        Sparse data, objects that are no numbers, or a container of a lazy array, such as xarray's and a Dask DataFrame.
+        Sparse data, objects that are not numbers, or a container of a lazy array, such as xarray's or a Dask DataFrame.
     ValueError
-        A group instead of an array, not two-dimensional, no rows, no columns, a dtype that does
-        not hold real numbers, weights that do not fit, or a `missing_value` that is no number.
+        A group instead of an array, data that are not two-dimensional, no rows, no columns, a dtype that is not real,
+        invalid weights (shape, dtype, negative or not finite), or a `missing_value` that is not a number.
     """
-    if missing_chunks not in MISSING:
-        raise ValueError(f"missing_chunks must be one of {', '.join(MISSING)}, got {missing_chunks!r}")
+    if missing_chunks not in MISSING_CHUNKS:
+        raise ValueError(f"missing_chunks must be one of {', '.join(MISSING_CHUNKS)}, got {missing_chunks!r}")
     if is_source(data):
         if weights is not None:
-            raise ValueError("Weights are given where a source is opened: dem.open_source(data, weights).")
+            raise ValueError(
+                "Weights cannot be added to an open source: pass them to dem.open_source(data, weights) instead."
+            )
         if missing_value is not None:
             raise ValueError(
-                "missing_value is given where a source is opened: dem.open_source(data, missing_value=...)."
+                "missing_value cannot be changed for an open source: pass it to "
+                "dem.open_source(data, missing_value=...) instead."
             )
         opened: Source = data
         return opened
-    whole = missing_chunks == "error"
+    require_chunks = missing_chunks == "error"
     check_container(data, "data")
     rows: int | None
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
@@ -89,21 +92,21 @@ def open_source(
     else:
         data = as_numeric(data)
         rows = len(data)
-    weights = as_weights(weights, rows, whole=whole)
+    weights = as_weights(weights, rows, require_chunks=require_chunks)
     if isinstance(data, ZarrArray):
-        return open_zarr(data, weights, partition_bytes, whole=whole, missing_value=missing_value)
+        return open_zarr(data, weights, partition_bytes, require_chunks=require_chunks, missing_value=missing_value)
     if isinstance(data, da.Array):
         return open_dask(data, weights, missing_value=missing_value)
     return open_memory(data, weights, partition_bytes, missing_value=missing_value)
 
 
 def evaluate(partition: Partition | Delayed) -> Partition:
-    """Return the partition itself, computing it in this thread if it is Delayed."""
+    """Return the partition; if it is Delayed, compute it in this thread."""
     return partition.compute(scheduler="synchronous") if isinstance(partition, Delayed) else partition
 
 
 def is_source(data: Any) -> bool:
-    """Whether the data are an open source already."""
+    """Whether the data are an open source."""
     return all(hasattr(type(data), name) for name in ("partitions", "row_chunks", "locate"))
 
 

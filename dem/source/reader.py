@@ -1,4 +1,4 @@
-"""Reading a Zarr array by rows: failed reads are tried again, missing chunks noted, the next block read ahead."""
+"""Read rows of a Zarr array: retry failed reads, record missing chunks, and read the next block ahead."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from zarr.storage import StorePath, WrapperStore
 from dem.core import human
 from dem.core.block import Array
 from dem.source.decode import Decoding
-from dem.source.retry import Attempts, StoreReadError, persist
+from dem.source.retry import Attempts, StoreReadError, read_with_retries
 
 Index = tuple[int, ...]
 
 
 def unit_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
-    """Return the shape of what the store holds under one key: a shard, or a chunk."""
+    """Return the shape of a unit of the store (one key): a shard if the array is sharded, else a chunk."""
     return array.shards or array.chunks
 
 
@@ -41,12 +41,12 @@ def n_units(array: zarr.Array[Any]) -> int:
 
 
 def unit_index(array: zarr.Array[Any], number: int) -> Index:
-    """Return the place in the grid of the chunk (or shard) of this number; the last axis runs fastest."""
+    """Return the grid index of a chunk (or shard), given its number. Numbers are in C order over the grid."""
     return tuple(int(i) for i in np.unravel_index(number, grid_shape(array)))
 
 
 def unit_text(array: zarr.Array[Any], name: str, index: Index) -> str:
-    """Say which chunk (or shard) is at a place in the grid: "chunk c/3/0 (rows 300 to 399) of x.zarr"."""
+    """Return text for a chunk (or shard), given its grid index: "chunk c/3/0 (rows 300 to 399) of x.zarr"."""
     rows = unit_shape(array)[0]
     first = index[0] * rows
     last = min(first + rows, array.shape[0]) - 1
@@ -55,39 +55,41 @@ def unit_text(array: zarr.Array[Any], name: str, index: Index) -> str:
 
 
 def absent_error(first: str, count: int, start: int, stop: int) -> OSError:
-    """Return the refusal of absent chunks: the first one in words, and their number in rows `start` to `stop`."""
+    """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`."""
     return OSError(
         f"The store does not hold {first}: {human.plural(count, 'chunk')} of rows {start} to {stop - 1} "
-        f"{'is' if count == 1 else 'are'} missing. Write what is missing, or let missing chunks be read as the fill "
-        "value (missing_chunks='fill', --missing-chunks fill)."
+        f"{'is' if count == 1 else 'are'} missing. Write them again, or read missing chunks as the fill value "
+        "(missing_chunks='fill', --missing-chunks fill)."
     )
 
 
-class PatientStore(WrapperStore[Store]):
-    """A store whose reads are tried again, and which remembers the keys that it did not hold."""
+class RetryingStore(WrapperStore[Store]):
+    """A store that retries failed reads, and records the keys that are absent."""
 
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.absent: set[str] = set()
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        """Return the bytes under a key, or None where there is none; see `Attempts.pause` for errors."""
+        """Return the bytes of a key, or None if the key is absent; see `Attempts.pause` for errors."""
         attempts = Attempts(key)
         while True:
             try:
                 return self._noted(key, await self._store.get(key, prototype, byte_range))
-            except Exception as error:  # stores raise whatever they like
+            except Exception as error:  # stores raise many kinds of errors
                 pause = attempts.pause(error)
             await asyncio.sleep(pause)
 
     def get_sync(
         self, key: str, *, prototype: BufferPrototype | None = None, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
-        """Return the same without an event loop: newer Zarr asks for it where the store has that way."""
+        """Return the same as `get`, without an event loop. Newer Zarr calls it if the store has this method."""
         store: Any = self._store
-        return self._noted(key, persist(key, lambda: store.get_sync(key, prototype=prototype, byte_range=byte_range)))
+        return self._noted(
+            key, read_with_retries(key, lambda: store.get_sync(key, prototype=prototype, byte_range=byte_range))
+        )
 
-    if hasattr(Store, "get_ranges"):  # newer Zarr's way to parts of a shard: here by `get`, too
+    if hasattr(Store, "get_ranges"):  # newer Zarr reads parts of a shard by it; the base class calls `get`
         get_ranges = Store.get_ranges
 
     def _noted(self, key: str, value: Buffer | None) -> Buffer | None:
@@ -97,62 +99,62 @@ class PatientStore(WrapperStore[Store]):
 
 
 class Reader:
-    """Reads an array's rows, whole; it belongs to one task.
+    """Reads complete rows of an array. Each task has its own reader.
 
     Parameters
     ----------
     array : zarr.Array
     name : str
-        What to call it in messages.
+        The name of the array in messages.
     decoding : Decoding, optional
-        What its entries stand for.
+        How entries are decoded.
     """
 
     def __init__(self, array: zarr.Array[Any], name: str, decoding: Decoding | None = None) -> None:
         self.array, self.name, self.decoding = array, name, decoding
-        self._store = PatientStore(array.store)
-        inner = array._async_array  # nothing public puts an array on another store
+        self._store = RetryingStore(array.store)
+        inner = array._async_array  # there is no public way to change the store of an array
         patient = zarr.AsyncArray(inner.metadata, StorePath(self._store, array.path), inner.config)
         self._patient: zarr.Array[Any] = zarr.Array(patient)
-        self._in_sight = False
+        self._visible = False
 
     def read(self, first: int, last: int) -> tuple[Array, tuple[int, ...]]:
         """Return rows `first` to `last` (exclusive), decoded, and which of their chunks (or shards) are absent.
 
-        Those have the fill value. They are numbered along the array's grid, the last axis fastest. Of a sharded
-        array only whole shards can be absent: chunks left out inside of one are its writer's affair.
+        Rows of absent chunks have the fill value. Chunks are numbered in C order over the grid of the array. In a
+        sharded array only whole shards count as absent, not chunks that are missing inside a shard.
 
         Raises
         ------
         OSError
-            A chunk cannot be read or decoded, and the message names it; or this process does not see the array.
+            A chunk cannot be read or decoded (the message names it), or the array is not visible to this process.
         """
         self._store.absent.clear()
         x = self._values(first, last)
         absent = self._absent(first, last) if self._store.absent else ()
         if absent:
-            before = self._in_sight
-            self._look()  # every time: what is written from these rows may be kept
+            before = self._visible
+            self._check_visible()  # every time, because results of these rows may be kept
             if not before:
-                return self.read(first, last)  # it may have come into sight just now
+                return self.read(first, last)  # it may have become visible only now
         return x if self.decoding is None else self.decoding(x), absent
 
-    def end(self) -> None:
-        """Look again whether the array is there, after the last read, if anything was absent: see `read`."""
-        if self._in_sight:
-            self._look()
+    def finish(self) -> None:
+        """Call this after the last read. If chunks were absent, it checks again that the array is visible."""
+        if self._visible:
+            self._check_visible()
 
     def _values(self, first: int, last: int) -> Array:
         try:
             return np.asarray(self._patient[first:last])
         except MemoryError:
             raise
-        except (Exception, BaseExceptionGroup) as error:  # codecs raise whatever they like
+        except (Exception, BaseExceptionGroup) as error:  # codecs raise many kinds of errors
             self._check_attempts(error, first, last)
         return self._one_by_one(first, last)
 
     def _one_by_one(self, first: int, last: int) -> Array:
-        """Read again by single chunks, to find the one that is at fault."""
+        """Read the rows again chunk by chunk, to find the chunk that fails."""
         stops = last, *self.array.shape[1:]
         x = np.empty((last - first, *stops[1:]), self.array.dtype)
         starts = first, *(0 for _ in stops[1:])
@@ -169,7 +171,7 @@ class Reader:
         return x
 
     def _check_attempts(self, error: BaseException, first: int, last: int) -> None:
-        """Raise OSError if the store gave a key up after several attempts: more of them would not help."""
+        """Raise OSError if the store has already failed several times for a key, so that more attempts are useless."""
         failure = _store_error(error)
         if failure is None:
             return
@@ -178,7 +180,7 @@ class Reader:
         raise OSError(f"Cannot read {where} after {failure.attempts} attempts: {failure.cause}") from error
 
     def _keys(self, first: int, last: int) -> Iterator[tuple[Index, str]]:
-        """Yield the place in the grid, and the store's key, of each chunk (or shard) of these rows."""
+        """Yield the grid index and the store key of each chunk (or shard) of these rows."""
         rows = unit_shape(self.array)[0]
         spans = range(first // rows, -(-last // rows)), *map(range, grid_shape(self.array)[1:])
         for index in itertools.product(*spans):
@@ -189,20 +191,20 @@ class Reader:
         missed = (index for index, key in self._keys(first, last) if key in self._store.absent)
         return tuple(int(np.ravel_multi_index(index, grid)) for index in missed)
 
-    def _look(self) -> None:
-        """Refuse to take a store that is out of sight for one without chunks."""
+    def _check_visible(self) -> None:
+        """Raise OSError if the metadata of the array is not visible: then its chunks only seem to be absent."""
         document = "zarr.json" if self.array.metadata.zarr_format == 3 else ".zarray"
         path = StorePath(self._store, f"{self.array.path}/{document}")
         if sync(path.get()) is None:
             raise OSError(
-                f"{self.name} is not to be seen from {socket.gethostname()}, where a part of it was to be read: "
-                "put it where all workers can read it, and leave it there."
+                f"{self.name} is not visible on {socket.gethostname()}, which has to read a part of it: "
+                "put it where all workers can read it, and do not move it during a run."
             )
-        self._in_sight = True
+        self._visible = True
 
 
 def _store_error(error: BaseException) -> StoreReadError | None:
-    """Return the failure of the store that an error is, or is a group of."""
+    """Return the StoreReadError that `error` is or contains; None if there is none."""
     if isinstance(error, BaseExceptionGroup):
         return next((found for inner in error.exceptions if (found := _store_error(inner))), None)
     return error if isinstance(error, StoreReadError) else None
@@ -214,8 +216,8 @@ T = TypeVar("T")
 def read_ahead(items: Iterator[T]) -> Iterator[T]:
     """Yield the items in order, while a thread makes the next one.
 
-    Besides the item that was yielded there is one more at most, made or in the making. An error is raised when
-    its item is due. Where the caller stops early, the thread ends with the item that it has begun.
+    In addition to the item that was yielded, at most one more exists or is being made. An error is raised when its
+    item is requested. If the caller stops early, the thread ends after the current item.
     """
     end = object()
     with ThreadPoolExecutor(1, "dem-ahead") as reader:
@@ -223,4 +225,4 @@ def read_ahead(items: Iterator[T]) -> Iterator[T]:
         while (item := coming.result()) is not end:
             coming = reader.submit(next, items, end)
             yield item  # type: ignore[misc]
-            del item  # before the next but one is begun
+            del item  # free it before the next read begins

@@ -1,4 +1,4 @@
-"""Reads that fail now and then: tried again, a few times, with longer and longer pauses."""
+"""Retry failed reads a few times, with increasing pauses."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ T = TypeVar("T")
 
 ATTEMPTS = 6
 FIRST_PAUSE = 0.2
-"""Seconds. Each pause is about twice the one before: some six seconds for all of them."""
+"""Seconds. Each pause is about twice as long as the last; all pauses together take about six seconds."""
 
-END_SECONDS = 5.0
-"""How long the end of the process may wait for reads that are cancelled."""
+CANCEL_SECONDS = 5.0
+"""Longest time that the end of the process waits for cancelled reads."""
 
 PERMANENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError, FileExistsError)
-"""Errors of the system that no second attempt will mend."""
+"""Errors of the operating system for which another attempt is useless."""
 
 CLIENTS = ("aiohttp", "aiobotocore", "azure", "botocore", "gcsfs", "google", "httpx", "obstore", "requests", "urllib3")
-"""Packages that talk to stores elsewhere, and have errors of their own."""
+"""Packages for remote stores that define their own errors."""
 
 
 class StoreReadError(OSError):
-    """A key that could not be read, however often it was tried.
+    """A key could not be read in several attempts.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class StoreReadError(OSError):
 class Attempts:
     """The attempts at reading one key.
 
-    Pauses vary at random, so that reads that failed together do not come again together; the key is the seed.
+    Pauses are random, so that reads that failed together are not repeated together. The key is the seed.
     """
 
     def __init__(self, key: str) -> None:
@@ -60,9 +60,9 @@ class Attempts:
         Raises
         ------
         Exception
-            The failure itself, where another attempt would not help.
+            The error itself, if another attempt is useless.
         StoreReadError
-            There have been attempts enough.
+            All attempts have failed.
         """
         if not is_transient(error):
             raise error
@@ -72,19 +72,19 @@ class Attempts:
         return FIRST_PAUSE * 2 ** (self.made - 1) * random.Random(f"{self.key} {self.made}").uniform(0.5, 1.5)
 
 
-def persist(key: str, read: Callable[[], T]) -> T:
-    """Return what `read` returns, calling it again where it fails in passing; see `Attempts.pause`."""
+def read_with_retries(key: str, read: Callable[[], T]) -> T:
+    """Return the result of `read`. Temporary errors are retried; see `Attempts.pause` for the errors raised."""
     attempts = Attempts(key)
     while True:
         try:
             return read()
-        except Exception as error:  # stores raise whatever they like
+        except Exception as error:  # stores raise many kinds of errors
             pause = attempts.pause(error)
         time.sleep(pause)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether an error of a store may pass: the network's, a timeout, a server that is busy or broken."""
+    """Whether an error may be temporary: a network error, a timeout, or a server that is busy or broken."""
     if isinstance(error, (*PERMANENT, StoreReadError)):
         return False
     status = http_status(error)
@@ -94,7 +94,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def http_status(error: BaseException) -> int | None:
-    """Return the status that a server answered, where an error or its cause has one."""
+    """Return the HTTP status (400 to 599) of an error or its cause; None if there is none."""
     response = getattr(error, "response", None)
     if isinstance(response, dict):  # botocore's
         found = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -108,7 +108,7 @@ def http_status(error: BaseException) -> int | None:
 
 
 def check_reached(path: Any, error: Exception) -> None:
-    """Raise an error of the place, which says nothing of what is there.
+    """Raise OSError if the error means that the path cannot be reached, so its contents are unknown.
 
     Raises
     ------
@@ -120,14 +120,14 @@ def check_reached(path: Any, error: Exception) -> None:
 
 
 def end_unfinished_reads() -> None:
-    """Cancel what runs on zarr's event loop, and wait until it has ended: for the end of the process.
+    """Cancel all tasks on zarr's event loop and wait for them; called at the end of the process.
 
-    Zarr asks for several keys at a time and gives up at the first that fails. The reads of the others go on, and where
-    the process ends first, the clients of object stores complain of every one with a traceback.
+    Zarr reads several keys at a time and stops at the first error, but the other reads continue. If the process ends
+    before they do, the clients of object stores print a traceback for each.
     """
     if zarr_sync.loop[0] is not None:
         with suppress(Exception):  # the loop may be closed
-            zarr_sync.sync(_cancel_all(), timeout=END_SECONDS)
+            zarr_sync.sync(_cancel_all(), timeout=CANCEL_SECONDS)
 
 
 async def _cancel_all() -> None:
@@ -137,4 +137,4 @@ async def _cancel_all() -> None:
     await asyncio.gather(*others, return_exceptions=True)
 
 
-atexit.register(end_unfinished_reads)  # the last one registered is called first: before zarr's, which ends the loop
+atexit.register(end_unfinished_reads)  # called before zarr's own function (registered earlier), which ends the loop

@@ -1,4 +1,4 @@
-"""What a source of rows is: partitions of blocks, cut by the data's own chunks."""
+"""The protocol of a source of rows: partitions of blocks, aligned with the chunks of the data."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from dem.source.decode import Decoding
 
 
 class Partition(Protocol):
-    """The rows of one task."""
+    """The rows that one task reads."""
 
     @property
     def rows(self) -> int:
         """The number of rows."""
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the rows in order, one block in memory at a time."""
+        """Yield the rows in order, with one block in memory at a time."""
 
 
 class Source(Protocol):
-    """Rows, cut into partitions by the data's own chunks and never by the number of workers.
+    """Rows in partitions. These depend on the chunks of the data, never on the number of workers.
 
     Attributes
     ----------
     name : str
-        What to call the data in messages: "store.zarr/temperature", "array".
+        The name of the data in messages: "store.zarr/temperature", "array".
     n_rows : int or None
-        None while unknown (Dask arrays of unknown chunk sizes).
+        None if unknown (Dask arrays with unknown chunk sizes).
     n_columns : int
     dtype : numpy.dtype
     partitions : sequence of Partition or Delayed
-        Delayed ones (of Dask arrays) evaluate to a Partition.
+        Delayed objects (of Dask arrays) compute to a Partition.
     row_chunks : tuple of int (or NaN)
-        The rows of each partition.
+        The number of rows of each partition.
     chunk_rows : int or None
-        Rows of the data's own chunk (the inner one if sharded), which outputs are chunked by; None
-        where chunks are irregular. All partitions begin at a multiple of it.
+        Rows of a chunk of the data (of an inner chunk if sharded). Outputs have chunks of the same number of rows, and
+        all partitions begin at a multiple of it. None if chunks are irregular.
     block_bytes : int
-        Decoded bytes of the largest block that a task allocates; 0 where blocks are views.
+        Decoded bytes of the largest block that a task allocates; 0 if blocks are views.
     read_bytes : int
-        Bytes that a task holds while it reads such a block; `block_bytes` are part of it.
+        Bytes that a task needs while it reads such a block, including `block_bytes`.
     in_memory : bool
-        The rows are in this process's memory.
+        The rows are in the memory of this process.
     lazy : bool
-        Row-wise outputs should be lazy Dask arrays.
+        Row-wise outputs are lazy Dask arrays.
     compact : bool
-        Partitions are small handles, cheap to send all together.
+        Partitions are small, so all of them can be sent to each task.
     decoding : Decoding or None
-        What entries stand for; None where they stand for themselves.
+        How entries are decoded; None if they are not.
     columns : tuple of str or None
-        The names of the columns, where they have any.
+        The names of the columns, if known.
     stored_at : tuple of str
-        Where the rows and their weights are stored (see `dem.source.stores`), as far as is known.
-    ahead_bytes : int
-        Bytes that a task holds besides where it reads the next block ahead; 0 where it does not.
+        The locations of the rows and their weights, if stored (see `dem.source.stores`); empty if unknown.
+    read_ahead_bytes : int
+        Additional bytes that a task needs to read the next block ahead; 0 if it does not read ahead.
     fingerprint : dict of JSON values
-        What is known of the data without reading them: kind, shape, dtype, chunks, metadata, weights.
+        Metadata of the data: kind, shape, dtype, chunks, metadata, weights. No rows are read.
     """
 
     @property
@@ -94,22 +94,22 @@ class Source(Protocol):
     @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
-    def ahead_bytes(self) -> int: ...  # noqa: D102
+    def read_ahead_bytes(self) -> int: ...  # noqa: D102
     @property
     def fingerprint(self) -> dict[str, Any]: ...  # noqa: D102
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in partitions for results of `row_bytes` a row.
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row.
 
-        Runs of whole chunks (or shards), of which neither the rows nor the results have more than about
-        `target_bytes`, unless a single chunk (or shard) has. A Dask array keeps its own blocks.
+        A partition consists of whole chunks (or shards). Neither its rows nor its results exceed about `target_bytes`,
+        unless a single chunk (or shard) does. A Dask array keeps its own blocks.
         """
 
     def locate(self, row: int, column: int = 0) -> str:
-        """Say where a value is, by its row's key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
+        """Return the location of a value, given its row key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
 
     def locate_chunk(self, number: int) -> str:
-        """Say which chunk has a number in `Block.absent`, in the same words."""
+        """Return the location of a chunk, given its number in `Block.absent`, as the same kind of text."""
 
-    def without_ahead(self) -> Self:
-        """Return the same rows in the same partitions, whose tasks read a block only when it is due."""
+    def without_read_ahead(self) -> Self:
+        """Return the same source, but its tasks do not read blocks ahead."""

@@ -1,4 +1,4 @@
-"""Opening Zarr arrays by path, URL or handle; what to call them, and whether two places are the same."""
+"""Open Zarr arrays by path, URL or handle; name them in messages; compare the locations of two arrays."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
-from dem.source.members import STAMPS, arrays_in, unreadable
-from dem.source.retry import check_reached, persist
+from dem.source.members import STAMPS, arrays_in, unreadable_error
+from dem.source.retry import check_reached, read_with_retries
 
-Node = zarr.Array[Any] | zarr.Group
+ZarrNode = zarr.Array[Any] | zarr.Group
 
 
 def address(path: str | os.PathLike[str]) -> str:
-    """Return the place that a user names: a URL as it is, all else as an absolute path of this machine.
+    """Return the address for a user's path or URL: URLs are unchanged, other paths become absolute.
 
-    Every input and output goes through here. ``~`` is the user's home folder, and a ``file://`` URL is its path.
-    Paths are absolute since workers live elsewhere.
+    All inputs and outputs use this function. ``~`` is the user's home folder, and a ``file://`` URL becomes its path.
+    Paths must be absolute because workers run in other folders.
 
     Raises
     ------
     TypeError
-        What is given is no path.
+        `path` is neither a str nor a Path.
     FileNotFoundError
-        It is empty.
+        `path` is empty.
     ValueError
-        A ``file://`` URL without an absolute path.
+        `path` is a ``file://`` URL without an absolute path.
     """
     text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
     if not isinstance(text, str):
@@ -42,41 +42,41 @@ def address(path: str | os.PathLike[str]) -> str:
     if text.startswith("file://"):
         text = unquote(text.removeprefix("file://").removeprefix("localhost"))
         if not text.startswith("/"):
-            raise ValueError(f"{path} names no file of this machine: write file:///folder/name, or the path alone.")
+            raise ValueError(f"{path} is not a file on this machine: write file:///folder/name, or only the path.")
     return text if is_url(text) else os.path.abspath(os.path.expanduser(text))
 
 
 def is_url(path: str) -> bool:
-    """Whether an address is somewhere else than in a folder of this machine."""
+    """Whether an address is a URL, not a path on this machine."""
     return "://" in path
 
 
-def local(path: str | os.PathLike[str]) -> Path | None:
-    """Return the place that a user names, where it is on this machine; None of a URL."""
+def local_path(path: str | os.PathLike[str]) -> Path | None:
+    """Return the absolute path for a user's path on this machine; None for a URL."""
     where = address(path)
     return None if is_url(where) else Path(where)
 
 
-def on_this_machine(path: str | os.PathLike[str], what: str) -> Path:
-    """Return the place that a user names.
+def require_local_path(path: str | os.PathLike[str], what: str) -> Path:
+    """Return the absolute path for a user's path on this machine.
 
     Raises
     ------
     ValueError
-        A URL: `what`, such as "the scratch folder", must be on a disk.
+        `path` is a URL. `what` names it in the message: "the scratch folder".
     """
-    found = local(path)
+    found = local_path(path)
     if found is None:
-        raise ValueError(f"{path} is a URL, and {what} must be on a disk of this machine: give a path.")
+        raise ValueError(f"{path} is a URL, but {what} must be on a disk of this machine: pass a path.")
     return found
 
 
 def file_system(where: str) -> tuple[AbstractFileSystem, str]:
-    """Return the file system of an address, and what the place is called there."""
+    """Return the file system of an address, and the path in this file system."""
     return url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
 
 
-def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
+def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
     """Return the array at a path or URL (``store.zarr/name`` for one inside a group).
 
     Raises
@@ -84,8 +84,8 @@ def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
     FileNotFoundError
         Nothing is there.
     ValueError
-        A group is there, and the message lists the arrays inside; a model or checkpoint of dem's; an array that was
-        never completed; or metadata that cannot be read.
+        It is a group (the message lists the arrays inside), a model or checkpoint saved by dem, or an array that is not
+        complete; or its metadata cannot be read.
     """
     if isinstance(data, zarr.Array | zarr.Group):
         node, where = data, store_name(data)
@@ -93,52 +93,52 @@ def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
         node, where = open_node(data), os.fspath(data)
     if isinstance(node, zarr.Array):
         if node.attrs.get("complete") is False:  # see dem.results.row_outputs
-            raise ValueError(f"{where} is not complete: dem is still writing it, or was killed while it did.")
+            raise ValueError(f"{where} is not complete: dem is still writing it, or was killed before it finished.")
         return node
     for stamp, what in STAMPS.items():
         if stamp in node.attrs:
-            raise ValueError(f"{where} is a {what} that dem has saved, not data: name a Zarr array of rows here.")
+            raise ValueError(f"{where} is a {what} saved by dem, not data: pass a Zarr array of rows.")
     inside = sorted(f"{path} {item.shape}" for path, item in arrays_in(node, where, depth=4).items())
-    listing = f"with the arrays {', '.join(inside)}" if inside else "without any array inside"
-    raise ValueError(f"{where} is a Zarr group, {listing}: name one array, as in {where}/NAME.")
+    listing = f"with the arrays {', '.join(inside)}" if inside else "without any arrays"
+    raise ValueError(f"{where} is a Zarr group {listing}: pass one array, as in {where}/NAME.")
 
 
-def open_node(path: str | os.PathLike[str]) -> Node:
+def open_node(path: str | os.PathLike[str]) -> ZarrNode:
     """Return the array or group at a path or URL.
 
     Raises
     ------
     FileNotFoundError
-        Nothing is there, or something that is no Zarr store.
+        Nothing is there, or something that is not a Zarr store.
     OSError
-        The place cannot be reached.
+        The path or URL cannot be reached.
     ValueError
-        Its metadata cannot be read.
+        The metadata cannot be read.
     """
     where = address(path)
     try:
-        return persist(where, lambda: zarr.open(where, mode="r"))
+        return read_with_retries(where, lambda: zarr.open(where, mode="r"))
     except FileNotFoundError as error:
         if not is_url(where) and os.path.exists(where):
-            raise FileNotFoundError(f"{path} exists, but it is no Zarr array or group.") from error
+            raise FileNotFoundError(f"{path} exists, but it is not a Zarr array or group.") from error
         raise FileNotFoundError(f"No Zarr store at {path}.") from error
     except (ImportError, MemoryError):
         raise
-    except Exception as error:  # zarr raises whatever it likes
+    except Exception as error:  # zarr raises many kinds of errors
         check_reached(path, error)
-        raise unreadable(path, error) from error
+        raise unreadable_error(path, error) from error
 
 
-def store_name(node: Node) -> str:
-    """Return a short name for messages: the address from its last ``.zarr`` on."""
-    root = getattr(node.store, "path", node.store)  # stores at URLs have a path; others are named by their text
+def store_name(node: ZarrNode) -> str:
+    """Return a short name for messages: the part of the address that begins at the last ``.zarr``."""
+    root = getattr(node.store, "path", node.store)  # stores at URLs have a path; other stores are converted to text
     parts = (PurePosixPath(str(root)) / node.path).parts
     stores = [i for i, part in enumerate(parts) if part.endswith(".zarr")]
     return str(PurePosixPath(*parts[stores[-1] if stores else -1 :]))
 
 
-def place_of(array: zarr.Array[Any]) -> tuple[str, ...]:
-    """Return the place of a stored array; nothing for one that has no address, as in memory."""
+def array_location(array: zarr.Array[Any]) -> tuple[str, ...]:
+    """Return the location of an array, as a tuple of one; an empty tuple if it has none (for example in memory)."""
     store = array.store_path.store
     while isinstance(store, WrapperStore):
         store = store._store
@@ -149,8 +149,8 @@ def place_of(array: zarr.Array[Any]) -> tuple[str, ...]:
     return (str(Path(store.path).resolve()),) if isinstance(store, ZipStore) else ()
 
 
-def place_at(where: str) -> str:
-    """Return the place of an address (see `dem.source.stores.address`)."""
+def address_location(where: str) -> str:
+    """Return the location of an address in the form of `array_location`, so that both can be compared."""
     if not is_url(where):
         return str(Path(where).resolve())
     files, root = file_system(where)
@@ -158,5 +158,5 @@ def place_at(where: str) -> str:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether two places are the same, or one is inside the other."""
+    """Whether two locations are the same, or one is inside the other."""
     return f"{one}/".startswith(f"{other}/") or f"{other}/".startswith(f"{one}/")

@@ -1,4 +1,4 @@
-"""Some of a source's partitions, as a source: what is left of a pass that was broken off."""
+"""A source with only some partitions of another source, for example the rest of an interrupted pass."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dem.source.source import Partition, Source
 
 @dataclass(frozen=True)
 class Subset:
-    """The partitions of `whole` with these indices; in all else it is as the whole.
+    """The partitions of `whole` with the given indices. All other attributes are those of `whole`.
 
     Attributes
     ----------
@@ -26,13 +26,13 @@ class Subset:
     indices: tuple[int, ...]
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # asked for by pickle and copy, before there is a whole
+        if name.startswith("__"):  # pickle and copy ask for these before `whole` is set
             raise AttributeError(name)
         return getattr(self.whole, name)
 
     @cached_property
     def partitions(self) -> Sequence[Partition | Delayed]:
-        """Those of the whole that have been chosen."""
+        """The selected partitions."""
         partitions = self.whole.partitions
         return [partitions[i] for i in self.indices]
 
@@ -44,15 +44,15 @@ class Subset:
 
     @property
     def n_rows(self) -> int | None:
-        """The number of rows of these partitions."""
+        """The number of rows of the selected partitions."""
         return None if self.whole.n_rows is None else int(sum(self.row_chunks))
 
-    def without_ahead(self) -> Self:
-        """Return the same partitions, whose tasks read a block only when it is due."""
-        return replace(self, whole=self.whole.without_ahead())
+    def without_read_ahead(self) -> Self:
+        """Return the same partitions, but tasks do not read blocks ahead."""
+        return replace(self, whole=self.whole.without_read_ahead())
 
 
 def subset(source: Source, indices: Sequence[int]) -> Source:
-    """Return the source of some partitions alone, in this order."""
-    whole = replace(cast(Any, source)) if source.compact else source  # it travels without partitions made already
+    """Return a source that has only the partitions with these indices, in this order."""
+    whole = replace(cast(Any, source)) if source.compact else source  # a copy has no cached partitions to send
     return cast("Source", Subset(whole, tuple(indices)))

@@ -1,4 +1,4 @@
-"""The rows' weights, in whatever form they come, cut to the blocks of the data."""
+"""Weights of the rows (in memory, in a Zarr array or in a Dask array), split into the blocks of the data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import zarr
 
 from dem.core.block import Float
 from dem.core.warn import warn
-from dem.source.checks import check_weight_values, check_weights
+from dem.source.checks import check_weight_array, check_weight_values
 from dem.source.containers import check_container
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name
@@ -22,17 +22,17 @@ from dem.source.stores import open_array, store_name
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Weights in a Zarr array of shape (n,); a small handle that travels to the tasks.
+    """Weights in a Zarr array of shape (n,). This handle is small, because it is sent to the tasks.
 
     Attributes
     ----------
     array : zarr.Array
-    whole : bool
-        Chunks that the store does not hold are an error; else they have the fill value.
+    require_chunks : bool
+        Missing chunks are an error. If false, they are read as the fill value.
     """
 
     array: zarr.Array[Any]
-    whole: bool = False
+    require_chunks: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,7 +41,7 @@ class StoredWeights:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The dtype of what is read."""
+        """The dtype of the weights that are read."""
         return np.dtype(np.float64)
 
     @property
@@ -50,21 +50,21 @@ class StoredWeights:
         return 1
 
     def __getitem__(self, rows: slice | tuple[slice]) -> Float:
-        """Return the weights of some rows, checked: Dask asks like this."""
+        """Return the checked weights of a slice of rows. Dask calls this."""
         (span,) = rows if isinstance(rows, tuple) else (rows,)
         first, last, _ = span.indices(self.shape[0])
-        return self.read(first, last, told=True)
+        return self.read(first, last, warn_absent=True)
 
     @property
     def chunk(self) -> int:
-        """Rows of what the store holds under one key: a shard, or a chunk."""
+        """Rows of a shard if the array is sharded, else of a chunk."""
         return int((self.array.shards or self.array.chunks)[0])
 
-    def cut(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
-        """Yield the weights of successive row ranges, reading each chunk once, and the absent ones of what was read.
+    def split(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
+        """Yield the weights of successive row ranges, and the numbers of the absent chunks among those just read.
 
-        The weights' chunks need not be those of the data: what a read brought beyond the present
-        range is kept for the next ones.
+        Each chunk is read once. The chunks of the weights may differ from those of the data: weights that were read
+        beyond the current range are kept for the next ranges.
         """
         reader = Reader(self.array, store_name(self.array))
         begin, held = 0, np.empty(0)
@@ -77,36 +77,36 @@ class StoredWeights:
                 more, absent = _checked(reader, after, end)
                 held = np.concatenate([kept, more])
             yield held[first - begin : last - begin], absent
-        reader.end()
+        reader.finish()
 
     def read_bytes(self, rows: int) -> int:
-        """Return the bytes held at most while `cut` gives ranges of so many rows.
+        """Return the largest number of bytes in memory while `split` yields ranges of so many rows.
 
-        A read reaches to the end of a chunk of the weights' own, and what it brings is held as it came, as
-        float64, and behind what was left of the one before.
+        A read ends at the end of a chunk of the weights. Its values exist in the stored dtype, as float64, and again
+        joined with the rest of the previous read.
         """
         held = min(rows + self.chunk, self.array.shape[0])
         return held * (2 * 8 + max(8, self.array.dtype.itemsize))
 
-    def read(self, first: int, last: int, *, told: bool = False) -> Float:
-        """Return the weights of rows `first` to `last` (exclusive), checked; where `told`, warn of absent chunks.
+    def read(self, first: int, last: int, *, warn_absent: bool = False) -> Float:
+        """Return the checked weights of rows `first` to `last` (exclusive). `warn_absent` warns if chunks are missing.
 
         Raises
         ------
         OSError
-            A chunk cannot be read, or is absent where it must not be; the message names it.
+            A chunk cannot be read, or is missing although `require_chunks` is true. The message names the chunk.
         """
         name = store_name(self.array)
         weight, absent = _checked(Reader(self.array, name), first, last)
-        if absent and self.whole:
+        if absent and self.require_chunks:
             first_absent = unit_text(self.array, name, unit_index(self.array, min(absent)))
             raise absent_error(first_absent, len(absent), first, last)
-        if absent and told:
-            warn(f"chunks of the weights {name} are not in the store, read as the fill value")
+        if absent and warn_absent:
+            warn(f"chunks of the weights {name} are missing from the store, and are read as the fill value")
         return weight
 
     def lazy(self) -> da.Array:
-        """Return the weights as a Dask array with the store's own chunks."""
+        """Return the weights as a Dask array with the chunks of the store."""
         lazy: da.Array = da.from_array(self, chunks=(self.chunk,), name=False, asarray=False)
         return lazy
 
@@ -121,17 +121,17 @@ def _checked(reader: Reader, first: int, last: int) -> tuple[Float, tuple[int, .
 Weights = Float | StoredWeights | da.Array
 
 
-def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weights | None:
-    """Return checked weights: a float64 array whose values are checked, or a lazy form.
+def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False) -> Weights | None:
+    """Return weights: a float64 array with checked values, or a lazy array whose values are checked when read.
 
     Parameters
     ----------
     weights : array-like of shape (n_rows,), path, URL, zarr.Array, dask.array.Array or None
-        A number stands for that weight in every row, where the number of rows is known.
+        A single number is the weight of every row; then the number of rows must be known.
     n_rows : int or None
         The number of rows of the data; None if unknown.
-    whole : bool
-        A stored array must hold all its chunks.
+    require_chunks : bool
+        Missing chunks of a Zarr array are an error.
 
     Raises
     ------
@@ -143,31 +143,31 @@ def as_weights(weights: Any, n_rows: int | None, *, whole: bool = False) -> Weig
     if weights is None:
         return None
     if isinstance(weights, da.Array):
-        check_weights(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
+        check_weight_array(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
         return weights
     if isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
         stored = open_array(weights)
-        check_weights(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
-        return StoredWeights(stored, whole)
+        check_weight_array(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
+        return StoredWeights(stored, require_chunks)
     check_container(weights, "sample_weight")
     array = np.asarray(weights)
     if array.ndim == 0:
         if n_rows is None:
             raise ValueError(
-                "sample_weight must be one-dimensional, with an entry for each row, where the number of rows is "
-                "unknown: got a single number."
+                "sample_weight is a single number, but the number of rows is unknown: pass an array with a weight for "
+                "each row."
             )
         array = np.full(n_rows, array)
-    check_weights(array.shape, array.dtype, n_rows, "the array of weights")
+    check_weight_array(array.shape, array.dtype, n_rows, "the array of weights")
     array = array.astype(np.float64, copy=False)
     check_weight_values(array, 0, "the array of weights")
     return array
 
 
 def in_memory(weights: Weights) -> Float:
-    """Return the weights as an array in memory, for data that are there too."""
+    """Return the weights as an array in memory, for data in memory."""
     if isinstance(weights, StoredWeights):
-        return weights.read(0, weights.array.shape[0], told=True)
+        return weights.read(0, weights.array.shape[0], warn_absent=True)
     if isinstance(weights, da.Array):
         array: Float = np.asarray(weights.compute(), np.float64)
         check_weight_values(array, 0, "the Dask array of weights")
@@ -176,12 +176,12 @@ def in_memory(weights: Weights) -> Float:
 
 
 def as_dask(weights: Weights, row_chunks: tuple[int, ...]) -> da.Array:
-    """Return the weights as a Dask array with these chunks, whose sizes are all known."""
+    """Return the weights as a Dask array with these chunks. All chunk sizes must be known."""
     if isinstance(weights, np.ndarray):
         lazy = da.from_array(weights, chunks=(row_chunks,), name=False)
     else:
         lazy = weights.lazy() if isinstance(weights, StoredWeights) else weights
     if math.isnan(lazy.shape[0]):
-        raise ValueError("The weights have unknown chunk sizes: call their compute_chunk_sizes() first.")
+        raise ValueError("The weights have unknown chunk sizes: call compute_chunk_sizes() on the weights first.")
     aligned: da.Array = lazy.rechunk((row_chunks,))
     return aligned

@@ -1,4 +1,4 @@
-"""A Zarr array as a source: partitions are whole chunks (or shards)."""
+"""A Zarr array as a source. Partitions consist of whole chunks (or shards)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import zarr
 from dask.delayed import Delayed
 
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, stored
+from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
-from dem.source.grid import MAX_PARTITIONS, cut_bytes, partition_rows
-from dem.source.stores import place_of, store_name
+from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_rows
+from dem.source.stores import array_location, store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
-from dem.source.zarr_rows import Rows, ZarrPartition, locate_unit
+from dem.source.zarr_rows import ZarrPartition, ZarrRows, locate_unit
 
 PARTITION_BYTES = 128 * 2**20
 
@@ -29,24 +29,24 @@ class ZarrSource:
 
     Attributes
     ----------
-    handle : Rows
+    handle : ZarrRows
     weights : float64 array of shape (n,), StoredWeights, dask.array.Array or None
     partition_bytes : int
-        Decoded bytes to aim at for a partition. With the array's grid it determines the partitions.
+        Target size of a partition, decoded. Together with the chunk grid it determines the partitions.
     max_partitions : int or None
-        Their largest number.
-    whole : bool
-        Chunks that the store does not hold are an error; else they have the fill value, and blocks tell of them.
-    ahead : bool
-        Read the next block while one is worked on.
+        Largest number of partitions.
+    require_chunks : bool
+        Missing chunks are an error. If false, they are read as the fill value and listed in `Block.absent`.
+    read_ahead : bool
+        Read the next block while the current one is processed.
     """
 
-    handle: Rows
+    handle: ZarrRows
     weights: Weights | None = None
     partition_bytes: int = PARTITION_BYTES
     max_partitions: int | None = MAX_PARTITIONS
-    whole: bool = False
-    ahead: bool = True
+    require_chunks: bool = False
+    read_ahead: bool = True
 
     in_memory = False
     lazy = True
@@ -54,23 +54,23 @@ class ZarrSource:
 
     @property
     def decoding(self) -> Decoding | None:
-        """What the entries stand for; None where they stand for themselves."""
+        """How entries are decoded; None if they are not."""
         return self.handle.decoding
 
     @property
     def compact(self) -> bool:
-        """Whether partitions are small handles (with weights in memory, or in a Dask array, they are not)."""
+        """Whether partitions are small. With weights in memory or in a Dask array they are not."""
         return self.weights is None or isinstance(self.weights, StoredWeights)
 
     @property
     def stored_at(self) -> tuple[str, ...]:
-        """Where the array is stored, and its weights."""
-        weights = place_of(self.weights.array) if isinstance(self.weights, StoredWeights) else ()
-        return place_of(self.handle.array) + weights
+        """The locations of the array and of its stored weights."""
+        weights = array_location(self.weights.array) if isinstance(self.weights, StoredWeights) else ()
+        return array_location(self.handle.array) + weights
 
     @property
     def name(self) -> str:
-        """What to call the array in messages."""
+        """The name of the array in messages."""
         return self.handle.name
 
     @property
@@ -90,7 +90,7 @@ class ZarrSource:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of the store's own chunk (of the inner chunk if sharded)."""
+        """Rows of a chunk of the array (of an inner chunk if sharded)."""
         return self.handle.chunk_rows
 
     @property
@@ -105,9 +105,9 @@ class ZarrSource:
 
     @cached_property
     def partitions(self) -> list[ZarrPartition] | list[Delayed]:
-        """Runs of whole chunks (or shards); Delayed where the weights are a Dask array."""
+        """Partitions of whole chunks (or shards); Delayed objects if the weights are a Dask array."""
         w = self.weights
-        part = partial(ZarrPartition, self.handle, whole=self.whole, ahead=self.ahead)
+        part = partial(ZarrPartition, self.handle, require_chunks=self.require_chunks, read_ahead=self.read_ahead)
         if isinstance(w, da.Array):
             return delayed_partitions(_weighed, [w], [(part(a, b),) for a, b in self._ranges])
         if isinstance(w, np.ndarray):
@@ -116,14 +116,14 @@ class ZarrSource:
 
     @property
     def block_bytes(self) -> int:
-        """Decoded bytes of the largest block: the row band of all its column chunks."""
+        """Decoded bytes of the largest block: the rows of one read, with all columns."""
         return min(self.handle.read_rows, self.n_rows) * self.n_columns * self.dtype.itemsize
 
     @property
     def read_bytes(self) -> int:
-        """Bytes held while a block is read: the block, its chunks being decoded, and encoded; and stored weights.
+        """Bytes in memory while a block is read: the block, its decompressed and compressed chunks, and stored weights.
 
-        Where entries stand for others, the decoded block comes on top, with a flag for each entry that is missing.
+        If entries are decoded (missing values, packing), add the decoded block and masks of the missing entries.
         """
         rows = min(self.handle.read_rows, self.n_rows)
         weights = self.weights.read_bytes(rows) if isinstance(self.weights, StoredWeights) else 0
@@ -131,34 +131,34 @@ class ZarrSource:
         return 3 * rows * self.handle.row_bytes + decoded + weights
 
     @property
-    def ahead_bytes(self) -> int:
-        """Bytes held besides where the next block is read meanwhile; 0 where it is not, or there is but one."""
-        if not self.ahead or self.handle.read_rows >= max(self.row_chunks):
+    def read_ahead_bytes(self) -> int:
+        """Additional bytes for reading the next block ahead; 0 if it is not read ahead, or there is only one block."""
+        if not self.read_ahead or self.handle.read_rows >= max(self.row_chunks):
             return 0
         weights = self.weights.read_bytes(self.handle.read_rows) if isinstance(self.weights, StoredWeights) else 0
         return self.block_bytes + weights
 
-    def without_ahead(self) -> Self:
-        """Return the same rows, read only when they are due."""
-        return replace(self, ahead=False)
+    def without_read_ahead(self) -> Self:
+        """Return the same source, but its tasks do not read blocks ahead."""
+        return replace(self, read_ahead=False)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What the metadata tell of the data, as JSON has it; nothing is read."""
+        """The metadata of the data as JSON values. No rows are read."""
         own = {"kind": "zarr", **array_fingerprint(self.handle.array), "partition_bytes": self.partition_bytes}
         return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weights)}
 
-    def cut(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in partitions for results of `row_bytes` a row, as many as it takes."""
-        nbytes = cut_bytes(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Return the same rows in partitions, of any number, that are small enough for the results."""
+        nbytes = bytes_for_results(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
         return _aligned(replace(self, partition_bytes=nbytes, max_partitions=None))
 
     def locate(self, row: int, column: int = 0) -> str:
-        """Say which chunk holds a value, for messages."""
+        """Return text for the chunk of a value, for messages."""
         return self.handle.locate(row, column)
 
     def locate_chunk(self, number: int) -> str:
-        """Say which chunk has this number in `Block.absent`, for messages."""
+        """Return text for a chunk, given its number in `Block.absent`, for messages."""
         return locate_unit(self.handle, self.weights, number)
 
 
@@ -170,7 +170,7 @@ def _weighed(weight: Any, partition: ZarrPartition) -> ZarrPartition:
 
 
 def _aligned(source: Z) -> Z:
-    """Return the source with lazy weights in its own partitions."""
+    """Return the source; weights in a Dask array are rechunked to its partitions."""
     if isinstance(source.weights, da.Array):
         return replace(source, weights=as_dask(source.weights, source.row_chunks))
     return source
@@ -181,7 +181,7 @@ def open_zarr(
     weights: Weights | None = None,
     partition_bytes: int | None = None,
     *,
-    whole: bool = False,
+    require_chunks: bool = False,
     missing_value: float | None = None,
 ) -> ZarrSource:
     """Return the source of a Zarr array.
@@ -189,10 +189,10 @@ def open_zarr(
     Raises
     ------
     ValueError
-        Wrong number of dimensions, no rows, no columns, a dtype that is not real, or attributes that make no sense.
+        Wrong number of dimensions, no rows, no columns, a dtype that is not real, or invalid CF attributes.
     """
     name = store_name(array)
     check_shape(array.shape, name)
     check_dtype(np.dtype(array.dtype), name)
-    rows = Rows(array, name, stored(array, missing_value))
-    return _aligned(ZarrSource(rows, weights, partition_bytes or PARTITION_BYTES, whole=whole))
+    rows = ZarrRows(array, name, decoding_of_array(array, missing_value))
+    return _aligned(ZarrSource(rows, weights, partition_bytes or PARTITION_BYTES, require_chunks=require_chunks))

@@ -1,1 +1,1 @@
-"""Models and checkpoints on disk, written whole or not at all."""
+"""Models and checkpoints on disk. A write is either complete or has no effect."""

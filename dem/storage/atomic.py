@@ -1,14 +1,14 @@
-"""Arrays and JSON in a Zarr group that is replaced whole or not at all.
+"""Save arrays and JSON in a Zarr group atomically: a save either replaces everything or changes nothing.
 
-Object stores cannot rename, and a folder cannot be swapped in place. So a save writes a new generation,
-a subgroup, beside the old one; then one small object, the root's ``zarr.json``, is written to name it with
-its checksum. Readers follow that name alone; whatever a crash left behind is never looked at. A save removes what it
-replaces: a reader that was in the midst of it reads again.
+Object stores cannot rename, and a folder cannot be replaced in one step. So a save writes a new subgroup, called a
+generation, next to the old one. Then it writes one small object, the root's ``zarr.json``, with the name and checksum
+of the new generation. Readers read only the generation named there, so data left by a crash are never read. After a
+save the old generation is removed; a reader that was just reading it starts again.
 
-    PATH/zarr.json                 format, dem's version, generation, checksum   (written last)
-    PATH/generation-1f0c.../       what it is, attributes; one array for each name
+    PATH/zarr.json                 format, version of dem, generation, checksum   (written last)
+    PATH/generation-1f0c.../       class name, attributes, and one Zarr array for each named array
 
-Fitted models are kept so (`SAVED_MODELS`), and checkpoints (`dem.storage.checkpoint`).
+Fitted models (`SAVED_MODELS`) and checkpoints (`dem.storage.checkpoint`) are saved in this way.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ from zarr.abc.store import Store
 from zarr.core.sync import sync
 
 from dem.core.version import __version__
-from dem.source.retry import check_reached, persist
-from dem.source.stores import address, local
-from dem.storage.document import Saved, checksum, chunks, ordered
-from dem.storage.files import cannot_write
-from dem.storage.hierarchy import adopt, check_name, check_outside_arrays
+from dem.source.retry import check_reached, read_with_retries
+from dem.source.stores import address, local_path
+from dem.storage.document import GroupContents, checksum, chunk_shape, normalised
+from dem.storage.files import raise_cannot_write
+from dem.storage.hierarchy import check_name, check_outside_arrays, update_enclosing_groups
 
 GENERATION = re.compile(r"generation-[0-9a-f]{16}")
 FORMAT: Final = 3
 """The Zarr format."""
-LEFT_SECONDS = 24 * 3600.0
-"""Generations that nothing names and that are older were left by a crash; younger ones may be being written."""
+ABANDONED_SECONDS = 24 * 3600.0
+"""Unnamed generations older than this were left by a crash. Younger ones may still be being written."""
 
-READS = 50
-"""How often a reader begins again, while writers take away what it reads."""
+READ_ATTEMPTS = 50
+"""Largest number of times a reader starts again because a writer has removed the generation it was reading."""
+
+REFUSAL = "it is not a {} saved by dem, so it is not overwritten: choose another name."
+"""End of the messages about something else at a path."""
 
 StoreLike = str | Path | Store
 Stamp = dict[str, Any]
@@ -48,20 +51,20 @@ Stamp = dict[str, Any]
 
 @dataclass(frozen=True)
 class Generations:
-    """How one kind of thing is kept.
+    """Saves and loads one kind of content, such as fitted models.
 
     Attributes
     ----------
     stamp : str
-        The root attribute that makes a Zarr group one of this kind.
+        The root attribute that marks a Zarr group of this kind.
     noun : str
-        What it is called in messages.
+        The name of this kind in messages: "model".
     remedy : str
-        What to do about one that is damaged.
+        What a user can do if it is damaged.
     format : int
-        The format that is written. Readers refuse a higher one.
+        The number of the format that is written. Readers raise an error for higher numbers.
     keep : int
-        Older generations that stay: `load` returns the newest that is whole.
+        Number of older generations to keep. `load` returns the newest undamaged generation.
     """
 
     stamp: str
@@ -70,86 +73,86 @@ class Generations:
     format: int = 1
     keep: int = 0
 
-    def save(self, path: StoreLike, saved: Saved, *, overwrite: bool = False) -> None:
-        """Write it; what is there already is replaced whole, or not at all.
+    def save(self, path: StoreLike, saved: GroupContents, *, overwrite: bool = False) -> None:
+        """Save the contents. An existing save is either replaced completely or not changed.
 
         Parameters
         ----------
         path : str, Path or zarr Store
             A path or URL that Zarr can write.
-        saved : Saved
+        saved : GroupContents
         overwrite : bool
-            Replace one that is there.
+            Allow replacing an existing save of this kind.
 
         Raises
         ------
         FileExistsError
-            One is there and `overwrite` is false, or something else is there, or the place is inside an array.
+            There is a save and `overwrite` is false, or something else is there, or the path is inside an array.
         ValueError
-            An array that does not hold real numbers, or the name of a file of another format.
+            An array does not contain real numbers, or the path has the suffix of another file format.
         OSError
-            The new generation does not read back as it was written, or was not written; the old one stays.
+            The new generation could not be written, or differs when it is read back. The old one is kept.
         """
-        saved = ordered(saved)
+        saved = normalised(saved)
         self.check_free(path, overwrite=overwrite)
         generation = f"generation-{uuid.uuid4().hex[:16]}"
         expected = checksum(saved)
         try:
             _write(path, generation, saved)
             if not overwrite:
-                self.check_free(path)  # again: another run may have been quicker
+                self.check_free(path)  # again, because another run may have saved meanwhile
             if checksum(_read(_open(path, "r"), generation)) != expected:
-                raise OSError("it does not read back as it was written")
-            root = _open(path, "r+")  # as it is now: what others have named meanwhile is superseded too
+                raise OSError("what was read back differs from what was written")
+            root = _open(path, "r+")  # opened again: saves that others made meanwhile are replaced too
         except BaseException as error:
-            with suppress(Exception):  # the failure itself is what to report; a later save removes the rest
+            with suppress(Exception):  # report the first error; a later save removes the rest
                 _clear(path, generation)
             if isinstance(error, OSError) and not isinstance(error, FileExistsError):
-                cannot_write(f"the {self.noun} {path}", error)
+                raise_cannot_write(f"the {self.noun} {path}", error)
             raise
         old = self._stamp(root)
-        named = [] if old is None else _chain(old)
+        named = [] if old is None else _named_generations(old)
         stamp: Stamp = {"format": self.format, "dem": __version__, "generation": generation, "sha256": expected}
         if self.keep:
             stamp["before"] = named[: self.keep]
-        # From here on the new generation may be the one that counts, even if the next line fails: remove nothing.
+        # From here on the new generation may be the valid one, even if the next line fails. Do not remove it.
         root.update_attributes({self.stamp: stamp})
         superseded = {entry["generation"] for entry in named[self.keep :]}
-        with suppress(Exception):  # it is saved; what cannot be removed now, a later save removes
-            left = _left_by_crashes(root, {entry["generation"] for entry in _chain(stamp)})
+        with suppress(Exception):  # the save is complete; a later save removes what is left
+            left = _abandoned(root, {entry["generation"] for entry in _named_generations(stamp)})
             _remove(root, (superseded & _generations(root)) | left)
 
-    def load(self, path: StoreLike) -> Saved:
-        """Return what is at a path or URL.
+    def load(self, path: StoreLike) -> GroupContents:
+        """Return the saved contents.
 
         Raises
         ------
         FileNotFoundError
             Nothing is there.
         ValueError
-            What is there is something else, is damaged, or was written by a newer dem.
+            Something else is there, or it is damaged, or it was written by a newer dem.
         OSError
-            It cannot be reached, or others replace it all the time.
+            It cannot be reached, or other runs replaced it during every attempt to read it.
         """
-        for _ in range(READS):
+        for _ in range(READ_ATTEMPTS):
             root, stamp = self._open_stamped(path)
-            failure: ValueError | None = None  # stays so where a damaged stamp names nothing
-            for entry in _chain(stamp):
+            failure: ValueError | None = None  # remains None if a damaged stamp names no generation
+            for entry in _named_generations(stamp):
                 try:
                     return self._checked(path, root, entry)
                 except ValueError as error:
                     failure = failure or error
-            if self._open_stamped(path)[1] == stamp:  # else it has just been replaced
+            if self._open_stamped(path)[1] == stamp:  # otherwise it has just been replaced
                 raise failure or ValueError(f"{path} is damaged: it names no generation; {self.remedy}.")
-        raise OSError(f"Cannot read {path}: it is replaced again and again. Try again when its writers have ended.")
+        raise OSError(f"Cannot read {path}: other runs keep replacing it. Try again when they have ended.")
 
-    def find(self, path: StoreLike) -> Saved | None:
-        """Return what is at a path or URL; None where nothing of this kind is.
+    def find(self, path: StoreLike) -> GroupContents | None:
+        """Return the saved contents; None if nothing of this kind is there.
 
         Raises
         ------
         ValueError
-            What is there is damaged, or was written by a newer dem.
+            It is damaged, or was written by a newer dem.
         """
         try:
             root = self._root(path)
@@ -158,17 +161,17 @@ class Generations:
         return None if self._stamp(root) is None else self.load(path)
 
     def _root(self, path: StoreLike) -> zarr.Group:
-        """Return the root, whatever it holds."""
-        _where(path)  # what is no path at all is no damaged store
+        """Return the root group, of any kind."""
+        _store_or_path(path)  # raises if the path itself is invalid
         try:
             return _open(path, "r")
         except FileNotFoundError:
-            place = _local(path)
+            place = _local_path(path)
             there = place is not None and place.exists()
-            what = f"{path} exists, but it is no Zarr store." if there else f"No {self.noun} at {path}."
+            what = f"{path} exists, but it is not a Zarr store." if there else f"No {self.noun} at {path}."
             raise FileNotFoundError(what) from None
         except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
-            raise ValueError(f"{path} is a Zarr array, not a {self.noun} that dem has saved.") from None
+            raise ValueError(f"{path} is a Zarr array, not a {self.noun} saved by dem.") from None
         except Exception as error:
             check_reached(path, error)
             raise ValueError(f"{path} is damaged: its zarr.json cannot be read ({error}); {self.remedy}.") from error
@@ -178,7 +181,7 @@ class Generations:
         root = self._root(path)
         stamp = self._stamp(root)
         if stamp is None:
-            raise ValueError(f"{path} is a Zarr group, but not a {self.noun} that dem has saved.")
+            raise ValueError(f"{path} is a Zarr group, but not a {self.noun} saved by dem.")
         if not isinstance(stamp["format"], int):
             raise ValueError(f"{path} is damaged: its zarr.json names the format {stamp['format']!r}; {self.remedy}.")
         if stamp["format"] > self.format:
@@ -188,11 +191,11 @@ class Generations:
             )
         return root, stamp
 
-    def _checked(self, path: StoreLike, root: zarr.Group, entry: Stamp) -> Saved:
-        """Return a generation that matches its checksum."""
+    def _checked(self, path: StoreLike, root: zarr.Group, entry: Stamp) -> GroupContents:
+        """Return a generation after checking its checksum."""
         try:
-            saved = persist(str(path), lambda: _read(root, entry["generation"]))
-        except Exception as error:  # codecs and stores raise whatever they like
+            saved = read_with_retries(str(path), lambda: _read(root, entry["generation"]))
+        except Exception as error:  # codecs and stores raise many kinds of errors
             check_reached(path, error)
             raise ValueError(f"{path} is damaged ({type(error).__name__}: {error}); {self.remedy}.") from error
         if checksum(saved) != entry["sha256"]:
@@ -203,56 +206,56 @@ class Generations:
         return saved
 
     def exists(self, path: StoreLike) -> bool:
-        """Say whether one is at a path or URL (whole or damaged, of any version).
+        """Whether a save of this kind is at a path or URL, damaged or not, of any version.
 
         Raises
         ------
         OSError
-            The place cannot be reached, so that nobody can say.
+            The path cannot be reached.
         """
-        _where(path)
+        _store_or_path(path)
         try:
             return self._stamp(_open(path, "r")) is not None
-        except Exception as error:  # nothing there, an array, no Zarr at all
+        except Exception as error:  # nothing is there, or an array, or no Zarr store
             check_reached(path, error)
             return False
 
     def check_free(self, path: StoreLike, *, overwrite: bool = False) -> None:
-        """Refuse to write over anything but one of this kind, or what an unfinished first save left.
+        """Check that nothing is at the path but an unfinished save, or a save of this kind that may be overwritten.
 
         Raises
         ------
         FileExistsError, ValueError
             See `save`.
         """
-        _where(path)
+        _store_or_path(path)
         try:
             root = _open(path, "r")
         except FileNotFoundError:
-            place = _local(path)
+            place = _local_path(path)
             if place is not None and _holds_something(place):
-                raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
+                raise FileExistsError(f"{path} exists, but {REFUSAL.format(self.noun)}") from None
             self._check_new(path)
             return
         except Exception as error:  # an array, or a root that cannot be read
             check_reached(path, error)
-            raise FileExistsError(f"{path} exists, and it is no {self.noun} of dem: it is left alone.") from None
+            raise FileExistsError(f"{path} exists, but {REFUSAL.format(self.noun)}") from None
         there = self._stamp(root) is not None
-        if not there and (dict(root.attrs) or _names(root) - _generations(root)):
-            raise FileExistsError(f"{path} is a Zarr group that is no {self.noun} of dem: it is left alone.")
+        if not there and (dict(root.attrs) or _member_names(root) - _generations(root)):
+            raise FileExistsError(f"{path} is a Zarr group, but {REFUSAL.format(self.noun)}")
         if there and not overwrite:
-            raise FileExistsError(f"{path} is a {self.noun} already: choose another name, or allow overwriting.")
+            raise FileExistsError(f"{path} is already a {self.noun}: choose another name, or allow overwriting.")
 
     def _check_new(self, path: StoreLike) -> None:
-        """Refuse a place where none may be begun: inside an array or a group of Zarr v2, or under a file's name."""
+        """Check that a new save is not inside an array or Zarr v2 group, and has no suffix of another file format."""
         if isinstance(path, Store):
             return
         part_of = "checkpoint" if self.noun == "checkpoint" else None
         for group in check_outside_arrays(path, part_of=part_of)[:1]:
             if group.zarr_format != FORMAT:
                 raise FileExistsError(
-                    f"{path} lies inside the Zarr v{group.zarr_format} group {group.where}, and a {self.noun} is of "
-                    f"Zarr v{FORMAT}: choose a place outside of it."
+                    f"{path} is inside the Zarr v{group.zarr_format} group {group.where}, but a {self.noun} has "
+                    f"Zarr format {FORMAT}: choose a path outside this group."
                 )
         check_name(path)
 
@@ -262,45 +265,45 @@ class Generations:
 
 
 def remove(path: StoreLike) -> None:
-    """Remove a group and all that is in it; its own document goes last: until then it is known for what it is."""
+    """Remove a group and its contents. Its ``zarr.json`` is last, so a partly removed group is still recognised."""
     root = _open(path, "r+")
     _remove(root, set(root.group_keys()))
     sync(root.store_path.delete_dir())
-    place = _local(path)
+    place = _local_path(path)
     if place is not None:
         with suppress(OSError):
             place.rmdir()
 
 
-def _chain(stamp: Stamp) -> list[Stamp]:
-    """Return what a stamp names, the newest first; of a damaged one what can be told."""
+def _named_generations(stamp: Stamp) -> list[Stamp]:
+    """Return the generations that a stamp names, the newest first. Damaged entries are left out."""
     before = stamp.get("before")
     entries = [stamp, *(before if isinstance(before, list) else [])]
     named = [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("generation"), str)]
     return [{"generation": entry["generation"], "sha256": entry.get("sha256")} for entry in named]
 
 
-def _write(path: StoreLike, name: str, saved: Saved) -> None:
-    """Write one generation; nothing names it yet."""
+def _write(path: StoreLike, name: str, saved: GroupContents) -> None:
+    """Write a generation. The root does not name it yet."""
     about = {"model": saved.model, "arrays": list(saved.arrays), "attributes": saved.attributes}
     attributes = {**about, "written": time.time()}
-    group = zarr.create_group(_where(path), path=name, attributes=attributes, zarr_format=FORMAT)
+    group = zarr.create_group(_store_or_path(path), path=name, attributes=attributes, zarr_format=FORMAT)
     for key, array in saved.arrays.items():
-        # Without empty chunks a lost chunk of zeros could not be told from one that was never written. The axes have
-        # names of their own, as xarray wants them, which may read a group that the model is in.
+        # Chunks of zeros are written too, or a lost chunk would look the same. The names of the axes are unique, as
+        # xarray requires if it reads a group that contains the model.
         names = [f"{key}_{axis}" for axis in range(array.ndim)]
         group.create_array(
-            key, data=array, chunks=chunks(array), dimension_names=names, config={"write_empty_chunks": True}
+            key, data=array, chunks=chunk_shape(array), dimension_names=names, config={"write_empty_chunks": True}
         )
 
 
-def _read(root: zarr.Group, name: str) -> Saved:
+def _read(root: zarr.Group, name: str) -> GroupContents:
     group = root[name]
     assert isinstance(group, zarr.Group)
     attributes: dict[str, Any] = dict(group.attrs)
-    # By name: some stores cannot list.
+    # Read by name, because some stores cannot list.
     arrays = {key: np.asarray(_array(group, key)[...]) for key in attributes["arrays"]}
-    return ordered(Saved(attributes["model"], arrays, attributes["attributes"]))
+    return normalised(GroupContents(attributes["model"], arrays, attributes["attributes"]))
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
@@ -310,19 +313,21 @@ def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
 
 
 def _open(path: StoreLike, mode: Any) -> zarr.Group:
-    """Return the root; consolidated metadata would hide newer generations."""
-    return persist(str(path), lambda: zarr.open_group(_where(path), mode=mode, use_consolidated=False))
+    """Return the root group. Consolidated metadata are not used: they may not have the newest generations."""
+    return read_with_retries(
+        str(path), lambda: zarr.open_group(_store_or_path(path), mode=mode, use_consolidated=False)
+    )
 
 
 def _generations(root: zarr.Group) -> set[str]:
-    """Return the names of all generations, finished or not."""
-    return {name for name in _names(root) if GENERATION.fullmatch(name)}
+    """Return the names of all generations, complete or not."""
+    return {name for name in _member_names(root) if GENERATION.fullmatch(name)}
 
 
-def _names(root: zarr.Group) -> set[str]:
-    """Return what is in a group beside its own document, by name alone: others may be writing there.
+def _member_names(root: zarr.Group) -> set[str]:
+    """Return the names of the members of a group. They are not opened, because other runs may be writing them.
 
-    Zarr writes a document under a name that ends with ".partial" first, and moves it then.
+    Names that end with ".partial" are left out: Zarr uses them for documents that it is still writing.
     """
     if not root.store.supports_listing:
         return set()
@@ -333,17 +338,17 @@ def _names(root: zarr.Group) -> set[str]:
     return {name for name in sync(names()) if name != "zarr.json" and not name.endswith(".partial")}
 
 
-def _left_by_crashes(root: zarr.Group, named: set[str]) -> set[str]:
-    """Return the generations that nothing names and nobody can still be writing."""
+def _abandoned(root: zarr.Group, named: set[str]) -> set[str]:
+    """Return the generations that are not named and too old to be still being written."""
     unnamed = _generations(root) - named
-    return {name for name in unnamed if time.time() - _written(root, name) > LEFT_SECONDS}
+    return {name for name in unnamed if time.time() - _begun_at(root, name) > ABANDONED_SECONDS}
 
 
-def _written(root: zarr.Group, name: str) -> float:
-    """Return when a generation was begun, in seconds since 1970; 0 where it does not say."""
+def _begun_at(root: zarr.Group, name: str) -> float:
+    """Return the time at which a generation was begun, in seconds since 1970; 0 if unknown."""
     try:
         written = dict(root[name].attrs).get("written", 0.0)
-    except KeyError:  # without a document of its own: torn down in the midst
+    except KeyError:  # it has no zarr.json: it is partly removed
         return 0.0
     return float(written) if isinstance(written, int | float) else 0.0
 
@@ -351,29 +356,29 @@ def _written(root: zarr.Group, name: str) -> float:
 def _remove(root: zarr.Group, generations: set[str]) -> None:
     if root.store.supports_deletes:
         for name in generations:
-            with suppress(KeyError, FileNotFoundError):  # another run has removed it
+            with suppress(KeyError, FileNotFoundError):  # another run has already removed it
                 del root[name]
 
 
 def _clear(path: StoreLike, generation: str) -> None:
-    """Remove a generation that failed, and the root if there is nothing else."""
+    """Remove a generation that failed, and the root if it is then empty."""
     root = _open(path, "r+")
     _remove(root, {generation})
-    if not (dict(root.attrs) or _names(root)):
+    if not (dict(root.attrs) or _member_names(root)):
         remove(path)
 
 
-def _where(path: StoreLike) -> str | Store:
-    """Return what zarr opens: of a link, what it points to, which may not be there yet."""
+def _store_or_path(path: StoreLike) -> str | Store:
+    """Return the store or address that zarr opens. Links are followed, and their target need not exist yet."""
     if isinstance(path, Store):
         return path
-    place = local(path)
+    place = local_path(path)
     return address(path) if place is None else str(place.resolve())
 
 
-def _local(path: StoreLike) -> Path | None:
-    """Return the path where it is one on this machine."""
-    return None if isinstance(path, Store) else local(path)
+def _local_path(path: StoreLike) -> Path | None:
+    """Return the path if it is on this machine, else None."""
+    return None if isinstance(path, Store) else local_path(path)
 
 
 def _holds_something(path: Path) -> bool:
@@ -384,8 +389,8 @@ SAVED_MODELS = Generations("dem_model", "model", "restore it from a copy, or fit
 """Fitted models."""
 
 
-def save_model(path: StoreLike, saved: Saved, *, overwrite: bool = False) -> None:
-    """Write a fitted model, and make it known to the Zarr groups that it lies in; see `Generations.save`."""
+def save_model(path: StoreLike, saved: GroupContents, *, overwrite: bool = False) -> None:
+    """Save a fitted model, and update the metadata of the Zarr groups around it; see `Generations.save`."""
     SAVED_MODELS.save(path, saved, overwrite=overwrite)
     if not isinstance(path, Store):
-        adopt(path)
+        update_enclosing_groups(path)

@@ -1,7 +1,7 @@
-"""The names that classes of values have in files. They stay when code moves, so that files of all versions can be read.
+"""The names of classes in saved files. They stay the same when code moves, so files of all versions can be read.
 
-A name is "module:class". Of what has moved since version 0.1.0 the name in files is still the first one: checksums and
-digests that old files hold are made with it.
+A name is "module:class". If a class has moved or was renamed since version 0.1.0, files still use its first name,
+because the checksums and digests in old files were computed with it.
 """
 
 from __future__ import annotations
@@ -53,9 +53,12 @@ MOVED_MODULES = {
     "dem.start": "dem.em.starts",
     "dem.stats": "dem.core.stats",
 }
-"""From a module's name in files to its name today."""
-MOVED_CLASSES = {"dem.models.mixture_kernel:Precision": "dem.models.mixture.precision:Precision"}
-"""The same for classes that have left their module."""
+"""From the name of a module in files to its current name."""
+MOVED_CLASSES = {
+    "dem.models.mixture_kernel:Precision": "dem.models.mixture.precision:Precision",
+    "dem.moments:Columns": "dem.scan.moments:ColumnMoments",
+}
+"""From the name of a class in files to its current name, for classes that `MOVED_MODULES` does not cover."""
 _MODULES_IN_FILES = {now: first for first, now in MOVED_MODULES.items()}
 _CLASSES_IN_FILES = {now: first for first, now in MOVED_CLASSES.items()}
 
@@ -66,7 +69,7 @@ def name_in_files(kind: type) -> str:
     return _CLASSES_IN_FILES.get(f"{module}:{qualified}", f"{_MODULES_IN_FILES.get(module, module)}:{qualified}")
 
 
-def place_now(name: str) -> tuple[str, str]:
-    """Return the module and the class, as they are called today, of a name in files."""
+def current_name(name: str) -> tuple[str, str]:
+    """Return the current module and class, given the name of a class in files."""
     module, _, qualified = MOVED_CLASSES.get(name, name).partition(":")
     return MOVED_MODULES.get(module, module), qualified

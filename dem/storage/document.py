@@ -1,4 +1,4 @@
-"""What is kept in one piece: arrays by name and JSON, in a form that has one checksum."""
+"""The contents of one save: named arrays and JSON attributes, in a normal form with one checksum."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ JSON = Any
 
 
 @dataclass(frozen=True)
-class Saved:
-    """What is kept.
+class GroupContents:
+    """The contents of one save: a model, or a part of a checkpoint.
 
     Attributes
     ----------
     model : str
         The class that wrote it: "GaussianMixture".
     arrays : mapping of str to array
-        The parameters, of any real dtype.
+        The parameters. They have any real dtype.
     attributes : mapping of str to JSON
-        Everything else: settings, history, source.
+        Everything else: settings, history, metadata of the data.
     """
 
     model: str
@@ -36,33 +36,33 @@ class Saved:
     attributes: Mapping[str, JSON]
 
 
-def chunks(array: NDArray[Any]) -> tuple[int, ...]:
-    """Return the whole shape; for large arrays, fewer rows."""
+def chunk_shape(array: NDArray[Any]) -> tuple[int, ...]:
+    """Return the shape of chunks: the whole shape, or fewer rows for large arrays."""
     if array.ndim == 0:
         return ()
     rows = CHUNK_BYTES * array.shape[0] // max(1, array.nbytes)
     return (min(max(1, rows), max(1, array.shape[0])), *(max(1, n) for n in array.shape[1:]))
 
 
-def ordered(saved: Saved) -> Saved:
-    """Return the same with little-endian arrays, in order of their names, and JSON of plain Python values."""
+def normalised(saved: GroupContents) -> GroupContents:
+    """Return the contents in normal form: little-endian arrays sorted by name, and JSON of plain Python values."""
     arrays = {}
     for key in sorted(saved.arrays):
         array = np.asarray(saved.arrays[key])
         if array.dtype.kind not in "biuf":
-            raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters are arrays of real numbers.")
+            raise ValueError(f"Cannot save {key} of dtype {array.dtype}: parameters must be arrays of real numbers.")
         arrays[key] = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return Saved(saved.model, arrays, plain(saved.attributes))
+    return GroupContents(saved.model, arrays, as_json(saved.attributes))
 
 
-def plain(attributes: Mapping[str, Any]) -> dict[str, JSON]:
-    """Return attributes as they come back: tuples are lists, NumPy's numbers are Python's."""
+def as_json(attributes: Mapping[str, Any]) -> dict[str, JSON]:
+    """Return attributes as JSON gives them back: tuples become lists, NumPy numbers become Python numbers."""
     found: dict[str, JSON] = json.loads(json.dumps(dict(attributes), default=_to_python))
     return found
 
 
 def _to_python(value: Any) -> JSON:
-    """Return NumPy's scalars and arrays, and paths, as JSON knows them."""
+    """Convert NumPy scalars and arrays, dtypes and paths to JSON types."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path | np.dtype):
@@ -70,8 +70,8 @@ def _to_python(value: Any) -> JSON:
     raise TypeError(f"Cannot save {value!r} ({type(value).__name__}) as JSON.")
 
 
-def checksum(saved: Saved) -> str:
-    """Return the SHA-256 over everything, of a `Saved` as `ordered` returns it."""
+def checksum(saved: GroupContents) -> str:
+    """Return the SHA-256 of all contents, which must be in the form that `normalised` returns."""
     text = json.dumps([saved.model, saved.attributes], sort_keys=True)
     digest = hashlib.sha256(text.encode())
     for key, array in saved.arrays.items():

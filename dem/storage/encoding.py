@@ -1,7 +1,7 @@
-"""Values of the maths (frozen dataclasses of arrays and numbers) as named arrays and JSON, and back, bit for bit.
+"""Encode values (frozen dataclasses of arrays and numbers) as named arrays and JSON, and decode them bit for bit.
 
-A checkpoint must give the parameters back as they were, in a format that outlives a Python version. So
-no pickle: arrays go by name, and of classes only names are kept.
+A checkpoint must restore parameters exactly, in a format that does not depend on the Python version. So pickle is not
+used: arrays are stored by name, and classes only as names.
 """
 
 from __future__ import annotations
@@ -17,31 +17,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.storage.class_names import name_in_files, place_now
+from dem.storage.class_names import current_name, name_in_files
 
-OF_VALUES = tuple(f"dem.{package}." for package in ("core", "scan", "em", "families", "models"))
-"""Packages that define classes of values: no other module of dem is imported because a file names it."""
+VALUE_PACKAGES = tuple(f"dem.{package}." for package in ("core", "scan", "em", "families", "models"))
+"""Packages that define classes of values. Files cannot cause imports of other modules of dem."""
 
 JSON = Any
 Arrays = dict[str, NDArray[Any]]
 
 
 class ForeignClassError(ValueError):
-    """A value refers to a class of a module that was not named."""
+    """A value uses a class of a module that is neither part of dem nor in the given modules."""
 
 
 def encode(value: Any) -> tuple[Arrays, JSON]:
-    """Return the arrays in a value, by name, and the rest as JSON that refers to them.
+    """Return the arrays in a value, by name, and all other parts as JSON that refers to the arrays.
 
     Parameters
     ----------
     value : dataclass, tuple, list, dict with string keys, enum member, array, number, str, bool or None
-        Nested as deep as one likes.
+        Nested to any depth.
 
     Raises
     ------
     TypeError
-        Anything else.
+        The value contains any other type.
     """
     arrays: Arrays = {}
     return arrays, _encode(value, "value", arrays)
@@ -55,21 +55,21 @@ def decode(arrays: Mapping[str, NDArray[Any]], document: JSON, modules: Iterable
     arrays : mapping of str to array
     document : JSON
     modules : iterable of str
-        Modules outside dem that may define classes of the value. No other is imported: a file must not
-        choose what runs.
+        Modules outside dem that may define classes of the value. No other modules are imported, so that a file cannot
+        decide which code runs.
 
     Raises
     ------
     ForeignClassError
-        A class that is defined elsewhere.
+        A class is defined in another module.
     ValueError
-        Something that is no class of values.
+        A name is not a class of values.
     """
     return _Decoder(arrays, frozenset(modules)).value(document)
 
 
 def digest(value: Any) -> str:
-    """Return the SHA-256 of a value: of every bit of its arrays, and all else."""
+    """Return the SHA-256 of a value: of all bits of its arrays, and of its JSON."""
     arrays, document = encode(value)
     found = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     for name in sorted(arrays):
@@ -82,7 +82,7 @@ def digest(value: Any) -> str:
 def _encode(value: Any, name: str, arrays: Arrays) -> JSON:
     if isinstance(value, np.ndarray):
         return _encode_array(value, name, arrays)
-    if isinstance(value, np.generic):  # its arithmetic is not Python's to the last bit
+    if isinstance(value, np.generic):  # its arithmetic differs from Python's in the last bit
         return {"scalar": _encode_array(np.asarray(value), name, arrays)}
     if isinstance(value, Enum):
         return {"enum": name_in_files(type(value)), "member": value.name}
@@ -97,7 +97,7 @@ def _encode(value: Any, name: str, arrays: Arrays) -> JSON:
         return {"float": value.hex()}  # JSON has no infinities
     if value is None or isinstance(value, bool | int | str):
         return value
-    raise TypeError(f"Cannot keep {value!r} ({type(value).__name__}): only dataclasses, arrays and plain values.")
+    raise TypeError(f"Cannot save {value!r} ({type(value).__name__}): only dataclasses, arrays and plain values.")
 
 
 def _encode_array(value: NDArray[Any], name: str, arrays: Arrays) -> JSON:
@@ -107,7 +107,7 @@ def _encode_array(value: NDArray[Any], name: str, arrays: Arrays) -> JSON:
         arrays[f"{name}.high"], arrays[f"{name}.low"] = high, low.astype(np.float64)
         return {"longdouble": name}
     arrays[name] = value
-    # Matrix products may differ in the last bit between memory layouts, so the layout is kept, as pickle does.
+    # Matrix products of different memory layouts may differ in the last bit, so the layout is saved, as in pickle.
     fortran = value.flags.f_contiguous and not value.flags.c_contiguous
     return {"array": name, "order": "F" if fortran else "C"}
 
@@ -140,12 +140,12 @@ class _Decoder:
         return found(**{name: self.value(item) for name, item in document["fields"].items()})
 
     def _class(self, name: str) -> Any:
-        module, qualified = place_now(name)
-        if not module.startswith(OF_VALUES) and module not in self.modules:
-            raise ForeignClassError(f"refers to {qualified} of the module {module}, which is none of dem's")
+        module, qualified = current_name(name)
+        if not module.startswith(VALUE_PACKAGES) and module not in self.modules:
+            raise ForeignClassError(f"refers to {qualified} of the module {module}, which is not part of dem")
         found: Any = import_module(module)
         for part in qualified.split("."):
             found = getattr(found, part)
         if not (isinstance(found, type) and (is_dataclass(found) or issubclass(found, Enum))):
-            raise ValueError(f"refers to {name}, which is no class of values")
+            raise ValueError(f"refers to {name}, which is not a class of values")
         return found

@@ -1,4 +1,4 @@
-"""Files (pictures, reports, records), read and written whole, on this machine or at a URL."""
+"""Read and write whole files (pictures, reports, records), on this machine or at a URL."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
-from dem.source.stores import address, file_system, local
+from dem.source.stores import address, file_system, local_path
 from dem.storage.hierarchy import check_outside_zarr
 
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-def why(error: Exception) -> str:
-    """Return in a few words why something could not be read or written."""
-    if getattr(error, "errno", None) in FULL:
+def reason(error: Exception) -> str:
+    """Return in a few words why a read or write failed."""
+    if getattr(error, "errno", None) in DISK_FULL:
         return "the disk is full"
-    words = (error.strerror or str(error)) if isinstance(error, OSError) else None  # which say it by themselves
+    words = (error.strerror or str(error)) if isinstance(error, OSError) else None  # its text is clear without the type
     return str(words or f"{type(error).__name__}: {error}").rstrip(".")
 
 
-def cannot_write(what: str | os.PathLike[str], error: Exception) -> NoReturn:
-    """Raise the OSError that says what could not be written, and why."""
-    raise OSError(f"Cannot write {os.fspath(what)}: {why(error)}.") from error
+def raise_cannot_write(what: str | os.PathLike[str], error: Exception) -> NoReturn:
+    """Raise an OSError that says what could not be written, and why."""
+    raise OSError(f"Cannot write {os.fspath(what)}: {reason(error)}.") from error
 
 
 def read_text(path: str | os.PathLike[str]) -> str:
@@ -36,24 +36,25 @@ def read_text(path: str | os.PathLike[str]) -> str:
     Raises
     ------
     OSError
-        There is none, or it cannot be read.
+        There is no file, or it cannot be read.
     UnicodeDecodeError
-        It is no text.
+        The file is not text.
     """
-    where = local(path)
+    where = local_path(path)
     if where is not None:
         return where.read_text(encoding="utf-8")
     files, root = file_system(address(path))
     return bytes(files.cat_file(root)).decode("utf-8")
 
 
-def check_free(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = False) -> None:
-    """Refuse places that are taken, before work is done for them; with `overwrite`, only those that no file may have.
+def check_files_free(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = False) -> None:
+    """Check, before any work is done, that files can be written at these paths.
 
     Raises
     ------
     FileExistsError
-        Something is there; with `overwrite`, what is no file. Or the place is inside a Zarr array or group.
+        A file exists and `overwrite` is false; or something that is not a file exists; or the path is inside a Zarr
+        array or group.
     FileNotFoundError
         A path is empty.
     """
@@ -62,72 +63,72 @@ def check_free(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool = Fal
         files, root = file_system(address(path))
         if files.isdir(root):
             raise FileExistsError(f"{path} is a folder: choose another name.")
-        where = local(path)
-        if where is not None and where.exists() and not where.is_file():  # it would be replaced by a file
+        where = local_path(path)
+        if where is not None and where.exists() and not where.is_file():  # a write would replace it by a file
             raise FileExistsError(f"{path} is a device, pipe or socket, not a file: choose another name.")
         if not overwrite and files.exists(root):
-            raise FileExistsError(f"{path} exists already: choose another name, or allow overwriting.")
+            raise FileExistsError(f"{path} already exists: choose another name, or allow overwriting.")
 
 
 def write_files(contents: Mapping[str, bytes], *, overwrite: bool = False) -> None:
-    """Write files, each whole or not at all: none of them is changed before all are on the disk.
+    """Write files atomically. No existing file is changed before all new contents are on the disk.
 
-    On this machine they are written under hidden names beside their own, and moved; the folders that they are in are
-    made. At a URL each is sent in one piece.
+    On this machine files are first written under hidden names in the same folder, and then renamed. Missing folders
+    are made. At a URL each file is sent in one request.
 
     Parameters
     ----------
     contents : mapping of str to bytes
-        By path or URL, in the order in which they take their places.
+        Contents by path or URL, in the order in which they replace existing files.
     overwrite : bool
-        Replace files that are there.
+        Replace existing files.
 
     Raises
     ------
     FileExistsError
-        See `check_free`.
+        See `check_files_free`.
     OSError
-        A file cannot be written: the message says which, and why.
+        A file cannot be written. The message says which, and why.
     """
-    check_free(contents, overwrite=overwrite)
+    check_files_free(contents, overwrite=overwrite)
     with ExitStack() as opened:
         moves = {path: _put(path, content, opened) for path, content in contents.items()}
         for path, move in moves.items():
-            with _said_of(path):
+            with _naming(path):
                 move()
 
 
 def _put(path: str, content: bytes, opened: ExitStack) -> Callable[[], object]:
-    """Write a file where nobody looks; return what puts it in its place."""
-    where = local(path)
+    """Write a hidden file; return a function that renames it to `path`. At a URL this function writes the file."""
+    where = local_path(path)
     if where is None:
         files, root = file_system(address(path))
         return partial(files.pipe_file, root, content)
-    target = where.resolve()  # of a link, what it points to
-    opened.enter_context(folders_of(target))
+    target = where.resolve()  # replace the target of a link, not the link
+    opened.enter_context(parent_folders(target))
     new = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     opened.callback(new.unlink, missing_ok=True)
-    with _said_of(path), new.open("xb") as file:
+    with _naming(path), new.open("xb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())  # some disks say only now that they are full
+        os.fsync(file.fileno())  # some disks report only now that they are full
     return partial(os.replace, new, target)
 
 
 @contextmanager
-def _said_of(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Say of what cannot be written which path it was, and why."""
+def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Convert errors to an OSError that names the path and says why it cannot be written."""
     try:
         yield
     except MemoryError:
         raise
-    except Exception as error:  # stores raise whatever they like
-        cannot_write(path, error)
+    except Exception as error:  # stores raise many kinds of errors
+        raise_cannot_write(path, error)
 
 
 @contextmanager
-def folders_of(target: Path) -> Iterator[None]:
-    """Make the folders that `target` is in; those made here and empty at the end are removed.
+def parent_folders(target: Path) -> Iterator[None]:
+    """Make the parent folders of `target`. New folders that are empty at the end are removed.
 
     Raises
     ------
@@ -142,9 +143,9 @@ def folders_of(target: Path) -> Iterator[None]:
             file = next((folder for folder in target.parents if folder.exists() and not folder.is_dir()), None)
             if file is not None:
                 raise NotADirectoryError(f"Cannot write {target}: {file} is a file, not a folder.") from error
-            raise type(error)(f"Cannot write {target}: {why(error)} (in the folder {target.parent}).") from error
+            raise type(error)(f"Cannot write {target}: {reason(error)} (in the folder {target.parent}).") from error
         yield
     finally:
-        with suppress(OSError):  # from the first that is not empty on
+        with suppress(OSError):  # stops at the first folder that is not empty
             for folder in missing:
                 folder.rmdir()

@@ -1,4 +1,4 @@
-"""The Zarr arrays and groups that a place lies in: where nothing may be written, and what keeps a group readable."""
+"""The Zarr arrays and groups around a path: where writing is not allowed, and which metadata must be updated."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ FILE_ENDINGS = frozenset(
     )
     for word in words.split()
 )
-"""Names that end so are names of files of other formats."""
+"""Suffixes of other file formats. A Zarr store may not have such a name."""
 CHECKS = 10
-"""How often consolidated metadata are compared with what is there, while others write."""
+"""Largest number of times consolidated metadata are written again because others write at the same time."""
 
 
 @dataclass(frozen=True)
-class Node:
-    """A Zarr array or group that a place lies in.
+class EnclosingNode:
+    """A Zarr array or group that contains a path.
 
     Attributes
     ----------
     where : str
         Its address.
     kind : {"array", "group", "model", "checkpoint"}
-        The last two are groups that dem has saved, and belong to it alone.
+        The last two are groups saved by dem; nothing else may be written into them.
     zarr_format : {2, 3}
     consolidated : bool
-        A group that keeps the metadata of all that is in it in one document of its own.
+        The group has consolidated metadata: one document with the metadata of all its members.
     """
 
     where: str
@@ -53,10 +53,10 @@ class Node:
     consolidated: bool = False
 
 
-def nodes_above(path: str | os.PathLike[str]) -> list[Node]:
-    """Return the Zarr arrays and groups that a place lies in, the innermost first."""
+def enclosing_nodes(path: str | os.PathLike[str]) -> list[EnclosingNode]:
+    """Return the Zarr arrays and groups that contain a path, the innermost first."""
     where = _resolved(address(path))
-    with ThreadPoolExecutor(8) as pool:  # object stores answer many questions in the time of one
+    with ThreadPoolExecutor(8) as pool:  # object stores answer parallel requests in the time of one
         found = list(pool.map(_node, _parents(where)))
     return [node for node in found if node is not None]
 
@@ -73,8 +73,8 @@ def _parents(where: str) -> Iterator[str]:
     yield from (f"{scheme}://{parent}" for parent in PurePosixPath(rest.rstrip("/")).parents if str(parent) != ".")
 
 
-def _node(where: str) -> Node | None:
-    """Return the node at an address, as its documents tell; None where there is none."""
+def _node(where: str) -> EnclosingNode | None:
+    """Return the node at an address, according to its metadata; None if there is none."""
     files, root = file_system(where)
     document = _read(files, f"{root}/zarr.json")
     if document is not None:
@@ -83,58 +83,58 @@ def _node(where: str) -> Node | None:
             return None
         attributes = document.get("attributes") or {}
         own = next((what for stamp, what in STAMPS.items() if stamp in attributes), None)
-        return Node(where, own or kind, 3, bool(document.get("consolidated_metadata")))
+        return EnclosingNode(where, own or kind, 3, bool(document.get("consolidated_metadata")))
     if _read(files, f"{root}/.zarray") is not None:
-        return Node(where, "array", 2)
+        return EnclosingNode(where, "array", 2)
     if _read(files, f"{root}/.zgroup") is not None:
-        return Node(where, "group", 2, _read(files, f"{root}/.zmetadata") is not None)
+        return EnclosingNode(where, "group", 2, _read(files, f"{root}/.zmetadata") is not None)
     return None
 
 
 def _read(files: AbstractFileSystem, key: str) -> dict[str, Any] | None:
     try:
         document = json.loads(files.cat_file(key))
-    except Exception:  # stores raise whatever they like: there is none that anybody could read
+    except Exception:  # stores raise many kinds of errors; all mean: no readable document
         return None
     return document if isinstance(document, dict) else None
 
 
-def check_outside_arrays(path: str | os.PathLike[str], *, part_of: str | None = None) -> list[Node]:
-    """Refuse a place inside a Zarr array, model or checkpoint; return the groups that it lies in.
+def check_outside_arrays(path: str | os.PathLike[str], *, part_of: str | None = None) -> list[EnclosingNode]:
+    """Check that a path is not inside a Zarr array, model or checkpoint; return the groups that contain it.
 
-    The folders of these belong to them alone: what else is in there goes when they are replaced or removed.
+    Anything else inside an array, model or checkpoint would be lost when that is replaced or removed.
 
     Parameters
     ----------
     path : str or Path
     part_of : {"checkpoint"}, optional
-        What the place may be inside of: checkpoints have parts.
+        The kind that may contain the path. Checkpoints have parts.
 
     Raises
     ------
     FileExistsError
     """
-    above = nodes_above(path)
+    above = enclosing_nodes(path)
     for node in above:
         if node.kind not in ("group", part_of):
             kind = "Zarr array" if node.kind == "array" else f"{node.kind} of dem"
-            raise FileExistsError(f"{path} lies inside the {kind} {node.where}: choose a place outside of it.")
+            raise FileExistsError(f"{path} is inside the {kind} {node.where}: choose a path outside of it.")
     return above
 
 
 def check_outside_zarr(path: str | os.PathLike[str]) -> None:
-    """Refuse a place inside a Zarr array or group for what is no Zarr: readers would stumble over it.
+    """Check that a path is not inside a Zarr array or group. Other files in a group would disturb its readers.
 
     Raises
     ------
     FileExistsError
     """
     if groups := check_outside_arrays(path):
-        raise FileExistsError(f"{path} lies inside the Zarr group {groups[0].where}: choose a place outside of it.")
+        raise FileExistsError(f"{path} is inside the Zarr group {groups[0].where}: choose a path outside of it.")
 
 
 def check_name(path: str | os.PathLike[str]) -> None:
-    """Refuse for a Zarr array or group a name that would be taken for a file of another format.
+    """Check that the name of a Zarr array or group does not have the suffix of another file format.
 
     Raises
     ------
@@ -143,18 +143,19 @@ def check_name(path: str | os.PathLike[str]) -> None:
     ending = PurePosixPath(address(path)).suffix
     if ending.lower() in FILE_ENDINGS:
         raise ValueError(
-            f"{path} would be a Zarr store, which is a folder, under a name that ends like a file's ({ending}): "
-            "let it end with .zarr."
+            f"{path} would be a Zarr store (a folder), but its name has the suffix of a file ({ending}): "
+            "use the suffix .zarr."
         )
 
 
-def beside(target: Path) -> Path:
-    """Return the place that names hidden files of a target (locks, what is unfinished) are made from.
+def hidden_file_base(target: Path) -> Path:
+    """Return the path from which the names of hidden files of a target (lock, unfinished output) are made.
 
-    That is the target itself; of one inside a Zarr group a place beside the outermost group, so that readers of the
-    group do not stumble over them. It stays inside where beside the group nothing can be written, or moved from.
+    This is the target itself. For a target inside a Zarr group, it is a path next to the outermost group, so that
+    readers of the group do not find the hidden files. If files cannot be written there, or cannot be moved from there
+    into the group, it is the target.
     """
-    above = nodes_above(target)
+    above = enclosing_nodes(target)
     if not above:
         return target
     outer = Path(above[-1].where)
@@ -163,7 +164,7 @@ def beside(target: Path) -> Path:
 
 
 def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
-    """Return the names of an array's axes, where it has them: in Zarr v2 as xarray writes them."""
+    """Return the names of the axes of an array; None for axes without a name. In Zarr v2, as written by xarray."""
     if array.metadata.zarr_format == 3:
         names: Any = array.metadata.dimension_names
     else:
@@ -171,13 +172,13 @@ def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
     return tuple(names) if names is not None and len(names) == array.ndim else (None,) * array.ndim
 
 
-def dimension_sizes(above: list[Node], target: str) -> dict[str, set[int]]:
-    """Return the sizes that each dimension has in the arrays of the outermost group, but for the array at `target`.
+def dimension_sizes(above: list[EnclosingNode], target: str) -> dict[str, set[int]]:
+    """Return the sizes of each dimension in all arrays of the outermost group, except the array at `target`.
 
     Raises
     ------
     ValueError
-        The metadata of one of them cannot be read.
+        The metadata of an array cannot be read.
     """
     sizes: dict[str, set[int]] = {}
     if not above:
@@ -193,13 +194,13 @@ def dimension_sizes(above: list[Node], target: str) -> dict[str, set[int]]:
     return sizes
 
 
-def adopt(path: str | os.PathLike[str]) -> None:
-    """Make what was written, or removed, at a place known to the groups that it lies in.
+def update_enclosing_groups(path: str | os.PathLike[str]) -> None:
+    """Update the groups that contain a path, after an array or group was written or removed there.
 
-    Groups between are made, and consolidated metadata are written anew.
+    Missing groups in between are made, and consolidated metadata are written again.
     """
     where = _resolved(address(path))
-    above = [node for node in nodes_above(path) if node.kind == "group"]
+    above = [node for node in enclosing_nodes(path) if node.kind == "group"]
     if not above:
         return
     inner = above[0]
@@ -217,20 +218,20 @@ def _exists(where: str) -> bool:
     return bool(files.exists(root))
 
 
-def _consolidate(group: Node) -> None:
-    """Write a group's consolidated metadata; again while others write to the group at the same time."""
+def _consolidate(group: EnclosingNode) -> None:
+    """Write the consolidated metadata of a group, again if others change the group at the same time."""
     for _ in range(CHECKS):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # version 3 of the specification does not speak of them
+            warnings.simplefilter("ignore")  # version 3 of the specification does not define them
             zarr.consolidate_metadata(group.where, zarr_format=group.zarr_format)
-        if _told(group.where, use_consolidated=True) == _told(group.where, use_consolidated=False):
+        if _metadata(group.where, use_consolidated=True) == _metadata(group.where, use_consolidated=False):
             return
 
 
-def _told(where: str, *, use_consolidated: bool) -> dict[str, Any]:
-    """Return attributes and shape of all that is in a group, by its path inside."""
+def _metadata(where: str, *, use_consolidated: bool) -> dict[str, Any]:
+    """Return the attributes and shapes of all members of a group, by their paths inside it."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of files that are no Zarr
+        warnings.simplefilter("ignore")  # about files that are not Zarr
         group = zarr.open_group(where, mode="r", use_consolidated=use_consolidated)
         members = list(group.members(max_depth=None))
     return {path: (node.attrs.asdict(), getattr(node, "shape", None)) for path, node in members}

@@ -1,4 +1,4 @@
-"""One run at a time writes an output: a lock file beside it, which ends with the process that holds it."""
+"""Lock files, so that only one run at a time writes an output. A lock is released when its process ends."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pathlib import Path
 
 from filelock import FileLock, SoftFileLock, Timeout
 
-from dem.source.stores import local
-from dem.storage.files import folders_of, why
-from dem.storage.hierarchy import beside
+from dem.source.stores import local_path
+from dem.storage.files import parent_folders, reason
+from dem.storage.hierarchy import hidden_file_base
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run was interrupted, and the same command goes on from what it has written.
+    """A run was interrupted; the same command, run again, continues from what is already written.
 
     Attributes
     ----------
     resumable : str
-        The sentence that says so.
+        The message that says this.
     """
 
     def __init__(self, resumable: str) -> None:
@@ -31,59 +31,58 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextmanager
-def claim(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Refuse a second run that writes to the same path, on any host that sees the same file system.
+def write_lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Prevent other runs from writing to the same path, on all hosts that share the file system.
 
-    The folders that `path` is in are made; those made here and empty at the end are removed. Claim an output once
-    the engine has started: with some runners every rank of a job gets as far as that. URLs cannot be
-    locked, and are not claimed.
+    The parent folders of `path` are made; new folders that are empty at the end are removed. Use the lock only after
+    the engine has started: with some runners, all ranks of a job execute the code before that. URLs cannot be locked.
 
     Parameters
     ----------
     path : str or Path
-        What will be written.
+        The output.
 
     Raises
     ------
     BlockingIOError
-        Another run has it: the message tells the process and its host.
+        Another run has the lock. The message names its process and host.
     OSError
-        The folder cannot be written to.
+        The lock file cannot be written.
     """
-    target = local(path)
+    target = local_path(path)
     if target is None:
         yield
         return
-    target = target.resolve()  # of a link, what it points to: one place has one lock
-    with folders_of(target):
-        named = beside(target)
+    target = target.resolve()  # a link and its target have the same lock
+    with parent_folders(target):
+        named = hidden_file_base(target)
         file = named.parent.resolve() / f".{named.name}.lock"
-        owner = _owner(file)  # read first: some versions of the library empty the file even when they fail
+        owner = _owner(file)  # read first, because some versions of filelock empty the file even if they fail
         lock = FileLock(file)
         try:
             lock.acquire(blocking=False)
         except Timeout:
             raise BlockingIOError(
-                f"{path} is being written by another run ({owner}): wait for it, or choose another name."
+                f"Another run ({owner}) is writing {path}: wait until it ends, or choose another name."
             ) from None
         except OSError as error:
-            raise type(error)(f"Cannot write {path}: {why(error)} (in the folder {target.parent}).") from error
+            raise type(error)(f"Cannot write {path}: {reason(error)} (in the folder {target.parent}).") from error
         try:
-            if not isinstance(lock, SoftFileLock):  # which it becomes on file systems without locks: see its own marker
-                with suppress(OSError):  # a full disk; what counts is the lock
+            if not isinstance(lock, SoftFileLock):  # used on file systems without locks; it writes the file itself
+                with suppress(OSError):  # the disk may be full, but the lock is held
                     file.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
             yield
         finally:
             if not isinstance(lock, SoftFileLock):
-                with suppress(OSError):  # while it is held: who opened it just now sees that it has gone
+                with suppress(OSError):  # before the release, so that others who have it open notice
                     file.unlink()
             lock.release()
 
 
 def _owner(file: Path) -> str:
-    """Return what a lock file tells of the run that holds it."""
+    """Return text for the run that holds a lock file."""
     try:
         owner = json.loads(file.read_text())
         return f"process {owner['process']} on {owner['host']}"
     except (OSError, ValueError, LookupError, TypeError):
-        return "one that has only just begun"
+        return "which has just started"

@@ -1,4 +1,4 @@
-"""Where a fit writes down how far it is; `dem.storage.checkpoint` keeps it on disk."""
+"""The protocol by which a fit saves its progress. `dem.storage.checkpoint` implements it on disk."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from dem.scan.scanner import Scan
 
 
 @dataclass(frozen=True)
-class Identity:
-    """What a checkpoint belongs to.
+class FitIdentity:
+    """The data and settings of a fit. A checkpoint can be continued only by a fit with the same identity.
 
     Attributes
     ----------
     data : mapping of str to JSON
-        The source's fingerprint.
+        The fingerprint of the source.
     settings : mapping of str to JSON
-        All that the result depends on beside the data.
+        All settings that change the result.
     name : str
-        What to call the data in messages.
+        The name of the data in messages.
     """
 
     data: Mapping[str, Any]
@@ -30,17 +30,17 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Found:
-    """Where a fit begins: at nothing, or at what a checkpoint holds.
+class ResumePoint:
+    """The state at which a fit begins: that of a checkpoint, or empty.
 
     Attributes
     ----------
     scan : Scan or None
     state : State or None
     n_passes : int
-        Passes made over the data, the first scan included.
+        Number of passes already made over the data, including the first scan.
     machine_kinds : tuple of str
-        The kinds of machine that made it so far (see `dem.core.blas.machine_kind`); none where that was not kept.
+        The kinds of machine used so far (see `dem.core.blas.machine_kind`); empty if not recorded.
     """
 
     scan: Scan | None = None
@@ -50,32 +50,32 @@ class Found:
 
 
 class Journal(Protocol):
-    """Where a fit writes down how far it is."""
+    """Saves the progress of a fit."""
 
     @property
-    def found(self) -> Found:
-        """What there was at the beginning."""
+    def found(self) -> ResumePoint:
+        """The state at which the fit begins."""
 
     def keep_scan(self, scan: Scan) -> None:
-        """Keep what the first pass told."""
+        """Save the result of the first pass."""
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
-        """Keep the state after so many passes; raise `Stopped` if this run has done its share."""
+        """Save the state after `n_passes` passes; raise `Stopped` if a limit of this run is reached."""
 
-    def look(self, n_passes: int) -> None:
-        """Raise `Stopped` if the time of this run is over: asked between passes, in the start on the sample."""
+    def check_time(self, n_passes: int) -> None:
+        """Raise `Stopped` if the time limit is reached. Called during the start on the sample, between passes."""
 
 
 class NoJournal:
-    """Keeps nothing."""
+    """Saves nothing."""
 
-    found = Found()
+    found = ResumePoint()
 
     def keep_scan(self, scan: Scan) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
-    def look(self, n_passes: int) -> None:
-        """Go on."""
+    def check_time(self, n_passes: int) -> None:
+        """Do nothing."""

@@ -119,7 +119,7 @@ def test_an_output_that_exists_is_refused_before_the_work(folder, tmp_path):
     said = failed("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target)
     assert said == f"dem: {target} exists already: choose another name, or use --overwrite."
     said = failed("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", folder / "gmm.zarr")
-    assert said.endswith("is a model already: choose another name, or use --overwrite.")
+    assert said.endswith("is already a model: choose another name, or use --overwrite.")
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "-o", target, "--overwrite")
 
 
@@ -265,9 +265,9 @@ def test_plot(folder, tmp_path):
     done("plot", folder / "ppca.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "b.svg")
     done("plot", folder / "gmm.zarr", "-o", tmp_path / "c.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
-    assert "exists already" in failed("plot", folder / "gmm.zarr", "-o", tmp_path / "a.png")
+    assert "already exists" in failed("plot", folder / "gmm.zarr", "-o", tmp_path / "a.png")
     assert "two of the 3 columns" in failed("plot", folder / "gmm.zarr", "--columns", "0,3", "-o", tmp_path / "d.png")
-    assert "exists already" in failed("plot", "nowhere.zarr", "-o", tmp_path / "a.png")
+    assert "already exists" in failed("plot", "nowhere.zarr", "-o", tmp_path / "a.png")
     for name in ("d.nothing", "d"):
         said = failed("plot", "nowhere.zarr", "-o", tmp_path / name)  # before anything is read
         assert "has no ending of a picture" in said

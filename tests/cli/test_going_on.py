@@ -127,7 +127,7 @@ def test_limits_stop_with_status_75_and_the_same_command_goes_on(store, straight
     while (done := subprocess.run(words, capture_output=True, text=True)).returncode == 75:
         runs += 1
         assert re.search(
-            r"stopped after (the first scan and 7|8) passes, the most for one run", done.stderr.splitlines()[-1]
+            r"stopped after (the first scan and 7|8) passes, the limit for one run", done.stderr.splitlines()[-1]
         )
         assert not output.exists()
     assert done.returncode == 0, done.stderr
@@ -141,7 +141,7 @@ def test_a_limit_of_time(store, straight, tmp_path):
     output = tmp_path / "m.zarr"
     done = subprocess.run(command(store, output, "--max-time", "1s"), capture_output=True, text=True)
     assert done.returncode == 75
-    assert "would likely pass the 1.00 s given" in done.stderr.splitlines()[-1]
+    assert "another pass would probably exceed the time limit of 1.00 s" in done.stderr.splitlines()[-1]
     subprocess.run(command(store, output, "--max-time", "1h"), check=True, capture_output=True)
     assert same(dem.load(output), straight)
 

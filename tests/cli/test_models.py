@@ -101,7 +101,7 @@ def test_every_output_of_a_mixture(store, tmp_path):
         (["--family", "studentt:round"], "family 'studentt:round': covariance_type must be one of full, diag"),
         (["--family", "0-3=exponential", "--family", "4=geometric:start=0"], "there is no setting 'start'"),
         (["--family", "0-3=exponential", "--family", "geometric:first=0"], "does not say which columns"),
-        (["--family", "poisson"], "in column 0, where the model takes counts"),
+        (["--family", "poisson"], "in column 0, but the model accepts counts"),
         (["--family", "gamma", "--family", "poisson"], "does not say which columns"),
         (["--family", "rain=gamma"], "does not say which columns"),
         (["--family", "0-3=exponential"], "column 4 has no family: give each of the 5 columns one"),

@@ -46,7 +46,7 @@ def test_nothing_is_written_inside_an_array(command, inside, folder, monkeypatch
     before = fingerprint(folder / inside)["sha256"]
     place = {"plot": f"{inside}/a.png", "report": inside}.get(command, f"{inside}/deep/a")
     said = failed(*WRITERS[command], place)
-    assert re.search(r"lies inside the Zarr array .*: choose a place outside of it|is where .* is stored", said)
+    assert re.search(r"is inside the Zarr array .*: choose a path outside of it|is where .* is stored", said)
     assert fingerprint(folder / inside)["sha256"] == before
     assert not (folder / "new.zarr").exists()
 
@@ -54,7 +54,7 @@ def test_nothing_is_written_inside_an_array(command, inside, folder, monkeypatch
 @pytest.mark.parametrize("command", ["fit", "checkpoint", "predict", "impute", "sample"])
 def test_zarr_is_not_written_under_the_name_of_a_file(command, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    assert "out.csv would be a Zarr store, which is a folder" in failed(*WRITERS[command], "out.csv")
+    assert "out.csv would be a Zarr store (a folder)" in failed(*WRITERS[command], "out.csv")
     assert not (folder / "out.csv").exists()
 
 
@@ -90,8 +90,8 @@ def test_pictures_and_reports_at_urls(folder, monkeypatch):
     for _ in range(2):
         done("plot", "m.zarr", "-o", f"{root}/p.svg", "--overwrite")
         done("report", "m.zarr", "--data", "x.zarr", "-o", f"{root}/r", "--overwrite")
-    assert "exists already: choose another name, or use --overwrite" in failed("plot", "m.zarr", "-o", f"{root}/p.svg")
-    assert "report.png exists already" in failed("report", "m.zarr", "--data", "x.zarr", "-o", f"{root}/r")
+    assert "already exists: choose another name, or use --overwrite" in failed("plot", "m.zarr", "-o", f"{root}/p.svg")
+    assert "report.png already exists" in failed("report", "m.zarr", "--data", "x.zarr", "-o", f"{root}/r")
     files = fsspec.filesystem("memory")
     assert b"<svg" in files.cat_file(f"/{folder.name}/p.svg")
     assert json.loads(files.cat_file(f"/{folder.name}/r/report.json"))["rows"] == 90

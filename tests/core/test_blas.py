@@ -1,4 +1,4 @@
-"""What the last bits depend on, in words."""
+"""The text for what the last bits of results depend on; and limits of threads."""
 
 import os
 import subprocess
@@ -15,18 +15,18 @@ from other_kernel import other_kernel
 
 
 def told(**env):
-    """Return what another process says of itself."""
+    """Return the kind of machine of another process."""
     code = "from dem.core.blas import machine_kind, single_threaded_openmp; print(machine_kind())"
     command = [sys.executable, "-W", "error", "-c", code]
     return subprocess.run(command, env={**os.environ, **env}, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_processes_with_one_environment_say_the_same():
+def test_processes_with_the_same_environment_have_the_same_kind():
     assert told() == machine_kind()
 
 
 @pytest.mark.skipif(other_kernel() is None, reason="no other BLAS kernel")
-def test_another_kernel_is_named():
+def test_another_blas_kernel_is_another_kind():
     assert told(OPENBLAS_CORETYPE=other_kernel()) != machine_kind()
     assert told(OPENBLAS_NUM_THREADS="2") == machine_kind()
 
@@ -40,7 +40,7 @@ class Loaded:
         return [dict(zip(keys, library, strict=False)) for library in self.libraries]
 
 
-def test_what_numpy_and_scipy_do_not_call_is_left_out(monkeypatch):
+def test_libraries_of_other_packages_are_left_out(monkeypatch):
     ours = ("blas", "openblas", "0.3.30", "Zen", "/lib/python/numpy.libs/libscipy_openblas64_.so")
     others = ("blas", "openblas", "0.3.21", "Zen", "/lib/python/opencv_python.libs/libopenblas.so")
     openmp = ("openmp", "openmp", None, None, "/lib/python/scikit_learn.libs/libgomp.so")
@@ -55,7 +55,7 @@ def test_what_numpy_and_scipy_do_not_call_is_left_out(monkeypatch):
 
 
 def test_a_thread_s_openmp_regions_have_one_thread():
-    """scikit-learn's K-means adds up in the order in which its threads end: with several, the bits would change."""
+    """scikit-learn's K-means adds in the order in which its threads end, so several threads would change the bits."""
 
     def regions():
         return max(info["num_threads"] for info in threadpool_info() if info["user_api"] == "openmp")

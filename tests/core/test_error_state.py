@@ -3,18 +3,18 @@ import threading
 import numpy as np
 import pytest
 
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 
 
-def test_the_callers_error_state_does_not_reach_in_and_is_left_as_it_was():
-    @own_errors()
+def test_the_error_state_of_the_caller_has_no_effect_and_is_restored():
+    @default_error_state()
     def far_out():
         return np.exp(np.array(-1000.0))
 
     with np.errstate(all="raise"):
         before = np.geterr()
         assert far_out() == far_out() == 0
-        with own_errors(), pytest.warns(RuntimeWarning, match="divide by zero"):
+        with default_error_state(), pytest.warns(RuntimeWarning, match="divide by zero"):
             np.log(np.zeros(1))
         assert np.geterr() == before
         with pytest.raises(FloatingPointError):
@@ -25,7 +25,7 @@ def test_threads_at_once():
     found = []
 
     def look():
-        with np.errstate(under="raise"), own_errors():
+        with np.errstate(under="raise"), default_error_state():
             found.append(np.geterr()["under"])
 
     threads = [threading.Thread(target=look) for _ in range(4)]

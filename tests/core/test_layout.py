@@ -1,4 +1,4 @@
-"""One memory layout, however the arrays are nested."""
+"""One memory layout for arrays at any depth of nesting."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ class Inner:
     name: str = "inner"
 
 
-def test_all_arrays_are_in_c_order_and_the_rest_is_as_it_was():
+def test_all_arrays_are_in_c_order_and_the_rest_is_unchanged():
     fortran, scalar = np.asfortranarray(np.arange(6.0).reshape(2, 3)), np.float64(3)
     found = c_ordered(({"a": fortran, "b": None}, Inner([fortran.T, fortran[:, :2]]), scalar, "word"))
     assert found[2:] == (scalar, "word")

@@ -15,7 +15,7 @@ class Sum(Additive):
 
 @dataclass(frozen=True)
 class Shape:
-    """Records how it was added up."""
+    """Records the order of additions."""
 
     rows: int
     text: str
@@ -40,7 +40,7 @@ def test_the_tree_has_a_fixed_shape():
 
 
 def sum_by_levels(items):
-    """The tree as Dask builds it: all items there, level upon level."""
+    """The tree as Dask builds it from all items, level by level."""
     while len(items) > 1:
         items = [add_up(group) for group in groups(items)]
     return items[0]

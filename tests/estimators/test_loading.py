@@ -9,7 +9,7 @@ from crosses import cross
 from dem.cli.main import main
 from dem.estimators.base import OF_EVERY_FIT
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def refused(path):
 def test_lost_attributes(name, lost, models, tmp_path):
     saved = SAVED_MODELS.load(models / name)
     fitted = {key: value for key, value in saved.attributes["fitted"].items() if key != lost}
-    SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, {**saved.attributes, "fitted": fitted}))
+    SAVED_MODELS.save(tmp_path / "m", GroupContents(saved.model, saved.arrays, {**saved.attributes, "fitted": fitted}))
     assert f"it lacks {lost}" in refused(tmp_path / "m")
 
 
@@ -56,7 +56,7 @@ def test_what_earlier_versions_did_not_save_is_derived(name, models, tmp_path):
     model, saved = dem.load(models / name), SAVED_MODELS.load(models / name)
     added = {"converged_", "lower_bounds_", *(["lower_bound_"] if name == "kmeans" else [])}
     fitted = {key: value for key, value in saved.attributes["fitted"].items() if key not in added}
-    SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, {**saved.attributes, "fitted": fitted}))
+    SAVED_MODELS.save(tmp_path / "m", GroupContents(saved.model, saved.arrays, {**saved.attributes, "fitted": fitted}))
     old = dem.load(tmp_path / "m")
     for attribute in OF_EVERY_FIT:
         assert getattr(old, attribute) == getattr(model, attribute)
@@ -69,10 +69,10 @@ def test_what_earlier_versions_did_not_save_is_derived(name, models, tmp_path):
 def test_lost_arrays_and_settings(name, models, tmp_path):
     saved = SAVED_MODELS.load(models / name)
     arrays = dict(list(saved.arrays.items())[1:])
-    SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, arrays, saved.attributes))
+    SAVED_MODELS.save(tmp_path / "m", GroupContents(saved.model, arrays, saved.attributes))
     assert "it lacks " in refused(tmp_path / "m")
     rest = {key: value for key, value in saved.attributes.items() if key != "settings"}
-    SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, rest), overwrite=True)
+    SAVED_MODELS.save(tmp_path / "m", GroupContents(saved.model, saved.arrays, rest), overwrite=True)
     assert "settings" in refused(tmp_path / "m")
 
 
@@ -81,7 +81,7 @@ def test_lost_arrays_and_settings(name, models, tmp_path):
 )
 def test_another_kind(name, kind, models, tmp_path):
     saved = SAVED_MODELS.load(models / name)
-    SAVED_MODELS.save(tmp_path / "m", Saved(kind, saved.arrays, saved.attributes))
+    SAVED_MODELS.save(tmp_path / "m", GroupContents(kind, saved.arrays, saved.attributes))
     assert f"as a {kind} by" in refused(tmp_path / "m")
 
 

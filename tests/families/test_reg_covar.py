@@ -5,7 +5,7 @@ import pytest
 
 from dem.core.block import Block
 from dem.families.reg_covar import FromData, added, of_all_columns, of_columns
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 
 UNITS = np.array([1e-8, 1.0, 1e5, 1e8])
@@ -13,7 +13,7 @@ UNITS = np.array([1e-8, 1.0, 1e5, 1e8])
 
 def scan(x, weight=None):
     """Return the scan of the rows, completed."""
-    return completed(Scanner(x.shape[1], False, len(x), 0, len(x))()(Block(x, weight)))
+    return completed_scan(Scanner(x.shape[1], False, len(x), 0, len(x))()(Block(x, weight)))
 
 
 def rows(n=400):

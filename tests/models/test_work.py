@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dem.core.block import Block
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from laws import MODELS, data, mixture
 
@@ -27,7 +27,7 @@ def holes(x, patterns):
 def test_many_patterns_of_missing_values_are_more_work_than_few(covariance_type):
     x = np.hstack([data(n=600, seed=i) for i in range(4)])
     few, many = holes(x, 4), holes(x, 512)
-    scan = completed(Scanner(12, True, len(x), 0, None)()(Block(many)))
+    scan = completed_scan(Scanner(12, True, len(x), 0, None)()(Block(many)))
     bound = mixture(covariance_type).bind(scan)
     assert bound.work(few) == bound.work(x)
     assert bound.work(many) > 3 * bound.work(few)

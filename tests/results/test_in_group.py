@@ -99,7 +99,7 @@ def test_xarray_reads_the_group(what, zarr_format, consolidated, tmp_path):
     place = f"{tmp_path}/g.zarr"
     make_group(place, zarr_format, consolidated=consolidated)
     if what == "model" and zarr_format == 2:
-        with pytest.raises(FileExistsError, match=r"inside the Zarr v2 group .*g\.zarr, and a model is of Zarr v3"):
+        with pytest.raises(FileExistsError, match=r"inside the Zarr v2 group .*g\.zarr, but a model has Zarr format 3"):
             OUTPUTS[what](f"{place}/x", f"{place}/{what}")
     else:
         OUTPUTS[what](f"{place}/x", f"{place}/{what}")
@@ -143,7 +143,7 @@ def test_a_neighbour_that_cannot_be_read_is_told_of(tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="a")
     (tmp_path / "g.zarr" / "bad").mkdir()
     (tmp_path / "g.zarr" / "bad" / "zarr.json").write_text("{broken")
-    with pytest.raises(ValueError, match=r"^The metadata of an array or group in .*g.zarr .* cannot be read"):
+    with pytest.raises(ValueError, match=r"^Cannot read the metadata of an array or group in .*g.zarr "):
         MODEL.write(tmp_path / "g.zarr" / "x", tmp_path / "g.zarr" / "label", "label")
     assert "label" not in group
 

@@ -114,7 +114,7 @@ def test_cut_rows_keep_their_weights(weights):
     given = {"numpy": w, "dask": da.from_array(w, chunks=77), "zarr": make_weights(w), None: None}[weights]
     for data in (make_store(MemoryStore(), chunks=(200, 4)), X, da.from_array(X, chunks=(700, 3))):
         source = open_source(data, given)
-        cut = source.cut(64, 30_000)
+        cut = source.for_results(64, 30_000)
         assert len(cut.partitions) >= len(source.partitions)
         blocks = [block for p in cut.partitions for block in evaluate(p).blocks()]
         np.testing.assert_array_equal(np.concatenate([b.x for b in blocks]), X)

@@ -66,7 +66,7 @@ def test_a_fit_that_goes_on_warns_again(folder, tmp_path):
 @pytest.mark.parametrize("data", [X, da.from_array(X, chunks=(250, D))], ids=["memory", "dask"])
 def test_weights_of_data_elsewhere_warn_too(data, folder):
     with pytest.warns(
-        UserWarning, match=r"^chunks of the weights w.zarr are not in the store, read as the fill value$"
+        UserWarning, match=r"^chunks of the weights w.zarr are missing from the store, and are read as the fill value$"
     ):
         found = scan(data, folder / "w.zarr")
     assert found.observed.rows == 800

@@ -87,7 +87,7 @@ def test_the_second_of_two_runs_is_refused(zeros, model, tmp_path):
             status, said = finish(second)
         assert first.poll() is None
         assert status == 1
-        assert f"scores.zarr is being written by another run (process {first.pid} on " in said.splitlines()[-1]
+        assert f"Another run (process {first.pid} on " in said.splitlines()[-1]
         assert finish(first)[0] == 0
     assert zarr.open_array(tmp_path / "scores.zarr").shape == (ROWS,)
     assert os.listdir(tmp_path) == ["scores.zarr"]

@@ -1,4 +1,4 @@
-"""What models are told of data with missing values: a sample without holes, and moments to match."""
+"""Filled samples and moments of data with missing values."""
 
 from itertools import pairwise
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dem.core.block import Block
 from dem.core.stats import tree_sum
-from dem.scan.fill_sample import DONORS, completed, filled
+from dem.scan.fill_sample import DONORS, completed_scan, filled_rows
 from dem.scan.scanner import Scanner
 
 N, D = 3000, 4
@@ -28,13 +28,13 @@ def scan(x, weight=None, *, scatter=False, first=0, k=N):
 
 def test_a_scan_without_holes_is_returned_as_it_is():
     found = scan(data(missing=0))
-    assert completed(found) is found
+    assert completed_scan(found) is found
 
 
 @pytest.mark.parametrize("missing", [0.05, 0.5, 0.95])
 def test_observed_values_stay_and_missing_ones_are_values_of_their_column(missing):
     x = data(missing=missing)
-    out = filled(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
+    out = filled_rows(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
     seen = ~np.isnan(x)
     np.testing.assert_array_equal(out[seen], x[seen])
     for j in range(D):
@@ -43,16 +43,16 @@ def test_observed_values_stay_and_missing_ones_are_values_of_their_column(missin
 
 def test_the_donor_is_near():
     x = data(missing=0.25)
-    out = filled(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
+    out = filled_rows(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
     whole = data(missing=0)
     told = np.isnan(x[:, 1]) & ~np.isnan(x[:, 2])  # column 2 tells column 1
     assert np.corrcoef(out[told, 1], whole[told, 1])[0, 1] > 0.98
 
 
-def test_moments_are_each_columns_own_over_all_rows():
+def test_moments_of_each_column_include_all_its_values():
     x = data()
     weight = np.random.default_rng(1).integers(0, 4, N).astype(float)
-    found = completed(scan(x, weight, scatter=True))
+    found = completed_scan(scan(x, weight, scatter=True))
     kept = np.where(weight[:, None] > 0, x, np.nan)
     masked = np.ma.masked_invalid(kept)
     mean = np.ma.average(masked, axis=0, weights=weight)
@@ -94,16 +94,16 @@ def test_column_moments_far_from_zero(offset):
     np.testing.assert_allclose(total.variances, variance, rtol=1e-8 if offset else 1e-12)
 
 
-def test_rows_with_nothing_are_left_out_of_the_sample():
+def test_rows_without_any_value_are_not_in_the_sample():
     x = data(missing=0.7)
-    found = completed(scan(x))
+    found = completed_scan(scan(x))
     assert len(found.sample.x) == N - np.isnan(x).all(axis=1).sum()
 
 
-def test_a_column_that_the_sample_lacks_takes_its_extremes():
+def test_a_column_missing_in_the_whole_sample_gets_its_extremes():
     x = data(missing=0)
     x[:, 3] = np.nan
-    out = filled(x, np.array([0, 0, 0, 7.0]), np.array([1, 1, 1, 9.0]))
+    out = filled_rows(x, np.array([0, 0, 0, 7.0]), np.array([1, 1, 1, 9.0]))
     assert set(out[:, 3]) == {7.0, 9.0}
 
 
@@ -111,14 +111,14 @@ def test_a_column_that_only_few_rows_have_is_given_by_these():
     x = data(missing=0)
     x[: N - 3, 3] = np.nan
     assert DONORS < N - 3
-    out = filled(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
+    out = filled_rows(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
     assert np.isin(out[:, 3], x[N - 3 :, 3]).all()
 
 
 def test_columns_that_no_row_has_together():
     x = data(missing=0)
     x[::2, :2], x[1::2, 2:] = np.nan, np.nan
-    out = filled(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
+    out = filled_rows(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
     assert not np.isnan(out).any()
     assert len(np.unique(out[::2, 0])) > 100  # not one donor for all
 
@@ -126,6 +126,6 @@ def test_columns_that_no_row_has_together():
 def test_several_columns_that_only_few_rows_have():
     x = data(missing=0)
     x[:-3, 2] = x[:-6, 3] = np.nan
-    out = filled(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
+    out = filled_rows(x, np.nanmin(x, axis=0), np.nanmax(x, axis=0))
     assert np.isin(out[:, 2], x[-3:, 2]).all()
     assert np.isin(out[:, 3], x[-6:, 3]).all()

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 import reference
 from dem.core.block import Block
-from dem.scan.sample import LEAST_ROWS, SAMPLE_BYTES, hashes
-from dem.scan.scanner import NOWHERE, Scanner
+from dem.scan.sample import MIN_SAMPLE_ROWS, SAMPLE_BYTES, hashes
+from dem.scan.scanner import NO_POSITION, Scanner
 
 N, D = 500, 3
 
@@ -56,7 +56,7 @@ def test_moments_merge_to_long_double(offset, weighted, cuts):
     np.testing.assert_allclose(found.scatter, scatter.astype(float), rtol=0, atol=1e-10 * scatter.max())
 
 
-def test_the_diagonal_is_the_scatters(rng):
+def test_the_diagonal_equals_that_of_the_full_scatter(rng):
     x = rng.normal(1e8, 1.0, (N, D))
     whole, diagonal = scan(x).moments, scan(x, scatter=False).moments
     assert diagonal.scatter.shape == (D,)
@@ -103,7 +103,7 @@ def test_a_sample_larger_than_the_data_holds_all_rows(rng):
 
 @pytest.mark.parametrize("first", [0, 10**9, 2**45])
 def test_the_sample_is_uniform(first):
-    """Each tenth of the rows is hit equally often, over many seeds."""
+    """Over many seeds, each tenth of the rows is sampled equally often."""
     counts = np.zeros(10)
     x = np.repeat(np.arange(10.0), 100)[:, None]
     for seed in range(200):
@@ -128,7 +128,7 @@ def test_what_a_task_returns_is_bounded():
     x = np.zeros((n // 2, 1))
     assert len(scan(x, k=k, n_rows=n).sample.x) <= (k + 6 * k**0.5) / 2 * 1.5
     assert Scanner(2**16, False, 30_000, 0, None).k == SAMPLE_BYTES // (8 * 2**16)
-    assert Scanner(2**30, False, 30_000, 0, None).k == LEAST_ROWS
+    assert Scanner(2**30, False, 30_000, 0, None).k == MIN_SAMPLE_ROWS
     assert Scanner(2**30, False, 10, 0, None).k == 10
     assert Scanner(2, False, 30_000, 0, None).k == 30_000
 
@@ -152,10 +152,10 @@ def test_infinities_of_both_signs_in_one_column_raise_no_warning():
     assert (found.infinite[0], found.missing[0], found.first_missing) == (2, 1, (2, 0))
 
 
-def test_large_finite_values_are_no_infinities():
+def test_large_finite_values_do_not_count_as_infinite():
     found = scan(np.full((5000, 1), 1e150), scatter=False)
     assert found.infinite[0] == found.missing[0] == 0
-    assert found.first_infinite == found.first_missing == NOWHERE
+    assert found.first_infinite == found.first_missing == NO_POSITION
 
 
 def test_ranges(rng):
@@ -203,7 +203,7 @@ def test_absent_chunks_merge_as_sets(absent, order):
 
 
 def test_rows_of_weight_zero_may_hold_anything():
-    """netCDF's fill value among them: neither ranges nor moments know of it."""
+    """For example netCDF's fill value: ranges and moments ignore these rows."""
     x = np.random.default_rng(1).normal(size=(500, 3))
     y, weight = (
         np.vstack([np.full((5, 3), 9.96921e36), x, np.full((2, 3), -1e120)]),

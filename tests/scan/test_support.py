@@ -1,4 +1,4 @@
-"""What the first scan asks of every row: the base measure's sum, and the first value outside the support."""
+"""The first scan sums the log base measure and finds the first value outside the support."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -50,7 +50,7 @@ def test_the_base_measure_adds_over_any_chunking(cuts, weighted):
 
 
 @given(cuts=st.lists(st.integers(0, 500), max_size=8), rows=st.lists(st.integers(0, 499), min_size=1, max_size=5))
-def test_the_first_value_outside_is_told_whatever_the_chunking(cuts, rows):
+def test_the_first_value_outside_is_found_for_any_chunking(cuts, rows):
     x = X.copy()
     for i, row in enumerate(rows):
         x[row, i % 3] = -1.0 - i
@@ -78,7 +78,7 @@ def test_rows_of_weight_zero_may_hold_anything():
     assert found.base == pytest.approx((np.delete(x, 7, axis=0) ** 2).sum(), rel=1e-12)
 
 
-def test_nothing_is_zero():
+def test_no_base_measure_and_no_rows_give_zero():
     assert Measured() + Measured() == Measured()
     told = Measured(2.0, Outside(1, 0, -1.0, "numbers >= 0"))
     assert told + Measured(1.0) == Measured(3.0, told.outside)

@@ -26,14 +26,14 @@ def no_thread_is_left():
 
 
 class Item:
-    """A block, as far as memory goes."""
+    """An item in place of a block, to count those in memory."""
 
     def __init__(self, number):
         self.number = number
 
 
 class Items:
-    """Items that are made one by one, and counted while they live."""
+    """Items that are made one by one, and counted while they are in memory."""
 
     def __init__(self, n, fails_at=None):
         self.n, self.fails_at = n, fails_at
@@ -78,7 +78,7 @@ def test_few_items(n):
     assert [item.number for item in read_ahead(iter(Items(n)))] == list(range(n))
 
 
-def test_an_error_comes_when_its_item_is_due():
+def test_an_error_is_raised_when_its_item_is_requested():
     ahead = read_ahead(iter(Items(9, fails_at=3)))
     for number in range(3):
         assert next(ahead).number == number
@@ -87,7 +87,7 @@ def test_an_error_comes_when_its_item_is_due():
         next(ahead)
 
 
-def test_the_thread_ends_where_the_caller_stops():
+def test_the_thread_ends_if_the_caller_stops():
     items = Items(9)
     ahead = read_ahead(iter(items))
     next(ahead)
@@ -115,7 +115,7 @@ X = np.random.default_rng(0).normal(size=(4000, 4))
 
 
 class Watched(WrapperStore):
-    """A store that tells which chunks were asked for, and fails at one of them."""
+    """A store that records the chunks requested, and fails at one of them."""
 
     def __init__(self, store, fails_at=None):
         super().__init__(store)
@@ -134,7 +134,7 @@ class Watched(WrapperStore):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """A store of 40 chunks, each a block of its own."""
+    """A store of 40 chunks; each is a block."""
     monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
     zarr.create_array(tmp_path / "x.zarr", shape=X.shape, dtype=X.dtype, chunks=(100, 4))[:] = X
     return LocalStore(tmp_path / "x.zarr", read_only=True)
@@ -149,7 +149,7 @@ def test_the_next_block_is_read_during_this_one(store):
         assert asked == list(range(min(40, i + 2)))
         np.testing.assert_array_equal(block.x, X[100 * i : 100 * i + 100])
         del block
-    plain = open_source(zarr.open_array(Watched(store), mode="r")).without_ahead()
+    plain = open_source(zarr.open_array(Watched(store), mode="r")).without_read_ahead()
     for i, _ in enumerate(plain.partitions[0].blocks()):
         assert plain.handle.array.store.asked == list(range(i + 1))
 
@@ -159,13 +159,13 @@ def test_blocks_and_bits_are_the_same(store):
     w[:] = np.random.default_rng(1).uniform(size=len(X))
     source = open_source(zarr.open_array(store, mode="r"), w, partition_bytes=16_000)
     assert len(source.partitions) > 1
-    for one, other in zip(source.partitions, source.without_ahead().partitions, strict=True):
+    for one, other in zip(source.partitions, source.without_read_ahead().partitions, strict=True):
         for here, there in zip(one.blocks(), other.blocks(), strict=True):
             assert here.first == there.first
             np.testing.assert_array_equal(here.x, there.x)
             np.testing.assert_array_equal(here.weight, there.weight)
     scanner = Scanner(4, True, 100, 0, len(X))
-    scans = [SerialSweep(s)(scanner) for s in (source, source.without_ahead())]
+    scans = [SerialSweep(s)(scanner) for s in (source, source.without_read_ahead())]
     assert scans[0].moments.scatter.tobytes() == scans[1].moments.scatter.tobytes()
     np.testing.assert_array_equal(scans[0].sample.x, scans[1].sample.x)
 
@@ -208,7 +208,7 @@ def test_an_error_of_the_kernel_ends_the_pass(store):
 
 def test_a_single_block_needs_no_thread(store):
     source = open_source(zarr.open_array(store, mode="r"), partition_bytes=3200)
-    assert source.ahead_bytes == 0
+    assert source.read_ahead_bytes == 0
     for partition in source.partitions:
         for _ in partition.blocks():
             assert reading() == []

@@ -1,4 +1,4 @@
-"""Containers of lazy arrays are refused before anything is computed: stand-ins, and the real ones where installed."""
+"""Containers of lazy arrays are refused before anything is computed: test classes, and real ones if installed."""
 
 import dask
 import dask.array as da
@@ -16,7 +16,7 @@ HUGE = da.zeros((10**12, 8), chunks=(10**11, 8))
 
 
 class Held:
-    """A lazy array with names, as xarray has it."""
+    """A lazy array with names, like xarray's."""
 
     def __init__(self, array):
         self.data = array
@@ -29,20 +29,20 @@ class Held:
 
 
 class Frame(Held):
-    """A lazy data frame, as Dask has it."""
+    """A lazy data frame, like Dask's."""
 
     def to_dask_array(self, lengths=None):
         return self.data
 
 
 class Dataset:
-    """Several arrays by name, as in xarray."""
+    """Several arrays by name, like an xarray Dataset."""
 
     data_vars = ()
 
 
 class OnDisk:
-    """An array on a disk, as h5py has it."""
+    """An array on a disk, like h5py's."""
 
     chunks = None
 
@@ -60,10 +60,10 @@ class OnDisk:
 
 
 def containers():
-    yield Held(HUGE), r"Held, which would be computed whole: give a Dask array, NAME\.data, which is read in chunks"
-    yield Frame(HUGE), r"Frame, .* whole: give a Dask array, NAME\.to_dask_array\(lengths=True\), which is read in"
-    yield dask.delayed(X), "dask.Delayed.*, which would be computed whole: give a Dask array, one made of it"
-    yield Dataset(), r"Dataset, which holds several arrays: give one of them, as in NAME\['temperature'\]\.data"
+    yield Held(HUGE), r"Held, which would be loaded as a whole: pass a Dask array, NAME\.data, to read it in chunks"
+    yield Frame(HUGE), r"Frame, .* whole: pass a Dask array, NAME\.to_dask_array\(lengths=True\), to read it in"
+    yield dask.delayed(X), "dask.Delayed.*, which would be loaded as a whole: pass a Dask array, made from it"
+    yield Dataset(), r"Dataset, which contains several arrays: pass one of them, such as NAME\['temperature'\]\.data"
 
 
 @pytest.mark.parametrize(("data", "message"), list(containers()), ids=["held", "frame", "delayed", "dataset"])
@@ -81,7 +81,7 @@ def test_lazy_containers_are_refused_before_they_are_computed(data, message):
         open_source(X, data)
 
 
-def test_what_is_on_a_disk_is_read_only_within_the_limit():
+def test_arrays_on_disk_are_read_only_within_the_memory_limit():
     data, engine = OnDisk((10**9, 8)), dem.Engine(memory="2GB")
     with pytest.raises(
         MemoryError, match=r"X would be read into memory whole, 64 GB beside the .* but the limit is 2 GB"
@@ -99,12 +99,12 @@ def test_what_is_on_a_disk_is_read_only_within_the_limit():
 @pytest.mark.parametrize(
     ("shape", "dtype"), [((10**9, 8, 2), "f8"), ((10**9,), "f8"), ((10**9, 0), "f8"), ((10**9, 2), "c16")]
 )
-def test_what_is_on_a_disk_and_has_no_rows_and_columns_is_refused_unread(shape, dtype):
+def test_arrays_on_disk_of_wrong_shape_are_refused_unread(shape, dtype):
     with pytest.raises(ValueError, match=r"Expected 2D array|0 feature|Complex data"):
         dem.KMeans(1).fit(OnDisk(shape, dtype))
 
 
-def test_arrays_in_memory_are_no_matter():
+def test_arrays_in_memory_need_no_bytes_to_load():
     engine = dem.Engine(memory=1)
     for data in (X, X.tolist(), np.ma.array(X), da.from_array(X), "path"):
         check_load(data, None, engine)
@@ -125,10 +125,12 @@ def test_a_memory_map_is_not_read_into_memory(tmp_path):
 def test_xarray(tmp_path):
     xr = pytest.importorskip("xarray")
     for lazy in (xr.DataArray(HUGE), xr.Variable(("n", "f"), HUGE), xr.DataArray(HUGE[:, 0])):
-        with pytest.raises(TypeError, match=r"xarray\..*, which would be computed whole: give a Dask array, X\.data"):
+        with pytest.raises(
+            TypeError, match=r"xarray\..*, which would be loaded as a whole: pass a Dask array, X\.data"
+        ):
             dem.KMeans(1).fit(lazy)
     for several in (xr.Dataset({"a": (("n", "f"), X)}), xr.Dataset({"a": (("n", "f"), HUGE)})):
-        with pytest.raises(TypeError, match=r"xarray\.Dataset, which holds several arrays"):
+        with pytest.raises(TypeError, match=r"xarray\.Dataset, which contains several arrays"):
             dem.KMeans(1).fit(several)
     array = xr.DataArray(X, dims=("n", "f"))
     assert bytes_to_load(array) == 0
@@ -145,7 +147,7 @@ def test_dask_frames():
     pytest.importorskip("pandas")
     frame = pytest.importorskip("dask.dataframe").from_dask_array(HUGE)
     for lazy in (frame, frame[0]):
-        with pytest.raises(TypeError, match=r"dask\.\w+, .*give a Dask array, X\.to_dask_array\(lengths=True\)"):
+        with pytest.raises(TypeError, match=r"dask\.\w+, .*pass a Dask array, X\.to_dask_array\(lengths=True\)"):
             dem.KMeans(1).fit(lazy)
 
 

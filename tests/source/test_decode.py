@@ -1,4 +1,4 @@
-"""What is missing, and what packed entries mean: masks, missing_value, the CF attributes of Zarr arrays.
+"""Decoding of missing values and packed entries: masks, missing_value, the CF attributes of Zarr arrays.
 
 The stores are written by hand as xarray 2025 writes them for either version of Zarr (`xarray.backends.zarr`,
 `xarray.coding.variables`).
@@ -33,7 +33,7 @@ def store(x, version=3, fill_value=0, **attributes):
 
 
 def encoded(value):
-    """Return a float as xarray has it in the attributes of Zarr v3: base64 of a little-endian double."""
+    """Return a float as xarray writes it in the attributes of Zarr v3: base64 of a little-endian double."""
     return base64.b64encode(struct.pack("<d", value)).decode()
 
 
@@ -81,7 +81,7 @@ def test_entries_equal_to_the_missing_value_are_nan(form, dtype, decoded):
         (X > 0, 2),
     ],
 )
-def test_what_no_entry_can_equal_changes_nothing(form, x, value):
+def test_a_missing_value_that_no_entry_can_equal_changes_nothing(form, x, value):
     source = open_source(form(x), missing_value=value)
     assert source.decoding is None
     assert source.dtype == x.dtype
@@ -101,7 +101,7 @@ def test_nan_stays_missing_beside_the_missing_value(form):
     np.testing.assert_array_equal(rows_of(open_source(form(x), missing_value=-9999)), [[1, np.nan], [np.nan, 4]])
 
 
-def test_a_missing_value_is_meant_in_the_precision_of_the_data():
+def test_a_missing_value_is_compared_in_the_precision_of_the_data():
     x = np.array([[0.1, 2]], np.float32)
     assert np.isnan(rows_of(open_source(x, missing_value=0.1))[0, 0])
     big = np.array([[2**63 - 1, 1]])
@@ -109,15 +109,15 @@ def test_a_missing_value_is_meant_in_the_precision_of_the_data():
 
 
 @pytest.mark.parametrize("value", ["-999", np.inf, True, [1]])
-def test_no_such_missing_value(value):
+def test_an_invalid_missing_value_is_refused(value):
     with pytest.raises(ValueError, match="missing_value must be a finite number, NaN or None"):
         open_source(np.ones((2, 2)), missing_value=value)
 
 
-def test_a_source_has_been_told_already():
+def test_missing_value_cannot_be_changed_for_an_open_source():
     source = open_source(np.ones((2, 2)), missing_value=1)
     assert open_source(source) is source
-    with pytest.raises(ValueError, match="missing_value is given where a source is opened"):
+    with pytest.raises(ValueError, match="missing_value cannot be changed for an open source"):
         open_source(source, missing_value=1)
 
 
@@ -219,7 +219,7 @@ UNSIGNED = {
 
 
 @pytest.mark.parametrize(("x", "attributes", "dtype", "expected"), UNSIGNED.values(), ids=UNSIGNED)
-def test_integers_are_taken_with_the_sign_that_is_said(x, attributes, dtype, expected):
+def test_the_attribute_unsigned_gives_the_sign_of_integers(x, attributes, dtype, expected):
     source = open_source(store(x, **attributes))
     assert source.dtype == np.dtype(dtype)
     np.testing.assert_array_equal(rows_of(source), np.asarray(expected))
@@ -227,7 +227,7 @@ def test_integers_are_taken_with_the_sign_that_is_said(x, attributes, dtype, exp
 
 
 def test_values_that_are_exactly_at_a_bound_are_valid():
-    """Bounds count in the precision of the data; those of 64-bit integers to the last digit."""
+    """Bounds are compared in the precision of the data; bounds of 64-bit integers exactly."""
     x = np.array([[0.1, 0.2], [0.3, 0.4]], "f4")
     np.testing.assert_array_equal(np.isnan(rows_of(open_source(store(x, valid_range=[0.2, 0.3])))), [[1, 0], [0, 1]])
     big = np.array([[2**62 - 1, 2**62], [2**62 + 1, 2**62 + 2]])
@@ -235,14 +235,14 @@ def test_values_that_are_exactly_at_a_bound_are_valid():
     np.testing.assert_array_equal(np.isnan(found), [[1, 0], [0, 1]])
 
 
-def test_what_is_out_of_range_is_missing_even_if_infinite():
+def test_values_out_of_range_are_missing_even_if_infinite():
     x = np.array([[np.inf, 1], [-np.inf, 2], [NONE, 3]])
     np.testing.assert_array_equal(rows_of(open_source(store(x, valid_range=[0, 2.5])))[:, 0], [NONE] * 3)
     np.testing.assert_array_equal(rows_of(open_source(store(x, valid_range=[0, 2.5])))[:, 1], [1, 2, NONE])
 
 
 @pytest.mark.parametrize("value", [10, NONE])
-def test_the_users_word_takes_the_place_of_the_range_of_valid_values(value):
+def test_missing_value_replaces_the_range_of_valid_values(value):
     z = store(X, valid_range=[1, 2], scale_factor=2)
     np.testing.assert_array_equal(
         rows_of(open_source(z, missing_value=value)), np.where(np.isin(X, value), NONE, X * 2.0)
@@ -254,7 +254,7 @@ def test_the_users_word_takes_the_place_of_the_range_of_valid_values(value):
         )
 
 
-def test_the_users_word_goes_before_the_attributes_but_packed_data_are_unpacked():
+def test_missing_value_replaces_the_attributes_but_packed_data_are_unpacked():
     z = store(X, _FillValue=10, scale_factor=0.1)
     np.testing.assert_array_equal(rows_of(open_source(z, missing_value=-999)), HOLES * 0.1)
 
@@ -263,7 +263,7 @@ def test_the_users_word_goes_before_the_attributes_but_packed_data_are_unpacked(
     ("version", "attributes", "masked"),
     [(2, {"_ARRAY_DIMENSIONS": ["time", "x"]}, True), (2, {}, False), (3, {"_ARRAY_DIMENSIONS": ["time", "x"]}, False)],
 )
-def test_the_fill_value_of_zarr_v2_is_xarrays(version, attributes, masked):
+def test_the_fill_value_of_zarr_v2_is_used_as_in_xarray(version, attributes, masked):
     source = open_source(store(X, version, -999, **attributes))
     np.testing.assert_array_equal(rows_of(source), HOLES if masked else X)
 
@@ -273,7 +273,7 @@ def test_no_fill_value_in_zarr_v2():
 
 
 def test_absent_chunks_of_a_packed_array_are_missing():
-    """They have the fill value, which v2 arrays of xarray's take for missing."""
+    """They have the fill value, which means missing in v2 arrays written by xarray."""
     z = zarr.create_array(
         MemoryStore(),
         shape=(4, 2),
@@ -290,20 +290,20 @@ def test_absent_chunks_of_a_packed_array_are_missing():
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"_FillValue": "none"}, "_FillValue of .* is 'none', which is no number: give missing_value"),
-        ({"missing_value": {"a": 1}}, "missing_value of .* which is no number"),
+        ({"_FillValue": "none"}, "_FillValue of .* must be a number, got 'none': give missing_value"),
+        ({"missing_value": {"a": 1}}, "missing_value of .* must be a number"),
         ({"scale_factor": "0.1"}, "scale_factor of .* is '0.1'"),
         ({"scale_factor": 0}, "scale_factor of .* is 0"),
         ({"add_offset": [1, 2]}, "add_offset of"),
-        ({"_Unsigned": "yes"}, "_Unsigned of .* is 'yes', which is neither 'true' nor 'false'"),
-        ({"valid_range": 3}, "valid_range of .* is 3, which is no pair of numbers: give missing_value instead"),
-        ({"valid_range": [0, "a"]}, "valid_range of .* is 'a', which is no number: give missing_value instead"),
-        ({"valid_max": [1, 2]}, r"valid_max of .* is \[1, 2\], which is no number"),
-        ({"valid_min": 4, "valid_max": 3}, "no value is valid: correct these attributes, or give missing_value"),
-        ({"valid_range": [1.2, 1.7]}, "no value is valid"),
+        ({"_Unsigned": "yes"}, "_Unsigned of .* must be 'true' or 'false', got 'yes'"),
+        ({"valid_range": 3}, "valid_range of .* must be a pair of numbers, got 3: give missing_value instead"),
+        ({"valid_range": [0, "a"]}, "valid_range of .* must be a number, got 'a': give missing_value instead"),
+        ({"valid_max": [1, 2]}, r"valid_max of .* must be a number, got \[1, 2\]"),
+        ({"valid_min": 4, "valid_max": 3}, "leave no valid value: correct them, or give missing_value"),
+        ({"valid_range": [1.2, 1.7]}, "leave no valid value"),
     ],
 )
-def test_attributes_that_make_no_sense(attributes, message):
+def test_invalid_attributes_are_refused(attributes, message):
     with pytest.raises(ValueError, match=message):
         open_source(store(X, **attributes))
 
@@ -329,9 +329,9 @@ def test_a_missing_value_beside_a_mask():
         np.testing.assert_array_equal(rows_of(open_source(form, missing_value=-999)), np.where(X == 5, NONE, HOLES))
 
 
-def test_a_mask_that_the_meta_does_not_tell_of():
+def test_a_masked_block_although_the_meta_is_not_masked():
     lazy = da.from_array(X, chunks=5).map_blocks(np.ma.masked_equal, -999, meta=np.empty((0, 0), X.dtype))
-    with pytest.raises(ValueError, match="correct the meta"):
+    with pytest.raises(ValueError, match="although the array's meta is not"):
         rows_of(open_source(lazy))
 
 
@@ -345,7 +345,7 @@ def test_the_decoded_copy_is_counted_and_partitions_stay():
     assert source.read_bytes >= plain.read_bytes + source.block_bytes
 
 
-def test_fingerprints_tell_what_is_missing():
+def test_fingerprints_contain_the_missing_values():
     prints = [
         str(open_source(form(X.astype(float)), missing_value=value).fingerprint)
         for form in (FORMS["memory"], FORMS["zarr"])
@@ -359,7 +359,7 @@ def test_fingerprints_tell_what_is_missing():
     assert one.x.name == open_source(lazy, missing_value=-999).x.name
 
 
-def test_a_decoding_travels():
+def test_a_decoding_can_be_pickled():
     decoding = Decoding(np.dtype("f4"), (("_FillValue", -999),), 0.5, 1.0)
     assert pickle.loads(pickle.dumps(decoding)) == decoding
 

@@ -121,6 +121,6 @@ def test_bad_weights(weights, message):
         open_source(np.zeros((4, 2)), weights)
 
 
-def test_a_number_weighs_every_row():
+def test_a_single_number_is_the_weight_of_every_row():
     (block,) = open_source(np.zeros((4, 2)), 2).partitions[0].blocks()
     np.testing.assert_array_equal(block.weight, [2.0] * 4)

@@ -1,4 +1,4 @@
-"""A store's fingerprint: the same while nothing changes, another after every change, and no chunk is read."""
+"""The fingerprint of a store changes with every change and only then, and no chunk is read."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ import zarr
 from zarr.storage import MemoryStore, WrapperStore, ZipStore
 
 from command_line import run
-from dem.source.listing import METADATA, fingerprint
+from dem.source.listing import METADATA_NAMES, fingerprint
 
 X = np.random.default_rng(7).normal(size=(50, 3))
 
@@ -40,7 +40,7 @@ def place(request, tmp_path):
 
 
 def rewrite(array, first, value):
-    """Write a chunk anew, at another time as the file system tells it."""
+    """Write a chunk again, with another time in the file system."""
     before = fingerprint(array)["newest"]
     deadline = time.monotonic() + 10
     while True:
@@ -70,7 +70,7 @@ def test_it_changes_with_the_bytes_of_a_chunk(place):
     assert after["objects"] == before["objects"]
 
 
-def test_it_changes_when_a_chunk_goes_and_when_one_comes(place):
+def test_it_changes_when_a_chunk_is_removed_or_added(place):
     before = fingerprint(place.path)
     place.remove()
     less = fingerprint(place.path)
@@ -91,7 +91,7 @@ def test_it_changes_with_metadata_even_of_the_same_size(place):
     assert after["bytes"] == before["bytes"]
 
 
-def test_metadata_written_again_as_they_were_are_no_change(tmp_path):
+def test_rewriting_the_same_metadata_is_no_change(tmp_path):
     zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(10, 3))
     before = fingerprint(tmp_path / "x.zarr")["sha256"]
     document = tmp_path / "x.zarr" / "zarr.json"
@@ -99,7 +99,7 @@ def test_metadata_written_again_as_they_were_are_no_change(tmp_path):
     assert fingerprint(tmp_path / "x.zarr")["sha256"] == before
 
 
-def test_a_group_counts_all_that_is_in_it_and_an_array_itself_alone(tmp_path):
+def test_a_group_includes_all_its_members_and_an_array_only_itself(tmp_path):
     group = zarr.create_group(tmp_path / "g.zarr")
     for name in "ab":
         group.create_array(name, data=X, chunks=(10, 3))
@@ -117,7 +117,7 @@ def test_no_chunk_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path.name) or read_bytes(path))
     fingerprint(tmp_path / "x.zarr")
     assert "zarr.json" in read
-    assert set(read) <= METADATA
+    assert set(read) <= METADATA_NAMES
 
 
 def test_a_zip_file_counts_as_a_whole(tmp_path):
@@ -133,18 +133,18 @@ def test_a_zip_file_counts_as_a_whole(tmp_path):
     assert after["bytes"] == (tmp_path / "x.zip").stat().st_size
 
 
-def test_wrapped_stores_are_those_inside(tmp_path):
+def test_wrapped_stores_have_the_fingerprint_of_the_inner_store(tmp_path):
     array = zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(10, 3))
     assert fingerprint(zarr.open_array(WrapperStore(array.store), mode="r")) == fingerprint(tmp_path / "x.zarr")
 
 
 class Versioned(MemoryStore):
-    """A store with an Icechunk store's face: a session with a snapshot."""
+    """A store with the interface of an Icechunk store: a session with a snapshot."""
 
     session = SimpleNamespace(snapshot_id="1CECHNKREP0F1RSTCMT0", has_uncommitted_changes=False)
 
 
-def test_a_snapshot_takes_the_place_of_a_listing(monkeypatch):
+def test_a_snapshot_replaces_the_listing(monkeypatch):
     array = zarr.create_array(Versioned(), name="a", data=X, chunks=(10, 3))
     before = fingerprint(array)
     assert (before["snapshot"], before["objects"]) == (Versioned.session.snapshot_id, None)
@@ -157,7 +157,7 @@ def test_a_snapshot_takes_the_place_of_a_listing(monkeypatch):
 
 def test_a_snapshot_with_uncommitted_changes_is_refused(monkeypatch):
     monkeypatch.setattr(Versioned, "session", SimpleNamespace(snapshot_id="2", has_uncommitted_changes=True))
-    with pytest.raises(ValueError, match="not committed"):
+    with pytest.raises(ValueError, match="uncommitted"):
         fingerprint(zarr.create_array(Versioned(), name="a", data=X, chunks=(10, 3)))
 
 
@@ -167,7 +167,7 @@ def test_an_icechunk_repository_is_known_by_its_snapshot():
     repository = icechunk.Repository.create(icechunk.in_memory_storage())
     writable = repository.writable_session("main")
     array = zarr.create_array(writable.store, name="a", data=X, chunks=(10, 3))
-    with pytest.raises(ValueError, match="not committed"):
+    with pytest.raises(ValueError, match="uncommitted"):
         fingerprint(array)
     first = writable.commit("first")
 
@@ -230,7 +230,7 @@ def known():
 @pytest.mark.parametrize(("client", "way"), [("s3fs", BY_URL), ("obstore", BY_OBSTORE)], ids=["url", "obstore"])
 @pytest.mark.slow
 def test_objects_of_an_object_store_are_known_by_their_etags(client, way):
-    """In a process of its own: the server and its clients leave threads and connections open."""
+    """In a separate process, because the server and its clients leave threads and connections open."""
     for package in ("moto.server", "s3fs", client):
         pytest.importorskip(package)
     done = subprocess.run([sys.executable, "-c", SERVER + way + CHANGES], capture_output=True, text=True, timeout=120)
@@ -243,7 +243,7 @@ def test_objects_of_an_object_store_are_known_by_their_etags(client, way):
     assert first["newest"] == pytest.approx(time.time(), abs=120)
 
 
-def test_the_command_tells_it_to_people_and_to_machines(tmp_path):
+def test_the_command_prints_text_and_json(tmp_path):
     zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(10, 3))
     found = fingerprint(tmp_path / "x.zarr")
     assert found["sha256"] in run("fingerprint", tmp_path / "x.zarr").stdout

@@ -1,4 +1,4 @@
-"""Stores that fail now and then, stores that lack chunks, and stores that go out of sight."""
+"""Stores with temporary failures, with missing chunks, and stores that become invisible."""
 
 import pickle
 import shutil
@@ -14,7 +14,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 from dem.engine.sweep.serial import SerialSweep
 from dem.scan.scanner import Scanner
 from dem.source import evaluate, open_source, retry, zarr_rows
-from dem.source.reader import PatientStore, Reader
+from dem.source.reader import Reader, RetryingStore
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(1003, 5))
@@ -31,7 +31,7 @@ ANY = pytest.mark.parametrize("layout", LAYOUTS)
 
 
 class Failing(WrapperStore):
-    """A store that fails as it is told: `times` maps keys to how often."""
+    """A store that fails: `times` maps keys to the number of failures."""
 
     def __init__(self, store, times=(), error=None):
         super().__init__(store)
@@ -94,7 +94,7 @@ def failing(folder, times, error=None):
 
 
 class BusyError(Exception):
-    """What botocore raises."""
+    """The error that botocore raises."""
 
     __module__ = "botocore.exceptions"
 
@@ -105,7 +105,7 @@ class BusyError(Exception):
 
 @ANY
 @pytest.mark.parametrize("error", [OSError("connection reset"), TimeoutError(), BusyError()], ids=repr)
-def test_failures_that_pass_do_not_change_the_rows(layout, error, tmp_path):
+def test_temporary_failures_do_not_change_the_rows(layout, error, tmp_path):
     z = make(tmp_path / "x.zarr", layout=layout)
     source = failing(tmp_path / "x.zarr", {key_of(z, 0): 1, key_of(z, 3): retry.ATTEMPTS - 1}, error)
     np.testing.assert_array_equal(rows_of(source), X)
@@ -115,7 +115,7 @@ def test_failures_that_pass_do_not_change_the_rows(layout, error, tmp_path):
 
 
 @ANY
-def test_a_failure_that_stays_is_named_after_a_few_attempts(layout, tmp_path):
+def test_a_permanent_failure_is_reported_after_a_few_attempts(layout, tmp_path):
     z = make(tmp_path / "x.zarr", layout=layout)
     source = failing(tmp_path / "x.zarr", {key_of(z, 3): 10**6}, BusyError())
     with pytest.raises(OSError, match="Cannot read") as raised:
@@ -127,7 +127,7 @@ def test_a_failure_that_stays_is_named_after_a_few_attempts(layout, tmp_path):
     assert source.handle.array.store.calls[key_of(z, 3)] <= retry.ATTEMPTS * 4  # inner chunks of a shard ask each
 
 
-def test_a_failure_that_stays_costs_its_attempts_and_no_more(tmp_path):
+def test_a_permanent_failure_is_not_retried_again_per_chunk(tmp_path):
     z = make(tmp_path / "x.zarr")
     source = failing(tmp_path / "x.zarr", {key_of(z, 3): 10**6})
     with pytest.raises(OSError, match="after 6 attempts"):
@@ -135,7 +135,7 @@ def test_a_failure_that_stays_costs_its_attempts_and_no_more(tmp_path):
     assert source.handle.array.store.calls[key_of(z, 3)] == retry.ATTEMPTS
 
 
-def test_what_no_attempt_will_mend_is_told_at_once(tmp_path):
+def test_errors_that_cannot_be_temporary_are_not_retried(tmp_path):
     z = make(tmp_path / "x.zarr")
     source = failing(tmp_path / "x.zarr", {key_of(z, 3): 10**6}, PermissionError("not yours"))
     with pytest.raises(OSError, match=r"chunk c/3/0 \(rows 300 to 399\) of x.zarr: PermissionError: not yours"):
@@ -143,7 +143,7 @@ def test_what_no_attempt_will_mend_is_told_at_once(tmp_path):
     assert source.handle.array.store.calls[key_of(z, 3)] <= 2  # once more, to find the chunk
 
 
-def test_weights_are_read_again_too(tmp_path):
+def test_reads_of_weights_are_retried_too(tmp_path):
     make(tmp_path / "x.zarr")
     weights_at(tmp_path / "w.zarr")
     for times, works in ((3, True), (10**6, False)):
@@ -156,7 +156,7 @@ def test_weights_are_read_again_too(tmp_path):
                 blocks_of(source)
 
 
-def test_opening_is_tried_again(tmp_path, monkeypatch):
+def test_opening_is_retried(tmp_path, monkeypatch):
     make(tmp_path / "x.zarr")
     get, failures = LocalStore.get, iter([True, True, False])
 
@@ -172,7 +172,7 @@ def test_opening_is_tried_again(tmp_path, monkeypatch):
 
 @ANY
 @pytest.mark.parametrize("read_bytes", [1, 9000, 2**20])
-def test_absent_chunks_have_the_fill_value_and_are_told(layout, read_bytes, tmp_path, monkeypatch):
+def test_absent_chunks_have_the_fill_value_and_are_reported(layout, read_bytes, tmp_path, monkeypatch):
     monkeypatch.setattr(zarr_rows, "READ_BYTES", read_bytes)
     make(tmp_path / "x.zarr", layout=layout)
     remove(tmp_path / "x.zarr", 1, 4)
@@ -186,7 +186,7 @@ def test_absent_chunks_have_the_fill_value_and_are_told(layout, read_bytes, tmp_
     assert scan.absent.dtype == np.int64
 
 
-def test_chunks_of_a_shard_that_its_writer_left_out_are_its_own_affair(tmp_path):
+def test_chunks_missing_inside_a_shard_are_not_reported(tmp_path):
     x = X.copy()
     x[:50] = FILL
     make(tmp_path / "x.zarr", x, "sharded")
@@ -195,7 +195,7 @@ def test_chunks_of_a_shard_that_its_writer_left_out_are_its_own_affair(tmp_path)
     assert absent_of(source) == []
 
 
-def test_chunks_are_said_in_words(tmp_path):
+def test_chunks_are_described_in_messages(tmp_path):
     z = make(tmp_path / "x.zarr", layout="columns")
     source = open_source(z)
     assert source.locate_chunk(7) == "chunk c/2/1 (rows 200 to 299) of x.zarr"
@@ -206,7 +206,7 @@ def test_chunks_are_said_in_words(tmp_path):
 
 
 @ANY
-def test_all_chunks_can_be_demanded(layout, tmp_path):
+def test_missing_chunks_can_be_an_error(layout, tmp_path):
     z = make(tmp_path / "x.zarr", layout=layout)
     source = open_source(tmp_path / "x.zarr", missing_chunks="error")
     np.testing.assert_array_equal(rows_of(source), X)
@@ -214,13 +214,13 @@ def test_all_chunks_can_be_demanded(layout, tmp_path):
     with pytest.raises(OSError, match="does not hold") as raised:
         rows_of(source)
     assert str(raised.value) == (
-        f"The store does not hold {source.locate_chunk(2)}: 2 chunks of rows 0 to 1002 are missing. Write what is "
-        "missing, or let missing chunks be read as the fill value (missing_chunks='fill', --missing-chunks fill)."
+        f"The store does not hold {source.locate_chunk(2)}: 2 chunks of rows 0 to 1002 are missing. Write them "
+        "again, or read missing chunks as the fill value (missing_chunks='fill', --missing-chunks fill)."
     )
     assert key_of(z, 2) in source.locate_chunk(2)
 
 
-def test_weights_lack_chunks(tmp_path):
+def test_chunks_of_weights_are_missing(tmp_path):
     make(tmp_path / "x.zarr")
     remove(tmp_path / "x.zarr", 3)
     weights = weights_at(tmp_path / "w.zarr")
@@ -237,13 +237,13 @@ def test_weights_lack_chunks(tmp_path):
 
 
 @pytest.mark.parametrize("data", [X, da.from_array(X, chunks=(90, 5))], ids=["memory", "dask"])
-def test_stored_weights_of_other_data_lack_chunks(data, tmp_path):
+def test_chunks_of_stored_weights_are_missing_for_other_data(data, tmp_path):
     weights = weights_at(tmp_path / "w.zarr")
     whole = np.concatenate([b.weight for b in blocks_of(open_source(data, weights, missing_chunks="error"))])
     np.testing.assert_array_equal(whole, W)
     remove(weights, 1)
     with pytest.warns(
-        UserWarning, match=r"^chunks of the weights w.zarr are not in the store, read as the fill value$"
+        UserWarning, match=r"^chunks of the weights w.zarr are missing from the store, and are read as the fill value$"
     ):
         filled = np.concatenate([b.weight for b in blocks_of(open_source(data, weights))])
     assert (filled[77:154] == FILL).all()
@@ -251,52 +251,52 @@ def test_stored_weights_of_other_data_lack_chunks(data, tmp_path):
         blocks_of(open_source(data, weights, missing_chunks="error"))
 
 
-def test_missing_chunks_is_one_of_two_words():
+def test_missing_chunks_has_two_allowed_values():
     with pytest.raises(ValueError, match="missing_chunks must be one of fill, error, got 'zero'"):
         open_source(X, missing_chunks="zero")
 
 
 @ANY
-def test_a_store_that_is_out_of_sight_is_no_empty_one(layout, tmp_path):
+def test_a_store_that_is_not_visible_is_not_taken_for_an_empty_one(layout, tmp_path):
     make(tmp_path / "x.zarr", layout=layout)
     source = open_source(tmp_path / "x.zarr", weights_at(tmp_path / "w.zarr"))
     travelled = pickle.loads(pickle.dumps(source.partitions))
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
-    with pytest.raises(OSError, match=rf"x.zarr is not to be seen from {socket.gethostname()}, where"):
+    with pytest.raises(OSError, match=rf"x.zarr is not visible on {socket.gethostname()}, which"):
         list(travelled[0].blocks())
     shutil.move(tmp_path / "elsewhere", tmp_path / "x.zarr")
     shutil.move(tmp_path / "w.zarr", tmp_path / "elsewhere")
-    with pytest.raises(OSError, match=r"w.zarr is not to be seen from"):
+    with pytest.raises(OSError, match=r"w.zarr is not visible on"):
         list(travelled[0].blocks())
 
 
-def test_a_store_that_goes_out_of_sight_on_the_way_is_told(tmp_path, monkeypatch):
+def test_a_store_that_becomes_invisible_during_a_pass_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
     make(tmp_path / "x.zarr")
     remove(tmp_path / "x.zarr", 0)
-    blocks = open_source(tmp_path / "x.zarr").without_ahead().partitions[0].blocks()
+    blocks = open_source(tmp_path / "x.zarr").without_read_ahead().partitions[0].blocks()
     assert next(blocks).absent == (0,)
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="is not to be seen from"):
+    with pytest.raises(OSError, match="is not visible on"):
         list(blocks)
 
 
-def test_a_store_that_comes_into_sight_is_read(tmp_path, monkeypatch):
+def test_a_store_that_becomes_visible_is_read(tmp_path, monkeypatch):
     z = make(tmp_path / "x.zarr")
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
-    look = Reader._look
+    look = Reader._check_visible
 
     def late(self):
         shutil.move(tmp_path / "elsewhere", tmp_path / "x.zarr")
         look(self)
 
-    monkeypatch.setattr(Reader, "_look", late)
+    monkeypatch.setattr(Reader, "_check_visible", late)
     x, absent = Reader(z, "x.zarr").read(0, len(X))
     np.testing.assert_array_equal(x, X)
     assert absent == ()
 
 
-def test_a_look_costs_a_request_for_a_read_that_lacks_something(tmp_path, monkeypatch):
+def test_each_read_with_absent_chunks_costs_one_more_request(tmp_path, monkeypatch):
     monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
     make(tmp_path / "x.zarr")
     remove(tmp_path / "x.zarr", *range(11))
@@ -309,7 +309,7 @@ def test_a_look_costs_a_request_for_a_read_that_lacks_something(tmp_path, monkey
     assert sum(n for key, n in store.calls.items() if key.startswith("c/")) == 11 + 1
 
 
-def test_a_memory_store_and_a_group_are_seen():
+def test_arrays_in_a_memory_store_and_in_a_group_are_visible():
     group = zarr.open_group(MemoryStore(), mode="w")
     z = group.create_array("deep/x", shape=(100, 2), chunks=(10, 2), dtype="f4", fill_value=1)
     z[20:] = 3
@@ -332,7 +332,7 @@ def test_reads_without_an_event_loop_are_the_same(tmp_path):
             return super().get_sync(key, prototype=prototype, byte_range=byte_range)
 
     inner = FailingInSync(tmp_path / "x.zarr", read_only=True)
-    store = PatientStore(inner)
+    store = RetryingStore(inner)
     assert store.get_sync("c/1/0").to_bytes() == (tmp_path / "x.zarr/c/1/0").read_bytes()
     assert inner.calls["c/1/0"] == 3
     assert store.get_sync("c/99/0") is None

@@ -11,11 +11,11 @@ import pytest
 from zarr.core.sync import sync
 
 from dem.source import retry
-from dem.source.retry import ATTEMPTS, Attempts, StoreReadError, is_transient, persist
+from dem.source.retry import ATTEMPTS, Attempts, StoreReadError, is_transient, read_with_retries
 
 
 class ClientError(Exception):
-    """As botocore's: the server's answer in a dictionary."""
+    """Like botocore's errors: the answer of the server is a dictionary."""
 
     __module__ = "botocore.exceptions"
 
@@ -25,7 +25,7 @@ class ClientError(Exception):
 
 
 class ResponseError(Exception):
-    """As aiohttp's: the status is an attribute."""
+    """Like aiohttp's errors: the status is an attribute."""
 
     __module__ = "aiohttp.client_exceptions"
 
@@ -35,7 +35,7 @@ class ResponseError(Exception):
 
 
 class LostServerError(Exception):
-    """As aiohttp's and obstore's that come without a status."""
+    """Like errors of aiohttp and obstore without a status."""
 
     __module__ = "obstore.exceptions"
 
@@ -71,12 +71,12 @@ LASTING = [
 
 
 @pytest.mark.parametrize("error", PASSING, ids=repr)
-def test_what_may_pass(error):
+def test_temporary_errors(error):
     assert is_transient(error)
 
 
 @pytest.mark.parametrize("error", LASTING, ids=repr)
-def test_what_will_not(error, monkeypatch):
+def test_permanent_errors(error, monkeypatch):
     monkeypatch.setattr(retry.time, "sleep", lambda seconds: pytest.fail("waited"))
     assert not is_transient(error)
     calls = []
@@ -86,13 +86,13 @@ def test_what_will_not(error, monkeypatch):
         raise error
 
     with pytest.raises(type(error)) as raised:
-        persist("c/0/0", read)
+        read_with_retries("c/0/0", read)
     assert raised.value is error
     assert len(calls) == 1
 
 
 @pytest.mark.parametrize("failures", range(ATTEMPTS))
-def test_passing_failures_are_outlived(failures, monkeypatch):
+def test_temporary_failures_are_retried(failures, monkeypatch):
     pauses = []
     monkeypatch.setattr(retry.time, "sleep", pauses.append)
     answers = iter([*[OSError("busy")] * failures, b"rows"])
@@ -103,7 +103,7 @@ def test_passing_failures_are_outlived(failures, monkeypatch):
             raise answer
         return answer
 
-    assert persist("c/0/0", read) == b"rows"
+    assert read_with_retries("c/0/0", read) == b"rows"
     assert len(pauses) == failures
 
 
@@ -116,7 +116,7 @@ def test_attempts_are_bounded_and_the_pauses_grow(monkeypatch):
         raise TimeoutError("no answer")
 
     with pytest.raises(StoreReadError, match=r"Cannot read c/0/0 after 6 attempts: TimeoutError: no answer"):
-        persist("c/0/0", read)
+        read_with_retries("c/0/0", read)
     assert len(calls) == ATTEMPTS == len(pauses) + 1
     for i, pause in enumerate(pauses):
         assert 0.5 <= pause / (retry.FIRST_PAUSE * 2**i) <= 1.5
@@ -132,7 +132,7 @@ def test_pauses_are_the_same_for_a_key_and_differ_between_keys():
     assert len({tuple(pauses(f"c/{i}/0")) for i in range(20)}) == 20
 
 
-def test_the_error_travels():
+def test_the_error_can_be_pickled():
     error = pickle.loads(pickle.dumps(StoreReadError("c/0/0", 6, "OSError: busy")))
     assert (error.key, error.attempts, str(error)) == (
         "c/0/0",
@@ -141,8 +141,8 @@ def test_the_error_travels():
     )
 
 
-def test_reads_that_are_not_awaited_any_more_are_ended_in_their_own_context():
-    """As the clients of object stores need it, which set and reset variables of their context."""
+def test_unfinished_reads_are_cancelled_in_their_own_context():
+    """The clients of object stores set and reset variables of their context, so they need this."""
     variable = ContextVar("variable")
     begun, ended = Event(), []
 
@@ -184,7 +184,7 @@ except OSError as error:
 
 
 @pytest.mark.slow
-def test_an_endpoint_that_cannot_be_reached_is_one_sentence():
+def test_an_unreachable_endpoint_gives_one_sentence():
     pytest.importorskip("s3fs")
     keys = {"AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s", "AWS_DEFAULT_REGION": "us-east-1"}
     where = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}

@@ -1,4 +1,4 @@
-"""A real S3 client against a server on this machine that is too busy now and then."""
+"""A real S3 client and a server on this machine that is sometimes too busy."""
 
 import threading
 from collections import Counter
@@ -10,7 +10,7 @@ import zarr
 from zarr.core.sync import sync
 
 from dem.source import open_source, retry
-from dem.source.stores import place_of
+from dem.source.stores import array_location
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")
@@ -25,7 +25,7 @@ SLOW_DOWN = (
 
 
 class BusyServer:
-    """An S3 server that answers 503 as often as `busy` says of a key (its end), and counts those answers."""
+    """An S3 server that answers 503 as many times as `busy` gives for the end of a key, and counts these answers."""
 
     def __init__(self):
         self.busy, self.refused = Counter(), Counter()
@@ -49,7 +49,7 @@ class Quiet(serving.WSGIRequestHandler):
 
 @pytest.fixture
 def served(monkeypatch):
-    """The server, and how a client reaches it."""
+    """The server, and the options with which a client reaches it."""
     monkeypatch.setattr(s3fs.S3FileSystem, "retries", 1)  # the client's own attempts, so that dem's are seen
     monkeypatch.setattr(retry, "FIRST_PAUSE", 1e-3)
     app = BusyServer()
@@ -81,18 +81,18 @@ def stored(options):
 
 
 def close(array, files):
-    """End the clients' connections, which would complain of it otherwise."""
+    """Close the connections of the clients, which would otherwise give warnings."""
     sync(array.store.fs._s3.close())
     s3fs.S3FileSystem.close_session(files.loop, files._s3)
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_503_now_and_then(served, request):
+def test_temporary_503_answers_are_retried(served, request):
     app, options = served
     array, files = stored(options)
     source = open_source(array)
     request.addfinalizer(partial(close, array, files))
-    assert place_of(array) == ("s3://bucket/x.zarr",)
+    assert array_location(array) == ("s3://bucket/x.zarr",)
     app.busy.update({"c/2/0": 1, "c/5/0": 3, "c/9/0": retry.ATTEMPTS - 1})
     rows = np.concatenate([block.x for p in source.partitions for block in p.blocks()])
     np.testing.assert_array_equal(rows, X)

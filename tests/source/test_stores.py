@@ -1,4 +1,4 @@
-"""Stores by path, by URL and by handle: the same rows, under a name that people know."""
+"""Stores opened by path, URL or handle have the same rows and a readable name."""
 
 import warnings
 from pathlib import Path
@@ -11,7 +11,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 from dem import PPCA, GaussianMixture
 from dem.source import open_source
 from dem.source.members import arrays_in
-from dem.source.stores import address, local, store_name
+from dem.source.stores import address, local_path, store_name
 
 X = np.random.default_rng(3).normal(size=(400, 3)) + 5 * np.repeat([[0], [1]], 200, axis=0)
 
@@ -64,14 +64,14 @@ def test_models_are_fitted_to_urls(form, model, tmp_path):
 
 def test_a_group_at_a_url_lists_its_arrays(tmp_path):
     path, _ = inside_a_group_at_a_url(tmp_path)
-    with pytest.raises(ValueError, match=r"g.zarr is a Zarr group, with the arrays deep/rows \(400, 3\)"):
+    with pytest.raises(ValueError, match=r"g.zarr is a Zarr group with the arrays deep/rows \(400, 3\)"):
         open_source(path.removesuffix("/deep/rows"))
     with pytest.raises(FileNotFoundError, match=r"No Zarr store at memory://.*/nothing\.$"):
         open_source(f"{path}/nothing")
 
 
 def grown(place, version):
-    """Return a group with consolidated metadata in it and in a subgroup, and arrays that came and went since."""
+    """Return a group and a subgroup with consolidated metadata, and arrays that were added and removed later."""
     group = zarr.open_group(place, mode="w", zarr_format=version)
     for name in ("old", "gone", "deep/old", "deep/er/old"):
         group.create_array(name, data=X)
@@ -91,19 +91,19 @@ THERE = ["deep/er/new", "deep/er/old", "deep/new", "deep/old", "new", "old"]
 
 @pytest.mark.parametrize("version", [2, 3])
 @pytest.mark.parametrize("at", ["folder", "url", "memory"])
-def test_the_arrays_of_a_group_are_those_that_are_there(at, version, tmp_path):
+def test_the_arrays_of_a_group_are_listed_from_the_store(at, version, tmp_path):
     places = {"folder": tmp_path / "g.zarr", "url": f"memory://{tmp_path.name}/grown.zarr", "memory": MemoryStore()}
     group = grown(places[at], version)
     assert "gone" in dict(group.members())  # as the metadata have it
     assert list(arrays_in(group, "g.zarr")) == THERE
     assert list(arrays_in(group, "g.zarr", depth=2)) == [name for name in THERE if "er" not in name]
     listed = ", ".join(rf"{name} \(400, 3\)" for name in THERE)
-    with pytest.raises(ValueError, match=f"is a Zarr group, with the arrays {listed}: name one array"):
+    with pytest.raises(ValueError, match=f"is a Zarr group with the arrays {listed}: pass one array"):
         open_source(group if at == "memory" else places[at])
     np.testing.assert_array_equal(next(open_source(group["deep/old"]).partitions[0].blocks()).x, X)
 
 
-def test_where_a_store_cannot_list_the_consolidated_metadata_tell(tmp_path, monkeypatch):
+def test_consolidated_metadata_are_used_if_a_store_cannot_list(tmp_path, monkeypatch):
     group = grown(tmp_path / "g.zarr", 3)
     old = ["deep/er/old", "deep/old", "gone", "old"]
     with monkeypatch.context() as patched:
@@ -117,14 +117,14 @@ def test_where_a_store_cannot_list_the_consolidated_metadata_tell(tmp_path, monk
     assert list(arrays_in(group, "g.zarr")) == old
 
 
-def test_what_is_inside_a_model_is_no_data(tmp_path):
+def test_arrays_inside_a_model_are_not_data(tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="w")
     group.create_array("rows", data=X)
     group.create_group("m", attributes={"dem_model": {}}).create_array("generation-1/means_", data=X)
     assert list(arrays_in(group, "g.zarr")) == ["rows"]
 
 
-def test_files_that_are_no_part_of_a_group_are_passed_over(tmp_path):
+def test_other_files_in_a_group_are_ignored(tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="w")
     group.create_array("rows", data=X)
     (tmp_path / "g.zarr" / "README").write_text("mine")
@@ -132,31 +132,31 @@ def test_files_that_are_no_part_of_a_group_are_passed_over(tmp_path):
 
 
 @pytest.mark.parametrize("version", [2, 3])
-def test_metadata_that_are_cut_off_are_told_with_the_path(version, tmp_path):
+def test_truncated_metadata_are_reported_with_the_path(version, tmp_path):
     group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=version)
     group.create_array("rows", data=X)
     document = tmp_path / "g.zarr" / "rows" / ("zarr.json" if version == 3 else ".zarray")
     document.write_text(document.read_text()[:50])
-    with pytest.raises(ValueError, match=r"The metadata of .*g.zarr/rows .* cannot be read: .*Restore or write them"):
+    with pytest.raises(ValueError, match=r"Cannot read the metadata of .*g.zarr/rows .*: .*Restore or rewrite"):
         open_source(tmp_path / "g.zarr" / "rows")
-    with pytest.raises(ValueError, match=r"The metadata of an array or group in .*g.zarr .* cannot be read"):
+    with pytest.raises(ValueError, match=r"Cannot read the metadata of an array or group in .*g.zarr "):
         open_source(tmp_path / "g.zarr")
-    with pytest.raises(ValueError, match=r"The metadata of .*g.zarr/rows .* cannot be read"):
+    with pytest.raises(ValueError, match=r"Cannot read the metadata of .*g.zarr/rows "):
         open_source(X, tmp_path / "g.zarr" / "rows")
 
 
-def test_a_model_is_no_data(tmp_path):
+def test_a_model_is_not_data(tmp_path):
     PPCA(1).fit(X).save(tmp_path / "m.zarr")
-    with pytest.raises(ValueError, match=r"m.zarr is a model that dem has saved, not data: name a Zarr array of rows"):
+    with pytest.raises(ValueError, match=r"m.zarr is a model saved by dem, not data: pass a Zarr array of rows"):
         open_source(tmp_path / "m.zarr")
     GaussianMixture(1).fit(X, checkpoint=tmp_path / "c.zarr")
     for part in ("", "scan", "state"):
-        with pytest.raises(ValueError, match="is a checkpoint that dem has saved, not data"):
+        with pytest.raises(ValueError, match="is a checkpoint saved by dem, not data"):
             open_source(tmp_path / "c.zarr" / part)
 
 
 @pytest.mark.parametrize("path", ["", " "])
-def test_an_empty_path_is_called_empty(path):
+def test_an_empty_path_is_refused(path):
     for data in ({"data": path}, {"data": X, "weights": path}):
         with pytest.raises(FileNotFoundError, match=r"^The path is empty: give a path or URL"):
             open_source(**data)
@@ -176,17 +176,17 @@ def test_addresses(monkeypatch, tmp_path):
     assert address("a/b.zarr") == address(Path("a/b.zarr")) == f"{tmp_path}/a/b.zarr"
     assert address("s3://bucket/a.zarr") == "s3://bucket/a.zarr"
     assert address("file:///a%20b/c.zarr") == address("file://localhost/a b/c.zarr") == "/a b/c.zarr"
-    with pytest.raises(ValueError, match="file://a/b names no file of this machine"):
+    with pytest.raises(ValueError, match="file://a/b is not a file on this machine"):
         address("file://a/b")
     monkeypatch.setenv("HOME", "/home/someone")
     assert address("~/a.zarr") == address(Path("~/a.zarr")) == "/home/someone/a.zarr"
     assert address("./~/a.zarr") == f"{tmp_path}/~/a.zarr"
-    assert local("~/a.zarr") == Path("/home/someone/a.zarr")
-    assert local("s3://bucket/~/a.zarr") is None
+    assert local_path("~/a.zarr") == Path("/home/someone/a.zarr")
+    assert local_path("s3://bucket/~/a.zarr") is None
 
 
 @pytest.mark.parametrize("model", [GaussianMixture, PPCA])
-def test_an_open_source_stands_for_its_data(model, tmp_path):
+def test_an_open_source_can_be_used_as_data(model, tmp_path):
     path, _ = at_url(tmp_path)
     weight = np.linspace(0.5, 2, len(X))
     source = open_source(path, weight)
@@ -196,7 +196,7 @@ def test_an_open_source_stands_for_its_data(model, tmp_path):
     assert found.source_ == expected.source_
     assert found.score(source) == expected.score(path, sample_weight=weight)
     np.testing.assert_array_equal(found.score_samples(source).compute(), expected.score_samples(path).compute())
-    with pytest.raises(ValueError, match="Weights are given where a source is opened"):
+    with pytest.raises(ValueError, match="Weights cannot be added to an open source"):
         model(2).fit(source, sample_weight=weight)
     with pytest.raises(ValueError, match=r"2 columns, but .* was fitted on 3"):
         found.score(open_source(X[:, :2]))

@@ -1,4 +1,4 @@
-"""A model on disk is replaced whole or not at all, and nothing but a whole model is ever loaded."""
+"""A model on disk is replaced completely or not at all, and only complete models are loaded."""
 
 import json
 import os
@@ -16,10 +16,10 @@ import dem
 from dem.source.members import STAMPS
 from dem.storage import atomic, checkpoint, document
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.document import Saved
+from dem.storage.document import GroupContents
 
 RNG = np.random.default_rng(0)
-SAVED = Saved(
+SAVED = GroupContents(
     "GaussianMixture",
     {
         "weights_": np.array([0.1, 0.2, 0.7]),
@@ -44,7 +44,7 @@ OTHER = replace(SAVED, model="PPCA", arrays={"mean_": np.arange(4.0)}, attribute
 save = partial(SAVED_MODELS.save, overwrite=True)
 
 
-def same(a: Saved, b: Saved) -> bool:
+def same(a: GroupContents, b: GroupContents) -> bool:
     """Whether two models are the same to the last bit."""
     arrays = a.arrays.keys() == b.arrays.keys() and all(
         np.asarray(a.arrays[k]).astype("<f8").tobytes() == np.asarray(b.arrays[k]).astype("<f8").tobytes()
@@ -76,13 +76,13 @@ def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
     save(place, SAVED)
     save(place, OTHER)
     assert same(SAVED_MODELS.load(place), OTHER)
-    root = zarr.open_group(atomic._where(place), mode="r")
+    root = zarr.open_group(atomic._store_or_path(place), mode="r")
     assert len(list(root.keys())) == 1
 
 
-def test_a_model_is_replaced_only_where_that_is_said(place):
+def test_a_model_is_replaced_only_with_overwrite(place):
     SAVED_MODELS.save(place, SAVED)
-    with pytest.raises(FileExistsError, match="is a model already: choose another name, or allow overwriting"):
+    with pytest.raises(FileExistsError, match="is already a model: choose another name, or allow overwriting"):
         SAVED_MODELS.save(place, OTHER)
     assert same(SAVED_MODELS.load(place), SAVED)
 
@@ -96,14 +96,14 @@ def test_the_slower_of_two_first_saves_is_refused(tmp_path, monkeypatch):
         SAVED_MODELS.save(path, OTHER)
 
     monkeypatch.setattr(atomic, "_write", meanwhile)
-    with pytest.raises(FileExistsError, match="is a model already"):
+    with pytest.raises(FileExistsError, match="is already a model"):
         SAVED_MODELS.save(path, SAVED)
     assert same(SAVED_MODELS.load(path), OTHER)
     assert len(list(zarr.open_group(path, mode="r").keys())) == 1
 
 
 def replaced_while(monkeypatch, path, times):
-    """Let the model at a path be replaced after each reader has read its name, so many times."""
+    """Replace the model at a path, each time after a reader has read the name of its generation, `times` times."""
     open_stamped, left = atomic.Generations._open_stamped, [times]
 
     def slow(self, where):
@@ -119,23 +119,23 @@ def replaced_while(monkeypatch, path, times):
 
 
 @pytest.mark.parametrize("times", [1, 4])
-def test_a_reader_whose_generation_is_taken_away_reads_the_next(tmp_path, monkeypatch, times):
+def test_a_reader_whose_generation_is_removed_reads_the_next(tmp_path, monkeypatch, times):
     save(tmp_path / "m.zarr", SAVED)
     replaced_while(monkeypatch, tmp_path / "m.zarr", times)
     assert SAVED_MODELS.load(tmp_path / "m.zarr").attributes["left"] == 0
 
 
 def test_a_reader_gives_up_in_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(atomic, "READS", 3)
+    monkeypatch.setattr(atomic, "READ_ATTEMPTS", 3)
     save(tmp_path / "m.zarr", SAVED)
     replaced_while(monkeypatch, tmp_path / "m.zarr", 10**6)
-    with pytest.raises(OSError, match="it is replaced again and again"):
+    with pytest.raises(OSError, match="other runs keep replacing it"):
         SAVED_MODELS.load(tmp_path / "m.zarr")
 
 
 @pytest.mark.parametrize("kept", [SAVED_MODELS, checkpoint.STATES], ids=["models", "checkpoints"])
 def test_many_writers_and_readers_at_once(tmp_path, kept):
-    """Whatever a reader gets is one of the things that were saved, whole."""
+    """A reader always gets one of the saved models, complete."""
     path, done, errors, read = tmp_path / "m.zarr", threading.Event(), [], []
 
     def told(work):
@@ -147,7 +147,9 @@ def test_many_writers_and_readers_at_once(tmp_path, kept):
     def write(writer):
         for i in range(6):
             number = 10 * writer + i
-            kept.save(path, Saved("PPCA", {"mean_": np.full(5, 1.0 * number)}, {"same": number}), overwrite=True)
+            kept.save(
+                path, GroupContents("PPCA", {"mean_": np.full(5, 1.0 * number)}, {"same": number}), overwrite=True
+            )
 
     def look():
         while not done.is_set():
@@ -170,8 +172,8 @@ def test_many_writers_and_readers_at_once(tmp_path, kept):
     assert kept.load(path).attributes["same"] % 10 == 5
 
 
-def test_a_save_leaves_alone_what_another_may_be_writing(tmp_path, monkeypatch):
-    """Two saves at a time: the last one to end counts, whole."""
+def test_a_save_does_not_remove_what_another_may_be_writing(tmp_path, monkeypatch):
+    """After two saves at the same time, the complete contents of the last one to end are there."""
     write, path = atomic._write, tmp_path / "m.zarr"
 
     def meanwhile(*words):
@@ -223,7 +225,7 @@ class Failing(WrapperStore):
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("local", [False, True])
 def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, local, after):
-    small = Saved("GaussianMixture", {"means_": np.ones((2, 2)), "weights_": np.array([0.5, 0.5])}, {"a": 1})
+    small = GroupContents("GaussianMixture", {"means_": np.ones((2, 2)), "weights_": np.array([0.5, 0.5])}, {"a": 1})
     old = replace(small, attributes={"a": 0})
     outcomes = []
     for n in range(1, 40):
@@ -236,7 +238,7 @@ def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, loca
             assert same(found, old) or same(found, small)
             outcomes.append(found.attributes["a"])
             with monkeypatch.context() as later:  # a save the next day works, and clears what the crash left
-                later.setattr(atomic, "LEFT_SECONDS", -1.0)
+                later.setattr(atomic, "ABANDONED_SECONDS", -1.0)
                 save(inner, small)
             assert same(SAVED_MODELS.load(inner), small)
             assert len(list(zarr.open_group(inner, mode="r").keys())) == 1
@@ -259,7 +261,7 @@ def test_a_crash_of_the_first_save_leaves_no_model_and_no_obstacle(n):
     assert same(SAVED_MODELS.load(inner), OTHER)
 
 
-def test_a_write_that_does_not_read_back_is_no_save():
+def test_a_save_that_differs_when_read_back_is_an_error():
     class Corrupting(WrapperStore):
         async def set(self, key, value):
             await self._store.set(key, value[:-9] if key.endswith("/c/0") else value)
@@ -306,7 +308,7 @@ DAMAGED_STAMPS = [{"format": "x"}, {"format": None}, {"generation": 5, "before":
 
 
 @pytest.mark.parametrize("part", DAMAGED_STAMPS, ids=str)
-def test_a_damaged_stamp_is_told_and_replaced(tmp_path, part):
+def test_a_damaged_stamp_is_reported_and_can_be_replaced(tmp_path, part):
     path = tmp_path / "m.zarr"
     save(path, SAVED)
     root = zarr.open_group(path)
@@ -321,7 +323,7 @@ def test_a_damaged_stamp_is_told_and_replaced(tmp_path, part):
     "damage",
     [lose_a_chunk, lose_an_array, lose_the_generation, change_a_setting, truncate_a_chunk, garble_the_root],
 )
-def test_damage_is_told(tmp_path, damage):
+def test_damage_is_reported(tmp_path, damage):
     path = tmp_path / "m.zarr"
     save(path, SAVED)
     damage(path)
@@ -330,19 +332,19 @@ def test_damage_is_told(tmp_path, damage):
 
 
 @pytest.mark.parametrize("place", [None, 3, b"m.zarr"])
-def test_what_is_no_place_is_no_damaged_model(place):
+def test_an_invalid_path_is_not_called_a_damaged_model(place):
     for call in (dem.load, SAVED_MODELS.exists, SAVED_MODELS.find, SAVED_MODELS.check_free):
         with pytest.raises(TypeError, match="A path or URL must be a str or a Path, got "):
             call(place)
 
 
-def test_an_empty_path_is_called_empty():
+def test_an_empty_path_is_refused():
     for call in (dem.load, SAVED_MODELS.check_free):
         with pytest.raises(FileNotFoundError, match="The path is empty"):
             call("")
 
 
-def test_the_stamps_are_those_that_sources_know():
+def test_sources_know_all_stamps():
     own = [SAVED_MODELS, checkpoint.SCANS, checkpoint.STATES]
     assert {**{kind.stamp: kind.noun for kind in own}, checkpoint.RUN: "checkpoint"} == STAMPS
 
@@ -356,9 +358,9 @@ def test_a_newer_format_is_refused(tmp_path):
         SAVED_MODELS.load(path)
 
 
-def test_names_of_files_are_refused(tmp_path):
+def test_suffixes_of_other_file_formats_are_refused(tmp_path):
     for name in ("m.csv", "m.NPY", "a/m.h5", "m.png"):
-        with pytest.raises(ValueError, match=r"would be a Zarr store.* let it end with \.zarr"):
+        with pytest.raises(ValueError, match=r"would be a Zarr store.* use the suffix \.zarr"):
             SAVED_MODELS.save(tmp_path / name, SAVED)
     for name in ("m", "m.zarr", "run.1", "m.v2.csv.zarr"):
         SAVED_MODELS.save(tmp_path / name, SAVED)
@@ -371,7 +373,7 @@ def test_a_home_folder_is_where_it_should_be(tmp_path, monkeypatch):
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
 
 
-def test_what_is_no_model_is_told_and_left_alone(tmp_path):
+def test_anything_but_a_model_is_refused_and_not_overwritten(tmp_path):
     zarr.create_array(tmp_path / "array.zarr", data=np.ones(3))
     zarr.create_group(tmp_path / "group.zarr", attributes={"a": 1})
     zarr.create_group(tmp_path / "old.zarr", zarr_format=2, attributes={"a": 1})
@@ -382,12 +384,12 @@ def test_what_is_no_model_is_told_and_left_alone(tmp_path):
         ("array.zarr", ValueError, "is a Zarr array, not a model"),
         ("group.zarr", ValueError, "is a Zarr group, but not a model"),
         ("old.zarr", ValueError, "is a Zarr group, but not a model"),
-        ("folder", FileNotFoundError, "it is no Zarr store"),
-        ("file.txt", FileNotFoundError, "it is no Zarr store"),
+        ("folder", FileNotFoundError, "it is not a Zarr store"),
+        ("file.txt", FileNotFoundError, "it is not a Zarr store"),
     ]:
         with pytest.raises(error, match=words):
             SAVED_MODELS.load(tmp_path / name)
-        with pytest.raises(FileExistsError, match="left alone"):
+        with pytest.raises(FileExistsError, match="not overwritten"):
             save(tmp_path / name, SAVED)
         assert not SAVED_MODELS.exists(tmp_path / name)
     assert (tmp_path / "folder" / "precious.txt").read_text() == "mine"
@@ -432,5 +434,5 @@ def test_a_file_url_is_its_path(tmp_path):
     save((tmp_path / "m.zarr").as_uri(), SAVED)
     assert same(SAVED_MODELS.load(tmp_path / "m.zarr"), SAVED)
     (tmp_path / "file.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="left alone"):
+    with pytest.raises(FileExistsError, match="not overwritten"):
         save((tmp_path / "file.txt").as_uri(), SAVED)

@@ -1,4 +1,4 @@
-"""A fit that is broken off goes on from its checkpoint with the same bits; one of another fit is refused."""
+"""An interrupted fit continues from its checkpoint with the same bits; checkpoints of other fits are refused."""
 
 import os
 import shutil
@@ -17,15 +17,15 @@ from dem.em import loop
 from dem.em.progress import Silent
 from dem.scan.sample import unhash
 from dem.storage import atomic, checkpoint
-from dem.storage.checkpoint import Checkpoint, check_same
-from dem.storage.document import Saved
-from dem.storage.progress_log import Identity
+from dem.storage.checkpoint import Checkpoint, check_identity
+from dem.storage.document import GroupContents
+from dem.storage.progress_log import FitIdentity
 from shared import ENDS_AT_MAX_ITER
 from storage.test_encoding import same
 
 pytestmark = ENDS_AT_MAX_ITER
 
-IDENTITY = Identity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
+IDENTITY = FitIdentity({"kind": "zarr", "shape": [9, 2]}, {"tol": 1e-3, "seed": 0}, "x.zarr")
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def equal(a, b):
         *(pytest.param(kind, PLACES["url"], marks=pytest.mark.slow) for kind in ("full", "tied", "spherical")),
     ],
 )
-def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type, make_place, store, tmp_path):
+def test_a_fit_interrupted_after_every_pass_has_the_same_result(covariance_type, make_place, store, tmp_path):
     place = make_place(tmp_path)
     straight = mixture(covariance_type=covariance_type).fit(store)
     assert straight.n_passes_ >= 7
@@ -94,7 +94,7 @@ def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type,
         model = mixture(covariance_type=covariance_type)
         if run < straight.n_passes_ - 1:
             with pytest.raises(
-                dem.Stopped, match=r"stopped after .*, the most for one run; .* start the same fit again to go on"
+                dem.Stopped, match=r"stopped after .*, the limit for one run; .* run the same fit again to continue"
             ):
                 model.fit(store, checkpoint=Checkpoint(place, max_passes=1))
     assert equal(model.fit(store, checkpoint=Checkpoint(place, max_passes=1)), straight)
@@ -102,7 +102,7 @@ def test_a_fit_interrupted_after_every_pass_is_the_straight_one(covariance_type,
     assert equal(again, straight)
 
 
-def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
+def test_an_error_at_any_time_loses_at_most_one_pass(store, tmp_path):
     straight = mixture().fit(store)
 
     class BrokenError(Exception):
@@ -124,7 +124,7 @@ def test_an_error_at_any_moment_loses_no_more_than_its_pass(store, tmp_path):
 
 
 class Notes(Silent):
-    """Progress that keeps what it is told."""
+    """Progress that records its calls."""
 
     def __init__(self):
         self.texts = []
@@ -135,7 +135,7 @@ class Notes(Silent):
 
 @pytest.fixture
 def on(store, tmp_path, monkeypatch):
-    """Fit for some passes on a machine of a kind, or to the end; return what is said of the checkpoint's machine."""
+    """Fit for some passes, or to the end, on a kind of machine; return the warnings about the kinds of machine."""
 
     def fit(kind, max_passes=None):
         notes = Notes()
@@ -148,7 +148,7 @@ def on(store, tmp_path, monkeypatch):
     return fit
 
 
-def test_a_checkpoint_says_with_what_it_was_made(on):
+def test_a_checkpoint_records_the_kinds_of_machine(on):
     then = "the result may differ in the last bits from that of a fit in one go"
     assert on("Abacus", 1) == []  # the scan alone
     assert on("Abacus", 1) == []
@@ -159,18 +159,18 @@ def test_a_checkpoint_says_with_what_it_was_made(on):
     assert on("Slide rule") == []  # there is nothing left to compute
 
 
-def test_a_checkpoint_that_does_not_say_with_what_it_was_made(on, monkeypatch):
-    """As those of earlier versions."""
-    whole = checkpoint.KeptJournal._attributes
+def test_a_checkpoint_without_kinds_of_machine(on, monkeypatch):
+    """Like checkpoints of earlier versions."""
+    whole = checkpoint.CheckpointJournal._attributes
 
     def without(journal):
         return {key: value for key, value in whole(journal).items() if key != "made_with"}
 
-    monkeypatch.setattr(checkpoint.KeptJournal, "_attributes", without)
+    monkeypatch.setattr(checkpoint.CheckpointJournal, "_attributes", without)
     assert on("Abacus", 2) == on("Quipu") == []
 
 
-def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
+def test_wide_ppca_continues(wide, tmp_path, monkeypatch):
     monkeypatch.setattr("dem.run.latent.DEFAULT_BYTES", 1000)
     straight = dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide)
     with pytest.raises(dem.Stopped):
@@ -180,7 +180,7 @@ def test_wide_ppca_goes_on(wide, tmp_path, monkeypatch):
     assert (model.n_passes_, model.history_) == (straight.n_passes_, straight.history_)
 
 
-def test_the_one_pass_of_ppca_is_kept(wide, tmp_path):
+def test_the_single_pass_of_ppca_is_saved(wide, tmp_path):
     told = []
 
     class Told(Silent):
@@ -197,7 +197,8 @@ def test_the_one_pass_of_ppca_is_kept(wide, tmp_path):
 def test_limits_of_time(store, tmp_path):
     known = {"weights_init": np.full(4, 0.25), "means_init": np.eye(4, 3), "precisions_init": np.stack([np.eye(3)] * 4)}
     with pytest.raises(
-        dem.Stopped, match=r"stopped after the first scan in .* since another would likely pass the 0 ms"
+        dem.Stopped,
+        match=r"after the first scan in .* another pass would probably exceed the time limit of 0 ms",
     ):
         mixture(**known).fit(store, checkpoint=Checkpoint(tmp_path / "k.zarr", max_seconds=0.0))
     assert equal(
@@ -205,9 +206,10 @@ def test_limits_of_time(store, tmp_path):
     )
 
 
-def test_the_start_hears_the_limit_of_time_and_is_made_anew(store, tmp_path):
+def test_the_start_stops_at_the_time_limit_and_is_repeated(store, tmp_path):
     with pytest.raises(
-        dem.Stopped, match=r"in the start on the sample, since the 0 ms given are over; .* holds the first scan: start"
+        dem.Stopped,
+        match=r"during the start on the sample, .* 0 ms is reached; .* contains the first scan: run",
     ):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_seconds=0.0))
     told = Starts(None)
@@ -231,7 +233,7 @@ class Starts(Silent):
             raise KeyboardInterrupt
 
 
-def test_an_interrupt_in_the_start_is_heard_at_once_and_the_fit_goes_on_from_its_scan(store, tmp_path, caplog):
+def test_an_interrupt_stops_the_start_at_once_and_the_fit_continues_from_its_scan(store, tmp_path, caplog):
     caplog.set_level("INFO", "dem")
     told = Starts(5)
     with pytest.raises(KeyboardInterrupt):
@@ -246,24 +248,24 @@ def test_an_interrupt_in_the_start_is_heard_at_once_and_the_fit_goes_on_from_its
 
 
 @pytest.mark.parametrize("family", ["Poisson()", "Gamma(reference=None)", "Two(a=None, b=None)"])
-def test_families_without_settings_had_no_name_in_older_checkpoints(family):
-    here = Identity({}, {"family": family, "tol": 0}, "x")
-    check_same("c.zarr", here, {"data": {}, "settings": {"tol": 0}, "name": "x"})
+def test_older_checkpoints_do_not_name_families_without_settings(family):
+    here = FitIdentity({}, {"family": family, "tol": 0}, "x")
+    check_identity("c.zarr", here, {"data": {}, "settings": {"tol": 0}, "name": "x"})
     for there in ({"tol": 1}, {"tol": 0, "family": "Other()"}):
         with pytest.raises(ValueError, match="a fit with other settings"):
-            check_same("c.zarr", here, {"data": {}, "settings": there, "name": "x"})
+            check_identity("c.zarr", here, {"data": {}, "settings": there, "name": "x"})
 
 
 @pytest.mark.parametrize("family", ["FullGaussian(reg_covar=None)", "Categorical(n_categories=3)"])
-def test_families_with_settings_had_a_name(family):
+def test_older_checkpoints_name_families_with_settings(family):
     with pytest.raises(ValueError, match="other settings: no family there, family="):
-        check_same("c.zarr", Identity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
+        check_identity("c.zarr", FitIdentity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
 
 
 def test_other_settings_are_refused_with_both_named(store, tmp_path):
     with pytest.raises(dem.Stopped):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
-    with pytest.raises(ValueError, match=r"other settings: tol=0 there, tol=0.01 here; remove it to start anew"):
+    with pytest.raises(ValueError, match=r"tol=0 there, tol=0.01 here; remove the checkpoint to start again"):
         mixture(tol=0.01).fit(store, checkpoint=tmp_path / "c.zarr")
     with pytest.raises(ValueError, match="sample_size=500 there, sample_size=501 here"):
         mixture(sample_size=501).fit(store, checkpoint=tmp_path / "c.zarr")
@@ -285,7 +287,7 @@ def test_other_data_are_refused_with_both_named(store, wide, tmp_path):
         mixture().fit(wide, checkpoint=tmp_path / "c.zarr")
 
 
-def test_data_that_have_changed_are_found_by_rows_of_the_sample(store, tmp_path):
+def test_changed_data_are_detected_by_rows_of_the_sample(store, tmp_path):
     moved = tmp_path / "x.zarr"
     shutil.copytree(store, moved)
     straight = mixture().fit(moved)
@@ -300,7 +302,7 @@ def test_data_that_have_changed_are_found_by_rows_of_the_sample(store, tmp_path)
     assert equal(mixture().fit(moved, checkpoint=tmp_path / "c.zarr"), straight)
 
 
-def test_data_of_which_a_part_has_changed_are_found_by_the_objective(store, tmp_path):
+def test_partly_changed_data_are_detected_by_the_objective(store, tmp_path):
     moved = tmp_path / "x.zarr"
     shutil.copytree(store, moved)
     with pytest.raises(dem.Stopped):
@@ -315,7 +317,7 @@ def test_data_of_which_a_part_has_changed_are_found_by_the_objective(store, tmp_
 
 
 @pytest.mark.parametrize("wrap", [np.array, lambda x: da.from_array(x, chunks=(1000, 3))], ids=["memory", "dask"])
-def test_arrays_that_have_changed_are_found_too(store, tmp_path, wrap):
+def test_changed_arrays_are_detected_too(store, tmp_path, wrap):
     x = zarr.open_array(store)[...]
     straight = mixture().fit(wrap(x))
     with pytest.raises(dem.Stopped):
@@ -344,7 +346,7 @@ def test_a_damaged_state_falls_back_on_the_one_before(store, tmp_path):
     assert equal(model, straight)
 
 
-def test_a_checkpoint_that_is_all_damaged_is_refused(store, tmp_path):
+def test_a_completely_damaged_checkpoint_is_refused(store, tmp_path):
     with pytest.raises(dem.Stopped):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=4))
     for generation in (tmp_path / "c.zarr" / "state").glob("generation-*"):
@@ -354,27 +356,27 @@ def test_a_checkpoint_that_is_all_damaged_is_refused(store, tmp_path):
 
 
 @pytest.mark.parametrize("part", ["", "scan", "state"])
-def test_a_checkpoint_whose_document_is_cut_off_is_called_damaged(part, store, tmp_path):
+def test_a_checkpoint_with_a_truncated_document_is_damaged(part, store, tmp_path):
     with pytest.raises(dem.Stopped):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))
     document = tmp_path / "c.zarr" / part / "zarr.json"
     document.write_text(document.read_text()[:40])
     message = "is damaged: its zarr.json cannot be read .*" if part else "its zarr.json cannot be read .*"
     with pytest.raises(
-        (ValueError, FileExistsError), match=f"c.zarr/?{part}.*{message}remove the checkpoint to start anew"
+        (ValueError, FileExistsError), match=f"c.zarr/?{part}.*{message}remove the checkpoint to start again"
     ):
         mixture().fit(store, checkpoint=tmp_path / "c.zarr")
     assert len(document.read_text()) == 40
 
 
-def test_what_is_no_checkpoint_is_left_alone(store, tmp_path):
+def test_anything_but_a_checkpoint_is_not_overwritten(store, tmp_path):
     (tmp_path / "file").write_text("mine")
     zarr.create_group(tmp_path / "group.zarr", attributes={"mine": 1})
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "mine").write_text("mine")
     mixture().fit(store).save(tmp_path / "model.zarr")
     for name in ("file", "group.zarr", "folder", "model.zarr"):
-        with pytest.raises(FileExistsError, match="is no checkpoint of dem: it is left alone"):
+        with pytest.raises(FileExistsError, match="is not a checkpoint saved by dem, so it is not overwritten"):
             mixture().fit(store, checkpoint=tmp_path / name)
     (tmp_path / "empty").mkdir()
     mixture().fit(store, checkpoint=tmp_path / "empty")
@@ -383,7 +385,7 @@ def test_what_is_no_checkpoint_is_left_alone(store, tmp_path):
     checkpoint.remove(tmp_path / "nothing")
 
 
-def test_a_run_that_was_taken_for_dead_stops(place):
+def test_a_run_stops_if_another_has_taken_over(place):
     with Checkpoint(place).journal(IDENTITY) as first:
         state = loop.State(np.arange(3.0))
         first.keep_state(state, 1)
@@ -410,7 +412,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
     states = [loop.State(np.full(3, float(i)), (), i) for i in range(3)]
     with Checkpoint(tmp_path / "c.zarr").journal(IDENTITY) as journal:
         journal.keep_state(states[0], 1)
-        monkeypatch.setattr(atomic, "_where", lambda path: Full(Path(path)))
+        monkeypatch.setattr(atomic, "_store_or_path", lambda path: Full(Path(path)))
         failures = 0
         for writes in range(30):
             Full.left = writes
@@ -432,8 +434,10 @@ def test_a_newer_format_and_unknown_classes_are_refused(tmp_path):
     with Checkpoint(tmp_path / "c.zarr").journal(IDENTITY) as journal:
         identity = journal._attributes()
     document = {"class": "dem.scan.scanner:Gone", "fields": {}}
-    checkpoint.SCANS.save(f"{tmp_path}/c.zarr/scan", Saved("Scan", {}, {"document": document, **identity}))
-    with pytest.raises(ValueError, match=r"cannot be read by this dem \(AttributeError.*Gone.*remove it to start anew"):
+    checkpoint.SCANS.save(f"{tmp_path}/c.zarr/scan", GroupContents("Scan", {}, {"document": document, **identity}))
+    with pytest.raises(
+        ValueError, match=r"cannot read the checkpoint .* \(AttributeError.*Gone.*remove the checkpoint"
+    ):
         checkpoint.read(tmp_path / "c.zarr", IDENTITY)
     with pytest.raises(ValueError, match=r"tol=0.001 there, tol=1 here"):
         checkpoint.read(tmp_path / "c.zarr", replace(IDENTITY, settings={"tol": 1, "seed": 0}))

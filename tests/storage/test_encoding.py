@@ -1,4 +1,4 @@
-"""What is kept comes back bit for bit, and a file never chooses what code runs."""
+"""Decoded values equal the encoded values bit for bit, and a file never decides which code runs."""
 
 import json
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from dem.core.block import Block
 from dem.em import loop
 from dem.models.mixture.precision import Precision
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from dem.storage.encoding import decode, digest, encode
 from laws import MODELS, begin
@@ -40,7 +40,7 @@ def same(a, b):
 
 
 def bits(array):
-    """Return the bytes of the values: of a long double 10 of its 16 count."""
+    """Return the bytes of the values. A long double uses 10 of its 16 bytes."""
     array = np.ascontiguousarray(array)
     raw = array.reshape(-1).view(np.uint8).reshape(array.size, array.itemsize)
     return raw[:, :10] if array.dtype == np.longdouble else raw
@@ -75,7 +75,7 @@ def test_values_come_back_bit_for_bit(value):
     ],
     ids=str,
 )
-def test_what_json_has_not(value):
+def test_values_that_json_cannot_represent(value):
     assert same(there_and_back(value), value)
 
 
@@ -83,7 +83,7 @@ def test_what_json_has_not(value):
 def test_the_states_and_scans_of_all_models(case):
     block = Block(case.x)
     scan = Scanner(block.x.shape[1], case.model.needs_scatter, 200, 0, len(block.x))()(block)
-    model = case.model.bind(completed(scan))
+    model = case.model.bind(completed_scan(scan))
     params = begin(model, case.x)
     state = loop.fit(model, params, loop.OneBlock(block), tol=0, max_iter=4)
     assert same(there_and_back(scan), scan)
@@ -96,18 +96,18 @@ class Mine:
     x: float
 
 
-def test_classes_of_other_modules_are_loaded_only_where_they_are_named():
+def test_classes_of_other_modules_are_loaded_only_if_the_module_is_given():
     assert there_and_back(Mine(1.0), [__name__]) == Mine(1.0)
-    with pytest.raises(ValueError, match="which is none of dem's"):
+    with pytest.raises(ValueError, match="which is not part of dem"):
         there_and_back(Mine(1.0))
-    with pytest.raises(ValueError, match="no class of values"):
+    with pytest.raises(ValueError, match="not a class of values"):
         decode({}, {"class": "dem.em.loop:fit", "fields": {}})
-    with pytest.raises(TypeError, match="Cannot keep"):
+    with pytest.raises(TypeError, match="Cannot save"):
         encode(object())
 
 
 @given(arrays, st.data())
-def test_a_digest_tells_any_change(array, draw):
+def test_a_digest_changes_with_any_bit(array, draw):
     if array.size:
         flat = array.copy().reshape(-1)
         raw = flat.view(np.uint8)

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, on a disk and at a URL."""
+"""Files are written completely or not at all, on a disk and at a URL."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import zarr
 
-from dem.storage.files import check_free, read_text, write_files
+from dem.storage.files import check_files_free, read_text, write_files
 
 
 @pytest.fixture(params=["disk", "url"])
@@ -22,9 +22,9 @@ def test_files_come_back(folder):
     assert read_text(f"{folder}/a/c.txt") == "\u00e9"
 
 
-def test_files_are_replaced_only_where_that_is_said(folder):
+def test_files_are_replaced_only_with_overwrite(folder):
     write_files({f"{folder}/a": b"1"})
-    with pytest.raises(FileExistsError, match="a exists already: choose another name, or allow overwriting"):
+    with pytest.raises(FileExistsError, match="a already exists: choose another name, or allow overwriting"):
         write_files({f"{folder}/b": b"2", f"{folder}/a": b"2"})
     files, root = fsspec.core.url_to_fs(folder)
     assert not files.exists(f"{root}/b")
@@ -35,10 +35,10 @@ def test_files_are_replaced_only_where_that_is_said(folder):
 def test_folders_are_never_replaced(tmp_path):
     (tmp_path / "a").mkdir()
     with pytest.raises(FileExistsError, match="is a folder"):
-        check_free([tmp_path / "a"], overwrite=True)
+        check_files_free([tmp_path / "a"], overwrite=True)
 
 
-def test_what_is_no_file_is_never_replaced(tmp_path):
+def test_devices_and_pipes_are_never_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     os.symlink(tmp_path / "pipe", tmp_path / "a.png")
     with pytest.raises(FileExistsError, match=r"a\.png is a device, pipe or socket, not a file"):
@@ -62,7 +62,7 @@ def test_a_full_disk_leaves_everything_as_it_was(tmp_path, monkeypatch):
     assert (tmp_path / "old").read_text() == "old"
 
 
-def test_what_cannot_be_written_is_told(tmp_path, monkeypatch):
+def test_write_errors_name_the_path(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     for place in ("file/a", "file/a/b"):
         with pytest.raises(OSError, match=rf"^Cannot write .*{place}: .*/file is a file, not a folder\.$"):
@@ -92,5 +92,5 @@ def test_nothing_is_written_inside_zarr(folder, zarr_format):
     group = zarr.create_group(f"{folder}/g.zarr", zarr_format=zarr_format)
     group.create_array("x", data=np.ones(3))
     for place, kind in (("g.zarr/a.png", "group"), ("g.zarr/x/a.png", "array"), ("g.zarr/x/deep/a.png", "array")):
-        with pytest.raises(FileExistsError, match=rf"lies inside the Zarr {kind} .*g\.zarr"):
+        with pytest.raises(FileExistsError, match=rf"is inside the Zarr {kind} .*g\.zarr"):
             write_files({f"{folder}/{place}": b""})

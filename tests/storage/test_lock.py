@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from dem.storage.lock import claim
+from dem.storage.lock import write_lock
 
 HOLD = (
-    "import sys, time; from dem.storage.lock import claim\n"
-    "with claim(sys.argv[1]): print('held', flush=True); time.sleep(60)"
+    "import sys, time; from dem.storage.lock import write_lock\n"
+    "with write_lock(sys.argv[1]): print('held', flush=True); time.sleep(60)"
 )
 
 
@@ -27,34 +27,34 @@ def held(tmp_path):
 
 
 def refused(path):
-    with pytest.raises(BlockingIOError) as error, claim(path):
-        raise AssertionError("two runs have claimed it")
+    with pytest.raises(BlockingIOError) as error, write_lock(path):
+        raise AssertionError("two runs have the lock")
     return str(error.value)
 
 
-def test_a_link_and_what_it_points_to_have_one_lock(held, tmp_path):
+def test_a_link_and_its_target_have_the_same_lock(held, tmp_path):
     path, _ = held
     (tmp_path / "link.zarr").symlink_to(path)
-    assert "link.zarr is being written by another run" in refused(tmp_path / "link.zarr")
+    assert "is writing" in refused(tmp_path / "link.zarr")
 
 
-def test_a_second_run_is_refused_and_told_of_the_first(held):
+def test_a_second_run_is_refused_and_the_message_names_the_first(held):
     path, process = held
     for _ in range(2):
         said = refused(path)
         assert str(path) in said
         assert f"process {process.pid} on {socket.gethostname()}" in said
-    with claim(path.with_name("other.zarr")):
+    with write_lock(path.with_name("other.zarr")):
         pass
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_claim_ends_with_its_process(held, number):
+def test_a_lock_ends_with_its_process(held, number):
     path, process = held
     refused(path)
     process.send_signal(number)
     process.wait()
-    with claim(path):
+    with write_lock(path):
         assert os.listdir(path.parent) == [".labels.zarr.lock"]
     assert os.listdir(path.parent) == []
 
@@ -62,23 +62,23 @@ def test_a_claim_ends_with_its_process(held, number):
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_nothing_is_left(error, tmp_path):
     path = tmp_path / "a" / "b" / "labels.zarr"
-    with suppress(BaseException), claim(path):
+    with suppress(BaseException), write_lock(path):
         assert path.parent.is_dir()
         assert str(os.getpid()) in refused(path)
         if error:
             raise error
     assert os.listdir(tmp_path) == []
-    with claim(path):
+    with write_lock(path):
         path.mkdir()
     assert os.listdir(tmp_path / "a" / "b") == ["labels.zarr"]
 
 
-def test_one_of_many_threads_has_it_at_a_time(tmp_path):
+def test_only_one_thread_has_the_lock_at_a_time(tmp_path):
     path, inside, most, times = tmp_path / "labels.zarr", [], [], []
 
     def work():
         while len(times) < 200:
-            with suppress(BlockingIOError), claim(path):
+            with suppress(BlockingIOError), write_lock(path):
                 inside.append(1)
                 most.append(len(inside))
                 inside.pop()
@@ -95,21 +95,21 @@ def test_one_of_many_threads_has_it_at_a_time(tmp_path):
 
 def test_links_and_file_urls_are_the_same_place(tmp_path):
     os.symlink(tmp_path, tmp_path / "link")
-    with claim(tmp_path / "labels.zarr"):
+    with write_lock(tmp_path / "labels.zarr"):
         refused(tmp_path / "link" / "labels.zarr")
         refused((tmp_path / "labels.zarr").as_uri())
 
 
-def test_urls_cannot_be_claimed():
-    with claim("memory://claims/labels.zarr"), claim("memory://claims/labels.zarr"):
+def test_urls_cannot_be_locked():
+    with write_lock("memory://claims/labels.zarr"), write_lock("memory://claims/labels.zarr"):
         pass
 
 
-def test_a_lock_file_that_tells_nothing(tmp_path):
+def test_an_empty_lock_file(tmp_path):
     path = tmp_path / "labels.zarr"
-    with claim(path):
+    with write_lock(path):
         (tmp_path / ".labels.zarr.lock").write_text("")
-        assert "another run (one that has only just begun)" in refused(path)
+        assert "Another run (which has just started) is writing" in refused(path)
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
@@ -118,10 +118,10 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
         with pytest.raises(
             NotADirectoryError, match=r"Cannot write .*labels\.zarr: .*/file is a file, not a folder\.$"
         ):
-            claim(path).__enter__()
+            write_lock(path).__enter__()
     sealed = tmp_path / "sealed"
     sealed.mkdir(mode=0o500)
     if os.access(sealed, os.W_OK):
         sealed = "/sys"  # where not even root makes files
     with pytest.raises(OSError, match=r"Cannot write .*labels\.zarr: .* \(in the folder .*(sealed|sys)\)"):
-        claim(f"{sealed}/labels.zarr").__enter__()
+        write_lock(f"{sealed}/labels.zarr").__enter__()

@@ -1,4 +1,4 @@
-"""Models and checkpoints that version 0.1.0 wrote, before its modules moved, are read and gone on from.
+"""Models and checkpoints that version 0.1.0 wrote, before its modules moved, can be read and continued.
 
 `data/written_by_0.1.0.tar.xz` holds them, the stores that they were fitted to, and what that version said of each.
 """
@@ -14,8 +14,8 @@ import pytest
 import dem
 from dem.families import Categorical, Gamma, Gaussian, StudentT
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.class_names import name_in_files, place_now
-from dem.storage.document import Saved
+from dem.storage.class_names import current_name, name_in_files
+from dem.storage.document import GroupContents
 from shared import ENDS_AT_MAX_ITER
 
 ARCHIVE = Path(__file__).parent / "data" / "written_by_0.1.0.tar.xz"
@@ -49,7 +49,7 @@ def test_models_are_read(name, files):
 
 @ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("name", [name for name, told in TOLD.items() if told["checkpoint"]])
-def test_checkpoints_are_gone_on_from(name, files):
+def test_fits_continue_from_old_checkpoints(name, files):
     told = TOLD[name]
     family = {"family": FAMILIES[name]} if name in FAMILIES else {}
     model = getattr(dem, told["class"])(**told["settings"], **family)
@@ -62,7 +62,7 @@ def test_checkpoints_are_gone_on_from(name, files):
 
 
 def names(document):
-    """Yield the names of classes in a value that was kept."""
+    """Yield the names of classes in a saved value."""
     for key, value in document.items() if isinstance(document, dict) else enumerate(document):
         if key in ("class", "enum"):
             yield value
@@ -71,16 +71,16 @@ def names(document):
 
 
 def test_classes_keep_their_names_in_files(files):
-    """Digests that these files hold were made with the names."""
+    """The digests in these files were computed with the names."""
     found = {name for path in files.rglob("zarr.json") for name in names(json.loads(path.read_text()))}
     assert len(found) > 20
     for name in found:
-        module, qualified = place_now(name)
+        module, qualified = current_name(name)
         assert name_in_files(getattr(import_module(module), qualified)) == name
 
 
 def edited(files, folder, name):
-    """Return the path of a copy of a saved mixture whose family has another class name, its checksum made right."""
+    """Return the path of a copy of a saved mixture whose family has another class name, with a correct checksum."""
     saved = SAVED_MODELS.load(files / "product.model.zarr")
     text = json.dumps(saved.attributes).replace("dem.families.gamma:Gamma", name)
     SAVED_MODELS.save(folder / "m.zarr", replace(saved, attributes=json.loads(text)))
@@ -90,19 +90,19 @@ def edited(files, folder, name):
 @pytest.mark.parametrize("name", ["dem.__main__:Gamma", "dem.storage.atomic:remove", "subprocess:Popen"])
 def test_a_file_does_not_choose_what_is_imported(name, files, tmp_path):
     path = edited(files, tmp_path, name)
-    with pytest.raises(ValueError, match=r"m.zarr refers to .*, which is none of dem's"):
+    with pytest.raises(ValueError, match=r"m.zarr refers to .*, which is not part of dem"):
         dem.load(path)
 
 
 @pytest.mark.parametrize("name", ["dem.families.gamma:Gamme", "dem.families.gammx:Gamma"])
-def test_a_class_that_is_not_there_is_told_with_the_file(name, files, tmp_path):
+def test_an_unknown_class_is_reported_with_the_file(name, files, tmp_path):
     with pytest.raises(ValueError, match=r"m.zarr cannot be read as a Mixture by this dem: .*gamm"):
         dem.load(edited(files, tmp_path, name))
 
 
 @pytest.mark.parametrize("settings", [{"colour": "blue"}, 3])
-def test_a_setting_that_is_not_known_is_told_with_the_file(settings, tmp_path):
-    saved = Saved("GaussianMixture", {}, {"settings": settings, "fitted": {}})
+def test_an_unknown_setting_is_reported_with_the_file(settings, tmp_path):
+    saved = GroupContents("GaussianMixture", {}, {"settings": settings, "fitted": {}})
     SAVED_MODELS.save(tmp_path / "m.zarr", saved)
     with pytest.raises(
         ValueError, match=r"m.zarr cannot be read as a GaussianMixture .*\(TypeError.*upgrade dem, or fit and save"

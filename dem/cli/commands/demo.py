@@ -25,7 +25,7 @@ from dem.core.block import Float
 from dem.engine.engine import Engine
 from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators import GaussianMixture, load
-from dem.source.stores import on_this_machine
+from dem.source.stores import require_local_path
 from dem.storage.files import write_files
 
 OLD_FAITHFUL = Path(__file__).parents[1] / "data" / "old_faithful.zarr"
@@ -52,7 +52,7 @@ def demo(size: int, memory: int | None, scratch: str, workers: int | None = None
     workers : int, optional
         Worker processes at most.
     """
-    console, folder = console_for_results(), on_this_machine(scratch, "the scratch folder")
+    console, folder = console_for_results(), require_local_path(scratch, "the scratch folder")
     folder.mkdir(parents=True, exist_ok=True)
     old_faithful(console, folder)
     with closing(choose()) as progress:

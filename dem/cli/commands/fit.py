@@ -29,7 +29,7 @@ from dem.source import open_source
 from dem.storage import checkpoint
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.checkpoint import Checkpoint
-from dem.storage.lock import Interrupted, claim
+from dem.storage.lock import Interrupted, write_lock
 
 
 def fit_estimator(estimator: str, data: str, output: str, session: Session, **options: Any) -> None:
@@ -161,7 +161,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
         SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
         read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
         source = open_source(data, job.weights, **read)
-        with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, claim(output):
+        with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             kept_at = job.kept_at(elsewhere=engine.elsewhere)
             started = time.perf_counter()
             with warnings.catch_warnings():

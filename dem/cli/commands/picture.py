@@ -16,7 +16,7 @@ from dem.estimators import load, summary
 from dem.estimators.base import RowwiseEstimator
 from dem.run.fit import scan
 from dem.source.stores import address
-from dem.storage.files import check_free, write_files
+from dem.storage.files import check_files_free, write_files
 
 SAMPLE_ROWS = 30_000
 DPI = 150
@@ -37,7 +37,7 @@ def draw(
     address(output)  # refuses an empty path as what it is
     if ending(output) not in formats:
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
-    check_free([output], overwrite=overwrite)
+    check_files_free([output], overwrite=overwrite)
     with session.engine() as engine:
         drawn = picture(load(model), model, data, columns, labels, engine)
     write_files({output: rendered(drawn, output)}, overwrite=overwrite)

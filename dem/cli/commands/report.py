@@ -14,8 +14,8 @@ from dem.estimators import summary
 from dem.estimators.loading import restored
 from dem.models.criteria import CRITERIA
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.document import Saved
-from dem.storage.files import check_free, read_text, write_files
+from dem.storage.document import GroupContents
+from dem.storage.files import check_files_free, read_text, write_files
 
 MOST_NUMBERS = 1000
 """Larger arrays are left to the model: nobody reads them."""
@@ -61,7 +61,7 @@ def report(
         restored(saved, model), model, "there is no report of it; see `dem info` and `dem plot`"
     )
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
-    check_free([shown, numbers], overwrite=overwrite)
+    check_files_free([shown, numbers], overwrite=overwrite)
     known = None if score is None else _read(score, model, data)
     names = summary.column_names(estimator, estimator.n_features_in_, labels)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
@@ -100,7 +100,7 @@ def _read(path: str, model: str, data: str) -> dict[str, Any]:
     return {name: record[name] for name in NUMBERS if name in record}
 
 
-def _described(saved: Saved, estimator: Any, names: list[str]) -> dict[str, Any]:
+def _described(saved: GroupContents, estimator: Any, names: list[str]) -> dict[str, Any]:
     """Return how a model was fitted, and its parameters."""
     fitted = saved.attributes["fitted"]
     return {

@@ -32,7 +32,7 @@ class Plan:
         How many tasks run at a time.
     worker_bytes : int
         An idle worker process; 0 for threads of this process.
-    ahead_bytes : int
+    read_ahead_bytes : int
         What a task holds besides where it reads the next block ahead; 0 where it does not.
     """
 
@@ -43,12 +43,12 @@ class Plan:
     client_bytes: int
     n_workers: int = 1
     worker_bytes: int = IDLE_WORKER_BYTES
-    ahead_bytes: int = 0
+    read_ahead_bytes: int = 0
 
     @property
     def task_bytes(self) -> int:
         """What one task holds at most."""
-        return self.read_bytes + self.ahead_bytes + self.workspace_bytes
+        return self.read_bytes + self.read_ahead_bytes + self.workspace_bytes
 
     @property
     def total_bytes(self) -> int:
@@ -65,7 +65,7 @@ class Plan:
         """
         if limit_bytes is None or self.total_bytes <= limit_bytes:
             return
-        alone = replace(self, n_workers=1, ahead_bytes=0)
+        alone = replace(self, n_workers=1, read_ahead_bytes=0)
         enough = f"raise the memory limit to {human.size(rounded_up(alone.total_bytes))} or more"
         without_data = alone.total_bytes - alone.read_bytes
         if self.block_bytes and limit_bytes < without_data:  # smaller chunks would not do
@@ -97,7 +97,7 @@ class Plan:
             Not even one worker fits.
         """
         fits = limit_bytes is None or self.total_bytes <= limit_bytes
-        plan = self if fits else replace(self, ahead_bytes=0)
+        plan = self if fits else replace(self, read_ahead_bytes=0)
         while limit_bytes is not None and plan.n_workers > 1 and plan.total_bytes > limit_bytes:
             plan = replace(plan, n_workers=plan.n_workers - 1)
         plan.check(limit_bytes)
@@ -105,7 +105,7 @@ class Plan:
 
     def suit(self, source: Source) -> Source:
         """Return the source as the plan has it: its tasks do not read ahead if the plan does not."""
-        return source if self.ahead_bytes else source.without_ahead()
+        return source if self.read_ahead_bytes else source.without_read_ahead()
 
 
 def rounded_up(nbytes: int) -> int:
@@ -122,4 +122,4 @@ def plan_sweep(
 ) -> Plan:
     """Return the plan of sweeps over `source`."""
     sizes = source.block_bytes, source.read_bytes
-    return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes, source.ahead_bytes)
+    return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes, source.read_ahead_bytes)

@@ -10,7 +10,7 @@ import numpy as np
 
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block, MakeKernel, Sweep
-from dem.core.error_state import own_errors
+from dem.core.error_state import default_error_state
 from dem.core.stats import S, TreeSum
 from dem.engine.sweep.row_count import check_no_row_lost
 from dem.source import Partition, Source, evaluate
@@ -38,7 +38,7 @@ Advance = Callable[[int, int], None]
 """Called with the number of partitions done and their number in all."""
 
 
-@own_errors()
+@default_error_state()
 def sum_partition(make_kernel: MakeKernel[S], partition: Partition, empty: Block) -> S:
     """Return the sum of the kernel's statistics over one partition, from left to right.
 

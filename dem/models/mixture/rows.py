@@ -17,7 +17,7 @@ from dem.families.family import Family
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
 from dem.models.mixture.precision import Precision, double_suffices, products_size
 from dem.models.row_checks import LARGEST, NotFiniteError, check_finite, label_dtype
-from dem.scan.scanner import tile_rows
+from dem.scan.scanner import scan_tile_rows
 from dem.scan.support import first_outside
 
 
@@ -138,7 +138,7 @@ def check_support(family: Family[Any], block: Block) -> None:
     ------
     NotFiniteError
     """
-    step = tile_rows(block.x.shape[1])
+    step = scan_tile_rows(block.x.shape[1])
     for start in range(0, len(block.x), step):
         x = np.asarray(block.x[start : start + step], dtype=np.float64).T
         if (found := first_outside(family, x, block.first + start)) is not None:

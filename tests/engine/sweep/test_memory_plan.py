@@ -26,15 +26,15 @@ def test_reading_ahead_is_given_up_before_a_worker():
     z = zarr.create_array(zarr.storage.MemoryStore(), shape=(4000, 1000), chunks=(1000, 1000), dtype="f8")
     source = open_source(z)
     plan = plan_sweep(source, 5_000_000, 10_000_000, 2)
-    assert plan.ahead_bytes == source.block_bytes == 8_000_000
+    assert plan.read_ahead_bytes == source.block_bytes == 8_000_000
     assert plan.suit(source) is source
     assert plan.within(plan.total_bytes) == plan
     less = plan.within(plan.total_bytes - 1)
-    assert (less.n_workers, less.ahead_bytes) == (2, 0)
+    assert (less.n_workers, less.read_ahead_bytes) == (2, 0)
     assert less.total_bytes == plan.total_bytes - 2 * 8_000_000
-    assert [p.ahead for p in source.partitions] == [True] * len(source.partitions)
-    assert [p.ahead for p in less.suit(source).partitions] == [False] * len(source.partitions)
-    assert less.suit(source).ahead_bytes == 0
+    assert [p.read_ahead for p in source.partitions] == [True] * len(source.partitions)
+    assert [p.read_ahead for p in less.suit(source).partitions] == [False] * len(source.partitions)
+    assert less.suit(source).read_ahead_bytes == 0
     assert plan.within(less.total_bytes - 1).n_workers == 1
     with pytest.raises(MemoryError, match=r"1 worker x"):
         plan.within(140_000_000)
@@ -79,7 +79,7 @@ def test_the_plan_counts_stored_weights():
         w = zarr.create_array(zarr.storage.MemoryStore(), shape=10**7, chunks=chunk, dtype="f4")
         more = open_source(z, w).read_bytes - open_source(z).read_bytes
         assert more == 24 * held
-        assert open_source(z, w).ahead_bytes - open_source(z).ahead_bytes == 24 * held
+        assert open_source(z, w).read_ahead_bytes - open_source(z).read_ahead_bytes == 24 * held
 
 
 def test_the_plan_of_a_source():

@@ -16,7 +16,7 @@ from dem.families import NOISE, FactorAnalysers
 from dem.families.factors.algebra import canonical
 from dem.families.factors.missing_algebra import Sums
 from dem.models.mixture.factors import FactorMixtureModel
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from laws import scan
 
@@ -220,7 +220,7 @@ def test_the_bound_of_ppcas_is_that_of_the_parameters(unit, with_holes):
 def test_the_floor_of_a_shared_noise_leaves_wide_columns_out():
     """Factors explain the widest columns: a share of their variance would be more than what the others vary by."""
     x = np.array([1e6, 1.0, 2.0, 1e5, 2.0]) * np.array([[1.0], [-1.0]])
-    found = completed(Scanner(5, False, 2, 0, 2)()(Block(x)))
+    found = completed_scan(Scanner(5, False, 2, 0, 2)()(Block(x)))
     floor = {name: NOISE[name](2, None).bind(found, Frame.near(x)).floor(5) for name in NOISE}
     np.testing.assert_allclose(floor["isotropic"], 3e-6)
     np.testing.assert_allclose(floor["diagonal"], 1e-6 * np.array([1e12, 1.0, 4.0, 1e10, 4.0]))

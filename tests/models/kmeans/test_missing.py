@@ -13,7 +13,7 @@ from dem.em import loop
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.kmeans.missing import NearestObserved
 from dem.models.mixture.precision import Precision
-from dem.scan.fill_sample import completed
+from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from laws import assert_same_bits, objective_never_falls, rows_of, total
 
@@ -21,7 +21,7 @@ K, D, N = 4, 5, 400
 
 
 def bind(model, x, weight=None):
-    return model.bind(completed(Scanner(x.shape[1], False, len(x), 0, None)()(Block(x, weight))))
+    return model.bind(completed_scan(Scanner(x.shape[1], False, len(x), 0, None)()(Block(x, weight))))
 
 
 def clusters(rng, n=N, k=K, d=D, spread=3.0):
@@ -204,7 +204,7 @@ def test_separated_clusters_are_recovered(rng, share):
     x, labels = clusters(rng, n=3000, spread=8.0)
     hidden = holed(rng, x, share)
     model = bind(KMeansModel(K), hidden)
-    sample = completed(Scanner(D, False, 3000, 0, None)()(Block(hidden))).sample
+    sample = completed_scan(Scanner(D, False, 3000, 0, None)()(Block(hidden))).sample
     starts = (model.start(Block(sample.x), np.random.default_rng(seed)) for seed in range(5))
     states = (loop.fit(model, params, loop.OneBlock(Block(hidden)), tol=0.0, max_iter=100) for params in starts)
     params = max(states, key=lambda state: state.objective).params

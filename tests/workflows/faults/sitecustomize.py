@@ -22,7 +22,7 @@ class Finder(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         execute = spec.loader.exec_module
-        spec.loader.exec_module = lambda module: (execute(module), change(module.KeptJournal))
+        spec.loader.exec_module = lambda module: (execute(module), change(module.CheckpointJournal))
         return spec
 
 
