@@ -12,10 +12,10 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dem.em.progress import Progress, Silent
-from dem.engine.cluster import Names, running
-from dem.engine.machines import OnCluster, Place, ThisMachine
+from dem.engine.cluster import ClusterRequest, open_cluster
+from dem.engine.machines import Backend, OnCluster, ThisMachine
 from dem.engine.passes import Passes
-from dem.engine.sweep.serial import Divisible
+from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
 
 
@@ -53,7 +53,7 @@ class Engine:
     progress: Progress | None = None
     scheduler_file: str | Path | None = None
     cluster: str | Path | None = None
-    place: Place | None = field(default=None, repr=False, compare=False)
+    backend: Backend | None = field(default=None, repr=False, compare=False)
 
     def __deepcopy__(self, memo: object) -> Engine:
         """Return the engine itself: clones of an estimator share it, with its progress."""
@@ -61,7 +61,7 @@ class Engine:
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the settings without the progress and the place, which belong to this process."""
-        return {**self.__dict__, "progress": None, "place": None}
+        return {**self.__dict__, "progress": None, "backend": None}
 
     @property
     def memory_bytes(self) -> int | None:
@@ -98,9 +98,9 @@ class Engine:
         return self.workers
 
     @property
-    def elsewhere(self) -> bool:
+    def on_cluster(self) -> bool:
         """Whether the passes of a started engine run on a cluster."""
-        return self.place is not None and self.place.elsewhere
+        return self.backend is not None and self.backend.on_cluster
 
     @contextmanager
     def started(self) -> Iterator[Engine]:
@@ -112,14 +112,14 @@ class Engine:
         Raises
         ------
         OSError, ImportError, RuntimeError, ValueError
-            The cluster is not to be had: see `dem.engine.cluster.running`.
+            The cluster is not to be had: see `dem.engine.cluster.open_cluster`.
         """
-        if self.place is not None:
+        if self.backend is not None:
             yield self
             return
-        names = Names(self.scheduler, self.scheduler_file, self.cluster)
-        with running(names, (self.progress or Silent()).note) as found:
-            yield replace(self, place=self._this_machine if found is None else OnCluster(found))
+        request = ClusterRequest(self.scheduler, self.scheduler_file, self.cluster)
+        with open_cluster(request, (self.progress or Silent()).note) as found:
+            yield replace(self, backend=self._this_machine if found is None else OnCluster(found))
 
     @contextmanager
     def open(self, source: Source, workspace_bytes: int, held_bytes: int = 0) -> Iterator[Passes]:
@@ -140,28 +140,28 @@ class Engine:
         OSError
             A worker cannot see the data.
         OSError, ImportError, RuntimeError, ValueError
-            The cluster is not to be had: see `dem.engine.cluster.running`.
+            The cluster is not to be had: see `dem.engine.cluster.open_cluster`.
         """
         progress = self.progress or Silent()
-        with self._at(source, progress) as place, ExitStack() as opened:
+        with self._at(source, progress) as backend, ExitStack() as opened:
 
-            def plan(workspace_bytes: int) -> Divisible:
+            def plan(workspace_bytes: int) -> PartitionSweep:
                 opened.close()
-                return opened.enter_context(place.sweep(source, workspace_bytes, held_bytes, progress.advance))
+                return opened.enter_context(backend.sweep(source, workspace_bytes, held_bytes, progress.advance))
 
-            yield Passes(plan(workspace_bytes), source, progress, place, plan)
+            yield Passes(plan(workspace_bytes), source, progress, backend, plan)
 
     @contextmanager
-    def _at(self, source: Source, progress: Progress) -> Iterator[Place]:
+    def _at(self, source: Source, progress: Progress) -> Iterator[Backend]:
         """Give the place for a source: arrays in memory stay where they are."""
         if source.in_memory:
-            if self.elsewhere or Names(self.scheduler, self.scheduler_file, self.cluster):
+            if self.on_cluster or ClusterRequest(self.scheduler, self.scheduler_file, self.cluster):
                 progress.note(f"the {source.name} is in memory: it is swept in this process, and not on the cluster")
             yield self._this_machine
             return
         with self.started() as engine:
-            assert engine.place is not None
-            yield engine.place
+            assert engine.backend is not None
+            yield engine.backend
 
     @property
     def _this_machine(self) -> ThisMachine:

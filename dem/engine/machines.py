@@ -10,12 +10,12 @@ from typing import Protocol
 import dask
 
 from dem.core.blas import machine_kind
-from dem.engine.cluster import Running, local_cluster
-from dem.engine.cluster.workers import check_memory, check_places
+from dem.engine.cluster import RunningCluster, local_cluster
+from dem.engine.cluster.workers import check_memory, check_visible
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.memory_plan import plan_sweep
 from dem.engine.sweep.process_memory import process_bytes
-from dem.engine.sweep.serial import Advance, Divisible, SerialSweep
+from dem.engine.sweep.serial import Advance, PartitionSweep, SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
 from dem.source import Delayed, Source
 
@@ -26,11 +26,11 @@ CLIENT_GROWTH = 50 * 2**20
 """What this process grows by with a local cluster: the scheduler and its connections."""
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Where passes run."""
 
     @property
-    def elsewhere(self) -> bool:
+    def on_cluster(self) -> bool:
         """Whether that is a cluster."""
 
     @property
@@ -39,10 +39,10 @@ class Place(Protocol):
 
     def sweep(
         self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
-    ) -> AbstractContextManager[Divisible]:
+    ) -> AbstractContextManager[PartitionSweep]:
         """Give the sweep of a source (see `dem.engine.engine.Engine.open`); end what was started for it."""
 
-    def require(self, places: Iterable[str]) -> None:
+    def check_visible(self, places: Iterable[str]) -> None:
         """Refuse places that not all who make the passes can see: an OSError."""
 
 
@@ -61,7 +61,7 @@ class ThisMachine:
     memory_bytes: int | None
     n_workers: int
 
-    elsewhere = False
+    on_cluster = False
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
@@ -69,30 +69,32 @@ class ThisMachine:
         return (machine_kind(),)
 
     @contextmanager
-    def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:
+    def sweep(
+        self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
+    ) -> Iterator[PartitionSweep]:
         """Choose threads or processes by the source, as many as the memory allows."""
         limit, n_workers = self.memory_bytes, self.n_workers
         here = process_bytes() + held_bytes
         if is_delayed(source):
             plan = plan_sweep(source, workspace_bytes, here, n_workers, worker_bytes=0).within(limit)
             with dask.config.set(num_workers=plan.n_workers):
-                yield DaskSweep(plan.suit(source), None, advance)
+                yield DaskSweep(plan.apply_to(source), None, advance)
             return
         if source.in_memory or (decoded_bytes(source) or 0) <= IN_PROCESS_BYTES:
             threads = min(n_workers, len(source.partitions))
             plan = plan_sweep(source, workspace_bytes, here, threads, worker_bytes=0).within(limit)
             if plan.n_workers == 1:
-                yield SerialSweep(plan.suit(source), advance)
+                yield SerialSweep(plan.apply_to(source), advance)
             else:
-                yield ThreadSweep(plan.suit(source), plan.n_workers, advance)
+                yield ThreadSweep(plan.apply_to(source), plan.n_workers, advance)
             return
         workers = min(n_workers, len(source.partitions))
         plan = plan_sweep(source, workspace_bytes, here + CLIENT_GROWTH, workers).within(limit)
         share = None if limit is None else (limit - plan.client_bytes) // plan.n_workers
         with local_cluster(plan.n_workers, share) as client:
-            yield DaskSweep(plan.suit(source), client, advance)
+            yield DaskSweep(plan.apply_to(source), client, advance)
 
-    def require(self, places: Iterable[str]) -> None:
+    def check_visible(self, places: Iterable[str]) -> None:
         """All of them see what this process sees."""
 
 
@@ -102,12 +104,12 @@ class OnCluster:
 
     Attributes
     ----------
-    cluster : Running
+    cluster : RunningCluster
     """
 
-    cluster: Running
+    cluster: RunningCluster
 
-    elsewhere = True
+    on_cluster = True
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
@@ -115,7 +117,9 @@ class OnCluster:
         return tuple(dict.fromkeys([machine_kind(), *sorted(worker.machine_kind for worker in self.cluster.workers)]))
 
     @contextmanager
-    def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:
+    def sweep(
+        self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
+    ) -> Iterator[PartitionSweep]:
         """See that the workers have the memory and the data; leave them as they are."""
         client = self.cluster.client
         if client.status == "closed":
@@ -128,12 +132,12 @@ class OnCluster:
         except MemoryError:  # without reading ahead it may fit
             source = source.without_ahead()
             check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
-        self.require(source.stored_at)
+        self.check_visible(source.stored_at)
         yield DaskSweep(source, client, advance)
 
-    def require(self, places: Iterable[str]) -> None:
+    def check_visible(self, places: Iterable[str]) -> None:
         """Ask all workers."""
-        check_places(self.cluster.client, places)
+        check_visible(self.cluster.client, places)
 
 
 def is_delayed(source: Source) -> bool:

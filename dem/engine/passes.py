@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from dem.core.block import MakeKernel
 from dem.core.stats import S
 from dem.em.progress import Progress
-from dem.engine.machines import Place, decoded_bytes
-from dem.engine.sweep.serial import Divisible
+from dem.engine.machines import Backend, decoded_bytes
+from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
 from dem.source.subset import subset
 
@@ -26,13 +26,13 @@ class Passes:
 
     def __init__(
         self,
-        sweep: Divisible,
+        sweep: PartitionSweep,
         source: Source,
         progress: Progress,
-        place: Place,
-        plan: Callable[[int], Divisible] | None = None,
+        backend: Backend,
+        plan: Callable[[int], PartitionSweep] | None = None,
     ) -> None:
-        self._sweep, self._source, self.progress, self._place, self._plan = sweep, source, progress, place, plan
+        self._sweep, self._source, self.progress, self._backend, self._plan = sweep, source, progress, backend, plan
         self.count = 0
 
     def plan_for(self, workspace_bytes: int) -> None:
@@ -47,16 +47,16 @@ class Passes:
         self._sweep = self._plan(workspace_bytes)
 
     @property
-    def elsewhere(self) -> bool:
+    def on_cluster(self) -> bool:
         """Whether the passes run on a cluster, not on threads or worker processes of this process's own."""
-        return self._place.elsewhere
+        return self._backend.on_cluster
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
         """The kinds of machine that make the passes: see `dem.core.blas.machine_kind`."""
-        return self._place.machine_kinds
+        return self._backend.machine_kinds
 
-    def require(self, places: Iterable[str]) -> None:
+    def check_visible(self, places: Iterable[str]) -> None:
         """Refuse places that not all who make the passes can see.
 
         Parameters
@@ -69,21 +69,21 @@ class Passes:
         OSError
             Naming a worker, its host and the place.
         """
-        self._place.require(places)
+        self._backend.check_visible(places)
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Make a pass of EM, which the caller ends by telling the state after it."""
         return self._run(f"pass {self.count}", make_kernel)
 
-    def named(self, what: str, make_kernel: MakeKernel[S]) -> S:
+    def run_named(self, what: str, make_kernel: MakeKernel[S]) -> S:
         """Make a pass that stands for itself."""
         stats = self._run(what, make_kernel)
         self.progress.end(None)
         return stats
 
-    def as_named(self, what: str) -> Named:
+    def with_name(self, what: str) -> NamedPasses:
         """Return the sweep whose passes have this name."""
-        return Named(self, what)
+        return NamedPasses(self, what)
 
     def only(self, indices: Sequence[int]) -> Passes:
         """Return the passes over the partitions with these indices alone."""
@@ -99,7 +99,7 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedPasses:
     """Passes with a name, as a sweep that can leave out partitions."""
 
     passes: Passes
@@ -107,8 +107,8 @@ class Named:
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Make a pass that stands for itself."""
-        return self.passes.named(self.what, make_kernel)
+        return self.passes.run_named(self.what, make_kernel)
 
-    def only(self, indices: Sequence[int]) -> Named:
+    def only(self, indices: Sequence[int]) -> NamedPasses:
         """Return the passes over the partitions with these indices alone."""
-        return Named(self.passes.only(indices), self.what)
+        return NamedPasses(self.passes.only(indices), self.what)

@@ -20,7 +20,7 @@ from dem.engine.engine import Engine
 from dem.models.criteria import aic, bic
 from dem.run import draw_rows
 from dem.run.check_load import check_load
-from dem.run.rows import MISSING, Mean, compute_rows, mean_of_rows, write_rows
+from dem.run.rows import MISSING_TREATMENTS, Mean, compute_rows, mean_of_rows, write_rows
 from dem.scan.scanner import Scan
 from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import float_dtype, given
@@ -78,8 +78,8 @@ class RowwiseEstimator(BaseEstimator):
         """
         if not isinstance(self.engine, Engine | None):
             raise ValueError(f"engine must be a dem.Engine or None, got {self.engine!r}")
-        if self.missing not in MISSING:
-            raise ValueError(f"missing must be one of {', '.join(MISSING)}, got {self.missing!r}")
+        if self.missing not in MISSING_TREATMENTS:
+            raise ValueError(f"missing must be one of {', '.join(MISSING_TREATMENTS)}, got {self.missing!r}")
         check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
             if np.ma.isMaskedArray(X):
@@ -311,7 +311,7 @@ class Estimator(DensityMixin, RowwiseEstimator):
             return draw_rows.draw(*fitted, d, 0, n_samples, seed)
         rows = draw_rows.chunk_rows(d, np.float64, SAMPLE_CHUNK_BYTES) if chunks == "auto" else chunks
         check_number("chunks", rows, int, 1)
-        return draw_rows.lazy(*fitted, d, n_samples, seed, rows)
+        return draw_rows.draw_lazy(*fitted, d, n_samples, seed, rows)
 
     def write_sample(
         self,
@@ -345,7 +345,7 @@ class Estimator(DensityMixin, RowwiseEstimator):
         kind, d = np.dtype(dtype), self.n_features_in_
         rows = draw_rows.chunk_rows(d, kind, SAMPLE_CHUNK_BYTES) if chunk_rows is None else chunk_rows
         check_number("chunk_rows", rows, int, 1)
-        draw_rows.write(
+        draw_rows.write_drawn(
             *self._fitted(),
             GeneratedSource(n_samples, min(rows, n_samples), d, kind),
             path,

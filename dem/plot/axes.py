@@ -10,13 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from dem.core import human
+from dem.core.block import Float
 from dem.estimators import summary
-
-Float = NDArray[np.float64]
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4B00", "#5D3FD3")
 """Told apart by colour-blind readers too: after Okabe and Ito."""
@@ -36,7 +34,7 @@ def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int
         low, high = (means - 2.5 * sds).min(axis=0), (means + 2.5 * sds).max(axis=0)
     else:
         x = finite_rows(x[:, pair])
-        low, high = limits(x)
+        low, high = axis_limits(x)
         draw_rows(ax, x, low, high)
     for k in range(len(means)):
         colour, width = _style(model.weights_, k)
@@ -57,11 +55,11 @@ def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int]
     pair = list(columns)
     centers = np.asarray(model.cluster_centers_, dtype=np.float64)
     if x is None:
-        low, high = limits(np.concatenate([centers[:, pair], centers[:, pair].mean(axis=0, keepdims=True)]))
+        low, high = axis_limits(np.concatenate([centers[:, pair], centers[:, pair].mean(axis=0, keepdims=True)]))
         low, high = low - 0.3 * (high - low), high + 0.3 * (high - low)
     else:
         x = finite_rows(x[:, pair])
-        low, high = limits(x)
+        low, high = axis_limits(x)
     across, up = np.meshgrid(*(np.linspace(a, b, PIXELS) for a, b in zip(low, high, strict=True)))
     plane = np.tile(centers.mean(axis=0), (across.size, 1))
     plane[:, pair] = np.column_stack([across.ravel(), up.ravel()])
@@ -87,7 +85,7 @@ def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
         low, high = (mean - 3.5 * sd).min(), (mean + 3.5 * sd).max()
     else:
         x = finite_rows(x)
-        (low,), (high,) = limits(x)
+        (low,), (high,) = axis_limits(x)
         ax.hist(x[:, 0], bins=_bins(x[:, 0], low, high), density=True, color="0.85", label="data")
     t = np.linspace(low, high, 800)
     z = (t - mean[:, None]) / sd[:, None]
@@ -163,13 +161,13 @@ def draw_latents(ax: Axes, model: Any, x: Float, columns: tuple[int, int]) -> No
     """Draw rows in the latent space of a linear latent model."""
     z = np.asarray(model.transform(x), dtype=np.float64)
     if z.shape[1] == 1:
-        (low,), (high,) = limits(z)
+        (low,), (high,) = axis_limits(z)
         ax.hist(z[:, 0], bins=_bins(z[:, 0], low, high), color=PALETTE[5])
         ax.set(xlabel="latent 1", ylabel="rows")
     else:
         check_columns(columns, z.shape[1], "latents")
         z = z[:, list(columns)]
-        low, high = limits(z)
+        low, high = axis_limits(z)
         draw_rows(ax, z, low, high, PALETTE[0])
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.set(xlabel=f"latent {columns[0] + 1}", ylabel=f"latent {columns[1] + 1}")
@@ -205,7 +203,7 @@ def finite_rows(x: Float) -> Float:
     return finite
 
 
-def limits(x: Float) -> tuple[Float, Float]:
+def axis_limits(x: Float) -> tuple[Float, Float]:
     """Return the range to show: few outliers shall not shrink all the rest to a dot."""
     extremes = (0.0, 1.0) if len(x) < 1000 else (0.001, 0.999)
     low, high = np.quantile(x, extremes, axis=0)

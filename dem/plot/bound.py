@@ -35,7 +35,11 @@ def draw_staircase(ax: Axes, history: Entries) -> None:
         gap = "KL(q || posterior)" if entry is whole[0] else None
         ax.fill_between([i + 0.5, i + 1], [high, top], [top, top], color=E_COLOUR, alpha=0.18, linewidth=0, label=gap)
         ax.plot(
-            [i, i + 0.5, i + 1], [low, top, top], ":", color="0.35", label=_above(entry) if entry is whole[0] else None
+            [i, i + 0.5, i + 1],
+            [low, top, top],
+            ":",
+            color="0.35",
+            label=_upper_curve(entry) if entry is whole[0] else None,
         )
     ax.plot([e["pass"] for e in history], [e["elbo_e"] for e in history], "o", color=E_COLOUR, markersize=4)
     ax.plot([e["pass"] + 0.5 for e in whole], [e["elbo_m"] for e in whole], "s", color=M_COLOUR, markersize=4)
@@ -73,7 +77,7 @@ def _has_likelihood(entry: Mapping[str, Any]) -> bool:
     return entry.get("log_likelihood") is not None
 
 
-def _above(entry: Mapping[str, Any]) -> str:
+def _upper_curve(entry: Mapping[str, Any]) -> str:
     """Return what the E-step raises the bound to."""
     if not _has_likelihood(entry):
         return "objective"

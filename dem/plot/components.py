@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from numpy.typing import NDArray
 
-from dem.plot.axes import PALETTE, finite_rows, limits
+from dem.core.block import Float
+from dem.plot.axes import PALETTE, axis_limits, finite_rows
 
-Float = NDArray[np.float64]
 MOST_POINTS = 5000
 MOST_BARS = 200
 
@@ -22,7 +21,7 @@ def draw_component_densities(ax: Axes, model: Any, x: Float, name: str, *, drawn
     Whole numbers have bars of their own: they are taken for a distribution of such.
     """
     x = finite_rows(x)
-    (low,), (high,) = limits(x)
+    (low,), (high,) = axis_limits(x)
     counted = bool((x == np.round(x)).all()) and high - low < MOST_BARS
     if counted:
         t = np.arange(np.floor(x.min()), min(np.ceil(high), x.max()) + 1)
@@ -48,7 +47,7 @@ def draw_participation(
     x = x[np.isfinite(x[:, list(columns)]).all(axis=1)][:MOST_POINTS]
     colours = np.array([to_rgb(PALETTE[k % len(PALETTE)]) for k in range(len(model.weights_))])
     shown = x[:, list(columns)]
-    low, high = limits(shown)
+    low, high = axis_limits(shown)
     whole = (shown == np.round(shown)).all(axis=0)  # codes and counts would hide one another
     shown = shown + whole * np.random.default_rng(0).uniform(-0.25, 0.25, shown.shape)
     low, high = low - 0.4 * whole, high + 0.4 * whole

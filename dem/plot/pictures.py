@@ -130,7 +130,7 @@ def staircase(model: Any) -> Figure:
     return fig
 
 
-def _beside_history(model: Any | None) -> tuple[Figure, Axes]:
+def _figure_with_history(model: Any | None) -> tuple[Figure, Axes]:
     """Return a figure and the axes to draw in; beside them a model's history, if it is given."""
     if model is None:
         fig = Figure(figsize=(6.2, 4.8), layout="constrained")
@@ -153,7 +153,7 @@ def _mixture_figure(
     d = model.means_.shape[1]
     check_columns(columns if d > 1 else (0, 0), d, "columns")
     names = column_names(model, d, labels)
-    fig, ax = _beside_history(model if with_history else None)
+    fig, ax = _figure_with_history(model if with_history else None)
     if d == 1:
         draw_densities(ax, model, rows, names[0])
     else:
@@ -173,7 +173,7 @@ def _kmeans_figure(
     if d < 2:
         raise ValueError("A picture of K-means needs data of two columns or more: these have one.")
     check_columns(columns, d, "columns")
-    fig, ax = _beside_history(model if with_history else None)
+    fig, ax = _figure_with_history(model if with_history else None)
     rows = None if x is None else np.asarray(x, dtype=np.float64)
     draw_regions(ax, model, rows, columns, column_names(model, d, labels))
     return fig
@@ -185,7 +185,7 @@ def _components_figure(
     d, traced = model.n_features_in_, bool(getattr(model, "history_", ()))
     check_columns(columns if d > 1 else (0, 0), d, "columns")
     rows = model.sample(DRAWN_ROWS)[0] if x is None else np.asarray(x, dtype=np.float64)
-    fig, ax = _beside_history(model if traced else None)
+    fig, ax = _figure_with_history(model if traced else None)
     names = column_names(model, d, labels)
     if d == 1:
         draw_component_densities(ax, model, rows, names[0], drawn=x is None)

@@ -36,7 +36,7 @@ def fitted_to_group(
     above = nodes_above(where)
     if not above:
         return dict(layout), dict(attributes)
-    names = axes(where, source, tuple(layout["shape"]), above)
+    names = axis_names(where, source, tuple(layout["shape"]), above)
     if above[0].zarr_format == 3:
         return {**layout, "dimension_names": names}, dict(attributes)
     # Of v2, readers take entries that equal the fill value for missing: there is none but where the layout has one.
@@ -44,7 +44,7 @@ def fitted_to_group(
     return {"fill_value": None, **layout, **own}, {**attributes, "_ARRAY_DIMENSIONS": names}
 
 
-def axes(where: str, source: Source, shape: tuple[int, ...], above: list[Node]) -> list[str]:
+def axis_names(where: str, source: Source, shape: tuple[int, ...], above: list[Node]) -> list[str]:
     """Return the names of the axes: those of the rows where they fit into the group, else names of their own."""
     own = PurePosixPath(where).name
     sizes = dimension_sizes(above, where)

@@ -25,7 +25,7 @@ from distributed.scheduler import NoWorkerError
 from zarr.core.sync import sync
 
 from dem.results.in_group import fitted_to_group
-from dem.results.regions import TakenOverError, begun, check_held
+from dem.results.regions import TakenOverError, check_owner, has_chunks
 from dem.source import Source
 from dem.source.stores import address, file_system, is_url, overlap, place_at
 from dem.storage.files import cannot_write
@@ -52,7 +52,7 @@ def new_array(
 
     On a local disk it is written under a hidden name and moved to `path` at the end. At a URL it is written in
     place, with the attribute ``complete`` false until it is whole. After an error nothing of it is left, unless
-    it is of a job that was broken off (see `broken_off`): then it is kept, and the error says so.
+    it is of a job that was broken off (see `is_resumable`): then it is kept, and the error says so.
 
     Parameters
     ----------
@@ -79,7 +79,7 @@ def new_array(
         The name is that of a file of another format.
     """
     where = address(path)
-    check = partial(check_free, path, source, overwrite=overwrite, job=job)
+    check = partial(check_output_free, path, source, overwrite=overwrite, job=job)
     check()
     layout, attributes = fitted_to_group(where, source, layout, attributes)
     attributes = attributes if job is None else {**attributes, "job": job}
@@ -89,13 +89,13 @@ def new_array(
     return _new_on_disk(str(path), target, layout, attributes, job, check)
 
 
-def broken_off(error: BaseException) -> bool:
+def is_resumable(error: BaseException) -> bool:
     """Whether the job may go on later as it is: not after errors of the data or of the settings."""
     outside = not isinstance(error, Exception) or isinstance(error, OSError | MemoryError)
     return outside or isinstance(error.__cause__, CLUSTER_LOST)
 
 
-def _kept(error: BaseException, name: str, place: str) -> NoReturn:
+def _raise_resumable(error: BaseException, name: str, place: str) -> NoReturn:
     """Raise the error, with the sentence that says that the job goes on."""
     kept = f"What is written of {name} is kept, and the same command goes on from there"
     if place != name:
@@ -109,7 +109,7 @@ def _kept(error: BaseException, name: str, place: str) -> NoReturn:
     raise kind(f"{str(error).rstrip('.')}. {kept}.") from error
 
 
-def check_free(
+def check_output_free(
     path: str | os.PathLike[str], source: Source, *, overwrite: bool = False, job: str | None = None
 ) -> None:
     """Refuse the places of the data, the inside of any array, and what exists.
@@ -200,15 +200,15 @@ def _new_at_url(
     out = _begin(name, url, layout, {**attributes, **held}, job)
     try:
         yield out
-        check_held(out, name)
+        check_owner(out, name)
         out.attrs["complete"] = True
     except BaseException as error:
         if isinstance(error, TakenOverError):
             raise
-        if job is not None and broken_off(error) and begun(out):
-            _kept(error, name, name)
+        if job is not None and is_resumable(error) and has_chunks(out):
+            _raise_resumable(error, name, name)
         with suppress(Exception):  # the failure itself is what to report
-            check_held(out, name)
+            check_owner(out, name)
             sync(out.store_path.delete_dir())
             adopt(name)
         raise
@@ -222,11 +222,11 @@ def _new_on_disk(
     layout: dict[str, Any],
     attributes: dict[str, Any],
     job: str | None,
-    check_free: Callable[[], None],
+    check_output_free: Callable[[], None],
 ) -> Iterator[zarr.Array[Any]]:
     """Give an array to write to; at the end it stands at `target`, and after an error what stood there before."""
     with claim(name):
-        check_free()  # again: another run may just have ended
+        check_output_free()  # again: another run may just have ended
         named = beside(target)
         new = named.with_name(f".{named.name}.{(job or uuid.uuid4().hex)[:16]}.partial")
         for other in _partials_of(named):
@@ -236,12 +236,12 @@ def _new_on_disk(
         try:
             out = _begin(name, new, layout, attributes, job)
             yield out
-            check_free()  # again: much may have happened meanwhile
+            check_output_free()  # again: much may have happened meanwhile
             _replace(target, new)
             adopt(target)
         except BaseException as error:
-            if job is not None and broken_off(error) and out is not None and new.exists() and begun(out):
-                _kept(error, name, str(new))
+            if job is not None and is_resumable(error) and out is not None and new.exists() and has_chunks(out):
+                _raise_resumable(error, name, str(new))
             _remove(new)
             raise
 

@@ -19,7 +19,7 @@ class TakenOverError(FileExistsError):
     """Another run writes the array now."""
 
 
-def write_rows(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
+def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
     """Write rows of the array, in a task.
 
     Raises
@@ -29,7 +29,7 @@ def write_rows(out: zarr.Array[Any], name: str, first: int, values: Array) -> No
     OSError
         They cannot be written, for whatever reason.
     """
-    check_held(out, name)
+    check_owner(out, name)
     try:
         out[first : first + len(values)] = values
     except MemoryError:
@@ -38,7 +38,7 @@ def write_rows(out: zarr.Array[Any], name: str, first: int, values: Array) -> No
         cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
 
 
-def check_held(out: zarr.Array[Any], name: str) -> None:
+def check_owner(out: zarr.Array[Any], name: str) -> None:
     """Refuse to go on with an array that a later run holds. Only at URLs: files are claimed."""
     run = out.attrs.get("run")
     if run is None:
@@ -52,7 +52,7 @@ def check_held(out: zarr.Array[Any], name: str) -> None:
         raise TakenOverError(f"{name} has been taken over by another run: this one ends, and leaves it to that one.")
 
 
-def begun(out: zarr.Array[Any]) -> bool:
+def has_chunks(out: zarr.Array[Any]) -> bool:
     """Whether anything is written; true where that cannot be told."""
     try:
         keys = _listing(out)
@@ -61,7 +61,7 @@ def begun(out: zarr.Array[Any]) -> bool:
     return keys is None or any(key in keys for key in _chunk_keys(out))
 
 
-def unwritten(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
+def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
     """Return the partitions of `source` whose results are not all there, or damaged.
 
     One listing tells which have all their chunks; those chunks are read, and so compared with the checksums that
@@ -99,7 +99,7 @@ def _is_whole(out: zarr.Array[Any], first: int, last: int, step: int) -> bool:
     return True
 
 
-def check_whole(out: zarr.Array[Any], name: str) -> None:
+def check_all_written(out: zarr.Array[Any], name: str) -> None:
     """Refuse an array that lacks chunks after all have been written, and remove what dead writers left.
 
     Raises

@@ -25,7 +25,7 @@ from dem.core import human
 from dem.core.block import Array, Block, Sweep
 from dem.core.error_state import own_errors
 from dem.core.stats import Additive
-from dem.engine.sweep.serial import Divisible, SerialSweep, empty_block
+from dem.engine.sweep.serial import PartitionSweep, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
 from dem.results import regions
 from dem.results.new_array import MARK, new_array
@@ -151,7 +151,7 @@ def _ignore(told: object) -> None:
 
 
 def write(
-    sweep: Divisible,
+    sweep: PartitionSweep,
     source: Source,
     make_rows: MakeRows,
     path: str | os.PathLike[str],
@@ -173,7 +173,7 @@ def write(
 
     Parameters
     ----------
-    sweep : Divisible
+    sweep : PartitionSweep
         A sweep over `source`.
     source : Source
     make_rows : callable
@@ -221,16 +221,16 @@ def write(
         require(place_of(out))
         every = list(range(len(source.row_chunks)))
         held = held_rows(source, row_bytes(out))
-        left = every if known is None else regions.unwritten(out, source, held, note)
+        left = every if known is None else regions.unfinished_partitions(out, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
-            done = part(partial(_writer, make_rows, out, partial(regions.write_rows, out, str(path)), out.chunks[0]))
+            done = part(partial(_writer, make_rows, out, partial(regions.write_region, out, str(path)), out.chunks[0]))
             if done.missing:
                 note(
                     f"{human.plural(done.missing, 'row')} of {source.name} without any value: in {path} they are "
                     f"missing ({missing_value(dtype):g})"
                 )
-        regions.check_whole(out, str(path))
+        regions.check_all_written(out, str(path))
     return zarr.open_array(address(path), mode="r")
 
 

@@ -14,7 +14,7 @@ from dem.core import human
 from dem.core.block import Block, MakeKernel
 from dem.core.stats import S
 from dem.em.progress import WARNING, Progress
-from dem.engine.sweep.serial import Divisible
+from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
 from dem.source.reader import n_units
 from dem.source.stores import store_name
@@ -22,13 +22,13 @@ from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 
 
-def tell(absent: Iterable[int], source: Source, progress: Progress) -> None:
+def report_absent(absent: Iterable[int], source: Source, progress: Progress) -> None:
     """Warn of absent chunks (numbered as in `Block.absent`) of the data, and of their weights."""
-    for sentence in in_words(absent, source):
+    for sentence in describe_absent(absent, source):
         progress.note(f"{WARNING}{sentence}")
 
 
-def in_words(absent: Iterable[int], source: Source) -> list[str]:
+def describe_absent(absent: Iterable[int], source: Source) -> list[str]:
     """Return a sentence for the data, and for their weights, where they lack chunks."""
     if not isinstance(source, ZarrSource):  # no other source has any
         return []
@@ -47,7 +47,7 @@ def in_words(absent: Iterable[int], source: Source) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Noted(Generic[S]):
+class StatsAndAbsent(Generic[S]):
     """The statistics of a pass, and which chunks were absent.
 
     Attributes
@@ -70,32 +70,32 @@ class Noted(Generic[S]):
 
 
 @dataclass(frozen=True)
-class Telling:
+class AbsentChunkReporter:
     """A sweep that tells, at the end of a pass, of the chunks that were absent.
 
     Attributes
     ----------
-    sweep : Divisible
+    sweep : PartitionSweep
     source : Source
     progress : Progress
     """
 
-    sweep: Divisible
+    sweep: PartitionSweep
     source: Source
     progress: Progress
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks."""
-        found = self.sweep(partial(_noting, make_kernel))
-        tell(found.absent, self.source, self.progress)
+        found = self.sweep(partial(_kernel_noting_absent, make_kernel))
+        report_absent(found.absent, self.source, self.progress)
         return found.stats
 
-    def only(self, indices: Sequence[int]) -> Telling:
+    def only(self, indices: Sequence[int]) -> AbsentChunkReporter:
         """Return the sweep over the partitions with these indices alone."""
         return replace(self, sweep=self.sweep.only(indices))
 
 
-def _noting(make_kernel: MakeKernel[S]) -> Callable[[Block], Noted[S]]:
+def _kernel_noting_absent(make_kernel: MakeKernel[S]) -> Callable[[Block], StatsAndAbsent[S]]:
     """Return the kernel that notes a block's absent chunks."""
     kernel = make_kernel()
-    return lambda block: Noted(kernel(block), np.unique(np.array(block.absent, np.int64)))
+    return lambda block: StatsAndAbsent(kernel(block), np.unique(np.array(block.absent, np.int64)))

@@ -23,7 +23,7 @@ class ChunkGoneError(OSError):
 
 
 @dataclass(frozen=True)
-class Constant:
+class UnchangedChunks:
     """A sweep that refuses to go on without chunks that the first scan has seen.
 
     Attributes

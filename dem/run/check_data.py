@@ -56,7 +56,7 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
         raise ValueError(f"{which} of {source.name} are all zero: give some rows a positive sample_weight")
     if not (observed.weight > 0).all():
         lacking, columns = np.flatnonzero(~(observed.weight > 0)), source.columns
-        one, listed = len(lacking) == 1, named(lacking.tolist(), columns)
+        one, listed = len(lacking) == 1, column_list(lacking.tolist(), columns)
         raise ValueError(
             f"{source.name} has no value at all in {'column' if one else 'columns'} {listed} (NaN in every "
             f"row that counts): leave {'this column' if one else 'these columns'} out"
@@ -119,11 +119,11 @@ def doubts(found: Scan, source: Source, measure: Measure | None) -> Iterator[str
     for words in dict.fromkeys(told.values()):
         columns = [j for j, of_column in told.items() if of_column == words]
         low, high = found.low[columns].min(), found.high[columns].max()
-        listed = ("column " if len(columns) == 1 else "columns ") + named(columns, source.columns)
+        listed = ("column " if len(columns) == 1 else "columns ") + column_list(columns, source.columns)
         yield f"{source.name} holds values from {low:g} to {high:g} in {listed}, {words}"
 
 
-def named(columns: Sequence[int], names: Sequence[str] | None) -> str:
+def column_list(columns: Sequence[int], names: Sequence[str] | None) -> str:
     """Return columns by their names, or by their numbers where they have none; the first 20 of many."""
     words = [str(j) if names is None else repr(names[j]) for j in columns]
     return ", ".join(words[:20]) + (f" and {len(words) - 20} more" if len(words) > 20 else "")

@@ -46,7 +46,7 @@ def draw(model: Generative[P], params: P, d: int, first: int, n: int, seed: int)
 
 
 @own_errors()
-def lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
+def draw_lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
     """Return n rows (n, d) and their latent variables as lazy Dask arrays, with chunks of `chunk_rows` rows."""
     source = GeneratedSource(n, min(chunk_rows, n), d, np.dtype(np.float64), partition_bytes=1)
     latent = model.draw(params, 1, np.random.default_rng(0))[1]
@@ -55,7 +55,7 @@ def lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows:
     return x, row_outputs.lazy(source, partial(_drawer, model, params, d, seed, 1), latent.dtype, columns)
 
 
-def write(
+def write_drawn(
     model: Generative[P],
     params: P,
     source: GeneratedSource,

@@ -21,12 +21,12 @@ from dem.models.row_checks import NotFiniteError
 from dem.results.row_outputs import MakeRows, missing_value
 from dem.source import Source
 
-PART_BYTES = 2**24
+COPY_BYTES = 2**24
 """What the rows with some value take, of those that are copied at a time."""
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class WithoutEmptyRows:
     """A sweep whose kernels see the rows with some value alone.
 
     Attributes
@@ -42,8 +42,8 @@ class LeftOut:
 
 
 def copied_bytes(source: Source) -> int:
-    """Return what a task of `LeftOut` holds besides, in bytes."""
-    return min(PART_BYTES, source.block_bytes or PART_BYTES)
+    """Return what a task of `WithoutEmptyRows` holds besides, in bytes."""
+    return min(COPY_BYTES, source.block_bytes or COPY_BYTES)
 
 
 def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
@@ -103,19 +103,19 @@ def put_rows(rows: Callable[[Block], Array], block: Block, leave: NDArray[np.boo
             raise NotFiniteError(error.words, at, error.column) from None
 
 
-def left_out(empty_rows: int, rows: int, source: Source) -> str:
+def left_out_note(empty_rows: int, rows: int, source: Source) -> str:
     """Say how many rows without any value are left out."""
     of_all = human.share(empty_rows, rows)
     return f"{of_all} of the {human.plural(rows, 'row')} of {source.name} have no value at all: they are left out"
 
 
 def _parts(block: Block, leave: NDArray[np.bool_]) -> Iterator[tuple[Block, NDArray[np.intp]]]:
-    """Yield the rows of a block but those to `leave`, `PART_BYTES` at a time, and where they stand; one part at least.
+    """Yield the rows of a block but those to `leave`, `COPY_BYTES` at a time, and where they stand; one part at least.
 
     Keys keep their order, but are those of rows side by side.
     """
     kept = np.flatnonzero(~leave)
-    step = max(1, PART_BYTES // max(1, block.x[:1].nbytes))
+    step = max(1, COPY_BYTES // max(1, block.x[:1].nbytes))
     for start in range(0, max(1, len(kept)), step):
         places = kept[start : start + step]
         weight = None if block.weight is None else block.weight[places]

@@ -26,10 +26,10 @@ from dem.engine.passes import Passes
 from dem.engine.sweep.memory_plan import IDLE_WORKER_BYTES
 from dem.engine.sweep.process_memory import process_bytes
 from dem.run import absent_chunks, resume
-from dem.run.check_chunks import Constant
+from dem.run.check_chunks import UnchangedChunks
 from dem.run.check_data import Squared, check_values, doubts
 from dem.run.check_load import check_load
-from dem.run.empty_rows import LeftOut, copied_bytes, left_out
+from dem.run.empty_rows import WithoutEmptyRows, copied_bytes, left_out_note
 from dem.scan.fill_sample import completed
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
@@ -167,9 +167,9 @@ def fit_model(
             if callback is not None:
                 callback(state)
 
-        passes: Sweep = Constant(sweep, found.absent, source)
+        passes: Sweep = UnchangedChunks(sweep, found.absent, source)
         if found.empty_rows:
-            passes = LeftOut(passes)
+            passes = WithoutEmptyRows(passes)
         state = loop.go_on(bound, state, passes, tol=tol, max_iter=max_iter, callback=after_pass)
         return Fit(bound, state, seen, sweep.count)
 
@@ -231,14 +231,14 @@ def scan_source(
 def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
     """Return the scan of the whole source."""
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
-    found = sweep.named("first scan", scanner)
+    found = sweep.run_named("first scan", scanner)
     log.info("first scan: %d rows of %s", found.rows, source.name)
-    absent_chunks.tell(found.absent, source, sweep.progress)
+    absent_chunks.report_absent(found.absent, source, sweep.progress)
     if found.empty_rows:
-        sweep.progress.note(left_out(found.empty_rows, found.rows, source))
+        sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
         fill = min(scanner.k, found.rows_with_value) / ENOUGH
         if len(found.sample.keys) < fill and resume.weights_of(source) is None:
-            found = sweep.named("sample", replace(scanner, n_rows=found.rows_with_value))
+            found = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
     return found
 
 
@@ -266,7 +266,7 @@ def scan_once(
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
     sweep.progress.note(f"goes on after {human.passes(sweep.count)} over {source.name}")
-    absent_chunks.tell(before.scan.absent, source, sweep.progress)
+    absent_chunks.report_absent(before.scan.absent, source, sweep.progress)
     if warning := resume.machine_warning(before, sweep.machine_kinds):
         sweep.progress.note(warning)
     return before.scan

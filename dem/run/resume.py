@@ -25,11 +25,11 @@ from dem.storage.checkpoint import Checkpoint
 from dem.storage.encoding import digest
 from dem.storage.progress_log import Found, Identity, Journal, NoJournal
 
-PEEKS = 64
+MAX_CHECKED_ROWS = 64
 """Rows of the sample that are read again, at most, before a fit goes on: each costs a chunk."""
-PEEK_SHARE = 100
+CHUNKS_PER_CHECKED_ROW = 100
 """One chunk in so many may be read for that, and three in any case."""
-SLACK = 1e-3
+OBJECTIVE_TOLERANCE = 1e-3
 """Nats a row, relative where they are many: what different arithmetic may make of the same rows."""
 
 
@@ -111,8 +111,8 @@ def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
     if source.n_rows is None:
         return
     n_chunks = source.n_rows // (source.chunk_rows or source.n_rows)
-    n_peeks = max(3, min(PEEKS, n_chunks // PEEK_SHARE))
-    rows = unhash(scan.sample.keys[:n_peeks], seed).tolist()
+    n_checked = max(3, min(MAX_CHECKED_ROWS, n_chunks // CHUNKS_PER_CHECKED_ROW))
+    rows = unhash(scan.sample.keys[:n_checked], seed).tolist()
     for row, kept, weight in zip(rows, scan.sample.x, scan.sample.weight, strict=False):
         if read_row(source, row).astype(kept.dtype).tobytes() != kept.tobytes() or read_weight(source, row) != weight:
             raise ValueError(
@@ -135,7 +135,7 @@ def check_objective(before: loop.State[Any], after: loop.State[Any], source: Sou
         return
     last = before.history[-1]
     least = last.objective if last.bound is None else last.bound
-    if after.objective < least - SLACK * max(1.0, abs(least)):
+    if after.objective < least - OBJECTIVE_TOLERANCE * max(1.0, abs(least)):
         raise ValueError(
             f"{source.name} has changed since its checkpoint was written: its parameters reach {after.objective:.6g} "
             f"nats a row, and reached {least:.6g}; remove the checkpoint to start anew"

@@ -21,8 +21,8 @@ from dem.engine.passes import Passes
 from dem.models.row_checks import NotFiniteError, check_complete, filled_dtype
 from dem.results import row_outputs
 from dem.results.row_outputs import MakeRows
-from dem.run.absent_chunks import Telling
-from dem.run.empty_rows import left_out, missing_where_empty, put_rows
+from dem.run.absent_chunks import AbsentChunkReporter
+from dem.run.empty_rows import left_out_note, missing_where_empty, put_rows
 from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
 from dem.source.generated import GeneratedSource
@@ -30,7 +30,7 @@ from dem.source.reader import n_units
 from dem.source.zarr import ZarrSource
 from dem.storage.encoding import digest
 
-MISSING = ("marginalize", "error")
+MISSING_TREATMENTS = ("marginalize", "error")
 """What becomes of missing values."""
 MOST_LISTED = 100_000
 """Chunks of a store that are listed before its rows are written: some seconds."""
@@ -131,8 +131,8 @@ def located(source: Source) -> Iterator[None]:
 
 def write_to(passes: Passes, what: str, source: Source, *args: Any, job: Any) -> None:
     """Write by these passes, told of under the name of `what`; see `row_outputs.write`."""
-    telling = Telling(passes.as_named(what), source, passes.progress)
-    row_outputs.write(telling, source, *args, job=job, note=passes.progress.note, require=passes.require)
+    telling = AbsentChunkReporter(passes.with_name(what), source, passes.progress)
+    row_outputs.write(telling, source, *args, job=job, note=passes.progress.note, require=passes.check_visible)
 
 
 def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
@@ -227,10 +227,10 @@ def mean_of_rows(
     """Return the weighted mean of an output with one value a row, from one pass."""
     workspace = model.rows_bytes(source.n_columns)
     with (engine or Engine()).open(source, workspace) as sweep, located(source):
-        telling = Telling(sweep.as_named(what), source, sweep.progress)
+        telling = AbsentChunkReporter(sweep.with_name(what), source, sweep.progress)
         found = telling(partial(_mean_kernel, _maker(model, params, what, missing)))
         if found.empty_rows:
-            sweep.progress.note(left_out(found.empty_rows, found.rows, source))
+            sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
         return found
 
 

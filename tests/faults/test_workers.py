@@ -86,13 +86,13 @@ def test_all_lost_and_none_that_can_be_started(source, tmp_path, monkeypatch, ca
         ):
             total.result()
     *ends, last = [record.getMessage() for record in caplog.records if record.name == "dem.engine.cluster.local"]
-    assert len(ends) == local.STARTS
+    assert len(ends) == local.MAX_FAILED_STARTS
     assert last == "A worker process ended with status 3, the last of 5 in a row that did not come up."
 
 
 @pytest.mark.slow
 def test_all_lost_and_new_ones_arriving_later(processes, source, undisturbed, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(watch, "CHECK_SECONDS", 0.2)
     old = [processes.worker(), processes.worker()]
     script = Script(tmp_path, waits=frozenset([16, 17]))
     with Client(processes.address, set_as_default=False) as client:

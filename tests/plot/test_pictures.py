@@ -9,7 +9,7 @@ from matplotlib.patches import Ellipse
 import dem
 from dem import plot
 from dem.estimators.summary import covariances_among
-from dem.plot.axes import PALETTE, limits
+from dem.plot.axes import PALETTE, axis_limits
 
 RNG = np.random.default_rng(0)
 ENDED = {"stop_reason_": "converged", "n_iter_": 5, "n_passes_": 6}
@@ -142,7 +142,7 @@ def test_rows_that_cannot_be_shown():
 def test_outliers_do_not_shrink_the_picture():
     x = RNG.normal(size=(10_000, 2))
     x[0] = 1e9
-    low, high = limits(x)
+    low, high = axis_limits(x)
     assert (high - low < 10).all()
 
 

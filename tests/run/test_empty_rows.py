@@ -158,7 +158,7 @@ def test_weights_of_which_none_counts():
 
 @pytest.mark.parametrize("part_bytes", [1, 1000, 10**9])
 def test_parts_of_blocks_sum_to_the_same(part_bytes, monkeypatch):
-    monkeypatch.setattr(empty_rows, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(empty_rows, "COPY_BYTES", part_bytes)
     x = rows()
     y = np.full((2 * N, D), np.nan)
     y[::2] = x
@@ -166,7 +166,7 @@ def test_parts_of_blocks_sum_to_the_same(part_bytes, monkeypatch):
     np.testing.assert_array_equal(model.predict(y)[::2], model.predict(x))
     fitted, params = model._fitted()
     bound = fitted.bind(scan(x))
-    found = empty_rows.LeftOut(lambda make: make()(Block(y)))(lambda: bound.kernel(params))
+    found = empty_rows.WithoutEmptyRows(lambda make: make()(Block(y)))(lambda: bound.kernel(params))
     expected = bound.kernel(params)(Block(x))
     assert found.rows == 2 * N
     assert found.weight == N

@@ -86,7 +86,7 @@ WHAT = {
     "proba": lambda source: partial(write_rows, *MIXTURE, source, "proba"),
     "score": lambda source: partial(write_rows, *MIXTURE, source, "score"),
     "latent": lambda source: partial(write_rows, *FACTORS, source, "latent"),
-    "sample": lambda source: partial(draw_rows.write, *MIXTURE, source, seed=3),
+    "sample": lambda source: partial(draw_rows.write_drawn, *MIXTURE, source, seed=3),
 }
 
 
@@ -235,11 +235,11 @@ def test_what_another_job_left_is_replaced(name, data, root, tmp_path):
 
 
 def test_another_seed_is_another_job(drawn, tmp_path):
-    interrupted(partial(draw_rows.write, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
+    interrupted(partial(draw_rows.write_drawn, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
     run = engine()
-    draw_rows.write(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
+    draw_rows.write_drawn(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
     assert run.progress.notes == []
-    draw_rows.write(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
+    draw_rows.write_drawn(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
     np.testing.assert_array_equal(*(zarr.open_array(tmp_path / f"{name}.zarr")[...] for name in ("out", "straight")))
 
 

@@ -12,7 +12,7 @@ from dem.core import human
 from dem.engine.engine import Engine
 from dem.estimators import load
 from dem.estimators.base import FILLING, Estimator, RowwiseEstimator
-from dem.results.new_array import check_free, check_place
+from dem.results.new_array import check_output_free, check_place
 from dem.source import open_source
 
 WORDS = {"labels": "label"}
@@ -68,7 +68,7 @@ def impute(
             kind = type(estimator).__name__
             raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
     for place in places.values():
-        check_free(place, source, overwrite=overwrite)
+        check_output_free(place, source, overwrite=overwrite)
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)

@@ -12,11 +12,11 @@ import dask.config
 from distributed import Client
 
 from dem.core.blas import machine_kind
-from dem.engine.cluster.cluster_file import ClusterFile, read
+from dem.engine.cluster.cluster_file import ClusterFile, read_cluster_file
 from dem.engine.cluster.connect import active_client, address_in, connect
 from dem.engine.cluster.deployments import configured
 from dem.engine.cluster.factory import deployment
-from dem.engine.cluster.workers import Worker, describe, other_machines, survey, wait_for
+from dem.engine.cluster.workers import Worker, describe, inspect_workers, machine_warnings, wait_for_workers
 
 Note = Callable[[str], object]
 
@@ -25,7 +25,7 @@ WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Names:
+class ClusterRequest:
     """What names a cluster; one of them at most is given.
 
     Attributes
@@ -59,7 +59,7 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningCluster:
     """A cluster with workers that can do the work.
 
     Attributes
@@ -77,7 +77,7 @@ class Running:
 
 
 @contextmanager
-def running(names: Names, note: Note) -> Iterator[Running | None]:
+def open_cluster(request: ClusterRequest, note: Note) -> Iterator[RunningCluster | None]:
     """Give the cluster to use, or None for this machine alone; end what was started for it.
 
     The first of these that there is: the one that is named; an active `distributed.Client`; the address in Dask's own
@@ -85,7 +85,7 @@ def running(names: Names, note: Note) -> Iterator[Running | None]:
 
     Parameters
     ----------
-    names : Names
+    request : ClusterRequest
     note : callable
         Told in a sentence what was taken, and what it has.
 
@@ -100,21 +100,21 @@ def running(names: Names, note: Note) -> Iterator[Running | None]:
     RuntimeError
         No worker comes, or one does not suit.
     """
-    names.check()
-    address = names.scheduler or (names.scheduler_file and address_in(names.scheduler_file))
-    client = None if names else active_client()
+    request.check()
+    address = request.scheduler or (request.scheduler_file and address_in(request.scheduler_file))
+    client = None if request else active_client()
     if address:
         with connect(address) as named:
-            yield _ready(named, f"the Dask scheduler at {address}", note)
-    elif names.cluster:
-        with _brought_up(read(names.cluster), str(names.cluster), note) as found:
+            yield _wait_until_ready(named, f"the Dask scheduler at {address}", note)
+    elif request.cluster:
+        with _start_from_file(read_cluster_file(request.cluster), str(request.cluster), note) as found:
             yield found
     elif client is not None:
         address = client.scheduler.address if client.scheduler else "an address unknown"
-        yield _ready(client, f"the active Dask client's scheduler at {address}", note)
+        yield _wait_until_ready(client, f"the active Dask client's scheduler at {address}", note)
     elif configured_at := _configured_address():
         with connect(configured_at) as there:
-            yield _ready(there, f"the Dask scheduler at {configured_at}, of Dask's configuration", note)
+            yield _wait_until_ready(there, f"the Dask scheduler at {configured_at}, of Dask's configuration", note)
     else:
         note("runs on this machine")
         yield None
@@ -127,7 +127,7 @@ def _configured_address() -> str | None:
 
 
 @contextmanager
-def _brought_up(file: ClusterFile, path: str, note: Note) -> Iterator[Running]:
+def _start_from_file(file: ClusterFile, path: str, note: Note) -> Iterator[RunningCluster]:
     """Bring up the cluster of a file."""
     name = f"the cluster of {path} ({file.class_})"
     plan = deployment(file, path)
@@ -136,28 +136,28 @@ def _brought_up(file: ClusterFile, path: str, note: Note) -> Iterator[Running]:
             f"look at its queue and at the logs of its workers; see to 'workers' in {path}, and to 'wait' where "
             "they only need longer"
         )
-        yield _ready(client, name, note, wanted, file.wait, advice)
+        yield _wait_until_ready(client, name, note, wanted, file.wait, advice)
 
 
-def _ready(
+def _wait_until_ready(
     client: Client,
     name: str,
     note: Note,
     wanted: int = 1,
     seconds: float = WAIT_SECONDS,
     advice: str = "start some, as by 'dask worker' and its address",
-) -> Running:
+) -> RunningCluster:
     """Wait for the workers, look at them, and tell of them."""
-    came = wait_for(client, wanted, seconds)
+    came = wait_for_workers(client, wanted, seconds)
     if not came:
         raise RuntimeError(f"No worker of {name} came within {seconds:g} s: {advice}.")
-    workers = survey(client)
+    workers = inspect_workers(client)
     link = dashboard(client)
     fewer = f" ({wanted} were asked for, and the rest did not come within {seconds:g} s)" if came < wanted else ""
     note(f"runs on {name}: {describe(workers)}{fewer}" + (f"; dashboard at {link}" if link else ""))
-    for warning in other_machines(workers, machine_kind()):
+    for warning in machine_warnings(workers, machine_kind()):
         note(warning)
-    return Running(client, name, workers)
+    return RunningCluster(client, name, workers)
 
 
 def dashboard(client: Client) -> str | None:

@@ -52,7 +52,7 @@ class ClusterFile(BaseModel):
 KEYS = {field.alias or name: field.description for name, field in ClusterFile.model_fields.items()}
 
 
-def read(path: str | Path) -> ClusterFile:
+def read_cluster_file(path: str | Path) -> ClusterFile:
     """Return what a cluster file holds.
 
     Raises

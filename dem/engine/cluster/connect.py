@@ -23,7 +23,7 @@ def connect(scheduler: str, timeout: float = 10) -> Client:
     """
     try:
         with ThreadPoolExecutor(1) as thread:  # this thread may have a loop of its own, as in a notebook
-            thread.submit(asyncio.run, _knock(scheduler, timeout)).result()
+            thread.submit(asyncio.run, _try_connection(scheduler, timeout)).result()
     except TypeError as error:  # of tls:// without certificates
         raise ConnectionError(
             f"The Dask scheduler at {scheduler} wants TLS: give the certificates in Dask's configuration, under "
@@ -54,7 +54,7 @@ def address_in(scheduler_file: str | Path) -> str:
         ) from None
 
 
-async def _knock(address: str, timeout: float) -> None:
+async def _try_connection(address: str, timeout: float) -> None:
     """Connect and hang up: a Client that cannot connect does not clean up after itself."""
     comm = await comm_connect(address, timeout, **Security().get_connection_args("client"))
     await comm.close()

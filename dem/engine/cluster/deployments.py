@@ -19,6 +19,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.utils import silence_logging_cmgr
 
 from dem.engine.cluster.cluster_file import Adapt
+from dem.engine.cluster.log_level import log_level
 
 log = logging.getLogger("dem")
 
@@ -59,11 +60,11 @@ class Managed:
         begin()
         with silence_logging_cmgr(logging.CRITICAL):  # its error tells all
             made = self.make()
-        with _ended(made) as cluster, Client(cluster, set_as_default=False) as client:
+        with _closed_at_end(made) as cluster, Client(cluster, set_as_default=False) as client:
             try:
                 self._ask(cluster)
             except Exception as error:
-                raise RuntimeError(f"The cluster could not start the workers: {told(error)}") from error
+                raise RuntimeError(f"The cluster could not start the workers: {one_line(error)}") from error
             yield client, self._wanted(cluster)
 
     def _ask(self, cluster: Any) -> None:
@@ -71,8 +72,8 @@ class Managed:
         if isinstance(self.workers, Adapt):
             cluster.adapt(minimum=self.workers.minimum, maximum=self.workers.maximum)
         elif isinstance(cluster, SpecCluster) and self.workers is not None:
-            with _level("tornado.application", logging.CRITICAL):  # what is told below
-                cluster.sync(_scaled, cluster, self.workers)
+            with log_level("tornado.application", logging.CRITICAL):  # what is told below
+                cluster.sync(_scale_and_wait, cluster, self.workers)
         elif self.workers is not None:
             cluster.scale(self.workers)
 
@@ -104,7 +105,7 @@ class Ranks:
     @contextmanager
     def up(self, begin: Callable[[], object]) -> Iterator[tuple[Client, int]]:
         """Take a part; as the client, end the others at the end."""
-        with interrupts(lambda *_: sys.exit()), deaf_to_sigterm():  # how runners leave
+        with sigint_handled_by(lambda *_: sys.exit()), sigterm_ignored():  # how runners leave
             runner = self.make()
         begin()
         with runner, Client(runner, set_as_default=False) as client:
@@ -131,7 +132,7 @@ class MPIRanks:
         """Take a part; as the client, end the others at the end."""
         with dask.config.set({"scheduler-address": None}):  # where it leaves the address
             # With exit=True it would shut down at the very end, when Python 3.12 starts no threads any more.
-            with deaf_to_sigterm():
+            with sigterm_ignored():
                 is_client = self.initialize(exit=False)
             if not is_client:
                 sys.exit()
@@ -153,7 +154,7 @@ def configured(settings: dict[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _ended(cluster: Any) -> Iterator[Any]:
+def _closed_at_end(cluster: Any) -> Iterator[Any]:
     """Close a cluster at the end."""
     try:
         yield cluster
@@ -173,10 +174,10 @@ def _close(cluster: Any, tell: Callable[..., object]) -> None:
         with silence_logging_cmgr(logging.CRITICAL):
             cluster.close()
     except Exception as error:
-        tell("The cluster did not close as it should: %s", told(error))
+        tell("The cluster did not close as it should: %s", one_line(error))
 
 
-async def _scaled(cluster: SpecCluster, n: int) -> None:
+async def _scale_and_wait(cluster: SpecCluster, n: int) -> None:
     """Scale a cluster and wait until it has started (or submitted) the workers.
 
     `scale` alone goes on behind one's back, where its errors are lost. On the cluster's own loop, the first to ask for
@@ -187,19 +188,7 @@ async def _scaled(cluster: SpecCluster, n: int) -> None:
 
 
 @contextmanager
-def _level(name: str, level: int) -> Iterator[None]:
-    """Keep a logger at a level for a while."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextmanager
-def interrupts(handler: Any) -> Iterator[None]:
+def sigint_handled_by(handler: Any) -> Iterator[None]:
     """Handle Ctrl-C by this (None: as before), and as before at the end; only the main thread can."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -214,7 +203,7 @@ def interrupts(handler: Any) -> Iterator[None]:
 
 
 @contextmanager
-def deaf_to_sigterm() -> Iterator[None]:
+def sigterm_ignored() -> Iterator[None]:
     """Do nothing at SIGTERM, which a batch system sends to all ranks: the client alone stops, and ends the others.
 
     Else they would be gone before it, and it would wait for them instead of leaving in order.
@@ -233,6 +222,6 @@ def _mpi_size() -> int:
     return int(importlib.import_module("mpi4py.MPI").COMM_WORLD.Get_size())
 
 
-def told(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """Return what an error says, in one line."""
     return " ".join(str(error).split()) or type(error).__name__

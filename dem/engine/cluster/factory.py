@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from distributed.deploy import Cluster
 
 from dem.engine.cluster.cluster_file import Adapt, ClusterFile
-from dem.engine.cluster.deployments import Deployment, Managed, MPIRanks, Ranks, interrupts, told
+from dem.engine.cluster.deployments import Deployment, Managed, MPIRanks, Ranks, one_line, sigint_handled_by
 
 EXTRAS = {
     "dask_jobqueue": "slurm",
@@ -42,7 +42,7 @@ def deployment(file: ClusterFile, name: str) -> Deployment:
     ValueError
         There is no such class, or it is neither a cluster nor a runner.
     """
-    with interrupts(None):  # dask_jobqueue takes Ctrl-C over when it is imported
+    with sigint_handled_by(None):  # dask_jobqueue takes Ctrl-C over when it is imported
         factory = _find(file, name)
 
     def make(**more: Any) -> Any:
@@ -51,7 +51,7 @@ def deployment(file: ClusterFile, name: str) -> Deployment:
         except ModuleNotFoundError as error:
             raise ImportError(f"{name}: {file.class_} needs {_how_to_get(error.name)}.") from error
         except Exception as error:
-            raise RuntimeError(f"{name}: {file.class_} could not be started: {told(error)}") from error
+            raise RuntimeError(f"{name}: {file.class_} could not be started: {one_line(error)}") from error
 
     if _is_cluster(factory):
         return Managed(make, file.workers)
@@ -78,7 +78,7 @@ def _find(file: ClusterFile, name: str) -> Any:
     except ModuleNotFoundError as error:
         raise ImportError(f"{name}: {file.module}.{file.class_} needs {_how_to_get(error.name)}.") from None
     except Exception as error:  # whatever a module does when it is imported
-        raise ImportError(f"{name}: the module {file.module} cannot be imported: {told(error)}") from error
+        raise ImportError(f"{name}: the module {file.module} cannot be imported: {one_line(error)}") from error
     try:
         return getattr(module, file.class_)
     except AttributeError:

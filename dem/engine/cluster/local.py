@@ -20,13 +20,15 @@ from distributed.deploy.subprocess import Subprocess
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import silence_logging_cmgr
 
+from dem.engine.cluster.log_level import log_level
+
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
 LEAVE_SECONDS = 5
 """How long a worker process that the scheduler has given up may take to end by itself."""
-STARTS = 5
+MAX_FAILED_STARTS = 5
 """How many processes in a row a worker may lose before they have come up: none could, most likely."""
 
 SCHEDULER_CONFIG = {
@@ -46,7 +48,7 @@ SCHEDULER_CONFIG = {
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
 """zarr decodes on several threads, and each would keep freed memory of its own; a worker with few is as fast."""
-GIVE_BACK = {
+RETURN_FREED_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**20),
     "MALLOC_TRIM_THRESHOLD_": str(2**25),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
@@ -141,8 +143,8 @@ class WorkerProcess(Subprocess):
             code = await self.process.wait()
             what = f"A worker process ended with status {code}{' (out of memory?)' if code == -signal.SIGKILL else ''}"
             lost = 0 if self.came_up else lost + 1
-            if lost == STARTS:
-                logger.error("%s, the last of %d in a row that did not come up.", what, STARTS)
+            if lost == MAX_FAILED_STARTS:
+                logger.error("%s, the last of %d in a row that did not come up.", what, MAX_FAILED_STARTS)
                 return
             logger.warning("%s; starting another.", what)
             await self._launch()
@@ -152,18 +154,6 @@ class WorkerProcess(Subprocess):
         if self.relaunching:
             self.relaunching.cancel()
         await super().close()
-
-
-@contextmanager
-def _level(name: str, level: int) -> Iterator[None]:
-    """Keep a logger at a level for a while."""
-    log = logging.getLogger(name)
-    before = log.level
-    log.setLevel(level)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
 
 
 @contextmanager
@@ -190,7 +180,7 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
         env = {
             **SINGLE_THREADED,
             **FEW_ARENAS,
-            **(GIVE_BACK if memory_limit_bytes else {}),
+            **(RETURN_FREED_MEMORY if memory_limit_bytes else {}),
             "DASK_INTERNAL_INHERIT_CONFIG": config,
             "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),  # models from anywhere
         }
@@ -208,7 +198,7 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
         # what it says of lost tasks is told by the processes' ends and by the error of the pass.
         logging.getLogger("distributed.batched").setLevel(logging.WARNING)
         with (
-            _level("distributed.scheduler", logging.CRITICAL),
+            log_level("distributed.scheduler", logging.CRITICAL),
             ExitStack() as quiet,
             dask.config.set(SCHEDULER_CONFIG),
             SpecCluster(

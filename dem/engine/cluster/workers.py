@@ -23,7 +23,7 @@ from dem.engine.sweep.memory_plan import Plan
 
 PACKAGES = ("numpy", "scipy", "zarr")
 ECHO_BYTES = 16_000_000
-METADATA = ("zarr.json", ".zarray")
+METADATA_FILES = ("zarr.json", ".zarray")
 ON_THIS_MACHINE = ("file://", "local://", "memory://")
 
 
@@ -53,7 +53,7 @@ class Worker:
     versions: dict[str, str]
 
 
-def wait_for(client: Client, wanted: int, seconds: float) -> int:
+def wait_for_workers(client: Client, wanted: int, seconds: float) -> int:
     """Wait until so many workers are there, but no longer than this; return how many are."""
     wake = client.submit(int, pure=False)  # a cluster that adapts starts no worker before there is work
     try:
@@ -64,7 +64,7 @@ def wait_for(client: Client, wanted: int, seconds: float) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def survey(client: Client) -> list[Worker]:
+def inspect_workers(client: Client) -> list[Worker]:
     """Return what the workers are.
 
     Raises
@@ -81,7 +81,7 @@ def survey(client: Client) -> list[Worker]:
         _compare(address, running[address]["host"], {"python": its["python"]}, here)
     here["dem"] = __version__
     found = []
-    for address, answer in client.run(_teller(), workers=list(versions), on_error="return").items():
+    for address, answer in client.run(_identify(), workers=list(versions), on_error="return").items():
         if isinstance(answer, Exception):
             continue  # it has left meanwhile
         host, dem, machine = answer
@@ -92,7 +92,7 @@ def survey(client: Client) -> list[Worker]:
     return found
 
 
-def other_machines(workers: Sequence[Worker], here: str) -> list[str]:
+def machine_warnings(workers: Sequence[Worker], here: str) -> list[str]:
     """Say which workers compute with another processor or BLAS than this process: a warning for each such kind.
 
     Parameters
@@ -123,10 +123,10 @@ def describe(workers: Sequence[Worker]) -> str:
 
 def echo_seconds(client: Client, address: str) -> float:
     """Return how long `ECHO_BYTES` take to a worker and back, as parameters and statistics travel."""
-    client.run(_itself, b"", workers=[address])  # what it takes to import this there is not the network's
+    client.run(_echo, b"", workers=[address])  # what it takes to import this there is not the network's
     chunk = os.urandom(ECHO_BYTES)
     begun = time.perf_counter()
-    (back,) = client.run(_itself, chunk, workers=[address]).values()
+    (back,) = client.run(_echo, chunk, workers=[address]).values()
     seconds = time.perf_counter() - begun
     if back != chunk:
         raise RuntimeError(f"Worker {address} sent back other bytes than it was sent: its network cannot be trusted.")
@@ -149,7 +149,7 @@ def check_memory(client: Client, plan: Plan) -> None:
     """
     found = client.scheduler_info(n_workers=-1)["workers"]
     limited = [address for address, worker in found.items() if worker["memory_limit"]]
-    for address, answer in client.run(_rest, workers=limited, on_error="return").items() if limited else ():
+    for address, answer in client.run(_memory_state, workers=limited, on_error="return").items() if limited else ():
         if isinstance(answer, Exception):
             continue  # it has left meanwhile
         resting, worker = max(plan.worker_bytes, answer.resting), found[address]
@@ -168,7 +168,7 @@ def check_memory(client: Client, plan: Plan) -> None:
         )
 
 
-def check_places(client: Client, places: Iterable[str]) -> None:
+def check_visible(client: Client, places: Iterable[str]) -> None:
     """Refuse places on this machine that a worker does not see.
 
     Parameters
@@ -182,7 +182,7 @@ def check_places(client: Client, places: Iterable[str]) -> None:
     OSError
         Naming the worker, its host and the place.
     """
-    here = {place: sight(place) for place in places if "://" not in place or place.startswith(ON_THIS_MACHINE)}
+    here = {place: metadata_at(place) for place in places if "://" not in place or place.startswith(ON_THIS_MACHINE)}
     if not here:
         return
     hosts = client.scheduler_info(n_workers=-1)["workers"]
@@ -200,10 +200,10 @@ def check_places(client: Client, places: Iterable[str]) -> None:
             )
 
 
-def sight(place: str) -> bytes | None:
+def metadata_at(place: str) -> bytes | None:
     """Return what can be seen at a place: None for nothing, else the Zarr metadata, if that is what is there."""
     files, root = url_to_fs(place)
-    for name in METADATA:
+    for name in METADATA_FILES:
         path = f"{root.rstrip('/')}/{name}"
         if files.isfile(path):
             return bytes(files.cat_file(path))
@@ -211,7 +211,7 @@ def sight(place: str) -> bytes | None:
 
 
 @dataclass(frozen=True)
-class Rest:
+class MemoryState:
     """A worker between tasks.
 
     Attributes
@@ -227,18 +227,18 @@ class Rest:
     ends_at: float
 
 
-def _rest() -> Rest:
+def _memory_state() -> MemoryState:
     """Return what this worker is like between tasks. Most of what these import is loaded by then, with this module."""
     pause, terminate = (dask.config.get(f"distributed.worker.memory.{key}") for key in ("pause", "terminate"))
-    return Rest(psutil.Process().memory_info().rss, float(pause or 1), float(terminate or 1))
+    return MemoryState(psutil.Process().memory_info().rss, float(pause or 1), float(terminate or 1))
 
 
-def _itself(value: bytes) -> bytes:
+def _echo(value: bytes) -> bytes:
     return value
 
 
 def _see(places: Sequence[str]) -> list[bytes | None]:
-    return [sight(place) for place in places]
+    return [metadata_at(place) for place in places]
 
 
 def _versions(packages: dict[str, Any]) -> dict[str, str]:
@@ -257,7 +257,7 @@ def _compare(address: str, host: str, its: dict[str, str], here: dict[str, str])
             )
 
 
-def _teller() -> Callable[[], tuple[str, str, str]]:
+def _identify() -> Callable[[], tuple[str, str, str]]:
     """Return a function that tells host, dem's version and the kind of machine, for workers that may not have dem.
 
     A function within a function is sent as it is, not by its name. It imports dem by name, since that of a worker may

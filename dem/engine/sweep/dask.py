@@ -16,10 +16,10 @@ from dem.core.blas import single_threaded_blas
 from dem.core.block import MakeKernel
 from dem.core.stats import S
 from dem.engine.sweep.graph import PassGraph, pass_graph, running_here
-from dem.engine.sweep.lost_workers import explained
+from dem.engine.sweep.lost_workers import explained_losses
 from dem.engine.sweep.row_count import check_no_row_lost
-from dem.engine.sweep.serial import Advance, OfSource
-from dem.engine.sweep.watch import watched
+from dem.engine.sweep.serial import Advance, SourceSweep
+from dem.engine.sweep.watch import warned_without_workers
 from dem.source import Source
 
 DRAIN_SECONDS = 10.0
@@ -27,7 +27,7 @@ DRAIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class DaskSweep(OfSource):
+class DaskSweep(SourceSweep):
     """One full pass by Dask; the same bits as `SerialSweep`.
 
     Nothing is scattered: what a pass needs is the result of a small task, which comes back when a
@@ -66,7 +66,7 @@ class DaskSweep(OfSource):
         get = dask.base.get_scheduler() or dask.threaded.get
         if self.progress is None:
             return get(graph.tasks, graph.root)
-        unfinished, progress, n = dict(graph.watched), self.progress, len(graph.leaves)
+        unfinished, progress, n = dict(graph.progress_keys), self.progress, len(graph.leaves)
 
         def finished(key: Any, *_: Any) -> None:
             if unfinished.pop(key, 0):
@@ -76,18 +76,18 @@ class DaskSweep(OfSource):
             return get(graph.tasks, graph.root)
 
     def _remote(self, client: Client, graph: PassGraph) -> Any:
-        wanted = [*graph.watched, graph.root] if self.progress else [graph.root]
+        wanted = [*graph.progress_keys, graph.root] if self.progress else [graph.root]
         futures = client.get(graph.tasks, wanted, sync=False)
         done = 0
         try:
-            with watched(client):
+            with warned_without_workers(client):
                 for future in as_completed(futures, loop=client.loop):
                     # One that had ended may be pending again by now: its worker was lost.
                     if future.key == graph.root or future.status in ("error", "cancelled"):
-                        with explained(self.source, client, graph.leaves):
+                        with explained_losses(self.source, client, graph.leaves):
                             return future.result()  # or raise it
                     future.release()  # lets go of a sum once its node has it
-                    done += graph.watched[future.key]
+                    done += graph.progress_keys[future.key]
                     if self.progress:
                         self.progress(done, len(graph.leaves))
         except BaseException:

@@ -17,7 +17,7 @@ from dem.source.subset import Subset
 
 
 @contextmanager
-def explained(source: Source, client: Client, leaves: Sequence[Any]) -> Iterator[None]:
+def explained_losses(source: Source, client: Client, leaves: Sequence[Any]) -> Iterator[None]:
     """Raise what Dask says of a cluster as a sentence; errors of tasks come as they are.
 
     Parameters
@@ -36,7 +36,7 @@ def explained(source: Source, client: Client, leaves: Sequence[Any]) -> Iterator
         yield
     except KilledWorker as error:
         suspects = _suspects(error, client, leaves)
-        where = place(source, suspects[0]) if suspects else source.name
+        where = locate_partition(source, suspects[0]) if suspects else source.name
         more = f" (or one of the {len(suspects) - 1} parts that ran beside them)" if len(suspects) > 1 else ""
         raise RuntimeError(
             f"A worker died {error.allowed_failures + 1} times on {where}{more}, most likely out of memory: give the "
@@ -54,10 +54,10 @@ def explained(source: Source, client: Client, leaves: Sequence[Any]) -> Iterator
         ) from error
 
 
-def place(source: Source, i: int) -> str:
+def locate_partition(source: Source, i: int) -> str:
     """Say which rows partition `i` holds, and in which chunks they are."""
     if isinstance(source, Subset):
-        return place(source.whole, source.indices[i])
+        return locate_partition(source.whole, source.indices[i])
     edges = np.cumsum((0, *source.row_chunks))
     if np.isnan(edges[-1]):
         return f"part {i + 1} of {len(source.row_chunks)} of {source.name}"

@@ -103,7 +103,7 @@ class Plan:
         plan.check(limit_bytes)
         return plan
 
-    def suit(self, source: Source) -> Source:
+    def apply_to(self, source: Source) -> Source:
         """Return the source as the plan has it: its tasks do not read ahead if the plan does not."""
         return source if self.ahead_bytes else source.without_ahead()
 

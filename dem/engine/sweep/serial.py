@@ -17,14 +17,14 @@ from dem.source import Partition, Source, evaluate
 from dem.source.subset import subset
 
 
-class Divisible(Sweep, Protocol):
+class PartitionSweep(Sweep, Protocol):
     """A sweep that can leave out partitions."""
 
-    def only(self, indices: Sequence[int]) -> Divisible:
+    def only(self, indices: Sequence[int]) -> PartitionSweep:
         """Return the sweep over the partitions with these indices alone."""
 
 
-class OfSource:
+class SourceSweep:
     """The base of sweeps, frozen dataclasses, that make their passes over `source`."""
 
     source: Source
@@ -66,7 +66,7 @@ def empty_block(source: Source) -> Block:
 
 
 @dataclass(frozen=True)
-class SerialSweep(OfSource):
+class SerialSweep(SourceSweep):
     """One full pass in the calling thread.
 
     Attributes

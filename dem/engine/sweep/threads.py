@@ -10,12 +10,12 @@ from dem.core.blas import single_threaded_blas
 from dem.core.block import MakeKernel
 from dem.core.stats import S, TreeSum
 from dem.engine.sweep.row_count import check_no_row_lost
-from dem.engine.sweep.serial import Advance, OfSource, empty_block, sum_partition
+from dem.engine.sweep.serial import Advance, SourceSweep, empty_block, sum_partition
 from dem.source import Delayed, Partition, Source, evaluate
 
 
 @dataclass(frozen=True)
-class ThreadSweep(OfSource):
+class ThreadSweep(SourceSweep):
     """One full pass by `n_threads` threads; the same bits as `SerialSweep`.
 
     Sums are added in the order of the partitions, and no more than two for each thread wait for their turn.

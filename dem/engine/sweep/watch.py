@@ -11,11 +11,11 @@ from distributed import Client
 
 log = logging.getLogger("dem")
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 
 
 @contextmanager
-def watched(client: Client) -> Iterator[None]:
+def warned_without_workers(client: Client) -> Iterator[None]:
     """Warn, once each time, while a cluster is without workers for longer than a moment."""
     done = threading.Event()
     thread = threading.Thread(target=_look, args=(client, done), name="dem-watch", daemon=True)
@@ -29,7 +29,7 @@ def watched(client: Client) -> Iterator[None]:
 def _look(client: Client, done: threading.Event) -> None:
     missed = 0
     with suppress(Exception):  # the scheduler has gone: the pass itself will say so
-        while not done.wait(LOOK_SECONDS):
+        while not done.wait(CHECK_SECONDS):
             there = bool(client.scheduler_info(n_workers=1)["workers"])
             missed = 0 if there else missed + 1
             if missed == 2:
