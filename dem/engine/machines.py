@@ -1,4 +1,4 @@
-"""Where passes run, each kind of place with the same contract: this machine, or a cluster."""
+"""The two places where passes can run, with one contract: this machine or a cluster."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from dem.engine.sweep.threads import ThreadSweep
 from dem.source import Delayed, Source
 
 IN_PROCESS_BYTES = 256 * 2**20
-"""Stores smaller than this (decoded) are swept in this process: a cluster takes seconds to start."""
+"""Stores up to this decoded size are read by threads of this process: worker processes take seconds to start."""
 
 CLIENT_GROWTH = 50 * 2**20
-"""What this process grows by with a local cluster: the scheduler and its connections."""
+"""Memory that the scheduler of a local cluster and its connections add to this process."""
 
 
 class Backend(Protocol):
@@ -31,31 +31,31 @@ class Backend(Protocol):
 
     @property
     def on_cluster(self) -> bool:
-        """Whether that is a cluster."""
+        """Whether passes run on a cluster."""
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """The kinds of machine of this process and the workers: see `dem.core.blas.machine_kind`."""
+        """The machine kinds of this process and of the workers: see `dem.core.blas.machine_kind`."""
 
     def sweep(
         self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
     ) -> AbstractContextManager[PartitionSweep]:
-        """Give the sweep of a source (see `dem.engine.engine.Engine.open`); end what was started for it."""
+        """Yield the sweep of a source (see `dem.engine.engine.Engine.open`); stop the workers started for it."""
 
     def check_visible(self, places: Iterable[str]) -> None:
-        """Refuse places that not all who make the passes can see: an OSError."""
+        """Raise an OSError if a worker cannot see one of these paths or URLs."""
 
 
 @dataclass(frozen=True)
 class ThisMachine:
-    """The calling process, its threads, and worker processes that it starts for a store.
+    """The calling process, its threads, and the worker processes that it starts for a store.
 
     Attributes
     ----------
     memory_bytes : int or None
-        Limit for all of them.
+        Limit for all these processes together.
     n_workers : int
-        How many threads or processes at most.
+        Most threads or worker processes to use.
     """
 
     memory_bytes: int | None
@@ -65,14 +65,14 @@ class ThisMachine:
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """That of this process, whose environment its worker processes inherit."""
+        """The machine kind of this process; its worker processes inherit its environment."""
         return (machine_kind(),)
 
     @contextmanager
     def sweep(
         self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
     ) -> Iterator[PartitionSweep]:
-        """Choose threads or processes by the source, as many as the memory allows."""
+        """Use threads or worker processes, depending on the source, and as many as the memory limit allows."""
         limit, n_workers = self.memory_bytes, self.n_workers
         here = process_bytes() + held_bytes
         if is_delayed(source):
@@ -95,7 +95,7 @@ class ThisMachine:
             yield DaskSweep(plan.apply_to(source), client, advance)
 
     def check_visible(self, places: Iterable[str]) -> None:
-        """All of them see what this process sees."""
+        """Do nothing: the workers see the same files as this process."""
 
 
 @dataclass(frozen=True)
@@ -113,30 +113,30 @@ class OnCluster:
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """That of this process, and those of the workers that were there at the beginning."""
+        """The machine kind of this process, then those of the workers found when the cluster was opened."""
         return tuple(dict.fromkeys([machine_kind(), *sorted(worker.machine_kind for worker in self.cluster.workers)]))
 
     @contextmanager
     def sweep(
         self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
     ) -> Iterator[PartitionSweep]:
-        """See that the workers have the memory and the data; leave them as they are."""
+        """Check that the workers have enough memory and can see the data; the workers are not stopped afterwards."""
         client = self.cluster.client
         if client.status == "closed":
             raise RuntimeError(
                 f"The connection to {self.cluster.name} has been closed: use the engine inside its 'with' block, or "
-                "open another."
+                "make a new engine."
             )
         try:
             check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
-        except MemoryError:  # without reading ahead it may fit
+        except MemoryError:  # it may fit without reading ahead
             source = source.without_ahead()
             check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
         self.check_visible(source.stored_at)
         yield DaskSweep(source, client, advance)
 
     def check_visible(self, places: Iterable[str]) -> None:
-        """Ask all workers."""
+        """Ask every worker."""
         check_visible(self.cluster.client, places)
 
 
@@ -146,5 +146,5 @@ def is_delayed(source: Source) -> bool:
 
 
 def decoded_bytes(source: Source) -> int | None:
-    """Return the size of all rows in memory, in bytes; None while it is unknown."""
+    """Return the decoded size of all rows in bytes; None if the number of rows is unknown."""
     return None if source.n_rows is None else source.n_rows * source.n_columns * source.dtype.itemsize

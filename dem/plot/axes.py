@@ -1,4 +1,4 @@
-"""What `dem.plot` draws on one pair of axes."""
+"""The drawings of `dem.plot` on one pair of axes."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from dem.core.block import Float
 from dem.estimators import summary
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4B00", "#5D3FD3")
-"""Told apart by colour-blind readers too: after Okabe and Ito."""
+"""Colours that colour-blind readers can distinguish too, after Okabe and Ito."""
 
 PIXELS = 400
 MANY_ROWS = 5000
-"""From here on points would hide one another: a histogram is drawn instead."""
+"""Most rows drawn as points; more would hide one another, so a histogram is drawn."""
 
 
 def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int], names: list[str]) -> None:
-    """Draw rows and the components' ellipses of 1 and 2 sigma in two columns; heavier ones wider."""
+    """Draw rows and the components' ellipses of 1 and 2 sigma in two columns; larger weights have wider lines."""
     pair = list(columns)
     means = np.asarray(model.means_, dtype=np.float64)[:, pair]
     covariances = summary.covariances_among(model, pair)
@@ -51,7 +51,7 @@ def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int
 
 
 def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int], names: list[str]) -> None:
-    """Draw rows, the clusters' regions with their hard borders in two columns, and the centres."""
+    """Draw rows, centres, and the clusters' regions with their borders, in two columns."""
     pair = list(columns)
     centers = np.asarray(model.cluster_centers_, dtype=np.float64)
     if x is None:
@@ -78,7 +78,7 @@ def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int]
 
 
 def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
-    """Draw the histogram of a single column with the components' densities and their sum."""
+    """Draw the histogram of a single column, the components' densities and their sum."""
     mean, variance = model.means_[:, 0], summary.covariances_among(model, [0])[:, 0, 0]
     sd = np.sqrt(variance)
     if x is None:
@@ -99,7 +99,7 @@ def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
 
 
 def draw_history(ax: Axes, model: Any) -> None:
-    """Draw the log-likelihood of each pass (of variational models, the bound; of K-means, the inertia)."""
+    """Draw the log-likelihood after each pass (for variational models: the bound; for K-means: the inertia)."""
     passes = [entry["pass"] for entry in model.history_]
     name, unit, values = summary.trace(model)
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
@@ -114,7 +114,7 @@ def draw_history(ax: Axes, model: Any) -> None:
 
 
 def draw_spectrum(ax: Axes, model: Any) -> None:
-    """Draw the variances along the components of a PPCA, beside the noise that the others share."""
+    """Draw the variances along the components of a PPCA, and the noise variance of all other directions."""
     variance = np.asarray(model.explained_variance_, dtype=np.float64)
     noise = float(model.noise_variance_)
     number = np.arange(1, len(variance) + 1)
@@ -140,7 +140,7 @@ def draw_spectrum(ax: Axes, model: Any) -> None:
 
 
 def draw_loadings(ax: Axes, model: Any, names: Sequence[str]) -> None:
-    """Draw the correlations of columns and factors of a factor analysis as a map."""
+    """Draw the correlations between columns and factors of a factor analysis as an image."""
     loadings = summary.correlations(model)
     d, q = loadings.shape
     shown = ax.imshow(loadings, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
@@ -175,7 +175,7 @@ def draw_latents(ax: Axes, model: Any, x: Float, columns: tuple[int, int]) -> No
 
 
 def draw_rows(ax: Axes, x: Float, low: Float, high: Float, colour: str = "0.55") -> None:
-    """Draw points, or where they would hide one another, how many lie where."""
+    """Draw rows as points; more than `MANY_ROWS` as a two-dimensional histogram."""
     if len(x) <= MANY_ROWS:
         alpha = float(np.clip(400 / len(x), 0.25, 0.9))
         ax.plot(x[:, 0], x[:, 1], ".", color=colour, markersize=5, alpha=alpha, markeredgewidth=0)
@@ -188,7 +188,7 @@ def draw_rows(ax: Axes, x: Float, low: Float, high: Float, colour: str = "0.55")
 
 
 def _bins(x: Float, low: float, high: float) -> list[float]:
-    """Return the edges of a histogram: Freedman and Diaconis's rule, within reason."""
+    """Return the edges of a histogram: 10 to 150 bins by the rule of Freedman and Diaconis."""
     inside = x[(x >= low) & (x <= high)]
     n = len(np.histogram_bin_edges(inside, "fd", (low, high))) - 1 if len(inside) < 10**6 else 150
     edges: list[float] = np.linspace(low, high, int(np.clip(n, 10, 150)) + 1).tolist()
@@ -199,12 +199,12 @@ def finite_rows(x: Float) -> Float:
     """Return the rows without NaN and infinities."""
     finite = x[np.isfinite(x).all(axis=1)]
     if not len(finite):
-        raise ValueError("There is no row without NaN or infinities to show.")
+        raise ValueError("There is no row to draw: all rows have NaN or infinite values.")
     return finite
 
 
 def axis_limits(x: Float) -> tuple[Float, Float]:
-    """Return the range to show: few outliers shall not shrink all the rest to a dot."""
+    """Return the range to draw; from 1000 rows on it ignores 0.1 % of the rows at each end, such as outliers."""
     extremes = (0.0, 1.0) if len(x) < 1000 else (0.001, 0.999)
     low, high = np.quantile(x, extremes, axis=0)
     margin = 0.06 * (high - low)
@@ -213,13 +213,13 @@ def axis_limits(x: Float) -> tuple[Float, Float]:
 
 
 def _style(weights: Float, k: int) -> tuple[str, float]:
-    """Return a component's colour and line width; so many that no eye tells them apart share one colour."""
+    """Return a component's colour and line width; if there are more components than colours, all have one colour."""
     colour = PALETTE[k] if len(weights) <= len(PALETTE) else PALETTE[0]
     return colour, 0.9 + 1.3 * float(weights[k] / np.max(weights))
 
 
 def _legend(ax: Axes, weights: Float) -> None:
-    """Tell the weights above the axes, where no data are."""
+    """Write the weights above the axes, where they hide no data."""
     if len(weights) > len(PALETTE):
         ax.set_title(f"{len(weights)} components: 1 and 2 sigma; lines by weight", fontsize="medium")
         return
@@ -236,6 +236,6 @@ def _legend(ax: Axes, weights: Float) -> None:
 
 
 def check_columns(columns: Sequence[int], n: int, what: str) -> None:
-    """Refuse anything but two columns that are there."""
+    """Refuse anything other than two existing columns."""
     if len(columns) != 2 or not all(0 <= c < n for c in columns):
-        raise ValueError(f"columns must be two of the {n} {what}, numbered from 0, not {tuple(columns)}.")
+        raise ValueError(f"columns must be two of the {n} {what}, numbered from 0, got {tuple(columns)}.")

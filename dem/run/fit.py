@@ -205,7 +205,7 @@ def scan(
     start = Start(sample_size=sample_size, seed=seed)
     check_load(data, sample_weight, engine)
     source = open_source(data, sample_weight, missing_value=missing_value)
-    return scan_source(source, start, scatter=scatter, engine=engine)
+    return scan_source(source, start, scatter=scatter, engine=engine, name="scan")
 
 
 def scan_source(
@@ -216,6 +216,7 @@ def scan_source(
     engine: Engine | None,
     checkpoint: Checkpoint | None = None,
     missing: str = "marginalize",
+    name: str = "first scan",
 ) -> Scan:
     """Return the scan of an open source; see `scan`. Only with a checkpoint, its values are checked as for a fit."""
     identity = partial(resume.identity, None, source, start, None, scatter=scatter)
@@ -224,15 +225,23 @@ def scan_source(
         resume.journal(checkpoint, identity, sweep.machine_kinds) as journal,
     ):
         if checkpoint is None:
-            return first_scan(sweep, source, start, scatter=scatter)
+            return first_scan(sweep, source, start, scatter=scatter, name=name)
         return scan_once(sweep, source, start, journal, scatter=scatter, missing=missing)
 
 
-def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
-    """Return the scan of the whole source."""
+def first_scan(
+    sweep: Passes,
+    source: Source,
+    start: Start,
+    *,
+    scatter: bool,
+    measure: Measure | None = None,
+    name: str = "first scan",
+) -> Scan:
+    """Return the scan of the whole source; `name` is the name of the pass in reports."""
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
-    found = sweep.run_named("first scan", scanner)
-    log.info("first scan: %d rows of %s", found.rows, source.name)
+    found = sweep.run_named(name, scanner)
+    log.info("%s: %d rows of %s", name, found.rows, source.name)
     absent_chunks.report_absent(found.absent, source, sweep.progress)
     if found.empty_rows:
         sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
@@ -265,7 +274,7 @@ def scan_once(
     check_values(before.scan, source, missing, squared)  # what was taken then may be refused now
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
-    sweep.progress.note(f"goes on after {human.passes(sweep.count)} over {source.name}")
+    sweep.progress.note(f"continuing after {human.passes(sweep.count)} over {source.name}")
     absent_chunks.report_absent(before.scan.absent, source, sweep.progress)
     if warning := resume.machine_warning(before, sweep.machine_kinds):
         sweep.progress.note(warning)

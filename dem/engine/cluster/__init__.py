@@ -1,4 +1,4 @@
-"""Dask clients: of local processes, of a scheduler elsewhere, of a cluster file, or the active one."""
+"""Dask clients: of worker processes on this machine, of a running scheduler, or of a cluster file."""
 
 from __future__ import annotations
 

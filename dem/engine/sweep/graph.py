@@ -1,4 +1,4 @@
-"""One pass as a Dask graph: a task per partition, then the tree that adds their sums."""
+"""One pass as a Dask graph: one task per partition, and a tree of tasks that adds their sums."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from dem.source import Delayed, Partition, Source
 T = TypeVar("T")
 
 MAX_PROGRESS_KEYS = 256
-"""Tasks that a client waits for at most, or about so: each costs it and the scheduler a third of a millisecond."""
+"""About the most tasks that a client waits for: each costs client and scheduler a third of a millisecond."""
 
 _running: set[int] = set()
 
 
 @dataclass(frozen=True)
 class SharedInputs(Generic[S]):
-    """What all tasks of a pass need: the result of one task, which comes back when a worker is lost.
+    """The inputs that all tasks of a pass share. They are the result of one task: if it is lost, Dask runs it again.
 
     Attributes
     ----------
     make_kernel : callable
     empty : Block
-        Without rows.
+        A block without rows.
     source : Source or None
-        Where its partitions are small, they are made from it again, so that the graph holds none of them.
+        If given, tasks make their partition from it by number, and the graph contains no partitions.
     """
 
     make_kernel: MakeKernel[S]
@@ -50,11 +50,11 @@ class PassGraph:
     ----------
     tasks : dict
     leaves : list
-        The keys of the partitions' sums, in order.
+        Keys of the partitions' sums, in the order of the partitions.
     root : key
-        The total's.
+        Key of the total.
     progress_keys : dict
-        Keys that tell how far the pass has come, and how many partitions each stands for.
+        Keys whose completion shows the progress of the pass, with the number of partitions of each.
     """
 
     tasks: dict[Any, Any]
@@ -64,10 +64,10 @@ class PassGraph:
 
 
 def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
-    """Return the graph of one pass. Its keys are new, so that no scheduler takes an old result for a new one."""
-    token = uuid.uuid4().hex[:12]  # in every message of every task
+    """Return the graph of one pass. Its keys are new, so that a scheduler never returns the result of an older pass."""
+    token = uuid.uuid4().hex[:12]  # short, since every message about a task contains it
     shared = f"dem-pass-{token}"
-    remade = replace(cast(Any, source)) if source.compact else None  # a copy without the partitions it has made
+    remade = replace(cast(Any, source)) if source.compact else None  # a copy, without cached partitions
     tasks: dict[Any, Any] = {shared: Task(shared, _identity, SharedInputs(make_kernel, empty_block(source), remade))}
     leaves = [(f"dem-sum-{token}", i) for i in range(len(source.partitions))]
     if remade is not None:
@@ -76,7 +76,7 @@ def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
         merged = None
         for key, partition in zip(leaves, source.partitions, strict=True):
             if isinstance(partition, Delayed):
-                if partition.dask is not merged:  # usually one graph, which they share
+                if partition.dask is not merged:  # usually all partitions share one graph
                     tasks.update(merged := partition.dask)
                 tasks[key] = Task(key, _sum_in_task, TaskRef(shared), TaskRef(partition.key))
             else:
@@ -96,7 +96,7 @@ def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
 
 
 def running_here() -> int:
-    """Return how many partitions are being summed in this process: asked of every worker."""
+    """Return how many partitions this process is summing now. It is called on every worker."""
     return len(_running)
 
 
@@ -110,7 +110,7 @@ def _sum_by_number(shared: SharedInputs[S], i: int) -> S:
 
 
 def _sum_in_task(shared: SharedInputs[S], partition: Partition) -> S:
-    """Sum one partition in a task, on single-threaded BLAS."""
+    """Sum one partition in a task, with single-threaded BLAS."""
     limit_blas_in_worker()
     me = threading.get_ident()
     _running.add(me)

@@ -1,4 +1,4 @@
-"""One pass by threads of this process: for arrays in memory, without copies."""
+"""One pass by threads of this process, for arrays in memory: blocks are not copied."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from dem.source import Delayed, Partition, Source, evaluate
 
 @dataclass(frozen=True)
 class ThreadSweep(SourceSweep):
-    """One full pass by `n_threads` threads; the same bits as `SerialSweep`.
+    """One full pass by `n_threads` threads; gives the same bits as `SerialSweep`.
 
-    Sums are added in the order of the partitions, and no more than two for each thread wait for their turn.
+    Sums are added in the order of the partitions; at most two per thread wait for their turn.
 
     Attributes
     ----------
     source : Source
     n_threads : int
     progress : callable, optional
-        Called in the calling thread, with (partitions done, partitions in all).
+        Called in the calling thread with (number of partitions done, number of all partitions).
     """
 
     source: Source
@@ -35,7 +35,7 @@ class ThreadSweep(SourceSweep):
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks.
 
-        The first error of a task, or Ctrl-C, drops the tasks that have not begun and is raised.
+        The first error of a task, or Ctrl-C, cancels the tasks that have not started, and is raised.
         """
         empty = empty_block(self.source)
 

@@ -55,7 +55,7 @@ def test_a_limit_below_what_the_processes_take_themselves_is_told_the_smallest_o
     with pytest.raises(MemoryError) as refused:
         PLAN.within(10_000_000)
     assert str(refused.value) == (
-        "A pass over x.zarr needs 200 MB without any data (100 MB of them for this process), but the limit is 10 MB: "
+        "A pass over x.zarr needs 200 MB even without data (100 MB of it for this process), but the limit is 10 MB: "
         "raise the memory limit to 370 MB or more."
     )
 
