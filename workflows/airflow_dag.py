@@ -1,25 +1,25 @@
 """Fit a store every night with Airflow: fingerprint -> fit -> score -> label -> report.
 
-From nothing:
+To start:
 
-    python3 -m venv .venv-airflow                        # an environment of its own
+    python3 -m venv .venv-airflow                        # a separate environment
     .venv-airflow/bin/pip install '.[airflow]'           # dem, and Airflow
     . .venv-airflow/bin/activate
     export AIRFLOW_HOME=$PWD/airflow                     # where Airflow keeps its settings and its database
-    export AIRFLOW__CORE__DAGS_FOLDER=$PWD/workflows     # where it looks for files such as this one
+    export AIRFLOW__CORE__DAGS_FOLDER=$PWD/workflows     # where Airflow looks for files like this one
     export AIRFLOW__CORE__LOAD_EXAMPLES=False
-    airflow db migrate                                   # makes the database
+    airflow db migrate                                   # creates the database
 
     airflow dags test dem_fit -c '{"store": "/data/x.zarr", "folder": "/data/runs", "components": 4}'   # once, now
-    airflow standalone                                   # a page to look at, and the schedule below, while it runs
+    airflow standalone                                   # web page and schedule, while it runs
 
-For the schedule, write your store and folder into `params` below, or give them in the page when you trigger a run.
+For the schedule, write your store and folder into `params` below, or set them on the web page when you trigger a run.
 
-A step that fails is tried again after 10 seconds, then ever later, three times in all, and the fit goes on from its
-checkpoint; errors that cannot pass (a wrong setting, no such store) are not tried again. A store that has not
-changed since the last run with the same settings is skipped. A run that fails leaves FOLDER/failed.json: put
-a mail or a message to your chat into `tell`. The report is at FOLDER/latest/report, and its numbers are what the
-step "report" returned (in the page: XCom).
+A step that fails is tried again three times, after 10 seconds and then longer pauses, and the fit continues from its
+checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
+changed since the last run with the same settings is skipped. A run that fails writes FOLDER/failed.json; to get
+an e-mail or a chat message, change `tell`. The report is at FOLDER/latest/report, and the step "report" returns its
+numbers (on the web page: XCom).
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from airflow.exceptions import AirflowFailException
 from airflow.sdk import Param, dag, get_current_context, task
 
 LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
-"""Errors that are the same the next time."""
+"""Permanent errors: another try would raise them again."""
 
 
 def tell(context: Any) -> None:
-    """Tell that a run has failed: here by a file that nobody can overlook."""
+    """Report that a run has failed, by writing FOLDER/failed.json."""
     record = {"run": context["run_id"], "store": context["params"]["store"], "reason": context.get("reason")}
     steps.failed(context["params"]["folder"], record)
 
 
 def once(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a step whose lasting errors are not tried again."""
+    """Return a step whose permanent errors are not tried again."""
 
     @wraps(step)
     def run(*args: Any) -> Any:
@@ -76,7 +76,7 @@ def once(step: Callable[..., Any]) -> Callable[..., Any]:
     doc_md=__doc__,
 )
 def dem_fit() -> None:
-    """Fit a Gaussian mixture to a store, unless that has been done and the store has not changed since."""
+    """Fit a Gaussian mixture to a store, unless it has not changed since the last run with the same settings."""
 
     def settings() -> steps.JSON:
         params = get_current_context()["params"]

@@ -154,7 +154,7 @@ def test_bad_values_are_counted_and_placed(value, rows, tmp_path):
     z = spoil(tmp_path / "bad.zarr", rows)
     z[19_999, 2] = z[1_234, 2] = z[1_500, 0] = value
     where = r"the first is in chunk c/2/1 \(rows 1000 to 1499\) of bad.zarr"
-    expected = rf"bad.zarr holds {word}, in columns 0 \(1\), 2 \(2\); {where}"
+    expected = rf"bad.zarr has {word}, in columns 0 \(1\), 2 \(2\); {where}"
     with pytest.raises(ValueError, match=expected):
         GaussianMixture(K, missing="error").fit(tmp_path / "bad.zarr")
     with pytest.raises(ValueError, match=r"row 1234 \(block 1\) of the Dask array"):

@@ -152,10 +152,8 @@ def test_a_checkpoint_says_with_what_it_was_made(on):
     then = "the result may differ in the last bits from that of a fit without interruption"
     assert on("Abacus", 1) == []  # the scan alone
     assert on("Abacus", 1) == []
-    assert on("Quipu", 1) == [f"warning: the checkpoint was made with Abacus; this run computes with Quipu: {then}"]
-    assert on("Quipu") == [
-        f"warning: the checkpoint was made with Abacus and Quipu; this run computes with Quipu: {then}"
-    ]
+    assert on("Quipu", 1) == [f"warning: the checkpoint was made with Abacus; this run uses Quipu: {then}"]
+    assert on("Quipu") == [f"warning: the checkpoint was made with Abacus and Quipu; this run uses Quipu: {then}"]
     assert on("Slide rule") == []  # there is nothing left to compute
 
 
