@@ -18,7 +18,7 @@ For the schedule, write your store and folder into `params` below, or set them o
 A step that fails is tried again three times, after 10 seconds and then longer pauses, and the fit continues from its
 checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
 changed since the last run with the same settings is skipped. A run that fails writes FOLDER/failed.json; to get
-an e-mail or a chat message, change `tell`. The report is at FOLDER/latest/report, and the step "report" returns its
+an e-mail or a chat message, change `notify`. The report is at FOLDER/latest/report, and the step "report" returns its
 numbers (on the web page: XCom).
 """
 
@@ -33,24 +33,24 @@ import steps
 from airflow.exceptions import AirflowFailException
 from airflow.sdk import Param, dag, get_current_context, task
 
-LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
+PERMANENT = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
 """Permanent errors: another try would raise them again."""
 
 
-def tell(context: Any) -> None:
+def notify(context: Any) -> None:
     """Report that a run has failed, by writing FOLDER/failed.json."""
     record = {"run": context["run_id"], "store": context["params"]["store"], "reason": context.get("reason")}
     steps.failed(context["params"]["folder"], record)
 
 
-def once(step: Callable[..., Any]) -> Callable[..., Any]:
+def fail_if_permanent(step: Callable[..., Any]) -> Callable[..., Any]:
     """Return a step whose permanent errors are not tried again."""
 
     @wraps(step)
     def run(*args: Any) -> Any:
         try:
             return step(*args)
-        except LASTING as error:
+        except PERMANENT as error:
             raise AirflowFailException(str(error)) from error
 
     return run
@@ -72,7 +72,7 @@ def once(step: Callable[..., Any]) -> Callable[..., Any]:
         "memory": Param(None, type=["null", "string"], description="Limit for all processes, such as 4GB."),
         "cluster": Param(None, type=["null", "string"], description="Such as cluster_configs/slurm.yaml."),
     },
-    on_failure_callback=tell,
+    on_failure_callback=notify,
     doc_md=__doc__,
 )
 def dem_fit() -> None:
@@ -91,7 +91,7 @@ def dem_fit() -> None:
 
     @task
     def fingerprint() -> str:
-        return str(once(steps.begin)(store(), get_current_context()["params"]["folder"], settings()))
+        return str(fail_if_permanent(steps.begin)(store(), get_current_context()["params"]["folder"], settings()))
 
     @task.short_circuit
     def changed(run: str) -> bool:
@@ -99,19 +99,19 @@ def dem_fit() -> None:
 
     @task
     def fit(run: str) -> str:
-        return str(once(steps.fit)(store(), run, settings(), where()))
+        return str(fail_if_permanent(steps.fit)(store(), run, settings(), where()))
 
     @task
     def score(run: str) -> Any:
-        return once(steps.score)(store(), run, where())
+        return fail_if_permanent(steps.score)(store(), run, where())
 
     @task
     def label(run: str) -> str:
-        return str(once(steps.label)(store(), run, where()))
+        return str(fail_if_permanent(steps.label)(store(), run, where()))
 
     @task
     def report(run: str) -> Any:
-        return once(steps.report)(store(), run, settings(), where())
+        return fail_if_permanent(steps.report)(store(), run, settings(), where())
 
     run = fingerprint()
     changed(run) >> fit(run) >> score(run) >> label(run) >> report(run)

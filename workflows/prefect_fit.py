@@ -16,7 +16,7 @@ To start (docs/schedule.md explains each line and shows the output):
 A step that fails is tried again after 10 seconds, 1 minute and 5 minutes, and the fit continues from its
 checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
 changed since the last run with the same settings is skipped. A run that fails writes FOLDER/failed.json; to get
-an e-mail or a chat message, change `tell`. The report is at FOLDER/latest/report, and in Prefect's artifacts.
+an e-mail or a chat message, change `notify`. The report is at FOLDER/latest/report, and in Prefect's artifacts.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from dem.source.stores import address
 
 logging.getLogger("dem").setLevel(logging.INFO)
 
-LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
+PERMANENT = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
 """Permanent errors: another try would raise them again."""
 
 
-def may_pass(task: Any, run: Any, state: Any) -> bool:
+def worth_retrying(task: Any, run: Any, state: Any) -> bool:
     """Whether to try a step again: not after a permanent error."""
-    return not isinstance(state.result(raise_on_failure=False), LASTING)
+    return not isinstance(state.result(raise_on_failure=False), PERMANENT)
 
 
-def tell(flow: Any, run: Any, state: Any) -> None:
+def notify(flow: Any, run: Any, state: Any) -> None:
     """Report that a run has failed or its process was killed, by writing FOLDER/failed.json."""
     record = {"run": run.name, "store": run.parameters["store"], "state": state.name, "message": state.message}
     steps.failed(run.parameters["folder"], record)
 
 
-again: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [10, 60, 300], "retry_condition_fn": may_pass}
+again: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [10, 60, 300], "retry_condition_fn": worth_retrying}
 begin = task(steps.begin, name="fingerprint", **again)
 fit = task(steps.fit, name="fit", **again)
 score = task(steps.score, name="score", **again)
@@ -68,7 +68,7 @@ def report(store: str, run: str, settings: steps.JSON, where: steps.JSON) -> ste
     return numbers
 
 
-@flow(name="dem-fit", on_failure=[tell], on_crashed=[tell])
+@flow(name="dem-fit", on_failure=[notify], on_crashed=[notify])
 def fit_store(
     store: str,
     folder: str = "runs",
@@ -122,9 +122,7 @@ def main() -> None:
     parser.add_argument("--cron", default="0 2 * * *", help="the schedule: minute, hour, day, month, weekday")
     options = vars(parser.parse_args())
     serve, cron = options.pop("serve"), options.pop("cron")
-    options.update(
-        {name: address(options[name]) for name in ("store", "folder")}
-    )  # absolute: served runs start elsewhere
+    options.update({name: address(options[name]) for name in ("store", "folder")})  # served runs start elsewhere
     if serve:
         fit_store.serve(name="nightly", cron=cron, parameters=options, limit=1)  # never two at the same time
     else:

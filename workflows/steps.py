@@ -38,7 +38,7 @@ JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Kept(Session):
+class CollectingSession(Session):
     """A session that collects results instead of printing them."""
 
     results: list[JSON] = field(default_factory=list)
@@ -155,8 +155,8 @@ def table(numbers: JSON) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
-def _session(where: JSON) -> Kept:
-    return Kept(quiet=True, **{name: value for name, value in where.items() if value is not None})
+def _session(where: JSON) -> CollectingSession:
+    return CollectingSession(quiet=True, **{name: value for name, value in where.items() if value is not None})
 
 
 def _text(record: JSON) -> bytes:

@@ -232,7 +232,7 @@ def _new_on_disk(
         new = named.with_name(f".{named.name}.{(job or uuid.uuid4().hex)[:16]}.partial")
         for other in _partials_of(named):
             if other != new:  # from another job, or from a run that was killed
-                _remove(other)
+                _remove_path(other)
         out = None
         try:
             out = _begin(name, new, layout, attributes, job)
@@ -243,7 +243,7 @@ def _new_on_disk(
         except BaseException as error:
             if job is not None and is_resumable(error) and out is not None and new.exists() and has_chunks(out):
                 _raise_resumable(error, name, str(new))
-            _remove(new)
+            _remove_path(new)
             raise
 
 
@@ -266,7 +266,7 @@ def _replace(target: Path, new: Path) -> None:
         raise
     finally:
         if target.exists():  # otherwise the old array is the only one left
-            _remove(old)
+            _remove_path(old)
 
 
 def _hidden_name(target: Path) -> Path:
@@ -274,7 +274,7 @@ def _hidden_name(target: Path) -> Path:
     return named.with_name(f".{named.name}.{uuid.uuid4().hex[:8]}")
 
 
-def _remove(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

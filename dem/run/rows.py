@@ -88,9 +88,9 @@ def write_rows(
     path : str or Path
     engine : Engine, optional
     overwrite : bool
-        Replace what stands at `path`, once the new array is whole.
+        Replace an existing array at `path` when the new one is complete.
     kind : str, optional
-        What to call the model in the array's attributes; by default by its class.
+        Name of the model in the attributes of the array; by default its class name.
     """
     dtype, columns = model.output(params, what)
     held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, columns, dtype)
