@@ -1,25 +1,25 @@
 """Fit a store every night with Airflow: fingerprint -> fit -> score -> label -> report.
 
-From nothing:
+To start:
 
-    python3 -m venv .venv-airflow                        # an environment of its own
+    python3 -m venv .venv-airflow                        # a separate environment
     .venv-airflow/bin/pip install '.[airflow]'           # dem, and Airflow
     . .venv-airflow/bin/activate
     export AIRFLOW_HOME=$PWD/airflow                     # where Airflow keeps its settings and its database
-    export AIRFLOW__CORE__DAGS_FOLDER=$PWD/workflows     # where it looks for files such as this one
+    export AIRFLOW__CORE__DAGS_FOLDER=$PWD/workflows     # where Airflow looks for files like this one
     export AIRFLOW__CORE__LOAD_EXAMPLES=False
-    airflow db migrate                                   # makes the database
+    airflow db migrate                                   # creates the database
 
     airflow dags test dem_fit -c '{"store": "/data/x.zarr", "folder": "/data/runs", "components": 4}'   # once, now
-    airflow standalone                                   # a page to look at, and the schedule below, while it runs
+    airflow standalone                                   # web page and schedule, while it runs
 
-For the schedule, write your store and folder into `params` below, or give them in the page when you trigger a run.
+For the schedule, write your store and folder into `params` below, or set them on the web page when you trigger a run.
 
-A step that fails is tried again after 10 seconds, then ever later, three times in all, and the fit goes on from its
-checkpoint; errors that cannot pass (a wrong setting, no such store) are not tried again. A store that has not
-changed since the last run with the same settings is skipped. A run that fails leaves FOLDER/failed.json: put
-a mail or a message to your chat into `tell`. The report is at FOLDER/latest/report, and its numbers are what the
-step "report" returned (in the page: XCom).
+A step that fails is tried again three times, after 10 seconds and then longer pauses, and the fit continues from its
+checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
+changed since the last run with the same settings is skipped. A run that fails writes FOLDER/failed.json; to get
+an e-mail or a chat message, change `notify`. The report is at FOLDER/latest/report, and the step "report" returns its
+numbers (on the web page: XCom).
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ import steps
 from airflow.exceptions import AirflowFailException
 from airflow.sdk import Param, dag, get_current_context, task
 
-LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
-"""Errors that are the same the next time."""
+PERMANENT = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
+"""Permanent errors: another try would raise them again."""
 
 
-def tell(context: Any) -> None:
-    """Tell that a run has failed: here by a file that nobody can overlook."""
+def notify(context: Any) -> None:
+    """Report that a run has failed, by writing FOLDER/failed.json."""
     record = {"run": context["run_id"], "store": context["params"]["store"], "reason": context.get("reason")}
     steps.failed(context["params"]["folder"], record)
 
 
-def once(step: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a step whose lasting errors are not tried again."""
+def fail_if_permanent(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a step whose permanent errors are not tried again."""
 
     @wraps(step)
     def run(*args: Any) -> Any:
         try:
             return step(*args)
-        except LASTING as error:
+        except PERMANENT as error:
             raise AirflowFailException(str(error)) from error
 
     return run
@@ -72,11 +72,11 @@ def once(step: Callable[..., Any]) -> Callable[..., Any]:
         "memory": Param(None, type=["null", "string"], description="Limit for all processes, such as 4GB."),
         "cluster": Param(None, type=["null", "string"], description="Such as cluster_configs/slurm.yaml."),
     },
-    on_failure_callback=tell,
+    on_failure_callback=notify,
     doc_md=__doc__,
 )
 def dem_fit() -> None:
-    """Fit a Gaussian mixture to a store, unless that has been done and the store has not changed since."""
+    """Fit a Gaussian mixture to a store, unless it has not changed since the last run with the same settings."""
 
     def settings() -> steps.JSON:
         params = get_current_context()["params"]
@@ -91,7 +91,7 @@ def dem_fit() -> None:
 
     @task
     def fingerprint() -> str:
-        return str(once(steps.begin)(store(), get_current_context()["params"]["folder"], settings()))
+        return str(fail_if_permanent(steps.begin)(store(), get_current_context()["params"]["folder"], settings()))
 
     @task.short_circuit
     def changed(run: str) -> bool:
@@ -99,19 +99,19 @@ def dem_fit() -> None:
 
     @task
     def fit(run: str) -> str:
-        return str(once(steps.fit)(store(), run, settings(), where()))
+        return str(fail_if_permanent(steps.fit)(store(), run, settings(), where()))
 
     @task
     def score(run: str) -> Any:
-        return once(steps.score)(store(), run, where())
+        return fail_if_permanent(steps.score)(store(), run, where())
 
     @task
     def label(run: str) -> str:
-        return str(once(steps.label)(store(), run, where()))
+        return str(fail_if_permanent(steps.label)(store(), run, where()))
 
     @task
     def report(run: str) -> Any:
-        return once(steps.report)(store(), run, settings(), where())
+        return fail_if_permanent(steps.report)(store(), run, settings(), where())
 
     run = fingerprint()
     changed(run) >> fit(run) >> score(run) >> label(run) >> report(run)

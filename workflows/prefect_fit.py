@@ -1,22 +1,22 @@
 """Fit a store every night with Prefect: fit -> score -> label -> report.
 
-From nothing (docs/schedule.md explains each line, and shows what you see):
+To start (docs/schedule.md explains each line and shows the output):
 
-    python3 -m venv .venv-prefect                        # an environment of its own
-    .venv-prefect/bin/pip install '.[prefect]'           # dem, and Prefect in versions that work together
+    python3 -m venv .venv-prefect                        # a separate environment
+    .venv-prefect/bin/pip install '.[prefect]'           # dem, and packages of Prefect that work together
     . .venv-prefect/bin/activate
 
-    prefect server start                                 # leave it running: the page it names shows all runs
-    export PREFECT_API_URL=http://127.0.0.1:4200/api     # in a second terminal, for all that follows
-    export PREFECT_LOGGING_EXTRA_LOGGERS=dem             # every pass is told, and kept in the page
+    prefect server start                                 # leave it running: its web page shows all runs
+    export PREFECT_API_URL=http://127.0.0.1:4200/api     # in a second terminal, for all next commands
+    export PREFECT_LOGGING_EXTRA_LOGGERS=dem             # every pass is logged and shown on the web page
 
-    python workflows/prefect_fit.py STORE --folder runs -k 4                             # once, now
+    python workflows/prefect_fit.py STORE --folder runs -k 4                             # run once, now
     python workflows/prefect_fit.py STORE --folder runs -k 4 --serve --cron "0 2 * * *"  # at 2 every night
 
-A step that fails is tried again after 10 seconds, 1 minute and 5 minutes, and the fit then goes on from its
-checkpoint; errors that cannot pass (a wrong setting, no such store) are not tried again. A store that has not
-changed since the last run with the same settings is skipped. A run that fails leaves FOLDER/failed.json: put
-a mail or a message to your chat into `tell`. The report is at FOLDER/latest/report, and among Prefect's artifacts.
+A step that fails is tried again after 10 seconds, 1 minute and 5 minutes, and the fit continues from its
+checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
+changed since the last run with the same settings is skipped. A run that fails writes FOLDER/failed.json; to get
+an e-mail or a chat message, change `notify`. The report is at FOLDER/latest/report, and in Prefect's artifacts.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ from dem.source.stores import address
 
 logging.getLogger("dem").setLevel(logging.INFO)
 
-LASTING = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
-"""Errors that are the same the next time."""
+PERMANENT = (ValueError, TypeError, FileNotFoundError, FileExistsError, ImportError)
+"""Permanent errors: another try would raise them again."""
 
 
-def may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Whether it makes sense to try a step again."""
-    return not isinstance(state.result(raise_on_failure=False), LASTING)
+def worth_retrying(task: Any, run: Any, state: Any) -> bool:
+    """Whether to try a step again: not after a permanent error."""
+    return not isinstance(state.result(raise_on_failure=False), PERMANENT)
 
 
-def tell(flow: Any, run: Any, state: Any) -> None:
-    """Tell that a run has failed, or that its process was killed: here by a file that nobody can overlook."""
+def notify(flow: Any, run: Any, state: Any) -> None:
+    """Report that a run has failed or its process was killed, by writing FOLDER/failed.json."""
     record = {"run": run.name, "store": run.parameters["store"], "state": state.name, "message": state.message}
     steps.failed(run.parameters["folder"], record)
 
 
-again: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [10, 60, 300], "retry_condition_fn": may_pass}
+again: dict[str, Any] = {"retries": 3, "retry_delay_seconds": [10, 60, 300], "retry_condition_fn": worth_retrying}
 begin = task(steps.begin, name="fingerprint", **again)
 fit = task(steps.fit, name="fit", **again)
 score = task(steps.score, name="score", **again)
@@ -60,7 +60,7 @@ label = task(steps.label, name="label", **again)
 
 @task(name="report", **again)
 def report(store: str, run: str, settings: steps.JSON, where: steps.JSON) -> steps.JSON:
-    """Write the report, and show it among Prefect's artifacts."""
+    """Write the report, and add it to Prefect's artifacts."""
     numbers = steps.report(store, run, settings, where)
     picture = base64.b64encode(Path(run, "report", "report.png").read_bytes()).decode()
     create_markdown_artifact(steps.table(numbers), key="dem-report", description=f"The numbers of {run}")
@@ -68,7 +68,7 @@ def report(store: str, run: str, settings: steps.JSON, where: steps.JSON) -> ste
     return numbers
 
 
-@flow(name="dem-fit", on_failure=[tell], on_crashed=[tell])
+@flow(name="dem-fit", on_failure=[notify], on_crashed=[notify])
 def fit_store(
     store: str,
     folder: str = "runs",
@@ -79,16 +79,16 @@ def fit_store(
     memory: str | None = None,
     cluster: str | None = None,
 ) -> Any:
-    """Fit a Gaussian mixture to a store, unless that has been done and the store has not changed since.
+    """Fit a Gaussian mixture to a store, unless it has not changed since the last run with the same settings.
 
     Parameters
     ----------
     store : str
         A path or URL of a Zarr array.
     folder : str
-        Where the runs' folders are made.
+        Folder in which each run gets its own folder.
     components, covariance, tol, seed
-        As `dem fit gmm` takes them.
+        As in `dem fit gmm`.
     memory : str, optional
         Limit for all processes together, such as 4GB.
     cluster : str, optional
@@ -108,7 +108,7 @@ def fit_store(
 
 
 def main() -> None:
-    """Run once, or serve: wait, and run at the times that a cron line names."""
+    """Run once; or serve: wait, and run at the times of a cron line."""
     parser = argparse.ArgumentParser(description="Fit a store with Prefect.")
     parser.add_argument("store", help="a path or URL of a Zarr array")
     parser.add_argument("--folder", default="runs", help="where the runs' folders are made")
@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--cron", default="0 2 * * *", help="the schedule: minute, hour, day, month, weekday")
     options = vars(parser.parse_args())
     serve, cron = options.pop("serve"), options.pop("cron")
-    options.update({name: address(options[name]) for name in ("store", "folder")})  # served runs begin elsewhere
+    options.update({name: address(options[name]) for name in ("store", "folder")})  # served runs start elsewhere
     if serve:
         fit_store.serve(name="nightly", cron=cron, parameters=options, limit=1)  # never two at the same time
     else:

@@ -1,14 +1,14 @@
 """The steps fit, score, label and report, for any workflow engine: each calls what its `dem` command calls.
 
-A run has a folder of its own, named by what its results depend on: the store's fingerprint, the settings and
-dem's version. So an unchanged store is known by its report being there already, and whatever an engine calls
-again goes on: what is whole stays, and a fit continues from its checkpoint.
+Each run has its own folder, whose name is made from everything that determines its results: the store's fingerprint,
+the settings and the version of dem. So a store has not changed if its report exists already. A step that is run again
+continues: finished results are kept, and a fit continues from its checkpoint.
 
     FOLDER/9f2c81d07a3be645/model.zarr, score.json, labels.zarr, report/report.json and report.png
-    FOLDER/latest  ->  the folder of the last run that came to its end
+    FOLDER/latest  ->  the folder of the last finished run
 
-Everything passed between the steps is plain JSON, so that engines can store it. FOLDER must be a path that
-all tasks see, not a URL; the store may be either.
+The steps pass only JSON values to each other, so that engines can store them. FOLDER must be a path that
+all tasks see, not a URL; the store may be a path or a URL.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ JSON = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Kept(Session):
-    """A session that keeps results instead of printing them."""
+class CollectingSession(Session):
+    """A session that collects results instead of printing them."""
 
     results: list[JSON] = field(default_factory=list)
 
     def result(self, record: Mapping[str, Any], *shown: Any, summary: bool = True) -> None:
-        """Keep a result."""
+        """Add a result to `results`."""
         self.results.append(plain(record))
 
 
 def settings(components: int = 4, covariance: str = "full", tol: float = 1e-3, seed: int = 0) -> JSON:
-    """Return the settings of a fit, in the words of `dem.GaussianMixture`."""
+    """Return the settings of a fit, named as in `dem.GaussianMixture`."""
     return {"n_components": components, "covariance_type": covariance, "tol": tol, "random_state": seed}
 
 
 def where(memory: str | None = None, cluster: str | None = None) -> JSON:
-    """Return where to run, in the words of `Session`: on this machine, within some memory; or on a cluster."""
+    """Return where to run, named as in `Session`: on this machine with a memory limit, or on a cluster."""
     return {"memory": None if memory is None else parse_bytes(memory), "cluster": cluster}
 
 
 def begin(store: str, folder: str, settings: JSON) -> str:
-    """Return the folder of the run for a store as it is now.
+    """Return the folder of the run for the present state of a store.
 
     Raises
     ------
     ValueError
-        The folder is a URL: a run's files are renamed and linked, which object stores cannot.
+        The folder is a URL: object stores cannot rename and link files.
     """
     runs = require_local_path(folder, "the folder of the runs")
     key = key_of(dem.__version__, address(store), fingerprint(store)["sha256"], settings)
@@ -72,12 +72,12 @@ def begin(store: str, folder: str, settings: JSON) -> str:
 
 
 def is_done(run: str) -> bool:
-    """Whether a run came to its end: the report is written last."""
+    """Whether a run is finished: the report is written last."""
     return Path(run, "report", "report.json").exists()
 
 
 def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
-    """Fit a mixture, going on from a checkpoint where one is; return the path of the model.
+    """Fit a mixture, or continue from its checkpoint; return the path of the model.
 
     Parameters
     ----------
@@ -85,9 +85,9 @@ def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
     run : str
         The run's folder.
     settings : dict
-        What `dem fit gmm` takes: n_components, covariance_type, tol, random_state, ...
+        Arguments of `dem fit gmm`: n_components, covariance_type, tol, random_state, ...
     where : dict
-        What `Session` takes: memory, workers, scheduler, ...
+        Arguments of `Session`: memory, workers, scheduler, ...
     """
     model = f"{run}/model.zarr"
     if not SAVED_MODELS.exists(model):
@@ -110,7 +110,7 @@ def score(store: str, run: str, where: JSON) -> JSON:
 def label(store: str, run: str, where: JSON) -> str:
     """Write each row's component; return the path of the array."""
     labels = f"{run}/labels.zarr"
-    if not Path(labels).exists():  # it appears when it is whole
+    if not Path(labels).exists():  # it appears when it is complete
         write_rows(f"{run}/model.zarr", store, labels, _session(where), what="labels", overwrite=False)
     return labels
 
@@ -121,22 +121,22 @@ def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
     Raises
     ------
     ValueError
-        The store has changed since the run began: its results are of no one state.
+        The store has changed since the run began, so the results do not belong to one state of it.
     """
     if begin(store, str(Path(run).parent), settings) != run:
-        raise ValueError(f"{store} has changed while it was worked on: remove {run}, and start a new run.")
+        raise ValueError(f"{store} has changed during the run: remove {run}, and start a new run.")
     session = _session(where)
     score = f"{run}/score.json"
     write_report(f"{run}/model.zarr", f"{run}/report", session, data=store, score=score, labels=None, overwrite=True)
     link = Path(run).with_name(f".latest-{uuid.uuid4().hex[:8]}")
     link.symlink_to(Path(run).name)
     os.replace(link, link.with_name("latest"))
-    link.with_name("failed.json").unlink(missing_ok=True)  # which the last run may have left, if it failed
+    link.with_name("failed.json").unlink(missing_ok=True)  # written by the last run, if it failed
     return session.results[-1]
 
 
 def failed(folder: str, record: JSON) -> None:
-    """Leave FOLDER/failed.json, a file that nobody can overlook."""
+    """Write FOLDER/failed.json, with the record of a failed run."""
     path = require_local_path(folder, "the folder of the runs") / "failed.json"
     write_files({str(path): _text(record)}, overwrite=True)
 
@@ -155,8 +155,8 @@ def table(numbers: JSON) -> str:
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
-def _session(where: JSON) -> Kept:
-    return Kept(quiet=True, **{name: value for name, value in where.items() if value is not None})
+def _session(where: JSON) -> CollectingSession:
+    return CollectingSession(quiet=True, **{name: value for name, value in where.items() if value is not None})
 
 
 def _text(record: JSON) -> bytes:

@@ -45,7 +45,10 @@ def stops(tol: float, max_iter: int, unit: str = "a pass, nats a row") -> Callab
 
 @click.group()
 def fit() -> None:
-    """Fit a model to the rows of a store."""
+    """Fit a model to the rows of a store.
+
+    The log-likelihood is shown in nats a row: it is the mean of log p(row) over all rows, with natural logarithms.
+    """
     signals.hold()  # until `dem.cli.commands.fit` is loaded, which can say whether the fit goes on
 
 

@@ -1,6 +1,6 @@
-"""Where passes over the data run, and within what memory.
+"""Where passes over the data run, and how much memory they may use.
 
-Names are loaded when they are first used: workers import the sweeps from here, and nothing that takes more memory.
+Names are loaded when they are first used: workers import the sweeps from here and should load nothing else.
 """
 
 from __future__ import annotations

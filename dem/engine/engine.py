@@ -1,4 +1,4 @@
-"""Where a pass runs, and within what memory: on this machine, or on a cluster."""
+"""Where a pass runs (this machine or a cluster), and how much memory it may use."""
 
 from __future__ import annotations
 
@@ -12,39 +12,42 @@ from typing import Any
 from dask.utils import parse_bytes
 
 from dem.em.progress import Progress, Silent
-from dem.engine.cluster import Names, running
-from dem.engine.machines import OnCluster, Place, ThisMachine
+from dem.engine.cluster import ClusterRequest, open_cluster
+from dem.engine.machines import Backend, OnCluster, ThisMachine
 from dem.engine.passes import Passes
-from dem.engine.sweep.serial import Divisible
+from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
 
 
 @dataclass(frozen=True)
 class Engine:
-    """Where passes run, and within what memory.
+    """Where passes run, and how much memory they may use.
 
-    Stores are swept by worker processes, one for each core, started for the fit; small ones and arrays in
-    memory by threads of this process, Dask arrays by Dask's own scheduler. A cluster is used instead for all
-    but arrays in memory: the one that is named here; else that of a `distributed.Client` that is active; else that
-    at the address in Dask's configuration. One that is named and not to be had is an error.
+    By default passes run on this machine: stores are read by worker processes, one per core, which are started for
+    the fit; small stores and arrays in memory are read by threads of this process, Dask arrays by Dask's own scheduler.
+    A cluster replaces all of these, except for arrays in memory, which stay in this process. dem uses the first that
+    it finds: the cluster named here, the active `distributed.Client`, the scheduler in Dask's configuration.
+    A named cluster that cannot be reached is an error.
 
     Attributes
     ----------
     memory : int or str, optional
-        Limit for this process and all that it starts, in bytes or like "1GB". A plan that cannot keep to it is
-        refused before it starts. It does not bind the workers of a cluster that is used instead, nor row-wise
-        results that are asked for in memory.
+        Memory limit for this process and all processes that it starts, in bytes or like "1GB". A fit that needs more
+        is refused before it starts. The limit does not apply to the workers of a cluster, nor to row-wise results
+        that are returned as arrays in memory.
     scheduler : str, optional
         Address of a Dask scheduler, like "tcp://10.0.0.1:8786".
     workers : int, optional
-        How many workers or threads to use at most on this machine; by default one for each core.
+        Most workers or threads to use on this machine; by default one per core.
     progress : Progress, optional
-        What to tell of the passes.
+        Object that reports the passes, on the screen for example.
     scheduler_file : str or Path, optional
-        A file that a Dask scheduler has written its address to.
+        File with the address of a Dask scheduler, as ``dask scheduler --scheduler-file`` writes it.
     cluster : str or Path, optional
-        A cluster file: see ``cluster_configs/``. The cluster is brought up for each fit, or for the whole block of
-        `started`, and taken down at its end.
+        A cluster file: see ``cluster_configs/``. The cluster is started for each fit and stopped after it; inside a
+        ``with engine.started()`` block it runs until the end of the block.
+    backend : Backend, optional
+        Set by `started`: the machine or cluster in use.
     """
 
     memory: int | str | None = None
@@ -53,24 +56,24 @@ class Engine:
     progress: Progress | None = None
     scheduler_file: str | Path | None = None
     cluster: str | Path | None = None
-    place: Place | None = field(default=None, repr=False, compare=False)
+    backend: Backend | None = field(default=None, repr=False, compare=False)
 
     def __deepcopy__(self, memo: object) -> Engine:
-        """Return the engine itself: clones of an estimator share it, with its progress."""
+        """Return the engine itself: clones of an estimator share one engine and its progress."""
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the settings without the progress and the place, which belong to this process."""
-        return {**self.__dict__, "progress": None, "place": None}
+        """Return the settings without progress and backend, which belong to this process."""
+        return {**self.__dict__, "progress": None, "backend": None}
 
     @property
     def memory_bytes(self) -> int | None:
-        """The limit in bytes.
+        """The memory limit in bytes; None if there is no limit.
 
         Raises
         ------
         ValueError
-            If it is no size.
+            If `memory` is not a size.
         """
         if self.memory is None:
             return None
@@ -84,7 +87,7 @@ class Engine:
 
     @property
     def n_workers(self) -> int:
-        """The number of workers or threads.
+        """The number of workers or threads on this machine.
 
         Raises
         ------
@@ -98,70 +101,70 @@ class Engine:
         return self.workers
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether the passes of a started engine run on a cluster."""
-        return self.place is not None and self.place.elsewhere
+    def on_cluster(self) -> bool:
+        """Whether a started engine runs its passes on a cluster."""
+        return self.backend is not None and self.backend.on_cluster
 
     @contextmanager
     def started(self) -> Iterator[Engine]:
-        """Choose the cluster, or this machine; give an engine that stays there; end what was started.
+        """Choose the cluster or this machine; yield an engine that uses it; at the end stop the started workers.
 
-        With a cluster that shares its processes out itself, as under ``srun`` and ``mpirun``, all processes run the
-        program, and only one of them gets past this.
+        Under ``srun`` and ``mpirun`` every process runs the program: only one of them continues past this
+        call, the others become scheduler and workers.
 
         Raises
         ------
         OSError, ImportError, RuntimeError, ValueError
-            The cluster is not to be had: see `dem.engine.cluster.running`.
+            The cluster cannot be reached or started: see `dem.engine.cluster.open_cluster`.
         """
-        if self.place is not None:
+        if self.backend is not None:
             yield self
             return
-        names = Names(self.scheduler, self.scheduler_file, self.cluster)
-        with running(names, (self.progress or Silent()).note) as found:
-            yield replace(self, place=self._this_machine if found is None else OnCluster(found))
+        request = ClusterRequest(self.scheduler, self.scheduler_file, self.cluster)
+        with open_cluster(request, (self.progress or Silent()).note) as found:
+            yield replace(self, backend=self._this_machine if found is None else OnCluster(found))
 
     @contextmanager
     def open(self, source: Source, workspace_bytes: int, held_bytes: int = 0) -> Iterator[Passes]:
-        """Choose how to sweep a source; close what was started at the end.
+        """Choose how to run passes over a source; yield them; at the end stop the started workers.
 
         Parameters
         ----------
         source : Source
         workspace_bytes : int
-            What a task allocates beside its block.
+            Bytes a task needs in addition to its block.
         held_bytes : int
-            What this process will hold besides, such as the sample.
+            Bytes this process will hold during the passes, such as the sample.
 
         Raises
         ------
         MemoryError
-            The plan does not fit in the memory given, or into a worker.
+            The passes do not fit into the memory limit, or into the memory of a worker.
         OSError
             A worker cannot see the data.
         OSError, ImportError, RuntimeError, ValueError
-            The cluster is not to be had: see `dem.engine.cluster.running`.
+            The cluster cannot be reached or started: see `dem.engine.cluster.open_cluster`.
         """
         progress = self.progress or Silent()
-        with self._at(source, progress) as place, ExitStack() as opened:
+        with self._at(source, progress) as backend, ExitStack() as opened:
 
-            def plan(workspace_bytes: int) -> Divisible:
+            def plan(workspace_bytes: int) -> PartitionSweep:
                 opened.close()
-                return opened.enter_context(place.sweep(source, workspace_bytes, held_bytes, progress.advance))
+                return opened.enter_context(backend.sweep(source, workspace_bytes, held_bytes, progress.advance))
 
-            yield Passes(plan(workspace_bytes), source, progress, place, plan)
+            yield Passes(plan(workspace_bytes), source, progress, backend, plan)
 
     @contextmanager
-    def _at(self, source: Source, progress: Progress) -> Iterator[Place]:
-        """Give the place for a source: arrays in memory stay where they are."""
+    def _at(self, source: Source, progress: Progress) -> Iterator[Backend]:
+        """Yield the backend for a source; arrays in memory always stay in this process."""
         if source.in_memory:
-            if self.elsewhere or Names(self.scheduler, self.scheduler_file, self.cluster):
-                progress.note(f"the {source.name} is in memory: it is swept in this process, and not on the cluster")
+            if self.on_cluster or ClusterRequest(self.scheduler, self.scheduler_file, self.cluster):
+                progress.note(f"the {source.name} is in memory: passes run in this process, not on the cluster")
             yield self._this_machine
             return
         with self.started() as engine:
-            assert engine.place is not None
-            yield engine.place
+            assert engine.backend is not None
+            yield engine.backend
 
     @property
     def _this_machine(self) -> ThisMachine:

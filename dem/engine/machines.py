@@ -1,4 +1,4 @@
-"""Where passes run, each kind of place with the same contract: this machine, or a cluster."""
+"""The two places where passes can run, with one contract: this machine or a cluster."""
 
 from __future__ import annotations
 
@@ -10,90 +10,92 @@ from typing import Protocol
 import dask
 
 from dem.core.blas import machine_kind
-from dem.engine.cluster import Running, local_cluster
-from dem.engine.cluster.workers import check_memory, check_places
+from dem.engine.cluster import RunningCluster, local_cluster
+from dem.engine.cluster.workers import check_memory, check_visible
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.memory_plan import plan_sweep
 from dem.engine.sweep.process_memory import process_bytes
-from dem.engine.sweep.serial import Advance, Divisible, SerialSweep
+from dem.engine.sweep.serial import Advance, PartitionSweep, SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
 from dem.source import Delayed, Source
 
 IN_PROCESS_BYTES = 256 * 2**20
-"""Stores smaller than this (decoded) are swept in this process: a cluster takes seconds to start."""
+"""Stores up to this decoded size are read by threads of this process: worker processes take seconds to start."""
 
 CLIENT_GROWTH = 50 * 2**20
-"""What this process grows by with a local cluster: the scheduler and its connections."""
+"""Memory that the scheduler of a local cluster and its connections add to this process."""
 
 
-class Place(Protocol):
+class Backend(Protocol):
     """Where passes run."""
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether that is a cluster."""
+    def on_cluster(self) -> bool:
+        """Whether passes run on a cluster."""
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """The kinds of machine of this process and the workers: see `dem.core.blas.machine_kind`."""
+        """The machine kinds of this process and of the workers: see `dem.core.blas.machine_kind`."""
 
     def sweep(
         self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
-    ) -> AbstractContextManager[Divisible]:
-        """Give the sweep of a source (see `dem.engine.engine.Engine.open`); end what was started for it."""
+    ) -> AbstractContextManager[PartitionSweep]:
+        """Yield the sweep of a source (see `dem.engine.engine.Engine.open`); stop the workers started for it."""
 
-    def require(self, places: Iterable[str]) -> None:
-        """Refuse places that not all who make the passes can see: an OSError."""
+    def check_visible(self, places: Iterable[str]) -> None:
+        """Raise an OSError if a worker cannot see one of these paths or URLs."""
 
 
 @dataclass(frozen=True)
 class ThisMachine:
-    """The calling process, its threads, and worker processes that it starts for a store.
+    """The calling process, its threads, and the worker processes that it starts for a store.
 
     Attributes
     ----------
     memory_bytes : int or None
-        Limit for all of them.
+        Limit for all these processes together.
     n_workers : int
-        How many threads or processes at most.
+        Most threads or worker processes to use.
     """
 
     memory_bytes: int | None
     n_workers: int
 
-    elsewhere = False
+    on_cluster = False
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """That of this process, whose environment its worker processes inherit."""
+        """The machine kind of this process; its worker processes inherit its environment."""
         return (machine_kind(),)
 
     @contextmanager
-    def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:
-        """Choose threads or processes by the source, as many as the memory allows."""
+    def sweep(
+        self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
+    ) -> Iterator[PartitionSweep]:
+        """Use threads or worker processes, depending on the source, and as many as the memory limit allows."""
         limit, n_workers = self.memory_bytes, self.n_workers
         here = process_bytes() + held_bytes
         if is_delayed(source):
             plan = plan_sweep(source, workspace_bytes, here, n_workers, worker_bytes=0).within(limit)
             with dask.config.set(num_workers=plan.n_workers):
-                yield DaskSweep(plan.suit(source), None, advance)
+                yield DaskSweep(plan.apply_to(source), None, advance)
             return
         if source.in_memory or (decoded_bytes(source) or 0) <= IN_PROCESS_BYTES:
             threads = min(n_workers, len(source.partitions))
             plan = plan_sweep(source, workspace_bytes, here, threads, worker_bytes=0).within(limit)
             if plan.n_workers == 1:
-                yield SerialSweep(plan.suit(source), advance)
+                yield SerialSweep(plan.apply_to(source), advance)
             else:
-                yield ThreadSweep(plan.suit(source), plan.n_workers, advance)
+                yield ThreadSweep(plan.apply_to(source), plan.n_workers, advance)
             return
         workers = min(n_workers, len(source.partitions))
         plan = plan_sweep(source, workspace_bytes, here + CLIENT_GROWTH, workers).within(limit)
         share = None if limit is None else (limit - plan.client_bytes) // plan.n_workers
         with local_cluster(plan.n_workers, share) as client:
-            yield DaskSweep(plan.suit(source), client, advance)
+            yield DaskSweep(plan.apply_to(source), client, advance)
 
-    def require(self, places: Iterable[str]) -> None:
-        """All of them see what this process sees."""
+    def check_visible(self, places: Iterable[str]) -> None:
+        """Do nothing: the workers see the same files as this process."""
 
 
 @dataclass(frozen=True)
@@ -102,38 +104,40 @@ class OnCluster:
 
     Attributes
     ----------
-    cluster : Running
+    cluster : RunningCluster
     """
 
-    cluster: Running
+    cluster: RunningCluster
 
-    elsewhere = True
+    on_cluster = True
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """That of this process, and those of the workers that were there at the beginning."""
+        """The machine kind of this process, then those of the workers found when the cluster was opened."""
         return tuple(dict.fromkeys([machine_kind(), *sorted(worker.machine_kind for worker in self.cluster.workers)]))
 
     @contextmanager
-    def sweep(self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance) -> Iterator[Divisible]:
-        """See that the workers have the memory and the data; leave them as they are."""
+    def sweep(
+        self, source: Source, workspace_bytes: int, held_bytes: int, advance: Advance
+    ) -> Iterator[PartitionSweep]:
+        """Check that the workers have enough memory and can see the data; the workers are not stopped afterwards."""
         client = self.cluster.client
         if client.status == "closed":
             raise RuntimeError(
                 f"The connection to {self.cluster.name} has been closed: use the engine inside its 'with' block, or "
-                "open another."
+                "make a new engine."
             )
         try:
             check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
-        except MemoryError:  # without reading ahead it may fit
+        except MemoryError:  # it may fit without reading ahead
             source = source.without_read_ahead()
             check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
-        self.require(source.stored_at)
+        self.check_visible(source.stored_at)
         yield DaskSweep(source, client, advance)
 
-    def require(self, places: Iterable[str]) -> None:
-        """Ask all workers."""
-        check_places(self.cluster.client, places)
+    def check_visible(self, places: Iterable[str]) -> None:
+        """Ask every worker."""
+        check_visible(self.cluster.client, places)
 
 
 def is_delayed(source: Source) -> bool:
@@ -142,5 +146,5 @@ def is_delayed(source: Source) -> bool:
 
 
 def decoded_bytes(source: Source) -> int | None:
-    """Return the size of all rows in memory, in bytes; None while it is unknown."""
+    """Return the decoded size of all rows in bytes; None if the number of rows is unknown."""
     return None if source.n_rows is None else source.n_rows * source.n_columns * source.dtype.itemsize

@@ -1,4 +1,4 @@
-"""Passes as those who make them see them: counted, named, told of, whole or in part."""
+"""A sweep that counts and reports its passes."""
 
 from __future__ import annotations
 
@@ -9,84 +9,85 @@ from dataclasses import dataclass
 from dem.core.block import MakeKernel
 from dem.core.stats import S
 from dem.em.progress import Progress
-from dem.engine.machines import Place, decoded_bytes
-from dem.engine.sweep.serial import Divisible
+from dem.engine.machines import Backend, decoded_bytes
+from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
 from dem.source.subset import subset
 
 
 class Passes:
-    """A sweep that counts its passes and tells of them.
+    """A sweep that counts its passes and reports them to a `Progress`.
 
     Attributes
     ----------
     count : int
-        Passes made so far.
+        Number of passes so far.
+    progress : Progress
     """
 
     def __init__(
         self,
-        sweep: Divisible,
+        sweep: PartitionSweep,
         source: Source,
         progress: Progress,
-        place: Place,
-        plan: Callable[[int], Divisible] | None = None,
+        backend: Backend,
+        plan: Callable[[int], PartitionSweep] | None = None,
     ) -> None:
-        self._sweep, self._source, self.progress, self._place, self._plan = sweep, source, progress, place, plan
+        self._sweep, self._source, self.progress, self._backend, self._plan = sweep, source, progress, backend, plan
         self.count = 0
 
     def plan_for(self, workspace_bytes: int) -> None:
-        """Plan the passes to come for another workspace, in the same place.
+        """Plan the next passes again, for tasks that need `workspace_bytes` in addition to their blocks.
 
         Raises
         ------
         MemoryError
-            The plan does not fit in the memory given, or into a worker.
+            The passes do not fit into the memory limit, or into the memory of a worker.
         """
         assert self._plan is not None
         self._sweep = self._plan(workspace_bytes)
 
     @property
-    def elsewhere(self) -> bool:
-        """Whether the passes run on a cluster, not on threads or worker processes of this process's own."""
-        return self._place.elsewhere
+    def on_cluster(self) -> bool:
+        """Whether the passes run on a cluster."""
+        return self._backend.on_cluster
 
     @property
     def machine_kinds(self) -> tuple[str, ...]:
-        """The kinds of machine that make the passes: see `dem.core.blas.machine_kind`."""
-        return self._place.machine_kinds
+        """The kinds of machine that run the passes: see `dem.core.blas.machine_kind`."""
+        return self._backend.machine_kinds
 
-    def require(self, places: Iterable[str]) -> None:
-        """Refuse places that not all who make the passes can see.
+    def check_visible(self, places: Iterable[str]) -> None:
+        """Check that every worker can see these paths and URLs.
 
         Parameters
         ----------
         places : iterable of str
-            As of `dem.source.stores`, of what is there already.
+            Paths and URLs that exist, in the form of `dem.source.stores`.
 
         Raises
         ------
         OSError
-            Naming a worker, its host and the place.
+            A worker cannot see one of them; the message names the worker, its host and the place.
         """
-        self._place.require(places)
+        self._backend.check_visible(places)
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
-        """Make a pass of EM, which the caller ends by telling the state after it."""
+        """Run a pass of EM; the caller then calls ``progress.end(state)`` with the state after it."""
         return self._run(f"pass {self.count}", make_kernel)
 
-    def named(self, what: str, make_kernel: MakeKernel[S]) -> S:
-        """Make a pass that stands for itself."""
+    def run_named(self, what: str, make_kernel: MakeKernel[S]) -> S:
+        """Run one pass that is not an iteration of EM, and report it under the name `what`."""
         stats = self._run(what, make_kernel)
         self.progress.end(None)
         return stats
 
-    def as_named(self, what: str) -> Named:
-        """Return the sweep whose passes have this name."""
-        return Named(self, what)
+    def with_name(self, what: str) -> NamedPasses:
+        """Return a sweep whose passes are all reported under the name `what`."""
+        return NamedPasses(self, what)
 
     def only(self, indices: Sequence[int]) -> Passes:
-        """Return the passes over the partitions with these indices alone."""
+        """Return passes over the partitions with these indices only."""
         part = copy(self)
         part._sweep, part._source = self._sweep.only(indices), subset(self._source, indices)
         return part
@@ -99,16 +100,16 @@ class Passes:
 
 
 @dataclass(frozen=True)
-class Named:
-    """Passes with a name, as a sweep that can leave out partitions."""
+class NamedPasses:
+    """A sweep whose passes are all reported under one name."""
 
     passes: Passes
     what: str
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
-        """Make a pass that stands for itself."""
-        return self.passes.named(self.what, make_kernel)
+        """Run one pass and report it."""
+        return self.passes.run_named(self.what, make_kernel)
 
-    def only(self, indices: Sequence[int]) -> Named:
-        """Return the passes over the partitions with these indices alone."""
-        return Named(self.passes.only(indices), self.what)
+    def only(self, indices: Sequence[int]) -> NamedPasses:
+        """Return passes over the partitions with these indices only."""
+        return NamedPasses(self.passes.only(indices), self.what)

@@ -28,7 +28,7 @@ from dem.run.check_load import check_load
 from dem.run.fit import Fit
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit
-from dem.run.rows import MISSING, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
+from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import decoding_of_value
 from dem.source.in_memory import as_numeric
@@ -217,8 +217,8 @@ class RowwiseEstimator(BaseEstimator):
         """
         if not isinstance(self.engine, Engine | None):
             raise ValueError(f"engine must be a dem.Engine or None, got {self.engine!r}")
-        if self.missing not in MISSING:
-            raise ValueError(f"missing must be one of {', '.join(MISSING)}, got {self.missing!r}")
+        if self.missing not in MISSING_TREATMENTS:
+            raise ValueError(f"missing must be one of {', '.join(MISSING_TREATMENTS)}, got {self.missing!r}")
         check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
             if np.ma.isMaskedArray(X):

@@ -64,7 +64,7 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
             return draw_rows.draw(*fitted, d, 0, n_samples, seed)
         rows = draw_rows.chunk_rows(d, np.float64, SAMPLE_CHUNK_BYTES) if chunks == "auto" else chunks
         check_number("chunks", rows, int, 1)
-        return draw_rows.lazy(*fitted, d, n_samples, seed, rows)
+        return draw_rows.draw_lazy(*fitted, d, n_samples, seed, rows)
 
     def write_sample(
         self,
@@ -98,7 +98,7 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
         kind, d = np.dtype(dtype), self.n_features_in_
         rows = draw_rows.chunk_rows(d, kind, SAMPLE_CHUNK_BYTES) if chunk_rows is None else chunk_rows
         check_number("chunk_rows", rows, int, 1)
-        draw_rows.write(
+        draw_rows.write_drawn(
             *self._fitted(),
             GeneratedSource(n_samples, min(rows, n_samples), d, kind),
             path,

@@ -14,7 +14,7 @@ from dem.families.reg_covar import FromData
 STOP_REASONS = {
     "converged": "converged",
     "max_iter": "stopped at max_iter, not converged",
-    "fell": "settled: the log-likelihood fell by less than tol",
+    "fell": "stopped: the log-likelihood fell by less than tol",
     "closed_form": "closed form",
 }
 
@@ -23,7 +23,7 @@ def stopped(model: Any) -> str:
     """Say why a fit stopped."""
     reason = model.stop_reason_
     if reason == "fell" and getattr(model, "reg_covar", 0) != 0:
-        return f"{STOP_REASONS[reason]}, as reg_covar can make it"
+        return f"{STOP_REASONS[reason]}, which reg_covar can cause"
     return STOP_REASONS[reason]
 
 
@@ -48,7 +48,7 @@ def _regularisation(value: float | FromData) -> str:
 
 def effort(model: Any) -> str:
     """Say what a fit took."""
-    return f"{plural(model.n_iter_, 'iteration')}; over the data: {passes(model.n_passes_)}"
+    return f"{plural(model.n_iter_, 'iteration')}; data read by {passes(model.n_passes_)}"
 
 
 def step(model: Any) -> str:

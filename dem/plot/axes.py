@@ -1,4 +1,4 @@
-"""What `dem.plot` draws on one pair of axes."""
+"""The drawings of `dem.plot` on one pair of axes."""
 
 from __future__ import annotations
 
@@ -10,24 +10,22 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from dem.core import human
+from dem.core.block import Float
 from dem.estimators import summary
 
-Float = NDArray[np.float64]
-
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4B00", "#5D3FD3")
-"""Told apart by colour-blind readers too: after Okabe and Ito."""
+"""Colours that colour-blind readers can distinguish too, after Okabe and Ito."""
 
 PIXELS = 400
 MANY_ROWS = 5000
-"""From here on points would hide one another: a histogram is drawn instead."""
+"""Most rows drawn as points; more would hide one another, so a histogram is drawn."""
 
 
 def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int], names: list[str]) -> None:
-    """Draw rows and the components' ellipses of 1 and 2 sigma in two columns; heavier ones wider."""
+    """Draw rows and the components' ellipses of 1 and 2 sigma in two columns; larger weights have wider lines."""
     pair = list(columns)
     means = np.asarray(model.means_, dtype=np.float64)[:, pair]
     covariances = summary.covariances_among(model, pair)
@@ -36,7 +34,7 @@ def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int
         low, high = (means - 2.5 * sds).min(axis=0), (means + 2.5 * sds).max(axis=0)
     else:
         x = finite_rows(x[:, pair])
-        low, high = limits(x)
+        low, high = axis_limits(x)
         draw_rows(ax, x, low, high)
     for k in range(len(means)):
         colour, width = _style(model.weights_, k)
@@ -53,15 +51,15 @@ def draw_ellipses(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int
 
 
 def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int], names: list[str]) -> None:
-    """Draw rows, the clusters' regions with their hard borders in two columns, and the centres."""
+    """Draw rows, centres, and the clusters' regions with their borders, in two columns."""
     pair = list(columns)
     centers = np.asarray(model.cluster_centers_, dtype=np.float64)
     if x is None:
-        low, high = limits(np.concatenate([centers[:, pair], centers[:, pair].mean(axis=0, keepdims=True)]))
+        low, high = axis_limits(np.concatenate([centers[:, pair], centers[:, pair].mean(axis=0, keepdims=True)]))
         low, high = low - 0.3 * (high - low), high + 0.3 * (high - low)
     else:
         x = finite_rows(x[:, pair])
-        low, high = limits(x)
+        low, high = axis_limits(x)
     across, up = np.meshgrid(*(np.linspace(a, b, PIXELS) for a, b in zip(low, high, strict=True)))
     plane = np.tile(centers.mean(axis=0), (across.size, 1))
     plane[:, pair] = np.column_stack([across.ravel(), up.ravel()])
@@ -80,14 +78,14 @@ def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int]
 
 
 def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
-    """Draw the histogram of a single column with the components' densities and their sum."""
+    """Draw the histogram of a single column, the components' densities and their sum."""
     mean, variance = model.means_[:, 0], summary.covariances_among(model, [0])[:, 0, 0]
     sd = np.sqrt(variance)
     if x is None:
         low, high = (mean - 3.5 * sd).min(), (mean + 3.5 * sd).max()
     else:
         x = finite_rows(x)
-        (low,), (high,) = limits(x)
+        (low,), (high,) = axis_limits(x)
         ax.hist(x[:, 0], bins=_bins(x[:, 0], low, high), density=True, color="0.85", label="data")
     t = np.linspace(low, high, 800)
     z = (t - mean[:, None]) / sd[:, None]
@@ -101,7 +99,7 @@ def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
 
 
 def draw_history(ax: Axes, model: Any) -> None:
-    """Draw the log-likelihood of each pass (of variational models, the bound; of K-means, the inertia)."""
+    """Draw the log-likelihood after each pass (for variational models: the bound; for K-means: the inertia)."""
     passes = [entry["pass"] for entry in model.history_]
     name, unit, values = summary.trace(model)
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
@@ -116,7 +114,7 @@ def draw_history(ax: Axes, model: Any) -> None:
 
 
 def draw_spectrum(ax: Axes, model: Any) -> None:
-    """Draw the variances along the components of a PPCA, beside the noise that the others share."""
+    """Draw the variances along the components of a PPCA, and the noise variance of all other directions."""
     variance = np.asarray(model.explained_variance_, dtype=np.float64)
     noise = float(model.noise_variance_)
     number = np.arange(1, len(variance) + 1)
@@ -142,7 +140,7 @@ def draw_spectrum(ax: Axes, model: Any) -> None:
 
 
 def draw_loadings(ax: Axes, model: Any, names: Sequence[str]) -> None:
-    """Draw the correlations of columns and factors of a factor analysis as a map."""
+    """Draw the correlations between columns and factors of a factor analysis as an image."""
     loadings = summary.correlations(model)
     d, q = loadings.shape
     shown = ax.imshow(loadings, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
@@ -163,13 +161,13 @@ def draw_latents(ax: Axes, model: Any, x: Float, columns: tuple[int, int]) -> No
     """Draw rows in the latent space of a linear latent model."""
     z = np.asarray(model.transform(x), dtype=np.float64)
     if z.shape[1] == 1:
-        (low,), (high,) = limits(z)
+        (low,), (high,) = axis_limits(z)
         ax.hist(z[:, 0], bins=_bins(z[:, 0], low, high), color=PALETTE[5])
         ax.set(xlabel="latent 1", ylabel="rows")
     else:
         check_columns(columns, z.shape[1], "latents")
         z = z[:, list(columns)]
-        low, high = limits(z)
+        low, high = axis_limits(z)
         draw_rows(ax, z, low, high, PALETTE[0])
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.set(xlabel=f"latent {columns[0] + 1}", ylabel=f"latent {columns[1] + 1}")
@@ -177,7 +175,7 @@ def draw_latents(ax: Axes, model: Any, x: Float, columns: tuple[int, int]) -> No
 
 
 def draw_rows(ax: Axes, x: Float, low: Float, high: Float, colour: str = "0.55") -> None:
-    """Draw points, or where they would hide one another, how many lie where."""
+    """Draw rows as points; more than `MANY_ROWS` as a two-dimensional histogram."""
     if len(x) <= MANY_ROWS:
         alpha = float(np.clip(400 / len(x), 0.25, 0.9))
         ax.plot(x[:, 0], x[:, 1], ".", color=colour, markersize=5, alpha=alpha, markeredgewidth=0)
@@ -190,7 +188,7 @@ def draw_rows(ax: Axes, x: Float, low: Float, high: Float, colour: str = "0.55")
 
 
 def _bins(x: Float, low: float, high: float) -> list[float]:
-    """Return the edges of a histogram: Freedman and Diaconis's rule, within reason."""
+    """Return the edges of a histogram: 10 to 150 bins by the rule of Freedman and Diaconis."""
     inside = x[(x >= low) & (x <= high)]
     n = len(np.histogram_bin_edges(inside, "fd", (low, high))) - 1 if len(inside) < 10**6 else 150
     edges: list[float] = np.linspace(low, high, int(np.clip(n, 10, 150)) + 1).tolist()
@@ -201,12 +199,12 @@ def finite_rows(x: Float) -> Float:
     """Return the rows without NaN and infinities."""
     finite = x[np.isfinite(x).all(axis=1)]
     if not len(finite):
-        raise ValueError("There is no row without NaN or infinities to show.")
+        raise ValueError("There is no row to draw: all rows have NaN or infinite values.")
     return finite
 
 
-def limits(x: Float) -> tuple[Float, Float]:
-    """Return the range to show: few outliers shall not shrink all the rest to a dot."""
+def axis_limits(x: Float) -> tuple[Float, Float]:
+    """Return the range to draw; from 1000 rows on it ignores 0.1 % of the rows at each end, such as outliers."""
     extremes = (0.0, 1.0) if len(x) < 1000 else (0.001, 0.999)
     low, high = np.quantile(x, extremes, axis=0)
     margin = 0.06 * (high - low)
@@ -215,13 +213,13 @@ def limits(x: Float) -> tuple[Float, Float]:
 
 
 def _style(weights: Float, k: int) -> tuple[str, float]:
-    """Return a component's colour and line width; so many that no eye tells them apart share one colour."""
+    """Return a component's colour and line width; if there are more components than colours, all have one colour."""
     colour = PALETTE[k] if len(weights) <= len(PALETTE) else PALETTE[0]
     return colour, 0.9 + 1.3 * float(weights[k] / np.max(weights))
 
 
 def _legend(ax: Axes, weights: Float) -> None:
-    """Tell the weights above the axes, where no data are."""
+    """Write the weights above the axes, where they hide no data."""
     if len(weights) > len(PALETTE):
         ax.set_title(f"{len(weights)} components: 1 and 2 sigma; lines by weight", fontsize="medium")
         return
@@ -238,6 +236,6 @@ def _legend(ax: Axes, weights: Float) -> None:
 
 
 def check_columns(columns: Sequence[int], n: int, what: str) -> None:
-    """Refuse anything but two columns that are there."""
+    """Refuse anything other than two existing columns."""
     if len(columns) != 2 or not all(0 <= c < n for c in columns):
-        raise ValueError(f"columns must be two of the {n} {what}, numbered from 0, not {tuple(columns)}.")
+        raise ValueError(f"columns must be two of the {n} {what}, numbered from 0, got {tuple(columns)}.")

@@ -1,4 +1,4 @@
-"""What `dem.plot` draws of mixtures of any family."""
+"""The drawings of `dem.plot` for mixtures of any family."""
 
 from __future__ import annotations
 
@@ -7,28 +7,27 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from numpy.typing import NDArray
 
-from dem.plot.axes import PALETTE, finite_rows, limits
+from dem.core.block import Float
+from dem.plot.axes import PALETTE, axis_limits, finite_rows
 
-Float = NDArray[np.float64]
 MOST_POINTS = 5000
 MOST_BARS = 200
 
 
 def draw_component_densities(ax: Axes, model: Any, x: Float, name: str, *, drawn: bool) -> None:
-    """Draw a single column: its histogram, and each component's share w_k p(x | k) of the density.
+    """Draw a single column: its histogram, and the density w_k p(x | k) of each component.
 
-    Whole numbers have bars of their own: they are taken for a distribution of such.
+    If all values are integers, each integer has its own bar, and probabilities are drawn instead of densities.
     """
     x = finite_rows(x)
-    (low,), (high,) = limits(x)
+    (low,), (high,) = axis_limits(x)
     counted = bool((x == np.round(x)).all()) and high - low < MOST_BARS
     if counted:
         t = np.arange(np.floor(x.min()), min(np.ceil(high), x.max()) + 1)
         edges = np.append(t - 0.5, t[-1] + 0.5)
     else:
-        t = np.linspace(max(low, x.min()), min(high, x.max()), 600)  # no further: other values may be refused
+        t = np.linspace(max(low, x.min()), min(high, x.max()), 600)  # a family may refuse other values
         edges = np.linspace(low, high, 61)
     label = "rows drawn from the model" if drawn else "data"
     ax.hist(x[:, 0], bins=edges.tolist(), density=True, color="0.85", label=label)
@@ -44,12 +43,12 @@ def draw_component_densities(ax: Axes, model: Any, x: Float, name: str, *, drawn
 def draw_participation(
     ax: Axes, model: Any, x: Float, columns: tuple[int, int], names: list[str], *, drawn: bool
 ) -> None:
-    """Draw rows in two columns, in the colours of their components, blended by their participation weights."""
+    """Draw rows in two columns; each row's colour mixes those of the components by its responsibilities."""
     x = x[np.isfinite(x[:, list(columns)]).all(axis=1)][:MOST_POINTS]
     colours = np.array([to_rgb(PALETTE[k % len(PALETTE)]) for k in range(len(model.weights_))])
     shown = x[:, list(columns)]
-    low, high = limits(shown)
-    whole = (shown == np.round(shown)).all(axis=0)  # codes and counts would hide one another
+    low, high = axis_limits(shown)
+    whole = (shown == np.round(shown)).all(axis=0)  # equal codes and counts would hide one another
     shown = shown + whole * np.random.default_rng(0).uniform(-0.25, 0.25, shown.shape)
     low, high = low - 0.4 * whole, high + 0.4 * whole
     blended = np.clip(model.predict_proba(x) @ colours, 0, 1)
@@ -57,7 +56,7 @@ def draw_participation(
     for k in np.argsort(-model.weights_)[: len(PALETTE)]:
         ax.plot([], [], "o", color=colours[k], markersize=5, label=_named(model, k))
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), xlabel=names[columns[0]], ylabel=names[columns[1]])
-    ax.set_title("rows drawn from the model" if drawn else "rows, by participation", fontsize="medium")
+    ax.set_title("rows drawn from the model" if drawn else "rows, coloured by responsibilities", fontsize="medium")
     ax.legend(frameon=False)
 
 

@@ -1,6 +1,6 @@
-"""Pictures of fitted models, drawn from their public attributes: no pyplot, no global state.
+"""Pictures of fitted models, drawn from their public attributes, without pyplot and without global state.
 
-Every function returns a new `matplotlib.figure.Figure`, to be shown by a notebook or saved by `savefig`.
+Every function returns a new `matplotlib.figure.Figure`: a notebook shows it, and its `savefig` saves it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dem.plot.bound import draw_gains, draw_staircase
 from dem.plot.components import draw_component_densities, draw_participation
 
 DRAWN_ROWS = 3000
-"""Rows drawn from a model that is to be shown without data."""
+"""Rows drawn from a model when its picture is asked for without data."""
 
 
 def figure(
@@ -37,23 +37,23 @@ def figure(
     columns: tuple[int, int] = (0, 1),
     labels: Sequence[str] | None = None,
 ) -> Figure:
-    """Return the picture of a model: its fit, and how it was reached.
+    """Return the picture of a fitted model and of the history of its fit.
 
     Parameters
     ----------
     model : estimator
-        Fitted.
+        A fitted model.
     x : array-like of shape (n, d), optional
-        Rows to show with it; a sample of some thousands is enough.
+        Rows to draw with the model; a sample of some thousands is enough.
     columns : (int, int)
-        Which pair of columns (for PPCA with rows, of latents) to show.
+        The two columns to draw (for PPCA with rows: the two latents).
     labels : sequence of str, optional
-        What to call the columns, a name for each; by default the names the model was fitted with, or their numbers.
+        Names of all columns; by default the names of the training data, or numbers.
 
     Raises
     ------
     ValueError
-        There are not as many labels as columns, or no such columns.
+        The number of labels is not the number of columns, or a column does not exist.
     """
     if hasattr(model, "cluster_centers_"):
         return _kmeans_figure(model, x, columns, labels, with_history=bool(getattr(model, "history_", ())))
@@ -70,9 +70,9 @@ def mixture(
     columns: tuple[int, int] = (0, 1),
     labels: Sequence[str] | None = None,
 ) -> Figure:
-    """Return rows and components: ellipses of 1 and 2 sigma in two columns; curves for a single column.
+    """Return the picture of rows and components: ellipses of 1 and 2 sigma in two columns, curves for one column.
 
-    Heavier components have wider lines. Parameters are those of `figure`.
+    Components of larger weight have wider lines. Parameters are those of `figure`.
     """
     return _mixture_figure(model, x, columns, labels, with_history=False)
 
@@ -83,45 +83,46 @@ def kmeans(
     columns: tuple[int, int] = (0, 1),
     labels: Sequence[str] | None = None,
 ) -> Figure:
-    """Return rows, centres and the hard borders between the clusters, in two columns.
+    """Return the picture of rows, centres and the borders between the clusters, in two columns.
 
-    Of more than two columns, the borders shown are those in the plane through the mean of the centres. Parameters are
-    those of `figure`.
+    With more than two columns, it shows the borders in the plane through the mean of the centres. Parameters are those
+    of `figure`.
     """
     return _kmeans_figure(model, x, columns, labels, with_history=False)
 
 
 def history(model: Any) -> Figure:
-    """Return the log-likelihood (of K-means, the inertia) after each pass over the data.
+    """Return the picture of the log-likelihood (for K-means: the inertia) after each pass over the data.
 
     Raises
     ------
     ValueError
-        If the model was not fitted by passes.
+        If the model has no history.
     """
     if not getattr(model, "history_", ()):
-        raise ValueError("The model has no history: it was not fitted to data.")
+        raise ValueError("The model has no history: fit it to data first.")
     fig = Figure(figsize=(5.2, 4.0), layout="constrained")
     draw_history(fig.add_subplot(), model)
     return fig
 
 
 def staircase(model: Any) -> Figure:
-    """Return EM as coordinate ascent: the bound after each E-step and M-step, and the log-likelihood above it.
+    """Return the picture of EM as coordinate ascent: the bound after each E-step and M-step, and the log-likelihood.
 
-    The E-step raises the bound to the log-likelihood (KL = 0); the M-step raises both, the log-likelihood by the KL
-    more (PRML 9.4, figures 9.11 to 9.14). Variational models show their bound, K-means minus its inertia a row. Beside
-    it, on a logarithmic scale, what each step gains.
+    The E-step raises the bound to the log-likelihood (KL = 0). The M-step raises the bound, and raises the
+    log-likelihood by the bound's gain plus the new KL (PRML 9.4, figures 9.11 to 9.14). For variational models the
+    picture shows their bound, for K-means minus the inertia per row. The right panel shows the gain of each step on a
+    logarithmic scale.
 
     Raises
     ------
     ValueError
-        If the model was not fitted by passes that tell the bound after the M-step.
+        If the model's history does not have the bound after the M-steps.
     """
     entries = [entry for entry in getattr(model, "history_", ()) if entry.get("kl") is not None]
     if not entries:
         raise ValueError(
-            f"this {type(model).__name__} has no trace of the bound: fit it by EM, with one M-step or more"
+            f"the history of this {type(model).__name__} has no bound: fit it by EM, with at least one M-step"
         )
     fig = Figure(figsize=(10.4, 4.4), layout="constrained")
     left, right = fig.subplots(1, 2, width_ratios=(6, 4))
@@ -130,8 +131,8 @@ def staircase(model: Any) -> Figure:
     return fig
 
 
-def _beside_history(model: Any | None) -> tuple[Figure, Axes]:
-    """Return a figure and the axes to draw in; beside them a model's history, if it is given."""
+def _figure_with_history(model: Any | None) -> tuple[Figure, Axes]:
+    """Return a figure and its left axes; if a model is given, its history is drawn on the right."""
     if model is None:
         fig = Figure(figsize=(6.2, 4.8), layout="constrained")
         return fig, fig.add_subplot()
@@ -153,7 +154,7 @@ def _mixture_figure(
     d = model.means_.shape[1]
     check_columns(columns if d > 1 else (0, 0), d, "columns")
     names = column_names(model, d, labels)
-    fig, ax = _beside_history(model if with_history else None)
+    fig, ax = _figure_with_history(model if with_history else None)
     if d == 1:
         draw_densities(ax, model, rows, names[0])
     else:
@@ -171,9 +172,9 @@ def _kmeans_figure(
 ) -> Figure:
     d = model.cluster_centers_.shape[1]
     if d < 2:
-        raise ValueError("A picture of K-means needs data of two columns or more: these have one.")
+        raise ValueError("A picture of K-means needs at least two columns: this model has one.")
     check_columns(columns, d, "columns")
-    fig, ax = _beside_history(model if with_history else None)
+    fig, ax = _figure_with_history(model if with_history else None)
     rows = None if x is None else np.asarray(x, dtype=np.float64)
     draw_regions(ax, model, rows, columns, column_names(model, d, labels))
     return fig
@@ -185,7 +186,7 @@ def _components_figure(
     d, traced = model.n_features_in_, bool(getattr(model, "history_", ()))
     check_columns(columns if d > 1 else (0, 0), d, "columns")
     rows = model.sample(DRAWN_ROWS)[0] if x is None else np.asarray(x, dtype=np.float64)
-    fig, ax = _beside_history(model if traced else None)
+    fig, ax = _figure_with_history(model if traced else None)
     names = column_names(model, d, labels)
     if d == 1:
         draw_component_densities(ax, model, rows, names[0], drawn=x is None)

@@ -1,6 +1,6 @@
-"""What makes an array one that the readers of the Zarr group around it can read, xarray among them.
+"""Fit an output array to the Zarr group that it is written into, so that xarray and others can read the group.
 
-They want every array in the group's own Zarr format, and a name for each axis that has one length in the whole group.
+They need every array in the group's Zarr format, and axis names that have the same length in the whole group.
 """
 
 from __future__ import annotations
@@ -16,40 +16,40 @@ from dem.source.zarr import ZarrSource
 from dem.storage.hierarchy import EnclosingNode, dimension_names, dimension_sizes, enclosing_nodes
 
 V2_COMPRESSOR = Zstd(level=0, checksum=True)
-"""As the codecs of v3: quick, with a checksum, which tells what is whole from what is damaged."""
+"""Like the codecs of v3: fast, with a checksum that detects damaged chunks."""
 
 
 def fitted_to_group(
     where: str, source: Source, layout: Mapping[str, Any], attributes: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the layout and the attributes of an array, fitted to the group that it will stand in, if it does.
+    """Return the layout and the attributes of an array, fitted to the Zarr group around it; unchanged without a group.
 
     Parameters
     ----------
     where : str
-        The array's address.
+        The address of the array.
     source : Source
-        The rows that the array tells of: it takes their names of axes, where they have some.
+        The rows of the results: the array takes their axis names, if they have any.
     layout, attributes : mapping
-        As `zarr.create_array` takes them, in format 3.
+        As `zarr.create_array` takes them, for Zarr format 3.
     """
     above = enclosing_nodes(where)
     if not above:
         return dict(layout), dict(attributes)
-    names = axes(where, source, tuple(layout["shape"]), above)
+    names = axis_names(where, source, tuple(layout["shape"]), above)
     if above[0].zarr_format == 3:
         return {**layout, "dimension_names": names}, dict(attributes)
-    # Of v2, readers take entries that equal the fill value for missing: there is none but where the layout has one.
+    # In v2, readers take entries equal to the fill value as missing: so only a fill value of the layout is written.
     own = {"zarr_format": 2, "compressors": V2_COMPRESSOR}
     return {"fill_value": None, **layout, **own}, {**attributes, "_ARRAY_DIMENSIONS": names}
 
 
-def axes(where: str, source: Source, shape: tuple[int, ...], above: list[EnclosingNode]) -> list[str]:
-    """Return the names of the axes: those of the rows where they fit into the group, else names of their own."""
+def axis_names(where: str, source: Source, shape: tuple[int, ...], above: list[EnclosingNode]) -> list[str]:
+    """Return the axis names: those of the rows if they fit into the group, otherwise new ones."""
     own = PurePosixPath(where).name
     sizes = dimension_sizes(above, where)
     known = dimension_names(source.handle.array) if isinstance(source, ZarrSource) else (None, None)
-    columns = known[1] if shape[1:] == (source.n_columns,) else None  # else they are not the rows' columns
+    columns = known[1] if shape[1:] == (source.n_columns,) else None  # otherwise the array has other columns
     found: list[str] = []
     for name, kind, size in zip((known[0], columns), ("row", "column"), shape, strict=False):
         wanted = [] if name is None or name in (own, *found) else [name]

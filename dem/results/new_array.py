@@ -1,8 +1,8 @@
-"""A new Zarr array that takes its place only when it is whole, and never the place of what is not dem's.
+"""Write a new Zarr array: it appears at its path only when it is complete, and replaces only arrays that dem wrote.
 
-What a run could not finish stays where the same job finds it: on a local disk under a hidden name beside the target,
-at a URL (object stores cannot rename) in place, with the attribute ``complete`` false. An array inside a Zarr group is
-of the group's own kind (see `dem.results.in_group`), and nothing else of dem's is left in there.
+An unfinished array is kept where the same job finds it again. On a local disk it has a hidden name next to the target.
+At a URL it is at the target itself, since object stores cannot rename, with the attribute ``complete`` false. In a Zarr
+group the array has the group's format (see `dem.results.in_group`), and dem leaves no other files there.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from distributed.scheduler import NoWorkerError
 from zarr.core.sync import sync
 
 from dem.results.in_group import fitted_to_group
-from dem.results.regions import TakenOverError, begun, check_held
+from dem.results.regions import TakenOverError, check_owner, has_chunks
 from dem.source import Source
 from dem.source.stores import address, address_location, file_system, is_url, overlap
 from dem.storage.files import raise_cannot_write
@@ -33,10 +33,10 @@ from dem.storage.hierarchy import check_name, check_outside_arrays, hidden_file_
 from dem.storage.lock import Interrupted, write_lock
 
 MARK = "dem_output"
-"""The attribute that tells an array which dem wrote, and may replace, from any other."""
+"""The attribute of the arrays that dem wrote and may replace."""
 
 CLUSTER_LOST = (KilledWorker, NoWorkerError, FutureCancelledError, CommClosedError)
-"""What the error of a pass was caused by, where not by the pass itself."""
+"""Causes of a failed pass that are not in the data: workers or the scheduler were lost."""
 
 
 def new_array(
@@ -48,56 +48,57 @@ def new_array(
     overwrite: bool,
     job: str | None = None,
 ) -> AbstractContextManager[zarr.Array[Any]]:
-    """Return a context that gives an array to write to, perhaps one that the same job has begun.
+    """Return a context that yields an array to write to: a new one, or one that the same job has begun.
 
-    On a local disk it is written under a hidden name and moved to `path` at the end. At a URL it is written in
-    place, with the attribute ``complete`` false until it is whole. After an error nothing of it is left, unless
-    it is of a job that was broken off (see `broken_off`): then it is kept, and the error says so.
+    On a local disk the array is written under a hidden name and moved to `path` at the end. At a URL it is written
+    in place, with the attribute ``complete`` false until the end. After an error the array is removed, unless
+    the job can continue later (see `is_resumable`): then it is kept, and the error message says so.
 
     Parameters
     ----------
     path : str or Path
         A path, or a URL that zarr can write.
     source : Source
-        The data, whose place is never taken.
+        The data; they are never overwritten.
     layout : dict
         Shape, chunks, dtype, codecs and format, as `zarr.create_array` takes them.
     attributes : dict
-        `MARK` among them.
+        Attributes of the array, including `MARK`.
     overwrite : bool
-        Replace what is there, if it carries `MARK`.
+        Replace an existing array, if it has the attribute `MARK`.
     job : str, optional
-        A digest of all that determines the array, its layout included. Without one, nothing is ever kept.
+        A digest of everything that determines the array, including its layout. Without it an unfinished array is
+        never kept.
 
     Raises
     ------
     FileExistsError
-        At once, if the place is taken.
+        Immediately, if something else is at `path`.
     BlockingIOError
-        Another run writes to the same path.
+        Another run is writing to the same path.
     ValueError
-        The name is that of a file of another format.
+        The name has the ending of another file format.
     """
     where = address(path)
-    check = partial(check_free, path, source, overwrite=overwrite, job=job)
+    check = partial(check_output_free, path, source, overwrite=overwrite, job=job)
     check()
     layout, attributes = fitted_to_group(where, source, layout, attributes)
     attributes = attributes if job is None else {**attributes, "job": job}
     if is_url(where):
         return _new_at_url(str(path), where, layout, attributes, job)
-    target = Path(where).resolve()  # of a link, what it points to: the link itself would be lost
+    target = Path(where).resolve()  # the target of a link, so that the link itself is kept
     return _new_on_disk(str(path), target, layout, attributes, job, check)
 
 
-def broken_off(error: BaseException) -> bool:
-    """Whether the job may go on later as it is: not after errors of the data or of the settings."""
+def is_resumable(error: BaseException) -> bool:
+    """Whether the same job may continue later: not after errors in the data or the settings."""
     outside = not isinstance(error, Exception) or isinstance(error, OSError | MemoryError)
     return outside or isinstance(error.__cause__, CLUSTER_LOST)
 
 
-def _kept(error: BaseException, name: str, place: str) -> NoReturn:
-    """Raise the error, with the sentence that says that the job goes on."""
-    kept = f"What is written of {name} is kept, and the same command goes on from there"
+def _raise_resumable(error: BaseException, name: str, place: str) -> NoReturn:
+    """Raise the error again, with a sentence that the same command continues."""
+    kept = f"The finished part of {name} is kept: run the same command again to continue"
     if place != name:
         kept += f" (remove {place} to start anew)"
     if isinstance(error, KeyboardInterrupt):
@@ -109,12 +110,12 @@ def _kept(error: BaseException, name: str, place: str) -> NoReturn:
     raise kind(f"{str(error).rstrip('.')}. {kept}.") from error
 
 
-def check_free(
+def check_output_free(
     path: str | os.PathLike[str], source: Source, *, overwrite: bool = False, job: str | None = None
 ) -> None:
-    """Refuse the places of the data, the inside of any array, and what exists.
+    """Refuse a path where data are stored, a path inside an array, and a path where something exists.
 
-    With `overwrite`, of what exists all that is no array of row-wise results.
+    With `overwrite`, an array of row-wise results may exist there.
 
     Raises
     ------
@@ -128,14 +129,14 @@ def check_free(
     if unfinished is not None and unfinished.attrs.get("job") == job is not None:
         return
     if not overwrite:
-        what = "exists already" if unfinished is None else "holds what another job has not finished"
+        what = "exists already" if unfinished is None else "holds the unfinished results of another job"
         raise FileExistsError(f"{path} {what}: choose another name, or allow overwriting.")
     if not _is_output(where):
-        raise FileExistsError(f"{path} exists, and only results that dem wrote are overwritten: choose another name.")
+        raise FileExistsError(f"{path} exists, but only results that dem wrote are overwritten: choose another name.")
 
 
 def check_place(path: str | os.PathLike[str], source: Source | None = None) -> bool:
-    """Refuse the places of the data, the inside of any array, and names of files; return whether something is there.
+    """Refuse paths of the data, paths inside an array, and file names; return whether something exists at the path.
 
     Raises
     ------
@@ -155,11 +156,11 @@ def check_place(path: str | os.PathLike[str], source: Source | None = None) -> b
 
 
 def _array_at(where: str | Path) -> zarr.Array[Any] | None:
-    """Return the array with dem's mark that is there, whole or not."""
+    """Return the array that dem wrote at this path, complete or not; None if there is none."""
     try:
-        with zarr.config.set({"array.write_empty_chunks": True}):  # for what is written to it
+        with zarr.config.set({"array.write_empty_chunks": True}):  # for later writes to this array
             node = zarr.open(where, mode="r+")
-    except Exception:  # stores and codecs raise whatever they like: then it is none of dem's
+    except Exception:  # stores and codecs may raise any error: dem did not write this
         return None
     return node if isinstance(node, zarr.Array) and MARK in node.attrs else None
 
@@ -169,7 +170,7 @@ def _is_output(where: str) -> bool:
 
 
 def _unfinished(where: str) -> zarr.Array[Any] | None:
-    """Return the array there that dem has not finished, if it is one."""
+    """Return the unfinished array of dem at this path; None if there is none."""
     array = _array_at(where)
     return array if array is not None and array.attrs.get("complete") is False else None
 
@@ -177,12 +178,12 @@ def _unfinished(where: str) -> zarr.Array[Any] | None:
 def _begin(
     name: str, where: str | Path, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
 ) -> zarr.Array[Any]:
-    """Return the array that the same job has begun, or a new one in place of whatever is there."""
+    """Return the array that the same job has begun, or a new one that replaces whatever is there."""
     begun = None if job is None else _array_at(where)
     if begun is not None and begun.attrs.get("job") == job and begun.attrs.get("complete") is not True:
         begun.update_attributes(attributes)
         return begun
-    # What holds zeros alone is written too, so that what is missing is known to be unwritten.
+    # Chunks of zeros are written too, so that a missing chunk is always one that was not written.
     try:
         return zarr.create_array(
             where, **layout, attributes=attributes, overwrite=True, config={"write_empty_chunks": True}
@@ -195,20 +196,20 @@ def _begin(
 def _new_at_url(
     name: str, url: str, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
 ) -> Iterator[zarr.Array[Any]]:
-    """Give an array to write to, in place of what is at the URL."""
+    """Yield an array to write to; it replaces whatever is at the URL."""
     held = {"complete": False, "run": uuid.uuid4().hex}
     out = _begin(name, url, layout, {**attributes, **held}, job)
     try:
         yield out
-        check_held(out, name)
+        check_owner(out, name)
         out.attrs["complete"] = True
     except BaseException as error:
         if isinstance(error, TakenOverError):
             raise
-        if job is not None and broken_off(error) and begun(out):
-            _kept(error, name, name)
-        with suppress(Exception):  # the failure itself is what to report
-            check_held(out, name)
+        if job is not None and is_resumable(error) and has_chunks(out):
+            _raise_resumable(error, name, name)
+        with suppress(Exception):  # only the first failure is reported
+            check_owner(out, name)
             sync(out.store_path.delete_dir())
             update_enclosing_groups(name)
         raise
@@ -222,38 +223,38 @@ def _new_on_disk(
     layout: dict[str, Any],
     attributes: dict[str, Any],
     job: str | None,
-    check_free: Callable[[], None],
+    check_output_free: Callable[[], None],
 ) -> Iterator[zarr.Array[Any]]:
-    """Give an array to write to; at the end it stands at `target`, and after an error what stood there before."""
+    """Yield an array to write to; move it to `target` at the end. After an error `target` is unchanged."""
     with write_lock(name):
-        check_free()  # again: another run may just have ended
+        check_output_free()  # again, since another run may just have ended
         named = hidden_file_base(target)
         new = named.with_name(f".{named.name}.{(job or uuid.uuid4().hex)[:16]}.partial")
         for other in _partials_of(named):
-            if other != new:  # of another job, or of a run that was killed
-                _remove(other)
+            if other != new:  # from another job, or from a run that was killed
+                _remove_path(other)
         out = None
         try:
             out = _begin(name, new, layout, attributes, job)
             yield out
-            check_free()  # again: much may have happened meanwhile
+            check_output_free()  # again, since the pass may have taken long
             _replace(target, new)
             update_enclosing_groups(target)
         except BaseException as error:
-            if job is not None and broken_off(error) and out is not None and new.exists() and begun(out):
-                _kept(error, name, str(new))
-            _remove(new)
+            if job is not None and is_resumable(error) and out is not None and new.exists() and has_chunks(out):
+                _raise_resumable(error, name, str(new))
+            _remove_path(new)
             raise
 
 
 def _partials_of(target: Path) -> list[Path]:
-    """Return what runs have left unfinished beside a target."""
+    """Return the unfinished arrays next to a target."""
     name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.partial")
     return [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
 
 
 def _replace(target: Path, new: Path) -> None:
-    """Put `new` in the place of `target`, whose old content is removed: a folder cannot be swapped at once."""
+    """Move `new` to `target` and remove the old content; folders cannot be exchanged in one step."""
     old = _hidden_name(target)
     try:
         if target.exists():
@@ -264,8 +265,8 @@ def _replace(target: Path, new: Path) -> None:
             old.rename(target)
         raise
     finally:
-        if target.exists():  # else the old one is all there is
-            _remove(old)
+        if target.exists():  # otherwise the old array is the only one left
+            _remove_path(old)
 
 
 def _hidden_name(target: Path) -> Path:
@@ -273,7 +274,7 @@ def _hidden_name(target: Path) -> Path:
     return named.with_name(f".{named.name}.{uuid.uuid4().hex[:8]}")
 
 
-def _remove(path: Path) -> None:
+def _remove_path(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

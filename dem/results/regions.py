@@ -1,4 +1,4 @@
-"""The regions of an array of results: written by tasks, found again by a later run, checked."""
+"""The regions of an array of results: tasks write them; a later run finds and checks them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,35 @@ from dem.storage.files import raise_cannot_write
 
 
 class TakenOverError(FileExistsError):
-    """Another run writes the array now."""
+    """Another run is writing the array now."""
 
 
-def write_rows(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
-    """Write rows of the array, in a task.
+def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
+    """Write the rows from `first` on. Tasks call this.
 
     Raises
     ------
     TakenOverError
-        Another run has taken the array over: this one must write no more.
+        Another run is writing the array: this run must stop.
     OSError
-        They cannot be written, for whatever reason.
+        The rows cannot be written.
     """
-    check_held(out, name)
+    check_owner(out, name)
     try:
         out[first : first + len(values)] = values
     except MemoryError:
         raise
-    except Exception as error:  # stores raise whatever they like
+    except Exception as error:  # stores may raise any error
         raise_cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
 
 
-def check_held(out: zarr.Array[Any], name: str) -> None:
-    """Refuse to go on with an array that a later run holds. Only at URLs: files are claimed."""
+def check_owner(out: zarr.Array[Any], name: str) -> None:
+    """Stop if a later run has taken over the array. Only needed at URLs: outputs on a disk are locked.
+
+    Raises
+    ------
+    TakenOverError
+    """
     run = out.attrs.get("run")
     if run is None:
         return
@@ -49,42 +54,42 @@ def check_held(out: zarr.Array[Any], name: str) -> None:
     except FileNotFoundError:
         holder = None
     if holder != run:
-        raise TakenOverError(f"{name} has been taken over by another run: this one ends, and leaves it to that one.")
+        raise TakenOverError(f"Another run is writing {name}: this run stops.")
 
 
-def begun(out: zarr.Array[Any]) -> bool:
-    """Whether anything is written; true where that cannot be told."""
+def has_chunks(out: zarr.Array[Any]) -> bool:
+    """Whether any chunk is written; true if the store cannot be listed."""
     try:
         keys = _listing(out)
-    except Exception:  # stores raise whatever they like
+    except Exception:  # stores may raise any error
         return True
     return keys is None or any(key in keys for key in _chunk_keys(out))
 
 
-def unwritten(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
-    """Return the partitions of `source` whose results are not all there, or damaged.
+def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
+    """Return the numbers of the partitions of `source` whose results are incomplete or damaged.
 
-    One listing tells which have all their chunks; those chunks are read, and so compared with the checksums that
-    they were written with.
+    One listing finds the partitions that have all their chunks. Reading these chunks checks them against the checksums
+    that were written with them.
 
     Parameters
     ----------
     out : zarr.Array
     source : Source
     rows : int
-        About how many may be held at a time.
+        About how many rows may be in memory at a time.
     note : callable
-        Is told what is found.
+        Called with a sentence about the regions found.
     """
     ranges, keys, chunk = _ranges(source), _listing(out) or set(), out.chunks[0]
     there = [key in keys for key in _chunk_keys(out)]
     found = [i for i, (first, last) in enumerate(ranges) if all(there[first // chunk : -(-last // chunk)])]
     if not found:
         return list(range(len(ranges)))
-    note(f"goes on: {len(found)} of {len(ranges)} regions are written, and are read to check them")
+    note(f"continuing: {len(found)} of {len(ranges)} regions are written already; checking them")
     whole = {i for i in found if _is_whole(out, *ranges[i], max(1, rows // chunk) * chunk)}
     if len(whole) < len(found):
-        note(f"{len(found) - len(whole)} of these regions are damaged, and are written again")
+        note(f"{len(found) - len(whole)} of these regions are damaged: writing them again")
     return [i for i in range(len(ranges)) if i not in whole]
 
 
@@ -94,18 +99,18 @@ def _is_whole(out: zarr.Array[Any], first: int, last: int, step: int) -> bool:
             out[a : min(a + step, last)]
     except MemoryError:
         raise
-    except Exception:  # codecs raise whatever they like; it is written again
+    except Exception:  # codecs may raise any error; the region is written again
         return False
     return True
 
 
-def check_whole(out: zarr.Array[Any], name: str) -> None:
-    """Refuse an array that lacks chunks after all have been written, and remove what dead writers left.
+def check_all_written(out: zarr.Array[Any], name: str) -> None:
+    """Check that all chunks are in the store after the pass, and remove the temporary files of killed writers.
 
     Raises
     ------
     OSError
-        Chunks are missing, which would be read as zeros.
+        Chunks are missing; they would read as the fill value.
     """
     keys = _listing(out)
     if keys is None:
@@ -113,11 +118,11 @@ def check_whole(out: zarr.Array[Any], name: str) -> None:
     missing = [key for key in _chunk_keys(out) if key not in keys]
     if missing:
         raise OSError(
-            f"{len(missing):,} of {name}'s {out.nchunks:,} chunks are not there after they were written, such as "
-            f"{missing[0]}: do the workers write to the same disk? Does something else remove files?"
+            f"{len(missing):,} of the {out.nchunks:,} chunks of {name} are missing after they were written, such as "
+            f"{missing[0]}: check that all workers write to the same disk, and that nothing else removes files there."
         )
     for key in keys:
-        if key.endswith(".partial"):  # zarr's name for a file that is being written; its writer was killed
+        if key.endswith(".partial"):  # zarr gives this name to a file while it is written; the writer was killed
             sync(out.store_path.store.delete(f"{_prefix(out)}{key}"))
 
 
@@ -127,7 +132,7 @@ def _ranges(source: Source) -> list[tuple[int, int]]:
 
 
 def _chunk_keys(out: zarr.Array[Any]) -> Iterator[str]:
-    """Yield the keys of the array's chunks, whose grid has one column."""
+    """Yield the keys of the array's chunks; the chunk grid has one column."""
     columns = (0,) * (out.ndim - 1)
     for i in range(-(-out.shape[0] // out.chunks[0])):
         yield out.metadata.encode_chunk_key((i, *columns))
@@ -138,12 +143,12 @@ def _prefix(out: zarr.Array[Any]) -> str:
 
 
 def _listing(out: zarr.Array[Any]) -> set[str] | None:
-    """Return all keys below the array, as they are now; None where the store cannot list."""
+    """Return all keys that the array has in the store now; None if the store cannot be listed."""
     store, prefix = out.store_path.store, _prefix(out)
     if not store.supports_listing:
         return None
     forget = getattr(getattr(store, "fs", None), "invalidate_cache", None)
-    if forget is not None:  # fsspec keeps listings, and others have written meanwhile
+    if forget is not None:  # fsspec caches listings, but workers have written since
         forget()
 
     async def keys() -> set[str]:

@@ -1,7 +1,7 @@
 """Row-wise results (labels, responsibilities, scores, latents): lazy, in memory, or written to a store.
 
-All three forms take a `make_rows`: small and picklable, called once per task, it returns the
-function from a block to one entry (or row) per row, which must also accept a block without rows.
+All three take a `make_rows`, which is small and picklable and is called once per task. It returns a function that maps
+a block to one entry (or row) per row of the block; the function must also accept a block without rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dem.core.block import Array, Block, Sweep
 from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.em.row_output import RowOutput
-from dem.engine.sweep.serial import Divisible, SerialSweep, empty_block
+from dem.engine.sweep.serial import PartitionSweep, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
 from dem.results import regions
 from dem.results.new_array import MARK, new_array
@@ -37,12 +37,12 @@ from dem.storage.encoding import digest
 
 MakeRows = Callable[[], Callable[[Block], Array]]
 RESULT_BYTES = 64 * 2**20
-"""What a lazy block should have, of results and of rows, at most; so should a chunk of results, and what is computed
-at a time."""
+"""Most bytes of a lazy block (its results, and its rows), of a chunk of results, and of the results computed at a
+time."""
 WRITE_COPIES = 3
-"""Results as they are computed, as chunks of the output's dtype, and encoded."""
+"""Copies of the results while they are written: as computed, as chunks of the output's dtype, and encoded."""
 CODECS = [{"name": "zstd", "configuration": {"level": 0, "checksum": False}}, {"name": "crc32c"}]
-"""Zarr's default, and a checksum, which tells what is whole from what is damaged."""
+"""Zarr's default codec, and a checksum that detects damaged chunks."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Written(Additive):
 
 
 def missing_value(dtype: DTypeLike) -> float:
-    """Return what stands for a missing result, and is the fill value of arrays on disk: NaN, of labels -1."""
+    """Return the value of a missing result, also used as the fill value on disk: NaN for floats, -1 for labels."""
     return {"f": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
 
 
@@ -125,7 +125,7 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str)
     rows, at = make_rows(), 0
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
     for block in partition.blocks():
-        if block.absent:  # on a cluster, the client is told
+        if block.absent:  # this warning of Dask reaches the client also from a cluster
             warn(
                 f"chunks of {name} are not in the store, read as the fill value "
                 "(dem.open_source(..., missing_chunks='error') refuses them)"
@@ -134,12 +134,12 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str)
             out[at : at + len(part.x)] = rows(part)
             at += len(part.x)
             del part
-        del block  # before the next one is asked for
+        del block  # before the next one is read
     return out
 
 
 def slices(block: Block, like: Array | zarr.Array[Any], unit: int = 1) -> Iterator[Block]:
-    """Yield a block by parts of some `unit` rows, whose results (arrays like `like`) have `RESULT_BYTES` at most."""
+    """Yield a block in parts of some `unit` rows, each with results (arrays like `like`) of at most `RESULT_BYTES`."""
     step = result_rows(row_bytes(like), unit)
     for a in range(0, len(block.x), step):
         weight = None if block.weight is None else block.weight[a : a + step]
@@ -147,19 +147,19 @@ def slices(block: Block, like: Array | zarr.Array[Any], unit: int = 1) -> Iterat
 
 
 def result_rows(row_bytes: int, unit: int = 1) -> int:
-    """Return how many rows' results are computed at a time: as many units as have `RESULT_BYTES`, or one."""
+    """Return for how many rows results are computed at a time: as many units as fit in `RESULT_BYTES`, at least one."""
     return unit * max(1, RESULT_BYTES // (unit * max(1, row_bytes)))
 
 
 def row_bytes(like: Array | zarr.Array[Any]) -> int:
-    """Return the bytes of one entry (or row) of an array."""
+    """Return the bytes of one row of an array."""
     return int(np.prod(like.shape[1:], dtype=np.int64)) * np.dtype(like.dtype).itemsize
 
 
 def collect(source: Source, make_rows: MakeRows, n_threads: int = 1) -> Array:
-    """Return the results as one array in memory; their dtype and shape are those of an empty block's."""
+    """Return the results as one array in memory, with the dtype and the columns of an empty block's results."""
     if source.n_rows is None:
-        raise ValueError(f"{source.name} has an unknown number of rows: call compute_chunk_sizes() first.")
+        raise ValueError(f"{source.name} has an unknown number of rows: call its compute_chunk_sizes() first.")
     example = make_rows()(empty_block(source))
     out = np.empty((source.n_rows, *example.shape[1:]), example.dtype)
     sweep: Sweep = ThreadSweep(source, n_threads) if n_threads > 1 else SerialSweep(source)
@@ -176,7 +176,7 @@ def _ignore(told: object) -> None:
 
 
 def write(
-    sweep: Divisible,
+    sweep: PartitionSweep,
     source: Source,
     make_rows: MakeRows,
     to: Destination,
@@ -193,7 +193,7 @@ def write(
 
     Parameters
     ----------
-    sweep : Divisible
+    sweep : PartitionSweep
         A sweep over `source`.
     source : Source
     make_rows : callable
@@ -231,30 +231,30 @@ def write(
         require(array_location(out))
         every = list(range(len(source.row_chunks)))
         held = held_rows(source, row_bytes(out))
-        left = every if job is None else regions.unwritten(out, source, held, note)
+        left = every if job is None else regions.unfinished_partitions(out, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
-            done = part(partial(_writer, make_rows, out, partial(regions.write_rows, out, path), out.chunks[0]))
+            done = part(partial(_writer, make_rows, out, partial(regions.write_region, out, path), out.chunks[0]))
             if done.missing:
                 note(
                     f"{human.plural(done.missing, 'row')} of {source.name} without any value: in {path} they are "
                     f"missing ({missing_value(output.dtype):g})"
                 )
-        regions.check_whole(out, path)
+        regions.check_all_written(out, path)
     return zarr.open_array(address(to.path), mode="r")
 
 
 def output_rows(source: Source, row_bytes: int) -> int:
-    """Return the rows of a chunk of results: those of a chunk of the source, over a divisor where that is too much.
+    """Return the rows of a chunk of results: those of a chunk of the source, or a divisor if they are too many.
 
-    Where no divisor gives chunks between a sixteenth of `RESULT_BYTES` and all of it, they are larger.
+    If no divisor gives chunks between a sixteenth of `RESULT_BYTES` and `RESULT_BYTES`, the chunks are larger.
     """
     assert source.n_rows is not None
     assert source.chunk_rows is not None
     rows, most = min(source.chunk_rows, source.n_rows), max(1, RESULT_BYTES // max(1, row_bytes))
-    if rows <= most or isinstance(source, GeneratedSource):  # whose chunks are those asked for
+    if rows <= most or isinstance(source, GeneratedSource):  # its chunks are those that the user asked for
         return rows
-    if rows == source.n_rows:  # one block, which shares with none
+    if rows == source.n_rows:  # one block: no other task writes
         return most
     small = [k for k in range(1, math.isqrt(rows) + 1) if rows % k == 0]
     divisors = sorted({*small, *(rows // k for k in small)})
@@ -263,10 +263,10 @@ def output_rows(source: Source, row_bytes: int) -> int:
 
 
 def results_bytes(source: Source, output: RowOutput) -> int:
-    """Return the bytes that a task of `write` holds at most beside its block and what the model works in.
+    """Return the most bytes that a task of `write` needs in addition to its block and the model's workspace.
 
-    They are `WRITE_COPIES` of the results that are computed at a time: those of the block, or of as many chunks
-    of the output as have `RESULT_BYTES`, or of one. Nothing for a source that `write` refuses.
+    They are `WRITE_COPIES` copies of the results computed at a time: those of the block, or those of as many output
+    chunks as fit in `RESULT_BYTES`, at least one. 0 for a source that `write` refuses.
     """
     if source.n_rows is None or source.chunk_rows is None:
         return 0
@@ -274,7 +274,7 @@ def results_bytes(source: Source, output: RowOutput) -> int:
 
 
 def held_rows(source: Source, row_bytes: int) -> int:
-    """Return the rows whose results a task of `write` holds at a time."""
+    """Return for how many rows a task of `write` holds results at a time."""
     assert source.n_rows is not None
     block = source.block_bytes // (source.n_columns * source.dtype.itemsize) or int(max(source.row_chunks))
     return min(block, result_rows(row_bytes, output_rows(source, row_bytes)), source.n_rows)
@@ -283,7 +283,7 @@ def held_rows(source: Source, row_bytes: int) -> int:
 def _writer(
     make_rows: MakeRows, like: Array | zarr.Array[Any], put: Callable[[int, Array], None], unit: int = 1
 ) -> Callable[[Block], Written]:
-    """Return the kernel that puts a block's results (arrays like `like`) at its rows, some units of rows at a time."""
+    """Return the kernel that passes a block's results to `put`, some units of rows at a time; `like`: see `slices`."""
     rows = make_rows()
 
     def kernel(block: Block) -> Written:
@@ -298,7 +298,7 @@ def _writer(
 
 
 def count_missing(values: Array) -> int:
-    """Return how many rows of results (n, ...) are missing: as a whole, so that one entry tells."""
+    """Return how many rows of results (n, ...) are missing. The first entry decides, since whole rows are missing."""
     if values.dtype.kind not in "fi":
         return 0
     first = values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values

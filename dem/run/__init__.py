@@ -1,1 +1,1 @@
-"""Where source, scan, start, sweep and EM meet: fits, and results for every row."""
+"""Fits and results for every row: combines source, scan, start, sweep and EM."""

@@ -1,4 +1,4 @@
-"""Chunks that a store does not hold, which read as the fill value: who asks for a pass is told of those that it met."""
+"""Absent chunks, which are not in the store and read as the fill value: each pass counts and reports them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dem.core import human
 from dem.core.block import Block, MakeKernel
 from dem.core.stats import S
 from dem.em.progress import WARNING, Progress
-from dem.engine.sweep.serial import Divisible
+from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
 from dem.source.reader import n_units
 from dem.source.stores import store_name
@@ -22,15 +22,15 @@ from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 
 
-def tell(absent: Iterable[int], source: Source, progress: Progress) -> None:
-    """Warn of absent chunks (numbered as in `Block.absent`) of the data, and of their weights."""
-    for sentence in in_words(absent, source):
+def report_absent(absent: Iterable[int], source: Source, progress: Progress) -> None:
+    """Warn of absent chunks of the data and of their weights; the numbers are those of `Block.absent`."""
+    for sentence in describe_absent(absent, source):
         progress.note(f"{WARNING}{sentence}")
 
 
-def in_words(absent: Iterable[int], source: Source) -> list[str]:
-    """Return a sentence for the data, and for their weights, where they lack chunks."""
-    if not isinstance(source, ZarrSource):  # no other source has any
+def describe_absent(absent: Iterable[int], source: Source) -> list[str]:
+    """Return one sentence for the data and one for the weights, each only if chunks are absent."""
+    if not isinstance(source, ZarrSource):  # other sources have no absent chunks
         return []
     numbers, own = sorted(int(number) for number in absent), n_units(source.handle.array)
     lacking = {source.name: [n for n in numbers if n < own]}
@@ -47,13 +47,14 @@ def in_words(absent: Iterable[int], source: Source) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Noted(Generic[S]):
-    """The statistics of a pass, and which chunks were absent.
+class StatsAndAbsent(Generic[S]):
+    """The statistics of a pass, and its absent chunks.
 
     Attributes
     ----------
     stats : S
     absent : sorted int64 array
+        Numbers of the absent chunks.
     """
 
     stats: S
@@ -65,37 +66,37 @@ class Noted(Generic[S]):
         return self.stats.rows
 
     def __add__(self, other: Self, /) -> Self:
-        """Return those of both sets of rows together."""
+        """Return the sum of the statistics and the union of the absent chunks."""
         return replace(self, stats=self.stats + other.stats, absent=np.union1d(self.absent, other.absent))
 
 
 @dataclass(frozen=True)
-class Telling:
-    """A sweep that tells, at the end of a pass, of the chunks that were absent.
+class AbsentChunkReporter:
+    """A sweep that reports the absent chunks at the end of each pass.
 
     Attributes
     ----------
-    sweep : Divisible
+    sweep : PartitionSweep
     source : Source
     progress : Progress
     """
 
-    sweep: Divisible
+    sweep: PartitionSweep
     source: Source
     progress: Progress
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks."""
-        found = self.sweep(partial(_noting, make_kernel))
-        tell(found.absent, self.source, self.progress)
+        found = self.sweep(partial(_kernel_noting_absent, make_kernel))
+        report_absent(found.absent, self.source, self.progress)
         return found.stats
 
-    def only(self, indices: Sequence[int]) -> Telling:
-        """Return the sweep over the partitions with these indices alone."""
+    def only(self, indices: Sequence[int]) -> AbsentChunkReporter:
+        """Return the sweep over the partitions with these indices only."""
         return replace(self, sweep=self.sweep.only(indices))
 
 
-def _noting(make_kernel: MakeKernel[S]) -> Callable[[Block], Noted[S]]:
-    """Return the kernel that notes a block's absent chunks."""
+def _kernel_noting_absent(make_kernel: MakeKernel[S]) -> Callable[[Block], StatsAndAbsent[S]]:
+    """Return the kernel that also collects a block's absent chunks."""
     kernel = make_kernel()
-    return lambda block: Noted(kernel(block), np.unique(np.array(block.absent, np.int64)))
+    return lambda block: StatsAndAbsent(kernel(block), np.unique(np.array(block.absent, np.int64)))

@@ -1,7 +1,7 @@
-"""Data must not change during a fit: a chunk that the first scan has seen must stay.
+"""The check that chunks do not disappear during a fit.
 
-Writers leave out chunks that hold only the fill value, so that a chunk that is absent is no fault by itself; one that
-goes missing between two passes would read as the fill value, and nobody would know.
+An absent chunk alone is not an error, since writers leave out chunks that hold only the fill value. But a chunk that
+disappears between two passes would silently read as the fill value.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from dem.source import Source
 
 
 class ChunkGoneError(OSError):
-    """A chunk that the first scan has seen is absent: its number in `Block.absent`."""
+    """A chunk is absent that the first scan has read; the argument is its number in `Block.absent`."""
 
 
 @dataclass(frozen=True)
-class Constant:
-    """A sweep that refuses to go on without chunks that the first scan has seen.
+class UnchangedChunks:
+    """A sweep that raises an error if a chunk is absent that the first scan has read.
 
     Attributes
     ----------
     sweep : Sweep
     absent : int64 array
-        The chunks that the store did not have in the first scan, in ascending order.
+        Numbers of the chunks that were absent in the first scan, in ascending order.
     source : Source
     """
 
@@ -44,19 +44,19 @@ class Constant:
         Raises
         ------
         OSError
-            A chunk is gone; the message names it.
+            A chunk has disappeared; the message names it.
         """
         try:
             return self.sweep(partial(_checking, make_kernel, self.absent))
         except ChunkGoneError as error:
             raise OSError(
-                f"{self.source.locate_chunk(error.args[0])} was there in the first scan and is gone: the data must not "
-                "change during a fit; put it back and run the fit again"
+                f"{self.source.locate_chunk(error.args[0])} has disappeared since the first scan: the data must not "
+                "change during a fit; restore the chunk and run the fit again"
             ) from None
 
 
 def _checking(make_kernel: MakeKernel[S], absent: NDArray[np.int64]) -> Callable[[Block], S]:
-    """Return the kernel that first looks whether all chunks of a block are there that were."""
+    """Return the kernel that first checks that no chunk of a block has disappeared."""
     kernel = make_kernel()
 
     def checking(block: Block) -> S:
@@ -68,7 +68,7 @@ def _checking(make_kernel: MakeKernel[S], absent: NDArray[np.int64]) -> Callable
 
 
 def _new(numbers: tuple[int, ...], known: NDArray[np.int64]) -> list[int]:
-    """Return those of the numbers that are not among the known ones, which ascend."""
+    """Return the numbers that are not in `known`, which is in ascending order."""
     found = np.asarray(numbers, dtype=np.int64)
     at = np.searchsorted(known, found)
     there = at < len(known)

@@ -1,4 +1,4 @@
-"""The check of what the first pass found: values that no model, or not this one, can use."""
+"""Check the values found by the first pass: refuse those that no model, or this model, can use."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from dem.scan.support import Measure
 from dem.source import Source
 
 LEAST = 1e-280
-"""Variances below, of columns that vary, have lost their digits, or have inverses that are no numbers."""
+"""Smaller variances (of columns that are not constant) have lost precision, or their inverses overflow."""
 
 Squared = Callable[[Float], Float]
-"""What a model makes of the columns' variances: see `dem.em.model.Model.squared`."""
+"""Selects the variances of the columns that a model squares: see `dem.em.model.Model.squared`."""
 
 
 def check_values(found: Scan, source: Source, missing: str = "marginalize", squared: Squared = np.asarray) -> None:
-    """Refuse infinite values, missing ones unless they may be, columns without values, weights that are all zero.
+    """Refuse data that a model cannot be fitted to.
 
-    And values whose squares float64 cannot hold, where the model squares them.
+    These are: no rows, infinite values, missing values if ``missing="error"``, columns without values, weights that are
+    all zero, values outside the support, and values whose squares overflow or underflow if the model squares them.
 
     Parameters
     ----------
@@ -33,15 +34,15 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
     missing : {"marginalize", "error"}
         Whether values may be missing.
     squared : callable
-        Which columns' squares the model works with; each, by default.
+        Selects the columns whose squares the model uses; by default all.
 
     Raises
     ------
     ValueError
-        Saying how many, in which columns, and where the first one is.
+        The message says how many values are refused, in which columns, and where the first one is.
     """
     if found.rows == 0:
-        raise ValueError(f"{source.name} has no rows: there is nothing to fit")
+        raise ValueError(f"{source.name} has no rows: give data with at least one row")
     if found.infinite.any():
         advice = "no model can use them: remove or replace these rows"
         _refuse(source, found.infinite, found.first_infinite, "infinite", "inf", advice)
@@ -49,30 +50,30 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
         advice = "missing='error' refuses them: remove these rows, fill them in, or set missing='marginalize'"
         _refuse(source, found.missing, found.first_missing, "missing", "NaN", advice)
     if not found.rows_with_value:
-        raise ValueError(f"{source.name} has no value at all: every one of its entries is missing (NaN)")
+        raise ValueError(f"{source.name} has no value at all: all its entries are missing (NaN)")
     observed = found.observed
     if not observed.rows > 0:
-        which = "the weights" if not found.empty_rows else "the weights of the rows with some value"
+        which = "the weights" if not found.empty_rows else "the weights of the rows that have a value"
         raise ValueError(f"{which} of {source.name} are all zero: give some rows a positive sample_weight")
     if not (observed.weight > 0).all():
         lacking, columns = np.flatnonzero(~(observed.weight > 0)), source.columns
-        one, listed = len(lacking) == 1, named(lacking.tolist(), columns)
+        one, listed = len(lacking) == 1, column_list(lacking.tolist(), columns)
         raise ValueError(
             f"{source.name} has no value at all in {'column' if one else 'columns'} {listed} (NaN in every "
-            f"row that counts): leave {'this column' if one else 'these columns'} out"
+            f"row of positive weight): leave {'this column' if one else 'these columns'} out"
         )
     if (outside := found.measured.outside) is not None:
         place = source.locate(outside.row, outside.column)
         row = "" if source.n_rows is None else f"row {outside.row}, in "
         raise ValueError(
-            f"{source.name} {outside}: the first such value is in {row}{place}; leave such rows out, or take another "
+            f"{source.name} {outside}: the first such value is in {row}{place}; leave such rows out, or use another "
             "family"
         )
     _check_squares(found, source, squared)
 
 
 def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
-    """Refuse values whose squares are too large or too small for float64, in columns whose values are squared.
+    """Refuse values whose squares are too large or too small for float64, in columns that the model squares.
 
     Raises
     ------
@@ -89,56 +90,58 @@ def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
                 if size == "large":
                     _refuse_large_weights(found, source, largest[bad])
                 columns = ", ".join(str(j) for j in np.flatnonzero(bad)[:20])
-                raise ValueError(f"{source.name} holds values too {size} to square, in columns {columns}: rescale them")
+                raise ValueError(
+                    f"{source.name} has values too {size} to square in columns {columns}: rescale these columns"
+                )
 
 
 def _refuse_large_weights(found: Scan, source: Source, largest: Float) -> None:
-    """Refuse weights with which sums overflow that do not overflow without them: of columns of these magnitudes."""
-    if (largest > LARGEST).any():  # these are too large by themselves
+    """Refuse weights if the sums of squares overflow only because of them; `largest`: largest magnitudes of columns."""
+    if (largest > LARGEST).any():  # these values are too large even without weights
         return
     with np.errstate(over="ignore"):
         plain = found.rows_with_value * largest**2
     if np.isfinite(plain).all():
         raise ValueError(
-            f"the weights of {source.name} are too large to sum (in all {float(found.observed.rows):.3g}): divide "
+            f"the weights of {source.name} are too large (their sum is {float(found.observed.rows):.3g}): divide "
             "them all by the same number"
         )
 
 
 def doubts(found: Scan, source: Source, measure: Measure | None) -> Iterator[str]:
-    """Yield a sentence for each kind of columns that a model takes, but that are hardly meant for it.
+    """Yield a warning for columns that the model accepts but that probably have the wrong unit or family.
 
     Parameters
     ----------
     found : Scan
     source : Source
     measure : Measure or None
-        What the model says of columns by their ranges; None where it says nothing.
+        Its `doubts` gives the warnings, from the ranges of the columns; None gives no warnings.
     """
-    told = {} if measure is None else measure.doubts(found.low, found.high)
-    for words in dict.fromkeys(told.values()):
-        columns = [j for j, of_column in told.items() if of_column == words]
+    warnings = {} if measure is None else measure.doubts(found.low, found.high)
+    for words in dict.fromkeys(warnings.values()):
+        columns = [j for j, of_column in warnings.items() if of_column == words]
         low, high = found.low[columns].min(), found.high[columns].max()
-        listed = ("column " if len(columns) == 1 else "columns ") + named(columns, source.columns)
-        yield f"{source.name} holds values from {low:g} to {high:g} in {listed}, {words}"
+        listed = ("column " if len(columns) == 1 else "columns ") + column_list(columns, source.columns)
+        yield f"{source.name} has values from {low:g} to {high:g} in {listed}, {words}"
 
 
-def named(columns: Sequence[int], names: Sequence[str] | None) -> str:
-    """Return columns by their names, or by their numbers where they have none; the first 20 of many."""
+def column_list(columns: Sequence[int], names: Sequence[str] | None) -> str:
+    """Return a list of columns in words, by name or else by number; at most 20 are listed."""
     words = [str(j) if names is None else repr(names[j]) for j in columns]
     return ", ".join(words[:20]) + (f" and {len(words) - 20} more" if len(words) > 20 else "")
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Position, kind: str, sign: str, advice: str) -> None:
-    """Refuse values of a kind, of which each column has so many (d,)."""
+    """Raise the error about values of one kind; `counts` (d,) is their number in each column."""
     raise ValueError(
-        f"{source.name} holds {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
+        f"{source.name} has {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
         f"{columns_in_words(counts)}; the first is in {source.locate(*first)}; {advice}"
     )
 
 
 def columns_in_words(counts: NDArray[np.int64]) -> str:
-    """Return which columns (d,) are counted, and how often: "columns 0 (1), 2 (14)"."""
+    """Return the columns whose count (d,) is not 0, with the counts: "columns 0 (1), 2 (14)"."""
     hit = np.flatnonzero(counts)
     if len(hit) == 1:
         return f"column {hit[0]}"

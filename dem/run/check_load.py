@@ -1,4 +1,4 @@
-"""The check, before anything is read, that data which are taken into memory fit within the limit."""
+"""The check, before anything is read, that data loaded into memory fit within the limit."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from dem.source.containers import bytes_to_load, check_container
 
 
 def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
-    """Refuse containers that would be computed whole, and arrays on a disk that the engine's limit has no room for.
+    """Refuse containers that would be computed as a whole, and arrays on a disk that do not fit into the memory limit.
 
     Raises
     ------
     TypeError
         See `dem.source.containers.check_container`.
     ValueError
-        X is on a disk, and is no array of rows and columns of real numbers.
+        X is on a disk and is not a two-dimensional array of real numbers.
     MemoryError
-        The message has both numbers.
+        The data do not fit; the message has their size and the limit.
     """
     given = {"X": X, "sample_weight": sample_weight}
     for name, data in given.items():
@@ -40,7 +40,7 @@ def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
     if here + size > limit:
         names = " and ".join(name for name, nbytes in sizes.items() if nbytes)
         raise MemoryError(
-            f"{names} would be read into memory whole, {human.size(size)} beside the {human.size(here)} of this "
-            f"process, but the limit is {human.size(limit)}: give a Dask array, which is read in chunks, as in "
-            "dask.array.from_array(X, chunks=(100_000, -1)), or raise the limit."
+            f"{names} would be read into memory as a whole: {human.size(size)}, and this process already uses "
+            f"{human.size(here)}, but the limit is {human.size(limit)}. Give a Dask array, which is read in chunks, "
+            "such as dask.array.from_array(X, chunks=(100_000, -1)), or raise the limit."
         )

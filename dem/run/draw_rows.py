@@ -1,7 +1,7 @@
 """Rows drawn from a fitted model: in memory, as a lazy Dask array of any size, or written to a store.
 
-Rows come in units of a number that depends on the columns alone, each with a generator seeded by (seed, unit). So a row
-depends on the seed and its number, never on the chunks, the workers, or how many rows are drawn.
+Rows are drawn in units, each with a generator seeded by (seed, unit); the size of a unit depends only on the number of
+columns. So a row depends only on the seed and its number, not on chunks, workers or the number of rows drawn.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from dem.source.generated import GeneratedSource
 
 UNIT_ROWS = 4096
 UNIT_NUMBERS = 2**18
-"""Most numbers of a unit, where it has more than one row."""
+"""Most numbers in a unit of more than one row."""
 
 
 def unit_rows(d: int) -> int:
-    """Return the rows of a unit, for rows of d columns."""
+    """Return the number of rows in a unit, for rows of d columns."""
     return max(1, min(UNIT_ROWS, UNIT_NUMBERS // d))
 
 
 @default_error_state()
 def draw(model: Generative[P], params: P, d: int, first: int, n: int, seed: int) -> tuple[Array, Array]:
-    """Return rows `first` to `first + n` (n, d) of those drawn with a seed, and their latent variables (n, ...)."""
+    """Return rows `first` to `first + n - 1` (n, d) of the rows drawn with a seed, and their latents (n, ...)."""
     size = unit_rows(d)
     x, latent = [], []
     for unit in range(first // size, max(first // size + 1, -(-(first + n) // size))):
@@ -48,7 +48,7 @@ def draw(model: Generative[P], params: P, d: int, first: int, n: int, seed: int)
 
 
 @default_error_state()
-def lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
+def draw_lazy(model: Generative[P], params: P, d: int, n: int, seed: int, chunk_rows: int) -> tuple[Any, Any]:
     """Return n rows (n, d) and their latent variables as lazy Dask arrays, with chunks of `chunk_rows` rows."""
     source = GeneratedSource(n, min(chunk_rows, n), d, np.dtype(np.float64), partition_bytes=1)
     latent = model.draw(params, 1, np.random.default_rng(0))[1]
@@ -62,7 +62,7 @@ def drawn_rows(d: int, dtype: DTypeLike = np.float64) -> RowOutput:
     return RowOutput("sample", "rows drawn from the model", np.dtype(dtype), d)
 
 
-def write(
+def write_drawn(
     model: Generative[P],
     params: P,
     source: GeneratedSource,
@@ -73,19 +73,19 @@ def write(
     overwrite: bool = False,
     kind: str | None = None,
 ) -> None:
-    """Write rows drawn from the model, chunk by chunk.
+    """Write rows drawn from the model to a Zarr array, chunk by chunk.
 
     Parameters
     ----------
     model, params
     source : GeneratedSource
-        It tells the shape, the dtype and the chunks.
+        Gives shape, dtype and chunks of the array.
     path : str or Path
     seed : int
     engine : Engine, optional
     overwrite : bool
     kind : str, optional
-        What to call the model in the array's attributes; by default by its class.
+        Name of the model in the attributes of the array; by default its class name.
     """
     make_rows = partial(_drawer, model, params, source.n_columns, seed, 0)
     made = 4 * 8 * source.n_columns * (source.chunk_rows or 0)
@@ -97,11 +97,11 @@ def write(
 
 
 def chunk_rows(d: int, dtype: DTypeLike, nbytes: int) -> int:
-    """Return how many rows of d columns have about so many bytes, in whole units where that is more than one."""
+    """Return how many rows of d columns have about `nbytes` bytes; if more than a unit, a multiple of it."""
     rows, unit = max(1, nbytes // (d * np.dtype(dtype).itemsize)), unit_rows(d)
     return rows // unit * unit or rows
 
 
 def _drawer(model: Generative[P], params: P, d: int, seed: int, which: int) -> Callable[[Block], Array]:
-    """Return the function that draws the rows of a block (`which` 0) or their latent variables (1)."""
+    """Return the function that draws the rows of a block (`which` = 0) or their latent variables (`which` = 1)."""
     return lambda block: draw(model, params, d, block.first, len(block.x), seed)[which]

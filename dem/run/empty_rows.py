@@ -1,7 +1,7 @@
-"""Rows without any value: a fit leaves them out, and what is said of them is missing.
+"""Rows without any value: fits leave them out, and their results are missing.
 
-They are taken out of a block before a kernel, or what makes an output, sees it: so every statistic, criterion and
-output is what it is of the other rows alone. Blocks that have none pass as they are.
+They are removed from a block before a kernel or an output function gets it, so they have no influence on any statistic,
+criterion or output of the other rows. Blocks without such rows are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dem.models.row_checks import NotFiniteError
 from dem.results.row_outputs import MakeRows, missing_value
 from dem.source import Source
 
-PART_BYTES = 2**24
-"""What the rows with some value take, of those that are copied at a time."""
+COPY_BYTES = 2**24
+"""Most bytes of the rows that are copied at a time."""
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A sweep whose kernels see the rows with some value alone.
+class WithoutEmptyRows:
+    """A sweep whose kernels get only the rows that have a value.
 
     Attributes
     ----------
@@ -43,12 +43,12 @@ class LeftOut:
 
 
 def copied_bytes(source: Source) -> int:
-    """Return what a task of `LeftOut` holds besides, in bytes."""
-    return min(PART_BYTES, source.block_bytes or PART_BYTES)
+    """Return the additional bytes that a task of `WithoutEmptyRows` needs."""
+    return min(COPY_BYTES, source.block_bytes or COPY_BYTES)
 
 
 def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
-    """Return the kernel that sees the rows with some value alone."""
+    """Return the kernel that gets only the rows that have a value."""
     kernel = make_kernel()
 
     def leaving_out(block: Block) -> S:
@@ -66,7 +66,7 @@ def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
 
 
 def missing_where_empty(make_rows: MakeRows, output: RowOutput) -> Callable[[Block], Array]:
-    """Return the function that `make_rows` makes, with missing results for rows without any value.
+    """Return the output function that `make_rows` makes, with missing results for rows without any value.
 
     Parameters
     ----------
@@ -88,12 +88,12 @@ def missing_where_empty(make_rows: MakeRows, output: RowOutput) -> Callable[[Blo
 
 
 def put_rows(rows: Callable[[Block], Array], block: Block, leave: NDArray[np.bool_], out: Array) -> None:
-    """Put what `rows` makes of a block's rows into `out` (n, ...), but for those to `leave` (n,): it never sees them.
+    """Write the results of `rows` for a block's rows into `out` (n, ...), except for the rows to `leave` (n,).
 
     Raises
     ------
     NotFiniteError
-        Of a row, by its own key.
+        A row has a value that is not finite; the error has the number of the row in the data.
     """
     for part, places in _parts(block, leave):
         try:
@@ -103,19 +103,19 @@ def put_rows(rows: Callable[[Block], Array], block: Block, leave: NDArray[np.boo
             raise NotFiniteError(error.words, at, error.column) from None
 
 
-def left_out(empty_rows: int, rows: int, source: Source) -> str:
-    """Say how many rows without any value are left out."""
+def left_out_note(empty_rows: int, rows: int, source: Source) -> str:
+    """Return the sentence that says how many rows without any value are left out."""
     of_all = human.share(empty_rows, rows)
-    return f"{of_all} of the {human.plural(rows, 'row')} of {source.name} have no value at all: they are left out"
+    return f"{of_all} of the {human.plural(rows, 'row')} of {source.name} have no value at all and are left out"
 
 
 def _parts(block: Block, leave: NDArray[np.bool_]) -> Iterator[tuple[Block, NDArray[np.intp]]]:
-    """Yield the rows of a block but those to `leave`, `PART_BYTES` at a time, and where they stand; one part at least.
+    """Yield the rows of a block except those to `leave`, at most `COPY_BYTES` at a time, and their positions.
 
-    Keys keep their order, but are those of rows side by side.
+    At least one part is yielded. The rows of a part have consecutive numbers, not their numbers in the data.
     """
     kept = np.flatnonzero(~leave)
-    step = max(1, PART_BYTES // max(1, block.x[:1].nbytes))
+    step = max(1, COPY_BYTES // max(1, block.x[:1].nbytes))
     for start in range(0, max(1, len(kept)), step):
         places = kept[start : start + step]
         weight = None if block.weight is None else block.weight[places]

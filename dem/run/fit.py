@@ -25,10 +25,10 @@ from dem.engine.passes import Passes
 from dem.engine.sweep.memory_plan import IDLE_WORKER_BYTES
 from dem.engine.sweep.process_memory import process_bytes
 from dem.run import absent_chunks, resume
-from dem.run.check_chunks import Constant
+from dem.run.check_chunks import UnchangedChunks
 from dem.run.check_data import Squared, check_values, doubts
 from dem.run.check_load import check_load
-from dem.run.empty_rows import LeftOut, copied_bytes, left_out
+from dem.run.empty_rows import WithoutEmptyRows, copied_bytes, left_out_note
 from dem.run.fit_settings import FitSettings
 from dem.scan.fill_sample import completed_scan
 from dem.scan.sample import sample_rows
@@ -163,9 +163,9 @@ def iterate(
         if settings.callback is not None:
             settings.callback(state)
 
-    passes: Sweep = Constant(sweep, found.absent, source)
+    passes: Sweep = UnchangedChunks(sweep, found.absent, source)
     if found.empty_rows:
-        passes = LeftOut(passes)
+        passes = WithoutEmptyRows(passes)
     return loop.go_on(model, begun, passes, tol=settings.tol, max_iter=settings.max_iter, callback=after_pass)
 
 
@@ -201,7 +201,7 @@ def scan(
     check_load(data, sample_weight, engine)
     source = open_source(data, sample_weight, missing_value=missing_value)
     with (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep:
-        return first_scan(sweep, source, start, scatter=scatter)
+        return first_scan(sweep, source, start, scatter=scatter, name="scan")
 
 
 def scan_moments(source: Source, settings: FitSettings) -> Scan:
@@ -214,17 +214,25 @@ def scan_moments(source: Source, settings: FitSettings) -> Scan:
         return scan_once(sweep, source, settings, journal, scatter=True)
 
 
-def first_scan(sweep: Passes, source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scan:
-    """Return the scan of the whole source."""
+def first_scan(
+    sweep: Passes,
+    source: Source,
+    start: Start,
+    *,
+    scatter: bool,
+    measure: Measure | None = None,
+    name: str = "first scan",
+) -> Scan:
+    """Return the scan of the whole source; `name` is the name of the pass in reports."""
     scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
-    found = sweep.named("first scan", scanner)
-    log.info("first scan: %d rows of %s", found.rows, source.name)
-    absent_chunks.tell(found.absent, source, sweep.progress)
+    found = sweep.run_named(name, scanner)
+    log.info("%s: %d rows of %s", name, found.rows, source.name)
+    absent_chunks.report_absent(found.absent, source, sweep.progress)
     if found.empty_rows:
-        sweep.progress.note(left_out(found.empty_rows, found.rows, source))
+        sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
         fill = min(scanner.k, found.rows_with_value) / ENOUGH
         if len(found.sample.keys) < fill and resume.weights_of(source) is None:
-            found = sweep.named("sample", replace(scanner, n_rows=found.rows_with_value))
+            found = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
     return found
 
 
@@ -250,8 +258,8 @@ def scan_once(
     check_values(before.scan, source, missing, squared)  # what was taken then may be refused now
     sweep.count = before.n_passes
     resume.check_sampled_rows(before.scan, source, start.seed)
-    sweep.progress.note(f"goes on after {human.passes(sweep.count)} over {source.name}")
-    absent_chunks.tell(before.scan.absent, source, sweep.progress)
+    sweep.progress.note(f"continuing after {human.passes(sweep.count)} over {source.name}")
+    absent_chunks.report_absent(before.scan.absent, source, sweep.progress)
     if warning := resume.machine_warning(before, sweep.machine_kinds):
         sweep.progress.note(warning)
     return before.scan

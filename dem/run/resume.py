@@ -1,4 +1,4 @@
-"""What a fit must share with a checkpoint to go on from it: data, settings, and some rows read again."""
+"""Resume a fit from a checkpoint: check that data and settings are the same, and read some rows again."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from dem.storage.checkpoint import Checkpoint
 from dem.storage.encoding import digest
 from dem.storage.progress_log import FitIdentity, Journal, NoJournal, ResumePoint
 
-PEEKS = 64
-"""Rows of the sample that are read again, at most, before a fit goes on: each costs a chunk."""
-PEEK_SHARE = 100
-"""One chunk in so many may be read for that, and three in any case."""
-SLACK = 1e-3
-"""Nats a row, relative where they are many: what different arithmetic may make of the same rows."""
+MAX_CHECKED_ROWS = 64
+"""Most rows of the sample that are read again before a fit continues: each row costs one chunk."""
+CHUNKS_PER_CHECKED_ROW = 100
+"""At most one chunk in so many is read for this check, but always three."""
+OBJECTIVE_TOLERANCE = 1e-3
+"""Nats a row (relative above 1): the difference that other arithmetic may make for the same rows."""
 
 
 def identity(model: Any, source: Source, start: Start, params: Any, **settings: Any) -> FitIdentity:
-    """Return what the result of a fit depends on.
+    """Return everything that the result of a fit depends on.
 
     Parameters
     ----------
     model : Model or None
-        Not bound to data; None for a scan alone.
+        A model that is not bound to data; None for a scan only.
     source : Source
     start : Start
     params
-        First parameters, where they are given.
+        Initial parameters, if they are given.
     **settings
-        Further ones, as JSON has them.
+        Further settings, valid in JSON.
     """
     of_model = {"model": None} if model is None else {"model": type(model).__name__, **settings_of(model)}
     first = {} if params is None else {"first_parameters": digest(params)}
@@ -53,7 +53,7 @@ def identity(model: Any, source: Source, start: Start, params: Any, **settings: 
 
 
 def settings_of(model: Any) -> dict[str, Any]:
-    """Return the fields that are set, as JSON: numbers and words as they are, arrays by their digest."""
+    """Return the fields of a model that are set, valid in JSON: numbers and words unchanged, arrays as digests."""
     found = {}
     for field in fields(model):
         value = getattr(model, field.name)
@@ -70,14 +70,14 @@ def settings_of(model: Any) -> dict[str, Any]:
 def journal(
     checkpoint: Checkpoint | None, of: Callable[[], FitIdentity], machine_kinds: tuple[str, ...], model: Any = None
 ) -> AbstractContextManager[Journal]:
-    """Return the context of the checkpoint's journal; of one that keeps nothing where there is no checkpoint."""
+    """Return the context of the checkpoint's journal; without a checkpoint, of a journal that keeps nothing."""
     if checkpoint is None:
         return nullcontext(NoJournal())
     return checkpoint.journal(of(), (type(model).__module__,), machine_kinds)
 
 
 def machine_warning(found: ResumePoint, here: tuple[str, ...]) -> str | None:
-    """Say that a checkpoint was made with another processor or BLAS than this run's; None where that does not matter.
+    """Return a warning if the checkpoint was made with another processor or BLAS than this run uses; otherwise None.
 
     Parameters
     ----------
@@ -86,46 +86,46 @@ def machine_warning(found: ResumePoint, here: tuple[str, ...]) -> str | None:
         The kinds of machine of this run: see `dem.core.blas.machine_kind`.
     """
     kept = found.machine_kinds
-    ended = found.state is not None and found.state.stop_reason is not None  # nothing is left to compute
+    ended = found.state is not None and found.state.stop_reason is not None  # nothing more is computed
     if ended or not kept or set(kept) == set(here):
         return None
     return (
-        f"{WARNING}the checkpoint was made with {' and '.join(kept)}; this run computes with {' and '.join(here)}: the "
-        "result may differ in the last bits from that of a fit in one go"
+        f"{WARNING}the checkpoint was made with {' and '.join(kept)}; this run uses {' and '.join(here)}: the "
+        "result may differ in the last bits from that of a fit without interruption"
     )
 
 
 def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
-    """Read a few rows of the sample again, and compare; of a Dask array of unknown length none can be told.
+    """Read a few rows of the sample again and compare them; not possible for Dask arrays of unknown length.
 
     Raises
     ------
     ValueError
-        They differ: the data have changed since. Or rows without any value are among them, which once counted.
+        A row differs: the data have changed. Or the sample has rows without any value, as old versions of dem kept.
     """
     if find_empty_rows(scan.sample.x) is not None:
         raise ValueError(
-            f"the checkpoint of {source.name} was written by a version of dem that counted rows without any value, and "
-            "this one leaves them out; remove the checkpoint to start anew"
+            f"the checkpoint of {source.name} was written by an old version of dem that counted rows without any "
+            "value; this version leaves them out: remove the checkpoint to start anew"
         )
     if source.n_rows is None:
         return
     n_chunks = source.n_rows // (source.chunk_rows or source.n_rows)
-    n_peeks = max(3, min(PEEKS, n_chunks // PEEK_SHARE))
-    rows = unhash(scan.sample.keys[:n_peeks], seed).tolist()
+    n_checked = max(3, min(MAX_CHECKED_ROWS, n_chunks // CHUNKS_PER_CHECKED_ROW))
+    rows = unhash(scan.sample.keys[:n_checked], seed).tolist()
     for row, kept, weight in zip(rows, scan.sample.x, scan.sample.weight, strict=False):
         if read_row(source, row).astype(kept.dtype).tobytes() != kept.tobytes() or read_weight(source, row) != weight:
             raise ValueError(
-                f"{source.name} has changed since its checkpoint was written: row {row} differs, so that fit cannot "
-                "go on; remove the checkpoint to start anew"
+                f"{source.name} has changed since its checkpoint was written (row {row} differs), so the fit cannot "
+                "continue: remove the checkpoint to start anew"
             )
 
 
 def check_objective(before: loop.State[Any], after: loop.State[Any], source: Source) -> None:
-    """Refuse the first pass after an M-step that was kept, if it tells of other data.
+    """Refuse data that have changed since the checkpoint, as shown by the objective of the first pass after it.
 
-    The bound after an M-step is what its parameters reach at least on the same data; where a model has none, the
-    objective before it.
+    On the same data the objective is at least the bound after the last M-step; for models without a bound, at least
+    the previous objective.
 
     Raises
     ------
@@ -135,10 +135,10 @@ def check_objective(before: loop.State[Any], after: loop.State[Any], source: Sou
         return
     last = before.history[-1]
     least = last.objective if last.bound is None else last.bound
-    if after.objective < least - SLACK * max(1.0, abs(least)):
+    if after.objective < least - OBJECTIVE_TOLERANCE * max(1.0, abs(least)):
         raise ValueError(
-            f"{source.name} has changed since its checkpoint was written: its parameters reach {after.objective:.6g} "
-            f"nats a row, and reached {least:.6g}; remove the checkpoint to start anew"
+            f"{source.name} has changed since its checkpoint was written: the objective of its parameters is now "
+            f"{after.objective:.6g} a row, but was at least {least:.6g}: remove the checkpoint to start anew"
         )
 
 
@@ -153,12 +153,12 @@ def read_row(source: Source, row: int) -> Array:
 
 
 def weights_of(source: Source) -> Any:
-    """Return the rows' weights, in whatever form; None where there are none."""
+    """Return the weights of the rows in the form that the source has; None if there are none."""
     return source.weights if isinstance(source, ZarrSource) else getattr(source, "weight", None)
 
 
 def read_weight(source: Source, row: int) -> float:
-    """Return one row's weight; 1 where there are none."""
+    """Return the weight of one row; 1 if there are no weights."""
     weights = weights_of(source)
     if weights is None:
         return 1.0

@@ -1,4 +1,4 @@
-"""Where source, sweep and outputs meet: what a fitted model says of every row."""
+"""Compute or write the row-wise outputs of a fitted model: labels, responsibilities, scores, latents."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from dem.engine.passes import Passes
 from dem.models.row_checks import NotFiniteError, check_complete
 from dem.results import row_outputs
 from dem.results.row_outputs import Destination, MakeRows
-from dem.run.absent_chunks import Telling
-from dem.run.empty_rows import left_out, missing_where_empty, put_rows
+from dem.run.absent_chunks import AbsentChunkReporter
+from dem.run.empty_rows import left_out_note, missing_where_empty, put_rows
 from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
 from dem.source.decode import float_dtype
@@ -32,10 +32,10 @@ from dem.source.reader import n_units
 from dem.source.zarr import ZarrSource
 from dem.storage.encoding import digest
 
-MISSING = ("marginalize", "error")
-"""What becomes of missing values."""
+MISSING_TREATMENTS = ("marginalize", "error")
+"""How missing values are handled: marginalised, or refused."""
 MOST_LISTED = 100_000
-"""Chunks of a store that are listed before its rows are written: some seconds."""
+"""Most chunks of a store that are listed before outputs are written; the listing takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RowRequest(Generic[P]):
     output : RowOutput
         One of the model's.
     missing : {"marginalize", "error"}
-        Missing values are taken as the model takes them, or refused.
+        Whether missing values are marginalised or refused.
     """
 
     model: Rowwise[P]
@@ -115,9 +115,9 @@ def write_rows(
     path : str or Path
     engine : Engine, optional
     overwrite : bool
-        Replace what stands at `path`, once the new array is whole.
+        Replace an existing array at `path` when the new one is complete.
     kind : str, optional
-        What to call the model in the array's attributes; by default by its class.
+        Name of the model in the attributes of the array; by default its class name.
     """
     model, source, output = request.model, request.source, request.output
     attributes = {"model": kind or type(model).__name__, "source": source.name}
@@ -128,7 +128,7 @@ def write_rows(
 
 
 def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
-    """Return the function that `make_rows` makes, refusing blocks with missing values."""
+    """Return the output function that `make_rows` makes; it refuses blocks with missing values."""
     rows = make_rows()
 
     def complete(block: Block) -> Array:
@@ -140,7 +140,7 @@ def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
 
 @contextmanager
 def located(source: Source) -> Iterator[None]:
-    """Add to the error of a value that is not finite which chunk it is in."""
+    """Add the chunk to the message of an error about a value that is not finite."""
     try:
         yield
     except NotFiniteError as error:
@@ -148,31 +148,31 @@ def located(source: Source) -> Iterator[None]:
 
 
 def write_to(passes: Passes, source: Source, make_rows: MakeRows, to: Destination) -> None:
-    """Write by these passes, which have the output's name in progress reports; see `row_outputs.write`."""
-    telling = Telling(passes.as_named(to.output.word), source, passes.progress)
-    row_outputs.write(telling, source, make_rows, to, note=passes.progress.note, require=passes.require)
+    """Write an output by these passes, which are reported under its name; see `row_outputs.write`."""
+    reporter = AbsentChunkReporter(passes.with_name(to.output.word), source, passes.progress)
+    row_outputs.write(reporter, source, make_rows, to, note=passes.progress.note, require=passes.check_visible)
 
 
 def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
-    """Return, as JSON, all that the rows written depend on; None where the data cannot be told from others.
+    """Return everything that the rows written depend on, valid in JSON; None if the data cannot be identified.
 
-    Of a store that is its place and its metadata, of a Dask array its name; what an array in memory holds is not
-    looked at.
+    A store is identified by its location, metadata and listing, a Dask array by its name. Arrays in memory are not
+    identified.
     """
     place = (source.x.name,) if isinstance(source, DaskSource) else source.stored_at
     if not place and not isinstance(source, GeneratedSource):
         return None
     try:
         given = digest([model, params])
-    except TypeError:  # a model with parameters of kinds of its own
+    except TypeError:  # a user's model with parameters that dem cannot encode
         return None
     return {"dem": __version__, "model": given, "data": [*place, source.fingerprint, listed(source)], **settings}
 
 
 def listed(source: Source) -> str | None:
-    """Return the fingerprint of a store by its listing: rows rewritten in place are other rows.
+    """Return the fingerprint of a store's listing, which shows that rows were rewritten in place.
 
-    None for stores of more than `MOST_LISTED` chunks, those that cannot be listed, and all that is no store.
+    None for stores of more than `MOST_LISTED` chunks, for stores that cannot be listed, and for other sources.
     """
     if not isinstance(source, ZarrSource) or n_units(source.handle.array) > MOST_LISTED:
         return None
@@ -184,7 +184,7 @@ def listed(source: Source) -> str | None:
 
 
 MEAN_ROWS = 2**16
-"""Rows whose outputs are held at a time where only their mean is wanted."""
+"""Number of rows whose outputs are held at a time while a mean is computed."""
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class Mean(Additive):
     ----------
     rows : int
     empty_rows : int
-        Those without any value, which count in nothing else.
+        Rows without any value; the mean leaves them out.
     weight : float
         Sum of the weights.
     total : float
@@ -213,21 +213,21 @@ class Mean(Additive):
         Raises
         ------
         ValueError
-            If no row counts.
+            If no row has a value, or all weights are zero.
         """
         return self.total / self.counted
 
     @property
     def counted(self) -> float:
-        """The sum of the weights: without any, the number of rows that have some value.
+        """The sum of the weights; without weights, the number of rows that have a value.
 
         Raises
         ------
         ValueError
-            If no row counts.
+            If no row has a value, or all weights are zero.
         """
         if self.empty_rows == self.rows:
-            raise ValueError("no row has any value (all are NaN): there is nothing to take the mean of")
+            raise ValueError("no row has any value (all are NaN), so there is no mean: give rows that have values")
         if not self.weight > 0:
             raise ValueError("the weights are all zero: give some rows a positive sample_weight")
         return self.weight
@@ -235,14 +235,14 @@ class Mean(Additive):
 
 @default_error_state()
 def mean_of_rows(request: RowRequest[Any], engine: Engine | None = None) -> Mean:
-    """Return the weighted mean of an output with one value a row, from one pass."""
+    """Return the weighted mean of an output that has one value per row, from one pass."""
     source = request.source
     workspace = request.model.rows_bytes(source.n_columns)
     with (engine or Engine()).open(source, workspace) as passes, located(source):
-        telling = Telling(passes.as_named(request.output.word), source, passes.progress)
+        telling = AbsentChunkReporter(passes.with_name(request.output.word), source, passes.progress)
         found = telling(partial(_mean_kernel, request.make_rows))
         if found.empty_rows:
-            passes.progress.note(left_out(found.empty_rows, found.rows, source))
+            passes.progress.note(left_out_note(found.empty_rows, found.rows, source))
         return found
 
 
@@ -257,7 +257,7 @@ def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
             weights = np.ones(len(part.x)) if part.weight is None else np.asarray(part.weight, dtype=np.float64)
             if (weights > 0).all():
                 values = rows(part)
-            else:  # rows of weight 0 may hold what no output can be computed of
+            else:  # rows of weight 0 may have values for which no output can be computed
                 values = np.zeros(len(weights))
                 put_rows(rows, part, weights == 0, values)
             if (empty := find_empty_rows(part.x)) is not None:

@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import dem
-from dem.plot.axes import PALETTE, draw_ellipses, draw_regions, limits
+from dem.plot.axes import PALETTE, axis_limits, draw_ellipses, draw_regions
 
 OUTPUT = Path(__file__).parents[1] / "images" / "kmeans_beside_gmm.png"
 NAMES = ["x", "y"]
@@ -44,7 +44,7 @@ def draw(x: np.ndarray) -> Figure:
     soft.lines[0].remove()
     soft.scatter(*x.T, c=gm.predict_proba(x) @ colours, s=13, linewidths=0)
     soft.set_title("Gaussian mixture: rows take part in all components")
-    (left, bottom), (right, top) = limits(x)
+    (left, bottom), (right, top) = axis_limits(x)
     grid = np.stack(np.meshgrid(np.linspace(left, right, 400), np.linspace(bottom, top, 400)), axis=-1)
     shares = gm.predict_proba(grid.reshape(-1, 2)).reshape(400, 400, 3)
     soft.imshow(shares @ colours, origin="lower", extent=(left, right, bottom, top), alpha=0.28, zorder=0)

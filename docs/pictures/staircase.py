@@ -1,4 +1,4 @@
-"""Draws images/staircase.png: EM from a start that tells the components hardly apart, step by step."""
+"""Draw images/staircase.png: the steps of EM from a start with two almost equal components."""
 
 from pathlib import Path
 

@@ -88,9 +88,8 @@ def test_fit_reports_to_machines(folder, tmp_path):
     assert record["hqic"] == pytest.approx(model.hqic(folder / "x.zarr"), rel=1e-12)
     assert "BIC, AIC, HQIC " in done("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", tmp_path / "m.zarr", "--overwrite")
     events = [json.loads(line) for line in result.stderr.splitlines()]
-    assert events[0] == {"event": "note", "text": "runs on this machine"}
-    assert [e["name"] for e in events[1:4]] == ["first scan", "start on 900 rows", "pass 1"]
-    assert sum(e["event"] == "step" for e in events) == record["passes"] + 1
+    assert [e["name"] for e in events[:3]] == ["first scan", "start on 900 rows", "pass 1"]
+    assert [e["event"] for e in events] == ["step"] * (record["passes"] + 1)
 
 
 def test_quiet_says_nothing(folder, tmp_path):
@@ -100,8 +99,7 @@ def test_quiet_says_nothing(folder, tmp_path):
 
 def test_lines_tell_of_the_passes(folder, tmp_path):
     result = run("fit", "gmm", folder / "x.zarr", "-k", 2, "-o", tmp_path / "m.zarr")
-    assert result.stderr.splitlines()[0] == "runs on this machine"
-    assert result.stderr.splitlines()[1].startswith("first scan")
+    assert result.stderr.splitlines()[0].startswith("first scan")
     assert "nats a row" in result.stderr
 
 

@@ -74,7 +74,7 @@ def test_predict(way, overwrite, zeros, model, tmp_path):
     assert status == 75
     (unfinished,) = tmp_path.glob(".scores.zarr.*.partial")
     assert said.splitlines()[-1] == (
-        f"dem: interrupted. What is written of {target} is kept, and the same command goes on from there "
+        f"dem: interrupted. The finished part of {target} is kept: run the same command again to continue "
         f"(remove {unfinished} to start anew)."
     )
     assert sorted(os.listdir(tmp_path)) == [unfinished.name, *(["scores.zarr"] if overwrite else [])]

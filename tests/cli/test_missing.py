@@ -95,7 +95,7 @@ FITS = {
 def test_every_fit_can_refuse(kind, options, folder, tmp_path):
     words = ("fit", kind, folder / "sentinel.zarr", *options, "-o", tmp_path / "m.zarr", "--missing", "error")
     said = failed(*words, "--missing-value", -9999)
-    assert "sentinel.zarr holds" in said
+    assert "sentinel.zarr has" in said
     assert "missing values (NaN)" in said
 
 

@@ -79,7 +79,7 @@ def test_home(folder, monkeypatch, tmp_path_factory):
     (folder / "s.json").write_text("{}")
     score = ("score", "~/m.zarr", "~/x.zarr")
     assert "'version' must be 1" in failed(*score, "--cluster", "~/c.yaml")
-    assert "is no scheduler file, such as" in failed(*score, "--scheduler-file", "~/s.json")
+    assert "is not a scheduler file: give the file that" in failed(*score, "--scheduler-file", "~/s.json")
     assert os.listdir(elsewhere) == []
 
 

@@ -136,7 +136,7 @@ def test_verbose_is_no_part_of_a_checkpoints_identity(x, tmp_path, capsys):
         model("gmm", x, max_iter=4).fit(x, checkpoint=limited)
     fitted = model("gmm", x, max_iter=4, verbose=1).fit(x, checkpoint=tmp_path / "c.zarr")
     assert fitted.history_ == straight.history_
-    assert "goes on after the first scan and 2 passes" in capsys.readouterr().out
+    assert "continuing after the first scan and 2 passes" in capsys.readouterr().out
 
 
 @ENDS_AT_MAX_ITER

@@ -191,7 +191,7 @@ def test_wrong_settings_are_refused(x, settings, sentence):
 
 def test_infinite_values_are_told(x):
     x[7, 1] = np.inf
-    with pytest.raises(ValueError, match="holds 1 infinite value"):
+    with pytest.raises(ValueError, match="has 1 infinite value"):
         KMeans(K).fit(x)
     model = KMeans(K).fit(x[8:])
     with pytest.raises(ValueError, match="row 7 holds inf in column 1: infinite values"):

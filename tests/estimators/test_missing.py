@@ -141,7 +141,9 @@ def test_what_is_remembered_of_the_training_data(form, x, tmp_path):
 @ANY
 def test_a_column_without_values_is_refused_by_name(model, x, monkeypatch):
     x[:, 1] = np.nan
-    with pytest.raises(ValueError, match=r"array has no value at all in column 1 \(NaN in every row that counts\)"):
+    with pytest.raises(
+        ValueError, match=r"array has no value at all in column 1 \(NaN in every row of positive weight\)"
+    ):
         clone(model).fit(x)
     names = np.array(["salt", "heat", "oxygen"], dtype=object)  # as of a data frame, whose packages are not needed here
     monkeypatch.setattr("sklearn.utils.validation._get_feature_names", lambda _: names)

@@ -58,7 +58,7 @@ def test_printed_are_scan_and_start_every_so_many_passes_and_the_last(interval, 
 
 def test_printed_notes(capsys):
     shown = Printed()
-    shown.note("goes on after 3 passes")
+    shown.note("continuing after 3 passes")
     with pytest.warns(UserWarning, match="^results may differ$"):
         shown.note(f"{WARNING}results may differ")
-    assert capsys.readouterr().out == "goes on after 3 passes\n"
+    assert capsys.readouterr().out == "continuing after 3 passes\n"

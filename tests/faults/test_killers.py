@@ -32,7 +32,7 @@ def test_a_part_that_kills_every_worker_beside_others(source, tmp_path):
         pytest.raises(RuntimeError) as told,
     ):
         DaskSweep(source, client)(script)
-    assert "rows 11000 to 11499 of x.zarr" in str(told.value) or "that ran beside" in str(told.value)
+    assert "rows 11000 to 11499 of x.zarr" in str(told.value) or "processed at the same time" in str(told.value)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from matplotlib.patches import Ellipse
 import dem
 from dem import plot
 from dem.estimators.summary import covariances_among
-from dem.plot.axes import PALETTE, limits
+from dem.plot.axes import PALETTE, axis_limits
 
 RNG = np.random.default_rng(0)
 ENDED = {"stop_reason_": "converged", "n_iter_": 5, "n_passes_": 6}
@@ -109,7 +109,7 @@ def test_the_history_is_drawn_beside_the_mixture(tmp_path):
     left, right = fig.axes
     assert left.get_xlabel() == "a"
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [e["log_likelihood"] for e in HISTORY])
-    assert right.get_title() == "converged\n5 iterations; over the data: the first scan and 5 passes"
+    assert right.get_title() == "converged\n5 iterations; data read by the first scan and 5 passes"
     fig.savefig(tmp_path / "p.png", dpi=30)
     assert len(plot.history(model).axes) == 1
 
@@ -133,7 +133,7 @@ def test_wrong_columns_are_refused(columns):
 
 def test_rows_that_cannot_be_shown():
     x = np.full((10, 4), np.nan)
-    with pytest.raises(ValueError, match="no row without NaN"):
+    with pytest.raises(ValueError, match="all rows have NaN"):
         plot.mixture(mixture(), x)
     x[3:] = 1.0  # a few rows, all the same
     plot.mixture(mixture(), x)
@@ -142,7 +142,7 @@ def test_rows_that_cannot_be_shown():
 def test_outliers_do_not_shrink_the_picture():
     x = RNG.normal(size=(10_000, 2))
     x[0] = 1e9
-    low, high = limits(x)
+    low, high = axis_limits(x)
     assert (high - low < 10).all()
 
 
@@ -183,7 +183,7 @@ def test_kmeans_shows_every_centre_and_the_borders(k, n, tmp_path):
 
 
 def test_kmeans_of_one_column_has_no_picture():
-    with pytest.raises(ValueError, match="needs data of two columns"):
+    with pytest.raises(ValueError, match="needs at least two columns"):
         plot.kmeans(SimpleNamespace(cluster_centers_=np.zeros((3, 1))))
 
 
@@ -214,7 +214,7 @@ def test_other_models_have_a_staircase_too(model, rng):
 
 def test_without_a_trace_there_is_no_staircase(rng):
     closed = dem.PPCA(1).fit(rng.normal(size=(50, 3)))
-    with pytest.raises(ValueError, match="PPCA has no trace of the bound: fit it by EM"):
+    with pytest.raises(ValueError, match="the history of this PPCA has no bound: fit it by EM"):
         plot.staircase(closed)
 
 
@@ -231,7 +231,7 @@ def test_a_mixture_of_any_family_in_two_columns(rng):
     model = dem.Mixture(2, family={0: "exponential", 1: "gaussian"}).fit(x)
     (ax, _) = plot.figure(model, x).axes
     assert len(ax.collections[0].get_offsets()) == 400
-    assert ax.get_title() == "rows, by participation"
+    assert ax.get_title() == "rows, coloured by responsibilities"
     assert plot.figure(model).axes[0].get_title() == "rows drawn from the model"
 
 

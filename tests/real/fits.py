@@ -122,7 +122,7 @@ def assert_same_fit(path, other, said):
         assert "warning" not in said
         assert_same_bits(path, other)
         return
-    kinds = f"compute with {kind_elsewhere()}, and this process with {machine_kind()}"
+    kinds = f"compute with {kind_elsewhere()}, this process with {machine_kind()}"
     warning = f"warning: workers on host {os.uname().nodename} {kinds}: results may differ in the last bits\n"
     assert said.count("warning") == said.count(warning) == 1
     one, two = dem.load(path), dem.load(other)

@@ -35,7 +35,9 @@ def mpirun(data, tmp_path):
 
 def went_on(said):
     """Whether a fit went on from where another one stopped, at about its third pass."""
-    return re.search(r"^goes on after the first scan and [2-8] passes", said, re.MULTILINE) and "\npass 1 " not in said
+    return (
+        re.search(r"^continuing after the first scan and [2-8] passes", said, re.MULTILINE) and "\npass 1 " not in said
+    )
 
 
 def test_srun(srun, slurm_, alone, tmp_path):

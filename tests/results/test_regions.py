@@ -4,10 +4,10 @@ import zarr
 from distributed import KilledWorker
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
-from dem.engine.sweep.lost_workers import place
+from dem.engine.sweep.lost_workers import locate_partition
 from dem.engine.sweep.serial import SerialSweep
 from dem.results import regions
-from dem.results.new_array import broken_off
+from dem.results.new_array import is_resumable
 from dem.results.row_outputs import write
 from dem.source import open_source
 from dem.source.subset import subset
@@ -44,7 +44,7 @@ def test_a_missing_chunk_is_no_row_of_zeros(tmp_path, source):
             return total
 
     with pytest.raises(
-        OSError, match=r"^2 of .*out\.zarr's 16 chunks are not there after they were written, such as c/5:"
+        OSError, match=r"^2 of the 16 chunks of .*out\.zarr are missing after they were written, for example c/5:"
     ):
         write(Elsewhere(source), source, first_column, tmp_path / "out.zarr", float)
     assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
@@ -71,7 +71,7 @@ def test_what_dead_writers_left_is_removed_at_the_end(tmp_path):
     (tmp_path / "out.zarr" / "inner" / "c" / "3" / "0.0123abcd.partial").write_bytes(b"half")
     (tmp_path / "out.zarr" / "inner" / "README.md").write_bytes(b"mine")
     before = len(list(tmp_path.rglob("*")))
-    regions.check_whole(out, "out")
+    regions.check_all_written(out, "out")
     assert len(list(tmp_path.rglob("*"))) == before - 1
     assert not list(tmp_path.rglob("*.partial"))
 
@@ -79,12 +79,12 @@ def test_what_dead_writers_left_is_removed_at_the_end(tmp_path):
 def test_a_store_that_cannot_list_starts_anew(source, tmp_path):
     notes = []
     out = array_of(tmp_path / "out.zarr")
-    assert regions.unwritten(out, source, 250, notes.append) == []
+    assert regions.unfinished_partitions(out, source, 250, notes.append) == []
     assert len(notes) == 1
     out = zarr.open_array(Unlistable(LocalStore(tmp_path / "out.zarr")))
-    assert regions.unwritten(out, source, 250, notes.append) == list(range(8))
-    regions.check_whole(out, "out")
-    assert regions.begun(out)
+    assert regions.unfinished_partitions(out, source, 250, notes.append) == list(range(8))
+    regions.check_all_written(out, "out")
+    assert regions.has_chunks(out)
     assert len(notes) == 1
 
 
@@ -95,14 +95,14 @@ def test_a_region_is_read_in_steps(source, rows, tmp_path):
         file = tmp_path / "out.zarr" / "c" / str(chunk) / "0"
         file.write_bytes(file.read_bytes()[:-1] + b"?")
     (tmp_path / "out.zarr" / "c" / "6" / "0").unlink()
-    assert regions.unwritten(out, source, rows, [].append) == [0, 3, 7]
+    assert regions.unfinished_partitions(out, source, rows, [].append) == [0, 3, 7]
 
 
 def test_nothing_is_begun_in_a_new_array():
     out = zarr.create_array(MemoryStore(), shape=(10, 2), chunks=(5, 2), dtype="f4", name="x")
-    assert not regions.begun(out)
+    assert not regions.has_chunks(out)
     out[5:] = 1
-    assert regions.begun(out)
+    assert regions.has_chunks(out)
 
 
 def test_a_part_of_a_source_counts_and_names_its_own_rows(source):
@@ -114,8 +114,8 @@ def test_a_part_of_a_source_counts_and_names_its_own_rows(source):
     )
     assert (part.name, part.n_columns, part.dtype) == (source.name, 2, source.dtype)
     assert part.locate(3600) == source.locate(3600)
-    assert place(part, 1) == place(source, 7)
-    assert "rows 3500 to 3999" in place(part, 1)
+    assert locate_partition(part, 1) == locate_partition(source, 7)
+    assert "rows 3500 to 3999" in locate_partition(part, 1)
 
 
 def caused(error, cause):
@@ -139,4 +139,4 @@ def caused(error, cause):
     ids=repr,
 )
 def test_only_jobs_that_were_broken_off_go_on(error, goes_on):
-    assert broken_off(error) == goes_on
+    assert is_resumable(error) == goes_on

@@ -374,7 +374,7 @@ def test_only_results_that_dem_wrote_are_overwritten(tmp_path):
     before = everything_in(tmp_path)
     source = open_source(tmp_path / "x.zarr")
     for name in ("foreign.zarr", "group.zarr", "group.zarr/x", "model.zarr", "file.zarr", "broken.zarr"):
-        with pytest.raises(FileExistsError, match=f"{name} exists, and only results that dem wrote are overwritten"):
+        with pytest.raises(FileExistsError, match=f"{name} exists, but only results that dem wrote are overwritten"):
             write(SerialSweep(source), source, make_largest, tmp_path / name, np.int32, overwrite=True)
     assert everything_in(tmp_path) == before
     out = tmp_path / "group.zarr" / "labels"

@@ -7,7 +7,7 @@ import zarr
 
 import dem
 from command_line import run
-from dem.run.absent_chunks import in_words
+from dem.run.absent_chunks import describe_absent
 from dem.run.fit import scan
 from dem.source import open_source
 
@@ -139,7 +139,7 @@ def test_commands_tell_of_weights(folder, tmp_path):
 
 
 def test_words():
-    assert in_words([], open_source(X)) == in_words([3], open_source(X)) == []
+    assert describe_absent([], open_source(X)) == describe_absent([3], open_source(X)) == []
 
 
 def test_a_missing_value_that_no_entry_can_equal_needs_not_be_told_twice(folder):

@@ -120,7 +120,7 @@ def test_scores_are_over_the_other_rows_and_say_so(caplog):
     model = dem.GaussianMixture(K, n_init=1).fit(x)
     with caplog.at_level(logging.INFO, "dem"):
         found = model.mean_score(beside(x, 7), np.r_[weight, np.full(7, 2.0)])
-    assert "7 (1.7 %) of the 407 rows of array have no value at all: they are left out" in caplog.text
+    assert "7 (1.7 %) of the 407 rows of array have no value at all and are left out" in caplog.text
     assert (found.rows, found.empty_rows, found.weight) == (N + 7, 7, weight.sum())
     assert found.mean == pytest.approx(model.score(x, sample_weight=weight), rel=1e-13)
     with pytest.raises(ValueError, match="no row has any value"):
@@ -154,13 +154,13 @@ def test_directions_may_be_wholly_missing():
 
 def test_weights_of_which_none_counts():
     y = beside(rows(), 4)
-    with pytest.raises(ValueError, match="the weights of the rows with some value of array are all zero"):
+    with pytest.raises(ValueError, match="the weights of the rows that have a value of array are all zero"):
         dem.GaussianMixture(K).fit(y, sample_weight=np.r_[np.zeros(N), np.ones(4)])
 
 
 @pytest.mark.parametrize("part_bytes", [1, 1000, 10**9])
 def test_parts_of_blocks_sum_to_the_same(part_bytes, monkeypatch):
-    monkeypatch.setattr(empty_rows, "PART_BYTES", part_bytes)
+    monkeypatch.setattr(empty_rows, "COPY_BYTES", part_bytes)
     x = rows()
     y = np.full((2 * N, D), np.nan)
     y[::2] = x
@@ -168,7 +168,7 @@ def test_parts_of_blocks_sum_to_the_same(part_bytes, monkeypatch):
     np.testing.assert_array_equal(model.predict(y)[::2], model.predict(x))
     fitted, params = model._fitted()
     bound = fitted.bind(scan(x))
-    found = empty_rows.LeftOut(lambda make: make()(Block(y)))(lambda: bound.kernel(params))
+    found = empty_rows.WithoutEmptyRows(lambda make: make()(Block(y)))(lambda: bound.kernel(params))
     expected = bound.kernel(params)(Block(x))
     assert found.rows == 2 * N
     assert found.weight == N

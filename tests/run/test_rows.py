@@ -86,7 +86,7 @@ WHAT = {
     "proba": lambda source: partial(write_rows, RowRequest.of(*MIXTURE, source, "proba")),
     "score": lambda source: partial(write_rows, RowRequest.of(*MIXTURE, source, "score")),
     "latent": lambda source: partial(write_rows, RowRequest.of(*FACTORS, source, "latent")),
-    "sample": lambda source: partial(draw_rows.write, *MIXTURE, source, seed=3),
+    "sample": lambda source: partial(draw_rows.write_drawn, *MIXTURE, source, seed=3),
 }
 
 
@@ -123,7 +123,7 @@ def engine(partitions=None, workers=1, error=KeyboardInterrupt):
 def interrupted(write, path, partitions, **options):
     with pytest.raises(Interrupted) as error:
         write(path, engine=engine(partitions), **options)
-    assert "is kept, and the same command goes on from there" in error.value.resumable
+    assert "is kept: run the same command again to continue" in error.value.resumable
 
 
 def test_interrupted_five_times_is_as_if_never(write, root):
@@ -134,7 +134,7 @@ def test_interrupted_five_times_is_as_if_never(write, root):
         run = engine(1)
         with pytest.raises(Interrupted):
             write(f"{root}/out.zarr", engine=run)
-        assert [note.split(" are written")[0] for note in run.progress.notes] == [f"goes on: {done} of 8 regions"][
+        assert [note.split(" are written")[0] for note in run.progress.notes] == [f"continuing: {done} of 8 regions"][
             :done
         ]
     write(f"{root}/out.zarr", engine=engine())
@@ -161,7 +161,7 @@ def test_what_goes_on_runs_where_the_rest_did(data, root, tmp_path):
         with local_cluster(2) as client, client.as_current():
             run = engine()
             write(f"{root}/out.zarr", engine=run)
-        assert re.fullmatch("goes on: [4567] of 8 regions .*", run.progress.notes[-1])
+        assert re.fullmatch("continuing: [4567] of 8 regions .*", run.progress.notes[-1])
     found = everything_at(root)
     assert list(chunks_of(found, "out.zarr").values()) == list(chunks_of(found, "straight.zarr").values())
 
@@ -185,10 +185,10 @@ def test_damaged_regions_are_written_again(damage, data, tmp_path):
     write(tmp_path / "out.zarr", engine=run)
     assert len(set(Counting.reads)) == 2 * (4 + 2)
     if damage is None:
-        assert [note.split(" are")[0] for note in run.progress.notes] == ["goes on: 2 of 8 regions"]
+        assert [note.split(" are")[0] for note in run.progress.notes] == ["continuing: 2 of 8 regions"]
     else:
         assert [note.split(" are")[0] for note in run.progress.notes] == [
-            "goes on: 4 of 8 regions",
+            "continuing: 4 of 8 regions",
             "2 of these regions",
         ]
     found = everything_at(str(tmp_path))
@@ -222,7 +222,9 @@ def test_what_another_job_left_is_replaced(name, data, root, tmp_path):
     interrupted(WHAT["label"](data), f"{root}/out.zarr", 5)
     other = others(data, tmp_path)[name]
     if root.startswith("memory"):
-        with pytest.raises(FileExistsError, match="holds what another job has not finished: choose another name, or"):
+        with pytest.raises(
+            FileExistsError, match="holds the unfinished results of another job: choose another name, or"
+        ):
             other(f"{root}/out.zarr", engine=engine())
     run = engine()
     other(f"{root}/out.zarr", engine=run, overwrite=root.startswith("memory"))
@@ -235,11 +237,11 @@ def test_what_another_job_left_is_replaced(name, data, root, tmp_path):
 
 
 def test_another_seed_is_another_job(drawn, tmp_path):
-    interrupted(partial(draw_rows.write, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
+    interrupted(partial(draw_rows.write_drawn, *MIXTURE, drawn, seed=3), tmp_path / "out.zarr", 5)
     run = engine()
-    draw_rows.write(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
+    draw_rows.write_drawn(*MIXTURE, drawn, tmp_path / "out.zarr", seed=4, engine=run)
     assert run.progress.notes == []
-    draw_rows.write(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
+    draw_rows.write_drawn(*MIXTURE, drawn, tmp_path / "straight.zarr", seed=4, engine=engine())
     np.testing.assert_array_equal(*(zarr.open_array(tmp_path / f"{name}.zarr")[...] for name in ("out", "straight")))
 
 
@@ -283,13 +285,13 @@ def test_a_chunk_that_cannot_be_read_now_can_be_later(data, root, tmp_path):
 
     put(bytes(100) + stored[100:])
     with pytest.raises(
-        OSError, match=r"c/9/0 .*\. What is written of .*out\.zarr is kept, and the same command goes on"
+        OSError, match=r"c/9/0 .*\. The finished part of .*out\.zarr is kept: run the same command again"
     ):
         WHAT["label"](data)(f"{root}/out.zarr", engine=engine())
     put(stored)
     run = engine()
     WHAT["label"](data)(f"{root}/out.zarr", engine=run)
-    assert run.progress.notes[0].startswith("goes on: 4 of 8 regions")
+    assert run.progress.notes[0].startswith("continuing: 4 of 8 regions")
     np.testing.assert_array_equal(*(zarr.open_array(f"{root}/{name}.zarr")[...] for name in ("out", "straight")))
 
 
@@ -301,11 +303,11 @@ def lost_scheduler():
 
 @pytest.mark.parametrize("error", [lost_scheduler(), MemoryError("Too much."), ConnectionError("Gone.")], ids=repr)
 def test_it_goes_on_after_failures_around_it(error, data, root):
-    with pytest.raises(type(error), match=r"(away|much|Gone)\. What is written of .*out\.zarr is kept"):
+    with pytest.raises(type(error), match=r"(away|much|Gone)\. The finished part of .*out\.zarr is kept"):
         WHAT["label"](data)(f"{root}/out.zarr", engine=engine(3, error=error))
     run = engine()
     WHAT["label"](data)(f"{root}/out.zarr", engine=run)
-    assert run.progress.notes[0].startswith("goes on: 3 of 8 regions")
+    assert run.progress.notes[0].startswith("continuing: 3 of 8 regions")
 
 
 def test_rows_that_do_not_add_up_are_not_trusted_later(data, root):
@@ -325,11 +327,11 @@ def test_a_run_that_another_has_replaced_ends_and_leaves_it_alone(data, tmp_path
             if done == 3:
                 interrupted(write, url, 2)
 
-    with pytest.raises(FileExistsError, match=r"out\.zarr has been taken over by another run: this one ends"):
+    with pytest.raises(FileExistsError, match=r"Another run is writing .*out\.zarr: this run stops"):
         write(url, engine=Engine(workers=1, progress=TakenOver()))
     run = engine()
     write(url, engine=run)
-    assert run.progress.notes[0].startswith("goes on: 5 of 8 regions")
+    assert run.progress.notes[0].startswith("continuing: 5 of 8 regions")
     arrays = [zarr.open_array(f"memory://{tmp_path.name}/{name}.zarr", mode="r") for name in ("out", "straight")]
     np.testing.assert_array_equal(*(array[...] for array in arrays))
 
@@ -342,7 +344,7 @@ def test_a_run_whose_output_was_removed_writes_no_more(data, tmp_path):
             if done == 3:
                 MemoryFileSystem().rm(f"/{tmp_path.name}/out.zarr", recursive=True)
 
-    with pytest.raises(FileExistsError, match="taken over by another run"):
+    with pytest.raises(FileExistsError, match="Another run is writing"):
         WHAT["label"](data)(url, engine=Engine(workers=1, progress=Removed()))
     assert everything_at(f"memory://{tmp_path.name}") == {}
 
@@ -356,7 +358,7 @@ def test_a_dask_array_goes_on_by_its_name(root):
         write(x, f"{root}/out.zarr", engine=engine(3))
     run = engine()
     write(x, f"{root}/out.zarr", engine=run)
-    assert run.progress.notes[0].startswith("goes on: ")
+    assert run.progress.notes[0].startswith("continuing: ")
     write(x, f"{root}/straight.zarr", engine=engine())
     np.testing.assert_array_equal(*(zarr.open_array(f"{root}/{name}.zarr")[...] for name in ("out", "straight")))
 

@@ -71,7 +71,7 @@ def test_killed(kills, zeros, model, tmp_path):
     with start(*words) as process:
         status, said = finish(process)
     assert status == 0, said
-    assert int(re.search(r"goes on: (\d) of 8 regions", said)[1]) >= kills[-1]
+    assert int(re.search(r"continuing: (\d) of 8 regions", said)[1]) >= kills[-1]
     scores = zarr.open_array(target)[...]
     np.testing.assert_array_equal(scores, MIXTURE.score_samples(np.zeros((1, 4), "f4"))[0])
     assert os.listdir(tmp_path) == ["scores.zarr"]
@@ -136,7 +136,7 @@ def test_a_full_disk(small_disk, rows, straight, workers):
     with filled(small_disk):
         for _ in range(2):
             with pytest.raises(
-                OSError, match=r"Cannot write .*proba\.zarr: the disk is full\. What is written .* is kept"
+                OSError, match=r"Cannot write .*proba\.zarr: the disk is full\. The finished part of .* is kept"
             ):
                 write()
         assert not target.exists()
@@ -241,11 +241,11 @@ def test_an_object_store(tmp_path):
         pytest.importorskip(package)
     done = subprocess.run([sys.executable, "-c", OBJECT_STORE], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    kept = "interrupted. What is written of s3://bucket/labels.zarr is kept, and the same command goes on from there."
+    kept = "interrupted. The finished part of s3://bucket/labels.zarr is kept: run the same command again to continue."
     assert done.stdout.splitlines() == [
         kept,
-        "goes on: 2 of 8 regions",
+        "continuing: 2 of 8 regions",
         kept,
-        "goes on: 4 of 8 regions",
+        "continuing: 4 of 8 regions",
         "1 of these regions",
     ]

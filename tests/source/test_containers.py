@@ -84,12 +84,13 @@ def test_lazy_containers_are_refused_before_they_are_computed(data, message):
 def test_arrays_on_disk_are_read_only_within_the_memory_limit():
     data, engine = OnDisk((10**9, 8)), dem.Engine(memory="2GB")
     with pytest.raises(
-        MemoryError, match=r"X would be read into memory whole, 64 GB beside the .* but the limit is 2 GB"
+        MemoryError,
+        match=r"X would be read into memory as a whole: 64 GB, and this process already uses .* but the limit is 2 GB",
     ):
         dem.KMeans(1, engine=engine).fit(data)
-    with pytest.raises(MemoryError, match=r"sample_weight would be read into memory whole, 8 GB beside"):
+    with pytest.raises(MemoryError, match=r"sample_weight would be read into memory as a whole: 8 GB, and"):
         dem.KMeans(1, engine=engine).fit(X, sample_weight=OnDisk((10**9,)))
-    with pytest.raises(MemoryError, match=r"X and sample_weight would be read into memory whole, 72 GB beside"):
+    with pytest.raises(MemoryError, match=r"X and sample_weight would be read into memory as a whole: 72 GB, and"):
         scan(data, OnDisk((10**9,)), engine=engine)
     with pytest.raises(MemoryError, match="X would be read"):
         dem.KMeans(1).fit(X[:, :1].repeat(8, 1)).set_params(engine=engine).predict(data)

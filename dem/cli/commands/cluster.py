@@ -38,12 +38,12 @@ def check(path: str, session: Session) -> None:
     begun = time.perf_counter()
     with session.engine() as engine:
         up = time.perf_counter() - begun
-        assert isinstance(engine.place, OnCluster)
-        cluster = engine.place.cluster
-        speeds = _speeds(engine.place)
+        assert isinstance(engine.backend, OnCluster)
+        cluster = engine.backend.cluster
+        speeds = _speeds(engine.backend)
         fitted, seconds = _tiny_fit(replace(engine, progress=None))
         link = dashboard(cluster.client)
-    alone, _ = _tiny_fit(Engine(place=ThisMachine(None, 1)))
+    alone, _ = _tiny_fit(Engine(backend=ThisMachine(None, 1)))
     same = all(np.array_equal(getattr(fitted, name), getattr(alone, name)) for name in ("means_", "covariances_"))
     here, machines = machine_kind(), sorted({worker.machine_kind for worker in cluster.workers})
     record = {
@@ -78,11 +78,11 @@ def _tiny_fit(engine: Engine) -> tuple[Any, float]:
     return model, time.perf_counter() - begun
 
 
-def _speeds(place: OnCluster) -> dict[str, float]:
+def _speeds(backend: OnCluster) -> dict[str, float]:
     """Return the bytes a second to one worker of each host and back, by its address."""
-    one_each = {worker.host: worker.address for worker in reversed(place.cluster.workers)}
+    one_each = {worker.host: worker.address for worker in reversed(backend.cluster.workers)}
     addresses = list(one_each.values())[-MOST_HOSTS:]
-    return {address: 2 * ECHO_BYTES / echo_seconds(place.cluster.client, address) for address in addresses}
+    return {address: 2 * ECHO_BYTES / echo_seconds(backend.cluster.client, address) for address in addresses}
 
 
 def _table(workers: list[Worker], speeds: Mapping[str, float]) -> Any:

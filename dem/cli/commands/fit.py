@@ -24,7 +24,7 @@ from dem.estimators import summary
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.ppca import SubspaceWarning
 from dem.models.criteria import CRITERIA, criteria_of_score
-from dem.results.new_array import broken_off
+from dem.results.new_array import is_resumable
 from dem.source import open_source
 from dem.storage import checkpoint
 from dem.storage.atomic import SAVED_MODELS
@@ -162,7 +162,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
         read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
         source = open_source(data, job.weights, **read)
         with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
-            kept_at = job.kept_at(elsewhere=engine.elsewhere)
+            kept_at = job.kept_at(elsewhere=engine.on_cluster)
             started = time.perf_counter()
             with warnings.catch_warnings():
                 for told_in_the_result in (ConvergenceWarning, SubspaceWarning):
@@ -230,7 +230,7 @@ def resumable(job: Job) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if broken_off(error) and is_kept(job):
+        if is_resumable(error) and is_kept(job):
             sentence = (
                 f"{str(error).rstrip('.')}. {job.place} holds the fit so far: the same command goes on from there"
             )

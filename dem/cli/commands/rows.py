@@ -15,7 +15,7 @@ from dem.estimators import load
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
-from dem.results.new_array import check_free, check_place
+from dem.results.new_array import check_output_free, check_place
 from dem.source import open_source
 
 WORDS = {"label": "labels"}
@@ -84,7 +84,7 @@ def impute(
             kind = type(estimator).__name__
             raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
     for place in places.values():
-        check_free(place, source, overwrite=overwrite)
+        check_output_free(place, source, overwrite=overwrite)
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)

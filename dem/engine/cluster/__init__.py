@@ -1,9 +1,9 @@
-"""Dask clients: of local processes, of a scheduler elsewhere, of a cluster file, or the active one."""
+"""Dask clients: of worker processes on this machine, of a running scheduler, or of a cluster file."""
 
 from __future__ import annotations
 
-from dem.engine.cluster.choose import Names, Running, running
+from dem.engine.cluster.choose import ClusterRequest, RunningCluster, open_cluster
 from dem.engine.cluster.connect import active_client, connect
 from dem.engine.cluster.local import local_cluster
 
-__all__ = ["Names", "Running", "active_client", "connect", "local_cluster", "running"]
+__all__ = ["ClusterRequest", "RunningCluster", "active_client", "connect", "local_cluster", "open_cluster"]

@@ -1,4 +1,4 @@
-"""Which cluster to take: the one that is named, else one that is there already, else none."""
+"""Choose the cluster: the one that the user names, else one that is already running, else none."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import dask.config
 from distributed import Client
 
 from dem.core.blas import machine_kind
-from dem.engine.cluster.cluster_file import ClusterFile, read
+from dem.engine.cluster.cluster_file import ClusterFile, read_cluster_file
 from dem.engine.cluster.connect import active_client, address_in, connect
 from dem.engine.cluster.deployments import configured
 from dem.engine.cluster.factory import deployment
-from dem.engine.cluster.workers import Worker, describe, other_machines, survey, wait_for
+from dem.engine.cluster.workers import Worker, describe, inspect_workers, machine_warnings, wait_for_workers
 
 Note = Callable[[str], object]
 
@@ -25,15 +25,15 @@ WAIT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
-class Names:
-    """What names a cluster; one of them at most is given.
+class ClusterRequest:
+    """The cluster that the user asks for; at most one of the three is given.
 
     Attributes
     ----------
     scheduler : str, optional
-        A scheduler's address.
+        Address of a scheduler.
     scheduler_file : str or Path, optional
-        A file that a scheduler has written its address to.
+        File to which a scheduler has written its address.
     cluster : str or Path, optional
         A cluster file.
     """
@@ -43,11 +43,11 @@ class Names:
     cluster: str | Path | None = None
 
     def __bool__(self) -> bool:
-        """Whether a cluster is named."""
+        """Whether the user asks for a cluster."""
         return any((self.scheduler, self.scheduler_file, self.cluster))
 
     def check(self) -> None:
-        """Refuse two names.
+        """Refuse more than one cluster.
 
         Raises
         ------
@@ -55,20 +55,20 @@ class Names:
         """
         given = [name for name, value in vars(self).items() if value]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} name a cluster each: give one of them.")
+            raise ValueError(f"{' and '.join(given)} are given, but each names a cluster: give only one of them.")
 
 
 @dataclass(frozen=True)
-class Running:
-    """A cluster with workers that can do the work.
+class RunningCluster:
+    """A cluster whose workers have been checked.
 
     Attributes
     ----------
     client : Client
     name : str
-        What to call it: "the cluster of slurm.yaml".
+        Name of the cluster in messages: "the cluster of slurm.yaml".
     workers : list of Worker
-        Those that were there at the beginning.
+        The workers found when the cluster was opened.
     """
 
     client: Client
@@ -77,107 +77,108 @@ class Running:
 
 
 @contextmanager
-def running(names: Names, note: Note) -> Iterator[Running | None]:
-    """Give the cluster to use, or None for this machine alone; end what was started for it.
+def open_cluster(request: ClusterRequest, note: Note) -> Iterator[RunningCluster | None]:
+    """Yield the cluster to use, or None for this machine; at the end stop the cluster if dem has started it.
 
-    The first of these that there is: the one that is named; an active `distributed.Client`; the address in Dask's own
-    configuration (``scheduler-address`` or ``scheduler-file``). One that is named and not to be had is an error.
+    The cluster is the first that exists of: the requested one; the scheduler of an active `distributed.Client`; the
+    scheduler in Dask's configuration (``scheduler-address`` or ``scheduler-file``). A requested cluster that cannot be
+    reached is an error.
 
     Parameters
     ----------
-    names : Names
+    request : ClusterRequest
     note : callable
-        Told in a sentence what was taken, and what it has.
+        Called with a sentence about the cluster in use and its workers.
 
     Raises
     ------
     OSError
-        No scheduler answers, or there is no such file.
+        No scheduler answers, or the file does not exist.
     ValueError
-        A file that is wrong, or two names.
+        The file is wrong, or two clusters are requested.
     ImportError
-        What the cluster needs is not installed.
+        A package that the cluster needs is not installed.
     RuntimeError
-        No worker comes, or one does not suit.
+        No worker comes, or a worker has other versions than this process.
     """
-    names.check()
-    address = names.scheduler or (names.scheduler_file and address_in(names.scheduler_file))
-    client = None if names else active_client()
+    request.check()
+    address = request.scheduler or (request.scheduler_file and address_in(request.scheduler_file))
+    client = None if request else active_client()
     if address:
         with connect(address) as named:
-            yield _ready(named, f"the Dask scheduler at {address}", note)
-    elif names.cluster:
-        with _brought_up(read(names.cluster), str(names.cluster), note) as found:
+            yield _wait_until_ready(named, f"the Dask scheduler at {address}", note)
+    elif request.cluster:
+        with _start_from_file(read_cluster_file(request.cluster), str(request.cluster), note) as found:
             yield found
     elif client is not None:
         address = client.scheduler.address if client.scheduler else "an address unknown"
-        yield _ready(client, f"the active Dask client's scheduler at {address}", note)
+        yield _wait_until_ready(client, f"the active Dask client's scheduler at {address}", note)
     elif configured_at := _configured_address():
         with connect(configured_at) as there:
-            yield _ready(there, f"the Dask scheduler at {configured_at}, of Dask's configuration", note)
+            yield _wait_until_ready(there, f"the Dask scheduler at {configured_at}, from Dask's configuration", note)
     else:
-        note("runs on this machine")
         yield None
 
 
 def _configured_address() -> str | None:
-    """Return the scheduler's address in Dask's configuration (or its environment: DASK_SCHEDULER_ADDRESS)."""
+    """Return the scheduler address of Dask's configuration, which includes DASK_SCHEDULER_ADDRESS; None if not set."""
     address, file = (dask.config.get(key, None) for key in ("scheduler-address", "scheduler-file"))
     return address or (file and address_in(file))
 
 
 @contextmanager
-def _brought_up(file: ClusterFile, path: str, note: Note) -> Iterator[Running]:
-    """Bring up the cluster of a file."""
+def _start_from_file(file: ClusterFile, path: str, note: Note) -> Iterator[RunningCluster]:
+    """Start the cluster of a cluster file."""
     name = f"the cluster of {path} ({file.class_})"
     plan = deployment(file, path)
-    with configured(file.dask), plan.up(lambda: note(f"brings up {name}")) as (client, wanted):
+    with configured(file.dask), plan.up(lambda: note(f"starting {name}")) as (client, wanted):
         advice = (
-            f"look at its queue and at the logs of its workers; see to 'workers' in {path}, and to 'wait' where "
-            "they only need longer"
+            f"look at its queue and at the logs of its workers, and check 'workers' in {path}; if they only need more "
+            "time, set a larger 'wait'"
         )
-        yield _ready(client, name, note, wanted, file.wait, advice)
+        yield _wait_until_ready(client, name, note, wanted, file.wait, advice)
 
 
-def _ready(
+def _wait_until_ready(
     client: Client,
     name: str,
     note: Note,
     wanted: int = 1,
     seconds: float = WAIT_SECONDS,
-    advice: str = "start some, as by 'dask worker' and its address",
-) -> Running:
-    """Wait for the workers, look at them, and tell of them."""
-    came = wait_for(client, wanted, seconds)
+    advice: str = "start workers, for example by 'dask worker ADDRESS'",
+) -> RunningCluster:
+    """Wait for the workers, check them, and report them by `note`."""
+    came = wait_for_workers(client, wanted, seconds)
     if not came:
         raise RuntimeError(f"No worker of {name} came within {seconds:g} s: {advice}.")
-    workers = survey(client)
+    workers = inspect_workers(client)
     link = dashboard(client)
-    fewer = f" ({wanted} were asked for, and the rest did not come within {seconds:g} s)" if came < wanted else ""
-    note(f"runs on {name}: {describe(workers)}{fewer}" + (f"; dashboard at {link}" if link else ""))
-    for warning in other_machines(workers, machine_kind()):
+    fewer = f" ({wanted} were requested; the others did not come within {seconds:g} s)" if came < wanted else ""
+    note(f"running on {name}: {describe(workers)}{fewer}" + (f"; dashboard at {link}" if link else ""))
+    for warning in machine_warnings(workers, machine_kind()):
         note(warning)
-    return Running(client, name, workers)
+    return RunningCluster(client, name, workers)
 
 
 def dashboard(client: Client) -> str | None:
-    """Return the link to the dashboard, where there is one.
+    """Return the link to the dashboard; None if there is none.
 
-    A scheduler without bokeh names a link too, to a page that asks for bokeh: so it is asked what it serves.
+    A scheduler without bokeh has a link too, but its page only asks for bokeh: so the scheduler is asked what it
+    serves.
     """
     try:
         return (client.dashboard_link or None) if client.run_on_scheduler(_serves()) else None
-    except Exception:  # not every scheduler lets itself be asked
+    except Exception:  # some schedulers run no functions
         return None
 
 
 def _serves() -> Callable[..., bool]:
-    """Return a function that tells whether a scheduler serves a dashboard.
+    """Return a function that returns whether a scheduler serves a dashboard.
 
-    A function within a function is sent as it is, not by its name: a scheduler needs no dem.
+    A nested function is sent as code, not by its name, so that the scheduler does not need dem.
     """
 
     def serves(dask_scheduler: Any) -> bool:
-        return bool(dask_scheduler.http_application.applications)  # the web server has bokeh's there
+        return bool(dask_scheduler.http_application.applications)  # the applications of bokeh
 
     return serves

@@ -1,4 +1,4 @@
-"""A cluster file: a class of Dask's ecosystem, what to call it with, and how many workers to ask for."""
+"""A cluster file: a cluster class of Dask, its arguments, and the number of workers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STRICT = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 class Adapt(BaseModel):
-    """As many workers as there is work for, within bounds."""
+    """A number of workers that Dask adapts to the work, between two bounds."""
 
     model_config = STRICT
 
@@ -31,7 +31,7 @@ class Adapt(BaseModel):
 
 
 class ClusterFile(BaseModel):
-    """What a cluster file holds. A description is what is said of a value that is wrong."""
+    """The keys of a cluster file. The message about a wrong value is made from the key's description."""
 
     model_config = STRICT
 
@@ -39,12 +39,11 @@ class ClusterFile(BaseModel):
     module: str = Field(min_length=1, description="must be the name of a Python module, such as dask.distributed")
     class_: str = Field(alias="class", min_length=1, description="must be the name of a class, such as LocalCluster")
     args: list[Any] = Field(default=[], description="must be a list of arguments")
-    kwargs: dict[str, Any] = Field(default={}, description="must be arguments by their names, as in {cores: 4}")
-    dask: dict[str, Any] = Field(default={}, description="must be settings of Dask's by their names")
+    kwargs: dict[str, Any] = Field(default={}, description="must be arguments by name, such as {cores: 4}")
+    dask: dict[str, Any] = Field(default={}, description="must be Dask settings by name")
     workers: Count | Adapt | None = Field(
         default=None,
-        description="must be a whole number of at least 1, or as {minimum: 1, maximum: 8}, the maximum not below the "
-        "minimum",
+        description="must be an integer >= 1, or a range such as {minimum: 1, maximum: 8} with minimum <= maximum",
     )
     wait: float = Field(default=300, gt=0, allow_inf_nan=False, description="must be a number of seconds above 0")
 
@@ -52,15 +51,15 @@ class ClusterFile(BaseModel):
 KEYS = {field.alias or name: field.description for name, field in ClusterFile.model_fields.items()}
 
 
-def read(path: str | Path) -> ClusterFile:
-    """Return what a cluster file holds.
+def read_cluster_file(path: str | Path) -> ClusterFile:
+    """Read a cluster file.
 
     Raises
     ------
     FileNotFoundError
         There is no such file.
     ValueError
-        It is no YAML, or a key or a value of it is wrong; the message names file and key.
+        It is not YAML, or a key or value is wrong; the message names the file and the key.
     """
     try:
         text = read_text(path)
@@ -73,9 +72,9 @@ def read(path: str | Path) -> ClusterFile:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f" in line {mark.line + 1}"
-        raise ValueError(f"{path} is no YAML{line}: {getattr(error, 'problem', None) or error}.") from None
+        raise ValueError(f"{path} is not valid YAML{line}: {getattr(error, 'problem', None) or error}.") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path} is no cluster file: it must hold the keys {', '.join(KEYS)}.")
+        raise ValueError(f"{path} is not a cluster file: its keys are {', '.join(KEYS)}.")
     try:
         return ClusterFile.model_validate(found)
     except ValidationError as error:
@@ -83,10 +82,10 @@ def read(path: str | Path) -> ClusterFile:
 
 
 def _sentence(found: dict[Any, Any], error: ValidationError) -> str:
-    """Say what is wrong first in a file: one key at a time is enough to mend."""
+    """Return a sentence about the first wrong key."""
     key = error.errors()[0]["loc"][0]
     if key not in KEYS:
-        return f"there is no key {key!r}, only {', '.join(KEYS)}"
+        return f"unknown key {key!r}: the keys are {', '.join(KEYS)}"
     if key not in found:
         return f"the key {key!r} is missing: it {KEYS[str(key)]}"
-    return f"{key!r} {KEYS[str(key)]}, not {found[key]!r}"
+    return f"{key!r} {KEYS[str(key)]}, got {found[key]!r}"

@@ -1,4 +1,4 @@
-"""The kinds of clusters that a file can name, each with the same contract: up, then down again whatever happens."""
+"""The kinds of clusters that a cluster file can describe, with one contract: start it, and always stop it."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from distributed.deploy.spec import SpecCluster
 from distributed.utils import silence_logging_cmgr
 
 from dem.engine.cluster.cluster_file import Adapt
+from dem.engine.cluster.log_level import log_level
 
 log = logging.getLogger("dem")
 
@@ -26,28 +27,28 @@ Make = Callable[[], Any]
 
 
 class Deployment(Protocol):
-    """A way to a cluster."""
+    """A way to get a cluster."""
 
     def up(self, begin: Callable[[], object]) -> AbstractContextManager[tuple[Client, int]]:
-        """Bring the cluster up; give a client of it and how many workers were asked for; take it down.
+        """Start the cluster; yield a client and the number of workers requested; stop the cluster.
 
         Parameters
         ----------
         begin : callable
-            Called once it is known that this process is the client.
+            Called as soon as it is known that this process is the client.
         """
 
 
 @dataclass(frozen=True)
 class Managed:
-    """A cluster object of Dask's, which starts workers and ends them.
+    """A Dask cluster object, which starts and stops the workers.
 
     Attributes
     ----------
     make : callable
         Makes the cluster object.
     workers : int or Adapt or None
-        None leaves the number to the cluster.
+        Number of workers; None uses the cluster's own default.
     """
 
     make: Make
@@ -55,29 +56,29 @@ class Managed:
 
     @contextmanager
     def up(self, begin: Callable[[], object]) -> Iterator[tuple[Client, int]]:
-        """Start the cluster and ask it for workers; close it."""
+        """Start the cluster and request the workers; at the end close the cluster."""
         begin()
-        with silence_logging_cmgr(logging.CRITICAL):  # its error tells all
+        with silence_logging_cmgr(logging.CRITICAL):  # the error that it raises is enough
             made = self.make()
-        with _ended(made) as cluster, Client(cluster, set_as_default=False) as client:
+        with _closed_at_end(made) as cluster, Client(cluster, set_as_default=False) as client:
             try:
                 self._ask(cluster)
             except Exception as error:
-                raise RuntimeError(f"The cluster could not start the workers: {told(error)}") from error
+                raise RuntimeError(f"The cluster could not start the workers: {one_line(error)}") from error
             yield client, self._wanted(cluster)
 
     def _ask(self, cluster: Any) -> None:
-        """Ask for the workers."""
+        """Request the workers."""
         if isinstance(self.workers, Adapt):
             cluster.adapt(minimum=self.workers.minimum, maximum=self.workers.maximum)
         elif isinstance(cluster, SpecCluster) and self.workers is not None:
-            with _level("tornado.application", logging.CRITICAL):  # what is told below
-                cluster.sync(_scaled, cluster, self.workers)
+            with log_level("tornado.application", logging.CRITICAL):  # the error is raised by the caller
+                cluster.sync(_scale_and_wait, cluster, self.workers)
         elif self.workers is not None:
             cluster.scale(self.workers)
 
     def _wanted(self, cluster: Any) -> int:
-        """Return how many workers to wait for; 1 where that is not known."""
+        """Return how many workers to wait for; 1 if the number is unknown."""
         if isinstance(self.workers, Adapt):
             return max(1, self.workers.minimum)
         return self.workers or len(getattr(cluster, "plan", ())) or 1
@@ -85,17 +86,17 @@ class Managed:
 
 @dataclass(frozen=True)
 class Ranks:
-    """Processes that are there already and all run this program, as under ``srun``: Dask gives each its part.
+    """Processes that ``srun`` or another launcher has started, all with this program: Dask gives each its role.
 
-    The scheduler's and the workers' processes stay in the constructor until the end, and then leave the program;
-    only the client's goes on.
+    The processes that become scheduler and workers stay in the constructor until the end and then exit; only the
+    client's process continues.
 
     Attributes
     ----------
     make : callable
         Makes the runner.
     workers : int or None
-        None: as many as the runner has.
+        Number of workers; None uses the runner's number.
     """
 
     make: Make
@@ -103,8 +104,8 @@ class Ranks:
 
     @contextmanager
     def up(self, begin: Callable[[], object]) -> Iterator[tuple[Client, int]]:
-        """Take a part; as the client, end the others at the end."""
-        with interrupts(lambda *_: sys.exit()), deaf_to_sigterm():  # how runners leave
+        """Take a role; the client stops the other processes at the end."""
+        with sigint_handled_by(lambda *_: sys.exit()), sigterm_ignored():  # runners end their processes by SIGINT
             runner = self.make()
         begin()
         with runner, Client(runner, set_as_default=False) as client:
@@ -113,14 +114,14 @@ class Ranks:
 
 @dataclass(frozen=True)
 class MPIRanks:
-    """The same under ``mpirun``, by dask-mpi: a function and not a class.
+    """Processes that ``mpirun`` has started, all with this program: dask-mpi gives each its role.
 
     Attributes
     ----------
     initialize : callable
-        Returns whether this process is the client; takes ``exit``.
+        dask-mpi's function: takes ``exit``, and returns whether this process is the client.
     workers : int or None
-        None: all ranks but the scheduler's and the client's.
+        Number of workers; None means all ranks except those of scheduler and client.
     """
 
     initialize: Callable[..., Any]
@@ -128,10 +129,10 @@ class MPIRanks:
 
     @contextmanager
     def up(self, begin: Callable[[], object]) -> Iterator[tuple[Client, int]]:
-        """Take a part; as the client, end the others at the end."""
-        with dask.config.set({"scheduler-address": None}):  # where it leaves the address
-            # With exit=True it would shut down at the very end, when Python 3.12 starts no threads any more.
-            with deaf_to_sigterm():
+        """Take a role; the client stops the other processes at the end."""
+        with dask.config.set({"scheduler-address": None}):  # dask-mpi writes the address there
+            # With exit=True it would shut down at interpreter exit, when Python 3.12 can start no threads.
+            with sigterm_ignored():
                 is_client = self.initialize(exit=False)
             if not is_client:
                 sys.exit()
@@ -145,7 +146,7 @@ class MPIRanks:
 
 @contextmanager
 def configured(settings: dict[str, Any]) -> Iterator[None]:
-    """Merge settings into Dask's configuration while the cluster lives: to set them would replace whole parts."""
+    """Merge settings into Dask's configuration for a while; setting them directly would replace whole sections."""
     whole = dask.config.merge(dask.config.config, settings)
     merged = {key: whole[dask.config.canonical_name(key, whole)] for key in settings}
     with dask.config.set(merged), silence_logging_cmgr(logging.WARNING):
@@ -153,54 +154,42 @@ def configured(settings: dict[str, Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _ended(cluster: Any) -> Iterator[Any]:
+def _closed_at_end(cluster: Any) -> Iterator[Any]:
     """Close a cluster at the end."""
     try:
         yield cluster
     except BaseException:
-        _close(cluster, log.info)  # the error tells enough
+        _close(cluster, log.info)  # the error is reported anyway
         raise
     else:
         _close(cluster, log.warning)
 
 
-def _close(cluster: Any, tell: Callable[..., object]) -> None:
-    """Close a cluster; what Dask says while it closes is noise.
+def _close(cluster: Any, log_failure: Callable[..., object]) -> None:
+    """Close a cluster without Dask's log messages.
 
-    What is told of a failure comes after that: the handlers that are silenced may not be Dask's alone.
+    A failure is logged only afterwards, since the silenced log handlers may not belong to Dask alone.
     """
     try:
         with silence_logging_cmgr(logging.CRITICAL):
             cluster.close()
     except Exception as error:
-        tell("The cluster did not close as it should: %s", told(error))
+        log_failure("The cluster could not be closed: %s", one_line(error))
 
 
-async def _scaled(cluster: SpecCluster, n: int) -> None:
+async def _scale_and_wait(cluster: SpecCluster, n: int) -> None:
     """Scale a cluster and wait until it has started (or submitted) the workers.
 
-    `scale` alone goes on behind one's back, where its errors are lost. On the cluster's own loop, the first to ask for
-    the work, as here, shares it with those who come later.
+    `scale` alone works in the background, and its errors are lost. `_correct_state` raises them; later callers on the
+    cluster's event loop wait for the same work.
     """
     cluster.scale(n)
     await cluster._correct_state()
 
 
 @contextmanager
-def _level(name: str, level: int) -> Iterator[None]:
-    """Keep a logger at a level for a while."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(level)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
-@contextmanager
-def interrupts(handler: Any) -> Iterator[None]:
-    """Handle Ctrl-C by this (None: as before), and as before at the end; only the main thread can."""
+def sigint_handled_by(handler: Any) -> Iterator[None]:
+    """Handle Ctrl-C by `handler` (None changes nothing), and restore the old handler; only in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -214,10 +203,10 @@ def interrupts(handler: Any) -> Iterator[None]:
 
 
 @contextmanager
-def deaf_to_sigterm() -> Iterator[None]:
-    """Do nothing at SIGTERM, which a batch system sends to all ranks: the client alone stops, and ends the others.
+def sigterm_ignored() -> Iterator[None]:
+    """Ignore SIGTERM, which a batch system sends to all ranks: the client alone reacts and stops the other ranks.
 
-    Else they would be gone before it, and it would wait for them instead of leaving in order.
+    Otherwise the others would end first, and the client would wait for them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -233,6 +222,6 @@ def _mpi_size() -> int:
     return int(importlib.import_module("mpi4py.MPI").COMM_WORLD.Get_size())
 
 
-def told(error: BaseException) -> str:
-    """Return what an error says, in one line."""
+def one_line(error: BaseException) -> str:
+    """Return the message of an error in one line."""
     return " ".join(str(error).split()) or type(error).__name__

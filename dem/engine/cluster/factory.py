@@ -1,4 +1,4 @@
-"""From a cluster file to the deployment that it describes."""
+"""Make the deployment that a cluster file describes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 from distributed.deploy import Cluster
 
 from dem.engine.cluster.cluster_file import Adapt, ClusterFile
-from dem.engine.cluster.deployments import Deployment, Managed, MPIRanks, Ranks, interrupts, told
+from dem.engine.cluster.deployments import Deployment, Managed, MPIRanks, Ranks, one_line, sigint_handled_by
 
 EXTRAS = {
     "dask_jobqueue": "slurm",
@@ -20,10 +20,10 @@ EXTRAS = {
     "dask_gateway": "gateway",
     "dask_kubernetes": "kubernetes",
 }
-"""Which extra of dem's installs a module."""
+"""The extra of dem that installs a module."""
 
 ALSO_NEEDED = {"SSHCluster": "asyncssh"}
-"""What a class imports only when it is too late to tell of it well."""
+"""Modules that a class imports late: dem checks them first, for a clear message."""
 
 
 def deployment(file: ClusterFile, name: str) -> Deployment:
@@ -33,16 +33,16 @@ def deployment(file: ClusterFile, name: str) -> Deployment:
     ----------
     file : ClusterFile
     name : str
-        Of the file, for messages.
+        Name of the file in messages.
 
     Raises
     ------
     ImportError
-        The module is not installed; the message has the extra that installs it.
+        The module is not installed; the message names the extra that installs it.
     ValueError
         There is no such class, or it is neither a cluster nor a runner.
     """
-    with interrupts(None):  # dask_jobqueue takes Ctrl-C over when it is imported
+    with sigint_handled_by(None):  # dask_jobqueue replaces the handler of Ctrl-C when it is imported
         factory = _find(file, name)
 
     def make(**more: Any) -> Any:
@@ -51,18 +51,18 @@ def deployment(file: ClusterFile, name: str) -> Deployment:
         except ModuleNotFoundError as error:
             raise ImportError(f"{name}: {file.class_} needs {_how_to_get(error.name)}.") from error
         except Exception as error:
-            raise RuntimeError(f"{name}: {file.class_} could not be started: {told(error)}") from error
+            raise RuntimeError(f"{name}: {file.class_} could not be started: {one_line(error)}") from error
 
     if _is_cluster(factory):
         return Managed(make, file.workers)
     kind: Any = Ranks if _is_runner(factory) else MPIRanks if _is_mpi(factory) else None
     if kind is None:
         raise ValueError(
-            f"{name}: 'class' must be a Dask cluster or a runner, and {file.module}.{file.class_} is neither."
+            f"{name}: 'class' must be a Dask cluster or a runner, but {file.module}.{file.class_} is neither."
         )
     if isinstance(file.workers, Adapt):
         raise ValueError(
-            f"{name}: 'workers' must be left out or a number: {file.class_} starts none, its launcher does."
+            f"{name}: 'workers' must be a number or left out: {file.class_} starts no workers, its launcher does."
         )
     found: Deployment = kind(make, file.workers)
     return found
@@ -77,8 +77,8 @@ def _find(file: ClusterFile, name: str) -> Any:
             raise ModuleNotFoundError(name=also)
     except ModuleNotFoundError as error:
         raise ImportError(f"{name}: {file.module}.{file.class_} needs {_how_to_get(error.name)}.") from None
-    except Exception as error:  # whatever a module does when it is imported
-        raise ImportError(f"{name}: the module {file.module} cannot be imported: {told(error)}") from error
+    except Exception as error:  # importing a module may raise any error
+        raise ImportError(f"{name}: the module {file.module} cannot be imported: {one_line(error)}") from error
     try:
         return getattr(module, file.class_)
     except AttributeError:
@@ -97,7 +97,7 @@ def _how_to_get(module: str | None) -> str:
 
 
 def _is_cluster(factory: Any) -> bool:
-    """Whether this is a class of clusters, or a function that says that it returns one (as SSHCluster does)."""
+    """Whether this is a cluster class, or a function whose annotation returns a cluster (as SSHCluster)."""
     made = factory
     if inspect.isfunction(factory):
         try:
@@ -110,7 +110,7 @@ def _is_cluster(factory: Any) -> bool:
 
 
 def _is_mpi(factory: Any) -> bool:
-    """Whether this is dask-mpi's function, which no class stands for."""
+    """Whether this is the function of dask-mpi, which has no class."""
     return inspect.isfunction(factory) and (factory.__module__, factory.__name__) == (
         "dask_mpi.initialize",
         "initialize",
@@ -118,7 +118,7 @@ def _is_mpi(factory: Any) -> bool:
 
 
 def _is_runner(factory: Any) -> bool:
-    """Whether this is one of dask-jobqueue's runners, or looks like one."""
+    """Whether this is a runner of dask-jobqueue, or a class with the same methods."""
     return isinstance(factory, type) and all(
         hasattr(factory, verb) for verb in ("get_role", "start_worker", "__enter__")
     )

@@ -1,4 +1,4 @@
-"""A cluster of processes on this machine."""
+"""A cluster of worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -20,59 +20,62 @@ from distributed.deploy.subprocess import Subprocess
 from distributed.diagnostics.plugin import SchedulerPlugin
 from distributed.utils import silence_logging_cmgr
 
+from dem.engine.cluster.log_level import log_level
+
 logger = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
 LEAVE_SECONDS = 5
-"""How long a worker process that the scheduler has given up may take to end by itself."""
-STARTS = 5
-"""How many processes in a row a worker may lose before they have come up: none could, most likely."""
+"""How long a worker process may take to end by itself after the scheduler has removed it."""
+MAX_FAILED_STARTS = 5
+"""After so many processes in a row that end before they connect, no new one is started."""
 
 SCHEDULER_CONFIG = {
-    # A worker that came up and died is replaced without end, since Dask counts the deaths: the task that four
-    # workers died of fails, and the pass with it.
+    # A worker that connected and died is always replaced. Dask counts the deaths for each task: a task that has
+    # killed four workers fails, and the pass fails with it.
     "distributed.scheduler.allowed-failures": 3,
-    # A worker that has been silent for so long (stopped, hung) is given up, and replaced. Dask looks as often,
-    # so it takes up to twice as long.
+    # A worker that has been silent for so long (stopped or hanging) is removed and replaced. Dask checks once in
+    # this time, so it takes up to twice as long.
     "distributed.scheduler.worker-ttl": "60s",
-    # No worker is left, and none comes: the pass fails.
+    # The pass fails if there has been no worker for so long.
     "distributed.scheduler.no-workers-timeout": f"{START_SECONDS}s",
-    # Dask's cluster would close a worker that is not there so long after it was lost (15 s), be it that its new process
-    # is slow to come up, or has just been lost again: then nobody starts another. Ours are started again here.
+    # By default Dask's cluster closes a worker for good if it is not back 15 s after it was lost, although its new
+    # process may only be slow to start. Here WorkerProcess starts the new processes, so it must never be closed.
     "distributed.deploy.lost-worker-timeout": "3650d",
 }
 
 SINGLE_THREADED = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 FEW_ARENAS = {"MALLOC_ARENA_MAX": "2"}
-"""zarr decodes on several threads, and each would keep freed memory of its own; a worker with few is as fast."""
-GIVE_BACK = {
+"""zarr decodes on several threads, and each would keep freed memory in its own arena; few arenas are as fast."""
+RETURN_FREED_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**20),
     "MALLOC_TRIM_THRESHOLD_": str(2**25),
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
 }
-"""Under a limit, blocks go back to the system when they are freed, and a worker holds what the plan says.
+"""Used with a memory limit: freed blocks go back to the system, so that a worker needs as much as planned.
 
-glibc keeps those of up to 32 MB: workers with chunks of 20 MB rested at 160 MB, not 80, and took 40 MB more at the
-peak than the plan said. It costs the lightest kernels some 5 to 10 % of their speed; huge pages keep it that low.
+By default glibc keeps freed blocks of up to 32 MB: with chunks of 20 MB, idle workers held 160 MB instead of 80, and
+busy ones 40 MB more than planned. These settings make the lightest kernels 5 to 10 % slower; without huge pages it
+would be more.
 """
 
 WORKER_CONFIG = {
-    # Dask would pause a worker by the size of its process, most of which is no data of its own; all
-    # it keeps here is small sums, so that spilling frees nothing. Bytes are planned before the start.
+    # Dask would pause a worker by the size of its process, but most of that is not data that Dask manages: it keeps
+    # small sums only, so spilling frees nothing. The memory is planned before the start.
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
-    # Errors of tasks are raised where the pass was begun, and of lost workers the new process tells.
+    # Errors of tasks are raised in the client; a lost worker is logged when its new process is started.
     "logging.distributed": "critical",
 }
 
 
 class Guard(SchedulerPlugin):
-    """Ends the process of a worker that the scheduler has given up, so that another one takes its place.
+    """Kills the process of a worker that the scheduler has removed, so that a new process replaces it.
 
-    A process that is stopped, or hangs, would not end by itself.
+    A process that is stopped or hangs does not end by itself.
     """
 
     name = "dem-guard"
@@ -82,14 +85,14 @@ class Guard(SchedulerPlugin):
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
     def add_worker(self, scheduler: Scheduler, worker: str) -> None:
-        """Note which process has come up under this address."""
+        """Remember the process of the worker that has connected from this address."""
         owner = self.workers.get(scheduler.workers[worker].name)
         if owner is not None and owner.process is not None:
             owner.came_up = True
             self._processes[worker] = owner.process
 
     def remove_worker(self, scheduler: Scheduler, worker: str, **_: Any) -> None:
-        """Kill that process if it stays."""
+        """Kill the worker's process if it has not ended after `LEAVE_SECONDS`."""
         process = self._processes.pop(worker, None)
         if process is not None:
             asyncio.get_running_loop().call_later(LEAVE_SECONDS, _end, process)
@@ -97,22 +100,21 @@ class Guard(SchedulerPlugin):
 
 def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
-        logger.warning("A worker process does not answer any more; ending it.")
+        logger.warning("A worker process does not respond: stopping it.")
         with suppress(ProcessLookupError):
             process.kill()
 
 
 class WorkerProcess(Subprocess):
-    """A worker with one thread, in a process of its own that is started again when it dies.
+    """A single-threaded worker in its own process, which is started again when it dies.
 
-    It takes a nanny's place without a nanny's memory. The process has its own session, so that
-    Ctrl-C reaches the client alone, which then closes the workers; a worker whose client has gone
-    closes itself.
+    It does the work of Dask's nanny without a nanny process. The worker process has its own session, so that Ctrl-C
+    reaches only the client, which then closes the workers; a worker whose client has ended closes itself.
 
     Attributes
     ----------
     came_up : bool
-        The present process has connected to the scheduler.
+        Whether the current process has connected to the scheduler.
     """
 
     def __init__(self, scheduler: str, name: str, options: dict[str, Any], env: dict[str, str], guard: Guard) -> None:
@@ -141,48 +143,36 @@ class WorkerProcess(Subprocess):
             code = await self.process.wait()
             what = f"A worker process ended with status {code}{' (out of memory?)' if code == -signal.SIGKILL else ''}"
             lost = 0 if self.came_up else lost + 1
-            if lost == STARTS:
-                logger.error("%s, the last of %d in a row that did not come up.", what, STARTS)
+            if lost == MAX_FAILED_STARTS:
+                logger.error("%s: %d processes in a row ended before they connected.", what, MAX_FAILED_STARTS)
                 return
-            logger.warning("%s; starting another.", what)
+            logger.warning("%s: starting a new one.", what)
             await self._launch()
 
     async def close(self) -> None:
-        """Kill the process: nothing in it is worth waiting for."""
+        """Kill the process: it holds nothing that must be kept."""
         if self.relaunching:
             self.relaunching.cancel()
         await super().close()
 
 
 @contextmanager
-def _level(name: str, level: int) -> Iterator[None]:
-    """Keep a logger at a level for a while."""
-    log = logging.getLogger(name)
-    before = log.level
-    log.setLevel(level)
-    try:
-        yield
-    finally:
-        log.setLevel(before)
-
-
-@contextmanager
 def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iterator[Client]:
-    """Start single-threaded worker processes on this machine; yield a client; close everything.
+    """Start single-threaded worker processes on this machine; yield a client; at the end stop them.
 
-    Works from an unguarded script. The scheduler runs in this process. The client is not made
-    Dask's default.
+    It works from a script without ``if __name__ == "__main__"``. The scheduler runs in this process. The client does
+    not become Dask's default client.
 
     Parameters
     ----------
     n_workers : int
     memory_limit_bytes : int, optional
-        What each worker reports as its memory. Dask enforces nothing: see `WORKER_CONFIG`.
+        The memory limit that each worker reports. Dask does not enforce it: see `WORKER_CONFIG`.
 
     Raises
     ------
     RuntimeError
-        The workers did not come up.
+        The workers did not start.
     """
     with tempfile.TemporaryDirectory(prefix="dem-workers-", ignore_cleanup_errors=True) as scratch:
         with dask.config.set(WORKER_CONFIG):
@@ -190,9 +180,9 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
         env = {
             **SINGLE_THREADED,
             **FEW_ARENAS,
-            **(GIVE_BACK if memory_limit_bytes else {}),
+            **(RETURN_FREED_MEMORY if memory_limit_bytes else {}),
             "DASK_INTERNAL_INHERIT_CONFIG": config,
-            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),  # models from anywhere
+            "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path),  # user modules
         }
         private = {"host": HOST, "dashboard": False, "dashboard_address": f"{HOST}:0"}
         options = {
@@ -204,11 +194,11 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
         guard = Guard()
         worker = {"cls": WorkerProcess, "options": {"options": options, "env": env, "guard": guard}}
         scheduler = {"cls": Scheduler, "options": {**private, "port": 0, "plugins": [guard]}}
-        # The scheduler is in this process: what its connections say of being closed is no news here, and
-        # what it says of lost tasks is told by the processes' ends and by the error of the pass.
+        # The scheduler runs in this process. Its messages about closed connections and lost tasks are not shown: the
+        # ends of the processes are logged, and the pass raises the error.
         logging.getLogger("distributed.batched").setLevel(logging.WARNING)
         with (
-            _level("distributed.scheduler", logging.CRITICAL),
+            log_level("distributed.scheduler", logging.CRITICAL),
             ExitStack() as quiet,
             dask.config.set(SCHEDULER_CONFIG),
             SpecCluster(
@@ -222,10 +212,13 @@ def local_cluster(n_workers: int, memory_limit_bytes: int | None = None) -> Iter
             try:
                 client.wait_for_workers(n_workers, timeout=START_SECONDS)
             except TimeoutError as error:
-                raise RuntimeError(f"{n_workers} worker processes did not come up within {START_SECONDS} s.") from error
+                raise RuntimeError(
+                    f"{n_workers} worker processes did not start within {START_SECONDS} s: look at the log messages, "
+                    "or use fewer workers."
+                ) from error
             try:
                 yield client
             except BaseException:
-                # The error tells what was broken off; what Dask says of lost results while it closes is noise.
+                # The error is reported; Dask's messages about lost results while it closes are not needed.
                 quiet.enter_context(silence_logging_cmgr(logging.CRITICAL))
                 raise

@@ -1,4 +1,4 @@
-"""The workers of a cluster: waiting for them, and finding what would go wrong before the work begins."""
+"""The workers of a cluster: wait for them, and check them before the work begins."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from dem.engine.sweep.memory_plan import Plan
 
 PACKAGES = ("numpy", "scipy", "zarr")
 ECHO_BYTES = 16_000_000
-METADATA = ("zarr.json", ".zarray")
+METADATA_FILES = ("zarr.json", ".zarray")
 ON_THIS_MACHINE = ("file://", "local://", "memory://")
 
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker is.
+    """A worker's address, resources and versions.
 
     Attributes
     ----------
     address : str
     host : str
-        Its name.
+        Name of its host.
     threads : int
     memory : int
-        Its limit in bytes; 0 for none.
+        Memory limit in bytes; 0 if there is none.
     machine_kind : str
-        Its processor and BLAS: see `dem.core.blas.machine_kind`.
+        Processor and BLAS: see `dem.core.blas.machine_kind`.
     versions : dict of str
-        Of python, dem, numpy, scipy and zarr.
+        Versions of python, dem, numpy, scipy and zarr.
     """
 
     address: str
@@ -53,9 +53,9 @@ class Worker:
     versions: dict[str, str]
 
 
-def wait_for(client: Client, wanted: int, seconds: float) -> int:
-    """Wait until so many workers are there, but no longer than this; return how many are."""
-    wake = client.submit(int, pure=False)  # a cluster that adapts starts no worker before there is work
+def wait_for_workers(client: Client, wanted: int, seconds: float) -> int:
+    """Wait for `wanted` workers, but at most for `seconds`; return how many there are."""
+    wake = client.submit(int, pure=False)  # an adaptive cluster starts workers only when there is work
     try:
         with suppress(TimeoutError):
             client.wait_for_workers(wanted, timeout=seconds)
@@ -64,26 +64,26 @@ def wait_for(client: Client, wanted: int, seconds: float) -> int:
     return len(client.scheduler_info(n_workers=-1)["workers"])
 
 
-def survey(client: Client) -> list[Worker]:
-    """Return what the workers are.
+def inspect_workers(client: Client) -> list[Worker]:
+    """Return the workers with their resources and versions.
 
     Raises
     ------
     RuntimeError
-        One has another version of Python, dem, NumPy, SciPy or Zarr than this process; the message has worker and
-        versions.
+        A worker has another version of Python, dem, NumPy, SciPy or Zarr than this process; the message names the
+        worker and both versions.
     """
     running = client.scheduler_info(n_workers=-1)["workers"]
-    told: Any = client.get_versions(packages=list(PACKAGES))
-    versions = {address: _versions(its["packages"]) for address, its in told["workers"].items() if address in running}
+    answer: Any = client.get_versions(packages=list(PACKAGES))
+    versions = {address: _versions(its["packages"]) for address, its in answer["workers"].items() if address in running}
     here = _versions(get_versions(PACKAGES)["packages"])
-    for address, its in versions.items():  # before code is sent: that of another Python could crash it
+    for address, its in versions.items():  # before code is sent, which another version of Python might not run
         _compare(address, running[address]["host"], {"python": its["python"]}, here)
     here["dem"] = __version__
     found = []
-    for address, answer in client.run(_teller(), workers=list(versions), on_error="return").items():
+    for address, answer in client.run(_identify(), workers=list(versions), on_error="return").items():
         if isinstance(answer, Exception):
-            continue  # it has left meanwhile
+            continue  # this worker has left
         host, dem, machine = answer
         its = {**versions[address], "dem": dem}
         _compare(address, host, its, here)
@@ -92,28 +92,28 @@ def survey(client: Client) -> list[Worker]:
     return found
 
 
-def other_machines(workers: Sequence[Worker], here: str) -> list[str]:
-    """Say which workers compute with another processor or BLAS than this process: a warning for each such kind.
+def machine_warnings(workers: Sequence[Worker], here: str) -> list[str]:
+    """Return a warning for each kind of processor and BLAS among the workers that differs from this process.
 
     Parameters
     ----------
     workers : sequence of Worker
     here : str
-        What this process computes with: see `dem.core.blas.machine_kind`.
+        The kind of machine of this process: see `dem.core.blas.machine_kind`.
     """
     kinds = sorted({worker.machine_kind for worker in workers})
     then = "results may differ in the last bits" + (" from run to run" if len(kinds) > 1 else "")
-    said = []
+    warnings = []
     for kind in kinds:
         if kind != here:
             hosts = sorted({worker.host for worker in workers if worker.machine_kind == kind})
             where = f"host {hosts[0]}" + (f" and {len(hosts) - 1} more" if len(hosts) > 1 else "")
-            said.append(f"{WARNING}workers on {where} compute with {kind}, and this process with {here}: {then}")
-    return said
+            warnings.append(f"{WARNING}workers on {where} compute with {kind}, this process with {here}: {then}")
+    return warnings
 
 
 def describe(workers: Sequence[Worker]) -> str:
-    """Say what the workers are: "4 workers on 2 hosts, 8 threads, 16 GB"."""
+    """Return the workers in words: "4 workers on 2 hosts, 8 threads, 16 GB"."""
     hosts, threads = len({worker.host for worker in workers}), sum(worker.threads for worker in workers)
     limits = [worker.memory for worker in workers]
     memory = f", {human.size(sum(limits))}" if all(limits) else ""
@@ -122,67 +122,67 @@ def describe(workers: Sequence[Worker]) -> str:
 
 
 def echo_seconds(client: Client, address: str) -> float:
-    """Return how long `ECHO_BYTES` take to a worker and back, as parameters and statistics travel."""
-    client.run(_itself, b"", workers=[address])  # what it takes to import this there is not the network's
+    """Return how many seconds `ECHO_BYTES` take to a worker and back, the way parameters and statistics travel."""
+    client.run(_echo, b"", workers=[address])  # so that the time to import this module is not measured
     chunk = os.urandom(ECHO_BYTES)
     begun = time.perf_counter()
-    (back,) = client.run(_itself, chunk, workers=[address]).values()
+    (back,) = client.run(_echo, chunk, workers=[address]).values()
     seconds = time.perf_counter() - begun
     if back != chunk:
-        raise RuntimeError(f"Worker {address} sent back other bytes than it was sent: its network cannot be trusted.")
+        raise RuntimeError(f"Worker {address} returned other bytes than it received: check the network to its host.")
     return seconds
 
 
 def check_memory(client: Client, plan: Plan) -> None:
-    """Refuse tasks that do not fit into a worker, beside what it holds already.
+    """Check that the tasks of a pass fit into the memory of every worker.
 
     Parameters
     ----------
     client : Client
     plan : Plan
-        Its `n_workers` are not looked at: a worker runs as many tasks at a time as it has threads.
+        Its `n_workers` is not used: a worker runs one task per thread at the same time.
 
     Raises
     ------
     MemoryError
-        The message says what a pass needs, and what there is.
+        The message has the memory that the pass needs on a worker, and the worker's limit.
     """
     found = client.scheduler_info(n_workers=-1)["workers"]
     limited = [address for address, worker in found.items() if worker["memory_limit"]]
-    for address, answer in client.run(_rest, workers=limited, on_error="return").items() if limited else ():
+    for address, answer in client.run(_memory_state, workers=limited, on_error="return").items() if limited else ():
         if isinstance(answer, Exception):
-            continue  # it has left meanwhile
+            continue  # this worker has left
         resting, worker = max(plan.worker_bytes, answer.resting), found[address]
         limit, threads = worker["memory_limit"], worker["nthreads"]
         needed = max((resting + threads * plan.task_bytes) / answer.ends_at, resting / answer.pauses_at)
         if needed <= limit:
             continue
-        tasks = f"{human.plural(threads, 'task')} at a time, of {human.size(plan.task_bytes)} each"
-        room = f"; Dask ends it at {answer.ends_at:.0%} of its limit" if answer.ends_at < 1 else ""
+        tasks = f"{human.plural(threads, 'task')} at a time, {human.size(plan.task_bytes)} each"
+        room = f"; Dask stops it at {answer.ends_at:.0%} of its limit" if answer.ends_at < 1 else ""
         fewer = " or fewer threads" if threads > 1 else ""
         chunks = ", or rechunk the data to smaller chunks" if resting < limit * answer.pauses_at else ""
         raise MemoryError(
             f"Worker {address} on host {worker['host']} may use {human.size(limit)}, but a pass over {plan.name} needs "
-            f"{human.size(needed)} there ({human.size(resting)} at rest, and {tasks}{room}): give the workers more "
+            f"{human.size(needed)} there ({human.size(resting)} when idle, and {tasks}{room}): give the workers more "
             f"memory{fewer}{chunks}."
         )
 
 
-def check_places(client: Client, places: Iterable[str]) -> None:
-    """Refuse places on this machine that a worker does not see.
+def check_visible(client: Client, places: Iterable[str]) -> None:
+    """Check that every worker sees the same files at these paths as this process.
 
     Parameters
     ----------
     client : Client
     places : iterable of str
-        As of `dem.source.stores`; URLs elsewhere are not looked at.
+        Paths and URLs in the form of `dem.source.stores`; remote URLs are not checked.
 
     Raises
     ------
     OSError
-        Naming the worker, its host and the place.
+        A worker does not; the message names the worker, its host and the path.
     """
-    here = {place: sight(place) for place in places if "://" not in place or place.startswith(ON_THIS_MACHINE)}
+    here = {place: metadata_at(place) for place in places if "://" not in place or place.startswith(ON_THIS_MACHINE)}
     if not here:
         return
     hosts = client.scheduler_info(n_workers=-1)["workers"]
@@ -192,18 +192,18 @@ def check_places(client: Client, places: Iterable[str]) -> None:
         for place, its in zip(here, seen, strict=True):
             if its == here[place]:
                 continue
-            what = "cannot see" if its is None else "has something else at"
-            host = hosts.get(address, {}).get("host", "unknown")  # one that came just now
+            what = "cannot see" if its is None else "has other files at"
+            host = hosts.get(address, {}).get("host", "unknown")  # unknown if the worker came just now
             raise OSError(
-                f"Worker {address} on host {host} {what} {place}: put it where all hosts can read it, or at a "
+                f"Worker {address} on host {host} {what} {place}: put the data where all hosts can read them, or at a "
                 "URL such as s3://."
             )
 
 
-def sight(place: str) -> bytes | None:
-    """Return what can be seen at a place: None for nothing, else the Zarr metadata, if that is what is there."""
+def metadata_at(place: str) -> bytes | None:
+    """Return the Zarr metadata at a path or URL; b"" if something else is there, None if nothing is there."""
     files, root = url_to_fs(place)
-    for name in METADATA:
+    for name in METADATA_FILES:
         path = f"{root.rstrip('/')}/{name}"
         if files.isfile(path):
             return bytes(files.cat_file(path))
@@ -211,15 +211,15 @@ def sight(place: str) -> bytes | None:
 
 
 @dataclass(frozen=True)
-class Rest:
-    """A worker between tasks.
+class MemoryState:
+    """The memory of an idle worker.
 
     Attributes
     ----------
     resting : int
-        What its process holds, in bytes.
+        Memory of its process in bytes.
     pauses_at, ends_at : float
-        At which part of its limit Dask gives it no more tasks, and ends it; 1 where Dask does not.
+        Shares of its memory limit at which Dask pauses and stops the worker; 1 if Dask does not.
     """
 
     resting: int
@@ -227,18 +227,18 @@ class Rest:
     ends_at: float
 
 
-def _rest() -> Rest:
-    """Return what this worker is like between tasks. Most of what these import is loaded by then, with this module."""
+def _memory_state() -> MemoryState:
+    """Return the memory state of the worker that runs this. Importing this module loads most of what tasks import."""
     pause, terminate = (dask.config.get(f"distributed.worker.memory.{key}") for key in ("pause", "terminate"))
-    return Rest(psutil.Process().memory_info().rss, float(pause or 1), float(terminate or 1))
+    return MemoryState(psutil.Process().memory_info().rss, float(pause or 1), float(terminate or 1))
 
 
-def _itself(value: bytes) -> bytes:
+def _echo(value: bytes) -> bytes:
     return value
 
 
 def _see(places: Sequence[str]) -> list[bytes | None]:
-    return [sight(place) for place in places]
+    return [metadata_at(place) for place in places]
 
 
 def _versions(packages: dict[str, Any]) -> dict[str, str]:
@@ -247,24 +247,23 @@ def _versions(packages: dict[str, Any]) -> dict[str, str]:
 
 
 def _compare(address: str, host: str, its: dict[str, str], here: dict[str, str]) -> None:
-    """Refuse a worker whose versions differ from those here."""
+    """Refuse a worker whose versions differ from those of this process."""
     for name, version in its.items():
         has = f"{name} {version}" if version else f"no {name}"
         if version != here[name]:
             raise RuntimeError(
-                f"Worker {address} on host {host} has {has}, and this process has {name} {here[name]}: install the "
-                "same version in both."
+                f"Worker {address} on host {host} has {has}, but this process has {name} {here[name]}: install the "
+                "same version on both."
             )
 
 
-def _teller() -> Callable[[], tuple[str, str, str]]:
-    """Return a function that tells host, dem's version and the kind of machine, for workers that may not have dem.
+def _identify() -> Callable[[], tuple[str, str, str]]:
+    """Return a function that returns host, version of dem and kind of machine, for workers that may not have dem.
 
-    A function within a function is sent as it is, not by its name. It imports dem by name, since that of a worker may
-    be another one.
+    A nested function is sent as code, not by its name. It imports dem by name, to get the worker's own version.
     """
 
-    def tell() -> tuple[str, str, str]:
+    def identify() -> tuple[str, str, str]:
         import importlib
         import socket
         from contextlib import suppress
@@ -275,4 +274,4 @@ def _teller() -> Callable[[], tuple[str, str, str]]:
             machine = importlib.import_module("dem.core.blas").machine_kind()
         return socket.gethostname(), version, machine
 
-    return tell
+    return identify

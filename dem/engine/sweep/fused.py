@@ -1,4 +1,4 @@
-"""Tasks that make their own blocks: what one task alone needs of a Dask graph is made within it."""
+"""Fuse a Dask graph: a task that only one partition needs becomes part of that partition's task."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from distributed import Future
 
 
 def fused(tasks: Mapping[Any, Any], leaves: Iterable[Any]) -> dict[Any, Any]:
-    """Return the graph with each leaf, and all tasks that lead to it alone, as one task.
+    """Return the graph in which each leaf is fused with all tasks that only this leaf needs.
 
-    As keys of their own, loaded chunks would wait on the workers for their turn: Dask begins to load more than are
-    worked on, and whoever sums one may be another worker. Within one task they are there while they are summed, so that
-    a worker holds one band of rows for each of its threads.
+    Without fusing, loaded chunks would wait on the workers: Dask loads more chunks than are being summed, and another
+    worker may sum them. In a fused task a chunk is in memory only while it is summed, so a worker holds one band of
+    rows per thread.
 
     Parameters
     ----------
     tasks : mapping of key to node
     leaves : iterable of keys
-        What several of them need stays a task of its own, and so does what is no task, such as persisted data.
+        Tasks that several leaves need are not fused, and neither are nodes that are not tasks, such as persisted data.
     """
     if not all(isinstance(node, GraphNode | Future) for node in tasks.values()):
-        return dict(tasks)  # tuples of older Dask: what they depend on is for Dask to find out
+        return dict(tasks)  # tuples of older Dask: only Dask can find their dependencies
     needs = {key: _needs(node) & tasks.keys() for key, node in tasks.items()}
     owner = {leaf: leaf for leaf in leaves}
-    for key in reversed(list(TopologicalSorter(needs).static_order())):  # after all that depend on it
+    for key in reversed(list(TopologicalSorter(needs).static_order())):  # each key after all keys that need it
         for need in needs[key]:
             mine = owner.get(key) if isinstance(tasks[need], Task) else None
             owner[need] = mine if owner.setdefault(need, mine) == mine else None

@@ -1,4 +1,4 @@
-"""One pass as a Dask graph: a task per partition, then the tree that adds their sums."""
+"""One pass as a Dask graph: one task per partition, and a tree of tasks that adds their sums."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from dem.source import Delayed, Partition, Source
 
 T = TypeVar("T")
 
-WATCHED = 256
-"""Tasks that a client waits for at most, or about so: each costs it and the scheduler a third of a millisecond."""
+MAX_PROGRESS_KEYS = 256
+"""About the most tasks that a client waits for: each costs client and scheduler a third of a millisecond."""
 
 _running: set[int] = set()
 
 
 @dataclass(frozen=True)
-class Common(Generic[S]):
-    """What all tasks of a pass need: the result of one task, which comes back when a worker is lost.
+class SharedInputs(Generic[S]):
+    """The inputs that all tasks of a pass share. They are the result of one task: if it is lost, Dask runs it again.
 
     Attributes
     ----------
     make_kernel : callable
     empty : Block
-        Without rows.
+        A block without rows.
     source : Source or None
-        Where its partitions are small, they are made from it again, so that the graph holds none of them.
+        If given, tasks make their partition from it by number, and the graph contains no partitions.
     """
 
     make_kernel: MakeKernel[S]
@@ -50,37 +50,37 @@ class PassGraph:
     ----------
     tasks : dict
     leaves : list
-        The keys of the partitions' sums, in order.
+        Keys of the partitions' sums, in the order of the partitions.
     root : key
-        The total's.
-    watched : dict
-        Keys that tell how far the pass has come, and how many partitions each stands for.
+        Key of the total.
+    progress_keys : dict
+        Keys whose completion shows the progress of the pass, with the number of partitions of each.
     """
 
     tasks: dict[Any, Any]
     leaves: list[Any]
     root: Any
-    watched: dict[Any, int]
+    progress_keys: dict[Any, int]
 
 
 def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
-    """Return the graph of one pass. Its keys are new, so that no scheduler takes an old result for a new one."""
-    token = uuid.uuid4().hex[:12]  # in every message of every task
-    common = f"dem-pass-{token}"
-    remade = replace(cast(Any, source)) if source.compact else None  # a copy without the partitions it has made
-    tasks: dict[Any, Any] = {common: Task(common, _itself, Common(make_kernel, empty_block(source), remade))}
+    """Return the graph of one pass. Its keys are new, so that a scheduler never returns the result of an older pass."""
+    token = uuid.uuid4().hex[:12]  # short, since every message about a task contains it
+    shared = f"dem-pass-{token}"
+    remade = replace(cast(Any, source)) if source.compact else None  # a copy, without cached partitions
+    tasks: dict[Any, Any] = {shared: Task(shared, _identity, SharedInputs(make_kernel, empty_block(source), remade))}
     leaves = [(f"dem-sum-{token}", i) for i in range(len(source.partitions))]
     if remade is not None:
-        tasks.update((key, Task(key, _sum_one_of, TaskRef(common), key[1])) for key in leaves)
+        tasks.update((key, Task(key, _sum_by_number, TaskRef(shared), key[1])) for key in leaves)
     else:
         merged = None
         for key, partition in zip(leaves, source.partitions, strict=True):
             if isinstance(partition, Delayed):
-                if partition.dask is not merged:  # usually one graph, which they share
+                if partition.dask is not merged:  # usually all partitions share one graph
                     tasks.update(merged := partition.dask)
-                tasks[key] = Task(key, _sum, TaskRef(common), TaskRef(partition.key))
+                tasks[key] = Task(key, _sum_in_task, TaskRef(shared), TaskRef(partition.key))
             else:
-                tasks[key] = Task(key, _sum, TaskRef(common), partition)
+                tasks[key] = Task(key, _sum_in_task, TaskRef(shared), partition)
         if merged is not None:
             tasks = fused(tasks, leaves)
     levels: list[list[Any]] = [leaves]
@@ -89,32 +89,32 @@ def pass_graph(source: Source, make_kernel: MakeKernel[S]) -> PassGraph:
         nodes = {(name, len(levels), i): group for i, group in enumerate(groups(levels[-1]))}
         tasks.update((key, Task(key, add_up, List(*map(TaskRef, group)))) for key, group in nodes.items())
         levels.append(list(nodes))
-    watched = dict.fromkeys(leaves, 1)
-    if len(leaves) > WATCHED:
-        watched = {key: min(ARITY, len(leaves) - i * ARITY) for i, key in enumerate(levels[1])}
-    return PassGraph(tasks, leaves, levels[-1][0], watched)
+    progress_keys = dict.fromkeys(leaves, 1)
+    if len(leaves) > MAX_PROGRESS_KEYS:
+        progress_keys = {key: min(ARITY, len(leaves) - i * ARITY) for i, key in enumerate(levels[1])}
+    return PassGraph(tasks, leaves, levels[-1][0], progress_keys)
 
 
 def running_here() -> int:
-    """Return how many partitions are being summed in this process: asked of every worker."""
+    """Return how many partitions this process is summing now. It is called on every worker."""
     return len(_running)
 
 
-def _itself(value: T) -> T:
+def _identity(value: T) -> T:
     return value
 
 
-def _sum_one_of(common: Common[S], i: int) -> S:
-    assert common.source is not None
-    return _sum(common, cast(Partition, common.source.partitions[i]))
+def _sum_by_number(shared: SharedInputs[S], i: int) -> S:
+    assert shared.source is not None
+    return _sum_in_task(shared, cast(Partition, shared.source.partitions[i]))
 
 
-def _sum(common: Common[S], partition: Partition) -> S:
-    """Sum one partition in a task, on single-threaded BLAS."""
+def _sum_in_task(shared: SharedInputs[S], partition: Partition) -> S:
+    """Sum one partition in a task, with single-threaded BLAS."""
     limit_blas_in_worker()
     me = threading.get_ident()
     _running.add(me)
     try:
-        return sum_partition(common.make_kernel, partition, common.empty)
+        return sum_partition(shared.make_kernel, partition, shared.empty)
     finally:
         _running.discard(me)

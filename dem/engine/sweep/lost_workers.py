@@ -1,4 +1,4 @@
-"""What a pass on a cluster died of, in a sentence."""
+"""Error messages for passes that fail because workers or the scheduler are lost."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ from dem.source.subset import Subset
 
 
 @contextmanager
-def explained(source: Source, client: Client, leaves: Sequence[Any]) -> Iterator[None]:
-    """Raise what Dask says of a cluster as a sentence; errors of tasks come as they are.
+def explained_losses(source: Source, client: Client, leaves: Sequence[Any]) -> Iterator[None]:
+    """Turn Dask's errors about lost workers and schedulers into clear messages; other errors stay as they are.
 
     Parameters
     ----------
     source : Source
     client : distributed.Client
     leaves : sequence
-        The keys of the partitions' sums, in order.
+        Keys of the partitions' sums, in the order of the partitions.
 
     Raises
     ------
     RuntimeError
-        Workers died of a task again and again, all of them were lost, or the scheduler was.
+        A task killed several workers, all workers were lost, or the scheduler was lost.
     """
     try:
         yield
     except KilledWorker as error:
         suspects = _suspects(error, client, leaves)
-        where = place(source, suspects[0]) if suspects else source.name
-        more = f" (or one of the {len(suspects) - 1} parts that ran beside them)" if len(suspects) > 1 else ""
+        where = locate_partition(source, suspects[0]) if suspects else source.name
+        more = f" (or one of {len(suspects) - 1} parts processed at the same time)" if len(suspects) > 1 else ""
         raise RuntimeError(
             f"A worker died {error.allowed_failures + 1} times on {where}{more}, most likely out of memory: give the "
             "workers more memory or fewer threads, or rechunk the data to smaller chunks."
         ) from error
     except NoWorkerError as error:
         raise RuntimeError(
-            f"All workers were lost during a pass over {source.name}, and none came within {error.timeout:g} s: see "
-            "what they logged, and start again when there are new ones."
+            f"All workers were lost during a pass over {source.name}, and no new one came within {error.timeout:g} s: "
+            "look at the workers' logs, and run again when there are new workers."
         ) from error
     except (FutureCancelledError, CommClosedError) as error:
         raise RuntimeError(
-            f"The Dask scheduler went away or was restarted during a pass over {source.name}: when it is up, "
-            "start again."
+            f"The Dask scheduler stopped or was restarted during a pass over {source.name}: run again when it is "
+            "running."
         ) from error
 
 
-def place(source: Source, i: int) -> str:
-    """Say which rows partition `i` holds, and in which chunks they are."""
+def locate_partition(source: Source, i: int) -> str:
+    """Return the rows of partition `i` and their chunks, in words."""
     if isinstance(source, Subset):
-        return place(source.whole, source.indices[i])
+        return locate_partition(source.whole, source.indices[i])
     edges = np.cumsum((0, *source.row_chunks))
     if np.isnan(edges[-1]):
         return f"part {i + 1} of {len(source.row_chunks)} of {source.name}"
@@ -71,23 +71,23 @@ def _without(where: str, name: str) -> str:
 
 
 def _suspects(error: KilledWorker, client: Client, leaves: Sequence[Any]) -> list[int]:
-    """Return the partitions that may have killed the workers, the likeliest first; none if it was another task.
+    """Return the partitions that may have killed the workers, the most likely first; empty if it was another task.
 
-    Dask suspects whatever a worker that died had been given, also what it had not begun. A worker
-    begins with the first one, and runs one for each thread.
+    Dask suspects every task assigned to a worker that died, also those that had not started. A worker starts its
+    tasks in the order of their priority, one per thread.
     """
     key: Any = error.task
     if key not in leaves:
         return []
     name, i = key
-    with suppress(Exception):  # not every scheduler lets itself be asked, or has dem
+    with suppress(Exception):  # some schedulers run no functions, or have no dem
         found: list[int] = client.run_on_scheduler(_failed, name=name)
         return found[: error.last_worker.nthreads] or [i]
     return [i]
 
 
 def _failed(name: str, dask_scheduler: Any) -> list[int]:
-    """Return the partitions of a pass that more workers died of than Dask allows, in the order of their turns."""
+    """Return the partitions suspected of more deaths than Dask allows, in the order of their priority."""
     tasks = (task for key, task in dask_scheduler.tasks.items() if key[0] == name)
     failed = [task for task in tasks if task.suspicious > dask_scheduler.allowed_failures]
     return [task.key[1] for task in sorted(failed, key=lambda task: task.priority)]

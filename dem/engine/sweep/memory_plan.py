@@ -1,4 +1,4 @@
-"""Bytes, before the start: what a sweep will hold, and the refusal of what cannot fit."""
+"""The memory a sweep will need, computed before it starts; a sweep that does not fit is refused."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from dem.core import human
 from dem.source import Source
 
 IDLE_WORKER_BYTES = 110_000_000
-"""A worker process between tasks (measured: 110 MB resident with all that a task imports, 30 of them shared)."""
+"""Memory of a worker process between tasks (measured: 110 MB resident with all imports of a task, 30 MB shared)."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The bytes of a whole process tree during a sweep.
+    """The memory of all processes during a sweep, in bytes.
 
     Attributes
     ----------
     name : str
-        What the data are called in messages.
+        Name of the data in messages.
     block_bytes : int
-        The largest decoded block; 0 where blocks are views, or their sizes unknown.
+        Size of the largest decoded block; 0 if blocks are views or their sizes are unknown.
     read_bytes : int
-        What a task holds while it reads that block, the block among it.
+        Memory of a task while it reads that block, including the block.
     workspace_bytes : int
-        What a kernel holds besides: workspaces and statistics.
+        Additional memory of a kernel: workspaces and statistics.
     client_bytes : int
-        This process, with what it holds already.
+        Memory of this process, including what it already holds.
     n_workers : int
-        How many tasks run at a time.
+        Number of tasks that run at the same time.
     worker_bytes : int
-        An idle worker process; 0 for threads of this process.
+        Memory of an idle worker process; 0 for threads of this process.
     read_ahead_bytes : int
-        What a task holds besides where it reads the next block ahead; 0 where it does not.
+        Additional memory of a task that reads the next block ahead; 0 if it does not.
     """
 
     name: str
@@ -47,31 +47,31 @@ class Plan:
 
     @property
     def task_bytes(self) -> int:
-        """What one task holds at most."""
+        """The most memory that one task needs."""
         return self.read_bytes + self.read_ahead_bytes + self.workspace_bytes
 
     @property
     def total_bytes(self) -> int:
-        """What the whole process tree holds at most."""
+        """The most memory that all processes need together."""
         return self.client_bytes + self.n_workers * (self.worker_bytes + self.task_bytes)
 
     def check(self, limit_bytes: int | None) -> None:
-        """Refuse a plan that cannot fit.
+        """Refuse a plan that needs more than the limit.
 
         Raises
         ------
         MemoryError
-            The process tree would pass the limit; the message has both numbers.
+            The message has the memory needed and the limit.
         """
         if limit_bytes is None or self.total_bytes <= limit_bytes:
             return
         alone = replace(self, n_workers=1, read_ahead_bytes=0)
         enough = f"raise the memory limit to {human.size(rounded_up(alone.total_bytes))} or more"
         without_data = alone.total_bytes - alone.read_bytes
-        if self.block_bytes and limit_bytes < without_data:  # smaller chunks would not do
+        if self.block_bytes and limit_bytes < without_data:  # smaller chunks would not help
             raise MemoryError(
-                f"A pass over {self.name} needs {human.size(without_data)} without any data "
-                f"({human.size(self.client_bytes)} of them for this process), but the limit is "
+                f"A pass over {self.name} needs {human.size(without_data)} even without data "
+                f"({human.size(self.client_bytes)} of it for this process), but the limit is "
                 f"{human.size(limit_bytes)}: {enough}."
             )
         workers = f"{self.n_workers} worker{'s' if self.n_workers > 1 else ''}"
@@ -80,7 +80,7 @@ class Plan:
             f"{human.size(self.total_bytes)} in all ({human.size(self.client_bytes)} for this process, "
             f"{workers} x {human.size(each)}), but the limit is {human.size(limit_bytes)}: {enough}"
         )
-        if not self.block_bytes:  # views of an array that is there
+        if not self.block_bytes:  # blocks are views of an array in memory
             fewer = ", or use fewer workers" if self.n_workers > 1 else ""
             raise MemoryError(f"A pass over the {self.name} needs {needs}{fewer}.")
         raise MemoryError(
@@ -89,12 +89,12 @@ class Plan:
         )
 
     def within(self, limit_bytes: int | None) -> Plan:
-        """Return the plan with as many of its workers as the limit allows; reading ahead is given up before a worker.
+        """Return the plan reduced to the limit: first without reading ahead, then with fewer workers.
 
         Raises
         ------
         MemoryError
-            Not even one worker fits.
+            Even one worker does not fit.
         """
         fits = limit_bytes is None or self.total_bytes <= limit_bytes
         plan = self if fits else replace(self, read_ahead_bytes=0)
@@ -103,13 +103,13 @@ class Plan:
         plan.check(limit_bytes)
         return plan
 
-    def suit(self, source: Source) -> Source:
-        """Return the source as the plan has it: its tasks do not read ahead if the plan does not."""
+    def apply_to(self, source: Source) -> Source:
+        """Return the source with or without reading ahead, as planned."""
         return source if self.read_ahead_bytes else source.without_read_ahead()
 
 
 def rounded_up(nbytes: int) -> int:
-    """Return a limit that such a plan fits in, with room for what a process takes more in another run."""
+    """Return a limit that is enough for so many bytes, with 3 % more since memory varies from run to run."""
     return math.ceil(1.03 * nbytes / 1e7) * 10_000_000
 
 
@@ -120,6 +120,6 @@ def plan_sweep(
     n_workers: int,
     worker_bytes: int = IDLE_WORKER_BYTES,
 ) -> Plan:
-    """Return the plan of sweeps over `source`."""
+    """Return the memory plan for sweeps over `source`."""
     sizes = source.block_bytes, source.read_bytes
     return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes, source.read_ahead_bytes)

@@ -1,4 +1,4 @@
-"""How much memory a process and all its children hold, measured."""
+"""Measure the memory of a process and all its children."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ import psutil
 
 
 def process_bytes(pid: int | None = None) -> int:
-    """Return the memory of one process (this one by default), 0 if it is gone.
+    """Return the memory of one process (by default this one) in bytes; 0 if it has ended.
 
-    The proportional set size where the system tells it (Linux): pages that processes share, such
-    as those of libraries, count in parts, so that the processes of a tree can be added. Else the
-    resident set size, which counts shared pages in full.
+    On Linux this is the proportional set size: a page that n processes share counts 1/n for each, so the sizes of
+    several processes can be added. On other systems it is the resident set size, which counts shared pages in full.
     """
     pid = os.getpid() if pid is None else pid
     try:
@@ -29,13 +28,13 @@ def process_bytes(pid: int | None = None) -> int:
 
 
 def tree_bytes() -> int:
-    """Return the memory of this process and all its descendants."""
+    """Return the memory of this process and all its descendants, in bytes."""
     children = psutil.Process().children(recursive=True)
     return process_bytes() + sum(process_bytes(child.pid) for child in children)
 
 
 class PeakMemory:
-    """Context manager that samples `tree_bytes` and keeps the largest.
+    """Context manager that samples `tree_bytes` and keeps the largest value.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What sweeps share, and the one in this thread, which all others must equal to the last bit."""
+"""The parts that all sweeps share, and the sweep in one thread; all other sweeps give the same bits."""
 
 from __future__ import annotations
 
@@ -17,39 +17,39 @@ from dem.source import Partition, Source, evaluate
 from dem.source.subset import subset
 
 
-class Divisible(Sweep, Protocol):
-    """A sweep that can leave out partitions."""
+class PartitionSweep(Sweep, Protocol):
+    """A sweep that can be restricted to some partitions."""
 
-    def only(self, indices: Sequence[int]) -> Divisible:
-        """Return the sweep over the partitions with these indices alone."""
+    def only(self, indices: Sequence[int]) -> PartitionSweep:
+        """Return the sweep over the partitions with these indices only."""
 
 
-class OfSource:
-    """The base of sweeps, frozen dataclasses, that make their passes over `source`."""
+class SourceSweep:
+    """Base class of the sweeps over `source`, which are frozen dataclasses."""
 
     source: Source
 
     def only(self, indices: Sequence[int]) -> Self:
-        """Return the sweep over the partitions with these indices alone."""
+        """Return the sweep over the partitions with these indices only."""
         return cast(Self, replace(cast(Any, self), source=subset(self.source, indices)))
 
 
 Advance = Callable[[int, int], None]
-"""Called with the number of partitions done and their number in all."""
+"""Called with the number of partitions done and the number of all partitions."""
 
 
 @default_error_state()
 def sum_partition(make_kernel: MakeKernel[S], partition: Partition, empty: Block) -> S:
-    """Return the sum of the kernel's statistics over one partition, from left to right.
+    """Return the sum of the kernel's statistics over the blocks of one partition, in their order.
 
     Parameters
     ----------
     make_kernel : callable
-        Builds the kernel: once, here.
+        Builds the kernel; called once.
     partition : Partition
-        Its blocks are streamed: a block is let go before the next one is read.
+        Its blocks are streamed: each block is released before the next one is read.
     empty : Block
-        A block without rows, which stands in for a partition that has none.
+        A block without rows, used if the partition has no blocks.
     """
     kernel = make_kernel()
     total: S | None = None
@@ -61,19 +61,19 @@ def sum_partition(make_kernel: MakeKernel[S], partition: Partition, empty: Block
 
 
 def empty_block(source: Source) -> Block:
-    """Return a block of the source's columns and dtype without rows."""
+    """Return a block without rows, with the columns and dtype of the source."""
     return Block(np.empty((0, source.n_columns), source.dtype))
 
 
 @dataclass(frozen=True)
-class SerialSweep(OfSource):
+class SerialSweep(SourceSweep):
     """One full pass in the calling thread.
 
     Attributes
     ----------
     source : Source
     progress : callable, optional
-        Called with (partitions done, partitions in all) after each partition.
+        Called after each partition with (number of partitions done, number of all partitions).
     """
 
     source: Source

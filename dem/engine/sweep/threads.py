@@ -1,4 +1,4 @@
-"""One pass by threads of this process: for arrays in memory, without copies."""
+"""One pass by threads of this process, for arrays in memory: blocks are not copied."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from dem.core.blas import single_threaded_blas
 from dem.core.block import MakeKernel
 from dem.core.stats import S, TreeSum
 from dem.engine.sweep.row_count import check_no_row_lost
-from dem.engine.sweep.serial import Advance, OfSource, empty_block, sum_partition
+from dem.engine.sweep.serial import Advance, SourceSweep, empty_block, sum_partition
 from dem.source import Delayed, Partition, Source, evaluate
 
 
 @dataclass(frozen=True)
-class ThreadSweep(OfSource):
-    """One full pass by `n_threads` threads; the same bits as `SerialSweep`.
+class ThreadSweep(SourceSweep):
+    """One full pass by `n_threads` threads; gives the same bits as `SerialSweep`.
 
-    Sums are added in the order of the partitions, and no more than two for each thread wait for their turn.
+    Sums are added in the order of the partitions; at most two per thread wait for their turn.
 
     Attributes
     ----------
     source : Source
     n_threads : int
     progress : callable, optional
-        Called in the calling thread, with (partitions done, partitions in all).
+        Called in the calling thread with (number of partitions done, number of all partitions).
     """
 
     source: Source
@@ -35,7 +35,7 @@ class ThreadSweep(OfSource):
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks.
 
-        The first error of a task, or Ctrl-C, drops the tasks that have not begun and is raised.
+        The first error of a task, or Ctrl-C, cancels the tasks that have not started, and is raised.
         """
         empty = empty_block(self.source)
 

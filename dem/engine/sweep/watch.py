@@ -1,4 +1,4 @@
-"""Tells when a cluster has lost all its workers: a pass then waits, since new ones may come."""
+"""A warning while a cluster has no workers: the pass waits, because new workers may come."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from distributed import Client
 
 log = logging.getLogger("dem")
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 
 
 @contextmanager
-def watched(client: Client) -> Iterator[None]:
-    """Warn, once each time, while a cluster is without workers for longer than a moment."""
+def warned_without_workers(client: Client) -> Iterator[None]:
+    """Log one warning each time the cluster has had no workers for two checks in a row."""
     done = threading.Event()
     thread = threading.Thread(target=_look, args=(client, done), name="dem-watch", daemon=True)
     thread.start()
@@ -28,9 +28,9 @@ def watched(client: Client) -> Iterator[None]:
 
 def _look(client: Client, done: threading.Event) -> None:
     missed = 0
-    with suppress(Exception):  # the scheduler has gone: the pass itself will say so
-        while not done.wait(LOOK_SECONDS):
+    with suppress(Exception):  # the scheduler is gone: the pass itself raises the error
+        while not done.wait(CHECK_SECONDS):
             there = bool(client.scheduler_info(n_workers=1)["workers"])
             missed = 0 if there else missed + 1
             if missed == 2:
-                log.warning("The cluster has no workers any more: waiting for new ones (Ctrl-C stops).")
+                log.warning("The cluster has lost all its workers: waiting for new ones (Ctrl-C stops).")

@@ -50,9 +50,9 @@ def test_check_tells_what_a_cluster_has():
     assert re.search(rf"versions +python 3\.\d+, .*dem {re.escape(dem.__version__)}, as here", done.stdout)
     assert re.search(rf"machines +{re.escape(machine_kind())}, as here", " ".join(done.stdout.split()))
     notes = done.stderr.splitlines()
-    assert notes[0] == f"brings up the cluster of {LOCAL} (LocalCluster)"
+    assert notes[0] == f"starting the cluster of {LOCAL} (LocalCluster)"
     assert notes[1].startswith(
-        f"runs on the cluster of {LOCAL} (LocalCluster): 2 workers on 1 host, 2 threads, 2.15 GB"
+        f"running on the cluster of {LOCAL} (LocalCluster): 2 workers on 1 host, 2 threads, 2.15 GB"
     )
     assert ("dashboard at http://127.0.0.1:" in notes[1]) == bool(find_spec("bokeh"))
     assert len(notes) == 2
@@ -116,7 +116,7 @@ def test_a_fit_on_the_cluster_of_a_file_has_the_same_bits(store, tmp_path):
     there = run("fit", "gmm", store, *settings, "-o", tmp_path / "there.zarr", "--cluster", tmp_path / "c.yaml")
     here = run("fit", "gmm", store, *settings, "-o", tmp_path / "here.zarr")
     assert (there.exit_code, here.exit_code) == (0, 0), there.stderr
-    assert "runs on the cluster of" in there.stderr
+    assert "running on the cluster of" in there.stderr
     models = [dem.load(tmp_path / f"{name}.zarr") for name in ("there", "here")]
     np.testing.assert_array_equal(models[0].means_, models[1].means_)
     assert models[0].history_ == models[1].history_
@@ -132,8 +132,8 @@ def test_what_was_started_is_ended_after(sent, tmp_path):
     command = [DEM, "score", str(tmp_path / "m"), str(tmp_path / "x.zarr"), "--cluster", LOCAL]
     with subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True) as process:
         try:
-            assert process.stderr.readline().startswith("brings up")
-            assert process.stderr.readline().startswith("runs on")
+            assert process.stderr.readline().startswith("starting")
+            assert process.stderr.readline().startswith("running on")
             workers = psutil.Process(process.pid).children(recursive=True)
             time.sleep(1)  # into the pass
             assert process.poll() is None

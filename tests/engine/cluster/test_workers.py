@@ -13,8 +13,16 @@ from distributed import Client
 
 import dem
 from dem.core.blas import machine_kind
-from dem.engine.cluster import Names, local_cluster, running, workers
-from dem.engine.cluster.workers import Rest, check_memory, check_places, describe, other_machines, survey, wait_for
+from dem.engine.cluster import ClusterRequest, local_cluster, open_cluster, workers
+from dem.engine.cluster.workers import (
+    MemoryState,
+    check_memory,
+    check_visible,
+    describe,
+    inspect_workers,
+    machine_warnings,
+    wait_for_workers,
+)
 from dem.engine.engine import Engine
 from dem.engine.sweep.memory_plan import Plan
 from engine.cluster import fake_clusters
@@ -56,7 +64,7 @@ def names(client):
 
 
 def test_workers_like_this_process(client, names):
-    found = survey(client)
+    found = inspect_workers(client)
     assert sorted(worker.address for worker in found) == names
     for worker in found:
         assert worker.host == os.uname().nodename
@@ -66,7 +74,7 @@ def test_workers_like_this_process(client, names):
         assert (worker.threads, worker.memory) == (1, 0)
         assert worker.machine_kind == machine_kind()
     assert describe(found) == "2 workers on 1 host, 2 threads"
-    assert other_machines(found, machine_kind()) == []
+    assert machine_warnings(found, machine_kind()) == []
 
 
 def answers(client, names, **versions):
@@ -82,30 +90,30 @@ def answers(client, names, **versions):
 @pytest.mark.parametrize(
     ("package", "version", "said"),
     [
-        ("numpy", "1.26.4", f"has numpy 1.26.4, and this process has numpy {np.__version__}: install the same version"),
-        ("zarr", "3.0.0", f"has zarr 3.0.0, and this process has zarr {zarr.__version__}"),
-        ("zarr", None, f"has no zarr, and this process has zarr {zarr.__version__}"),
-        ("python", "3.99.1.final.0", "has python 3.99, and this process has python 3."),
+        ("numpy", "1.26.4", f"has numpy 1.26.4, but this process has numpy {np.__version__}: install the same version"),
+        ("zarr", "3.0.0", f"has zarr 3.0.0, but this process has zarr {zarr.__version__}"),
+        ("zarr", None, f"has no zarr, but this process has zarr {zarr.__version__}"),
+        ("python", "3.99.1.final.0", "has python 3.99, but this process has python 3."),
     ],
 )
 def test_other_versions(package, version, said, client, names, monkeypatch):
     monkeypatch.setattr(client, "get_versions", answers(client, names, **{package: version}))
     with pytest.raises(RuntimeError, match=rf"^Worker {re.escape(names[1])} on host [^ ]+ {re.escape(said)}"):
-        survey(client)
+        inspect_workers(client)
 
 
 def test_a_later_python_of_the_same_minor_version_is_the_same(client, names, monkeypatch):
     monkeypatch.setattr(
         client, "get_versions", answers(client, names, python=".".join([*map(str, sys.version_info[:2]), "99"]))
     )
-    assert len(survey(client)) == 2
+    assert len(inspect_workers(client)) == 2
 
 
 @pytest.mark.parametrize(("its", "said"), [("0.0.9", "has dem 0.0.9"), ("", "has no dem")])
 def test_another_dem_or_none(its, said, client, monkeypatch):
-    monkeypatch.setattr(workers, "_teller", lambda: lambda: ("node7", its, ""))
-    with pytest.raises(RuntimeError, match=rf"on host node7 {said}, and this process has dem {HERE}: install the same"):
-        survey(client)
+    monkeypatch.setattr(workers, "_identify", lambda: lambda: ("node7", its, ""))
+    with pytest.raises(RuntimeError, match=rf"on host node7 {said}, but this process has dem {HERE}: install the same"):
+        inspect_workers(client)
 
 
 def test_a_worker_that_cannot_import_dem():
@@ -115,9 +123,9 @@ def test_a_worker_that_cannot_import_dem():
         subprocess.Popen([sys.executable, "-c", WITHOUT_DEM, cluster.scheduler_address], stderr=-3) as process,
     ):
         try:
-            assert wait_for(client, 1, 60) == 1
-            with pytest.raises(RuntimeError, match=f"has no dem, and this process has dem {HERE}"):
-                survey(client)
+            assert wait_for_workers(client, 1, 60) == 1
+            with pytest.raises(RuntimeError, match=f"has no dem, but this process has dem {HERE}"):
+                inspect_workers(client)
         finally:
             process.kill()
 
@@ -125,12 +133,12 @@ def test_a_worker_that_cannot_import_dem():
 def test_each_other_kind_of_machine_is_told_of_once():
     kinds = {"node1": "Abacus", "node2": "Abacus", "node3": "Slide rule", "node4": "Quipu"}
     there = [workers.Worker(f"tcp://{host}:1", host, 1, 0, kind, {}) for host, kind in kinds.items()] * 2
-    then = "and this process with Quipu: results may differ in the last bits"
-    assert other_machines(there, "Quipu") == [
+    then = "this process with Quipu: results may differ in the last bits"
+    assert machine_warnings(there, "Quipu") == [
         f"warning: workers on host node1 and 1 more compute with Abacus, {then} from run to run",
         f"warning: workers on host node3 compute with Slide rule, {then} from run to run",
     ]
-    assert other_machines(there[:2], "Quipu") == [
+    assert machine_warnings(there[:2], "Quipu") == [
         f"warning: workers on host node1 and 1 more compute with Abacus, {then}"
     ]
 
@@ -144,13 +152,13 @@ def test_workers_with_another_blas_kernel_are_told_of():
         subprocess.Popen([sys.executable, "-c", WORKER, cluster.scheduler_address], stderr=-3, env=env) as process,
     ):
         try:
-            with running(Names(scheduler=cluster.scheduler_address), notes.append) as found:
+            with open_cluster(ClusterRequest(scheduler=cluster.scheduler_address), notes.append) as found:
                 kind = found.workers[0].machine_kind
         finally:
             process.kill()
     assert kind != machine_kind()
     assert notes[1:] == [
-        f"warning: workers on host {os.uname().nodename} compute with {kind}, and this process with {machine_kind()}: "
+        f"warning: workers on host {os.uname().nodename} compute with {kind}, this process with {machine_kind()}: "
         "results may differ in the last bits"
     ]
 
@@ -159,8 +167,8 @@ def test_a_worker_s_memory():
     plan = Plan("x.zarr", 30_000_000, 60_000_000, 40_000_000, 0)
     with local_cluster(1, 200_000_000) as client:
         said = (
-            r"may use 200 MB, but a pass over x\.zarr needs (2[0-9]{2}) MB there \(([0-9]+) MB at rest, and 1 task "
-            r"at a time, of 100 MB each\): give the workers more memory, or rechunk the data to smaller chunks\.$"
+            r"may use 200 MB, but a pass over x\.zarr needs (2[0-9]{2}) MB there \(([0-9]+) MB when idle, and 1 task "
+            r"at a time, 100 MB each\): give the workers more memory, or rechunk the data to smaller chunks\.$"
         )
         with pytest.raises(MemoryError, match=said) as refused:
             check_memory(client, plan)
@@ -172,19 +180,19 @@ def test_a_worker_s_memory():
 def test_what_a_worker_holds_already_counts_and_so_does_where_dask_ends_it(client, monkeypatch):
     """Of a limit of 300 MB, Dask's nannies leave a worker 95 %."""
     address, other = client.scheduler_info(n_workers=-1)["workers"]
-    held = {address: Rest(200_000_000, 0.8, 0.95), other: ZeroDivisionError()}  # which has just left
+    held = {address: MemoryState(200_000_000, 0.8, 0.95), other: ZeroDivisionError()}  # which has just left
     limits = {"memory_limit": 300_000_000, "nthreads": 2, "host": "a"}
     monkeypatch.setattr(client, "scheduler_info", lambda n_workers: {"workers": {address: limits, other: limits}})
     monkeypatch.setattr(client, "run", lambda *_, **__: held)
     check_memory(client, Plan("x.zarr", 10, 30_000_000, 12_500_000, 0))
     said = (
-        rf"^Worker {address} on host a may use 300 MB, but a pass over x\.zarr needs 301 MB there \(200 MB at rest, "
-        r"and 2 tasks at a time, of 43 MB each; Dask ends it at 95% of its limit\): give the workers more memory or "
+        rf"^Worker {address} on host a may use 300 MB, but a pass over x\.zarr needs 301 MB there \(200 MB when idle, "
+        r"and 2 tasks at a time, 43 MB each; Dask stops it at 95% of its limit\): give the workers more memory or "
         r"fewer threads, or rechunk the data to smaller chunks\.$"
     )
     with pytest.raises(MemoryError, match=said):
         check_memory(client, Plan("x.zarr", 10, 30_000_000, 13_000_000, 0))
-    held[address] = Rest(250_000_000, 0.8, 0.95)  # such a worker would be given no task at all
+    held[address] = MemoryState(250_000_000, 0.8, 0.95)  # such a worker would be given no task at all
     with pytest.raises(MemoryError, match=r"needs 312 MB .*: give the workers more memory or fewer threads\.$"):
         check_memory(client, Plan("x.zarr", 10, 0, 0, 0))
 
@@ -196,25 +204,25 @@ def test_no_limit_is_no_limit(client):
 def test_a_place_that_only_this_process_sees(client, tmp_path):
     """As /proc/self is another folder in each process."""
     mine = f"/proc/self/task/{os.getpid()}"
-    said = rf"^Worker tcp://[0-9.:]+ on host 127\.0\.0\.1 cannot see {mine}: put it where all hosts can read it, or at"
+    said = rf"^Worker tcp://[0-9.:]+ on host 127\.0\.0\.1 cannot see {mine}: put the data where all hosts can read them"
     with pytest.raises(OSError, match=said):
-        check_places(client, [str(tmp_path), mine])
+        check_visible(client, [str(tmp_path), mine])
 
 
 def test_a_place_where_a_worker_sees_something_else(client, tmp_path, monkeypatch):
     zarr.create_array(tmp_path / "x.zarr", shape=(3, 2), dtype="f8")
-    check_places(client, [str(tmp_path / "x.zarr")])
-    real = workers.sight
-    monkeypatch.setattr(workers, "sight", lambda place: real(place).replace(b"3", b"4"))
-    with pytest.raises(OSError, match=r"has something else at .*x\.zarr: put it where all hosts can read it"):
-        check_places(client, [str(tmp_path / "x.zarr")])
+    check_visible(client, [str(tmp_path / "x.zarr")])
+    real = workers.metadata_at
+    monkeypatch.setattr(workers, "metadata_at", lambda place: real(place).replace(b"3", b"4"))
+    with pytest.raises(OSError, match=r"has other files at .*x\.zarr: put the data where all hosts can read them"):
+        check_visible(client, [str(tmp_path / "x.zarr")])
 
 
 def test_a_store_that_the_workers_cannot_see_is_refused_before_the_pass(client):
     zarr.create_array("memory://unseen/x.zarr", data=np.ones((6, 2)))
     try:
         engine = Engine(scheduler=client.scheduler.address)
-        said = r"Worker .* on host .* cannot see memory://.*unseen/x\.zarr: put it where all hosts can read it"
+        said = r"Worker .* on host .* cannot see memory://.*unseen/x\.zarr: put the data where all hosts can read them"
         with pytest.raises(OSError, match=said), engine.open(dem.open_source("memory://unseen/x.zarr"), 0):
             pass
     finally:
@@ -222,4 +230,4 @@ def test_a_store_that_the_workers_cannot_see_is_refused_before_the_pass(client):
 
 
 def test_urls_elsewhere_are_not_looked_at(client):
-    check_places(client, ["s3://no-such-bucket/x.zarr", "https://nowhere.invalid/x.zarr"])
+    check_visible(client, ["s3://no-such-bucket/x.zarr", "https://nowhere.invalid/x.zarr"])

@@ -27,14 +27,14 @@ def test_reading_ahead_is_given_up_before_a_worker():
     source = open_source(z)
     plan = plan_sweep(source, 5_000_000, 10_000_000, 2)
     assert plan.read_ahead_bytes == source.block_bytes == 8_000_000
-    assert plan.suit(source) is source
+    assert plan.apply_to(source) is source
     assert plan.within(plan.total_bytes) == plan
     less = plan.within(plan.total_bytes - 1)
     assert (less.n_workers, less.read_ahead_bytes) == (2, 0)
     assert less.total_bytes == plan.total_bytes - 2 * 8_000_000
     assert [p.read_ahead for p in source.partitions] == [True] * len(source.partitions)
-    assert [p.read_ahead for p in less.suit(source).partitions] == [False] * len(source.partitions)
-    assert less.suit(source).read_ahead_bytes == 0
+    assert [p.read_ahead for p in less.apply_to(source).partitions] == [False] * len(source.partitions)
+    assert less.apply_to(source).read_ahead_bytes == 0
     assert plan.within(less.total_bytes - 1).n_workers == 1
     with pytest.raises(MemoryError, match=r"1 worker x"):
         plan.within(140_000_000)
@@ -55,7 +55,7 @@ def test_a_limit_below_what_the_processes_take_themselves_is_told_the_smallest_o
     with pytest.raises(MemoryError) as refused:
         PLAN.within(10_000_000)
     assert str(refused.value) == (
-        "A pass over x.zarr needs 200 MB without any data (100 MB of them for this process), but the limit is 10 MB: "
+        "A pass over x.zarr needs 200 MB even without data (100 MB of it for this process), but the limit is 10 MB: "
         "raise the memory limit to 370 MB or more."
     )
 
