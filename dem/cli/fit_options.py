@@ -60,7 +60,7 @@ def fit() -> None:
 @fitting
 def fit_gmm(**options: Any) -> None:
     """Fit a Gaussian mixture."""
-    run("GaussianMixture", options)
+    fit_and_save("GaussianMixture", options)
 
 
 @fit.command("bgmm")
@@ -86,7 +86,7 @@ def fit_gmm(**options: Any) -> None:
 @fitting
 def fit_bgmm(**options: Any) -> None:
     """Fit a Gaussian mixture by variational Bayes, which empties components that it does not need (small --tol)."""
-    run("BayesianGaussianMixture", options)
+    fit_and_save("BayesianGaussianMixture", options)
 
 
 @fit.command("mixture")
@@ -131,7 +131,7 @@ def fit_mixture(**options: Any) -> None:
 @fitting
 def fit_kmeans(**options: Any) -> None:
     """Fit K-means."""
-    run("KMeans", options)
+    fit_and_save("KMeans", options)
 
 
 @fit.command("mppca")
@@ -155,7 +155,7 @@ def fit_kmeans(**options: Any) -> None:
 @fitting
 def fit_mppca(noise: str, **options: Any) -> None:
     """Fit a mixture of probabilistic PCAs, or of factor analysers."""
-    run("MixturePPCA" if noise == "isotropic" else "MixtureFactorAnalysis", options)
+    fit_and_save("MixturePPCA" if noise == "isotropic" else "MixtureFactorAnalysis", options)
 
 
 @fit.command("ppca")
@@ -172,7 +172,7 @@ def fit_mppca(noise: str, **options: Any) -> None:
 @fitting
 def fit_ppca(**options: Any) -> None:
     """Fit probabilistic PCA."""
-    run("PPCA", options)
+    fit_and_save("PPCA", options)
 
 
 @fit.command("bpca")
@@ -184,7 +184,7 @@ def fit_ppca(**options: Any) -> None:
 @fitting
 def fit_bpca(**options: Any) -> None:
     """Fit Bayesian PCA, which keeps the directions that the data ask for."""
-    run("BayesianPCA", options)
+    fit_and_save("BayesianPCA", options)
 
 
 @fit.command("fa")
@@ -196,10 +196,10 @@ def fit_bpca(**options: Any) -> None:
 @fitting
 def fit_fa(**options: Any) -> None:
     """Fit factor analysis: probabilistic PCA with a noise variance for each column."""
-    run("FactorAnalysis", options)
+    fit_and_save("FactorAnalysis", options)
 
 
-def run(estimator: str, options: dict[str, Any]) -> None:
+def fit_and_save(estimator: str, options: dict[str, Any]) -> None:
     """Fit an estimator and save it."""
     from dem.cli.commands.fit import fit_estimator
 

@@ -14,13 +14,13 @@ from dem.cli.fit_options import fit
 from dem.cli.options import (
     WORKERS,
     Bytes,
-    Columns,
+    ColumnPair,
     Commands,
+    execution_options,
     labels,
     missing_chunks,
     missing_value,
     weights,
-    where,
     writing,
 )
 from dem.core.version import __version__
@@ -58,9 +58,9 @@ def predict(**options: Any) -> None:
     A mixture gives all but distance, K-means gives labels, distance and score (minus the squared distance to the
     nearest centre); PPCA and factor analysis give score, and latents by `dem transform`.
     """
-    from dem.cli.commands.rows import write
+    from dem.cli.commands.rows import write_output
 
-    write(**options)
+    write_output(**options)
 
 
 @main.command()
@@ -70,9 +70,9 @@ def predict(**options: Any) -> None:
 @writing
 def transform(**options: Any) -> None:
     """Write each row's latents, the posterior means, by (Bayesian) PCA, factor analysis or a mixture of them."""
-    from dem.cli.commands.rows import write
+    from dem.cli.commands.rows import write_output
 
-    write(what="latent", **options)
+    write_output(what="latent", **options)
 
 
 @main.command()
@@ -100,7 +100,7 @@ def impute(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @weights
 @missing_chunks
-@where
+@execution_options
 def score(**options: Any) -> None:
     """Tell the mean log-likelihood of a store's rows; of K-means, the inertia."""
     from dem.cli.commands.rows import score
@@ -126,7 +126,7 @@ def sample(**options: Any) -> None:
 @click.option("--scan/--no-scan", default=True, help="Read an array for its ranges and missing values.")
 @click.option("--all", "every", is_flag=True, help="Show all columns of an array, however many.")
 @missing_value
-@where
+@execution_options
 def info(**options: Any) -> None:
     """Tell what a store or a model holds."""
     from dem.cli.commands.info import info
@@ -137,14 +137,14 @@ def info(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
-@click.option("--columns", type=Columns(), default="0,1", help="Which two columns (or latents, of PPCA and FA).")
+@click.option("--columns", type=ColumnPair(), default="0,1", help="Which two columns (or latents, of PPCA and FA).")
 @labels
 @writing
 def plot(**options: Any) -> None:
     """Draw a model and its history."""
-    from dem.cli.commands.picture import draw
+    from dem.cli.commands.picture import draw_picture
 
-    draw(**options)
+    draw_picture(**options)
 
 
 @main.command()

@@ -51,13 +51,13 @@ class Commands(click.Group):
                 raise click.exceptions.Exit(RUN_AGAIN) from None
             if os.environ.get("DEM_TRACEBACK") or getattr(error, "errno", None) == errno.EPIPE:
                 raise
-            sentence = " ".join(words_of(error).split()) or type(error).__name__
+            sentence = " ".join(error_message(error).split()) or type(error).__name__
             sentence = sentence.replace("allow overwriting", "use --overwrite")  # as Python users do by overwrite=True
             click.echo(f"dem: {sentence}", err=True)
             raise click.exceptions.Exit(1) from None
 
 
-def words_of(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return what an error says; of a bare one of the system, the file and the reason."""
     if isinstance(error, OSError) and error.strerror and str(error).startswith("[Errno"):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
@@ -97,7 +97,7 @@ class Bytes(click.ParamType):
         return size
 
 
-class Columns(click.ParamType):
+class ColumnPair(click.ParamType):
     """Two column numbers, as in 0,1."""
 
     name = "i,j"
@@ -112,7 +112,7 @@ class Columns(click.ParamType):
         return first, second
 
 
-class Names(click.ParamType):
+class NameList(click.ParamType):
     """Names, separated by commas, as in length,width; one that has a comma stands in double quotes."""
 
     name = "name,name,..."
@@ -152,7 +152,7 @@ class Share(click.ParamType):
             self.fail(f"{value!r} is no whole number, no share such as 0.9, and neither mle nor bic.", param, ctx)
 
 
-def where(command: F) -> F:
+def execution_options(command: F) -> F:
     """Add the options that say where and how a command runs; they arrive as `session`."""
 
     @wraps(command)
@@ -203,12 +203,12 @@ missing_chunks = click.option(
 weights = click.option("--weights", metavar="PATH", help="A Zarr array with a weight for each row.")
 
 labels = click.option(
-    "--labels", type=Names(), help="What to call the columns  [default: names it was fitted with, or numbers]."
+    "--labels", type=NameList(), help="What to call the columns  [default: names it was fitted with, or numbers]."
 )
 writing = together(
     click.option("-o", "--output", required=True, metavar="PATH", help="Where to write."),
     click.option("--overwrite", is_flag=True, help="Replace what is there."),
-    where,
+    execution_options,
 )
 """The options of every command that writes."""
 

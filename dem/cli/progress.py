@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from dem.core import human
-from dem.estimators.progress_lines import Lines, Report, Timed, line, rates
+from dem.estimators.progress_lines import Lines, PassReport, Timed, pass_line, speed
 
 
 class JSONLines(Lines):
     """A JSON object for each pass."""
 
-    def tell(self, report: Report) -> None:
+    def show_pass(self, report: PassReport) -> None:
         """Print an object, without what is not known."""
         known = {key: value for key, value in asdict(report).items() if value is not None}
         print(json.dumps({"event": "step", **known}), file=self.stream, flush=True)
@@ -60,7 +60,7 @@ class Live(Timed):
         """Move the bar; tell the speed and the time that is left in this pass."""
         elapsed, share = self.clock() - self.started, done / max(1, total)
         rows, nbytes = (None if whole is None else whole * share for whole in (self.rows, self.nbytes))
-        facts = [f"{share:4.0%}", rates(rows, nbytes, elapsed)]
+        facts = [f"{share:4.0%}", speed(rows, nbytes, elapsed)]
         if done:
             facts.append(f"{human.seconds(elapsed * (1 / share - 1))} left")
         if self.task is not None:
@@ -71,10 +71,10 @@ class Live(Timed):
         if self.task is not None:
             self.bar.update(self.task, facts=text)
 
-    def tell(self, report: Report) -> None:
+    def show_pass(self, report: PassReport) -> None:
         """Print a line in the bar's place."""
         self.close()
-        self._print(line(report))
+        self._print(pass_line(report))
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
@@ -91,17 +91,17 @@ class Live(Timed):
             self.task = None
 
 
-class Silent(Timed):
+class Quiet(Timed):
     """Says nothing."""
 
-    def tell(self, report: Report) -> None:
+    def show_pass(self, report: PassReport) -> None:
         """Say nothing."""
 
     def say(self, text: str) -> None:
         """Say nothing."""
 
 
-def choose(*, quiet: bool = False, as_json: bool = False, stream: TextIO | None = None) -> Timed:
+def choose_progress(*, quiet: bool = False, as_json: bool = False, stream: TextIO | None = None) -> Timed:
     """Return what suits the way that the program was called.
 
     Parameters
@@ -115,7 +115,7 @@ def choose(*, quiet: bool = False, as_json: bool = False, stream: TextIO | None 
     """
     stream = stream or sys.stderr
     if quiet:
-        return Silent()
+        return Quiet()
     if as_json:
         return JSONLines(stream)
     return Live(Console(file=stream)) if stream.isatty() else Lines(stream)

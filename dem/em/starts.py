@@ -57,7 +57,7 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Effort:
+class StartBudget:
     """What a start may spend, counted and not timed: the parameters found must not depend on the machine.
 
     Attributes
@@ -66,17 +66,17 @@ class Effort:
         Rows of the sample, the first ones, and most iterations of each short run.
     work : float
         Operations of an iteration on the whole sample; see `dem.em.model.Model.work`.
-    left : float
+    long_work : float
         Operations that the short runs leave to the long ones, if they make all their iterations.
     """
 
     short_rows: int
     short_iter: int
     work: float
-    left: float
+    long_work: float
 
     @classmethod
-    def of(cls, model: Model[P, S], sample: Block, n_init: int, rows: int) -> Effort:
+    def of(cls, model: Model[P, S], sample: Block, n_init: int, rows: int) -> StartBudget:
         """Return the effort of `n_init` starts on a sample of data of so many `rows` with some value.
 
         Where an iteration is cheap, or the data are many times the sample, nothing is cut. Else half of the work goes
@@ -93,15 +93,15 @@ class Effort:
         short_iter = int(np.clip(most / (2 * each), LEAST_SHORT, SHORT_ITER))
         return cls(short, short_iter, work, max(most / 4, most - each * short_iter))
 
-    def long(self, runs: int) -> tuple[int, int]:
+    def long_runs(self, runs: int) -> tuple[int, int]:
         """Return how many of the best runs go on, and with how many iterations at most each."""
-        iterations = self.left / self.work
+        iterations = self.long_work / self.work
         finalists = int(np.clip(iterations / LEAST_LONG, 1, min(FINALISTS, runs)))
         return finalists, int(np.clip(iterations / finalists, LEAST_SHORT, LONG_ITER))
 
 
 @dataclass(frozen=True)
-class Best(Generic[P]):
+class BestRuns(Generic[P]):
     """The best of the runs that have ended, in any order: what all the others found takes no memory.
 
     Attributes
@@ -146,7 +146,7 @@ def best_start(
     completion : Sample, optional
         The sample with its missing values filled in, where that is done already.
     rows : int, optional
-        Rows of the whole data that have some value, for `Effort`; by default those of the sample.
+        Rows of the whole data that have some value, for `StartBudget`; by default those of the sample.
     watch : callable, optional
         Told of every iteration, in the calling thread; what it raises ends the start (see `dem.em.runs`).
 
@@ -163,15 +163,15 @@ def best_start(
     bound = model.bind(found)
     whole = Block(found.sample.x, found.sample.weight) if found.lacking.any() else sample
     n = len(sample.x)
-    effort = Effort.of(bound, sample, start.n_init, n if rows is None else rows)
+    budget = StartBudget.of(bound, sample, start.n_init, n if rows is None else rows)
 
-    best: Best[P] = Best()
+    best: BestRuns[P] = BestRuns()
 
     def short(size: int, i: int, after: Callable[[loop.State[P]], None]) -> Exception | None:
         try:
             params = bound.start(whole.part(0, size), np.random.default_rng([start.seed, i]))
             sweep = loop.OneBlock(sample.part(0, size))
-            run = loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=effort.short_iter, callback=after)
+            run = loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=budget.short_iter, callback=after)
         except (ValueError, ArithmeticError) as error:
             return error
         best.add(i, run)
@@ -185,14 +185,14 @@ def best_start(
         return replace(end, stats=None)
 
     with single_threaded_blas():
-        for size in dict.fromkeys([effort.short_rows, n]):
+        for size in dict.fromkeys([budget.short_rows, n]):
             shorts = [partial(short, size, i) for i in range(start.n_init)]
             errors = in_threads(shorts, n_threads, "short run", watch)
             if best.kept:
                 break
         else:
             raise next(error for error in errors if error is not None)
-        finalists, max_iter = effort.long(len(best.kept))
+        finalists, max_iter = budget.long_runs(len(best.kept))
         longs = [partial(long, run, max_iter) for _, run in best.kept[:finalists]]
         longer = in_threads(longs, n_threads, "long run", watch)
     return model.fresh(max(longer, key=lambda run: run.objective).params)

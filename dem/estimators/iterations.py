@@ -28,7 +28,7 @@ def check_iterations(model: Any) -> None:
     check_number("verbose_interval", model.verbose_interval, int, 1)
 
 
-def told_engine(model: Any) -> Engine:
+def engine_with_progress(model: Any) -> Engine:
     """Return the engine of an estimator, with the progress that `verbose` asks for where it has none of its own."""
     engine: Engine = model.engine or Engine()
     if model.verbose and engine.progress is None:

@@ -28,7 +28,7 @@ from dem.estimators.base import (
     source_record,
 )
 from dem.estimators.gaussian_init import check_array
-from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
+from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.row_checks import check_enough_rows
 from dem.run.fit import fit_model
@@ -197,7 +197,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
             params=params,
             tol=0.0,  # the model has its own measure
             max_iter=self.max_iter,
-            engine=told_engine(self),
+            engine=engine_with_progress(self),
             callback=callback,
             checkpoint=as_checkpoint(checkpoint),
             missing=self.missing,

@@ -27,8 +27,8 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
-from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
-from dem.models.latent.algebra import covariance, least_squares, posterior_covariance, precision
+from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.run.latent import EMSettings, LatentFit, fit_wide, moments_fit, scan_moments
 from dem.scan.scanner import Scan
@@ -105,7 +105,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
         self._check_settings()
         check_iterations(self)
         source = self._open(X, sample_weight, reset=True)
-        d, engine = source.n_columns, told_engine(self)
+        d, engine = source.n_columns, engine_with_progress(self)
         told = engine.progress if self.verbose else None
         start = Start(1, self.sample_size, integer_seed(self.random_state))
         settings = EMSettings(self.tol, self.max_iter, start, callback, told or Silent())
@@ -165,7 +165,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Estimator)
                 f"but got the shape {latents.shape}"
             )
         params = self._fitted()[1]
-        back = params.loadings.T if reconstruct == "mean" else least_squares(params)
+        back = params.loadings.T if reconstruct == "mean" else least_squares_matrix(params)
         return latents @ back + self.mean_
 
     def sample(self, n_samples: int = 1, chunks: Any = None) -> Any:

@@ -28,11 +28,11 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     MixturePPCA,
     PPCA,
 )
-OF_EVERY_FIT = ("n_iter_", "n_passes_", "stop_reason_", "history_", "source_")
+FIT_ATTRIBUTES = ("n_iter_", "n_passes_", "stop_reason_", "history_", "source_")
 """Attributes that a fit gives to every estimator."""
-LATER = ("reg_covar_",)
+NOT_IN_0_1_0 = ("reg_covar_",)
 """Those that models saved by version 0.1.0 lack."""
-BY_NAME = {model.__name__: model for model in ESTIMATORS}
+ESTIMATORS_BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
 
@@ -57,12 +57,12 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
         What is stored there is no dem model, is damaged, or was written by a newer version.
     """
     saved = SAVED_MODELS.load(path)
-    if saved.model not in BY_NAME:
+    if saved.model not in ESTIMATORS_BY_NAME:
         raise ValueError(
             f"{path} holds a model of kind {saved.model!r}, which this version of dem does not know "
-            f"(it knows {', '.join(BY_NAME)}): upgrade dem"
+            f"(it knows {', '.join(ESTIMATORS_BY_NAME)}): upgrade dem"
         )
-    found = BY_NAME[saved.model]
+    found = ESTIMATORS_BY_NAME[saved.model]
     unreadable = f"{path} cannot be read as a {saved.model} by this dem: it is a newer one's, or was changed by hand"
     remedy = "upgrade dem, or fit and save the model again"
     named = (modules,) if isinstance(modules, str) else tuple(modules)
@@ -81,5 +81,5 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
 
 def _names_of_a_fit(model: RowwiseEstimator) -> tuple[str, ...]:
     """Return the attributes that the model must have: none where it was not fitted, but made of parameters."""
-    every = [name for name in (*OF_EVERY_FIT, *model._saved, *model._saved_numbers) if name not in LATER]
-    return tuple(every) if any(hasattr(model, name) for name in OF_EVERY_FIT) else ()
+    every = [name for name in (*FIT_ATTRIBUTES, *model._saved, *model._saved_numbers) if name not in NOT_IN_0_1_0]
+    return tuple(every) if any(hasattr(model, name) for name in FIT_ATTRIBUTES) else ()

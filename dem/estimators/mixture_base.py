@@ -27,8 +27,8 @@ from dem.estimators.base import (
     integer_seed,
     source_record,
 )
-from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
-from dem.families.reg_covar import added
+from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.families.reg_covar import reg_covar_values
 from dem.models.criteria import bic
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
@@ -72,7 +72,7 @@ class MixtureEstimator(Estimator):
     def _keep_reg_covar(self, family: Any) -> None:
         """Keep what is added to variances, once it is known: a default is told by data."""
         if family.reg_covar is not None:
-            self.reg_covar_ = added(family.reg_covar)
+            self.reg_covar_ = reg_covar_values(family.reg_covar)
 
     def _again(self, model: Any) -> Any:
         """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""
@@ -127,7 +127,7 @@ class MixtureEstimator(Estimator):
             params=params,
             tol=self.tol,
             max_iter=self.max_iter,
-            engine=told_engine(self),
+            engine=engine_with_progress(self),
             callback=callback,
             checkpoint=as_checkpoint(checkpoint),
             missing=self.missing,

@@ -13,7 +13,7 @@ from dem.core.warn import warn
 from dem.engine.engine import Engine
 from dem.estimators.base import check_choice
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
-from dem.models.latent.closed_form import PPCAParams, by_bic, by_evidence, by_share
+from dem.models.latent.closed_form import PPCAParams, components_by_bic, components_by_evidence, components_by_share
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
 from dem.run.latent import EMSettings, LatentFit, eigenvalues, fit_closed_form, fit_moments
 from dem.scan.scanner import Scan
@@ -193,8 +193,8 @@ class PPCA(LinearLatent):
                 f"of {scan.n_columns} columns: give a number, a share of the variance or 'bic'"
             )
         if isinstance(q, str):
-            return by_evidence(variances, n) if q == "mle" else by_bic(variances, n)
-        return by_share(float(q), variances)
+            return components_by_evidence(variances, n) if q == "mle" else components_by_bic(variances, n)
+        return components_by_share(float(q), variances)
 
     def _keep(self, fitted: LatentFit) -> None:
         """Keep the parameters as public attributes."""

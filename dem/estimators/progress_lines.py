@@ -20,7 +20,7 @@ log = logging.getLogger("dem")
 
 
 @dataclass(frozen=True)
-class Report:
+class PassReport:
     """What there is to say of a pass that has ended.
 
     Attributes
@@ -51,7 +51,7 @@ class Report:
     stop_reason: str | None = None
 
 
-def rates(rows: float | None, nbytes: float | None, elapsed: float) -> str:
+def speed(rows: float | None, nbytes: float | None, elapsed: float) -> str:
     """Return the speed: "15.2 M rows/s, 973 MB/s"; what is not known is left out."""
     elapsed = max(elapsed, 1e-9)
     known = [f"{human.count(rows / elapsed)} rows/s"] if rows else []
@@ -59,7 +59,7 @@ def rates(rows: float | None, nbytes: float | None, elapsed: float) -> str:
     return ", ".join(known)
 
 
-def line(report: Report) -> str:
+def pass_line(report: PassReport) -> str:
     """Return a pass in one line."""
     parts = [f"{report.name:<20}"]
     reached = None if report.objective is None else f"{report.objective:.6f} a row"
@@ -69,8 +69,8 @@ def line(report: Report) -> str:
         parts.append(reached)
         parts.append(f"({report.change:+.1e})" if report.change is not None else " " * 10)
     parts.append(human.seconds(report.seconds))
-    if speed := rates(report.rows, report.nbytes, report.seconds):
-        parts.append(f"({speed})")
+    if rates := speed(report.rows, report.nbytes, report.seconds):
+        parts.append(f"({rates})")
     if report.stop_reason is not None:
         parts.append(summary.STOP_REASONS[report.stop_reason])
     return "  ".join(parts)
@@ -104,16 +104,16 @@ class Timed:
     def end(self, state: Any) -> None:
         """The pass has ended; the state after it, where there is one."""
         elapsed = self.clock() - self.started
-        report = Report(self.name, self.rows, self.nbytes, elapsed)
+        report = PassReport(self.name, self.rows, self.nbytes, elapsed)
         if state is not None:
             report = replace(report, change=state.change, stop_reason=state.stop_reason)
             log_likelihood = state.history[-1].log_likelihood
             report = replace(report, log_likelihood=log_likelihood)
             if log_likelihood != state.objective:
                 report = replace(report, objective=state.objective)
-        self.tell(report)
+        self.show_pass(report)
 
-    def tell(self, report: Report) -> None:
+    def show_pass(self, report: PassReport) -> None:
         """Show a report."""
         raise NotImplementedError
 
@@ -140,23 +140,23 @@ class Lines(Timed):
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(clock)
         self.stream = stream or sys.stderr
-        self.told = 0.0
+        self.last_shown = 0.0
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
         """A pass begins."""
         super().begin(what, rows, nbytes)
-        self.told = self.started
+        self.last_shown = self.started
 
     def detail(self, text: str) -> None:
         """Print a line, if the last one is some seconds old."""
         now = self.clock()
-        if now - self.told >= DETAIL_SECONDS:
-            self.told = now
+        if now - self.last_shown >= DETAIL_SECONDS:
+            self.last_shown = now
             self.say(f"{self.name}: {text}")
 
-    def tell(self, report: Report) -> None:
+    def show_pass(self, report: PassReport) -> None:
         """Print a line."""
-        print(line(report), file=self.stream, flush=True)
+        print(pass_line(report), file=self.stream, flush=True)
 
     def say(self, text: str) -> None:
         """Print a line."""

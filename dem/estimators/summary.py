@@ -19,7 +19,7 @@ STOP_REASONS = {
 }
 
 
-def stopped(model: Any) -> str:
+def why_stopped(model: Any) -> str:
     """Say why a fit stopped."""
     reason = model.stop_reason_
     if reason == "fell" and getattr(model, "reg_covar", 0) != 0:
@@ -27,18 +27,18 @@ def stopped(model: Any) -> str:
     return STOP_REASONS[reason]
 
 
-def regularisation(model: Any) -> str | None:
+def reg_covar_text(model: Any) -> str | None:
     """Say what `reg_covar` was; None of a model that has none, or does not tell."""
     if hasattr(model, "family_"):  # of a Mixture the families have it, each its own
         parts = [part.family for part in getattr(model.family_, "parts", ())] or [model.family_]
         used = [getattr(family, "reg_covar", None) for family in parts]
-        return "; ".join(_regularisation(value) for value in used if value) or None
+        return "; ".join(_reg_covar_text(value) for value in used if value) or None
     if not hasattr(model, "reg_covar_"):
         return None
-    return _regularisation(FromData(model.reg_covar_) if model.reg_covar is None else model.reg_covar)
+    return _reg_covar_text(FromData(model.reg_covar_) if model.reg_covar is None else model.reg_covar)
 
 
-def _regularisation(value: float | FromData) -> str:
+def _reg_covar_text(value: float | FromData) -> str:
     if not isinstance(value, FromData):
         return f"{value:.4g}"
     low, high = np.min(value.values), np.max(value.values)
@@ -46,17 +46,17 @@ def _regularisation(value: float | FromData) -> str:
     return f"{span}, from the columns' variances"
 
 
-def effort(model: Any) -> str:
+def iterations_and_passes(model: Any) -> str:
     """Say what a fit took."""
     return f"{plural(model.n_iter_, 'iteration')}; over the data: {passes(model.n_passes_)}"
 
 
-def step(model: Any) -> str:
+def history_unit(model: Any) -> str:
     """Return what one entry of a history is: a pass over the data, or an iteration in memory."""
     return "pass" if hasattr(model, "weights_") or hasattr(model, "cluster_centers_") else "iteration"
 
 
-def trace(model: Any) -> tuple[str, str, list[float]]:
+def objective_history(model: Any) -> tuple[str, str, list[float]]:
     """Return what the passes of a fit told: its name, its unit, and a value for each pass."""
     entries = model.history_
     if "inertia" in entries[0]:

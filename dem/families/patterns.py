@@ -18,7 +18,7 @@ CACHE_BYTES = 2**24
 
 
 @dataclass(frozen=True)
-class Groups:
+class PatternGroups:
     """Rows with the same values missing, side by side: those that lack least come first.
 
     Attributes
@@ -45,7 +45,7 @@ class Groups:
         return self.order[self.edges[pattern] : self.edges[pattern + 1]]
 
 
-def groups_of(missing: NDArray[np.bool_]) -> Groups:
+def group_by_pattern(missing: NDArray[np.bool_]) -> PatternGroups:
     """Return the rows of `missing` (n, d) by their patterns."""
     keys = pattern_keys(missing)
     order = np.argsort(keys, kind="stable")
@@ -56,7 +56,7 @@ def groups_of(missing: NDArray[np.bool_]) -> Groups:
     lacking = patterns.sum(axis=1)
     rank = np.argsort(lacking, kind="stable")
     by_lack = np.argsort(np.repeat(_small(lacking), sizes), kind="stable")
-    return Groups(patterns[rank], order[by_lack], np.concatenate([[0], np.cumsum(sizes[rank])]))
+    return PatternGroups(patterns[rank], order[by_lack], np.concatenate([[0], np.cumsum(sizes[rank])]))
 
 
 def pattern_keys(missing: NDArray[np.bool_]) -> Array:
@@ -78,7 +78,7 @@ def _small(numbers: Array) -> Array:
     return numbers.astype(np.uint16) if numbers.max(initial=0) < 2**16 else numbers
 
 
-class Sized(Protocol):
+class HasBytes(Protocol):
     """What tells how many bytes it holds."""
 
     @property
@@ -86,11 +86,11 @@ class Sized(Protocol):
         """Bytes."""
 
 
-V = TypeVar("V", bound=Sized)
+V = TypeVar("V", bound=HasBytes)
 
 
 @dataclass
-class Recent(Generic[V]):
+class PatternCache(Generic[V]):
     """What was asked for last, as much of it as `limit` bytes hold; several threads may ask.
 
     Attributes

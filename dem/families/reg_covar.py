@@ -39,7 +39,7 @@ RegCovar: TypeAlias = float | FromData | None
 """A number that the user has set; None for the default, before the data are known; the default."""
 
 
-def of_columns(reg_covar: RegCovar, scan: Scan) -> RegCovar:
+def column_reg_covar(reg_covar: RegCovar, scan: Scan) -> RegCovar:
     """Return what is added to the variance of each column.
 
     Parameters
@@ -60,13 +60,13 @@ def of_columns(reg_covar: RegCovar, scan: Scan) -> RegCovar:
     return FromData(np.where(constant, CONSTANT, SHARE * variances))
 
 
-def of_all_columns(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCovar:
+def shared_reg_covar(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCovar:
     """Return what is added to a variance that all columns share: by default 1e-6 times the mean of their variances.
 
     Parameters
     ----------
     reg_covar, scan
-        See `of_columns`.
+        See `column_reg_covar`.
     widest : int
         So many columns of largest variance are left out of the mean, unless the others are constant.
     """
@@ -80,7 +80,7 @@ def of_all_columns(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCovar
     return FromData(SHARE * float(narrow.mean() if narrow.any() else ascending.mean()))
 
 
-def added(reg_covar: RegCovar) -> float | Float:
+def reg_covar_values(reg_covar: RegCovar) -> float | Float:
     """Return what is added to variances: one number, or (d,).
 
     Raises

@@ -31,10 +31,10 @@ from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.diag import DiagonalGaussian, FilledDiagonal
 from dem.families.gaussian.full import FullGaussian, ObservedFull
 from dem.families.plain import ExactFamily
-from dem.families.reg_covar import RegCovar, added, of_columns
+from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values
 from dem.scan.scanner import Scan
 
-FEWEST, MOST, FIRST = 0.5, 1e6, 10.0
+MIN_DF, MAX_DF, FIRST_DF = 0.5, 1e6, 10.0
 """Bounds of the degrees of freedom, and where they start."""
 KINDS: dict[str, type[GaussianFamily]] = {"full": FullGaussian, "diag": DiagonalGaussian}
 
@@ -85,7 +85,7 @@ class StudentT(ExactFamily):
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Return the family with a `reg_covar` in the data's units."""
-        return replace(self, reg_covar=of_columns(self.reg_covar, scan))
+        return replace(self, reg_covar=column_reg_covar(self.reg_covar, scan))
 
     @property
     def gaussian(self) -> GaussianFamily:
@@ -111,8 +111,10 @@ class StudentT(ExactFamily):
 
     def initial(self, x: Float, resp: Float) -> StudentTs:
         """Return the Gaussian's first parameters, from rows whose outliers are drawn in, with heavy tails."""
-        nu = FIRST if self.degrees_of_freedom is None else self.degrees_of_freedom
-        return StudentTs(self.gaussian.initial(np.ascontiguousarray(fenced(x.T).T), resp), np.full(len(resp), nu))
+        nu = FIRST_DF if self.degrees_of_freedom is None else self.degrees_of_freedom
+        return StudentTs(
+            self.gaussian.initial(np.ascontiguousarray(clip_to_fences(x.T).T), resp), np.full(len(resp), nu)
+        )
 
     def estimate(self, sums: Float, frame: Frame, previous: StudentTs | None) -> StudentTs:
         """Return the parameters that maximise Q.
@@ -130,7 +132,7 @@ class StudentT(ExactFamily):
         gaussians = self._rescaled(found, like(ratio, found.covariances))
         if self.degrees_of_freedom is not None:
             return StudentTs(gaussians, np.full(len(counts), self.degrees_of_freedom))
-        nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), FEWEST, MOST)
+        nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), MIN_DF, MAX_DF)
         return StudentTs(gaussians, nu if previous is None else np.where(empty, previous.degrees_of_freedom, nu))
 
     def _rescaled(self, found: Gaussians, ratio: Float) -> Gaussians:
@@ -138,7 +140,7 @@ class StudentT(ExactFamily):
         if self.reg_covar == 0:
             root = found.precisions_cholesky / np.sqrt(ratio)
             return replace(found, covariances=found.covariances * ratio, precisions_cholesky=root)
-        more = added(self.reg_covar) * (1 - ratio)
+        more = reg_covar_values(self.reg_covar) * (1 - ratio)
         diagonal = more * np.eye(found.means.shape[1]) if self.covariance_type == "full" else more
         return self.gaussian.from_covariances(found.means, found.covariances * ratio + diagonal)
 
@@ -161,7 +163,7 @@ class StudentT(ExactFamily):
 
     def coordinates(self, x: Float) -> Float:
         """Return the rows, outliers drawn in: they are no first centres of their own."""
-        return fenced(x)
+        return clip_to_fences(x)
 
     def centres(self, theta: StudentTs) -> Float:
         """Return the means."""
@@ -198,7 +200,7 @@ class StudentT(ExactFamily):
         return np.asarray(np.log(diagonal).sum(axis=1))
 
 
-def fenced(x: Float) -> Float:
+def clip_to_fences(x: Float) -> Float:
     """Return the rows x (n, d) with each column drawn in to Tukey's fences, 1.5 interquartile ranges off the quartiles.
 
     Columns of which half of the values are equal have no such range, and stay as they are.
@@ -212,7 +214,7 @@ MISSING_KINDS: dict[str, type[ObservedFull] | type[FilledDiagonal]] = {"full": O
 
 
 @dataclass(frozen=True)
-class Scales:
+class PrecisionMoments:
     """What the E-step of a tile found.
 
     Attributes
@@ -261,7 +263,7 @@ class ObservedT(ExactFamily):
         fewer = np.maximum(nu + size - 2, 0)
         spread = np.divide(nu + distance, fewer, out=np.full_like(out, np.inf), where=fewer > 0)
         u, log_u = (nu + size) / (nu + distance), digamma((nu + size) / 2) - np.log((nu + distance) / 2)
-        return Scales(reuse, u, log_u, spread)
+        return PrecisionMoments(reuse, u, log_u, spread)
 
     def sums(self, theta: StudentTs, x: Float, reuse: Any, resp: Float, out: Float) -> None:
         """Add the sums of r and r E log u, and the Gaussian's of completed rows weighted by r E u."""
@@ -269,7 +271,7 @@ class ObservedT(ExactFamily):
         out[1] += np.einsum("kn,kn->k", resp, reuse.log_u)
         self.gaussian.add(theta.gaussians, x, reuse.reuse, resp * reuse.u, resp, out[2:])
 
-    def fill(self, theta: StudentTs, x: Float, reuse: Scales, resp: Float) -> tuple[Float, Float]:
+    def fill(self, theta: StudentTs, x: Float, reuse: PrecisionMoments, resp: Float) -> tuple[Float, Float]:
         """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n).
 
         The variance is infinite where nu and what is observed are too few for one.

@@ -8,7 +8,7 @@ import zarr
 
 import dem
 from command_line import done, failed, run
-from dem.cli.commands.rows import beside
+from dem.cli.commands.rows import std_path
 from dem.core.human import share
 
 N = 400
@@ -195,7 +195,7 @@ def test_impute_refuses_before_it_works(fitted, folder, tmp_path):
     ],
 )
 def test_deviations_go_beside(output, expected):
-    assert beside(output) == expected
+    assert std_path(output) == expected
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from scipy.optimize import linear_sum_assignment
 from dem import plot
 from dem.cli.commands.picture import rendered
 from dem.cli.commands.session import console_for_results
-from dem.cli.commands.tables import facts, grid, parameters
-from dem.cli.progress import choose
+from dem.cli.commands.tables import facts, grid, parameter_tables
+from dem.cli.progress import choose_progress
 from dem.core import human
 from dem.core.block import Float
 from dem.engine.engine import Engine
@@ -55,7 +55,7 @@ def demo(size: int, memory: int | None, scratch: str, workers: int | None = None
     console, folder = console_for_results(), on_this_machine(scratch, "the scratch folder")
     folder.mkdir(parents=True, exist_ok=True)
     old_faithful(console, folder)
-    with closing(choose()) as progress:
+    with closing(choose_progress()) as progress:
         main_job(console, folder, size, Engine(memory=memory, workers=workers, progress=progress))
 
 
@@ -69,7 +69,7 @@ def old_faithful(console: Console, folder: Path) -> None:
     picture = folder / "old_faithful.png"
     drawn = plot.figure(model, np.asarray(array[...]), labels=labels)
     write_files({str(picture): rendered(drawn, picture)}, overwrite=True)
-    for table in parameters(model, labels):
+    for table in parameter_tables(model, labels):
         console.print(table)
     console.print(f"Log-likelihood {model.lower_bound_:.6f} nats a row after {model.n_passes_} passes.")
     console.print(f"Picture: {picture}\n", highlight=False)
@@ -78,8 +78,8 @@ def old_faithful(console: Console, folder: Path) -> None:
 def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
     """Write a store drawn from a known mixture, fit it, label its rows, and compare with the truth."""
     limit = engine.memory_bytes
-    known = truth()
-    n = rows_of(size)
+    known = true_mixture()
+    n = rows_in_store(size)
     path = store_path(folder, n)
     nbytes = n * COLUMNS * 4
     within = "" if limit is None else f", in {human.size(limit)} of memory"
@@ -90,16 +90,16 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
     )
     known.set_params(engine=engine)
     with PeakMemory() as memory:
-        writing = timed("writing", lambda: write_once(known, n, path), 1)
+        writing = timed("writing", lambda: write_store_once(known, n, path), 1)
         model = GaussianMixture(COMPONENTS, random_state=SEED, engine=engine)
         fitting = timed("fitting", lambda: model.fit(path), 0)
         model.save(folder / "model.zarr", overwrite=True)
         labels = folder / "labels.zarr"
         labelling = timed("labelling", lambda: model.write(path, labels, "label", overwrite=True), 1)
         scoring = timed("scoring the truth", lambda: known.score(path), 1)
-    steps = [writing, Step(fitting.name, model.n_passes_, fitting.seconds), labelling, scoring]
+    steps = [writing, TimedStep(fitting.name, model.n_passes_, fitting.seconds), labelling, scoring]
     console.print(grid(["step", "passes", "time", "rows/s", "bytes/s"], [s.row(n, nbytes) for s in steps]))
-    means, weights = distance(model, known)
+    means, weights = worst_errors(model, known)
     console.print(
         facts(
             {
@@ -117,7 +117,7 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
 
 
 @dataclass(frozen=True)
-class Step:
+class TimedStep:
     """A timed part of the main job."""
 
     name: str
@@ -134,14 +134,14 @@ class Step:
         return [self.name, str(self.passes), human.seconds(self.seconds), *rates]
 
 
-def timed(name: str, work: Callable[[], Any], passes: int) -> Step:
+def timed(name: str, work: Callable[[], Any], passes: int) -> TimedStep:
     """Do some work and return how long it took."""
     started = time.perf_counter()
     result = work()
-    return Step(name, passes, time.perf_counter() - started, result)
+    return TimedStep(name, passes, time.perf_counter() - started, result)
 
 
-def rows_of(size: int) -> int:
+def rows_in_store(size: int) -> int:
     """Return how many rows make a store of so many bytes.
 
     Raises
@@ -161,7 +161,7 @@ def store_path(folder: Path, n: int) -> Path:
     return folder / f"mixture-{n}x{COLUMNS}-seed{SEED}.zarr"
 
 
-def truth(seed: int = SEED) -> GaussianMixture:
+def true_mixture(seed: int = SEED) -> GaussianMixture:
     """Return the mixture that the data are drawn from: full covariances, overlapping a little."""
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.full(COMPONENTS, 8.0))
@@ -171,7 +171,7 @@ def truth(seed: int = SEED) -> GaussianMixture:
     return GaussianMixture.from_parameters(weights, means, covariances, "full")
 
 
-def write_once(known: GaussianMixture, n: int, path: Path) -> bool:
+def write_store_once(known: GaussianMixture, n: int, path: Path) -> bool:
     """Write n rows drawn from the mixture, unless an earlier run has; return whether it did.
 
     The mixture itself is saved beside the rows once they are whole, to know them by.
@@ -194,7 +194,7 @@ def write_once(known: GaussianMixture, n: int, path: Path) -> bool:
     return True
 
 
-def distance(model: GaussianMixture, known: GaussianMixture) -> tuple[float, float]:
+def worst_errors(model: GaussianMixture, known: GaussianMixture) -> tuple[float, float]:
     """Return how far the worst mean and the worst weight are from the truth, after matching components.
 
     Means are measured in the standard deviations of the true components (Mahalanobis).

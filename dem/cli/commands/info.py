@@ -12,11 +12,19 @@ import zarr
 from rich.console import RenderableType
 
 from dem.cli.commands.fit import ending, in_words, reached
-from dem.cli.commands.session import Session, plain
-from dem.cli.commands.tables import facts, grid, meaning, missing_summary, of_training, parameters, passes
+from dem.cli.commands.session import Session, json_value
+from dem.cli.commands.tables import (
+    decoding_facts,
+    facts,
+    grid,
+    history_tables,
+    missing_in_training,
+    missing_summary,
+    parameter_tables,
+)
 from dem.core import human
 from dem.estimators import load
-from dem.estimators.summary import regularisation
+from dem.estimators.summary import reg_covar_text
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import open_source
@@ -43,32 +51,32 @@ def info(path: str, session: Session, *, scan: bool, every: bool, missing_value:
         See `dem.open_source`.
     """
     if SAVED_MODELS.exists(path):
-        _model(path, session)
+        _show_model(path, session)
         return
     node = open_node(path)
     if isinstance(node, zarr.Group):
-        _group(path, node, session)
+        _show_group(path, node, session)
     else:
-        _array(path, node, session, scan=scan, every=every, missing_value=missing_value)
+        _show_array(path, node, session, scan=scan, every=every, missing_value=missing_value)
 
 
-def _model(path: str, session: Session) -> None:
+def _show_model(path: str, session: Session) -> None:
     saved, model = SAVED_MODELS.load(path), load(path)
     record = {"path": path, "kind": "model", "model": saved.model, **saved.attributes, **saved.arrays}
     source = getattr(model, "source_", None)
     shown = {
         path: model.describe(),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
-        "missing": of_training(source),
+        "missing": missing_in_training(source),
         "ended": ending(model) if source else None,
         **in_words(reached(model)),
-        "reg_covar": regularisation(model),
+        "reg_covar": reg_covar_text(model),
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
     }
-    session.result(record, facts(shown), "", *parameters(model), *passes(model), summary=False)
+    session.result(record, facts(shown), "", *parameter_tables(model), *history_tables(model), summary=False)
 
 
-def _group(path: str, group: zarr.Group, session: Session) -> None:
+def _show_group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = dict(sorted(arrays_in(group, path).items()))
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
     rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
@@ -77,7 +85,7 @@ def _group(path: str, group: zarr.Group, session: Session) -> None:
     session.result(record, head, *([table] if rows else []), summary=False)
 
 
-def _array(
+def _show_array(
     path: str, array: zarr.Array[Any], session: Session, *, scan: bool, every: bool, missing_value: float | None
 ) -> None:
     layout = _layout(array)
@@ -100,9 +108,9 @@ def _array(
             found = scan_data(source, engine=engine, sample_size=1)
         decoding = None if source.decoding is None else source.decoding.fingerprint
         counts, rows = found.missing.tolist(), (found.incomplete_rows, found.empty_rows)
-        shown.update({**meaning(decoding), "missing": missing_summary(array.shape, counts, *rows)})
+        shown.update({**decoding_facts(decoding), "missing": missing_summary(array.shape, counts, *rows)})
         record["missing"] = {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]}
-        record["columns"] = _columns(found)
+        record["columns"] = _column_records(found)
         below = [_column_table(record["columns"], found.rows, every=every)]
     elif array.ndim != 2 and "what" not in array.attrs:  # dem says what its own outputs are
         dimensions = human.plural(array.ndim, "dimension")
@@ -134,16 +142,16 @@ def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
     }
 
 
-def _columns(found: Scan) -> list[dict[str, Any]]:
+def _column_records(found: Scan) -> list[dict[str, Any]]:
     """Return a record for each column; ranges, means and deviations are those of its finite values."""
     observed = found.observed
     mean, sd = observed.centre.astype(np.float64), np.sqrt(observed.variances)
     return [
         {
-            "min": plain(found.low[j]),
-            "max": plain(found.high[j]),
-            "mean": plain(mean[j]) if observed.weight[j] > 0 else None,
-            "sd": plain(sd[j]) if observed.weight[j] > 0 else None,
+            "min": json_value(found.low[j]),
+            "max": json_value(found.high[j]),
+            "mean": json_value(mean[j]) if observed.weight[j] > 0 else None,
+            "sd": json_value(sd[j]) if observed.weight[j] > 0 else None,
             "missing": int(found.missing[j]),
             "missing_share": int(found.missing[j]) / found.rows,
             "inf": int(found.infinite[j]),

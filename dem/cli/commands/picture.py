@@ -21,7 +21,7 @@ SAMPLE_ROWS = 30_000
 DPI = 150
 
 
-def draw(
+def draw_picture(
     model: str,
     output: str,
     session: Session,
@@ -34,7 +34,7 @@ def draw(
     """Draw a model, with a sample of rows where a store is given, to a path or URL."""
     formats = FigureCanvasBase.get_supported_filetypes()
     address(output)  # refuses an empty path as what it is
-    if ending(output) not in formats:
+    if file_format(output) not in formats:
         raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
     check_free([output], overwrite=overwrite)
     with session.engine() as engine:
@@ -43,7 +43,7 @@ def draw(
     session.result({"output": output, "model": model}, f"{output}: picture of {model}")
 
 
-def ending(path: str | Path) -> str:
+def file_format(path: str | Path) -> str:
     """Return the format that a picture's name tells: "png"."""
     return PurePosixPath(path).suffix[1:].lower()
 
@@ -51,7 +51,7 @@ def ending(path: str | Path) -> str:
 def rendered(drawn: Figure, path: str | Path) -> bytes:
     """Return a picture in the format that its path ends with."""
     content = BytesIO()
-    drawn.savefig(content, format=ending(path), dpi=DPI)
+    drawn.savefig(content, format=file_format(path), dpi=DPI)
     return content.getvalue()
 
 

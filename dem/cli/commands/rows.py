@@ -19,7 +19,7 @@ WORDS = {"labels": "label"}
 """Words of the command line that are others in `write`."""
 
 
-def write(
+def write_output(
     model: str,
     data: str,
     output: str,
@@ -62,7 +62,7 @@ def impute(
     """Write a store's rows with their missing values filled in, and how far these are known."""
     estimator: Any = load(model)
     source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    places = {"filled": output, **({"deviation": beside(output)} if std else {})}
+    places = {"filled": output, **({"deviation": std_path(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
             kind = type(estimator).__name__
@@ -82,7 +82,7 @@ def impute(
     session.result({**record, "seconds": seconds}, facts({**shown, "of": told}))
 
 
-def beside(output: str) -> str:
+def std_path(output: str) -> str:
     """Return where the deviations go: filled_std.zarr for filled.zarr."""
     stem, dot, suffix = output.rstrip("/").rpartition(".")
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
@@ -92,15 +92,15 @@ def score(model: str, data: str, session: Session, *, weights: str | None, missi
     """Tell how well a model describes a store."""
     estimator = load(model)
     with session.engine() as engine:
-        found = scored(estimator, data, engine, weights, missing_chunks)
+        found = score_record(estimator, data, engine, weights, missing_chunks)
     shown = {
-        **{name: f"{words}, {over(found)}" for name, words in in_words(found).items()},
+        **{name: f"{words}, {rows_scored(found)}" for name, words in in_words(found).items()},
         "BIC, AIC": f"{found['bic']:.10g}, {found['aic']:.10g}" if "bic" in found else None,
     }
     session.result({"model": model, "data": data, **found}, facts(shown), summary=False)
 
 
-def scored(
+def score_record(
     estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
 ) -> dict[str, Any]:
     """Return a store's number of rows, how many of them have no value, and what a model's `score` says, in one pass.
@@ -119,7 +119,7 @@ def scored(
     return found if weights is not None else {**found, **criteria(estimator, told.mean, told.counted)}
 
 
-def over(found: dict[str, Any]) -> str:
+def rows_scored(found: dict[str, Any]) -> str:
     """Say over how many rows a score is."""
     empty = found.get("empty_rows", 0)
     rest = f" ({empty:,} more have no value at all)" if empty else ""

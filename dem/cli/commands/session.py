@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from dem.cli.progress import choose
+from dem.cli.progress import choose_progress
 from dem.engine.engine import Engine
 
 
@@ -51,14 +51,14 @@ class Session:
         """
         # What Dask's client says of a lost scheduler with tracebacks, the error of the pass says in a sentence.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-        with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
+        with closing(choose_progress(quiet=self.quiet, as_json=self.as_json)) as progress:
             asked = Engine(self.memory, self.scheduler, self.workers, progress, self.scheduler_file, self.cluster)
             with asked.started() as engine:
                 yield engine
 
     def say(self, text: str) -> None:
         """Tell one sentence beside the result."""
-        with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
+        with closing(choose_progress(quiet=self.quiet, as_json=self.as_json)) as progress:
             progress.note(text)
 
     def result(self, record: Mapping[str, Any], *shown: RenderableType, summary: bool = True) -> None:
@@ -74,7 +74,7 @@ class Session:
             Only sums up what has been written: left out where `quiet` is set.
         """
         if self.as_json:
-            print(json.dumps({"event": "result", **plain(record)}))
+            print(json.dumps({"event": "result", **json_value(record)}))
         elif not (self.quiet and summary):
             console = console_for_results()
             for item in shown:
@@ -86,14 +86,14 @@ def console_for_results() -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
 
 
-def plain(value: Any) -> Any:
+def json_value(value: Any) -> Any:
     """Return a value as JSON has it; what is not finite becomes null."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return json_value(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from dem.core import human
-from dem.estimators.summary import column_names, covariances_among, step, trace
+from dem.estimators.summary import column_names, covariances_among, history_unit, objective_history
 
 MOST_COLUMNS = 6
 MOST_ROWS = 32
@@ -37,7 +37,7 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None
     return table
 
 
-def parameters(model: Any, labels: Sequence[str] | None = None) -> list[RenderableType]:
+def parameter_tables(model: Any, labels: Sequence[str] | None = None) -> list[RenderableType]:
     """Return the parameters of a model, as far as they can be read."""
     if hasattr(model, "cluster_centers_"):
         return _clusters(model, labels)
@@ -48,17 +48,17 @@ def parameters(model: Any, labels: Sequence[str] | None = None) -> list[Renderab
     return _spectrum(model) if hasattr(model, "explained_variance_ratio_") else _loadings(model, labels)
 
 
-def passes(model: Any) -> list[RenderableType]:
+def history_tables(model: Any) -> list[RenderableType]:
     """Return the history of a fit: the first passes and the last ones."""
     entries = getattr(model, "history_", None) or []
     if not entries:
         return []
-    name, unit, values = trace(model)
+    name, unit, values = objective_history(model)
     changes = ["", *(f"{new - old:+.2e}" for old, new in pairwise(values))]
     rows = [[str(e["pass"]), f"{v:.9g}", c] for e, v, c in zip(entries, values, changes, strict=True)]
     if len(rows) > MOST_ROWS:
         rows = [*rows[:4], ["...", "", ""], *rows[-(MOST_ROWS - 5) :]]
-    return [grid([step(model), name, "change"], rows, f"History ({unit})" if unit else "History")]
+    return [grid([history_unit(model), name, "change"], rows, f"History ({unit})" if unit else "History")]
 
 
 def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
@@ -155,7 +155,7 @@ WORST = 30
 """Columns that a report lists at most."""
 
 
-def meaning(decoding: Mapping[str, Any] | None) -> dict[str, str | None]:
+def decoding_facts(decoding: Mapping[str, Any] | None) -> dict[str, str | None]:
     """Return as facts what is taken as missing, and how packed entries are unpacked.
 
     Parameters
@@ -187,7 +187,7 @@ def missing_summary(shape: Sequence[int], counts: Sequence[int], incomplete: int
     )
 
 
-def of_training(source: Mapping[str, Any] | None) -> str | None:
+def missing_in_training(source: Mapping[str, Any] | None) -> str | None:
     """Return the same of what an estimator's `source_` remembers; None where it does not tell."""
     if not source or "missing" not in source:
         return None

@@ -16,10 +16,10 @@ from functools import cached_property
 import numpy as np
 
 from dem.core.block import Float
-from dem.families.factors.columns import Columns
+from dem.families.factors.columns import ColumnTerms
 from dem.families.gaussian.base import LOG_2PI
 
-STEEP = 1e10
+HIGH_SNR = 1e10
 """A column's variance by the factors, in units of its noise, from which on differences lose the noise."""
 
 
@@ -41,18 +41,18 @@ class FactorAnalysers:
     noise_variances: Float
 
     @cached_property
-    def algebra(self) -> Algebra:
+    def posterior_terms(self) -> PosteriorTerms:
         """What follows from the parameters, computed once."""
-        return Algebra.of(self)
+        return PosteriorTerms.of(self)
 
     @cached_property
-    def columns(self) -> Columns:
+    def column_terms(self) -> ColumnTerms:
         """What each column tells of the latents, where values are missing; computed once."""
-        return Columns.of(self.loadings, self.noise_variances)
+        return ColumnTerms.of(self.loadings, self.noise_variances)
 
 
 @dataclass(frozen=True)
-class Algebra:
+class PosteriorTerms:
     """What the E-step needs of the parameters.
 
     Attributes
@@ -88,7 +88,7 @@ class Algebra:
     offsets: Float
 
     @classmethod
-    def of(cls, theta: FactorAnalysers) -> Algebra:
+    def of(cls, theta: FactorAnalysers) -> PosteriorTerms:
         """Return what follows from these parameters."""
         w, noise = theta.loadings, theta.noise_variances
         _, d, q = w.shape
@@ -116,7 +116,7 @@ class Algebra:
 
 
 @dataclass(frozen=True)
-class Sums:
+class ResidualSums:
     """A component's sums over rows, weighted by its responsibilities; for all K, the first axis.
 
     They are about the residuals r = x - mu - W E[z | x] of the parameters that they were made with, and lose no digits.
@@ -136,7 +136,7 @@ class Sums:
     squares: Float
 
     @classmethod
-    def unpack(cls, sums: Float, d: int, q: int) -> Sums:
+    def unpack(cls, sums: Float, d: int, q: int) -> ResidualSums:
         """Return the parts of sums (F', K), as the M-step wants them."""
         k, a = sums.shape[1], 1 + q
         second, cross, squares = np.split(sums, [a * a, a * a + d * a])
@@ -146,14 +146,14 @@ class Sums:
             squares.T,
         )
 
-    def over(self, counts: Float) -> Sums:
+    def over(self, counts: Float) -> ResidualSums:
         """Return the sums divided by counts (K,)."""
-        return Sums(
+        return ResidualSums(
             self.second / counts[:, None, None], self.cross / counts[:, None, None], self.squares / counts[:, None]
         )
 
 
-def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:
+def m_step(average: ResidualSums, terms: PosteriorTerms, loadings: Float) -> Float:
     """Return by how much W^ grows, (K, d, 1 + q): mean and loadings at once.
 
     W^ new = sum x E[z^ | x]' inv(sum E[z^ z^' | x])   (Ghahramani and Hinton 1996, eq. 15); the same as a step from
@@ -161,44 +161,44 @@ def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:
 
     Parameters
     ----------
-    average : Sums
+    average : ResidualSums
         Divided by the counts.
-    algebra : Algebra
+    terms : PosteriorTerms
         Of the old parameters.
     loadings : array of shape (K, d, q)
         The old W.
     """
     second = average.second.copy()
-    second[:, 1:, 1:] += algebra.posterior
+    second[:, 1:, 1:] += terms.posterior
     target = average.cross.copy()
-    target[:, :, 1:] -= loadings @ algebra.posterior
+    target[:, :, 1:] -= loadings @ terms.posterior
     return np.asarray(np.swapaxes(np.linalg.solve(second, np.swapaxes(target, 1, 2)), 1, 2))
 
 
-def latent_moments(average: Sums, algebra: Algebra, loadings: Float, noise: Float) -> tuple[Float, Float]:
+def latent_moments(average: ResidualSums, terms: PosteriorTerms, loadings: Float, noise: Float) -> tuple[Float, Float]:
     """Return the latents' mean a (K, q) by their posteriors, and T (K, q, q) with covariance T T'.
 
     Parameters
     ----------
-    average, algebra
+    average, terms
         As in `m_step`.
     loadings, noise : array of shape (K, d, q) and (K, 1) or (K, d)
-        The new ones, which `upright` turns T by.
+        The new ones, which `diagonalising_root` turns T by.
     """
     mean = average.second[:, 1:, 0]
-    second = average.second[:, 1:, 1:] + algebra.posterior
+    second = average.second[:, 1:, 1:] + terms.posterior
     covariance = second - mean[:, :, None] * mean[:, None, :]
     values, vectors = np.linalg.eigh(0.5 * (covariance + np.swapaxes(covariance, 1, 2)))
-    least = rounding(second)
-    return mean, upright(vectors * np.sqrt(np.maximum(values, least))[:, None, :], loadings, noise)
+    least = covariance_rounding(second)
+    return mean, diagonalising_root(vectors * np.sqrt(np.maximum(values, least))[:, None, :], loadings, noise)
 
 
-def rounding(second: Float) -> Float:
+def covariance_rounding(second: Float) -> Float:
     """Return what rounding leaves of the moments E[z z'] (K, q, q) in the covariances made of them, (K, 1)."""
     return np.asarray(np.finfo(np.float64).eps * np.einsum("kjj->k", second)[:, None])
 
 
-def upright(root: Float, loadings: Float, noise: Float) -> Float:
+def diagonalising_root(root: Float, loadings: Float, noise: Float) -> Float:
     """Return the root T R (K, q, q) of T T', R a rotation, for which (W T R)' inv(Psi) (W T R) is diagonal.
 
     Any root serves; with this one H is nearly diagonal. With another, where a factor has a far larger variance than the
@@ -208,12 +208,12 @@ def upright(root: Float, loadings: Float, noise: Float) -> Float:
     return np.asarray(root @ np.swapaxes(np.linalg.svd(scaled @ root, full_matrices=False)[2], 1, 2))
 
 
-def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Float) -> Float:
+def residual_squares(average: ResidualSums, terms: PosteriorTerms, step: Float, loadings: Float) -> Float:
     """Return what each column's E[(x - mu - W z)^2] exceeds the old parameters' r^2 by, (K, d), for new parameters.
 
     Parameters
     ----------
-    average, algebra
+    average, terms
         As in `m_step`.
     step : array of shape (K, d, 1 + q)
         The new W^ less the old.
@@ -221,10 +221,10 @@ def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Flo
         The new W.
     """
     change = ((step @ average.second - 2 * average.cross) * step).sum(axis=2)
-    return np.asarray(change + ((loadings @ algebra.posterior) * loadings).sum(axis=2))
+    return np.asarray(change + ((loadings @ terms.posterior) * loadings).sum(axis=2))
 
 
-def canonical(theta: FactorAnalysers) -> FactorAnalysers:
+def canonical_rotation(theta: FactorAnalysers) -> FactorAnalysers:
     """Return the same densities with W' inv(Psi) W diagonal, the largest entry first, and signs fixed.
 
     W is known up to a rotation of z only; this choice is Lawley and Maxwell's (1971), the one of principal directions

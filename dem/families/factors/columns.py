@@ -19,7 +19,7 @@ from dem.families.gaussian.base import LOG_2PI
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnTerms:
     """What the E-step with missing values needs of the parameters of K components.
 
     Attributes
@@ -40,7 +40,7 @@ class Columns:
     outer: Float
 
     @classmethod
-    def of(cls, loadings: Float, noise_variances: Float) -> Columns:
+    def of(cls, loadings: Float, noise_variances: Float) -> ColumnTerms:
         """Return what loadings (K, d, q) and noise variances (K, 1) or (K, d) give."""
         k, d, q = loadings.shape
         noise = np.broadcast_to(noise_variances, (k, d))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dem.core.block import Float
-from dem.families.factors.algebra import Algebra, FactorAnalysers
+from dem.families.factors.algebra import FactorAnalysers, PosteriorTerms
 
 TOLERANCE = 1e-9
 """Nats a column: what products may lose of a row's log-likelihood, which grows as the number of columns."""
@@ -42,16 +42,16 @@ class Latents:
 
 def e_step(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Float) -> Latents:
     """Write log p(x | k) of the columns of x (d, n) into `out` (K, n); return the latents."""
-    algebra = theta.algebra
-    y = x - algebra.origin[:, None]
+    terms = theta.posterior_terms
+    y = x - terms.origin[:, None]
     squares = squares_of(y)
-    np.matmul(algebra.inverse, squares, out=out)
-    if products_suffice(out, algebra.offsets[0], len(x)):
-        latents = Latents(by_products(algebra, y, out), y, squares)
+    np.matmul(terms.inverse, squares, out=out)
+    if products_suffice(out, terms.offsets[0], len(x)):
+        latents = Latents(by_products(terms, y, out), y, squares)
     else:
         latents = Latents(by_residuals(theta, x, squares_of, out))
     out *= -0.5
-    out += algebra.log_normaliser[:, None]
+    out += terms.log_normaliser[:, None]
     return latents
 
 
@@ -61,20 +61,20 @@ def products_suffice(norms: Float, offsets: Float, d: int) -> bool:
     return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE * d)
 
 
-def by_products(algebra: Algebra, y: Float, out: Float) -> Float:
+def by_products(terms: PosteriorTerms, y: Float, out: Float) -> Float:
     """Turn the squares of y about the origin, in `out` (K, n), into those about the means; return E[z^ | x].
 
     (x - mu)' inv(C) (x - mu) = |x - mu|^2 in the metric of inv(Psi), less |B' (x - mu)|^2   (Woodbury).
     """
-    (k, n), q = out.shape, algebra.whiten.shape[1]
-    projected = np.matmul(algebra.columns.T, y).reshape(1 + q, k, n)
-    projected -= algebra.offsets[:, :, None]
+    (k, n), q = out.shape, terms.whiten.shape[1]
+    projected = np.matmul(terms.columns.T, y).reshape(1 + q, k, n)
+    projected -= terms.offsets[:, :, None]
     out -= 2 * projected[0]
-    out -= algebra.offsets[0][:, None]
+    out -= terms.offsets[0][:, None]
     latent = projected[1:]
     out -= np.einsum("jkn,jkn->kn", latent, latent)
     z = np.ones((1 + q, k, n))
-    z[1:] = (algebra.whiten @ latent.transpose(1, 0, 2)).transpose(1, 0, 2)
+    z[1:] = (terms.whiten @ latent.transpose(1, 0, 2)).transpose(1, 0, 2)
     return z
 
 
@@ -84,19 +84,19 @@ def by_residuals(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Flo
     (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2.
     """
     k, _, q = theta.loadings.shape
-    algebra = theta.algebra
+    terms = theta.posterior_terms
     z = np.ones((1 + q, k, x.shape[1]))
     for i in range(k):
         residual = x - theta.means[i][:, None]
-        latent = algebra.whiten[i] @ (algebra.project[i].T @ residual)
+        latent = terms.whiten[i] @ (terms.project[i].T @ residual)
         residual -= theta.loadings[i] @ latent
-        np.matmul(algebra.inverse[i], squares_of(residual), out=out[i])
+        np.matmul(terms.inverse[i], squares_of(residual), out=out[i])
         out[i] += np.einsum("jn,jn->n", latent, latent)
         z[1:, i] = latent
     return z
 
 
-def sums_by_products(algebra: Algebra, y: Float, weighted: Float, second: Float) -> tuple[Float, Float]:
+def sums_by_products(terms: PosteriorTerms, y: Float, weighted: Float, second: Float) -> tuple[Float, Float]:
     """Return the sums of r E[z^ | x]' (d, 1 + q, K), and what those of y^2 exceed those of r^2 by, (K, d).
 
     With r = y - W^ E[z^ | x], W^ about the origin: sum r z^' = sum y z^' - W^ sum z^ z^', and sum r^2 = sum y^2 less
@@ -104,7 +104,7 @@ def sums_by_products(algebra: Algebra, y: Float, weighted: Float, second: Float)
 
     Parameters
     ----------
-    algebra : Algebra
+    terms : PosteriorTerms
     y : array of shape (d, n)
     weighted : array of shape (1 + q, K, n)
         E[z^ | x] times the responsibilities.
@@ -113,9 +113,9 @@ def sums_by_products(algebra: Algebra, y: Float, weighted: Float, second: Float)
     """
     (a, k, n), d = weighted.shape, len(y)
     raw = np.matmul(y, weighted.reshape(-1, n).T).reshape(d, a, k)
-    cross = raw - (algebra.augmented @ second).transpose(1, 2, 0)
+    cross = raw - (terms.augmented @ second).transpose(1, 2, 0)
     raw += cross
-    return cross, np.einsum("kda,dak->kd", algebra.augmented, raw)
+    return cross, np.einsum("kda,dak->kd", terms.augmented, raw)
 
 
 def sums_by_residuals(

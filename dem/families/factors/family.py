@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
-from dem.families.factors.algebra import FactorAnalysers, Sums, latent_moments, m_step, residual_squares
+from dem.families.factors.algebra import FactorAnalysers, ResidualSums, latent_moments, m_step, residual_squares
 from dem.families.factors.e_step import e_step, sums_by_products, sums_by_residuals
 from dem.families.factors.missing import ObservedFactors
 from dem.families.factors.noise import EPS, NoiseKind
@@ -26,10 +26,10 @@ from dem.families.factors.start import first_analysers
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import LOG_2PI
 from dem.families.plain import ExactFamily
-from dem.families.reg_covar import added, of_all_columns, of_columns
+from dem.families.reg_covar import column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
 
-NARROW = 64
+FEW_COLUMNS = 64
 """Columns among which all directions serve to choose first centres."""
 
 
@@ -55,7 +55,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         there EM did not part two that lie far apart in 5,000 columns.
         """
         directions = 2 * (1 + self.n_factors)
-        if min(x.shape) <= max(directions, NARROW):
+        if min(x.shape) <= max(directions, FEW_COLUMNS):
             return x
         from sklearn.decomposition import PCA  # here, since workers never start and need not pay for it
 
@@ -73,7 +73,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         if reuse.y is None or reuse.squares is None:
             cross, squares = sums_by_residuals(theta, x, reuse.z, weighted, self.squares)
         else:
-            cross, excess = sums_by_products(theta.algebra, reuse.y, weighted, second)
+            cross, excess = sums_by_products(theta.posterior_terms, reuse.y, weighted, second)
             squares = resp @ reuse.squares.T - self.pool(excess)
         (a, k, _), d = weighted.shape, len(x)
         out[: a * a] += second.transpose(1, 2, 0).reshape(-1, k)
@@ -94,13 +94,13 @@ class FactorFamily(NoiseKind, ExactFamily):
         """
         assert previous is not None  # the sums are about its residuals
         _, d, q = previous.loadings.shape
-        empty, average, algebra = *averages(sums, d, q), previous.algebra
-        step = m_step(average, algebra, previous.loadings)
+        empty, average, terms = *averages(sums, d, q), previous.posterior_terms
+        step = m_step(average, terms, previous.loadings)
         loadings = previous.loadings + step[:, :, 1:]
-        squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
+        squares = average.squares + self.pool(residual_squares(average, terms, step, loadings))
         noise = self.floored(squares * self.n_noise(d) / d, previous)
         self.check_noise(loadings, noise)
-        shift, turn = latent_moments(average, algebra, loadings, noise)
+        shift, turn = latent_moments(average, terms, loadings, noise)
         means = previous.means + (step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift))
         keep = empty[:, None]
         return FactorAnalysers(
@@ -117,20 +117,20 @@ class FactorFamily(NoiseKind, ExactFamily):
         stretched.
         """
         _, d, q = theta.loadings.shape
-        _, average, algebra = *averages(sums, d, q), previous.algebra
+        _, average, terms = *averages(sums, d, q), previous.posterior_terms
         log_det_noise = d / self.n_noise(d) * np.log(theta.noise_variances).sum(axis=1)
-        log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
+        log_det_posterior = np.linalg.slogdet(terms.posterior)[1]
 
         def bound(means: Float, loadings: Float, latents: Float) -> Float:
             step = np.concatenate([(means - previous.means)[:, :, None], loadings - previous.loadings], axis=2)
-            squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
+            squares = average.squares + self.pool(residual_squares(average, terms, step, loadings))
             noise = log_det_noise + (squares / theta.noise_variances).sum(axis=1)
             return np.asarray(-0.5 * (d * LOG_2PI + noise + latents - log_det_posterior - q))
 
-        latents = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
+        latents = np.einsum("kjj->k", average.second[:, 1:, 1:] + terms.posterior)
         plain = bound(theta.means, theta.loadings, latents)
-        fitted = previous.loadings + m_step(average, algebra, previous.loadings)[:, :, 1:]
-        shift, turn = latent_moments(average, algebra, fitted, theta.noise_variances)
+        fitted = previous.loadings + m_step(average, terms, previous.loadings)[:, :, 1:]
+        shift, turn = latent_moments(average, terms, fitted, theta.noise_variances)
         loadings = theta.loadings @ np.linalg.inv(turn)
         means = theta.means - np.einsum("kdq,kq->kd", loadings, shift)
         turned = bound(means, loadings, q + 2 * np.linalg.slogdet(turn)[1])
@@ -179,11 +179,11 @@ class FactorFamily(NoiseKind, ExactFamily):
         return k * (d + min(d * q - q * (q - 1) // 2 + self.n_noise(d), triangle_size(d)))
 
 
-def averages(sums: Float, d: int, q: int) -> tuple[NDArray[np.bool_], Sums]:
+def averages(sums: Float, d: int, q: int) -> tuple[NDArray[np.bool_], ResidualSums]:
     """Return which components (K,) have no rows, and the sums (F', K) divided by the counts, fit to be solved for."""
     counts = sums[0]
     empty = counts < safe_counts(counts)
-    average = Sums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
+    average = ResidualSums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
     average.second[empty] = np.eye(1 + q)
     return empty, average
 
@@ -215,11 +215,11 @@ class PPCAFamily(FactorFamily):
 
         A factor explains a column far wider than the others; its share would be more than all that the others vary by.
         """
-        return replace(self, reg_covar=of_all_columns(self.reg_covar, scan, widest=self.n_factors))
+        return replace(self, reg_covar=shared_reg_covar(self.reg_covar, scan, widest=self.n_factors))
 
     def floor(self, d: int) -> Float:
         """Return the one."""
-        return np.atleast_1d(added(self.reg_covar))
+        return np.atleast_1d(reg_covar_values(self.reg_covar))
 
     def units(self, variances: Float) -> Float:
         """Return 1: the model depends on the units."""
@@ -249,11 +249,11 @@ class FactorAnalysisFamily(FactorFamily):
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Return the family with a `reg_covar` in the data's units."""
-        return replace(self, reg_covar=of_columns(self.reg_covar, scan))
+        return replace(self, reg_covar=column_reg_covar(self.reg_covar, scan))
 
     def floor(self, d: int) -> Float:
         """Return each column's."""
-        return np.broadcast_to(added(self.reg_covar), (d,))
+        return np.broadcast_to(reg_covar_values(self.reg_covar), (d,))
 
     def units(self, variances: Float) -> Float:
         """Return the columns' deviations; 1 of constant columns."""

@@ -14,9 +14,9 @@ from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
 from dem.families.factors import missing_e_step
-from dem.families.factors.algebra import FactorAnalysers, upright
-from dem.families.factors.missing_algebra import Sums
-from dem.families.factors.missing_e_step import Posteriors, add_sums, e_step
+from dem.families.factors.algebra import FactorAnalysers, diagonalising_root
+from dem.families.factors.missing_algebra import ColumnwiseSums
+from dem.families.factors.missing_e_step import Posteriors, add_sums, observed_e_step
 from dem.families.factors.noise import NoiseKind
 from dem.families.family import EMPTY
 
@@ -35,7 +35,7 @@ class ObservedFactors(NoiseKind):
 
     def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         """Write the log-densities of what is observed, 0 where nothing is; return the latents."""
-        return e_step(theta, x, out)
+        return observed_e_step(theta, x, out)
 
     def sums(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float, out: Float) -> None:
         """Add the expected sums, column by column."""
@@ -53,7 +53,7 @@ class ObservedFactors(NoiseKind):
         """
         assert previous is not None  # the sums are about its residuals
         _, d, q = previous.loadings.shape
-        found = Sums.unpack(sums, d, q)
+        found = ColumnwiseSums.unpack(sums, d, q)
         step = found.step()
         loadings = previous.loadings + step[:, :, 1:]
         counts, least = self.pool(found.counts), EMPTY * sums[0].sum()
@@ -61,7 +61,7 @@ class ObservedFactors(NoiseKind):
         noise = np.where(counts <= least, previous.noise_variances, self.floored(squares, previous))
         self.check_noise(loadings, noise)
         shift, turn = found.latent_moments()
-        turn = upright(turn, loadings, noise)
+        turn = diagonalising_root(turn, loadings, noise)
         means = previous.means + step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift)
         return FactorAnalysers(means, loadings @ turn, noise)
 
@@ -71,9 +71,9 @@ class ObservedFactors(NoiseKind):
         Each component's better one of two: with the latents as they are, and with those that `estimate` has shifted and
         stretched.
         """
-        found = Sums.unpack(sums, *theta.loadings.shape[1:])
+        found = ColumnwiseSums.unpack(sums, *theta.loadings.shape[1:])
         shift, turn = found.latent_moments()
-        turn = upright(turn, previous.loadings + found.step()[:, :, 1:], theta.noise_variances)
+        turn = diagonalising_root(turn, previous.loadings + found.step()[:, :, 1:], theta.noise_variances)
         return float(found.best_bound(theta, previous, shift, turn).sum())
 
     def fill(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float) -> tuple[Float, Float]:

@@ -16,7 +16,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.linalg import triangle_size, unpack
-from dem.families.factors.algebra import FactorAnalysers, rounding
+from dem.families.factors.algebra import FactorAnalysers, covariance_rounding
 from dem.families.family import EMPTY
 
 TOO_FEW = (
@@ -26,7 +26,7 @@ TOO_FEW = (
 
 
 @dataclass(frozen=True)
-class Sums:
+class ColumnwiseSums:
     """A component's expected sums over the rows, weighted by its responsibilities; for all K, the first axis.
 
     Attributes
@@ -50,7 +50,7 @@ class Sums:
     log_det: Float
 
     @classmethod
-    def unpack(cls, sums: Float, d: int, q: int) -> Sums:
+    def unpack(cls, sums: Float, d: int, q: int) -> ColumnwiseSums:
         """Return the parts of sums (F', K)."""
         a, size = 1 + q, triangle_size(1 + q)
         second, cross, squares, log_det = np.split(sums.T, np.cumsum([(1 + d) * size, d * a, d]), axis=1)
@@ -98,7 +98,7 @@ class Sums:
         mean = average[:, 1:, 0]
         covariance = average[:, 1:, 1:] - mean[:, :, None] * mean[:, None, :]
         values, vectors = np.linalg.eigh(covariance)
-        least = rounding(average[:, 1:, 1:])
+        least = covariance_rounding(average[:, 1:, 1:])
         roots = vectors * np.sqrt(np.maximum(values, least))[:, None, :]
         return mean, roots @ np.swapaxes(vectors, 1, 2)
 
@@ -124,7 +124,7 @@ class Sums:
         loadings = theta.loadings @ back
         means = theta.means - np.einsum("kdq,kq->kd", loadings, shift)
         step = np.concatenate([(means - previous.means)[:, :, None], loadings - previous.loadings], axis=2)
-        columns, squares = theta.columns, self.squares_after(step)
+        columns, squares = theta.column_terms, self.squares_after(step)
         of_x = np.einsum("kd,kd->k", columns.log_noise, self.counts) + np.einsum("kd,kd->k", columns.inverse, squares)
         centred = np.concatenate([-shift[:, :, None], np.broadcast_to(np.eye(shift.shape[1]), turn.shape)], axis=2)
         latent = np.einsum("kij,kjl,kil->k", back @ centred, self.all_rows, back @ centred)

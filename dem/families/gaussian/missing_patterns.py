@@ -48,7 +48,7 @@ class Marginal:
     @classmethod
     def of(cls, theta: Gaussians, missing: NDArray[np.bool_]) -> Marginal:
         """Return the marginal of full or tied Gaussians."""
-        upper = factors(theta)
+        upper = precision_factors(theta)
         (g, d, _), m = upper.shape, int(missing.sum())
         lacking, observed = np.flatnonzero(missing), np.flatnonzero(~missing)
         turned = upper[:, np.concatenate([lacking, observed])]
@@ -91,14 +91,14 @@ class Marginal:
         out[-1] += counts * self.entropy
 
 
-def factors(theta: Gaussians) -> Float:
+def precision_factors(theta: Gaussians) -> Float:
     """Return the factors of the precisions (G, d, d): of each component, or the one of all."""
     upper = theta.precisions_cholesky
     return upper[None] if upper.ndim == 2 else upper
 
 
 @dataclass(frozen=True)
-class Returning:
+class PatternRows:
     """Rows of a tile that lack the same columns.
 
     Attributes
@@ -117,7 +117,7 @@ class Returning:
     @classmethod
     def of(
         cls, theta: Gaussians, x: Float, rows: NDArray[np.intp], missing: NDArray[np.bool_], out: Float
-    ) -> Returning:
+    ) -> PatternRows:
         """Write the log-densities of rows of the tile x (d, n) into `out` (K, n); return what goes with them."""
         marginal = marginal_of(theta, missing)
         observed = x[np.ix_(~missing, rows)]

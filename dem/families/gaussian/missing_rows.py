@@ -1,11 +1,11 @@
 """Rows that each lack other columns, as many of them: small systems, all rows and components at once.
 
-Where few columns are missing, with P the precision and e = x - mu, 0 where x is missing (`Lacking`):
+Where few columns are missing, with P the precision and e = x - mu, 0 where x is missing (`FewMissing`):
 
     g = P e,   e_m = -inv(P_mm) g_m = E[x_m | x_o] - mu_m,   cov[x_m | x_o] = inv(P_mm) = C
     (x_o - mu_o)' inv(S_oo) (x_o - mu_o) = e' P e at that e_m,   log |S_oo| = log |P_mm| - log |P|   (PRML 2.73 to 2.75)
 
-Where few are observed, with S the covariance (`Having`):
+Where few are observed, with S the covariance (`FewObserved`):
 
     y = inv(S_oo) e_o,   e = S_.o y,   C = S - S_.o inv(S_oo) S_o.   (PRML 2.81, 2.82)
 
@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from dem.core.block import Float
 from dem.core.linalg import block_inverses, gram_inverses, triangle
 from dem.families.gaussian.base import LOG_2PI, Gaussians
-from dem.families.gaussian.missing_patterns import factors
+from dem.families.gaussian.missing_patterns import precision_factors
 
 CHUNK_BYTES = 2**20
 """What the inverses of all rows may take, and the largest of the other arrays."""
@@ -33,7 +33,7 @@ LARGEST_INFLATION = 1e5
 
 
 @dataclass(frozen=True)
-class Scattered(ABC):
+class RowBatch(ABC):
     """Some rows of a tile, of p patterns, that lack m columns each.
 
     Attributes
@@ -101,19 +101,19 @@ class Scattered(ABC):
         """Return the conditional variances (K, d, n)."""
 
     @property
-    def which(self) -> NDArray[np.intp]:
+    def pattern_of_row(self) -> NDArray[np.intp]:
         """The pattern of each row."""
         return np.repeat(np.arange(len(self.first)), np.diff(np.append(self.first, len(self.rows))))
 
     @property
-    def at(self) -> NDArray[np.intp]:
+    def flat_index(self) -> NDArray[np.intp]:
         """Where the entries of the systems (s, n) stand in the residuals of a component."""
         n = len(self.rows)
-        return self.index[:, self.which] * n + np.arange(n)
+        return self.index[:, self.pattern_of_row] * n + np.arange(n)
 
-    def of_rows(self, inverses: Float) -> Float:
+    def inverses_of_rows(self, inverses: Float) -> Float:
         """Return the inverses (s, s, G, n) of the rows' systems."""
-        return inverses if len(self.first) == len(self.rows) else inverses[..., self.which]
+        return inverses if len(self.first) == len(self.rows) else inverses[..., self.pattern_of_row]
 
     def add(self, weights: Float, counts: Float, out: Float) -> None:
         """Add the sums about the means, weighted by `weights` (K, n), and `counts` (K, n) times C, to `out` (F, K)."""
@@ -143,7 +143,7 @@ class Scattered(ABC):
         return self.residuals, self.variances()
 
 
-class Lacking(Scattered):
+class FewMissing(RowBatch):
     """Rows that lack few columns: the systems are those of the missing ones.
 
     e_m is found in two steps, the second from the gradient at the first (Bjorck's corrected seminormal equations), so
@@ -162,24 +162,24 @@ class Lacking(Scattered):
 
     def solve(self, x: Float) -> Float:
         """Fill in e_m = -inv(P_mm) g_m."""
-        upper, at = factors(self.theta), self.at
+        upper, at = precision_factors(self.theta), self.flat_index
         residuals, flat = self.residuals, self.residuals.reshape(len(self.residuals), -1)
         np.subtract(x, self.theta.means[:, :, None], out=residuals)
         flat[:, at] = 0
         inverses, log_det = self.systems()
-        of_rows = self.of_rows(inverses)
+        of_rows = self.inverses_of_rows(inverses)
         for _ in range(2):
             whitened = np.swapaxes(upper, 1, 2) @ residuals
             gradient = np.take((upper @ whitened).reshape(flat.shape), at, axis=1)
             step = np.einsum("ijgn,gjn->gin", of_rows, gradient)
             flat[:, at] -= step
         observed = len(x) - self.n_missing
-        self.constant[...] = 0.5 * (log_precision(upper) - log_det[:, self.which] - observed * LOG_2PI)
+        self.constant[...] = 0.5 * (log_det_precision(upper) - log_det[:, self.pattern_of_row] - observed * LOG_2PI)
         return np.asarray(np.einsum("gin,gin->gn", whitened, whitened) - np.einsum("gin,gin->gn", gradient, step))
 
     def systems(self) -> tuple[Float, Float]:
         """Return C and log |P_mm|."""
-        upper = factors(self.theta)
+        upper = precision_factors(self.theta)
         return block_inverses(upper @ np.swapaxes(upper, 1, 2), self.index)
 
     def spread(self, inverses: Float, totals: Float) -> Float:
@@ -189,24 +189,24 @@ class Lacking(Scattered):
     def variances(self) -> Float:
         """Return the diagonals of C."""
         out = np.zeros_like(self.residuals)
-        diagonal = np.einsum("iign->gin", self.systems()[0])[..., self.which]
-        out.reshape(len(out), -1)[:, self.at] = diagonal
+        diagonal = np.einsum("iign->gin", self.systems()[0])[..., self.pattern_of_row]
+        out.reshape(len(out), -1)[:, self.flat_index] = diagonal
         return out
 
 
-class LackingExactly(Lacking):
+class FewMissingStable(FewMissing):
     """The same where columns are nearly sums of others: the systems come from U itself."""
 
     def systems(self) -> tuple[Float, Float]:
         """Return C and log |P_mm|."""
-        upper, (m, p) = factors(self.theta), self.index.shape
+        upper, (m, p) = precision_factors(self.theta), self.index.shape
         step = max(1, CHUNK_BYTES // (8 * upper[0, 0].size * len(upper) * max(m, 1)))
         found = [gram_inverses(upper, self.index[:, i : i + step]) for i in range(0, p, step)]
         inverses, log_det = zip(*found, strict=True)
         return np.concatenate(inverses, axis=-1), np.concatenate(log_det, axis=-1)
 
 
-class Having(Scattered):
+class FewObserved(RowBatch):
     """Rows that have few columns: the systems are those of the observed ones."""
 
     @staticmethod
@@ -227,21 +227,21 @@ class Having(Scattered):
 
     def solve(self, x: Float) -> Float:
         """Fill in e = S_.o inv(S_oo) e_o."""
-        at, flat = self.at, self.residuals.reshape(len(self.residuals), -1)
-        observed = np.take(x, at) - self.theta.means[:, self.index[:, self.which]]
+        at, flat = self.flat_index, self.residuals.reshape(len(self.residuals), -1)
+        observed = np.take(x, at) - self.theta.means[:, self.index[:, self.pattern_of_row]]
         inverses, log_det = block_inverses(self.covariances, self.index)
-        y = np.einsum("ijgn,gjn->gin", self.of_rows(inverses), observed)
+        y = np.einsum("ijgn,gjn->gin", self.inverses_of_rows(inverses), observed)
         embedded = np.zeros_like(self.residuals)
         embedded.reshape(flat.shape)[:, at] = y
         np.matmul(self.covariances, embedded, out=self.residuals)
         flat[:, at] = observed
-        self.constant[...] = -0.5 * (log_det[:, self.which] + len(self.index) * LOG_2PI)
+        self.constant[...] = -0.5 * (log_det[:, self.pattern_of_row] + len(self.index) * LOG_2PI)
         return np.asarray(np.einsum("gin,gin->gn", observed, y))
 
     def systems(self) -> tuple[Float, Float]:
         """Return inv(S_oo) and log |P_mm|."""
         inverses, log_det = block_inverses(self.covariances, self.index)
-        return inverses, log_det + log_precision(factors(self.theta))
+        return inverses, log_det + log_det_precision(precision_factors(self.theta))
 
     def spread(self, inverses: Float, totals: Float) -> Float:
         """Return the sum of S - S inv(S_oo) S, for all rows and columns: 0 for the observed ones."""
@@ -250,8 +250,8 @@ class Having(Scattered):
 
     def variances(self) -> Float:
         """Return the diagonals of C."""
-        columns, out = self.index[:, self.which], np.empty_like(self.residuals)
-        inverses = self.of_rows(block_inverses(self.covariances, self.index)[0])
+        columns, out = self.index[:, self.pattern_of_row], np.empty_like(self.residuals)
+        inverses = self.inverses_of_rows(block_inverses(self.covariances, self.index)[0])
         for i in range(len(out)):
             g = i % len(self.covariances)
             across = self.covariances[g][:, columns]
@@ -260,12 +260,12 @@ class Having(Scattered):
         return out
 
 
-def log_precision(upper: Float) -> Float:
+def log_det_precision(upper: Float) -> Float:
     """Return log |P| (G, 1)."""
     return np.asarray(2 * np.log(np.einsum("gii->gi", upper)).sum(axis=1))[:, None]
 
 
-def inflation(theta: Gaussians) -> float:
+def variance_inflation(theta: Gaussians) -> float:
     """Return the largest variance inflation factor P_jj S_jj: how far columns are sums of others, in any units."""
     variances = np.einsum("...ii->...i", theta.covariances)
     return float(((theta.precisions_cholesky**2).sum(axis=-1) * variances).max())

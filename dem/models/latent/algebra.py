@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from dem.core.block import Block, Float
-from dem.families.factors.algebra import STEEP
+from dem.families.factors.algebra import HIGH_SNR
 from dem.families.gaussian.base import LOG_2PI
 from dem.models.latent.spectrum import jacobi_svd
 
@@ -43,14 +43,14 @@ class LatentParams:
     stretch: Float | None = field(default=None, kw_only=True)
 
 
-def noise_of(params: LatentParams) -> Float:
+def noise_diagonal(params: LatentParams) -> Float:
     """Return the diagonal of Psi, (d,)."""
     return np.broadcast_to(np.asarray(params.noise_variance, dtype=np.float64), params.mean.shape)
 
 
 def inverse_noise(params: LatentParams) -> Float:
     """Return the diagonal of inv(Psi), (d,); 0 where there is no noise."""
-    noise = noise_of(params)
+    noise = noise_diagonal(params)
     return np.divide(1.0, noise, out=np.zeros(len(noise)), where=noise > 0)
 
 
@@ -62,7 +62,7 @@ def latent_precision(params: LatentParams) -> Float:
 
 def posterior_covariance(params: LatentParams) -> Float:
     """Return the covariance of z given x, (q, q): the same for every row   (PRML, after 12.42)."""
-    if not noise_of(params).any():
+    if not noise_diagonal(params).any():
         return np.zeros((params.loadings.shape[1],) * 2)
     return np.asarray(np.linalg.inv(latent_precision(params)))
 
@@ -70,8 +70,8 @@ def posterior_covariance(params: LatentParams) -> Float:
 def projection(params: LatentParams) -> Float:
     """Return the (d, q) matrix A with E[z | x] = A' (x - mu)   (PRML 12.48)."""
     w = params.loadings
-    if not noise_of(params).any():
-        return inverse_root(w)
+    if not noise_diagonal(params).any():
+        return transposed_pseudo_inverse(w)
     scaled = w * inverse_noise(params)[:, None]
     return np.asarray(np.linalg.solve(latent_precision(params), scaled.T).T)
 
@@ -84,20 +84,20 @@ def log_normaliser(params: LatentParams) -> float:
     ValueError
         If C is singular.
     """
-    w, noise = params.loadings, noise_of(params)
+    w, noise = params.loadings, noise_diagonal(params)
     noisy = noise[noise > 0]
     d = len(noisy)
     if d:
         log_det = np.log(noisy).sum() + np.linalg.slogdet(latent_precision(params))[1]
     else:
-        d, log_det = len(w), 2 * np.log(lengths_of_all(w)).sum()
+        d, log_det = len(w), 2 * np.log(nonzero_singular_values(w)).sum()
     return float(-0.5 * (d * LOG_2PI + log_det))
 
 
 def covariance(params: LatentParams) -> Float:
     """Return C = W W' + Psi, (d, d)   (PRML 12.36)."""
     w = params.loadings
-    return np.asarray(w @ w.T + np.diag(noise_of(params)))
+    return np.asarray(w @ w.T + np.diag(noise_diagonal(params)))
 
 
 def precision(params: LatentParams) -> Float:
@@ -110,19 +110,19 @@ def precision(params: LatentParams) -> Float:
     """
     w, inverse = params.loadings, inverse_noise(params)
     if (inverse > 0).all():
-        if (np.sum(w**2, axis=1) * inverse < STEEP).all():
+        if (np.sum(w**2, axis=1) * inverse < HIGH_SNR).all():
             return np.asarray(np.diag(inverse) - projection(params) @ (w * inverse[:, None]).T)
         found = covariance(params)  # that difference would leave nothing of a column that the noise hardly touches
         unit = np.sqrt(np.diag(found))
         return np.asarray(np.linalg.inv(found / unit[:, None] / unit) / unit[:, None] / unit)
     if inverse.any():
         raise ValueError(NO_DENSITY)
-    lengths_of_all(w)
-    back = inverse_root(w)
+    nonzero_singular_values(w)
+    back = transposed_pseudo_inverse(w)
     return np.asarray(back @ back.T)
 
 
-def lengths_of_all(loadings: Float) -> Float:
+def nonzero_singular_values(loadings: Float) -> Float:
     """Return the singular values of W (d, q), q = d, of a model without noise.
 
     Raises
@@ -137,14 +137,14 @@ def lengths_of_all(loadings: Float) -> Float:
     return lengths
 
 
-def inverse_root(loadings: Float) -> Float:
+def transposed_pseudo_inverse(loadings: Float) -> Float:
     """Return the pseudo-inverse of W, transposed, (d, q): columns of W that are 0 have none."""
     left, lengths, right = jacobi_svd(loadings)
     inverse = np.divide(1.0, lengths, out=np.zeros_like(lengths), where=lengths > 0)
     return np.asarray((left * inverse) @ right.T)
 
 
-def least_squares(params: LatentParams) -> Float:
+def least_squares_matrix(params: LatentParams) -> Float:
     """Return B (q, d) such that E[z | x]' B + mu is the projection of x on the columns of W.
 
     It is W inv(W' inv(Psi) W) (I + W' inv(Psi) W), transposed, which undoes the shrinking of E[z | x]

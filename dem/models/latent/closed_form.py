@@ -79,7 +79,7 @@ def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float,
     return PPCAParams(moments.mean, loadings, noise), values, components
 
 
-def canonical(params: R) -> tuple[R, Float]:
+def principal_rotation(params: R) -> tuple[R, Float]:
     """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d).
 
     EM finds W up to a rotation of z only   (PRML, after 12.46). In this one W' W is diagonal: in others, where some
@@ -92,7 +92,7 @@ def canonical(params: R) -> tuple[R, Float]:
     return replace(params, loadings=components.T * lengths, stretch=stretch), components
 
 
-def by_share(share: float, variances: Float) -> int:
+def components_by_share(share: float, variances: Float) -> int:
     """Return how many directions explain more than this share of the variance."""
     shares = np.cumsum(variances)
     if shares[-1] == 0:  # constant columns: one direction explains the nothing that there is
@@ -100,7 +100,7 @@ def by_share(share: float, variances: Float) -> int:
     return int(np.searchsorted(shares / shares[-1], share, side="right") + 1)
 
 
-def by_evidence(variances: Float, n: float) -> int:
+def components_by_evidence(variances: Float, n: float) -> int:
     """Return the q of largest evidence: Laplace's approximation of Minka (2000), as scikit-learn's "mle".
 
     Parameters
@@ -110,13 +110,13 @@ def by_evidence(variances: Float, n: float) -> int:
     n : float
         Number of rows.
     """
-    return 1 + int(np.argmax([log_evidence(variances, q, n) for q in range(1, _most(variances))] or [0.0]))
+    return 1 + int(np.argmax([log_evidence(variances, q, n) for q in range(1, _rank(variances))] or [0.0]))
 
 
-def by_bic(variances: Float, n: float) -> int:
+def components_by_bic(variances: Float, n: float) -> int:
     """Return the q of lowest BIC, -2 log p(X) + parameters log n, each q at its closed form   (PRML 12.44)."""
     found = []
-    for q in range(1, _most(variances)):
+    for q in range(1, _rank(variances)):
         log_likelihood = closed_form_log_likelihood(variances, q, float(variances[q:].mean()))
         found.append(bic(n * log_likelihood, n_parameters(len(variances), q), n))
     return 1 + int(np.argmin(found or [0.0]))
@@ -153,6 +153,6 @@ def n_parameters(d: int, q: int) -> int:
     return d + 1 + d * q - q * (q - 1) // 2
 
 
-def _most(variances: Float) -> int:
+def _rank(variances: Float) -> int:
     """Return the number of directions with any variance: fewer leave some to the noise."""
     return int(np.count_nonzero(variances))

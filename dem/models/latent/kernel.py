@@ -18,7 +18,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.stats import Additive
-from dem.families.factors.algebra import STEEP
+from dem.families.factors.algebra import HIGH_SNR
 from dem.models.latent.algebra import (
     LatentParams,
     inverse_noise,
@@ -53,7 +53,7 @@ class LatentStats(Additive):
     rr: Float
 
 
-class Means(NamedTuple):
+class MeanStats(NamedTuple):
     """Means over the rows.
 
     Attributes
@@ -81,7 +81,7 @@ class Means(NamedTuple):
         return np.asarray(found + np.sum((new @ self.posterior) * new, axis=1))
 
 
-class Update(NamedTuple):
+class LoadingsUpdate(NamedTuple):
     """What an M-step finds for W.
 
     Attributes
@@ -96,22 +96,22 @@ class Update(NamedTuple):
     stretch: Float
 
 
-def update(found: Means, old: Float) -> Update:
+def updated_loadings(found: MeanStats, old: Float) -> LoadingsUpdate:
     """Return the new W   (PRML 12.56), and how it is stretched.
 
     sum x z' = rz + W zz, so that it differs from the old W by (rz / n - W posterior) inv(second).
     """
     step = np.linalg.solve(found.second, (found.rz - old @ found.posterior).T).T
-    return Update(old + step, np.asarray(np.linalg.cholesky(found.second)))
+    return LoadingsUpdate(old + step, np.asarray(np.linalg.cholesky(found.second)))
 
 
-def means(params: LatentParams, stats: LatentStats) -> Means:
+def mean_stats(params: LatentParams, stats: LatentStats) -> MeanStats:
     """Return the means over the rows of statistics that were made with `params`."""
     n = stats.weight
-    return Means(posterior_covariance(params), stats.zz / n, stats.rz / n, stats.rr / n)
+    return MeanStats(posterior_covariance(params), stats.zz / n, stats.rz / n, stats.rr / n)
 
 
-def tile_rows(d: int) -> int:
+def latent_tile_rows(d: int) -> int:
     """Return the rows of a tile of d columns; of very many columns, enough that W is not read for every row."""
     return max(MIN_TILE, min(MAX_TILE, TILE_BYTES // (8 * d)))
 
@@ -121,11 +121,11 @@ class LatentKernel:
 
     def __init__(self, params: LatentParams) -> None:
         self.params = params
-        self.tile = tile_rows(len(params.mean))
+        self.tile = latent_tile_rows(len(params.mean))
         self.project = projection(params)
         self.inverse_noise = inverse_noise(params)
         signal = np.sum(params.loadings**2, axis=1) * self.inverse_noise
-        self.posterior = posterior_covariance(params) if (signal > STEEP).any() else None
+        self.posterior = posterior_covariance(params) if (signal > HIGH_SNR).any() else None
 
     def latent(self, x: Array) -> tuple[Float, Float]:
         """Return E[z | x] (n, q) and the residuals x - mu - W E[z | x] (n, d) of rows x (n, d).
@@ -175,7 +175,7 @@ class LatentKernel:
         return LatentStats(n, total, log_likelihood, zz, rz, rr)
 
 
-def moments_stats(root: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
+def stats_of_covariance(root: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
     """Return the statistics of rows whose covariance about the parameters' mean is F F': EM without the data.
 
     The columns of F stand for the rows: residuals are taken of them, as of rows, since differences of variances would

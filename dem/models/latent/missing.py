@@ -15,7 +15,7 @@ from typing import Any, Self
 from dem.core.block import Block, Float
 from dem.core.stats import ARITY
 from dem.families.factors.family import FactorAnalysisFamily
-from dem.families.factors.missing_algebra import Sums
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.models.latent.model import L, LatentModel
 from dem.models.latent.rows import analyser, observed_densities, rows_bytes
 from dem.models.mixture.kernel import MixtureKernel
@@ -23,7 +23,7 @@ from dem.scan.scanner import Scan, scan_bytes
 
 
 @dataclass(frozen=True)
-class OnObserved(LatentModel[L]):
+class ObservedLatentModel(LatentModel[L]):
     """Mixed into a model, makes it one of rows in which values are missing (NaN); its `mean` is None."""
 
     def take(self, scan: Scan) -> Self:
@@ -39,14 +39,14 @@ class OnObserved(LatentModel[L]):
         return MixtureKernel(observed_densities(self.bound(params)), 1)
 
     @abstractmethod
-    def step(self, params: L, found: Sums) -> tuple[Float, Float]:
+    def step(self, params: L, found: ColumnwiseSums) -> tuple[Float, Float]:
         """Return by how much W^ = (mu, W) grows, (d, 1 + q), and the new noise."""
 
     @abstractmethod
     def renewed(self, params: L, mean: Float, loadings: Float, noise: Float) -> L:
         """Return new parameters."""
 
-    def expansion(self, found: Sums) -> tuple[Float, Float]:
+    def expansion(self, found: ColumnwiseSums) -> tuple[Float, Float]:
         """Return a (1, q) and T (1, q, q): PX-EM fits z ~ N(a, T T') as well (Liu, Rubin and Wu 1998)."""
         return found.latent_moments()
 
@@ -67,9 +67,9 @@ class OnObserved(LatentModel[L]):
         turn = turn if new.stretch is None else new.stretch[None]
         return float(found.best_bound(theta, old, shift, turn)[0] / stats.weight)
 
-    def sums(self, params: L, stats: Any) -> Sums:
+    def sums(self, params: L, stats: Any) -> ColumnwiseSums:
         """Return the parts of a pass's sums."""
-        return Sums.unpack(stats.sums, *params.loadings.shape)
+        return ColumnwiseSums.unpack(stats.sums, *params.loadings.shape)
 
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""

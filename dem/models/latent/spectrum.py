@@ -17,10 +17,10 @@ from scipy.linalg import lapack, qr
 from dem.core.block import Float
 
 EPS = float(np.finfo(np.float64).eps)
-SURE = 1e-6
+SAFE_RATIO = 1e-6
 """Where the smallest eigenvalue is more than this share of the largest, the usual solver takes no more than six of its
 digits."""
-RANK = 16.0
+RANK_ROUNDINGS = 16.0
 """So many roundings for each column may be left of the variance of a column that is a sum of others: four times what
 was left in 4,000 drawn data sets."""
 
@@ -43,7 +43,7 @@ class Spectrum(NamedTuple):
 def spectrum(covariance: Float) -> Spectrum:
     """Return the eigenvalues and eigenvectors of a covariance (d, d)."""
     values, vectors = np.linalg.eigh(covariance)
-    if values[0] > SURE * values[-1]:
+    if values[0] > SAFE_RATIO * values[-1]:
         return Spectrum(values[::-1], vectors[:, ::-1])
     factor = square_root(covariance)
     d, rank = factor.shape
@@ -63,7 +63,7 @@ def square_root(covariance: Float) -> Float:
     deviation = np.sqrt(np.diag(covariance))
     unit = np.where(deviation > 0, deviation, 1.0)
     d = len(unit)
-    lower, pivots, rank, _ = lapack.dpstrf(covariance / unit[:, None] / unit, tol=RANK * d * EPS, lower=1)
+    lower, pivots, rank, _ = lapack.dpstrf(covariance / unit[:, None] / unit, tol=RANK_ROUNDINGS * d * EPS, lower=1)
     factor = np.empty((d, rank))
     factor[pivots - 1] = np.tril(lower)[:, :rank]
     return np.asarray(factor * unit[:, None])

@@ -20,7 +20,7 @@ from dem.families.factors.algebra import FactorAnalysers
 
 Rows = NDArray[np.intp]
 
-LOST = 1e5
+LARGEST_LOSS = 1e5
 """Share of the diagonal of H that the pivots of its Cholesky factor may be cancelled to, in all: eps * 1e5 is 2e-11."""
 A_DIGIT = 10.0
 """Smaller losses are those of any matrix."""
@@ -29,7 +29,7 @@ PART_BYTES = 2**20
 
 
 @dataclass(frozen=True)
-class Part:
+class QRPosterior:
     """Some rows of a tile.
 
     Attributes
@@ -54,14 +54,14 @@ class Part:
         return np.asarray(np.einsum("ijm,dj->dim", self.inverse, loadings))
 
 
-def lossy(systems: Float, lower: Float) -> Rows:
+def rows_needing_qr(systems: Float, lower: Float) -> Rows:
     """Return the rows for which the Cholesky factors (q, q, n) of the systems (q, q, n) have lost digits."""
     pivots = np.einsum("jjn->jn", lower)  # what they lose in turn multiplies
     shares = np.einsum("jjn->jn", systems) / (pivots * pivots)
-    return np.flatnonzero(np.prod(np.where(shares > A_DIGIT, shares, 1.0), axis=0) > LOST)
+    return np.flatnonzero(np.prod(np.where(shares > A_DIGIT, shares, 1.0), axis=0) > LARGEST_LOSS)
 
 
-def parts(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, observed: Float) -> Iterator[Part]:
+def qr_posteriors(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, observed: Float) -> Iterator[QRPosterior]:
     """Return the posteriors of component k for these rows, some at a time.
 
     Parameters
@@ -75,7 +75,7 @@ def parts(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, observed: Flo
         1 where x is observed, else 0.
     """
     d, q = theta.loadings.shape[1:]
-    root = np.sqrt(theta.columns.inverse[k])
+    root = np.sqrt(theta.column_terms.inverse[k])
     scaled = theta.loadings[k] * root[:, None]
     order = np.argsort(-np.abs(scaled).max(axis=1), kind="stable")  # large rows first: so Householder's keep the small
     step = max(1, PART_BYTES // (8 * (q + d) * (1 + q)))
@@ -88,4 +88,4 @@ def parts(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, observed: Flo
         r = np.asarray(np.linalg.qr(a, mode="r"))
         lower = np.ascontiguousarray(r[:, :q, :q].transpose(2, 1, 0))
         log_det = 2 * np.log(np.abs(np.einsum("jjm->jm", lower))).sum(axis=0)
-        yield Part(here, inverse_stack(lower), np.ascontiguousarray(r[:, :q, q].T), log_det)
+        yield QRPosterior(here, inverse_stack(lower), np.ascontiguousarray(r[:, :q, q].T), log_det)
