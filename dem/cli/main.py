@@ -1,7 +1,7 @@
-"""The command line: parses, then calls what a Python user calls.
+"""The command line: it parses arguments, then calls the functions that a Python user calls.
 
-`dask` imports this module at every call, for its plugin `dask dem`. So it imports nothing but click, and
-each command imports what it needs when it runs: the one place where imports inside functions are right.
+`dask` imports this module at every call, for its plugin `dask dem`. So the module imports only click, and each command
+imports the rest when it runs. This is why imports are inside functions here.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from dem.core.version import __version__
 def main() -> None:
     """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores larger than memory.
 
-    Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted, 75 stopped on the way: the same
-    command goes on.
+    Exit status: 0 success; 1 failure, with one sentence that says why; 2 wrong options; 130 interrupted; 75 stopped
+    early: run the same command again to continue.
     """
 
 
@@ -46,17 +46,18 @@ main.add_command(fit)
     "--what",
     type=click.Choice(["labels", "proba", "score", "entropy", "top-index", "top-weight", "distance"]),
     default="labels",
-    help="Labels (mixtures, K-means); probabilities, their entropy, the most probable components and their "
-    "probabilities (mixtures); distances to centres (K-means); log-likelihoods.",
+    help="labels: number of the most probable component, or of the nearest centre. proba: probabilities of the "
+    "components. entropy: entropy of these. top-index, top-weight: the most probable components and their "
+    "probabilities. distance: distances to the centres. score: log-likelihood.",
 )
-@click.option("--top", type=click.IntRange(1), help="How many components top-index and top-weight tell  [default: 3].")
+@click.option("--top", type=click.IntRange(1), help="Components in top-index and top-weight  [default: 3].")
 @missing_chunks
 @writing
 def predict(**options: Any) -> None:
-    """Write what a model says of each row.
+    """Write a result for each row of a store, such as its label.
 
-    A mixture gives all but distance, K-means gives labels, distance and score (minus the squared distance to the
-    nearest centre); PPCA and factor analysis give score, and latents by `dem transform`.
+    Mixtures give everything except distance. K-means gives labels, distance and score, which is minus the squared
+    distance to the nearest centre. PPCA and factor analysis give score; for their latents use `dem transform`.
     """
     from dem.cli.commands.rows import write_output
 
@@ -69,7 +70,10 @@ def predict(**options: Any) -> None:
 @missing_chunks
 @writing
 def transform(**options: Any) -> None:
-    """Write each row's latents, the posterior means, by (Bayesian) PCA, factor analysis or a mixture of them."""
+    """Write the latents of each row: posterior means.
+
+    The model is PPCA, Bayesian PCA, factor analysis or a mixture of these.
+    """
     from dem.cli.commands.rows import write_output
 
     write_output(what="latent", **options)
@@ -81,14 +85,14 @@ def transform(**options: Any) -> None:
 @click.option(
     "--std",
     is_flag=True,
-    help="Write the standard deviations of what is filled in too, beside the output: filled_std.zarr for filled.zarr.",
+    help="Also write the standard deviations of filled values, next to the output: filled_std.zarr for filled.zarr.",
 )
 @missing_chunks
 @writing
 def impute(**options: Any) -> None:
-    """Write a store's rows with their missing values filled in.
+    """Write the rows of a store with missing values filled in.
 
-    A missing value becomes its mean given the row's observed values, which stay as they are.
+    A missing value is replaced by its mean given the observed values of the row. Observed values do not change.
     """
     from dem.cli.commands.rows import impute
 
@@ -102,7 +106,7 @@ def impute(**options: Any) -> None:
 @missing_chunks
 @execution_options
 def score(**options: Any) -> None:
-    """Tell the mean log-likelihood of a store's rows; of K-means, the inertia."""
+    """Print the mean log-likelihood of a store's rows; for K-means, the inertia."""
     from dem.cli.commands.rows import score
 
     score(**options)
@@ -110,9 +114,9 @@ def score(**options: Any) -> None:
 
 @main.command()
 @click.argument("model", metavar="MODEL")
-@click.option("-n", "n", type=click.IntRange(1), required=True, help="How many rows.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", help="Of the rows.")
-@click.option("--seed", type=int, default=0, help="The same seed gives the same rows.")
+@click.option("-n", "n", type=click.IntRange(1), required=True, help="Number of rows.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", help="Type of the values.")
+@click.option("--seed", type=int, default=0, help="Random seed: the same seed gives the same rows.")
 @writing
 def sample(**options: Any) -> None:
     """Write rows drawn from a model."""
@@ -123,12 +127,12 @@ def sample(**options: Any) -> None:
 
 @main.command()
 @click.argument("path", metavar="STORE|MODEL")
-@click.option("--scan/--no-scan", default=True, help="Read an array for its ranges and missing values.")
-@click.option("--all", "every", is_flag=True, help="Show all columns of an array, however many.")
+@click.option("--scan/--no-scan", default=True, help="Read an array to show its ranges and missing values.")
+@click.option("--all", "every", is_flag=True, help="Show all columns of an array, not only the first 30.")
 @missing_value
 @execution_options
 def info(**options: Any) -> None:
-    """Tell what a store or a model holds."""
+    """Show the contents of a store or a model."""
     from dem.cli.commands.info import info
 
     info(**options)
@@ -136,12 +140,12 @@ def info(**options: Any) -> None:
 
 @main.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
-@click.option("--columns", type=ColumnPair(), default="0,1", help="Which two columns (or latents, of PPCA and FA).")
+@click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
+@click.option("--columns", type=ColumnPair(), default="0,1", help="Two columns (PPCA, FA: two latents).")
 @labels
 @writing
 def plot(**options: Any) -> None:
-    """Draw a model and its history."""
+    """Draw a model and the history of its fit."""
     from dem.cli.commands.picture import draw_picture
 
     draw_picture(**options)
@@ -149,11 +153,12 @@ def plot(**options: Any) -> None:
 
 @main.command()
 @click.argument("path", metavar="STORE")
-@click.option("--json", "as_json", is_flag=True, help="The result as JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def fingerprint(path: str, as_json: bool) -> None:
-    """Tell whether a store has changed: one number over its metadata and a listing of its chunks.
+    """Print a checksum of a store, which changes when the store does.
 
-    No chunk is read: their sizes and times (on a disk) or ETags (in an object store) are compared.
+    It is made of the metadata and of a listing of the chunks: their sizes and times (on a disk) or ETags (in an object
+    store). No chunk is read.
     """
     from dem.cli.commands.info import show_fingerprint
     from dem.cli.commands.session import Session
@@ -163,12 +168,12 @@ def fingerprint(path: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="STORE", required=True, help="The store to score and to show rows of.")
-@click.option("--score", metavar="FILE", help="What `dem score --json` printed: saves the pass.")
+@click.option("--data", metavar="STORE", required=True, help="Store to score; the picture shows some of its rows.")
+@click.option("--score", metavar="FILE", help="Saved output of `dem score --json`: saves one pass.")
 @labels
 @writing
 def report(**options: Any) -> None:
-    """Write a model's numbers and its picture to a folder: report.json and report.png."""
+    """Write a report of a model to a folder: report.json and report.png."""
     from dem.cli.commands.report import report
 
     report(**options)
@@ -176,14 +181,14 @@ def report(**options: Any) -> None:
 
 @main.group()
 def cluster() -> None:
-    """Try out a Dask cluster."""
+    """Check a Dask cluster."""
 
 
 @cluster.command("check")
 @click.argument("path", metavar="FILE")
-@click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print progress and result as JSON.")
 def check_cluster(path: str, as_json: bool) -> None:
-    """Bring up the cluster of a file, run a tiny fit through it, tell what it has, and take it down."""
+    """Start the cluster that FILE describes, run a small fit on it, show its workers, and stop it."""
     from dem.cli.commands.cluster import check
     from dem.cli.commands.session import Session
 
@@ -191,12 +196,12 @@ def check_cluster(path: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--size", type=Bytes(), default="4GB", help="Of the store to be fitted.")
-@click.option("--memory", type=Bytes(), default="1GB", help="Limit for all processes together.")
-@click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder to write in.")
+@click.option("--size", type=Bytes(), default="4GB", help="Size of the store that is fitted.")
+@click.option("--memory", type=Bytes(), default="1GB", help="Memory limit of all processes together.")
+@click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder for all files.")
 @click.option("--workers", type=click.IntRange(1), help=WORKERS)
 def demo(**options: Any) -> None:
-    """Fit Old Faithful, then a mixture to a store that does not fit in the memory given."""
+    """Fit the Old Faithful data, then a store larger than the memory limit."""
     from dem.cli.commands.demo import demo
 
     demo(**options)

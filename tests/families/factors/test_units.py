@@ -109,7 +109,7 @@ def test_both_ways_of_the_e_step_agree(monkeypatch, rng):
     of, x, resp = family.with_missing(), np.ascontiguousarray(holes.T), rng.random((1, 40))
     told = []
     for lost in (1e5, 0.0):
-        monkeypatch.setattr("dem.families.factors.qr_posterior.LOST", lost)
+        monkeypatch.setattr("dem.families.factors.qr_posterior.LARGEST_LOSS", lost)
         out, sums = np.empty((1, 40)), np.zeros((of.n_centred(D), 1))
         reuse = of.log_density(theta, x, out)
         assert len(reuse.qr_rows[0]) == (0 if lost else 40)
