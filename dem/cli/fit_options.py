@@ -44,7 +44,7 @@ def stops(tol: float, max_iter: int, step: str = "a pass") -> Callable[[F], F]:
             "--tol",
             type=click.FloatRange(0),
             default=tol,
-            help=f"Stop when {step} gains less than this, in nats a row.",
+            help=f"Stop when {step} raises the log-likelihood (or its bound) by less than this, in nats a row.",
         ),
         click.option(
             "--max-iter",
@@ -97,7 +97,10 @@ def fit_gmm(**options: Any) -> None:
 @STARTS
 @fitting
 def fit_bgmm(**options: Any) -> None:
-    """Fit a Gaussian mixture by variational Bayes; with a small --tol, components that are not needed become empty."""
+    """Fit a Bayesian Gaussian mixture.
+
+    The fit is by variational Bayes. With a small --tol, components that are not needed become empty.
+    """
     fit_and_save("BayesianGaussianMixture", options)
 
 
@@ -170,7 +173,7 @@ def fit_kmeans(**options: Any) -> None:
 @STARTS
 @fitting
 def fit_mppca(noise: str, **options: Any) -> None:
-    """Fit a mixture of probabilistic PCAs, or of factor analyses."""
+    """Fit a mixture of PPCA or factor analysis models."""
     fit_and_save("MixturePPCA" if noise == "isotropic" else "MixtureFactorAnalysis", options)
 
 
@@ -206,7 +209,10 @@ def fit_ppca(**options: Any) -> None:
 @stops(1e-6, 500, "an iteration")
 @fitting
 def fit_bpca(**options: Any) -> None:
-    """Fit Bayesian PCA, which chooses the number of latent dimensions."""
+    """Fit Bayesian PCA.
+
+    It chooses the number of latent dimensions itself.
+    """
     fit_and_save("BayesianPCA", options)
 
 
@@ -220,7 +226,10 @@ def fit_bpca(**options: Any) -> None:
 @stops(1e-6, 1000, "an iteration")
 @fitting
 def fit_fa(**options: Any) -> None:
-    """Fit factor analysis: like probabilistic PCA, but with a noise variance for each column."""
+    """Fit factor analysis.
+
+    It is like probabilistic PCA, but each column has its own noise variance.
+    """
     fit_and_save("FactorAnalysis", options)
 
 

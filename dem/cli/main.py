@@ -54,7 +54,7 @@ main.add_command(fit)
 @missing_chunks
 @writing
 def predict(**options: Any) -> None:
-    """Write a result for each row of a store, such as its label.
+    """Write labels or other results of all rows.
 
     Mixtures give everything except distance. K-means gives labels, distance and score, which is minus the squared
     distance to the nearest centre. PPCA and factor analysis give score; for their latents use `dem transform`.
@@ -90,7 +90,7 @@ def transform(**options: Any) -> None:
 @missing_chunks
 @writing
 def impute(**options: Any) -> None:
-    """Write the rows of a store with missing values filled in.
+    """Write rows with missing values filled in.
 
     A missing value is replaced by its mean given the observed values of the row. Observed values do not change.
     """
@@ -106,7 +106,10 @@ def impute(**options: Any) -> None:
 @missing_chunks
 @execution_options
 def score(**options: Any) -> None:
-    """Print the mean log-likelihood of a store's rows; for K-means, the inertia."""
+    """Print how well a model fits a store.
+
+    The score is the mean log-likelihood of the rows; for K-means it is the inertia.
+    """
     from dem.cli.commands.rows import score
 
     score(**options)
@@ -155,10 +158,10 @@ def plot(**options: Any) -> None:
 @click.argument("path", metavar="STORE")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def fingerprint(path: str, as_json: bool) -> None:
-    """Print a checksum of a store, which changes when the store does.
+    """Print a checksum of a store.
 
-    It is made of the metadata and of a listing of the chunks: their sizes and times (on a disk) or ETags (in an object
-    store). No chunk is read.
+    It changes when the store changes. It is made of the metadata and of a listing of the chunks: their sizes and times
+    (on a disk) or ETags (in an object store). No chunk is read.
     """
     from dem.cli.commands.info import show_fingerprint
     from dem.cli.commands.session import Session
@@ -173,7 +176,10 @@ def fingerprint(path: str, as_json: bool) -> None:
 @labels
 @writing
 def report(**options: Any) -> None:
-    """Write a report of a model to a folder: report.json and report.png."""
+    """Write a report of a model to a folder.
+
+    The folder gets report.json (the numbers) and report.png (the picture).
+    """
     from dem.cli.commands.report import report
 
     report(**options)
@@ -188,7 +194,10 @@ def cluster() -> None:
 @click.argument("path", metavar="FILE")
 @click.option("--json", "as_json", is_flag=True, help="Print progress and result as JSON.")
 def check_cluster(path: str, as_json: bool) -> None:
-    """Start the cluster that FILE describes, run a small fit on it, show its workers, and stop it."""
+    """Check the cluster that FILE describes.
+
+    Start the cluster, run a small fit on it, show its workers, and stop it.
+    """
     from dem.cli.commands.cluster import check
     from dem.cli.commands.session import Session
 
@@ -201,7 +210,10 @@ def check_cluster(path: str, as_json: bool) -> None:
 @click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder for all files.")
 @click.option("--workers", type=click.IntRange(1), help=WORKERS)
 def demo(**options: Any) -> None:
-    """Fit the Old Faithful data, then a store larger than the memory limit."""
+    """Fit two data sets, to show what dem does.
+
+    The first is Old Faithful (272 rows), the second a store that is larger than the memory limit.
+    """
     from dem.cli.commands.demo import demo
 
     demo(**options)

@@ -181,7 +181,9 @@ def execution_options(command: F) -> F:
         ),
         click.option("--workers", type=click.IntRange(1), help=WORKERS),
         click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask scheduler, such as tcp://10.0.0.1:8786."),
-        click.option("--scheduler-file", metavar="FILE", help="Run on the Dask scheduler that wrote this file."),
+        click.option(
+            "--scheduler-file", metavar="FILE", help="Run on the Dask scheduler whose address is in this file."
+        ),
         click.option(
             "--cluster",
             metavar="FILE",

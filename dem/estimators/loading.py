@@ -1,4 +1,4 @@
-"""From a model on disk to its estimator."""
+"""Load an estimator from a saved model."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     PPCA,
 )
 FIT_ATTRIBUTES = ("n_iter_", "n_passes_", "stop_reason_", "history_", "source_")
-"""Attributes that a fit gives to every estimator."""
+"""Attributes that every fitted estimator has."""
 NOT_IN_0_1_0 = ("reg_covar_",)
-"""Those that models saved by version 0.1.0 lack."""
+"""Attributes that models saved by version 0.1.0 do not have."""
 ESTIMATORS_BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
@@ -44,17 +44,17 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
     path : str or Path
         A path or URL.
     modules : str or iterable of str
-        Modules that define families of your own. No module outside dem is imported but these: a file must not choose
-        what runs.
+        Modules that define your families. Apart from dem, only these modules are imported: a file must not choose which
+        code runs.
 
     Raises
     ------
     FileNotFoundError
-        Nothing is stored at the path.
+        If nothing is stored at the path.
     TypeError
-        `path` is no path.
+        If `path` is not a path.
     ValueError
-        What is stored there is no dem model, is damaged, or was written by a newer version.
+        If the store is not a dem model, is damaged, or was written by a newer version.
     """
     saved = SAVED_MODELS.load(path)
     if saved.model not in ESTIMATORS_BY_NAME:
@@ -63,7 +63,7 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
             f"(it knows {', '.join(ESTIMATORS_BY_NAME)}): upgrade dem"
         )
     found = ESTIMATORS_BY_NAME[saved.model]
-    unreadable = f"{path} cannot be read as a {saved.model} by this dem: it is a newer one's, or was changed by hand"
+    unreadable = f"{path} cannot be read as a {saved.model}: a newer version of dem wrote it, or it was changed by hand"
     remedy = "upgrade dem, or fit and save the model again"
     named = (modules,) if isinstance(modules, str) else tuple(modules)
     try:
@@ -80,6 +80,6 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
 
 
 def _names_of_a_fit(model: RowwiseEstimator) -> tuple[str, ...]:
-    """Return the attributes that the model must have: none where it was not fitted, but made of parameters."""
+    """Return the attributes that the model must have: none if it was made from parameters and not fitted."""
     every = [name for name in (*FIT_ATTRIBUTES, *model._saved, *model._saved_numbers) if name not in NOT_IN_0_1_0]
     return tuple(every) if any(hasattr(model, name) for name in FIT_ATTRIBUTES) else ()

@@ -1,4 +1,4 @@
-"""What is said of a fitted model, in text and in pictures alike."""
+"""Texts and numbers about fitted models, for the command line and for pictures."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from dem.families.reg_covar import FromData
 STOP_REASONS = {
     "converged": "converged",
     "max_iter": "stopped at max_iter, not converged",
-    "fell": "settled: the log-likelihood fell by less than tol",
+    "fell": "stopped: the log-likelihood fell by less than tol",
     "closed_form": "closed form",
 }
 
 
 def why_stopped(model: Any) -> str:
-    """Say why a fit stopped."""
+    """Return why a fit stopped, in words."""
     reason = model.stop_reason_
     if reason == "fell" and getattr(model, "reg_covar", 0) != 0:
-        return f"{STOP_REASONS[reason]}, as reg_covar can make it"
+        return f"{STOP_REASONS[reason]}, which reg_covar can cause"
     return STOP_REASONS[reason]
 
 
 def reg_covar_text(model: Any) -> str | None:
-    """Say what `reg_covar` was; None of a model that has none, or does not tell."""
-    if hasattr(model, "family_"):  # of a Mixture the families have it, each its own
+    """Return the `reg_covar` of a fit, in words; None if the model has none or does not know it."""
+    if hasattr(model, "family_"):  # a Mixture: each family has its own reg_covar
         parts = [part.family for part in getattr(model.family_, "parts", ())] or [model.family_]
         used = [getattr(family, "reg_covar", None) for family in parts]
         return "; ".join(_reg_covar_text(value) for value in used if value) or None
@@ -47,17 +47,17 @@ def _reg_covar_text(value: float | FromData) -> str:
 
 
 def iterations_and_passes(model: Any) -> str:
-    """Say what a fit took."""
-    return f"{plural(model.n_iter_, 'iteration')}; over the data: {passes(model.n_passes_)}"
+    """Return the number of iterations and of passes over the data, in words."""
+    return f"{plural(model.n_iter_, 'iteration')}; passes over the data: {passes(model.n_passes_)}"
 
 
 def history_unit(model: Any) -> str:
-    """Return what one entry of a history is: a pass over the data, or an iteration in memory."""
+    """Return what an entry of the history stands for: "pass" over the data, or "iteration" in memory."""
     return "pass" if hasattr(model, "weights_") or hasattr(model, "cluster_centers_") else "iteration"
 
 
 def objective_history(model: Any) -> tuple[str, str, list[float]]:
-    """Return what the passes of a fit told: its name, its unit, and a value for each pass."""
+    """Return the objective of a fit over its history: its name, its unit, and a value for each entry."""
     entries = model.history_
     if "inertia" in entries[0]:
         return "inertia", "", [entry["inertia"] for entry in entries]
@@ -69,16 +69,16 @@ def objective_history(model: Any) -> tuple[str, str, list[float]]:
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
-    """Return what to call the columns: `labels`, else the names of the training data, else numbers.
+    """Return the names of the columns: `labels`, else the names in the training data, else numbers.
 
     Raises
     ------
     ValueError
-        There are not as many labels as columns.
+        If the number of labels is not the number of columns.
     """
     if labels is not None and (isinstance(labels, str) or len(labels) != d):
         what = f"the word {labels!r}" if isinstance(labels, str) else plural(len(labels), "name")
-        raise ValueError(f"labels should name each of the {plural(d, 'column')} of the model, but got {what}")
+        raise ValueError(f"labels must be a list with a name for each of the {plural(d, 'column')}, got {what}")
     given = getattr(model, "feature_names_in_", None) if labels is None else labels
     return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
 
@@ -90,7 +90,7 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
     ----------
     model : GaussianMixture, MixturePPCA or MixtureFactorAnalysis
     columns : sequence of int
-        Few: covariances among all columns would take K d^2 numbers for every type.
+        A few columns; for all columns, every type would need K d^2 numbers.
     """
     k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
     if hasattr(model, "loadings_"):
@@ -109,7 +109,7 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
 
 
 def correlations(model: Any) -> NDArray[np.float64]:
-    """Return the correlations of columns and factors of a factor analysis, (d, q): loadings in standard units."""
+    """Return the correlations between columns and factors of a factor analysis, (d, q)."""
     loadings = np.asarray(model.components_, dtype=np.float64).T
     deviations = np.sqrt((loadings**2).sum(axis=1) + model.noise_variance_)
     return loadings / np.where(deviations > 0, deviations, 1.0)[:, None]

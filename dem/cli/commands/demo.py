@@ -1,4 +1,4 @@
-"""dem demo: a small fit to look at, and the main job: a store that does not fit in the memory given."""
+"""dem demo: a small fit with a picture, then the main job: a store larger than the memory limit."""
 
 from __future__ import annotations
 
@@ -33,24 +33,25 @@ OLD_FAITHFUL = Path(__file__).parents[1] / "data" / "old_faithful.zarr"
 COMPONENTS = COLUMNS = 16
 SEED = 0
 CHUNK_ROWS = 2**18
-"""Rows of a chunk of the store: 17 MB in float32."""
+"""Rows in a chunk of the store: 17 MB in float32."""
 
 LEAST_ROWS = 5000
+"""With fewer rows, the components of the main job cannot be told apart."""
 
 
 def demo(size: int, memory: int | None, scratch: str, workers: int | None = None) -> None:
-    """Run both parts, and print what came out.
+    """Run both parts and print the results.
 
     Parameters
     ----------
     size : int
-        Bytes of the store of the main job.
+        Size of the store of the main job, in bytes.
     memory : int or None
-        Limit for this process and all that it starts, in bytes.
+        Memory limit of this process and its child processes, in bytes.
     scratch : str
-        Folder to write in; what is there of an earlier run is used again.
+        Folder for all files. A store that an earlier run has written there is used again.
     workers : int, optional
-        Worker processes at most.
+        Largest number of worker processes.
     """
     console, folder = console_for_results(), on_this_machine(scratch, "the scratch folder")
     folder.mkdir(parents=True, exist_ok=True)
@@ -60,11 +61,11 @@ def demo(size: int, memory: int | None, scratch: str, workers: int | None = None
 
 
 def old_faithful(console: Console, folder: Path) -> None:
-    """Fit two components to the eruptions of Old Faithful; write a picture of them."""
+    """Fit two components to the eruptions of Old Faithful, and draw them."""
     console.print("[bold]Old Faithful[/]: 272 eruptions, a mixture of two Gaussians")
     array = zarr.open_array(OLD_FAITHFUL, mode="r")
     labels: Any = array.attrs["labels"]
-    # A start on 25 rows, not on all of them, leaves some passes to look at.
+    # The start uses only 25 rows, so that the fit needs some passes that can be shown.
     model = GaussianMixture(2, tol=1e-6, n_init=1, sample_size=25, random_state=SEED).fit(array)
     picture = folder / "old_faithful.png"
     drawn = plot.figure(model, np.asarray(array[...]), labels=labels)
@@ -76,7 +77,7 @@ def old_faithful(console: Console, folder: Path) -> None:
 
 
 def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
-    """Write a store drawn from a known mixture, fit it, label its rows, and compare with the truth."""
+    """Write a store drawn from a known mixture, fit it, label its rows, and compare with the true parameters."""
     limit = engine.memory_bytes
     known = true_mixture()
     n = rows_in_store(size)
@@ -126,7 +127,7 @@ class TimedStep:
     result: Any = None
 
     def row(self, n: int, nbytes: int) -> list[str]:
-        """Return its line of the table; nothing was written where the result is False."""
+        """Return the row of the table; if the result is False, the step was skipped."""
         if self.result is False:
             return [self.name, "0", "-", "-", "-"]
         speed = self.passes / max(self.seconds, 1e-9)
@@ -135,19 +136,19 @@ class TimedStep:
 
 
 def timed(name: str, work: Callable[[], Any], passes: int) -> TimedStep:
-    """Do some work and return how long it took."""
+    """Call `work`, and return its result and the time it took."""
     started = time.perf_counter()
     result = work()
     return TimedStep(name, passes, time.perf_counter() - started, result)
 
 
 def rows_in_store(size: int) -> int:
-    """Return how many rows make a store of so many bytes.
+    """Return the number of rows in a store of `size` bytes.
 
     Raises
     ------
     ValueError
-        So few that 16 components cannot be told apart.
+        If there are fewer than `LEAST_ROWS`.
     """
     n = size // (COLUMNS * 4)
     if n < LEAST_ROWS:
@@ -157,12 +158,12 @@ def rows_in_store(size: int) -> int:
 
 
 def store_path(folder: Path, n: int) -> Path:
-    """Return where the store of n rows stands."""
+    """Return the path of the store with n rows."""
     return folder / f"mixture-{n}x{COLUMNS}-seed{SEED}.zarr"
 
 
 def true_mixture(seed: int = SEED) -> GaussianMixture:
-    """Return the mixture that the data are drawn from: full covariances, overlapping a little."""
+    """Return the mixture that the data are drawn from: it has full covariances, and the components overlap a little."""
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.full(COMPONENTS, 8.0))
     means = rng.normal(scale=0.6, size=(COMPONENTS, COLUMNS))
@@ -172,9 +173,9 @@ def true_mixture(seed: int = SEED) -> GaussianMixture:
 
 
 def write_store_once(known: GaussianMixture, n: int, path: Path) -> bool:
-    """Write n rows drawn from the mixture, unless an earlier run has; return whether it did.
+    """Write n rows drawn from the mixture, unless an earlier run has written them; return whether they were written.
 
-    The mixture itself is saved beside the rows once they are whole, to know them by.
+    The mixture is saved next to the rows when all of them are written. A later run compares it with its own mixture.
     """
     beside = path.with_suffix(".truth.zarr")
     if path.exists() and beside.exists():

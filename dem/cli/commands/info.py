@@ -1,4 +1,4 @@
-"""dem info: what a store or a model holds. dem fingerprint: a number that changes when a store does."""
+"""dem info: the contents of a store or a model. dem fingerprint: a checksum of a store."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ from dem.source.stores import open_node
 from dem.storage.atomic import SAVED_MODELS
 
 MOST_COLUMNS = 30
+"""Number of columns that are shown without --all."""
 
 
 def info(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None = None) -> None:
-    """Tell about a model, an array or a group.
+    """Show the contents of a model, an array or a group.
 
     Parameters
     ----------
     path : str
     session : Session
     scan : bool
-        Read the array, for its ranges and missing values.
+        Read the array to show its ranges and missing values.
     every : bool
-        Show all columns, however many.
+        Show all columns, not only the first `MOST_COLUMNS`.
     missing_value : number, optional
         See `dem.open_source`.
     """
@@ -112,14 +113,14 @@ def _show_array(
         record["missing"] = {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]}
         record["columns"] = _column_records(found)
         below = [_column_table(record["columns"], found.rows, every=every)]
-    elif array.ndim != 2 and "what" not in array.attrs:  # dem says what its own outputs are
+    elif array.ndim != 2 and "what" not in array.attrs:  # outputs of dem are described above
         dimensions = human.plural(array.ndim, "dimension")
-        below = [f"(a model is fitted to an array of rows and columns; this one has {dimensions})"]
+        below = [f"(models are fitted to arrays of two dimensions, rows and columns; this one has {dimensions})"]
     session.result(record, facts(shown), *below, summary=False)
 
 
 def _origin(array: zarr.Array[Any]) -> str | None:
-    """Say what an output of dem's own holds."""
+    """Return the description of an array that dem has written; None for other arrays."""
     what, model, source = (array.attrs.get(name) for name in ("what", "model", "source"))
     if what is None or model is None:
         return None
@@ -143,7 +144,7 @@ def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
 
 
 def _column_records(found: Scan) -> list[dict[str, Any]]:
-    """Return a record for each column; ranges, means and deviations are those of its finite values."""
+    """Return a record for each column. Ranges, means and standard deviations are of the finite values."""
     observed = found.observed
     mean, sd = observed.centre.astype(np.float64), np.sqrt(observed.variances)
     return [
@@ -174,7 +175,7 @@ def _column_table(columns: list[dict[str, Any]], rows_in_all: int, *, every: boo
 
 
 def show_fingerprint(path: str, session: Session) -> None:
-    """Tell the fingerprint of a store, by its metadata and a listing."""
+    """Show the checksum of a store's metadata and of the listing of its chunks."""
     found = fingerprint(path)
     newest = found["newest"]
     listed = found["objects"] is not None

@@ -1,4 +1,4 @@
-"""dem predict, transform, score and sample: a fitted model at work on rows."""
+"""dem predict, transform, impute, score and sample: apply a fitted model to rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dem.results.new_array import check_free, check_place
 from dem.source import open_source
 
 WORDS = {"labels": "label"}
-"""Words of the command line that are others in `write`."""
+"""Names of outputs on the command line that differ from those in Python."""
 
 
 def write_output(
@@ -30,22 +30,22 @@ def write_output(
     top: int | None = None,
     missing_chunks: str = "fill",
 ) -> None:
-    """Write a row-wise output of a store."""
+    """Write an output of a model for every row of a store, such as labels."""
     estimator: Any = load(model)
     name = WORDS.get(what, what)
     if name not in estimator.outputs:
         words = {"label": "labels", "latent": "latents by `dem transform`"}
         *most, last = [words.get(output, output) for output in estimator.outputs if output not in FILLING]
         kind = type(estimator).__name__
-        raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {', '.join(most)} and {last}.")
+        raise ValueError(f"{model} is a {kind}, which does not give {what}: choose {', '.join(most)} or {last}.")
     if name.startswith("top"):
         k = len(estimator.weights_)
         top = min(3, k) if top is None else top
         if top > k:
-            raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
+            raise ValueError(f"--top {top} is larger than the number of components of {model}: give at most {k}.")
         name = f"{name}:{top}"
     source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    check_place(output, source)  # before an engine starts
+    check_place(output, source)  # fails early, before an engine starts
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
@@ -59,14 +59,14 @@ def write_output(
 def impute(
     model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool, missing_chunks: str = "fill"
 ) -> None:
-    """Write a store's rows with their missing values filled in, and how far these are known."""
+    """Write the rows of a store with missing values filled in; with `std`, also their standard deviations."""
     estimator: Any = load(model)
     source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
     places = {"filled": output, **({"deviation": std_path(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
             kind = type(estimator).__name__
-            raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
+            raise ValueError(f"{model} is a {kind}, which gives no standard deviations: leave out --std.")
     for place in places.values():
         check_free(place, source, overwrite=overwrite)
     with session.engine() as engine:
@@ -83,13 +83,13 @@ def impute(
 
 
 def std_path(output: str) -> str:
-    """Return where the deviations go: filled_std.zarr for filled.zarr."""
+    """Return the path for the standard deviations: filled_std.zarr for filled.zarr."""
     stem, dot, suffix = output.rstrip("/").rpartition(".")
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
 def score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
-    """Tell how well a model describes a store."""
+    """Show how well a model fits a store."""
     estimator = load(model)
     with session.engine() as engine:
         found = score_record(estimator, data, engine, weights, missing_chunks)
@@ -103,10 +103,10 @@ def score(model: str, data: str, session: Session, *, weights: str | None, missi
 def score_record(
     estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
 ) -> dict[str, Any]:
-    """Return a store's number of rows, how many of them have no value, and what a model's `score` says, in one pass.
+    """Return the number of rows, the number of rows without any value, and the score of a store; in one pass.
 
-    That is a log-likelihood, with BIC and AIC where all rows count the same; of variational models a score, which is
-    no likelihood; of K-means the inertia.
+    The score is the mean log-likelihood, with BIC and AIC if there are no weights; for variational models a bound; for
+    K-means the inertia.
     """
     source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
     told = estimator.set_params(engine=engine).mean_score(source)
@@ -120,19 +120,19 @@ def score_record(
 
 
 def rows_scored(found: dict[str, Any]) -> str:
-    """Say over how many rows a score is."""
+    """Return the number of rows in a score, in words."""
     empty = found.get("empty_rows", 0)
-    rest = f" ({empty:,} more have no value at all)" if empty else ""
+    rest = f" ({empty:,} more rows have no value at all)" if empty else ""
     return f"over {human.plural(found['rows'] - empty, 'row')}{rest}"
 
 
 def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimator:
-    """Return the estimator, if it has a density.
+    """Return the estimator if it has a density.
 
     Raises
     ------
     ValueError
-        It has none; `lack` says what that means.
+        If it has no density; `lack` says in the message what is not possible.
     """
     if not isinstance(estimator, Estimator):
         raise ValueError(f"{model} is a {type(estimator).__name__}, which has no density: {lack}.")

@@ -4,8 +4,8 @@
     E[z | x] = G W' inv(Psi) (x - mu)   (PRML 12.66)
     inv(W W' + Psi) = inv(Psi) - inv(Psi) W G W' inv(Psi),  |W W' + Psi| = |Psi| |H|   (Woodbury)
 
-Nothing here is of size d^2. The latents are augmented by a constant, z^ = (1, z), so that the mean is one more column
-of the loadings, W^ = (mu, W): all sums and both parts of the M-step take the same form.
+No array has the size d^2. The latents get a constant as first entry, z^ = (1, z), and the loadings get the mean as
+first column, W^ = (mu, W). So mean and loadings have the same sums and the same M-step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dem.families.factors.columns import ColumnTerms
 from dem.families.gaussian.base import LOG_2PI
 
 HIGH_SNR = 1e10
-"""A column's variance by the factors, in units of its noise, from which on differences lose the noise."""
+"""Signal-to-noise ratio of a column (its variance from the factors, divided by its noise) above which differences of
+squares lose the noise."""
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,18 @@ class FactorAnalysers:
 
     @cached_property
     def posterior_terms(self) -> PosteriorTerms:
-        """What follows from the parameters, computed once."""
+        """Terms of the E-step for complete rows, computed once."""
         return PosteriorTerms.of(self)
 
     @cached_property
     def column_terms(self) -> ColumnTerms:
-        """What each column tells of the latents, where values are missing; computed once."""
+        """Terms of the E-step for rows with missing values, computed once."""
         return ColumnTerms.of(self.loadings, self.noise_variances)
 
 
 @dataclass(frozen=True)
 class PosteriorTerms:
-    """What the E-step needs of the parameters.
+    """Functions of the parameters that the E-step uses.
 
     Attributes
     ----------
@@ -68,13 +69,13 @@ class PosteriorTerms:
     log_normaliser : array of shape (K,)
         -0.5 (d log 2 pi + log |Psi| + log |H|).
     origin : array of shape (d,)
-        A point amidst the means.
+        The mean of the means.
     augmented : array of shape (K, d, 1 + q)
         W^ about the origin: (mu - origin, W).
     columns : array of shape (d, (1 + q) K)
         inv(Psi) (mu - origin) and B side by side, the components of each column next to each other.
     offsets : array of shape (1 + q, K)
-        What `columns` gives of the means: (mu - origin)' inv(Psi) (mu - origin), and B' (mu - origin).
+        The same products for the means: (mu - origin)' inv(Psi) (mu - origin), and B' (mu - origin).
     """
 
     inverse: Float
@@ -89,7 +90,7 @@ class PosteriorTerms:
 
     @classmethod
     def of(cls, theta: FactorAnalysers) -> PosteriorTerms:
-        """Return what follows from these parameters."""
+        """Return the terms for these parameters."""
         w, noise = theta.loadings, theta.noise_variances
         _, d, q = w.shape
         inverse = 1 / noise
@@ -117,18 +118,18 @@ class PosteriorTerms:
 
 @dataclass(frozen=True)
 class ResidualSums:
-    """A component's sums over rows, weighted by its responsibilities; for all K, the first axis.
+    """Sums over rows, weighted by the responsibilities; the first axis is the component.
 
-    They are about the residuals r = x - mu - W E[z | x] of the parameters that they were made with, and lose no digits.
+    They use the residuals r = x - mu - W E[z | x] of the parameters of the E-step, so that no digits are lost.
 
     Attributes
     ----------
     second : array of shape (K, 1 + q, 1 + q)
-        Of E[z^ | x] E[z^ | x]': the counts at [0, 0].
+        Sums of E[z^ | x] E[z^ | x]'; the entries [0, 0] are the counts.
     cross : array of shape (K, d, 1 + q)
-        Of r E[z^ | x]'.
+        Sums of r E[z^ | x]'.
     squares : array of shape (K, 1) or (K, d)
-        Of |r|^2, or of each column's r^2.
+        Sums of |r|^2, or of r^2 in each column.
     """
 
     second: Float
@@ -137,7 +138,7 @@ class ResidualSums:
 
     @classmethod
     def unpack(cls, sums: Float, d: int, q: int) -> ResidualSums:
-        """Return the parts of sums (F', K), as the M-step wants them."""
+        """Split sums (F', K) into the arrays that the M-step uses."""
         k, a = sums.shape[1], 1 + q
         second, cross, squares = np.split(sums, [a * a, a * a + d * a])
         return cls(
@@ -154,17 +155,17 @@ class ResidualSums:
 
 
 def m_step(average: ResidualSums, terms: PosteriorTerms, loadings: Float) -> Float:
-    """Return by how much W^ grows, (K, d, 1 + q): mean and loadings at once.
+    """Return the change of W^ = (mu, W), (K, d, 1 + q).
 
-    W^ new = sum x E[z^ | x]' inv(sum E[z^ z^' | x])   (Ghahramani and Hinton 1996, eq. 15); the same as a step from
-    the old W^ by the residuals.
+    W^ new = sum x E[z^ | x]' inv(sum E[z^ z^' | x])   (Ghahramani and Hinton 1996, eq. 15), written as a change of the
+    old W^ that is computed from the residuals.
 
     Parameters
     ----------
     average : ResidualSums
-        Divided by the counts.
+        The sums divided by the counts.
     terms : PosteriorTerms
-        Of the old parameters.
+        The terms of the old parameters.
     loadings : array of shape (K, d, q)
         The old W.
     """
@@ -176,14 +177,14 @@ def m_step(average: ResidualSums, terms: PosteriorTerms, loadings: Float) -> Flo
 
 
 def latent_moments(average: ResidualSums, terms: PosteriorTerms, loadings: Float, noise: Float) -> tuple[Float, Float]:
-    """Return the latents' mean a (K, q) by their posteriors, and T (K, q, q) with covariance T T'.
+    """Return mean a (K, q) and a root T (K, q, q) of the covariance T T' of the latents over the rows.
 
     Parameters
     ----------
     average, terms
         As in `m_step`.
     loadings, noise : array of shape (K, d, q) and (K, 1) or (K, d)
-        The new ones, which `diagonalising_root` turns T by.
+        The new ones, for `diagonalising_root`.
     """
     mean = average.second[:, 1:, 0]
     second = average.second[:, 1:, 1:] + terms.posterior
@@ -194,29 +195,29 @@ def latent_moments(average: ResidualSums, terms: PosteriorTerms, loadings: Float
 
 
 def covariance_rounding(second: Float) -> Float:
-    """Return what rounding leaves of the moments E[z z'] (K, q, q) in the covariances made of them, (K, 1)."""
+    """Return the rounding error of covariances that are computed from moments E[z z'] (K, q, q), (K, 1)."""
     return np.asarray(np.finfo(np.float64).eps * np.einsum("kjj->k", second)[:, None])
 
 
 def diagonalising_root(root: Float, loadings: Float, noise: Float) -> Float:
-    """Return the root T R (K, q, q) of T T', R a rotation, for which (W T R)' inv(Psi) (W T R) is diagonal.
+    """Return the root T R (K, q, q) of T T' such that (W T R)' inv(Psi) (W T R) is diagonal; R is a rotation.
 
-    Any root serves; with this one H is nearly diagonal. With another, where a factor has a far larger variance than the
-    others, H would have it in all of its entries, and what the others add to these would be lost.
+    Every root gives the same model. With this one, H is nearly diagonal. With another one, a factor with a very large
+    variance would appear in all entries of H, and the contributions of the other factors would be lost by rounding.
     """
     scaled = loadings / np.sqrt(noise)[:, :, None]
     return np.asarray(root @ np.swapaxes(np.linalg.svd(scaled @ root, full_matrices=False)[2], 1, 2))
 
 
 def residual_squares(average: ResidualSums, terms: PosteriorTerms, step: Float, loadings: Float) -> Float:
-    """Return what each column's E[(x - mu - W z)^2] exceeds the old parameters' r^2 by, (K, d), for new parameters.
+    """Return E[(x - mu - W z)^2] with the new parameters minus r^2 with the old ones, for each column, (K, d).
 
     Parameters
     ----------
     average, terms
         As in `m_step`.
     step : array of shape (K, d, 1 + q)
-        The new W^ less the old.
+        The new W^ minus the old W^.
     loadings : array of shape (K, d, q)
         The new W.
     """
@@ -225,10 +226,10 @@ def residual_squares(average: ResidualSums, terms: PosteriorTerms, step: Float, 
 
 
 def canonical_rotation(theta: FactorAnalysers) -> FactorAnalysers:
-    """Return the same densities with W' inv(Psi) W diagonal, the largest entry first, and signs fixed.
+    """Return the same densities with W' inv(Psi) W diagonal, the largest entry first, and with fixed signs.
 
-    W is known up to a rotation of z only; this choice is Lawley and Maxwell's (1971), the one of principal directions
-    where the noise is isotropic.
+    W is unique only up to a rotation of z. This is the choice of Lawley and Maxwell (1971); with isotropic noise it
+    gives the principal directions.
     """
     root = np.sqrt(theta.noise_variances)[:, :, None]
     left, lengths, _ = np.linalg.svd(theta.loadings / root, full_matrices=False)

@@ -1,7 +1,7 @@
-"""The E-step of K factor analysers on one tile: log-densities, latents, and sums about the residuals.
+"""The E-step of K factor analysers on one tile: log-densities, latents, and sums of residuals.
 
-Squares such as |x - mu|^2 come from products about one origin for all components, as long as these keep their digits;
-else from each component's own residuals, at several times the cost.
+Squares such as |x - mu|^2 are computed from products with one origin for all components, if this keeps enough digits.
+Otherwise they are computed from the residuals of each component, at several times the cost.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from dem.core.block import Float
 from dem.families.factors.algebra import FactorAnalysers, PosteriorTerms
 
 TOLERANCE = 1e-9
-"""Nats a column: what products may lose of a row's log-likelihood, which grows as the number of columns."""
+"""Largest error of a row's log-likelihood that products may cause, in nats for each column."""
 ROUNDINGS = 8
-"""Roundings of the largest squares that the error of products is taken to be."""
+"""Assumed error of products, in roundings of the largest squares."""
 
 Squares = Callable[[Float], Float]
-"""From a tile (d, n) to its squares as the noise sums them: (1, n) or (d, n)."""
+"""Function from a tile (d, n) to its squares, (d, n), or to their sum over the columns, (1, n)."""
 
 
 @dataclass(frozen=True)
 class Latents:
-    """What the E-step of a tile found.
+    """Result of the E-step of a tile.
 
     Attributes
     ----------
     z : array of shape (1 + q, K, n)
         E[z^ | x].
     y, squares : array or None
-        The tile about the origin, and its squares; None where every component has to be taken about its own mean.
+        The tile minus the origin, and its squares; None if products lose too many digits.
     """
 
     z: Float
@@ -56,15 +56,15 @@ def e_step(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Float) ->
 
 
 def products_suffice(norms: Float, offsets: Float, d: int) -> bool:
-    """Whether products about the origin keep the tolerance, for squares of the rows (K, n) and of the means (K,)."""
+    """Return whether products keep the tolerance, for the squares of rows (K, n) and of means (K,) about the origin."""
     size = float((np.sqrt(norms.max(axis=1, initial=0.0)) + np.sqrt(offsets)).max()) ** 2
     return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE * d)
 
 
 def by_products(terms: PosteriorTerms, y: Float, out: Float) -> Float:
-    """Turn the squares of y about the origin, in `out` (K, n), into those about the means; return E[z^ | x].
+    """Replace the squares of y in `out` (K, n) by (x - mu)' inv(C) (x - mu); return E[z^ | x].
 
-    (x - mu)' inv(C) (x - mu) = |x - mu|^2 in the metric of inv(Psi), less |B' (x - mu)|^2   (Woodbury).
+    (x - mu)' inv(C) (x - mu) = (x - mu)' inv(Psi) (x - mu) - |B' (x - mu)|^2   (Woodbury).
     """
     (k, n), q = out.shape, terms.whiten.shape[1]
     projected = np.matmul(terms.columns.T, y).reshape(1 + q, k, n)
@@ -79,7 +79,7 @@ def by_products(terms: PosteriorTerms, y: Float, out: Float) -> Float:
 
 
 def by_residuals(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Float) -> Float:
-    """Write the squares of every component by its residuals, which have no cancellation; return E[z^ | x].
+    """Write (x - mu)' inv(C) (x - mu) to `out` (K, n), from residuals and without cancellation; return E[z^ | x].
 
     (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2.
     """
@@ -97,10 +97,10 @@ def by_residuals(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Flo
 
 
 def sums_by_products(terms: PosteriorTerms, y: Float, weighted: Float, second: Float) -> tuple[Float, Float]:
-    """Return the sums of r E[z^ | x]' (d, 1 + q, K), and what those of y^2 exceed those of r^2 by, (K, d).
+    """Return the sums of r E[z^ | x]', (d, 1 + q, K), and the sums of y^2 minus the sums of r^2, (K, d).
 
-    With r = y - W^ E[z^ | x], W^ about the origin: sum r z^' = sum y z^' - W^ sum z^ z^', and sum r^2 = sum y^2 less
-    the sum over the columns of W^ times (sum y z^' + sum r z^').
+    With r = y - W^ E[z^ | x] and W^ about the origin:
+    sum r z^' = sum y z^' - W^ sum z^ z^',  sum r^2 = sum y^2 - sum over the columns of W^ * (sum y z^' + sum r z^').
 
     Parameters
     ----------
@@ -121,7 +121,7 @@ def sums_by_products(terms: PosteriorTerms, y: Float, weighted: Float, second: F
 def sums_by_residuals(
     theta: FactorAnalysers, x: Float, z: Float, weighted: Float, squares_of: Squares
 ) -> tuple[Float, Float]:
-    """Return the sums of r E[z^ | x]' (d, 1 + q, K) and of r^2 (K, 1 or d), by every component's residuals."""
+    """Return the sums of r E[z^ | x]' (d, 1 + q, K) and of r^2 (K, 1 or d), from the residuals of each component."""
     (a, k, _), d = z.shape, len(x)
     cross, squares = np.empty((d, a, k)), np.empty(theta.noise_variances.shape)
     for i in range(k):

@@ -2,9 +2,9 @@
 
     log p(x_o) = -0.5 (sum over the observed j of log (2 pi psi_j) + r_j^2 / psi_j, + log |H| + |E[z | x_o]|^2)
 
-with the residuals r = x - mu - W E[z | x_o]   (Woodbury; no cancellation). The systems of all rows are factorised at
-once, each step a vector operation over the rows (`dem.core.linalg.cholesky_stack`), those that lose digits so by QR
-(`dem.families.factors.qr_posterior`).
+with the residuals r = x - mu - W E[z | x_o]   (Woodbury; no cancellation). The matrices H of all rows are factorised
+together, with vector operations over the rows (`dem.core.linalg.cholesky_stack`). Rows that lose digits this way are
+factorised by QR (`dem.families.factors.qr_posterior`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from dem.families.plain import centred
 
 @dataclass(frozen=True)
 class Posteriors:
-    """What the E-step of a tile found.
+    """Result of the E-step of a tile.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ class Posteriors:
     log_det : array of shape (K, n)
         log |H|.
     qr_rows : tuple of int arrays
-        Of each component, the rows whose posteriors come from `dem.families.factors.qr_posterior`.
+        For each component, the rows whose posteriors come from `dem.families.factors.qr_posterior`.
     last : array of shape (d, n)
-        The last component's residuals: of a single one the sums need them again.
+        The residuals of the last component, kept because the sums need them again.
     """
 
     x: Float
@@ -71,21 +71,21 @@ class Posteriors:
         return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
 
     def qr_posteriors_of(self, theta: FactorAnalysers, k: int) -> Iterator[QRPosterior]:
-        """Return the posteriors of those rows, some at a time."""
+        """Return the posteriors of the rows `qr_rows[k]`, a part of the rows at a time."""
         if not len(rows := self.qr_rows[k]):
             return iter(())
         return qr_posteriors(theta, k, rows, centred(self.x, theta.means[k], self.missing), self.observed)
 
 
 def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Float:
-    """Take W z (d, n) from `rest`, where x is observed; return it."""
+    """Subtract W z (d, n) from `rest`, set it to 0 where x is missing, and return it."""
     rest -= loadings @ z
     rest *= observed
     return rest
 
 
 def solve(inverse: Float, y: Float) -> Float:
-    """Return inv(L L') y for the columns of y (q, n), given M = inv(L) (q, q, n) of each."""
+    """Return inv(L L') y for the columns of y (q, n); M = inv(L) (q, q, n) is given for each column."""
     return np.asarray(np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, y)))
 
 
@@ -135,8 +135,8 @@ def observed_e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
 def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float) -> None:
     """Add the expected sums of a tile, weighted by `resp` (K, n), to `out` (F', K): see `ColumnwiseSums`.
 
-    Of every column over the rows that have it, E[z^ z^' | x_o]; and about the old parameters' e = x - mu - W z,
-    E[e z^' | x_o] = r E[z^' | x_o] - (0, w_j' G) and E[e^2 | x_o] = r^2 + w_j' G w_j.
+    For each column, over the rows in which it is observed: E[z^ z^' | x_o]; and, with e = x - mu - W z of the old
+    parameters, E[e z^' | x_o] = r E[z^' | x_o] - (0, w_j' G) and E[e^2 | x_o] = r^2 + w_j' G w_j.
     """
     a, k, n = found.z.shape
     size = triangle_size(a)
@@ -144,9 +144,9 @@ def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float)
     for i in range(k):
         z, g, w = found.z[:, i], found.covariance[i], theta.loadings[i]
         outer_triangle(z, features[:size])
-        features[a:size] += g  # the triangle without its first row: that of the latents
+        features[a:size] += g  # the triangle without its first row belongs to the latents
         features[size:] = g
-        features[size:, found.qr_rows[i]] = 0  # below: w_j' G w_j may be far less than what it adds up
+        features[size:, found.qr_rows[i]] = 0  # added below by QR: w_j' G w_j can be much smaller than its terms
         features *= resp[i]
         second = found.observed @ features.T
         spread = times_triangle(second[:, size:], w)
@@ -176,10 +176,10 @@ def times_triangle(packed: Float, w: Float) -> Float:
 
 
 def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float, Float]:
-    """Return mean and variance (d, n) of x given x_o, and x and 0 where it is observed.
+    """Return mean and variance (d, n) of x given x_o; where x is observed, they are x and 0.
 
-    Those of component k are mu + W E[z | x_o] and w_j' G w_j + psi_j; a mixture's variance is the mean of its
-    components', and the variance of their means.
+    For component k they are mu + W E[z | x_o] and w_j' G w_j + psi_j. The variance of the mixture is the mean of the
+    components' variances plus the variance of their means.
     """
     k, d, q = theta.loadings.shape
     row, column = triangle(q)

@@ -1,9 +1,9 @@
-"""The posterior of z by orthogonal transformations, for rows whose systems H would lose digits.
+"""The posterior of z by QR decomposition, for rows whose matrices H would lose digits.
 
-H = I + W_o' inv(Psi_o) W_o is the Gram matrix of A = (inv(sqrt(Psi_o)) W_o, I), one below the other. Where some columns
-are far wider than the others, and one of them is missing, what the narrow ones add to H is below the rounding of the
-rest. The factor R of A = Q R with R' R = H has their digits; it comes with Q' (x_o - mu) / sqrt(psi_o), and no normal
-equations. Some ten times the cost.
+H = I + W_o' inv(Psi_o) W_o is the Gram matrix of A, which is inv(sqrt(Psi_o)) W_o stacked on I. If some columns are much wider
+than the others, and one of them is missing, the contributions of the narrow columns to H are smaller than its rounding.
+QR of A keeps them: A = Q R with R' R = H, and Q' (x_o - mu) / sqrt(psi_o) comes without normal equations. It costs about
+ten times as much.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from dem.families.factors.algebra import FactorAnalysers
 Rows = NDArray[np.intp]
 
 LARGEST_LOSS = 1e5
-"""Share of the diagonal of H that the pivots of its Cholesky factor may be cancelled to, in all: eps * 1e5 is 2e-11."""
+"""Largest product, over the pivots of the Cholesky factor, of the factors by which cancellation makes them smaller than
+the diagonal of H. The relative error is then about eps * 1e5 = 2e-11."""
 A_DIGIT = 10.0
-"""Smaller losses are those of any matrix."""
+"""A pivot that becomes smaller by less than this factor does not count: this happens for every matrix."""
 PART_BYTES = 2**20
-"""What the systems of the rows may take that are factorised at a time."""
+"""Memory for the matrices of the rows that are factorised together, in bytes."""
 
 
 @dataclass(frozen=True)
 class QRPosterior:
-    """Some rows of a tile.
+    """The posterior of z for some rows of a tile.
 
     Attributes
     ----------
     rows : int array of shape (m,)
-        Where they stand in the tile.
+        Their indices in the tile.
     inverse : array of shape (q, q, m)
-        M with G = M' M, lower triangular.
+        M, lower triangular, with G = M' M.
     whitened : array of shape (q, m)
-        M W' inv(Psi) (x - mu): E[z | x_o] = M' times it.
+        M W' inv(Psi) (x - mu); M' times this is E[z | x_o].
     log_det : array of shape (m,)
         log |H|.
     """
@@ -50,19 +51,19 @@ class QRPosterior:
     log_det: Float
 
     def spread(self, loadings: Float) -> Float:
-        """Return M w_j, (d, q, m): w_j' G w_j is its square."""
+        """Return M w_j, (d, q, m); its squared length is w_j' G w_j."""
         return np.asarray(np.einsum("ijm,dj->dim", self.inverse, loadings))
 
 
 def rows_needing_qr(systems: Float, lower: Float) -> Rows:
-    """Return the rows for which the Cholesky factors (q, q, n) of the systems (q, q, n) have lost digits."""
-    pivots = np.einsum("jjn->jn", lower)  # what they lose in turn multiplies
+    """Return the rows for which the Cholesky factors `lower` (q, q, n) of the matrices H (q, q, n) have lost digits."""
+    pivots = np.einsum("jjn->jn", lower)  # the losses of the pivots multiply
     shares = np.einsum("jjn->jn", systems) / (pivots * pivots)
     return np.flatnonzero(np.prod(np.where(shares > A_DIGIT, shares, 1.0), axis=0) > LARGEST_LOSS)
 
 
 def qr_posteriors(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, observed: Float) -> Iterator[QRPosterior]:
-    """Return the posteriors of component k for these rows, some at a time.
+    """Yield the posteriors of component k for these rows, a part of the rows at a time.
 
     Parameters
     ----------
@@ -70,14 +71,16 @@ def qr_posteriors(theta: FactorAnalysers, k: int, rows: Rows, rest: Float, obser
     k : int
     rows : int array
     rest : array of shape (d, n)
-        The whole tile's x - mu, 0 where missing.
+        x - mu of the whole tile, 0 where missing.
     observed : array of shape (d, n)
         1 where x is observed, else 0.
     """
     d, q = theta.loadings.shape[1:]
     root = np.sqrt(theta.column_terms.inverse[k])
     scaled = theta.loadings[k] * root[:, None]
-    order = np.argsort(-np.abs(scaled).max(axis=1), kind="stable")  # large rows first: so Householder's keep the small
+    order = np.argsort(
+        -np.abs(scaled).max(axis=1), kind="stable"
+    )  # large rows first: Householder QR then keeps the small ones
     step = max(1, PART_BYTES // (8 * (q + d) * (1 + q)))
     for start in range(0, len(rows), step):
         here = rows[start : start + step]
