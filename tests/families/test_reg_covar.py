@@ -76,5 +76,5 @@ def test_other_data_tell_another_default():
 
 
 def test_without_data_there_is_no_default():
-    with pytest.raises(ValueError, match=r"not bound to data.*call bind"):
+    with pytest.raises(ValueError, match=r"reg_covar is not known.*call bind"):
         reg_covar_values(None)

@@ -1,9 +1,9 @@
 """The posterior of z by QR decomposition, for rows whose matrices H would lose digits.
 
-H = I + W_o' inv(Psi_o) W_o is the Gram matrix of A, which is inv(sqrt(Psi_o)) W_o stacked on I. If some columns are much wider
-than the others, and one of them is missing, the contributions of the narrow columns to H are smaller than its rounding.
-QR of A keeps them: A = Q R with R' R = H, and Q' (x_o - mu) / sqrt(psi_o) comes without normal equations. It costs about
-ten times as much.
+H = I + W_o' inv(Psi_o) W_o is the Gram matrix of A, which is inv(sqrt(Psi_o)) W_o stacked on I. If some columns are
+much wider than the others, and one of them is missing, the contributions of the narrow columns to H are smaller than
+its rounding. QR of A keeps them: A = Q R with R' R = H, and Q' (x_o - mu) / sqrt(psi_o) comes without normal equations.
+It costs about ten times as much.
 """
 
 from __future__ import annotations

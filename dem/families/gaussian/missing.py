@@ -181,7 +181,7 @@ def chunks(
     while start < len(rows):
         m = int(lacking[start])
         kind = kinds[2 * m > d]
-        columns = kind.columns(missing)
+        columns = kind.system_columns(missing)
         size = int(columns[which[start]].sum())
         most = max(1, CHUNK_BYTES // (8 * k * max(size**2, d)))
         stop = min(start + most, int(np.searchsorted(lacking, m, side="right")))
