@@ -26,7 +26,7 @@ from dask.utils import parse_bytes
 import dem
 from dem.cli.commands.fit import fit_estimator
 from dem.cli.commands.report import report as write_report
-from dem.cli.commands.rows import score as score_rows
+from dem.cli.commands.rows import show_score as score_rows
 from dem.cli.commands.rows import write_output as write_rows
 from dem.cli.commands.session import Session, json_value
 from dem.source.listing import fingerprint, key_of

@@ -94,9 +94,9 @@ def impute(**options: Any) -> None:
 
     A missing value is replaced by its mean given the observed values of the row. Observed values do not change.
     """
-    from dem.cli.commands.rows import impute
+    from dem.cli.commands.rows import write_imputed
 
-    impute(**options)
+    write_imputed(**options)
 
 
 @main.command()
@@ -110,9 +110,9 @@ def score(**options: Any) -> None:
 
     The score is the mean log-likelihood of the rows; for K-means it is the inertia.
     """
-    from dem.cli.commands.rows import score
+    from dem.cli.commands.rows import show_score
 
-    score(**options)
+    show_score(**options)
 
 
 @main.command()
@@ -123,9 +123,9 @@ def score(**options: Any) -> None:
 @writing
 def sample(**options: Any) -> None:
     """Write rows drawn from a model."""
-    from dem.cli.commands.rows import sample
+    from dem.cli.commands.rows import write_drawn_rows
 
-    sample(**options)
+    write_drawn_rows(**options)
 
 
 @main.command()
@@ -136,9 +136,9 @@ def sample(**options: Any) -> None:
 @execution_options
 def info(**options: Any) -> None:
     """Show the contents of a store or a model."""
-    from dem.cli.commands.info import info
+    from dem.cli.commands.info import show_info
 
-    info(**options)
+    show_info(**options)
 
 
 @main.command()
@@ -214,6 +214,6 @@ def demo(**options: Any) -> None:
 
     The first is Old Faithful (272 rows), the second a store that is larger than the memory limit.
     """
-    from dem.cli.commands.demo import demo
+    from dem.cli.commands.demo import run_demo
 
-    demo(**options)
+    run_demo(**options)

@@ -85,10 +85,10 @@ class StartBudget:
         n = len(sample.x)
         work = model.work(sample.x)
         most = (n_init + FINALISTS) * max(WORK_A_RUN, PASSES_A_RUN * work * rows / max(1, n))
-        asked = n_init * SHORT_ITER
-        if asked * work <= most / 2:
-            return cls(n, SHORT_ITER, work, most - asked * work)
-        short = min(n, max(LEAST_ROWS, n // LEAST_SHARE, int(n * most / (2 * asked * work))))
+        iterations = n_init * SHORT_ITER
+        if iterations * work <= most / 2:
+            return cls(n, SHORT_ITER, work, most - iterations * work)
+        short = min(n, max(LEAST_ROWS, n // LEAST_SHARE, int(n * most / (2 * iterations * work))))
         each = n_init * model.work(sample.x[:short])
         short_iter = int(np.clip(most / (2 * each), LEAST_SHORT, SHORT_ITER))
         return cls(short, short_iter, work, max(most / 4, most - each * short_iter))

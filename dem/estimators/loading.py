@@ -68,14 +68,14 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
     named = (modules,) if isinstance(modules, str) else tuple(modules)
     try:
         model = found._restore(saved, named) if issubclass(found, Mixture) else found._restore(saved)
-        if not (lacking := [name for name in _names_of_a_fit(model) if not hasattr(model, name)]):
+        if not (absent := [name for name in _names_of_a_fit(model) if not hasattr(model, name)]):
             model.describe()
     except ForeignClassError as error:
         raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None
     except (AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{unreadable} ({type(error).__name__}: {error}); {remedy}") from error
-    if lacking:
-        raise ValueError(f"{unreadable} (it lacks {', '.join(lacking)}); {remedy}")
+    if absent:
+        raise ValueError(f"{unreadable} (it has no {', '.join(absent)}); {remedy}")
     return model
 
 

@@ -61,11 +61,11 @@ def objective_history(model: Any) -> tuple[str, str, list[float]]:
     entries = model.history_
     if "inertia" in entries[0]:
         return "inertia", "", [entry["inertia"] for entry in entries]
-    told = [entry["log_likelihood"] for entry in entries]
-    objectives = [entry.get("objective", value) for entry, value in zip(entries, told, strict=True)]
-    if told == objectives:
-        return "log-likelihood", "nats a row", told
-    return "lower bound" if None in told else "log posterior", "nats a row", objectives
+    log_likelihoods = [entry["log_likelihood"] for entry in entries]
+    objectives = [entry.get("objective", value) for entry, value in zip(entries, log_likelihoods, strict=True)]
+    if log_likelihoods == objectives:
+        return "log-likelihood", "nats a row", log_likelihoods
+    return "lower bound" if None in log_likelihoods else "log posterior", "nats a row", objectives
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:

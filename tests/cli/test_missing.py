@@ -46,7 +46,7 @@ def test_info_says_per_column_how_much_is_missing(folder, holes):
     assert record["missing"] == {"decoding": None, "incomplete_rows": incomplete, "empty_rows": 2}
     out = done("info", folder / "nan.zarr")
     assert share(int(counts[1]), N) in out
-    assert "2 (0.5 %) lack all" in out
+    assert "2 (0.5 %) have no value at all" in out
     lines = [line for line in out.splitlines() if line.startswith("taken as missing")]
     assert [line.split()[3:] for line in lines] == [["NaN"]]
 
@@ -106,7 +106,7 @@ def fitted(folder):
 
 
 def test_a_model_keeps_what_is_missing(fitted, folder, holes, tmp_path):
-    assert "2 (0.5 %) lack all" in fitted
+    assert "2 (0.5 %) have no value at all" in fitted
     model = dem.load(folder / "gmm.zarr")
     assert (model.missing, model.missing_value) == ("marginalize", -9999)
     assert model.source_["missing"] == np.isnan(holes).sum(axis=0).tolist()
@@ -123,9 +123,9 @@ def test_a_model_keeps_what_is_missing(fitted, folder, holes, tmp_path):
 
 
 def test_info_of_a_model_and_its_report(fitted, folder, holes, tmp_path):
-    assert "2 (0.5 %) lack all" in done("info", folder / "gmm.zarr")
+    assert "2 (0.5 %) have no value at all" in done("info", folder / "gmm.zarr")
     out = done("report", folder / "gmm.zarr", "--data", folder / "sentinel.zarr", "-o", tmp_path / "r")
-    assert "2 (0.5 %) lack all" in out
+    assert "2 (0.5 %) have no value at all" in out
     told = json.loads((tmp_path / "r" / "report.json").read_text())["missing"]
     counts = np.isnan(holes).sum(axis=0)
     assert [c["column"] for c in told["columns"]] == ["column 1", "column 2", "column 0"]

@@ -47,7 +47,7 @@ def test_lost_attributes(name, lost, models, tmp_path):
     saved = SAVED_MODELS.load(models / name)
     fitted = {key: value for key, value in saved.attributes["fitted"].items() if key != lost}
     SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, {**saved.attributes, "fitted": fitted}))
-    assert f"it lacks {lost}" in refused(tmp_path / "m")
+    assert f"it has no {lost}" in refused(tmp_path / "m")
 
 
 @pytest.mark.parametrize("name", ["gmm", "kmeans", "ppca"])
@@ -55,7 +55,7 @@ def test_lost_arrays_and_settings(name, models, tmp_path):
     saved = SAVED_MODELS.load(models / name)
     arrays = dict(list(saved.arrays.items())[1:])
     SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, arrays, saved.attributes))
-    assert "it lacks " in refused(tmp_path / "m")
+    assert "it has no " in refused(tmp_path / "m")
     rest = {key: value for key, value in saved.attributes.items() if key != "settings"}
     SAVED_MODELS.save(tmp_path / "m", Saved(saved.model, saved.arrays, rest), overwrite=True)
     assert "settings" in refused(tmp_path / "m")

@@ -39,7 +39,7 @@ LEAST_ROWS = 5000
 """With fewer rows, the components of the main job cannot be told apart."""
 
 
-def demo(size: int, memory: int | None, scratch: str, workers: int | None = None) -> None:
+def run_demo(size: int, memory: int | None, scratch: str, workers: int | None = None) -> None:
     """Run both parts and print the results.
 
     Parameters
@@ -177,9 +177,9 @@ def write_store_once(known: GaussianMixture, n: int, path: Path) -> bool:
 
     The mixture is saved next to the rows when all of them are written. A later run compares it with its own mixture.
     """
-    beside = path.with_suffix(".truth.zarr")
-    if path.exists() and beside.exists():
-        earlier, array = load(beside), zarr.open_array(path, mode="r")
+    truth_path = path.with_suffix(".truth.zarr")
+    if path.exists() and truth_path.exists():
+        earlier, array = load(truth_path), zarr.open_array(path, mode="r")
         names = ("weights_", "means_", "covariances_")
         same = all(np.array_equal(getattr(earlier, a), getattr(known, a)) for a in names)
         if same and array.shape == (n, COLUMNS):
@@ -191,12 +191,12 @@ def write_store_once(known: GaussianMixture, n: int, path: Path) -> bool:
             "choose a smaller --size or another --scratch."
         )
     known.write_sample(n, path, dtype="float32", chunk_rows=min(n, CHUNK_ROWS), overwrite=True)
-    known.save(beside, overwrite=True)
+    known.save(truth_path, overwrite=True)
     return True
 
 
 def worst_errors(model: GaussianMixture, known: GaussianMixture) -> tuple[float, float]:
-    """Return how far the worst mean and the worst weight are from the truth, after matching components.
+    """Return the largest error of a mean and the largest error of a weight, after matching components.
 
     Means are measured in the standard deviations of the true components (Mahalanobis).
     """

@@ -37,7 +37,7 @@ MOST_COLUMNS = 30
 """Number of columns that are shown without --all."""
 
 
-def info(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None = None) -> None:
+def show_info(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None = None) -> None:
     """Show the contents of a model, an array or a group.
 
     Parameters

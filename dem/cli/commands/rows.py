@@ -56,7 +56,7 @@ def write_output(
     session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
 
 
-def impute(
+def write_imputed(
     model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool, missing_chunks: str = "fill"
 ) -> None:
     """Write the rows of a store with missing values filled in; with `std`, also their standard deviations."""
@@ -78,8 +78,8 @@ def impute(
     record = {"output": output, "std": places.get("deviation"), "model": model, "data": data, "rows": source.n_rows}
     words = {"filled": "rows filled in", "deviation": "their standard deviations, 0 where observed"}
     shown = {place: words[what] for what, place in places.items()}
-    told = f"{source.n_rows:,} rows, in {human.seconds(seconds)}"
-    session.result({**record, "seconds": seconds}, facts({**shown, "of": told}))
+    summary = f"{source.n_rows:,} rows, in {human.seconds(seconds)}"
+    session.result({**record, "seconds": seconds}, facts({**shown, "of": summary}))
 
 
 def std_path(output: str) -> str:
@@ -88,7 +88,7 @@ def std_path(output: str) -> str:
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
-def score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
+def show_score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
     """Show how well a model fits a store."""
     estimator = load(model)
     with session.engine() as engine:
@@ -109,14 +109,14 @@ def score_record(
     K-means the inertia.
     """
     source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    told = estimator.set_params(engine=engine).mean_score(source)
-    rows = {"rows": told.rows, "empty_rows": told.empty_rows}
+    mean = estimator.set_params(engine=engine).mean_score(source)
+    rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
     if estimator.objective_name == "inertia":
-        return {**rows, "inertia": -told.total}
+        return {**rows, "inertia": -mean.total}
     if estimator.objective_name == "bound":
-        return {**rows, "score": told.mean}
-    found = {**rows, "log_likelihood": told.mean}
-    return found if weights is not None else {**found, **criteria(estimator, told.mean, told.counted)}
+        return {**rows, "score": mean.mean}
+    found = {**rows, "log_likelihood": mean.mean}
+    return found if weights is not None else {**found, **criteria(estimator, mean.mean, mean.counted)}
 
 
 def rows_scored(found: dict[str, Any]) -> str:
@@ -139,7 +139,9 @@ def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> Estimato
     return estimator
 
 
-def sample(model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool) -> None:
+def write_drawn_rows(
+    model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool
+) -> None:
     """Write rows drawn from a model."""
     estimator = with_density(load(model), model, "no rows can be drawn from it")
     check_place(output)

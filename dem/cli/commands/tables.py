@@ -185,7 +185,8 @@ def missing_summary(shape: Sequence[int], counts: Sequence[int], incomplete: int
     fate = " and are left out of fits" if empty else ""
     return (
         f"{human.share(sum(counts), rows * columns)} of the values, in {human.plural(lacking, 'column')}; "
-        f"{human.share(incomplete, rows)} of the rows lack some, {human.share(empty, rows)} lack all{fate}"
+        f"{human.share(incomplete, rows)} of the rows have missing values, {human.share(empty, rows)} have no value at "
+        f"all{fate}"
     )
 
 

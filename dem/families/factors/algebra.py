@@ -26,7 +26,7 @@ squares lose the noise."""
 
 @dataclass(frozen=True)
 class FactorAnalysers:
-    """The parameters of K factor analysers, in the data's own units.
+    """The parameters of K factor analysers, in the units of the data.
 
     Attributes
     ----------

@@ -91,7 +91,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         ValueError
             If a noise variance falls to 0.
         """
-        assert previous is not None  # the sums are about its residuals
+        assert previous is not None  # the sums are made from its residuals
         _, d, q = previous.loadings.shape
         empty, average, terms = *averages(sums, d, q), previous.posterior_terms
         step = m_step(average, terms, previous.loadings)
@@ -162,7 +162,7 @@ class FactorFamily(NoiseKind, ExactFamily):
         return a * a + d * a + self.n_noise(d)
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return x, y, residuals, fits and squares, and each component's whitened, plain and weighted latents."""
+        """Count x, y, residuals, fits and squares; and for each component its whitened, plain and weighted latents."""
         return 5 * d + k * (1 + 3 * (1 + self.n_factors))
 
     def factor_size(self, k: int, d: int) -> int:

@@ -52,7 +52,7 @@ class ObservedFactors(NoiseKind):
         ValueError
             If a noise variance falls to 0.
         """
-        assert previous is not None  # the sums are about its residuals
+        assert previous is not None  # the sums are made from its residuals
         _, d, q = previous.loadings.shape
         found = ColumnwiseSums.unpack(sums, d, q)
         step = found.step()

@@ -18,7 +18,7 @@ from dem.core.block import Float
 
 EPS = float(np.finfo(np.float64).eps)
 SAFE_RATIO = 1e-6
-"""If the smallest eigenvalue is more than this share of the largest, the usual solver loses at most six digits of it."""
+"""If the smallest eigenvalue is above this share of the largest, the usual solver keeps all but six of its digits."""
 RANK_ROUNDINGS = 16.0
 """Rounding error, in roundings for each column, allowed in the remaining variance of a column that is a sum of others:
 four times the largest error in 4,000 random data sets."""
