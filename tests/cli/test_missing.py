@@ -118,7 +118,7 @@ def test_a_model_keeps_what_is_missing(fitted, folder, holes, tmp_path):
     assert (scored["rows"], scored["empty_rows"]) == (N, 2)
     assert scored["bic"] == pytest.approx(model.bic(holes[~np.isnan(holes).all(axis=1)]), rel=1e-6)
     told = done("score", folder / "gmm.zarr", folder / "sentinel.zarr")
-    assert f"over {N - 2} rows (2 more have no value at all)" in told
+    assert f"over {N - 2} rows (2 more rows have no value at all)" in told
     done("plot", folder / "gmm.zarr", "--data", folder / "sentinel.zarr", "-o", tmp_path / "gmm.png")
 
 

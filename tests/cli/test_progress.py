@@ -107,9 +107,9 @@ def test_choice():
     ("reason", "reg_covar", "said"),
     [
         ("converged", 1e-6, "converged"),
-        ("fell", 1e-6, "settled: the log-likelihood fell by less than tol, as reg_covar can make it"),
-        ("fell", 0, "settled: the log-likelihood fell by less than tol"),
-        ("fell", None, "settled: the log-likelihood fell by less than tol"),
+        ("fell", 1e-6, "stopped: the log-likelihood fell by less than tol, which reg_covar can cause"),
+        ("fell", 0, "stopped: the log-likelihood fell by less than tol"),
+        ("fell", None, "stopped: the log-likelihood fell by less than tol"),
     ],
 )
 def test_why_a_fit_stopped(reason, reg_covar, said):

@@ -109,7 +109,7 @@ def test_the_history_is_drawn_beside_the_mixture(tmp_path):
     left, right = fig.axes
     assert left.get_xlabel() == "a"
     np.testing.assert_array_equal(right.lines[0].get_ydata(), [e["log_likelihood"] for e in HISTORY])
-    assert right.get_title() == "converged\n5 iterations; over the data: the first scan and 5 passes"
+    assert right.get_title() == "converged\n5 iterations; passes over the data: the first scan and 5 passes"
     fig.savefig(tmp_path / "p.png", dpi=30)
     assert len(plot.history(model).axes) == 1
 
@@ -275,6 +275,6 @@ def test_labels_name_every_column(model, labels):
     x = np.random.default_rng(1).normal(size=(60, 3)) + 5 * np.arange(60)[:, None] % 2
     model.fit(x)
     got = "the word 'abc'" if labels == "abc" else f"{len(labels)} names"
-    with pytest.raises(ValueError, match=f"labels should name each of the 3 columns of the model, but got {got}$"):
+    with pytest.raises(ValueError, match=f"labels must be a list with a name for each of the 3 columns, got {got}$"):
         plot.figure(model, x, labels=labels)
     assert plot.figure(model, x, labels=["a", "b", "c"]).axes
