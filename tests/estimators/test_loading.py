@@ -67,7 +67,7 @@ def test_lost_arrays_and_settings(name, models, tmp_path):
 def test_another_kind(name, kind, models, tmp_path):
     saved = SAVED_MODELS.load(models / name)
     SAVED_MODELS.save(tmp_path / "m", Saved(kind, saved.arrays, saved.attributes))
-    assert f"as a {kind} by" in refused(tmp_path / "m")
+    assert f"as a {kind}: " in refused(tmp_path / "m")
 
 
 def test_a_model_made_of_parameters_lacks_nothing(tmp_path):

@@ -96,7 +96,7 @@ def test_a_file_does_not_choose_what_is_imported(name, files, tmp_path):
 
 @pytest.mark.parametrize("name", ["dem.families.gamma:Gamme", "dem.families.gammx:Gamma"])
 def test_a_class_that_is_not_there_is_told_with_the_file(name, files, tmp_path):
-    with pytest.raises(ValueError, match=r"m.zarr cannot be read as a Mixture by this dem: .*gamm"):
+    with pytest.raises(ValueError, match=r"m.zarr cannot be read as a Mixture: .*gamm"):
         dem.load(edited(files, tmp_path, name))
 
 
