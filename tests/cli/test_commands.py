@@ -140,7 +140,7 @@ def test_transform_writes(folder, tmp_path):
 
 def test_models_are_asked_for_what_they_have(folder, tmp_path):
     said = failed("transform", folder / "gmm.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
-    assert "GaussianMixture, which has no latent" in said
+    assert "GaussianMixture, which does not give latent" in said
     said = failed("predict", folder / "ppca.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
     assert "PPCA, which has no labels" in said
     assert not (tmp_path / "z.zarr").exists()
@@ -212,7 +212,7 @@ def test_factor_analysis_and_bayesian_pca(folder, tmp_path):
         zarr.open_array(tmp_path / "z.zarr")[:], dem.load(tmp_path / "fa.zarr").transform(folder / "x.zarr").compute()
     )
     said = failed("predict", tmp_path / "fa.zarr", folder / "x.zarr", "-o", tmp_path / "labels.zarr")
-    assert "FactorAnalysis, which has no labels" in said
+    assert "FactorAnalysis, which does not give labels" in said
     assert "Loadings" in done("info", tmp_path / "fa.zarr")
     assert "nats a row, over 900 rows" in done("score", tmp_path / "fa.zarr", folder / "x.zarr", "--quiet")
     done("report", tmp_path / "fa.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "report")
@@ -335,4 +335,4 @@ def test_kmeans_from_the_command_line(folder, tmp_path):
         said = failed(words[0], tmp_path / "km.zarr", *words[1:], "-o", tmp_path / "no.zarr")
         assert "is a KMeans, which has no density" in said
     said = failed("predict", tmp_path / "km.zarr", folder / "x.zarr", "--what", "proba", "-o", tmp_path / "p.zarr")
-    assert "KMeans, which does not give proba: choose labels, distance or score." in said
+    assert "KMeans, which does not give proba: it gives labels, distance and score." in said

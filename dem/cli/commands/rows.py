@@ -37,12 +37,12 @@ def write_output(
         words = {"label": "labels", "latent": "latents by `dem transform`"}
         *most, last = [words.get(output, output) for output in estimator.outputs if output not in FILLING]
         kind = type(estimator).__name__
-        raise ValueError(f"{model} is a {kind}, which does not give {what}: choose {', '.join(most)} or {last}.")
+        raise ValueError(f"{model} is a {kind}, which does not give {what}: it gives {', '.join(most)} and {last}.")
     if name.startswith("top"):
         k = len(estimator.weights_)
         top = min(3, k) if top is None else top
         if top > k:
-            raise ValueError(f"--top {top} is larger than the number of components of {model}: give at most {k}.")
+            raise ValueError(f"--top {top} is more than the {k} components of {model}: give at most {k}.")
         name = f"{name}:{top}"
     source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
     check_place(output, source)  # fails early, before an engine starts
