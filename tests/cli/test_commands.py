@@ -142,7 +142,7 @@ def test_models_are_asked_for_what_they_have(folder, tmp_path):
     said = failed("transform", folder / "gmm.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
     assert "GaussianMixture, which does not give latent" in said
     said = failed("predict", folder / "ppca.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
-    assert "PPCA, which has no labels" in said
+    assert "PPCA, which does not give labels" in said
     assert not (tmp_path / "z.zarr").exists()
 
 
