@@ -14,7 +14,7 @@ import zarr
 
 from benchmarks.alone import D, K, Repeated, RepeatedSource, read_only
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
-from dem.cli.commands.demo import rows_of, store_path, truth, write_once
+from dem.cli.commands.demo import rows_in_store, store_path, true_mixture, write_store_once
 from dem.core.block import Block
 from dem.engine.cluster import local_cluster
 from dem.engine.sweep.dask import DaskSweep
@@ -112,9 +112,9 @@ print(json.dumps(memory.peak))
 
 def memory_rows(scratch: Path) -> list[Row]:
     """Return the row of the peak memory of a process tree under a limit, on a 4 GB store."""
-    n = rows_of(4 * 10**9)
+    n = rows_in_store(4 * 10**9)
     path = store_path(scratch, n)
-    write_once(truth(), n, path)  # the demo's
+    write_store_once(true_mixture(), n, path)  # the demo's
     done = subprocess.run([sys.executable, "-c", FIT, str(path)], stdout=subprocess.PIPE, text=True, check=True)
     with local_cluster(1) as client:
         idle = next(iter(client.run(process_bytes).values()))

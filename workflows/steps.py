@@ -26,9 +26,9 @@ from dask.utils import parse_bytes
 import dem
 from dem.cli.commands.fit import fit_estimator
 from dem.cli.commands.report import report as write_report
-from dem.cli.commands.rows import score as score_rows
-from dem.cli.commands.rows import write as write_rows
-from dem.cli.commands.session import Session, plain
+from dem.cli.commands.rows import show_score as score_rows
+from dem.cli.commands.rows import write_output as write_rows
+from dem.cli.commands.session import Session, json_value
 from dem.source.listing import fingerprint, key_of
 from dem.source.stores import address, require_local_path
 from dem.storage.atomic import SAVED_MODELS
@@ -45,7 +45,7 @@ class CollectingSession(Session):
 
     def result(self, record: Mapping[str, Any], *shown: Any, summary: bool = True) -> None:
         """Add a result to `results`."""
-        self.results.append(plain(record))
+        self.results.append(json_value(record))
 
 
 def settings(components: int = 4, covariance: str = "full", tol: float = 1e-3, seed: int = 0) -> JSON:

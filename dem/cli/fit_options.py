@@ -1,4 +1,4 @@
-"""The commands `dem fit ...`, one for each kind of model; like `main`, it imports nothing but click at first."""
+"""The commands `dem fit ...`, one for each kind of model. Like `main`, the module imports only click."""
 
 from __future__ import annotations
 
@@ -12,34 +12,46 @@ from dem.cli.options import Share, fitting, together
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-COVARIANCES = ["full", "tied", "diag", "spherical"]  # dem.families has them too, but imports NumPy
+COVARIANCES = ["full", "tied", "diag", "spherical"]  # the same names as in dem.families, which imports NumPy
 COMPONENTS = click.option(
-    "-k", "--components", "n_components", type=click.IntRange(1), required=True, help="How many components."
+    "-k", "--components", "n_components", type=click.IntRange(1), required=True, help="Number of components."
 )
-STARTS = click.option("--n-init", type=click.IntRange(1), default=10, help="Starts on the sample.")
-PRIOR = click.option("--prior", type=click.Choice(["weak"]), help="MAP, with a conjugate prior  [default: none].")
+STARTS = click.option("--n-init", type=click.IntRange(1), default=10, help="Number of starts on the sample.")
+PRIOR = click.option(
+    "--prior", type=click.Choice(["weak"]), help="Fit by MAP with a weak conjugate prior  [default: no prior]."
+)
 STORE = click.argument("data", metavar="STORE")
 COVARIANCE = click.option(
     "--covariance",
     "covariance_type",
     type=click.Choice(COVARIANCES),
     default="full",
-    help="Shape of the components: full, any ellipsoid each; tied, one ellipsoid for all; diag, along the axes; "
-    "spherical, round.",
+    help="Covariances: full (a matrix for each component), tied (one matrix for all components), diag (a variance for "
+    "each column of each component) or spherical (one variance for each component).",
 )
 REG_COVAR = click.option(
     "--reg-covar",
     type=click.FloatRange(0),
-    help="Added to variances, in squared units  [default: 1e-6 of each column's variance].",
+    help="Number added to the variances, in squared units of the data  [default: 1e-6 of each column's variance].",
 )
-SOLVER_HELP = "EM, or what is faster where the covariance fits in memory; auto chooses."
+SOLVER_HELP = "Algorithm: em, or {}, which is faster but needs the covariance matrix in memory. auto chooses."
 
 
-def stops(tol: float, max_iter: int, unit: str = "a pass, nats a row") -> Callable[[F], F]:
-    """Add the options that say when the iterations stop."""
+def stops(tol: float, max_iter: int, step: str = "a pass") -> Callable[[F], F]:
+    """Add the options that say when the iterations stop; `step` is what one iteration is called in the help."""
     return together(
-        click.option("--tol", type=click.FloatRange(0), default=tol, help=f"Least gain of {unit}."),
-        click.option("--max-iter", type=click.IntRange(0), default=max_iter, help="Most iterations; 0: the start."),
+        click.option(
+            "--tol",
+            type=click.FloatRange(0),
+            default=tol,
+            help=f"Stop when {step} raises the log-likelihood (or its bound) by less than this, in nats a row.",
+        ),
+        click.option(
+            "--max-iter",
+            type=click.IntRange(0),
+            default=max_iter,
+            help="Largest number of iterations; 0 keeps the first parameters.",
+        ),
     )
 
 
@@ -49,7 +61,7 @@ def fit() -> None:
 
     The log-likelihood is shown in nats a row: it is the mean of log p(row) over all rows, with natural logarithms.
     """
-    signals.hold()  # until `dem.cli.commands.fit` is loaded, which can say whether the fit goes on
+    signals.hold()  # until `dem.cli.commands.fit` is loaded: it knows whether the fit can be resumed
 
 
 @fit.command("gmm")
@@ -63,7 +75,7 @@ def fit() -> None:
 @fitting
 def fit_gmm(**options: Any) -> None:
     """Fit a Gaussian mixture."""
-    run("GaussianMixture", options)
+    fit_and_save("GaussianMixture", options)
 
 
 @fit.command("bgmm")
@@ -75,21 +87,24 @@ def fit_gmm(**options: Any) -> None:
     "weight_concentration_prior_type",
     type=click.Choice(["dirichlet_process", "dirichlet_distribution"]),
     default="dirichlet_process",
-    help="Of the components' weights.",
+    help="Prior of the components' weights.",
 )
 @click.option(
     "--concentration",
     "weight_concentration_prior",
     type=click.FloatRange(0, min_open=True),
-    help="Of the weights' prior: the smaller, the fewer components  [default: 1 / k].",
+    help="Concentration of the prior of the weights: a smaller one gives fewer components  [default: 1 / k].",
 )
 @stops(1e-3, 100)
 @REG_COVAR
 @STARTS
 @fitting
 def fit_bgmm(**options: Any) -> None:
-    """Fit a Gaussian mixture by variational Bayes, which empties components that it does not need (small --tol)."""
-    run("BayesianGaussianMixture", options)
+    """Fit a Bayesian Gaussian mixture.
+
+    The fit is by variational Bayes. With a small --tol, components that are not needed become empty.
+    """
+    fit_and_save("BayesianGaussianMixture", options)
 
 
 class FamiliesInHelp(click.Command):
@@ -133,48 +148,52 @@ def fit_mixture(**options: Any) -> None:
 
 @fit.command("kmeans")
 @STORE
-@click.option("-k", "--clusters", "n_clusters", type=click.IntRange(1), required=True, help="How many clusters.")
+@click.option("-k", "--clusters", "n_clusters", type=click.IntRange(1), required=True, help="Number of clusters.")
 @click.option(
-    "--init", type=click.Choice(["k-means++", "random"]), default="k-means++", help="First centres on the sample."
+    "--init", type=click.Choice(["k-means++", "random"]), default="k-means++", help="How first centres are chosen."
 )
 @click.option(
-    "--tol", type=click.FloatRange(0), default=1e-4, help="Least squared shift of the centres, by the mean variance."
+    "--tol",
+    type=click.FloatRange(0),
+    default=1e-4,
+    help="Stop when the squared shift of all centres is less than this share of the mean variance.",
 )
 @click.option(
     "--max-iter",
     type=click.IntRange(0),
     default=300,
-    help="Most iterations, each a pass over the store; 0 gives the first centres.",
+    help="Largest number of iterations, each one pass over the store; 0 keeps the first centres.",
 )
 @STARTS
 @fitting
 def fit_kmeans(**options: Any) -> None:
     """Fit K-means."""
-    run("KMeans", options)
+    fit_and_save("KMeans", options)
 
 
 @fit.command("mppca")
 @STORE
 @COMPONENTS
-@click.option("-q", "--factors", "n_factors", type=click.IntRange(1), required=True, help="Of each component.")
+@click.option("-q", "--factors", "n_factors", type=click.IntRange(1), required=True, help="Number of factors.")
 @click.option(
     "--noise",
     type=click.Choice(["isotropic", "diagonal"]),
     default="isotropic",
-    help="One variance for all columns (probabilistic PCAs), or one for each (factor analysers).",
+    help="Noise: isotropic (one variance for all columns: probabilistic PCA) or diagonal (one for each column: factor "
+    "analysis).",
 )
 @stops(1e-3, 100)
 @click.option(
     "--reg-covar",
     type=click.FloatRange(0),
-    help="Least noise variance, in squared units  [default: 1e-6 of each column's variance].",
+    help="Smallest noise variance allowed, in squared units of the data  [default: 1e-6 of each column's variance].",
 )
 @PRIOR
 @STARTS
 @fitting
 def fit_mppca(noise: str, **options: Any) -> None:
-    """Fit a mixture of probabilistic PCAs, or of factor analysers."""
-    run("MixturePPCA" if noise == "isotropic" else "MixtureFactorAnalysis", options)
+    """Fit a mixture of PPCA or factor analysis models."""
+    fit_and_save("MixturePPCA" if noise == "isotropic" else "MixtureFactorAnalysis", options)
 
 
 @fit.command("ppca")
@@ -184,42 +203,57 @@ def fit_mppca(noise: str, **options: Any) -> None:
     "--components",
     "n_components",
     type=Share(),
-    help="Number of latent dimensions, a share of the variance, mle or bic  [default: all directions with variance].",
+    help="Number of latent dimensions; or the share of the variance to explain, such as 0.9; or mle or bic, "
+    "which choose the number  [default: all directions with variance].",
 )
-@click.option("--solver", type=click.Choice(["auto", "closed_form", "em"]), default="auto", help=SOLVER_HELP)
-@stops(1e-6, 500, "an iteration, nats a row")
+@click.option(
+    "--solver", type=click.Choice(["auto", "closed_form", "em"]), default="auto", help=SOLVER_HELP.format("closed_form")
+)
+@stops(1e-6, 500, "an iteration")
 @fitting
 def fit_ppca(**options: Any) -> None:
     """Fit probabilistic PCA."""
-    run("PPCA", options)
+    fit_and_save("PPCA", options)
 
 
 @fit.command("bpca")
 @STORE
 @click.option(
-    "-q", "--components", "n_components", type=click.IntRange(1), help="Most latent dimensions  [default: all]."
+    "-q",
+    "--components",
+    "n_components",
+    type=click.IntRange(1),
+    help="Largest number of latent dimensions  [default: all].",
 )
-@stops(1e-6, 500, "an iteration, nats a row")
+@stops(1e-6, 500, "an iteration")
 @fitting
 def fit_bpca(**options: Any) -> None:
-    """Fit Bayesian PCA, which keeps the directions that the data ask for."""
-    run("BayesianPCA", options)
+    """Fit Bayesian PCA.
+
+    It chooses the number of latent dimensions itself.
+    """
+    fit_and_save("BayesianPCA", options)
 
 
 @fit.command("fa")
 @STORE
 @click.option("-q", "--factors", "n_components", type=click.IntRange(1), required=True, help="Number of factors.")
-@click.option("--rotation", type=click.Choice(["varimax", "quartimax"]), help="Turn the factors  [default: none].")
-@click.option("--solver", type=click.Choice(["auto", "ecm", "em"]), default="auto", help=SOLVER_HELP)
-@stops(1e-6, 1000, "an iteration, nats a row")
+@click.option(
+    "--rotation", type=click.Choice(["varimax", "quartimax"]), help="Rotate the factors  [default: no rotation]."
+)
+@click.option("--solver", type=click.Choice(["auto", "ecm", "em"]), default="auto", help=SOLVER_HELP.format("ecm"))
+@stops(1e-6, 1000, "an iteration")
 @fitting
 def fit_fa(**options: Any) -> None:
-    """Fit factor analysis: probabilistic PCA with a noise variance for each column."""
-    run("FactorAnalysis", options)
+    """Fit factor analysis.
+
+    It is like probabilistic PCA, but each column has its own noise variance.
+    """
+    fit_and_save("FactorAnalysis", options)
 
 
-def run(estimator: str, options: dict[str, Any]) -> None:
-    """Fit an estimator and save it."""
+def fit_and_save(estimator: str, options: dict[str, Any]) -> None:
+    """Fit the estimator of this name and save it."""
     from dem.cli.commands.fit import fit_estimator
 
     fit_estimator(estimator, **options)

@@ -1,7 +1,7 @@
-"""The command line: parses, then calls what a Python user calls.
+"""The command line: it parses arguments, then calls the functions that a Python user calls.
 
-`dask` imports this module at every call, for its plugin `dask dem`. So it imports nothing but click, and
-each command imports what it needs when it runs: the one place where imports inside functions are right.
+`dask` imports this module at every call, for its plugin `dask dem`. So the module imports only click, and each command
+imports the rest when it runs. This is why imports are inside functions here.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from dem.cli.fit_options import fit
 from dem.cli.options import (
     WORKERS,
     Bytes,
-    Columns,
+    ColumnPair,
     Commands,
     PredictCommand,
     PredictOutput,
+    execution_options,
     labels,
     missing_chunks,
     missing_value,
     weights,
-    where,
     writing,
 )
 from dem.core.version import __version__
@@ -33,8 +33,8 @@ from dem.core.version import __version__
 def main() -> None:
     """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores larger than memory.
 
-    Exit status: 0 done, 1 could not be done, 2 wrong use, 130 interrupted, 75 stopped on the way: the same
-    command goes on.
+    Exit status: 0 success; 1 failure, with one sentence that says why; 2 wrong options; 130 interrupted; 75 stopped
+    early: run the same command again to continue.
     """
 
 
@@ -45,18 +45,18 @@ main.add_command(fit)
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
 @click.option("--what", type=PredictOutput(), default="labels", help="Which output: one of those listed below.")
-@click.option("--top", type=click.IntRange(1), help="How many components top-index and top-weight have  [default: 3].")
+@click.option("--top", type=click.IntRange(1), help="Components in top-index and top-weight  [default: 3].")
 @missing_chunks
 @writing
 def predict(**options: Any) -> None:
-    """Write an output of a model for each row of a store: labels, probabilities, scores, distances, ...
+    """Write labels or other results of all rows.
 
     Each kind of model has some of the outputs below. Latents are written by `dem transform`, rows with their missing
     values filled in by `dem impute`.
     """
-    from dem.cli.commands.rows import write
+    from dem.cli.commands.rows import write_output
 
-    write(**options)
+    write_output(**options)
 
 
 @main.command()
@@ -65,10 +65,13 @@ def predict(**options: Any) -> None:
 @missing_chunks
 @writing
 def transform(**options: Any) -> None:
-    """Write each row's latents, the posterior means, by (Bayesian) PCA, factor analysis or a mixture of them."""
-    from dem.cli.commands.rows import write
+    """Write the latents of each row: posterior means.
 
-    write(what="latent", **options)
+    The model is PPCA, Bayesian PCA, factor analysis or a mixture of these.
+    """
+    from dem.cli.commands.rows import write_output
+
+    write_output(what="latent", **options)
 
 
 @main.command()
@@ -77,18 +80,18 @@ def transform(**options: Any) -> None:
 @click.option(
     "--std",
     is_flag=True,
-    help="Write the standard deviations of what is filled in too, beside the output: filled_std.zarr for filled.zarr.",
+    help="Also write the standard deviations of filled values, next to the output: filled_std.zarr for filled.zarr.",
 )
 @missing_chunks
 @writing
 def impute(**options: Any) -> None:
-    """Write a store's rows with their missing values filled in.
+    """Write rows with missing values filled in.
 
-    A missing value becomes its mean given the row's observed values, which stay as they are.
+    A missing value is replaced by its mean given the observed values of the row. Observed values do not change.
     """
-    from dem.cli.commands.rows import impute
+    from dem.cli.commands.rows import write_imputed
 
-    impute(**options)
+    write_imputed(**options)
 
 
 @main.command()
@@ -96,60 +99,64 @@ def impute(**options: Any) -> None:
 @click.argument("data", metavar="STORE")
 @weights
 @missing_chunks
-@where
+@execution_options
 def score(**options: Any) -> None:
-    """Tell the mean log-likelihood of a store's rows; of K-means, the inertia."""
-    from dem.cli.commands.rows import score
+    """Print how well a model fits a store.
 
-    score(**options)
+    The score is the mean log-likelihood of the rows; for K-means it is the inertia.
+    """
+    from dem.cli.commands.rows import show_score
+
+    show_score(**options)
 
 
 @main.command()
 @click.argument("model", metavar="MODEL")
-@click.option("-n", "n", type=click.IntRange(1), required=True, help="How many rows.")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", help="Of the rows.")
-@click.option("--seed", type=int, default=0, help="The same seed gives the same rows.")
+@click.option("-n", "n", type=click.IntRange(1), required=True, help="Number of rows.")
+@click.option("--dtype", type=click.Choice(["float32", "float64"]), default="float64", help="Type of the values.")
+@click.option("--seed", type=int, default=0, help="Random seed: the same seed gives the same rows.")
 @writing
 def sample(**options: Any) -> None:
     """Write rows drawn from a model."""
-    from dem.cli.commands.rows import sample
+    from dem.cli.commands.rows import write_drawn_rows
 
-    sample(**options)
+    write_drawn_rows(**options)
 
 
 @main.command()
 @click.argument("path", metavar="STORE|MODEL")
-@click.option("--scan/--no-scan", default=True, help="Read an array for its ranges and missing values.")
-@click.option("--all", "every", is_flag=True, help="Show all columns of an array, however many.")
+@click.option("--scan/--no-scan", default=True, help="Read an array to show its ranges and missing values.")
+@click.option("--all", "every", is_flag=True, help="Show all columns of an array, not only the first 30.")
 @missing_value
-@where
+@execution_options
 def info(**options: Any) -> None:
-    """Tell what a store or a model holds."""
-    from dem.cli.commands.info import info
+    """Show the contents of a store or a model."""
+    from dem.cli.commands.info import show_info
 
-    info(**options)
+    show_info(**options)
 
 
 @main.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="STORE", help="Show a sample of its rows too.")
-@click.option("--columns", type=Columns(), default="0,1", help="Which two columns (or latents, of PPCA and FA).")
+@click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
+@click.option("--columns", type=ColumnPair(), default="0,1", help="Two columns (PPCA, FA: two latents).")
 @labels
 @writing
 def plot(**options: Any) -> None:
-    """Draw a model and its history."""
-    from dem.cli.commands.picture import draw
+    """Draw a model and the history of its fit."""
+    from dem.cli.commands.picture import draw_picture
 
-    draw(**options)
+    draw_picture(**options)
 
 
 @main.command()
 @click.argument("path", metavar="STORE")
-@click.option("--json", "as_json", is_flag=True, help="The result as JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def fingerprint(path: str, as_json: bool) -> None:
-    """Tell whether a store has changed: one number over its metadata and a listing of its chunks.
+    """Print a checksum of a store.
 
-    No chunk is read: their sizes and times (on a disk) or ETags (in an object store) are compared.
+    It changes when the store changes. It is made of the metadata and of a listing of the chunks: their sizes and times
+    (on a disk) or ETags (in an object store). No chunk is read.
     """
     from dem.cli.commands.info import show_fingerprint
     from dem.cli.commands.session import Session
@@ -159,12 +166,15 @@ def fingerprint(path: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="STORE", required=True, help="The store to score and to show rows of.")
-@click.option("--score", metavar="FILE", help="What `dem score --json` printed: saves the pass.")
+@click.option("--data", metavar="STORE", required=True, help="Store to score; the picture shows some of its rows.")
+@click.option("--score", metavar="FILE", help="Saved output of `dem score --json`: saves one pass.")
 @labels
 @writing
 def report(**options: Any) -> None:
-    """Write a model's numbers and its picture to a folder: report.json and report.png."""
+    """Write a report of a model to a folder.
+
+    The folder gets report.json (the numbers) and report.png (the picture).
+    """
     from dem.cli.commands.report import report
 
     report(**options)
@@ -172,14 +182,17 @@ def report(**options: Any) -> None:
 
 @main.group()
 def cluster() -> None:
-    """Try out a Dask cluster."""
+    """Check a Dask cluster."""
 
 
 @cluster.command("check")
 @click.argument("path", metavar="FILE")
-@click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON, for machines.")
+@click.option("--json", "as_json", is_flag=True, help="Print progress and result as JSON.")
 def check_cluster(path: str, as_json: bool) -> None:
-    """Bring up the cluster of a file, run a tiny fit through it, tell what it has, and take it down."""
+    """Check the cluster that FILE describes.
+
+    Start the cluster, run a small fit on it, show its workers, and stop it.
+    """
     from dem.cli.commands.cluster import check
     from dem.cli.commands.session import Session
 
@@ -187,12 +200,15 @@ def check_cluster(path: str, as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--size", type=Bytes(), default="4GB", help="Of the store to be fitted.")
-@click.option("--memory", type=Bytes(), default="1GB", help="Limit for all processes together.")
-@click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder to write in.")
+@click.option("--size", type=Bytes(), default="4GB", help="Size of the store that is fitted.")
+@click.option("--memory", type=Bytes(), default="1GB", help="Memory limit of all processes together.")
+@click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder for all files.")
 @click.option("--workers", type=click.IntRange(1), help=WORKERS)
 def demo(**options: Any) -> None:
-    """Fit Old Faithful, then a mixture to a store that does not fit in the memory given."""
-    from dem.cli.commands.demo import demo
+    """Fit two data sets, to show what dem does.
 
-    demo(**options)
+    The first is Old Faithful (272 rows), the second a store that is larger than the memory limit.
+    """
+    from dem.cli.commands.demo import run_demo
+
+    run_demo(**options)

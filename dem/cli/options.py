@@ -1,6 +1,6 @@
-"""Parts of the command line: how commands fail, and the kinds of options they share.
+"""Shared parts of the commands: how errors are shown, types of options, and common options.
 
-Like `dem.cli.main`, it imports nothing but click, and the rest where it is needed.
+Like `dem.cli.main`, the module imports only click; functions import the rest.
 """
 
 from __future__ import annotations
@@ -22,19 +22,18 @@ from dem.cli.signals import sigterm_interrupts
 F = TypeVar("F", bound=Callable[..., Any])
 
 FAILURES = (ValueError, TypeError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
-"""What says in one sentence why something could not be done. Anything else is a mistake in dem."""
+"""Errors whose message says in one sentence what went wrong. Any other error is a bug in dem."""
 
-WORKERS = "Processes (for small stores, threads) at most  [default: one a core]."
-
+WORKERS = "Largest number of processes (threads for small stores)  [default: one for each core]."
 
 RUN_AGAIN = 75
-"""Status of a run that stopped before its end and can go on: EX_TEMPFAIL, "try again", of sysexits.h."""
+"""Exit status of a run that stopped early and can be continued: EX_TEMPFAIL ("try again") of sysexits.h."""
 
 
 class Commands(click.Group):
-    """A group whose commands fail with one sentence and status 1.
+    """A group of commands. A command that fails prints one sentence and exits with status 1.
 
-    Ctrl-C and SIGTERM end them with status 130; with 75 where the same command can go on from what was done.
+    Ctrl-C and SIGTERM give status 130, or 75 if the same command can continue the work.
     """
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -53,21 +52,21 @@ class Commands(click.Group):
                 raise click.exceptions.Exit(RUN_AGAIN) from None
             if os.environ.get("DEM_TRACEBACK") or getattr(error, "errno", None) == errno.EPIPE:
                 raise
-            sentence = " ".join(words_of(error).split()) or type(error).__name__
-            sentence = sentence.replace("allow overwriting", "use --overwrite")  # as Python users do by overwrite=True
+            sentence = " ".join(error_message(error).split()) or type(error).__name__
+            sentence = sentence.replace("allow overwriting", "use --overwrite")  # messages are written for Python users
             click.echo(f"dem: {sentence}", err=True)
             raise click.exceptions.Exit(1) from None
 
 
-def words_of(error: BaseException) -> str:
-    """Return what an error says; of a bare one of the system, the file and the reason."""
+def error_message(error: BaseException) -> str:
+    """Return the message of an error; for a bare error of the operating system, the file and the reason."""
     if isinstance(error, OSError) and error.strerror and str(error).startswith("[Errno"):
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 
 class Duration(click.ParamType):
-    """A time such as 3h50m, 45m, 90s or 1d, as a number of seconds."""
+    """A duration such as 3h50m, 45m, 90s or 1d, converted to seconds."""
 
     name = "time"
 
@@ -77,12 +76,12 @@ class Duration(click.ParamType):
         units = (86400, 3600, 60, 1)
         seconds = sum(int(n or 0) * unit for n, unit in zip(parts.groups(), units, strict=True)) if parts else 0
         if seconds <= 0:
-            self.fail(f"{value!r} is no time such as 3h50m, 45m or 90s.", param, ctx)
+            self.fail(f"{value!r} is not a duration: write, for example, 3h50m, 45m or 90s.", param, ctx)
         return float(seconds)
 
 
 class Bytes(click.ParamType):
-    """A size such as 1GB, 512MiB or 1000000, as a number of bytes."""
+    """A size such as 1GB, 512MiB or 1000000, converted to bytes."""
 
     name = "size"
 
@@ -95,12 +94,12 @@ class Bytes(click.ParamType):
         except ValueError:
             size = 0
         if size <= 0:
-            self.fail(f"{value!r} is no size such as 1GB or 512MiB.", param, ctx)
+            self.fail(f"{value!r} is not a size: write, for example, 1GB or 512MiB.", param, ctx)
         return size
 
 
-class Columns(click.ParamType):
-    """Two column numbers, as in 0,1."""
+class ColumnPair(click.ParamType):
+    """Two column numbers, such as 0,1."""
 
     name = "i,j"
 
@@ -110,12 +109,12 @@ class Columns(click.ParamType):
         try:
             first, second = (int(part) for part in parts)
         except ValueError:
-            self.fail(f"{value!r} is no pair of column numbers such as 0,1.", param, ctx)
+            self.fail(f"{value!r} is not a pair of column numbers: write, for example, 0,1.", param, ctx)
         return first, second
 
 
-class Names(click.ParamType):
-    """Names, separated by commas, as in length,width; one that has a comma stands in double quotes."""
+class NameList(click.ParamType):
+    """Names separated by commas, such as length,width. Put a name that has a comma in double quotes."""
 
     name = "name,name,..."
 
@@ -158,16 +157,16 @@ class PredictCommand(click.Command):
 
 
 class Number(click.ParamType):
-    """A number; whole ones keep all their digits."""
+    """A number; integers keep all their digits."""
 
     name = "number"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
-        """Return an int where it is one."""
+        """Return an int if the value is one, else a float."""
         try:
             number = float(value)
         except ValueError:
-            self.fail(f"{value!r} is no number.", param, ctx)
+            self.fail(f"{value!r} is not a number.", param, ctx)
         return int(value) if re.fullmatch(r"[+-]?\d+", str(value)) else number
 
 
@@ -177,17 +176,21 @@ class Share(click.ParamType):
     name = "q"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float | str:
-        """Return an int for 8, a float for 0.9, and the words as they are."""
+        """Return an int for 8, a float for 0.9, and the words mle and bic as they are."""
         if value in ("mle", "bic"):
             return str(value)
         try:
             return float(value) if "." in str(value) else int(value)
         except ValueError:
-            self.fail(f"{value!r} is no whole number, no share such as 0.9, and neither mle nor bic.", param, ctx)
+            self.fail(
+                f"{value!r} is not a number of components: give an integer, a share such as 0.9, mle or bic.",
+                param,
+                ctx,
+            )
 
 
-def where(command: F) -> F:
-    """Add the options that say where and how a command runs; they arrive as `session`."""
+def execution_options(command: F) -> F:
+    """Add the options that say where a command runs and what it prints; the command gets them as `session`."""
 
     @wraps(command)
     def run(*args: Any, **options: Any) -> Any:
@@ -195,81 +198,90 @@ def where(command: F) -> F:
 
         given = {field.name: options.pop(field.name) for field in fields(Session)}
         if sum(given[name] is not None for name in ("scheduler", "scheduler_file", "cluster")) > 1:
-            raise click.UsageError("--scheduler, --scheduler-file and --cluster name a cluster each: give one of them.")
+            raise click.UsageError(
+                "--scheduler, --scheduler-file and --cluster each name a cluster: give only one of them."
+            )
         return command(*args, session=Session(**given), **options)
 
     return together(
         click.option(
             "--memory",
             type=Bytes(),
-            help="Limit for all processes on this machine together, such as 1GB; not for a cluster elsewhere.",
+            help="Memory limit of all processes on this machine together, such as 1GB. Not used on a cluster of other "
+            "machines.",
         ),
         click.option("--workers", type=click.IntRange(1), help=WORKERS),
         click.option("--scheduler", metavar="ADDRESS", help="Run on this Dask scheduler, such as tcp://10.0.0.1:8786."),
-        click.option("--scheduler-file", metavar="FILE", help="Run on the one that has written its address there."),
         click.option(
-            "--cluster", metavar="FILE", help="Bring up the cluster of this file (see cluster_configs/), and end it."
+            "--scheduler-file", metavar="FILE", help="Run on the Dask scheduler whose address is in this file."
         ),
-        click.option("--quiet", is_flag=True, help="No progress and no summary."),
-        click.option("--json", "as_json", is_flag=True, help="Progress and result as JSON, for machines."),
+        click.option(
+            "--cluster",
+            metavar="FILE",
+            help="Start the cluster that FILE describes (see cluster_configs/); stop it at the end.",
+        ),
+        click.option("--quiet", is_flag=True, help="Print no progress and no summary."),
+        click.option("--json", "as_json", is_flag=True, help="Print progress and result as JSON."),
     )(run)  # type: ignore[return-value]
 
 
 def together(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
-    """Return several decorators as one; options are listed in their order."""
+    """Combine decorators into one; the help lists the options in this order."""
     return lambda command: reduce(lambda decorated, decorator: decorator(decorated), reversed(decorators), command)
 
 
 missing_value = click.option(
     "--missing-value",
     type=Number(),
-    help="Entries equal to it are missing, besides NaN  [default: what the store's CF attributes say].",
+    help="Number that marks missing values, in addition to NaN  [default: from the CF attributes of the store].",
 )
 missing_chunks = click.option(
     "--missing-chunks",
     type=click.Choice(["fill", "error"]),
     default="fill",
-    help="Chunks that the store does not hold: read as the fill value, and counted; or an error.",
+    help="Chunks that are not in the store: fill reads them as the fill value and reports how many; error stops.",
 )
-weights = click.option("--weights", metavar="PATH", help="A Zarr array with a weight for each row.")
+weights = click.option("--weights", metavar="PATH", help="Zarr array with one weight for each row.")
 
 labels = click.option(
-    "--labels", type=Names(), help="What to call the columns  [default: names it was fitted with, or numbers]."
+    "--labels", type=NameList(), help="Names of the columns, such as a,b  [default: from the training data]."
 )
 writing = together(
-    click.option("-o", "--output", required=True, metavar="PATH", help="Where to write."),
-    click.option("--overwrite", is_flag=True, help="Replace what is there."),
-    where,
+    click.option("-o", "--output", required=True, metavar="PATH", help="Path or URL to write to."),
+    click.option("--overwrite", is_flag=True, help="Replace an existing output."),
+    execution_options,
 )
-"""The options of every command that writes."""
+"""Options of every command that writes."""
 
 fitting = together(
-    click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows to start from."),
-    click.option("--seed", "random_state", type=int, default=0, help="Of the sample and of the starts."),
+    click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows in the sample for the starts."),
+    click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
     weights,
     missing_chunks,
     click.option(
         "--missing",
         type=click.Choice(["marginalize", "error"]),
         default="marginalize",
-        help="Missing values: marginalised, as missing at random; or an error.",
+        help="Missing values: marginalize treats them as missing at random; error stops.",
     ),
     missing_value,
     click.option(
         "--checkpoint",
         metavar="PATH",
-        help="Keep the fit there after every pass  [default on a cluster: beside the output].",
+        help="Save the fit here after every pass, to resume it  [default on a cluster: next to the output].",
     ),
-    click.option("--no-checkpoint", is_flag=True, help="Keep nothing on the way."),
+    click.option("--no-checkpoint", is_flag=True, help="Save no checkpoint."),
     click.option(
-        "--resume", is_flag=True, help="Keep a checkpoint beside the output, and go on from one that is there."
+        "--resume", is_flag=True, help="Save a checkpoint next to the output, and continue from an existing one."
     ),
     click.option(
         "--max-passes",
         type=click.IntRange(1),
-        help="Stop after so many, the first scan counted; the same command goes on.",
+        help="Stop after this number of passes, including the first scan; run the same command again to continue.",
     ),
-    click.option("--max-time", type=Duration(), help="Stop in time, as in 3h50m; the same command goes on."),
+    click.option(
+        "--max-time", type=Duration(), help="Time limit, such as 3h50m; run the same command again to continue."
+    ),
     writing,
 )
-"""The options of every command that fits."""
+"""Options of every command that fits."""

@@ -1,7 +1,7 @@
-"""What is told of the passes while they run: live on terminals, lines elsewhere, JSON for machines.
+"""Progress on the screen: a live bar on terminals, lines of text elsewhere, JSON for programs.
 
-Each class keeps to `dem.em.progress.Progress`: begin a pass, advance, end it; and note what is no pass. They
-write to standard error, since standard output belongs to the result.
+Each class implements `dem.em.progress.Progress`: begin, advance and end a pass, and show notes. They write to standard
+error, because standard output is for the result.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from dem.core import human
-from dem.estimators.progress_lines import Lines, Report, Timed, line, rates
+from dem.estimators.progress_lines import Lines, PassReport, Timed, pass_line, speed
 
 
 class JSONLines(Lines):
-    """A JSON object for each pass."""
+    """Prints a JSON object for each pass."""
 
-    def tell(self, report: Report) -> None:
-        """Print an object, without what is not known."""
+    def show_pass(self, report: PassReport) -> None:
+        """Print the report as an object, without the values that are not known."""
         known = {key: value for key, value in asdict(report).items() if value is not None}
         print(json.dumps({"event": "step", **known}), file=self.stream, flush=True)
 
     def say(self, text: str) -> None:
-        """Print an object."""
+        """Print a note as an object."""
         print(json.dumps({"event": "note", "text": text}), file=self.stream, flush=True)
 
 
 class Live(Timed):
-    """A line for each pass, and below them a bar for the one that runs."""
+    """Prints a line for each finished pass, and a bar for the running one."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(clock)
@@ -57,24 +57,24 @@ class Live(Timed):
         self.bar.start()
 
     def advance(self, done: int, total: int) -> None:
-        """Move the bar; tell the speed and the time that is left in this pass."""
+        """Move the bar; show the speed and the time left in this pass."""
         elapsed, share = self.clock() - self.started, done / max(1, total)
         rows, nbytes = (None if whole is None else whole * share for whole in (self.rows, self.nbytes))
-        facts = [f"{share:4.0%}", rates(rows, nbytes, elapsed)]
+        facts = [f"{share:4.0%}", speed(rows, nbytes, elapsed)]
         if done:
             facts.append(f"{human.seconds(elapsed * (1 / share - 1))} left")
         if self.task is not None:
             self.bar.update(self.task, completed=done, total=total, facts="  ".join(filter(None, facts)))
 
     def detail(self, text: str) -> None:
-        """Tell it beside the bar."""
+        """Show the text next to the bar."""
         if self.task is not None:
             self.bar.update(self.task, facts=text)
 
-    def tell(self, report: Report) -> None:
-        """Print a line in the bar's place."""
+    def show_pass(self, report: PassReport) -> None:
+        """Replace the bar by a line."""
         self.close()
-        self._print(line(report))
+        self._print(pass_line(report))
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
@@ -84,38 +84,38 @@ class Live(Timed):
         self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.task is not None:
             self.bar.stop()
             self.bar.remove_task(self.task)
             self.task = None
 
 
-class Silent(Timed):
-    """Says nothing."""
+class Quiet(Timed):
+    """Shows nothing."""
 
-    def tell(self, report: Report) -> None:
-        """Say nothing."""
+    def show_pass(self, report: PassReport) -> None:
+        """Show nothing."""
 
     def say(self, text: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
 
-def choose(*, quiet: bool = False, as_json: bool = False, stream: TextIO | None = None) -> Timed:
-    """Return what suits the way that the program was called.
+def choose_progress(*, quiet: bool = False, as_json: bool = False, stream: TextIO | None = None) -> Timed:
+    """Return the progress display that the options ask for.
 
     Parameters
     ----------
     quiet : bool
-        Say nothing.
+        Show nothing.
     as_json : bool
-        For machines.
+        Print JSON.
     stream : text stream, optional
         Where to write; standard error by default.
     """
     stream = stream or sys.stderr
     if quiet:
-        return Silent()
+        return Quiet()
     if as_json:
         return JSONLines(stream)
     return Live(Console(file=stream)) if stream.isatty() else Lines(stream)

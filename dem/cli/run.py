@@ -1,4 +1,4 @@
-"""The program `dem`: the command line in a process of its own."""
+"""The program `dem`: it runs the command line as a process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dem.cli import signals
 
 
 def run() -> None:
-    """Run the command line; a signal before it listens, or after it has ended, does not change its status."""
+    """Run the command line. A signal before the command starts or after it ends does not change the exit status."""
     signals.hold()
     try:
         from dem.cli.main import main

@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM in a command: held back while modules load, then they interrupt; SIGTERM is ignored at the end.
+"""Ctrl-C and SIGTERM: held back while modules load; they interrupt a running command; SIGTERM is ignored at the end.
 
-Like `dem.cli.main`, it imports nothing that takes time.
+Like `dem.cli.main`, the module imports nothing that is slow to import.
 """
 
 from __future__ import annotations
@@ -12,35 +12,37 @@ from contextlib import contextmanager
 from typing import Any
 
 HELD = (signal.SIGINT, signal.SIGTERM)
-_before: dict[int, Any] = {}
-"""What the signals do that are held back."""
-_came: list[int] = []
+_previous_handlers: dict[int, Any] = {}
+"""Handlers of the signals before they were held back."""
+_received: list[int] = []
 
 
 def hold() -> None:
-    """Hold the signals back: an interrupted import leaves a module half made, and nobody can say yet what is kept."""
-    if threading.current_thread() is threading.main_thread() and not _before:
+    """Hold the signals back: an interrupt would leave a module half imported, before checkpoints can be mentioned."""
+    if threading.current_thread() is threading.main_thread() and not _previous_handlers:
         wanted = [number for number in HELD if signal.getsignal(number) is not signal.SIG_IGN]
-        _before.update({number: signal.signal(number, lambda number, frame: _came.append(number)) for number in wanted})
+        _previous_handlers.update(
+            {number: signal.signal(number, lambda number, frame: _received.append(number)) for number in wanted}
+        )
 
 
 def let_through() -> None:
-    """Let them through; one that was held back interrupts here.
+    """Stop holding the signals back; if one has come, interrupt now.
 
     Raises
     ------
     KeyboardInterrupt
     """
-    while _before:
-        signal.signal(*_before.popitem())
-    if _came:
-        _came.clear()
+    while _previous_handlers:
+        signal.signal(*_previous_handlers.popitem())
+    if _received:
+        _received.clear()
         raise KeyboardInterrupt
 
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM, which batch systems send before they kill, do what Ctrl-C does."""
+    """Make SIGTERM act like Ctrl-C: batch systems send it before they kill a process."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -60,5 +62,5 @@ def sigterm_interrupts() -> Iterator[None]:
 
 
 def ignore_sigterm() -> None:
-    """Ignore SIGTERM from now on: the command has ended, and its status stands. Ctrl-C still ends what hangs."""
+    """Ignore SIGTERM from now on: the exit status is final. Ctrl-C can still end a process that hangs."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

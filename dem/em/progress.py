@@ -1,4 +1,4 @@
-"""What is told of the passes while they run."""
+"""The protocol for showing the progress of passes."""
 
 from __future__ import annotations
 
@@ -11,50 +11,50 @@ from dem.em.loop import State
 log = logging.getLogger("dem")
 
 WARNING = "warning: "
-"""The first word of a note that warns."""
+"""A note that starts with this is a warning."""
 
 
 class Progress(Protocol):
-    """What is told of the passes; all in the calling process."""
+    """Shows the progress of passes. All methods are called in the calling process."""
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
-        """A pass begins: its name, and the rows and decoded bytes that it will read."""
+        """Begin a pass, with its name and the rows and decoded bytes that it will read."""
 
     def advance(self, done: int, total: int) -> None:
-        """So many partitions of so many are done."""
+        """Take the number of finished partitions, and of all partitions."""
 
     def detail(self, text: str) -> None:
-        """What is being done just now, where a pass (or the start) has parts: told often, and worth one line."""
+        """Take a short text about the current part of a pass or of the start; called often."""
 
     def end(self, state: State[Any] | None) -> None:
-        """The pass has ended; the state after it, where there is one."""
+        """End the pass; `state` is the state after it, or None."""
 
     def note(self, text: str) -> None:
-        """Tell one sentence of what is not a pass: which cluster was taken, what it lacks."""
+        """Show one sentence that is not about a pass, such as the name of the cluster."""
 
 
 class Silent:
-    """Progress that says nothing."""
+    """Shows no progress; notes are logged."""
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def advance(self, done: int, total: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def detail(self, text: str) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def end(self, state: State[Any] | None) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def note(self, text: str) -> None:
-        """Log it, no more; of what warns make a Python warning."""
+        """Log the note; a note that warns becomes a Python warning."""
         log_or_warn(text)
 
 
 def log_or_warn(text: str) -> None:
-    """Log a note at the level INFO; one that warns becomes a `UserWarning`."""
+    """Log a note at the level INFO; a note that warns becomes a `UserWarning`."""
     if text.startswith(WARNING):
         warn(text.removeprefix(WARNING))
     else:

@@ -1,6 +1,6 @@
 """First responsibilities on the in-memory sample, by scikit-learn's K-means and k-means++.
 
-scikit-learn is imported where it is called: workers import this file, start nothing, and would rest at 60 MB more.
+scikit-learn is imported inside functions: workers import this file but make no starts, and save 60 MB each.
 """
 
 from __future__ import annotations
@@ -12,21 +12,22 @@ import numpy as np
 from dem.core.block import Float
 
 METHODS = ("kmeans", "k-means++", "random", "random_from_data")
-"""scikit-learn's names of the ways to start."""
+"""Methods of starting, by scikit-learn's names."""
 
 MOST_COLUMNS, MOST_DIRECTIONS = 256, 64
-"""Beyond so many columns only the leading directions are whitened: (d, d) matrices grow too large."""
+"""With more columns than the first number, only the leading directions are whitened, as many as the second number:
+(d, d) matrices would be too large."""
 ROWS_A_DIRECTION = 8
-"""Where rows are fewer than those directions, one of so many: in all their directions whitened rows are equally far
-from each other."""
+"""With fewer rows than `MOST_DIRECTIONS`, one direction for each 8 rows is used: if all directions were whitened, all
+rows would be equally far from each other."""
 
 LEAST_SPREAD = 1e-12
-"""Of a direction's variance, relative to the largest: directions with less are rounding."""
+"""Smallest variance of a direction, as a share of the largest variance: less than this is rounding."""
 
 
 @dataclass(frozen=True)
 class Seeding:
-    """How responsibilities are first made.
+    """How the first responsibilities are made.
 
     Attributes
     ----------
@@ -60,7 +61,7 @@ class Seeding:
 
 
 def whitened(x: Float) -> Float:
-    """Return x (n, d) turned and scaled to unit covariance; directions without spread are left out."""
+    """Return x (n, d) rotated and scaled to unit covariance, without directions that have no variance."""
     n, d = x.shape
     if d > MOST_COLUMNS and n > MOST_DIRECTIONS:
         from sklearn.decomposition import PCA
@@ -80,9 +81,9 @@ def whitened(x: Float) -> Float:
 
 
 def whitened_rows(centred: Float) -> Float:
-    """Return few rows of many columns (n, d), centred, in their leading directions, from the (n, n) matrix of products.
+    """Return whitened coordinates of few rows with many columns, `centred` (n, d), from the (n, n) matrix of products.
 
-    Its eigenvectors are the left singular vectors: the coordinates of the rows with a variance of 1 / n each.
+    The eigenvectors of this matrix are the left singular vectors: coordinates of the rows, with variance 1 / n each.
     """
     n = len(centred)
     values, vectors = np.linalg.eigh(centred @ centred.T)

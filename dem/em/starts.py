@@ -1,8 +1,8 @@
-"""From the sample to initial parameters: short runs of EM from many starts, long ones from the best.
+"""Initial parameters from the sample: short runs of EM from many starts, then long runs from the best.
 
-That is the strategy of Biernacki, Celeux and Govaert (2003), "Choosing starting values for the EM
-algorithm". Everything here depends on the sample alone, in the order of its hashes: last-bit differences
-in moments of the whole data, which depend on the chunking, could flip a choice of k-means++.
+This is the strategy of Biernacki, Celeux and Govaert (2003), "Choosing starting values for the EM algorithm".
+Everything here depends only on the sample, whose rows are in the order of their hashes. Moments of the whole data
+depend on the chunking in the last bit, and such a difference could change a choice of k-means++.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from dem.scan.scanner import Scanner
 SHORT_ITER, LONG_ITER = 20, 250
 FINALISTS = 4
 LONG_TOL = 1e-5
-"""Nats a row: well below the sampling error of the sample itself."""
+"""In nats a row: well below the sampling error of the sample."""
 PASSES_A_RUN, WORK_A_RUN = 2, 2e9
-"""What a run may cost on the average: so many passes over the data, or operations (half a second)."""
+"""Average cost allowed for a run: passes over the data, or operations (half a second); the larger one counts."""
 LEAST_ROWS, LEAST_SHARE = 2000, 8
-"""Rows of the sample that short runs keep, and one row in so many."""
+"""Short runs use at least this number of rows, and at least one row in 8 of the sample."""
 LEAST_SHORT, LEAST_LONG = 5, 40
-"""Iterations of a run below which fewer runs serve better."""
+"""Least iterations of a short and of a long run: with fewer, it is better to make fewer runs."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Start:
     Attributes
     ----------
     n_init : int
-        Starts tried on the sample. They cost no pass over the data.
+        Number of starts on the sample. They need no pass over the data.
     sample_size : int
-        Rows in the sample (fewer where they would take more than 64 MiB).
+        Number of rows in the sample; fewer if they would take more than 64 MiB.
     seed : int
-        Of the sample and of the starts.
+        Random seed of the sample and the starts.
     """
 
     n_init: int = 10
@@ -57,64 +57,64 @@ class Start:
 
 
 @dataclass(frozen=True)
-class Effort:
-    """What a start may spend, counted and not timed: the parameters found must not depend on the machine.
+class StartBudget:
+    """The work that a start may do. It is counted, not timed, so that the result does not depend on the machine.
 
     Attributes
     ----------
     short_rows, short_iter : int
-        Rows of the sample, the first ones, and most iterations of each short run.
+        Rows (the first ones of the sample) and largest number of iterations of each short run.
     work : float
-        Operations of an iteration on the whole sample; see `dem.em.model.Model.work`.
-    left : float
-        Operations that the short runs leave to the long ones, if they make all their iterations.
+        Operations of one iteration on the whole sample; see `dem.em.model.Model.work`.
+    long_work : float
+        Operations left for the long runs, if the short runs make all their iterations.
     """
 
     short_rows: int
     short_iter: int
     work: float
-    left: float
+    long_work: float
 
     @classmethod
-    def of(cls, model: Model[P, S], sample: Block, n_init: int, rows: int) -> Effort:
-        """Return the effort of `n_init` starts on a sample of data of so many `rows` with some value.
+    def of(cls, model: Model[P, S], sample: Block, n_init: int, rows: int) -> StartBudget:
+        """Return the budget of `n_init` starts on a sample; `rows` is the number of rows of the data with any value.
 
-        Where an iteration is cheap, or the data are many times the sample, nothing is cut. Else half of the work goes
-        to the short runs: on fewer rows first, then with fewer iterations.
+        If an iteration is cheap, or the data are much larger than the sample, nothing is reduced. Otherwise the short
+        runs get half of the work: first their rows are reduced, then their iterations.
         """
         n = len(sample.x)
         work = model.work(sample.x)
         most = (n_init + FINALISTS) * max(WORK_A_RUN, PASSES_A_RUN * work * rows / max(1, n))
-        asked = n_init * SHORT_ITER
-        if asked * work <= most / 2:
-            return cls(n, SHORT_ITER, work, most - asked * work)
-        short = min(n, max(LEAST_ROWS, n // LEAST_SHARE, int(n * most / (2 * asked * work))))
+        iterations = n_init * SHORT_ITER
+        if iterations * work <= most / 2:
+            return cls(n, SHORT_ITER, work, most - iterations * work)
+        short = min(n, max(LEAST_ROWS, n // LEAST_SHARE, int(n * most / (2 * iterations * work))))
         each = n_init * model.work(sample.x[:short])
         short_iter = int(np.clip(most / (2 * each), LEAST_SHORT, SHORT_ITER))
         return cls(short, short_iter, work, max(most / 4, most - each * short_iter))
 
-    def long(self, runs: int) -> tuple[int, int]:
-        """Return how many of the best runs go on, and with how many iterations at most each."""
-        iterations = self.left / self.work
+    def long_runs(self, runs: int) -> tuple[int, int]:
+        """Return how many of the best runs continue, and the largest number of iterations of each."""
+        iterations = self.long_work / self.work
         finalists = int(np.clip(iterations / LEAST_LONG, 1, min(FINALISTS, runs)))
         return finalists, int(np.clip(iterations / finalists, LEAST_SHORT, LONG_ITER))
 
 
 @dataclass(frozen=True)
-class Best(Generic[P]):
-    """The best of the runs that have ended, in any order: what all the others found takes no memory.
+class BestRuns(Generic[P]):
+    """The best of the finished runs, which may finish in any order. The results of the other runs are not kept.
 
     Attributes
     ----------
     kept : list of (int, State)
-        The numbers and states of `FINALISTS` runs at most, the best first; of equals, the one of the lower number.
+        Numbers and states of at most `FINALISTS` runs, the best first; if equal, the one with the lower number.
     """
 
     kept: list[tuple[int, loop.State[P]]] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
     def add(self, i: int, state: loop.State[P]) -> None:
-        """Take part with run number i, but without its statistics, which nobody asks for any more."""
+        """Add run number i if it is among the best. Its statistics are not needed any more and are dropped."""
         with self._lock:
             self.kept.append((i, replace(state, stats=None)))
             self.kept.sort(key=lambda run: (-run[1].objective, run[0]))
@@ -131,29 +131,29 @@ def best_start(
     rows: int | None = None,
     watch: Watch | None = None,
 ) -> P:
-    """Return the parameters at which the best of several runs of EM on the sample ends.
+    """Return the parameters that the best of several EM runs on the sample has found.
 
     Parameters
     ----------
     model : Model
-        It is bound to the sample here; whatever only the whole data can tell, it keeps from having been bound to them.
+        It is already bound to the whole data. Here it is bound to the sample, and keeps what only the whole data give.
     sample : Block
-        The rows, in an order that does not depend on the chunking. Where they lack values, starts are made from a
-        sample in which these are filled in (`dem.scan.fill_sample`), and EM goes on with what is observed.
+        The rows, in an order that does not depend on the chunking. If values are missing, the starts use a sample in
+        which they are filled in (`dem.scan.fill_sample`), and EM uses the observed values only.
     start : Start
     n_threads : int
-        Starts run at a time; they do not depend on each other.
+        Number of starts that run at the same time; they do not depend on each other.
     completion : Sample, optional
-        The sample with its missing values filled in, where that is done already.
+        The sample with missing values filled in, if it is already known.
     rows : int, optional
-        Rows of the whole data that have some value, for `Effort`; by default those of the sample.
+        Number of rows of the whole data with any value, for `StartBudget`; by default the rows of the sample.
     watch : callable, optional
-        Told of every iteration, in the calling thread; what it raises ends the start (see `dem.em.runs`).
+        Called after every iteration, in the calling thread; an error that it raises ends the start (see `dem.em.runs`).
 
     Raises
     ------
     ValueError
-        If no start gives a proper model; the last one's reason.
+        If every start fails; the message is that of the first failed start.
     """
     sample = Block(sample.x.astype(np.float64), sample.weight)  # exact arithmetic costs little here
     scan = Scanner(sample.x.shape[1], model.needs_scatter, len(sample.x), start.seed, None)
@@ -163,15 +163,15 @@ def best_start(
     bound = model.bind(found)
     whole = Block(found.sample.x, found.sample.weight) if found.lacking.any() else sample
     n = len(sample.x)
-    effort = Effort.of(bound, sample, start.n_init, n if rows is None else rows)
+    budget = StartBudget.of(bound, sample, start.n_init, n if rows is None else rows)
 
-    best: Best[P] = Best()
+    best: BestRuns[P] = BestRuns()
 
     def short(size: int, i: int, after: Callable[[loop.State[P]], None]) -> Exception | None:
         try:
             params = bound.start(whole.part(0, size), np.random.default_rng([start.seed, i]))
             sweep = loop.OneBlock(sample.part(0, size))
-            run = loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=effort.short_iter, callback=after)
+            run = loop.fit(bound, params, sweep, tol=LONG_TOL, max_iter=budget.short_iter, callback=after)
         except (ValueError, ArithmeticError) as error:
             return error
         best.add(i, run)
@@ -185,14 +185,14 @@ def best_start(
         return replace(end, stats=None)
 
     with single_threaded_blas():
-        for size in dict.fromkeys([effort.short_rows, n]):
+        for size in dict.fromkeys([budget.short_rows, n]):
             shorts = [partial(short, size, i) for i in range(start.n_init)]
             errors = in_threads(shorts, n_threads, "short run", watch)
             if best.kept:
                 break
         else:
             raise next(error for error in errors if error is not None)
-        finalists, max_iter = effort.long(len(best.kept))
+        finalists, max_iter = budget.long_runs(len(best.kept))
         longs = [partial(long, run, max_iter) for _, run in best.kept[:finalists]]
         longer = in_threads(longs, n_threads, "long run", watch)
     return model.for_new_fit(max(longer, key=lambda run: run.objective).params)

@@ -22,7 +22,7 @@ from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
-from dem.estimators.iterations import check_iterations, told_engine, warn_at_max_iter
+from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.records import history, source_record
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
@@ -38,7 +38,7 @@ from dem.storage.document import GroupContents
 
 CONVERGED = ("converged", "closed_form")
 """Why a fit that has converged stopped."""
-OF_EVERY_FIT = (
+FIT_ATTRIBUTES = (
     "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
 )  # fmt: skip
 """Attributes that a fit gives to every estimator."""
@@ -191,7 +191,7 @@ class RowwiseEstimator(BaseEstimator):
         self, callback: Callable[[loop.State[Any]], object] | None, checkpoint: str | Path | Checkpoint | None
     ) -> FitSettings:
         """Return how the fit runs, as the estimator's settings and the arguments of `fit` say."""
-        engine = told_engine(self)
+        engine = engine_with_progress(self)
         return FitSettings(
             tol=self.tol,
             max_iter=self.max_iter,
@@ -361,7 +361,7 @@ class RowwiseEstimator(BaseEstimator):
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, as JSON has it."""
-        names = ("n_features_in_", *OF_EVERY_FIT, *self._saved_numbers)
+        names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]

@@ -1,4 +1,4 @@
-"""What all fits share: settings of the iterations, what is printed of them, the warning where they end too early."""
+"""Shared by all fits: checks of the settings, printed progress, and the warning at max_iter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dem.estimators.progress_lines import Printed
 
 
 def check_iterations(model: Any) -> None:
-    """Refuse wrong settings of the iterations.
+    """Raise an error for wrong settings of the iterations.
 
     Raises
     ------
@@ -28,8 +28,8 @@ def check_iterations(model: Any) -> None:
     check_number("verbose_interval", model.verbose_interval, int, 1)
 
 
-def told_engine(model: Any) -> Engine:
-    """Return the engine of an estimator, with the progress that `verbose` asks for where it has none of its own."""
+def engine_with_progress(model: Any) -> Engine:
+    """Return the engine of an estimator; if it shows no progress and `verbose` is set, it prints lines."""
     engine: Engine = model.engine or Engine()
     if model.verbose and engine.progress is None:
         return replace(engine, progress=Printed(model.verbose_interval))
@@ -37,7 +37,7 @@ def told_engine(model: Any) -> Engine:
 
 
 def warn_at_max_iter(model: Any) -> None:
-    """Warn of a fit that `max_iter` has ended; not where it is 0, which asks for the start alone."""
+    """Warn if a fit stopped at `max_iter` without convergence; not for 0, which means the start alone."""
     if model.stop_reason_ == "max_iter" and model.max_iter > 0:
         warn(
             f"{type(model).__name__} stopped at max_iter={model.max_iter} and has not converged: set a larger "

@@ -14,7 +14,7 @@ from dem.core.block import Float
 from dem.core.layout import c_ordered
 from dem.estimators.checks import check_choice
 from dem.estimators.density import DensityEstimator
-from dem.models.latent.algebra import covariance, least_squares, posterior_covariance, precision
+from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.models.latent.rows import latent_outputs
 from dem.run.fit import scan_moments
@@ -102,7 +102,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
                 f"but got the shape {latents.shape}"
             )
         params = self._fitted()[1]
-        back = params.loadings.T if reconstruct == "mean" else least_squares(params)
+        back = params.loadings.T if reconstruct == "mean" else least_squares_matrix(params)
         return latents @ back + self.mean_
 
     def sample(self, n_samples: int = 1, chunks: Any = None) -> Any:

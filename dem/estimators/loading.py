@@ -1,11 +1,11 @@
-"""From a model on disk to its estimator."""
+"""Load an estimator from a saved model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from dem.estimators.base import OF_EVERY_FIT, RowwiseEstimator
+from dem.estimators.base import FIT_ATTRIBUTES, RowwiseEstimator
 from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
@@ -29,9 +29,9 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     MixturePPCA,
     PPCA,
 )
-LATER = ("reg_covar_",)
-"""Those that models saved by version 0.1.0 lack."""
-BY_NAME = {model.__name__: model for model in ESTIMATORS}
+NOT_IN_0_1_0 = ("reg_covar_",)
+"""Attributes that models saved by version 0.1.0 do not have."""
+ESTIMATORS_BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
 
@@ -43,46 +43,46 @@ def load(path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimato
     path : str or Path
         A path or URL.
     modules : str or iterable of str
-        Modules that define families of your own. No module outside dem is imported but these: a file must not choose
-        what runs.
+        Modules that define your families. Apart from dem, only these modules are imported: a file must not choose which
+        code runs.
 
     Raises
     ------
     FileNotFoundError
-        Nothing is stored at the path.
+        If nothing is stored at the path.
     TypeError
-        `path` is no path.
+        If `path` is not a path.
     ValueError
-        What is stored there is no dem model, is damaged, or was written by a newer version.
+        If the store is not a dem model, is damaged, or was written by a newer version.
     """
     return restored(SAVED_MODELS.load(path), path, modules)
 
 
 def restored(saved: GroupContents, path: str | Path, modules: str | Iterable[str] = ()) -> RowwiseEstimator:
     """Return the estimator of a document that was read from a path; see `load`."""
-    if saved.model not in BY_NAME:
+    if saved.model not in ESTIMATORS_BY_NAME:
         raise ValueError(
             f"{path} holds a model of kind {saved.model!r}, which this version of dem does not know "
-            f"(it knows {', '.join(BY_NAME)}): upgrade dem"
+            f"(it knows {', '.join(ESTIMATORS_BY_NAME)}): upgrade dem"
         )
-    found = BY_NAME[saved.model]
-    unreadable = f"{path} cannot be read as a {saved.model} by this dem: it is a newer one's, or was changed by hand"
+    found = ESTIMATORS_BY_NAME[saved.model]
+    unreadable = f"{path} cannot be read as a {saved.model}: a newer version of dem wrote it, or it was changed by hand"
     remedy = "upgrade dem, or fit and save the model again"
     named = (modules,) if isinstance(modules, str) else tuple(modules)
     try:
         model = found._restore(saved, named) if issubclass(found, Mixture) else found._restore(saved)
-        if not (lacking := [name for name in _names_of_a_fit(model) if not hasattr(model, name)]):
+        if not (absent := [name for name in _names_of_a_fit(model) if not hasattr(model, name)]):
             model.describe()
     except ForeignClassError as error:
         raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None
     except (AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{unreadable} ({type(error).__name__}: {error}); {remedy}") from error
-    if lacking:
-        raise ValueError(f"{unreadable} (it lacks {', '.join(lacking)}); {remedy}")
+    if absent:
+        raise ValueError(f"{unreadable} (it has no {', '.join(absent)}); {remedy}")
     return model
 
 
 def _names_of_a_fit(model: RowwiseEstimator) -> tuple[str, ...]:
-    """Return the attributes that the model must have: none where it was not fitted, but made of parameters."""
-    every = [name for name in (*OF_EVERY_FIT, *model._saved, *model._saved_numbers) if name not in LATER]
-    return tuple(every) if any(hasattr(model, name) for name in OF_EVERY_FIT) else ()
+    """Return the attributes that the model must have: none if it was made from parameters and not fitted."""
+    every = [name for name in (*FIT_ATTRIBUTES, *model._saved, *model._saved_numbers) if name not in NOT_IN_0_1_0]
+    return tuple(every) if any(hasattr(model, name) for name in FIT_ATTRIBUTES) else ()

@@ -17,7 +17,7 @@ from dem.em.seeding import METHODS
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.criteria import with_criteria
 from dem.estimators.density import DensityEstimator
-from dem.families.reg_covar import added
+from dem.families.reg_covar import reg_covar_values
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.mixture.rows import mixture_outputs
@@ -64,7 +64,7 @@ class MixtureEstimator(DensityEstimator):
     def _keep_reg_covar(self, family: Any) -> None:
         """Keep what is added to variances, once it is known: a default is told by data."""
         if family.reg_covar is not None:
-            self.reg_covar_ = added(family.reg_covar)
+            self.reg_covar_ = reg_covar_values(family.reg_covar)
 
     def _again(self, model: Any) -> Any:
         """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""

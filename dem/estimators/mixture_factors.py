@@ -18,7 +18,7 @@ from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_reg_covar
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
-from dem.families.factors.algebra import canonical
+from dem.families.factors.algebra import canonical_rotation
 from dem.models.mixture.factors import FactorMixtureModel, latent_outputs
 from dem.models.mixture.kernel import MixtureParams
 
@@ -160,7 +160,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
 
     def _keep(self, model: FactorMixtureModel, params: MixtureParams) -> None:
         """Keep the parameters as public attributes."""
-        theta = c_ordered(canonical(params.theta))
+        theta = c_ordered(canonical_rotation(params.theta))
         self.weights_, self.means_, self.loadings_ = params.weights, theta.means, theta.loadings
         self.noise_variance_ = theta.noise_variances[:, 0] if self.noise == "isotropic" else theta.noise_variances
         self._keep_reg_covar(model.family)

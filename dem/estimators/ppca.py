@@ -14,7 +14,7 @@ from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice
 from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
-from dem.models.latent.closed_form import PPCAParams, by_bic, by_evidence, by_share
+from dem.models.latent.closed_form import PPCAParams, components_by_bic, components_by_evidence, components_by_share
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit, eigenvalues, fit_closed_form, fit_moments
@@ -181,8 +181,8 @@ class PPCA(LinearLatent):
                 f"of {scan.n_columns} columns: give a number, a share of the variance or 'bic'"
             )
         if isinstance(q, str):
-            return by_evidence(variances, n) if q == "mle" else by_bic(variances, n)
-        return by_share(float(q), variances)
+            return components_by_evidence(variances, n) if q == "mle" else components_by_bic(variances, n)
+        return components_by_share(float(q), variances)
 
     def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
         """Keep the parameters as public attributes."""

@@ -1,6 +1,6 @@
-"""What is told of the passes while they run, in lines of text: on the command line, and where `verbose` asks for it.
+"""Progress as lines of text, for the command line and for estimators with `verbose`.
 
-Each class keeps to `dem.em.progress.Progress`: begin a pass, advance, end it; and note what is no pass.
+Each class implements `dem.em.progress.Progress`: begin, advance and end a pass, and show notes.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ log = logging.getLogger("dem")
 
 
 @dataclass(frozen=True)
-class Report:
-    """What there is to say of a pass that has ended.
+class PassReport:
+    """The facts about a pass that has ended.
 
     Attributes
     ----------
     name : str
         "first scan", "start on 30,000 rows", "pass 3", "label".
     rows, nbytes : int or None
-        What the pass has read; None where it is not known.
+        What the pass has read; None if it is not known.
     seconds : float
     log_likelihood : float or None
-        Of the parameters that the pass was made with, in nats a row.
+        Log-likelihood of the parameters that the pass used, in nats a row.
     objective : float or None
-        What the fit raises, where it is another thing: with a prior the log posterior, of variational models their
-        bound, of K-means minus the inertia, all a row.
+        What the fit maximises, if that is not the log-likelihood: the log posterior with a prior, the bound of
+        variational models, minus the inertia of K-means; all a row.
     change : float or None
-        Of the same, since the pass before.
+        Change of the objective (or log-likelihood) since the previous pass.
     stop_reason : str or None
-        Why this pass was the last one.
+        Why the fit stopped after this pass; None if it continues.
     """
 
     name: str
@@ -51,16 +51,16 @@ class Report:
     stop_reason: str | None = None
 
 
-def rates(rows: float | None, nbytes: float | None, elapsed: float) -> str:
-    """Return the speed: "15.2 M rows/s, 973 MB/s"; what is not known is left out."""
+def speed(rows: float | None, nbytes: float | None, elapsed: float) -> str:
+    """Return the speed as text, such as "15.2 M rows/s, 973 MB/s", without the numbers that are not known."""
     elapsed = max(elapsed, 1e-9)
     known = [f"{human.count(rows / elapsed)} rows/s"] if rows else []
     known += [f"{human.size(nbytes / elapsed)}/s"] if nbytes else []
     return ", ".join(known)
 
 
-def line(report: Report) -> str:
-    """Return a pass in one line."""
+def pass_line(report: PassReport) -> str:
+    """Return the report of a pass as one line."""
     parts = [f"{report.name:<20}"]
     reached = None if report.objective is None else f"{report.objective:.6f} a row"
     if reached is None and report.log_likelihood is not None:
@@ -69,20 +69,20 @@ def line(report: Report) -> str:
         parts.append(reached)
         parts.append(f"({report.change:+.1e})" if report.change is not None else " " * 10)
     parts.append(human.seconds(report.seconds))
-    if speed := rates(report.rows, report.nbytes, report.seconds):
-        parts.append(f"({speed})")
+    if rates := speed(report.rows, report.nbytes, report.seconds):
+        parts.append(f"({rates})")
     if report.stop_reason is not None:
         parts.append(summary.STOP_REASONS[report.stop_reason])
     return "  ".join(parts)
 
 
 class Timed:
-    """Times passes and makes a report of each; the base of what is shown.
+    """Base of the displays: measures the time of each pass and makes its report.
 
     Parameters
     ----------
     clock : callable
-        Returns seconds; tests give their own.
+        Returns the time in seconds; tests use another clock.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -91,34 +91,34 @@ class Timed:
         self.started = 0.0
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
-        """A pass begins."""
+        """Start the clock of a pass."""
         self.name, self.rows, self.nbytes = what, rows, nbytes
         self.started = self.clock()
 
     def advance(self, done: int, total: int) -> None:
-        """So many partitions of so many are done."""
+        """Take the number of finished partitions, and of all partitions."""
 
     def detail(self, text: str) -> None:
-        """What is being done just now."""
+        """Take a text about the current part of the pass."""
 
     def end(self, state: Any) -> None:
-        """The pass has ended; the state after it, where there is one."""
+        """Show the report of the pass; `state` is the state after it, or None."""
         elapsed = self.clock() - self.started
-        report = Report(self.name, self.rows, self.nbytes, elapsed)
+        report = PassReport(self.name, self.rows, self.nbytes, elapsed)
         if state is not None:
             report = replace(report, change=state.change, stop_reason=state.stop_reason)
             log_likelihood = state.history[-1].log_likelihood
             report = replace(report, log_likelihood=log_likelihood)
             if log_likelihood != state.objective:
                 report = replace(report, objective=state.objective)
-        self.tell(report)
+        self.show_pass(report)
 
-    def tell(self, report: Report) -> None:
-        """Show a report."""
+    def show_pass(self, report: PassReport) -> None:
+        """Show the report of a pass."""
         raise NotImplementedError
 
     def note(self, text: str) -> None:
-        """Tell one sentence of what is not a pass; it is logged, too."""
+        """Log and show one sentence that is not about a pass."""
         log.info(text)
         self.say(text)
 
@@ -127,36 +127,36 @@ class Timed:
         raise NotImplementedError
 
     def close(self) -> None:
-        """Leave the terminal as it was; called after errors, too."""
+        """Restore the terminal; also called after errors."""
 
 
 DETAIL_SECONDS = 10.0
-"""How often a line tells what is being done just now."""
+"""Least time between two lines within a pass."""
 
 
 class Lines(Timed):
-    """A line for each pass, and now and then one within a pass that tells of its parts."""
+    """Prints a line for each pass; in long passes also lines about their parts."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(clock)
         self.stream = stream or sys.stderr
-        self.told = 0.0
+        self.last_shown = 0.0
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
-        """A pass begins."""
+        """Start the clock of a pass."""
         super().begin(what, rows, nbytes)
-        self.told = self.started
+        self.last_shown = self.started
 
     def detail(self, text: str) -> None:
-        """Print a line, if the last one is some seconds old."""
+        """Print a line if the last one is older than `DETAIL_SECONDS`."""
         now = self.clock()
-        if now - self.told >= DETAIL_SECONDS:
-            self.told = now
+        if now - self.last_shown >= DETAIL_SECONDS:
+            self.last_shown = now
             self.say(f"{self.name}: {text}")
 
-    def tell(self, report: Report) -> None:
+    def show_pass(self, report: PassReport) -> None:
         """Print a line."""
-        print(line(report), file=self.stream, flush=True)
+        print(pass_line(report), file=self.stream, flush=True)
 
     def say(self, text: str) -> None:
         """Print a line."""
@@ -164,12 +164,12 @@ class Lines(Timed):
 
 
 class Printed(Lines):
-    """Prints a line to standard output for the first scan, the start, and the passes that are asked for.
+    """Prints lines to standard output: for the first scan, the start, and some or all of the passes.
 
     Parameters
     ----------
     interval : int
-        Every so many passes have a line; so has the last one.
+        Print a line after every `interval` passes, and after the last one.
     """
 
     def __init__(self, interval: int = 1, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -177,12 +177,12 @@ class Printed(Lines):
         self.interval = interval
 
     def end(self, state: Any) -> None:
-        """Print a line, where this pass has one."""
+        """Print a line if the interval is over or the fit has stopped."""
         if state is None or state.stop_reason is not None or len(state.history) % self.interval == 0:
             super().end(state)
 
     def note(self, text: str) -> None:
-        """Print a sentence; of what warns make a Python warning."""
+        """Print a note; a note that warns becomes a Python warning."""
         if not text.startswith(WARNING):
             self.say(text)
         log_or_warn(text)

@@ -1,4 +1,4 @@
-"""What is said of a fitted model, in text and in pictures alike."""
+"""Texts and numbers about fitted models, for the command line and for pictures."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ STOP_REASONS = {
 }
 
 
-def stopped(model: Any) -> str:
-    """Say why a fit stopped."""
+def why_stopped(model: Any) -> str:
+    """Return why a fit stopped, in words."""
     reason = model.stop_reason_
     if reason == "fell" and getattr(model, "reg_covar", 0) != 0:
         return f"{STOP_REASONS[reason]}, which reg_covar can cause"
     return STOP_REASONS[reason]
 
 
-def regularisation(model: Any) -> str | None:
-    """Say what `reg_covar` was; None of a model that has none, or does not tell."""
-    if hasattr(model, "family_"):  # of a Mixture the families have it, each its own
+def reg_covar_text(model: Any) -> str | None:
+    """Return the `reg_covar` of a fit, in words; None if the model has none or does not know it."""
+    if hasattr(model, "family_"):  # a Mixture: each family has its own reg_covar
         parts = [part.family for part in getattr(model.family_, "parts", ())] or [model.family_]
         used = [getattr(family, "reg_covar", None) for family in parts]
-        return "; ".join(_regularisation(value) for value in used if value) or None
+        return "; ".join(_reg_covar_text(value) for value in used if value) or None
     if not hasattr(model, "reg_covar_"):
         return None
-    return _regularisation(FromData(model.reg_covar_) if model.reg_covar is None else model.reg_covar)
+    return _reg_covar_text(FromData(model.reg_covar_) if model.reg_covar is None else model.reg_covar)
 
 
-def _regularisation(value: float | FromData) -> str:
+def _reg_covar_text(value: float | FromData) -> str:
     if not isinstance(value, FromData):
         return f"{value:.4g}"
     low, high = np.min(value.values), np.max(value.values)
@@ -46,39 +46,39 @@ def _regularisation(value: float | FromData) -> str:
     return f"{span}, from the columns' variances"
 
 
-def effort(model: Any) -> str:
-    """Say what a fit took."""
+def iterations_and_passes(model: Any) -> str:
+    """Return the number of iterations and of passes over the data, in words."""
     return f"{plural(model.n_iter_, 'iteration')}; data read by {passes(model.n_passes_)}"
 
 
-def step(model: Any) -> str:
-    """Return what one entry of a history is: a pass over the data, or an iteration in memory."""
+def history_unit(model: Any) -> str:
+    """Return what an entry of the history stands for: "pass" over the data, or "iteration" in memory."""
     return "pass" if hasattr(model, "weights_") or hasattr(model, "cluster_centers_") else "iteration"
 
 
-def trace(model: Any) -> tuple[str, str, list[float]]:
-    """Return what the passes of a fit told: its name, its unit, and a value for each pass."""
+def objective_history(model: Any) -> tuple[str, str, list[float]]:
+    """Return the objective of a fit over its history: its name, its unit, and a value for each entry."""
     entries = model.history_
     if "inertia" in entries[0]:
         return "inertia", "", [entry["inertia"] for entry in entries]
-    told = [entry["log_likelihood"] for entry in entries]
-    objectives = [entry.get("objective", value) for entry, value in zip(entries, told, strict=True)]
-    if told == objectives:
-        return "log-likelihood", "nats a row", told
-    return "lower bound" if None in told else "log posterior", "nats a row", objectives
+    log_likelihoods = [entry["log_likelihood"] for entry in entries]
+    objectives = [entry.get("objective", value) for entry, value in zip(entries, log_likelihoods, strict=True)]
+    if log_likelihoods == objectives:
+        return "log-likelihood", "nats a row", log_likelihoods
+    return "lower bound" if None in log_likelihoods else "log posterior", "nats a row", objectives
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
-    """Return what to call the columns: `labels`, else the names of the training data, else numbers.
+    """Return the names of the columns: `labels`, else the names in the training data, else numbers.
 
     Raises
     ------
     ValueError
-        There are not as many labels as columns.
+        If the number of labels is not the number of columns.
     """
     if labels is not None and (isinstance(labels, str) or len(labels) != d):
         what = f"the word {labels!r}" if isinstance(labels, str) else plural(len(labels), "name")
-        raise ValueError(f"labels should name each of the {plural(d, 'column')} of the model, but got {what}")
+        raise ValueError(f"labels must be a list with a name for each of the {plural(d, 'column')}, got {what}")
     given = getattr(model, "feature_names_in_", None) if labels is None else labels
     return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
 
@@ -90,7 +90,7 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
     ----------
     model : GaussianMixture, MixturePPCA or MixtureFactorAnalysis
     columns : sequence of int
-        Few: covariances among all columns would take K d^2 numbers for every type.
+        A few columns; for all columns, every type would need K d^2 numbers.
     """
     k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
     if hasattr(model, "loadings_"):
@@ -109,7 +109,7 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
 
 
 def correlations(model: Any) -> NDArray[np.float64]:
-    """Return the correlations of columns and factors of a factor analysis, (d, q): loadings in standard units."""
+    """Return the correlations between columns and factors of a factor analysis, (d, q)."""
     loadings = np.asarray(model.components_, dtype=np.float64).T
     deviations = np.sqrt((loadings**2).sum(axis=1) + model.noise_variance_)
     return loadings / np.where(deviations > 0, deviations, 1.0)[:, None]

@@ -1,4 +1,4 @@
-"""Rows by which of their values are missing, and a bounded memory of what was computed for a pattern."""
+"""Groups of rows with the same missing values, and a cache for results of such patterns."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from dem.core.block import Array
 
 CACHE_BYTES = 2**24
-"""What a memory of patterns may hold."""
+"""Memory limit of a cache of patterns, in bytes."""
 
 
 @dataclass(frozen=True)
-class Groups:
-    """Rows with the same values missing, side by side: those that lack least come first.
+class PatternGroups:
+    """Rows sorted by pattern, so that rows with the same missing values are together; fewest missing values first.
 
     Attributes
     ----------
     missing : bool array of shape (p, d)
         The patterns.
     order : int array of shape (n,)
-        The rows, pattern by pattern.
+        The indices of the rows, pattern by pattern.
     edges : int array of shape (p + 1,)
-        Where each pattern begins in `order`, and where the last one ends.
+        The position of each pattern's first row in `order`; the last entry is n.
     """
 
     missing: NDArray[np.bool_]
@@ -41,12 +41,12 @@ class Groups:
         return np.diff(self.edges)
 
     def rows(self, pattern: int) -> NDArray[np.intp]:
-        """Return the rows of a pattern."""
+        """Return the indices of the rows of a pattern."""
         return self.order[self.edges[pattern] : self.edges[pattern + 1]]
 
 
-def groups_of(missing: NDArray[np.bool_]) -> Groups:
-    """Return the rows of `missing` (n, d) by their patterns."""
+def group_by_pattern(missing: NDArray[np.bool_]) -> PatternGroups:
+    """Group the rows of `missing` (n, d) by their patterns."""
     keys = pattern_keys(missing)
     order = np.argsort(keys, kind="stable")
     found = keys[order]
@@ -56,11 +56,11 @@ def groups_of(missing: NDArray[np.bool_]) -> Groups:
     lacking = patterns.sum(axis=1)
     rank = np.argsort(lacking, kind="stable")
     by_lack = np.argsort(np.repeat(_small(lacking), sizes), kind="stable")
-    return Groups(patterns[rank], order[by_lack], np.concatenate([[0], np.cumsum(sizes[rank])]))
+    return PatternGroups(patterns[rank], order[by_lack], np.concatenate([[0], np.cumsum(sizes[rank])]))
 
 
 def pattern_keys(missing: NDArray[np.bool_]) -> Array:
-    """Return a number for each row of `missing` (n, d): equal where the rows are equal, and only there."""
+    """Return an integer for each row of `missing` (n, d); two integers are equal if and only if the rows are equal."""
     n, d = missing.shape
     width = next((b for b in (1, 2, 4) if 8 * b >= d), 8 * -(-d // 64))
     padded = np.zeros((n, 8 * width), np.bool_)
@@ -69,34 +69,34 @@ def pattern_keys(missing: NDArray[np.bool_]) -> Array:
     keys = words[:, 0]
     for word in words.T[1:]:
         (_, low), (_, high) = (np.unique(w, return_inverse=True) for w in (keys, word))
-        keys = low * n + high  # both are below n, which is no more than 2^31
+        keys = low * n + high  # both are below n, which is at most 2^31
     return keys
 
 
 def _small(numbers: Array) -> Array:
-    """Return small numbers in a type that is sorted fast."""
+    """Return numbers in a small type, which is sorted faster, if they fit."""
     return numbers.astype(np.uint16) if numbers.max(initial=0) < 2**16 else numbers
 
 
-class Sized(Protocol):
-    """What tells how many bytes it holds."""
+class HasBytes(Protocol):
+    """An object that knows its size in bytes."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
 
 
-V = TypeVar("V", bound=Sized)
+V = TypeVar("V", bound=HasBytes)
 
 
 @dataclass
-class Recent(Generic[V]):
-    """What was asked for last, as much of it as `limit` bytes hold; several threads may ask.
+class PatternCache(Generic[V]):
+    """A cache of the values used last, up to `limit` bytes; safe for threads.
 
     Attributes
     ----------
     limit : int
-        Bytes.
+        Memory limit, in bytes.
     """
 
     limit: int = CACHE_BYTES
@@ -105,7 +105,7 @@ class Recent(Generic[V]):
     _lock: Lock = field(default_factory=Lock)
 
     def get(self, key: bytes, make: Callable[[], V]) -> V:
-        """Return what is held under a key, else what `make` returns; two threads may make it at the same time."""
+        """Return the value of a key, or make and keep it; two threads may make it at the same time."""
         with self._lock:
             if (held := self._held.get(key)) is not None:
                 self._held.move_to_end(key)

@@ -1,6 +1,6 @@
-"""What is added to variances so that none falls to 0: a number, or by default a share of each column's own variance.
+"""reg_covar, the number added to variances so that none becomes 0; by default a share of each column's variance.
 
-The same number for every column would mean something else in every unit: pressure in Pa, salinity in kg/kg.
+The same number for all columns would not fit their units, such as pressure in Pa and salinity in kg/kg.
 """
 
 from __future__ import annotations
@@ -15,44 +15,43 @@ from dem.core.block import Float
 from dem.scan.scanner import Scan
 
 SHARE = 1e-6
-"""Of each column's variance, by default."""
+"""The default, as a share of each column's variance."""
 CONSTANT = 1e-6
-"""Of a column without any variance, by default: it has no unit to go by."""
+"""The default for a column without variance."""
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
-"""A deviation that is a smaller share of a column's largest magnitude is the rounding of its mean."""
+"""A standard deviation below this share of a column's largest magnitude is only the rounding of the mean."""
 
 
 @dataclass(frozen=True)
 class FromData:
-    """The default `reg_covar`, as the data tell it; other data tell another.
+    """The default `reg_covar`, computed from the data.
 
     Attributes
     ----------
     values : float or array of shape (d,)
-        In the columns' units squared; one number for a variance that all columns share.
+        In squared units of the columns; one number if all columns share a variance.
     """
 
     values: float | Float
 
 
 RegCovar: TypeAlias = float | FromData | None
-"""A number that the user has set; None for the default, before the data are known; the default."""
+"""A number set by the user; or None: the default, not computed yet; or `FromData`: the default, computed."""
 
 
-def of_columns(reg_covar: RegCovar, scan: Scan) -> RegCovar:
-    """Return what is added to the variance of each column.
+def column_reg_covar(reg_covar: RegCovar, scan: Scan) -> RegCovar:
+    """Return `reg_covar` with a default computed from the data: one number for each column.
 
     Parameters
     ----------
     reg_covar : float, FromData or None
     scan : Scan
-        Of the data that are to tell the default: 1e-6 times the column's variance over all rows, and 1e-6 for a column
-        that is constant.
+        The data. The default is 1e-6 times the column's variance over all rows, and 1e-6 for a constant column.
 
     Returns
     -------
     float or FromData
-        The number that was set, or the default.
+        The number set by the user, or the default.
     """
     if not (reg_covar is None or isinstance(reg_covar, FromData)):
         return reg_covar
@@ -60,15 +59,15 @@ def of_columns(reg_covar: RegCovar, scan: Scan) -> RegCovar:
     return FromData(np.where(constant, CONSTANT, SHARE * variances))
 
 
-def of_all_columns(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCovar:
-    """Return what is added to a variance that all columns share: by default 1e-6 times the mean of their variances.
+def shared_reg_covar(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCovar:
+    """Return `reg_covar` for a variance shared by all columns: by default 1e-6 times the mean of their variances.
 
     Parameters
     ----------
     reg_covar, scan
-        See `of_columns`.
+        See `column_reg_covar`.
     widest : int
-        So many columns of largest variance are left out of the mean, unless the others are constant.
+        This number of columns, those of largest variance, do not count in the mean, unless the others are constant.
     """
     if not (reg_covar is None or isinstance(reg_covar, FromData)):
         return reg_covar
@@ -80,16 +79,18 @@ def of_all_columns(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCovar
     return FromData(SHARE * float(narrow.mean() if narrow.any() else ascending.mean()))
 
 
-def added(reg_covar: RegCovar) -> float | Float:
-    """Return what is added to variances: one number, or (d,).
+def reg_covar_values(reg_covar: RegCovar) -> float | Float:
+    """Return the numbers to add to the variances: one number, or (d,).
 
     Raises
     ------
     ValueError
-        If the data are to tell, and are not known.
+        If the default is used and is not computed yet.
     """
     if reg_covar is None:
-        raise ValueError("the family is not bound to data, which tell its reg_covar: call bind(scan, frame) first")
+        raise ValueError(
+            "reg_covar is not known, because it depends on the data: call bind(scan, frame) of the family first"
+        )
     return reg_covar.values if isinstance(reg_covar, FromData) else reg_covar
 
 

@@ -1,18 +1,18 @@
-"""Student's t: Gaussians whose rows each have a precision of their own, so that outliers count little.
+"""Student's t: a Gaussian with a different precision for each row, so that outliers have little weight.
 
     u ~ Gamma(nu / 2, nu / 2),    x | u ~ N(mu, S / u)
 
-E-step, of the second latent variable u as well (Peel and McLachlan 2000), with D the squared Mahalanobis distance:
+The E-step also gives u, a second latent variable (Peel and McLachlan 2000). With D the squared Mahalanobis distance:
 
     E u = (nu + d) / (nu + D),    E log u = digamma((nu + d) / 2) - log((nu + D) / 2)
 
-M-step: mu and S are the Gaussian's from rows weighted by r E u, S divided by the sum of r; and nu solves
-log(nu / 2) - digamma(nu / 2) = mean(E u - E log u) - 1, the equation of a gamma distribution's shape.
+M-step: mu and S are the Gaussian estimates from rows weighted by r E u, with S divided by the sum of r; nu solves
+log(nu / 2) - digamma(nu / 2) = mean(E u - E log u) - 1, the equation for the shape of a gamma distribution.
 
-Where values are missing, what is observed of a row, o columns, is Student's t too: o stands for d above, D is the
-distance of what is observed, and given u the missing columns are Gaussian, so that E[u (x - mu)(x - mu)'] is
-E u e e' + C, with e the residual filled in by its conditional mean, and C the Gaussian's conditional covariance
-(Liu and Rubin 1995).
+With missing values, the o observed columns of a row have a Student's t distribution too: use o for d above, and the
+distance of the observed columns for D. Given u, the missing columns are Gaussian. So E[u (x - mu)(x - mu)'] is
+E u e e' + C, where e is the residual with missing values replaced by their conditional means, and C the conditional
+covariance of the Gaussian (Liu and Rubin 1995).
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.diag import DiagonalGaussian, FilledDiagonal
 from dem.families.gaussian.full import FullGaussian, ObservedFull
 from dem.families.plain import ExactFamily
-from dem.families.reg_covar import RegCovar, added, of_columns
+from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values
 from dem.scan.scanner import Scan
 
-FEWEST, MOST, FIRST = 0.5, 1e6, 10.0
-"""Bounds of the degrees of freedom, and where they start."""
+MIN_DF, MAX_DF, FIRST_DF = 0.5, 1e6, 10.0
+"""Limits of the degrees of freedom, and their first value."""
 KINDS: dict[str, type[GaussianFamily]] = {"full": FullGaussian, "diag": DiagonalGaussian}
 
 
 @dataclass(frozen=True)
 class StudentTs:
-    """The parameters of K distributions.
+    """The parameters of K Student's t distributions.
 
     Attributes
     ----------
@@ -56,17 +56,17 @@ class StudentTs:
 
 @dataclass(frozen=True)
 class StudentT(ExactFamily):
-    """All columns together Student's t: "means", "covariances" (the scale matrices S) and "degrees_of_freedom".
+    """Multivariate Student's t over all columns: "means", "covariances" (the scale matrices S), "degrees_of_freedom".
 
     Attributes
     ----------
     covariance_type : {"full", "diag"}
     degrees_of_freedom : float or None
-        Of all components; None estimates each one's.
+        The same fixed value for all components; None estimates one for each component.
     reg_covar : float, FromData or None
-        Added to the diagonal of the scale matrices after the M-step, in the data's units squared; None for 1e-6 times
-        each column's variance (see `dem.families.reg_covar`). It is no prior: the log-likelihood may fall by its doing,
-        which is never called convergence.
+        Added to the diagonal of the scale matrices after the M-step, in squared units of the data; None for 1e-6 times
+        each column's variance (see `dem.families.reg_covar`). It is not a prior: reg_covar can lower the
+        log-likelihood, and this is never reported as convergence.
     """
 
     covariance_type: str = "full"
@@ -80,12 +80,12 @@ class StudentT(ExactFamily):
             raise ValueError(f"degrees_of_freedom must be None or a number > 0, got {self.degrees_of_freedom!r}")
 
     def with_missing(self) -> StudentT:
-        """Return the family of rows with missing values."""
+        """Return the family for rows with missing values."""
         return ObservedStudentT(self.covariance_type, self.degrees_of_freedom, self.reg_covar)
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family with a `reg_covar` in the data's units."""
-        return replace(self, reg_covar=of_columns(self.reg_covar, scan))
+        """Return the family with `reg_covar` in the units of the data."""
+        return replace(self, reg_covar=column_reg_covar(self.reg_covar, scan))
 
     @property
     def gaussian(self) -> GaussianFamily:
@@ -93,7 +93,7 @@ class StudentT(ExactFamily):
         return KINDS[self.covariance_type](self.reg_covar)
 
     def log_density(self, theta: StudentTs, x: Float, out: Float) -> tuple[Float, Float]:
-        """Write the log-densities; return E u and E log u of each row and component."""
+        """Write the log-densities; return E u and E log u for each row and component, (K, n)."""
         d, nu = len(x), theta.degrees_of_freedom[:, None]
         log_det = self._log_det(theta)[:, None]
         self.gaussian.log_density(theta.gaussians, x, out)
@@ -103,16 +103,18 @@ class StudentT(ExactFamily):
         return (nu + d) / (nu + distance), digamma((nu + d) / 2) - np.log((nu + distance) / 2)
 
     def sums(self, theta: StudentTs, x: Float, reuse: tuple[Float, Float], resp: Float, out: Float) -> None:
-        """Add the sums of r and r E log u, and the Gaussian's sums of rows weighted by r E u."""
+        """Add the sums of r and of r E log u, and the Gaussian sums of rows weighted by r E u."""
         u, log_u = reuse
         out[0] += resp.sum(axis=1)
         out[1] += np.einsum("kn,kn->k", resp, log_u)
         self.gaussian.sums(theta.gaussians, x, None, resp * u, out[2:])
 
     def initial(self, x: Float, resp: Float) -> StudentTs:
-        """Return the Gaussian's first parameters, from rows whose outliers are drawn in, with heavy tails."""
-        nu = FIRST if self.degrees_of_freedom is None else self.degrees_of_freedom
-        return StudentTs(self.gaussian.initial(np.ascontiguousarray(fenced(x.T).T), resp), np.full(len(resp), nu))
+        """Return the Gaussian's first parameters, from rows with clipped outliers, and the first degrees of freedom."""
+        nu = FIRST_DF if self.degrees_of_freedom is None else self.degrees_of_freedom
+        return StudentTs(
+            self.gaussian.initial(np.ascontiguousarray(clip_to_fences(x.T).T), resp), np.full(len(resp), nu)
+        )
 
     def estimate(self, sums: Float, frame: Frame, previous: StudentTs | None) -> StudentTs:
         """Return the parameters that maximise Q.
@@ -130,15 +132,15 @@ class StudentT(ExactFamily):
         gaussians = self._rescaled(found, like(ratio, found.covariances))
         if self.degrees_of_freedom is not None:
             return StudentTs(gaussians, np.full(len(counts), self.degrees_of_freedom))
-        nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), FEWEST, MOST)
+        nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), MIN_DF, MAX_DF)
         return StudentTs(gaussians, nu if previous is None else np.where(empty, previous.degrees_of_freedom, nu))
 
     def _rescaled(self, found: Gaussians, ratio: Float) -> Gaussians:
-        """Return the Gaussians with covariances times `ratio`, but for `reg_covar`, which is added as it is."""
+        """Return the Gaussians with covariances times `ratio`; the part that is `reg_covar` is not multiplied."""
         if self.reg_covar == 0:
             root = found.precisions_cholesky / np.sqrt(ratio)
             return replace(found, covariances=found.covariances * ratio, precisions_cholesky=root)
-        more = added(self.reg_covar) * (1 - ratio)
+        more = reg_covar_values(self.reg_covar) * (1 - ratio)
         diagonal = more * np.eye(found.means.shape[1]) if self.covariance_type == "full" else more
         return self.gaussian.from_covariances(found.means, found.covariances * ratio + diagonal)
 
@@ -149,19 +151,19 @@ class StudentT(ExactFamily):
         at_mean = self._log_det(theta) - d / 2 * LOG_2PI
         of_x = self.gaussian.expected(theta.gaussians, scaled, frame, previous.gaussians)
         of_x += float((counts - scaled[0]) @ at_mean)
-        # Of u: a log a - log Gamma(a) + (a - 1) E log u - a E u, and d/2 E log u of x.
+        # The terms of u: a log a - log Gamma(a) + (a - 1) E log u - a E u, and d/2 E log u from x.
         of_u = counts * log_peak(a) + a * (log_u - scaled[0] + counts) + (d / 2 - 1) * log_u
         return of_x + float(of_u.sum())
 
     def draw(self, theta: StudentTs, component: int, n: int, rng: np.random.Generator) -> Float:
-        """Return mu + (the Gaussian's deviation) / sqrt u."""
+        """Return mu + (x - mu) / sqrt(u) with x from the Gaussian."""
         mean, nu = theta.gaussians.means[component], theta.degrees_of_freedom[component]
         deviation = self.gaussian.draw(theta.gaussians, component, n, rng) - mean
         return np.asarray(mean + deviation / np.sqrt(rng.chisquare(nu, size=(n, 1)) / nu))
 
     def coordinates(self, x: Float) -> Float:
-        """Return the rows, outliers drawn in: they are no first centres of their own."""
-        return fenced(x)
+        """Return the rows with clipped outliers, so that outliers do not become first centres."""
+        return clip_to_fences(x)
 
     def centres(self, theta: StudentTs) -> Float:
         """Return the means."""
@@ -172,23 +174,23 @@ class StudentT(ExactFamily):
         return {**self.gaussian.named(theta.gaussians), "degrees_of_freedom": theta.degrees_of_freedom}
 
     def n_centred(self, d: int) -> int:
-        """Return 2 more than the Gaussian's."""
+        """Return the number of sums of the Gaussian, plus 2."""
         return 2 + self.gaussian.n_centred(d)
 
     def work(self, x: Array, k: int) -> float:
-        """Return the Gaussian's."""
+        """Return the operations of the Gaussian."""
         return self.gaussian.work(x, k)
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return the Gaussian's, and E u and E log u with what makes them."""
+        """Return the width of the Gaussian, plus E u, E log u and their work arrays."""
         return self.gaussian.tile_width(k, d) + 5 * k
 
     def factor_size(self, k: int, d: int) -> int:
-        """Return the Gaussian's."""
+        """Return the size of the factors of the Gaussian."""
         return self.gaussian.factor_size(k, d)
 
     def n_parameters(self, k: int, d: int) -> int:
-        """Return the Gaussian's, and K where the degrees of freedom are estimated."""
+        """Return the number of the Gaussian, plus K if the degrees of freedom are estimated."""
         return self.gaussian.n_parameters(k, d) + (k if self.degrees_of_freedom is None else 0)
 
     def _log_det(self, theta: StudentTs) -> Float:
@@ -198,10 +200,10 @@ class StudentT(ExactFamily):
         return np.asarray(np.log(diagonal).sum(axis=1))
 
 
-def fenced(x: Float) -> Float:
-    """Return the rows x (n, d) with each column drawn in to Tukey's fences, 1.5 interquartile ranges off the quartiles.
+def clip_to_fences(x: Float) -> Float:
+    """Return the rows x (n, d) with each column clipped to Tukey's fences, 1.5 interquartile ranges from the quartiles.
 
-    Columns of which half of the values are equal have no such range, and stay as they are.
+    If half of the values of a column are equal, the range is 0 and the column is not clipped.
     """
     low, high = np.quantile(x, [0.25, 0.75], axis=0)
     reach = np.where(high > low, 1.5 * (high - low), np.inf)
@@ -212,17 +214,17 @@ MISSING_KINDS: dict[str, type[ObservedFull] | type[FilledDiagonal]] = {"full": O
 
 
 @dataclass(frozen=True)
-class Scales:
-    """What the E-step of a tile found.
+class PrecisionMoments:
+    """Expectations of u from the E-step of a tile.
 
     Attributes
     ----------
     reuse
-        The Gaussian's.
+        The result of the Gaussian E-step.
     u, log_u : array of shape (K, n)
         E u and E log u.
     spread : array of shape (K, n)
-        E[1 / u], infinite where there is none.
+        E[1 / u]; infinite if it does not exist.
     """
 
     reuse: Any
@@ -232,7 +234,7 @@ class Scales:
 
 
 class ObservedT(ExactFamily):
-    """Mixed into `StudentT`, makes it one of rows with missing values."""
+    """Mixin that makes `StudentT` accept missing values."""
 
     covariance_type: str
     reg_covar: RegCovar
@@ -247,7 +249,7 @@ class ObservedT(ExactFamily):
         return MISSING_KINDS[self.covariance_type](self.reg_covar)
 
     def log_density(self, theta: StudentTs, x: Float, out: Float) -> Any:
-        """Write the log-densities of the observed entries; return what is expected of u."""
+        """Write the log-densities of the observed values; return the expectations of u."""
         nu = theta.degrees_of_freedom[:, None]
         reuse = self.gaussian.log_density(theta.gaussians, x, out)
         constant = self.gaussian.constant(theta.gaussians, x, reuse)
@@ -261,21 +263,21 @@ class ObservedT(ExactFamily):
         fewer = np.maximum(nu + size - 2, 0)
         spread = np.divide(nu + distance, fewer, out=np.full_like(out, np.inf), where=fewer > 0)
         u, log_u = (nu + size) / (nu + distance), digamma((nu + size) / 2) - np.log((nu + distance) / 2)
-        return Scales(reuse, u, log_u, spread)
+        return PrecisionMoments(reuse, u, log_u, spread)
 
     def sums(self, theta: StudentTs, x: Float, reuse: Any, resp: Float, out: Float) -> None:
-        """Add the sums of r and r E log u, and the Gaussian's of completed rows weighted by r E u."""
+        """Add the sums of r and of r E log u, and the Gaussian sums of completed rows weighted by r E u."""
         out[0] += resp.sum(axis=1)
         out[1] += np.einsum("kn,kn->k", resp, reuse.log_u)
         self.gaussian.add(theta.gaussians, x, reuse.reuse, resp * reuse.u, resp, out[2:])
 
-    def fill(self, theta: StudentTs, x: Float, reuse: Scales, resp: Float) -> tuple[Float, Float]:
-        """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n).
+    def fill(self, theta: StudentTs, x: Float, reuse: PrecisionMoments, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance of each value of x (d, n), given responsibilities (K, n).
 
-        The variance is infinite where nu and what is observed are too few for one.
+        The variance is infinite if nu plus the number of observed columns is at most 2.
         """
         return self.gaussian.filled(theta.gaussians, x, reuse.reuse, resp, reuse.spread)
 
 
 class ObservedStudentT(ObservedT, StudentT):
-    """Of rows with missing values."""
+    """Student's t for rows with missing values."""

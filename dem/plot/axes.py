@@ -101,10 +101,10 @@ def draw_densities(ax: Axes, model: Any, x: Float | None, name: str) -> None:
 def draw_history(ax: Axes, model: Any) -> None:
     """Draw the log-likelihood after each pass (for variational models: the bound; for K-means: the inertia)."""
     passes = [entry["pass"] for entry in model.history_]
-    name, unit, values = summary.trace(model)
+    name, unit, values = summary.objective_history(model)
     ax.plot(passes, values, "o-", color=PALETTE[0], markersize=5)
-    ax.set(xlabel=summary.step(model), ylabel=f"mean {name} ({unit})" if unit else name)
-    ax.set_title(f"{summary.stopped(model)}\n{summary.effort(model)}", fontsize="medium")
+    ax.set(xlabel=summary.history_unit(model), ylabel=f"mean {name} ({unit})" if unit else name)
+    ax.set_title(f"{summary.why_stopped(model)}\n{summary.iterations_and_passes(model)}", fontsize="medium")
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.ticklabel_format(axis="y", useOffset=False, style="plain")
     if len(passes) == 1:

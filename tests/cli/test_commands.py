@@ -140,9 +140,9 @@ def test_transform_writes(folder, tmp_path):
 
 def test_models_are_asked_for_what_they_have(folder, tmp_path):
     said = failed("transform", folder / "gmm.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
-    assert "GaussianMixture, which has no latent" in said
+    assert "GaussianMixture, which does not give latent" in said
     said = failed("predict", folder / "ppca.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
-    assert "PPCA, which has no labels" in said
+    assert "PPCA, which does not give labels" in said
     assert not (tmp_path / "z.zarr").exists()
 
 
@@ -213,7 +213,7 @@ def test_factor_analysis_and_bayesian_pca(folder, tmp_path):
         zarr.open_array(tmp_path / "z.zarr")[:], dem.load(tmp_path / "fa.zarr").transform(folder / "x.zarr").compute()
     )
     said = failed("predict", tmp_path / "fa.zarr", folder / "x.zarr", "-o", tmp_path / "labels.zarr")
-    assert "FactorAnalysis, which has no labels" in said
+    assert "FactorAnalysis, which does not give labels" in said
     assert "Loadings" in done("info", tmp_path / "fa.zarr")
     assert "nats a row, over 900 rows" in done("score", tmp_path / "fa.zarr", folder / "x.zarr", "--quiet")
     done("report", tmp_path / "fa.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "report")
@@ -223,7 +223,7 @@ def test_factor_analysis_and_bayesian_pca(folder, tmp_path):
     for q in ("mle", "bic"):
         assert "probabilistic PCA" in done("fit", "ppca", folder / "x.zarr", "-q", q, "-o", tmp_path / f"{q}.zarr")
     said = run("fit", "ppca", folder / "x.zarr", "-q", "most", "-o", tmp_path / "m.zarr").output
-    assert "neither mle nor bic" in said
+    assert "mle or bic" in said
 
 
 def test_info_of_an_output(folder, tmp_path):
@@ -253,7 +253,7 @@ def test_labels_name_the_columns_of_a_picture(folder, tmp_path):
     assert "<!-- length -->" in drawn
     assert "<!-- width, mean -->" in drawn
     few = ["--data", folder / "nowhere.zarr", "--labels", "length,width", "-o", tmp_path / "b.png"]
-    said = "dem: labels should name each of the 3 columns of the model, but got 2 names"
+    said = "dem: labels must be a list with a name for each of the 3 columns, got 2 names"
     assert failed("plot", folder / "gmm.zarr", *few) == said  # before the store is read
     assert failed("report", folder / "gmm.zarr", *few) == said
 
@@ -268,7 +268,7 @@ def test_plot(folder, tmp_path):
     assert "already exists" in failed("plot", "nowhere.zarr", "-o", tmp_path / "a.png")
     for name in ("d.nothing", "d"):
         said = failed("plot", "nowhere.zarr", "-o", tmp_path / name)  # before anything is read
-        assert "has no ending of a picture" in said
+        assert "is not the name of a picture" in said
         assert "png" in said
     assert "The path is empty" in failed("plot", "nowhere.zarr", "-o", "")
 
@@ -336,4 +336,4 @@ def test_kmeans_from_the_command_line(folder, tmp_path):
         said = failed(words[0], tmp_path / "km.zarr", *words[1:], "-o", tmp_path / "no.zarr")
         assert "is a KMeans, which has no density" in said
     said = failed("predict", tmp_path / "km.zarr", folder / "x.zarr", "--what", "proba", "-o", tmp_path / "p.zarr")
-    assert "KMeans, which has no proba: it gives labels, distance and score." in said
+    assert "KMeans, which does not give proba: it gives labels, distance and score." in said

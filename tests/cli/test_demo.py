@@ -45,10 +45,10 @@ def test_the_demo_writes_once_and_uses_it_again(tmp_path):
 
 def test_data_of_another_mixture_are_written_anew(tmp_path):
     path = tmp_path / "x.zarr"
-    assert demo.write_once(demo.truth(0), 200, path)
-    assert not demo.write_once(demo.truth(0), 200, path)
-    assert demo.write_once(demo.truth(1), 200, path)
-    assert demo.write_once(demo.truth(1), 300, path)
+    assert demo.write_store_once(demo.true_mixture(0), 200, path)
+    assert not demo.write_store_once(demo.true_mixture(0), 200, path)
+    assert demo.write_store_once(demo.true_mixture(1), 200, path)
+    assert demo.write_store_once(demo.true_mixture(1), 300, path)
     assert zarr.open_array(path).shape == (300, 16)
 
 
@@ -61,20 +61,20 @@ def test_the_store_must_be_of_some_size(tmp_path):
 def test_a_full_disk_is_told_before_writing(tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
     with pytest.raises(OSError, match="has only 1 kB left"):
-        demo.write_once(demo.truth(), 10_000, tmp_path / "x.zarr")
+        demo.write_store_once(demo.true_mixture(), 10_000, tmp_path / "x.zarr")
 
 
 def test_distance_does_not_mind_the_order_of_components():
-    known = demo.truth()
+    known = demo.true_mixture()
     order = np.random.default_rng(0).permutation(demo.COMPONENTS)
     other = dem.GaussianMixture.from_parameters(known.weights_[order], known.means_[order], known.covariances_[order])
-    assert demo.distance(other, known) == (0.0, 0.0)
+    assert demo.worst_errors(other, known) == (0.0, 0.0)
     moved = dem.GaussianMixture.from_parameters(known.weights_, known.means_ + 0.01, known.covariances_)
-    means, weights = demo.distance(moved, known)
+    means, weights = demo.worst_errors(moved, known)
     assert 0.01 < means < 1
     assert weights == 0
 
 
 def test_the_truth_is_the_same_each_time():
-    np.testing.assert_array_equal(demo.truth().means_, demo.truth().means_)
-    assert demo.truth().weights_.sum() == pytest.approx(1)
+    np.testing.assert_array_equal(demo.true_mixture().means_, demo.true_mixture().means_)
+    assert demo.true_mixture().weights_.sum() == pytest.approx(1)

@@ -152,7 +152,7 @@ def test_options_that_contradict_each_other(store, tmp_path):
     assert "--no-checkpoint leaves nothing to go on from" in done.stderr
     done = CliRunner().invoke(main, command(store, tmp_path / "m", "--max-time", "soon")[1:])
     assert done.exit_code == 2
-    assert "'soon' is no time such as 3h50m, 45m or 90s" in done.stderr
+    assert "'soon' is not a duration: write, for example, 3h50m" in done.stderr
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import zarr
 
 import dem
 from command_line import done, failed, run
-from dem.cli.commands.rows import beside
+from dem.cli.commands.rows import std_path
 from dem.core.human import share
 
 N = 400
@@ -46,7 +46,7 @@ def test_info_says_per_column_how_much_is_missing(folder, holes):
     assert record["missing"] == {"decoding": None, "incomplete_rows": incomplete, "empty_rows": 2}
     out = done("info", folder / "nan.zarr")
     assert share(int(counts[1]), N) in out
-    assert "2 (0.5 %) lack all" in out
+    assert "2 (0.5 %) have no value at all" in out
     lines = [line for line in out.splitlines() if line.startswith("taken as missing")]
     assert [line.split()[3:] for line in lines] == [["NaN"]]
 
@@ -106,7 +106,7 @@ def fitted(folder):
 
 
 def test_a_model_keeps_what_is_missing(fitted, folder, holes, tmp_path):
-    assert "2 (0.5 %) lack all" in fitted
+    assert "2 (0.5 %) have no value at all" in fitted
     model = dem.load(folder / "gmm.zarr")
     assert (model.missing, model.missing_value) == ("marginalize", -9999)
     assert model.source_["missing"] == np.isnan(holes).sum(axis=0).tolist()
@@ -118,14 +118,14 @@ def test_a_model_keeps_what_is_missing(fitted, folder, holes, tmp_path):
     assert (scored["rows"], scored["empty_rows"]) == (N, 2)
     assert scored["bic"] == pytest.approx(model.bic(holes[~np.isnan(holes).all(axis=1)]), rel=1e-6)
     told = done("score", folder / "gmm.zarr", folder / "sentinel.zarr")
-    assert f"over {N - 2} rows (2 more have no value at all)" in told
+    assert f"over {N - 2} rows (2 more rows have no value at all)" in told
     done("plot", folder / "gmm.zarr", "--data", folder / "sentinel.zarr", "-o", tmp_path / "gmm.png")
 
 
 def test_info_of_a_model_and_its_report(fitted, folder, holes, tmp_path):
-    assert "2 (0.5 %) lack all" in done("info", folder / "gmm.zarr")
+    assert "2 (0.5 %) have no value at all" in done("info", folder / "gmm.zarr")
     out = done("report", folder / "gmm.zarr", "--data", folder / "sentinel.zarr", "-o", tmp_path / "r")
-    assert "2 (0.5 %) lack all" in out
+    assert "2 (0.5 %) have no value at all" in out
     told = json.loads((tmp_path / "r" / "report.json").read_text())["missing"]
     counts = np.isnan(holes).sum(axis=0)
     assert [c["column"] for c in told["columns"]] == ["column 1", "column 2", "column 0"]
@@ -195,7 +195,7 @@ def test_impute_refuses_before_it_works(fitted, folder, tmp_path):
     ],
 )
 def test_deviations_go_beside(output, expected):
-    assert beside(output) == expected
+    assert std_path(output) == expected
 
 
 @pytest.mark.parametrize(

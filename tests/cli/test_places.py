@@ -12,7 +12,7 @@ import zarr
 
 import dem
 from command_line import done, failed, run
-from dem.cli.options import words_of
+from dem.cli.options import error_message
 from dem.source.listing import fingerprint
 
 X = np.random.default_rng(0).normal(size=(90, 2))
@@ -127,6 +127,6 @@ def test_folders_are_made(folder, monkeypatch):
 
 
 def test_a_bare_error_of_the_system_names_its_file():
-    assert words_of(OSError(5, "Input/output error", "a.dat")) == "a.dat: Input/output error"
-    assert words_of(OSError(5, "Input/output error")) == "Input/output error"
-    assert words_of(ValueError("[Errno 5]")) == "[Errno 5]"
+    assert error_message(OSError(5, "Input/output error", "a.dat")) == "a.dat: Input/output error"
+    assert error_message(OSError(5, "Input/output error")) == "Input/output error"
+    assert error_message(ValueError("[Errno 5]")) == "[Errno 5]"

@@ -74,7 +74,7 @@ def test_notes(caplog):
     stream = io.StringIO()
     progress.Lines(stream).note("runs on [4] workers")
     progress.JSONLines(stream).note("runs on [4] workers")
-    progress.Silent().note("said to nobody")
+    progress.Quiet().note("said to nobody")
     line, record = stream.getvalue().splitlines()
     assert line == "runs on [4] workers"
     assert json.loads(record) == {"event": "note", "text": "runs on [4] workers"}
@@ -96,11 +96,11 @@ def test_choice():
         def isatty(self):
             return True
 
-    assert isinstance(progress.choose(quiet=True), progress.Silent)
-    assert isinstance(progress.choose(as_json=True, stream=Terminal()), progress.JSONLines)
-    assert isinstance(progress.choose(stream=Terminal()), progress.Live)
-    assert type(progress.choose(stream=io.StringIO())) is progress.Lines
-    drive(progress.choose(quiet=True))
+    assert isinstance(progress.choose_progress(quiet=True), progress.Quiet)
+    assert isinstance(progress.choose_progress(as_json=True, stream=Terminal()), progress.JSONLines)
+    assert isinstance(progress.choose_progress(stream=Terminal()), progress.Live)
+    assert type(progress.choose_progress(stream=io.StringIO())) is progress.Lines
+    drive(progress.choose_progress(quiet=True))
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_choice():
 )
 def test_why_a_fit_stopped(reason, reg_covar, said):
     model = SimpleNamespace(stop_reason_=reason, **({} if reg_covar is None else {"reg_covar": reg_covar}))
-    assert summary.stopped(model) == said
+    assert summary.why_stopped(model) == said
 
 
 @pytest.mark.parametrize(

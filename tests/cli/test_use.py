@@ -64,7 +64,7 @@ def test_how_a_command_ends(monkeypatch, error, status):
     def fail(**options):
         raise error
 
-    monkeypatch.setattr("dem.cli.commands.info.info", fail)
+    monkeypatch.setattr("dem.cli.commands.info.show_info", fail)
     result = run("info", "x")
     assert result.exit_code == status
     assert result.stderr == ("dem: interrupted\n" if status == 130 else "dem: no disk at all\n")

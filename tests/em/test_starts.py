@@ -6,7 +6,7 @@ import pytest
 from dem.core.block import Block
 from dem.em import loop
 from dem.em import starts as starts
-from dem.em.starts import Effort, Start, best_start
+from dem.em.starts import Start, StartBudget, best_start
 from dem.scan.scanner import Scanner
 from laws import bind, data, mixture, run
 
@@ -132,43 +132,43 @@ N = 30_000
 X = Block(np.zeros((N, 1)))
 
 
-def spent(effort, n_init, a_row):
+def spent(budget, n_init, a_row):
     """Return what the start takes at most, in operations."""
-    finalists, long_iter = effort.long(n_init)
-    return a_row * (n_init * effort.short_iter * effort.short_rows + finalists * long_iter * N)
+    finalists, long_iter = budget.long_runs(n_init)
+    return a_row * (n_init * budget.short_iter * budget.short_rows + finalists * long_iter * N)
 
 
 def test_cheap_iterations_are_all_made():
-    effort = Effort.of(Costly(600.0), X, 10, N)
-    assert (effort.short_rows, effort.short_iter) == (N, starts.SHORT_ITER)
-    assert effort.long(10) == (starts.FINALISTS, starts.LONG_ITER)
-    assert effort.long(2) == (2, starts.LONG_ITER)
+    budget = StartBudget.of(Costly(600.0), X, 10, N)
+    assert (budget.short_rows, budget.short_iter) == (N, starts.SHORT_ITER)
+    assert budget.long_runs(10) == (starts.FINALISTS, starts.LONG_ITER)
+    assert budget.long_runs(2) == (2, starts.LONG_ITER)
 
 
 @pytest.mark.parametrize("n_init", [1, 10])
 def test_all_are_made_where_the_data_are_many_times_the_sample(n_init):
-    effort = Effort.of(Costly(1e6), X, n_init, 60 * N)
-    assert (effort.short_rows, effort.short_iter) == (N, starts.SHORT_ITER)
-    assert effort.long(10) == (starts.FINALISTS, starts.LONG_ITER if n_init == 10 else pytest.approx(145, abs=1))
+    budget = StartBudget.of(Costly(1e6), X, n_init, 60 * N)
+    assert (budget.short_rows, budget.short_iter) == (N, starts.SHORT_ITER)
+    assert budget.long_runs(10) == (starts.FINALISTS, starts.LONG_ITER if n_init == 10 else pytest.approx(145, abs=1))
 
 
 @pytest.mark.parametrize("n_init", [1, 10, 40])
 @pytest.mark.parametrize("a_row", [2e3, 3e4, 1e7])
 @pytest.mark.parametrize("times", [1, 7])
 def test_costly_iterations_are_no_more_than_some_passes(n_init, a_row, times):
-    effort = Effort.of(Costly(a_row), X, n_init, times * N)
+    budget = StartBudget.of(Costly(a_row), X, n_init, times * N)
     a_pass = times * a_row * N
     most = (n_init + starts.FINALISTS) * max(starts.PASSES_A_RUN * a_pass, starts.WORK_A_RUN)
-    assert spent(effort, n_init, a_row) <= 1.5 * most
-    assert spent(effort, n_init, a_row) >= min(most, a_row * N * starts.SHORT_ITER * n_init) / 4
-    assert effort.short_rows >= N // starts.LEAST_SHARE
-    assert effort.short_iter >= starts.LEAST_SHORT
+    assert spent(budget, n_init, a_row) <= 1.5 * most
+    assert spent(budget, n_init, a_row) >= min(most, a_row * N * starts.SHORT_ITER * n_init) / 4
+    assert budget.short_rows >= N // starts.LEAST_SHARE
+    assert budget.short_iter >= starts.LEAST_SHORT
 
 
 def test_small_samples_are_not_thinned():
-    effort = Effort.of(Costly(1e8), Block(np.zeros((1437, 1))), 10, 1437)
-    assert effort.short_rows == 1437
-    assert effort.short_iter < starts.SHORT_ITER
+    budget = StartBudget.of(Costly(1e8), Block(np.zeros((1437, 1))), 10, 1437)
+    assert budget.short_rows == 1437
+    assert budget.short_iter < starts.SHORT_ITER
 
 
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
@@ -195,14 +195,14 @@ def test_where_all_short_runs_on_fewer_rows_collapse_they_are_made_on_all(monkey
 
 def test_of_all_short_runs_no_more_than_the_finalists_are_kept(monkeypatch):
     kept = []
-    add = starts.Best.add
+    add = starts.BestRuns.add
 
     def adding(self, i, state):
         assert state.stats is not None
         add(self, i, state)
         kept.append([(run, state.stats) for run, state in self.kept])
 
-    monkeypatch.setattr(starts.Best, "add", adding)
+    monkeypatch.setattr(starts.BestRuns, "add", adding)
     best_start(mixture("diag"), Block(data()), Start(n_init=7), 2)
     assert [len(runs) for runs in kept] == [1, 2, 3, 4, 4, 4, 4]
     assert all(stats is None for runs in kept for _, stats in runs)
@@ -211,7 +211,7 @@ def test_of_all_short_runs_no_more_than_the_finalists_are_kept(monkeypatch):
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [5, 3, 1, 4, 0, 2]])
 def test_the_best_runs_are_the_same_in_whatever_order_they_end(order):
     reached = [-3.0, -1.0, -2.0, -1.0, -4.0, -1.0]
-    best = starts.Best()
+    best = starts.BestRuns()
     for i in order:
         best.add(i, loop.State(None, (loop.Pass(reached[i]),)))
     assert [i for i, _ in best.kept] == [1, 3, 5, 2]

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dem.estimators.base import OF_EVERY_FIT
+from dem.estimators.base import FIT_ATTRIBUTES
 from dem.estimators.docstrings import PARAGRAPHS, documented
 from dem.estimators.loading import ESTIMATORS
 
@@ -22,7 +22,7 @@ def test_every_parameter_and_attribute_is_documented(model):
         for part in (parameters, attributes)
     )
     assert parameters == set(inspect.signature(model).parameters)
-    assert attributes >= set(OF_EVERY_FIT)
+    assert attributes >= set(FIT_ATTRIBUTES)
 
 
 def test_a_paragraph_is_indented_as_the_line_that_names_it():

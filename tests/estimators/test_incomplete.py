@@ -237,7 +237,7 @@ def test_columns_that_too_few_rows_have_are_told_in_a_sentence():
     x = rng.normal(size=(40, 20))
     x[rng.random(x.shape) < 0.95] = np.nan
     x[0, np.isnan(x).all(axis=0)] = 1.0
-    with pytest.raises(ValueError, match=r"too few rows have some column|the data lie in a subspace"):
+    with pytest.raises(ValueError, match=r"a column has too few observed values|the data lie in a subspace"):
         dem.PPCA(3).fit(x)
 
 

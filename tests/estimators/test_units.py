@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 import dem
-from dem.estimators.summary import regularisation
+from dem.estimators.summary import reg_covar_text
 from dem.families import Gamma, Gaussian, StudentT
 from shared import ENDS_AT_MAX_ITER
 
@@ -147,7 +147,7 @@ def test_the_default_is_kept_in_the_model(tmp_path):
 def test_what_was_used_is_told(tmp_path):
     x = np.abs(clusters()) + 1
     spherical = dem.GaussianMixture(2, covariance_type="spherical", reg_covar=0.25).fit(x)
-    assert regularisation(spherical) == "0.25"
+    assert reg_covar_text(spherical) == "0.25"
     product = {0: Gaussian("diag"), 1: Gamma(), 2: StudentT(reg_covar=1e-3)}
     for family, words in {
         "studentt": r"\S+ to \S+, from the columns' variances",
@@ -158,7 +158,7 @@ def test_what_was_used_is_told(tmp_path):
         model = dem.Mixture(2, family=product if isinstance(family, tuple) else family).fit(x)
         model.save(tmp_path / "m.zarr", overwrite=True)
         for one in (model, dem.load(tmp_path / "m.zarr")):
-            told = regularisation(one)
+            told = reg_covar_text(one)
             assert told is None if words is None else re.fullmatch(words, told)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dem.families.patterns import Recent, groups_of, pattern_keys
+from dem.families.patterns import PatternCache, group_by_pattern, pattern_keys
 
 
 @pytest.mark.parametrize("d", [1, 2, 7, 8, 9, 16, 17, 31, 33, 64, 65, 130, 200])
@@ -17,7 +17,7 @@ def test_rows_with_the_same_pattern_stand_together(d, n):
     rng = np.random.default_rng(d)
     missing = rng.random((n, d)) < rng.choice([0.0, 0.02, 0.5, 1.0], (n, 1))
     missing[n // 2 :] = missing[: n - n // 2]
-    groups = groups_of(missing)
+    groups = group_by_pattern(missing)
     distinct = np.unique(missing, axis=0) if n else missing
     assert len(groups.missing) == len(distinct)
     assert {p.tobytes() for p in groups.missing} == {p.tobytes() for p in distinct}
@@ -50,7 +50,7 @@ def test_the_least_recently_used_goes_first():
     def ask(memory, name, size=40):
         return memory.get(name, lambda: made.append(name) or Item(name, size))
 
-    memory = Recent(100)
+    memory = PatternCache(100)
     first = ask(memory, b"a")
     ask(memory, b"b")
     assert ask(memory, b"a") is first
@@ -64,7 +64,7 @@ def test_the_least_recently_used_goes_first():
 
 
 def test_threads_share_a_memory():
-    memory = Recent(1000)
+    memory = PatternCache(1000)
     rng = np.random.default_rng(0)
     names = [bytes([i]) for i in rng.integers(60, size=4000)]
 

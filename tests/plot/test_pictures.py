@@ -275,6 +275,6 @@ def test_labels_name_every_column(model, labels):
     x = np.random.default_rng(1).normal(size=(60, 3)) + 5 * np.arange(60)[:, None] % 2
     model.fit(x)
     got = "the word 'abc'" if labels == "abc" else f"{len(labels)} names"
-    with pytest.raises(ValueError, match=f"labels should name each of the 3 columns of the model, but got {got}$"):
+    with pytest.raises(ValueError, match=f"labels must be a list with a name for each of the 3 columns, got {got}$"):
         plot.figure(model, x, labels=labels)
     assert plot.figure(model, x, labels=["a", "b", "c"]).axes

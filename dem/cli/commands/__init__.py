@@ -1,1 +1,1 @@
-"""What the commands do, one file for each kind; `dem.cli.main` only says how they are called."""
+"""The work of the commands, one file for each group of commands; `dem.cli.main` defines their options."""

@@ -1,4 +1,4 @@
-"""dem cluster: what a cluster file gives."""
+"""dem cluster: check the cluster that a file describes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from dem.estimators import GaussianMixture
 
 ROWS, COLUMNS, BLOCK_ROWS, SEED = 4000, 4, 500, 0
 MOST_HOSTS = 8
-"""To how many hosts a chunk is sent: one after the other, so that each has the network for itself."""
+"""Number of hosts whose bandwidth is measured, one after the other, so that they do not share the network."""
 MOST_WORKERS = 32
+"""Number of workers in the table."""
 
 
 def check(path: str, session: Session) -> None:
-    """Bring a cluster up, run a tiny fit through it, tell what it has, and take it down.
+    """Start a cluster, run a small fit on it, show its workers, and stop it.
 
     Parameters
     ----------
     path : str
-        A cluster file, which `session` names.
+        The cluster file; `session` has it too.
     session : Session
     """
     begun = time.perf_counter()
@@ -55,13 +56,13 @@ def check(path: str, session: Session) -> None:
         "seconds_to_start": up,
         "fit": {"rows": ROWS, "passes": fitted.n_passes_, "seconds": seconds, "same_bits_as_here": same},
     }
-    versions = cluster.workers[0].versions  # all have those of this process
+    versions = cluster.workers[0].versions  # the same as in this process: others are not accepted
     bits = "the same as on this machine, to the last bit" if same else "NOT the same bits as on this machine"
     shown = {
         path: f"{describe(cluster.workers)}, up within {human.seconds(up)}",
         "dashboard": link,
-        "tiny fit": f"{ROWS:,} rows, {human.passes(fitted.n_passes_)} in {human.seconds(seconds)} (what the "
-        f"workers import at first with it); {bits}",
+        "small fit": f"{ROWS:,} rows, {human.passes(fitted.n_passes_)} in {human.seconds(seconds)}, with the imports "
+        f"of the workers; {bits}",
         "versions": ", ".join(f"{name} {version}" for name, version in versions.items()) + ", as here",
         "machines": "; ".join(machines) + (", as here" if machines == [here] else f"; here {here}"),
     }
@@ -69,7 +70,7 @@ def check(path: str, session: Session) -> None:
 
 
 def _tiny_fit(engine: Engine) -> tuple[Any, float]:
-    """Fit a mixture to a few rows, which come with their tasks since the workers may see no store; time it."""
+    """Fit a mixture to a few rows and time it. The tasks hold the rows, because workers may see no common files."""
     rng = np.random.default_rng(SEED)
     rows = rng.normal(size=(ROWS, COLUMNS)) + 8 * rng.integers(2, size=(ROWS, 1))
     array = da.from_array(rows, chunks=(BLOCK_ROWS, COLUMNS))
@@ -79,14 +80,14 @@ def _tiny_fit(engine: Engine) -> tuple[Any, float]:
 
 
 def _speeds(backend: OnCluster) -> dict[str, float]:
-    """Return the bytes a second to one worker of each host and back, by its address."""
+    """Return the speed, in bytes a second, to one worker of each host and back, by the worker's address."""
     one_each = {worker.host: worker.address for worker in reversed(backend.cluster.workers)}
     addresses = list(one_each.values())[-MOST_HOSTS:]
     return {address: 2 * ECHO_BYTES / echo_seconds(backend.cluster.client, address) for address in addresses}
 
 
 def _table(workers: list[Worker], speeds: Mapping[str, float]) -> Any:
-    """Return the workers side by side."""
+    """Return a table of the workers."""
     rows = [
         [
             worker.address,

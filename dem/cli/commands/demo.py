@@ -1,4 +1,4 @@
-"""dem demo: a small fit to look at, and the main job: a store that does not fit in the memory given."""
+"""dem demo: a small fit with a picture, then the main job: a store larger than the memory limit."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from scipy.optimize import linear_sum_assignment
 from dem import plot
 from dem.cli.commands.picture import rendered
 from dem.cli.commands.session import console_for_results
-from dem.cli.commands.tables import facts, grid, parameters
-from dem.cli.progress import choose
+from dem.cli.commands.tables import facts, grid, parameter_tables
+from dem.cli.progress import choose_progress
 from dem.core import human
 from dem.core.block import Float
 from dem.engine.engine import Engine
@@ -33,53 +33,54 @@ OLD_FAITHFUL = Path(__file__).parents[1] / "data" / "old_faithful.zarr"
 COMPONENTS = COLUMNS = 16
 SEED = 0
 CHUNK_ROWS = 2**18
-"""Rows of a chunk of the store: 17 MB in float32."""
+"""Rows in a chunk of the store: 17 MB in float32."""
 
 LEAST_ROWS = 5000
+"""With fewer rows, the components of the main job cannot be told apart."""
 
 
-def demo(size: int, memory: int | None, scratch: str, workers: int | None = None) -> None:
-    """Run both parts, and print what came out.
+def run_demo(size: int, memory: int | None, scratch: str, workers: int | None = None) -> None:
+    """Run both parts and print the results.
 
     Parameters
     ----------
     size : int
-        Bytes of the store of the main job.
+        Size of the store of the main job, in bytes.
     memory : int or None
-        Limit for this process and all that it starts, in bytes.
+        Memory limit of this process and its child processes, in bytes.
     scratch : str
-        Folder to write in; what is there of an earlier run is used again.
+        Folder for all files. A store that an earlier run has written there is used again.
     workers : int, optional
-        Worker processes at most.
+        Largest number of worker processes.
     """
     console, folder = console_for_results(), require_local_path(scratch, "the scratch folder")
     folder.mkdir(parents=True, exist_ok=True)
     old_faithful(console, folder)
-    with closing(choose()) as progress:
+    with closing(choose_progress()) as progress:
         main_job(console, folder, size, Engine(memory=memory, workers=workers, progress=progress))
 
 
 def old_faithful(console: Console, folder: Path) -> None:
-    """Fit two components to the eruptions of Old Faithful; write a picture of them."""
+    """Fit two components to the eruptions of Old Faithful, and draw them."""
     console.print("[bold]Old Faithful[/]: 272 eruptions, a mixture of two Gaussians")
     array = zarr.open_array(OLD_FAITHFUL, mode="r")
     labels: Any = array.attrs["labels"]
-    # A start on 25 rows, not on all of them, leaves some passes to look at.
+    # The start uses only 25 rows, so that the fit needs some passes that can be shown.
     model = GaussianMixture(2, tol=1e-6, n_init=1, sample_size=25, random_state=SEED).fit(array)
     picture = folder / "old_faithful.png"
     drawn = plot.figure(model, np.asarray(array[...]), labels=labels)
     write_files({str(picture): rendered(drawn, picture)}, overwrite=True)
-    for table in parameters(model, labels):
+    for table in parameter_tables(model, labels):
         console.print(table)
     console.print(f"Log-likelihood {model.lower_bound_:.6f} nats a row after {model.n_passes_} passes.")
     console.print(f"Picture: {picture}\n", highlight=False)
 
 
 def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
-    """Write a store drawn from a known mixture, fit it, label its rows, and compare with the truth."""
+    """Write a store drawn from a known mixture, fit it, label its rows, and compare with the true parameters."""
     limit = engine.memory_bytes
-    known = truth()
-    n = rows_of(size)
+    known = true_mixture()
+    n = rows_in_store(size)
     path = store_path(folder, n)
     nbytes = n * COLUMNS * 4
     within = "" if limit is None else f", in {human.size(limit)} of memory"
@@ -90,16 +91,16 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
     )
     known.set_params(engine=engine)
     with PeakMemory() as memory:
-        writing = timed("writing", lambda: write_once(known, n, path), 1)
+        writing = timed("writing", lambda: write_store_once(known, n, path), 1)
         model = GaussianMixture(COMPONENTS, random_state=SEED, engine=engine)
         fitting = timed("fitting", lambda: model.fit(path), 0)
         model.save(folder / "model.zarr", overwrite=True)
         labels = folder / "labels.zarr"
         labelling = timed("labelling", lambda: model.write(path, labels, "label", overwrite=True), 1)
         scoring = timed("scoring the truth", lambda: known.score(path), 1)
-    steps = [writing, Step(fitting.name, model.n_passes_, fitting.seconds), labelling, scoring]
+    steps = [writing, TimedStep(fitting.name, model.n_passes_, fitting.seconds), labelling, scoring]
     console.print(grid(["step", "passes", "time", "rows/s", "bytes/s"], [s.row(n, nbytes) for s in steps]))
-    means, weights = distance(model, known)
+    means, weights = worst_errors(model, known)
     console.print(
         facts(
             {
@@ -117,7 +118,7 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
 
 
 @dataclass(frozen=True)
-class Step:
+class TimedStep:
     """A timed part of the main job."""
 
     name: str
@@ -126,7 +127,7 @@ class Step:
     result: Any = None
 
     def row(self, n: int, nbytes: int) -> list[str]:
-        """Return its line of the table; nothing was written where the result is False."""
+        """Return the row of the table; if the result is False, the step was skipped."""
         if self.result is False:
             return [self.name, "0", "-", "-", "-"]
         speed = self.passes / max(self.seconds, 1e-9)
@@ -134,20 +135,20 @@ class Step:
         return [self.name, str(self.passes), human.seconds(self.seconds), *rates]
 
 
-def timed(name: str, work: Callable[[], Any], passes: int) -> Step:
-    """Do some work and return how long it took."""
+def timed(name: str, work: Callable[[], Any], passes: int) -> TimedStep:
+    """Call `work`, and return its result and the time it took."""
     started = time.perf_counter()
     result = work()
-    return Step(name, passes, time.perf_counter() - started, result)
+    return TimedStep(name, passes, time.perf_counter() - started, result)
 
 
-def rows_of(size: int) -> int:
-    """Return how many rows make a store of so many bytes.
+def rows_in_store(size: int) -> int:
+    """Return the number of rows in a store of `size` bytes.
 
     Raises
     ------
     ValueError
-        So few that 16 components cannot be told apart.
+        If there are fewer than `LEAST_ROWS`.
     """
     n = size // (COLUMNS * 4)
     if n < LEAST_ROWS:
@@ -157,12 +158,12 @@ def rows_of(size: int) -> int:
 
 
 def store_path(folder: Path, n: int) -> Path:
-    """Return where the store of n rows stands."""
+    """Return the path of the store with n rows."""
     return folder / f"mixture-{n}x{COLUMNS}-seed{SEED}.zarr"
 
 
-def truth(seed: int = SEED) -> GaussianMixture:
-    """Return the mixture that the data are drawn from: full covariances, overlapping a little."""
+def true_mixture(seed: int = SEED) -> GaussianMixture:
+    """Return the mixture that the data are drawn from: it has full covariances, and the components overlap a little."""
     rng = np.random.default_rng(seed)
     weights = rng.dirichlet(np.full(COMPONENTS, 8.0))
     means = rng.normal(scale=0.6, size=(COMPONENTS, COLUMNS))
@@ -171,14 +172,14 @@ def truth(seed: int = SEED) -> GaussianMixture:
     return GaussianMixture.from_parameters(weights, means, covariances, "full")
 
 
-def write_once(known: GaussianMixture, n: int, path: Path) -> bool:
-    """Write n rows drawn from the mixture, unless an earlier run has; return whether it did.
+def write_store_once(known: GaussianMixture, n: int, path: Path) -> bool:
+    """Write n rows drawn from the mixture, unless an earlier run has written them; return whether they were written.
 
-    The mixture itself is saved beside the rows once they are whole, to know them by.
+    The mixture is saved next to the rows when all of them are written. A later run compares it with its own mixture.
     """
-    beside = path.with_suffix(".truth.zarr")
-    if path.exists() and beside.exists():
-        earlier, array = load(beside), zarr.open_array(path, mode="r")
+    truth_path = path.with_suffix(".truth.zarr")
+    if path.exists() and truth_path.exists():
+        earlier, array = load(truth_path), zarr.open_array(path, mode="r")
         names = ("weights_", "means_", "covariances_")
         same = all(np.array_equal(getattr(earlier, a), getattr(known, a)) for a in names)
         if same and array.shape == (n, COLUMNS):
@@ -190,12 +191,12 @@ def write_once(known: GaussianMixture, n: int, path: Path) -> bool:
             "choose a smaller --size or another --scratch."
         )
     known.write_sample(n, path, dtype="float32", chunk_rows=min(n, CHUNK_ROWS), overwrite=True)
-    known.save(beside, overwrite=True)
+    known.save(truth_path, overwrite=True)
     return True
 
 
-def distance(model: GaussianMixture, known: GaussianMixture) -> tuple[float, float]:
-    """Return how far the worst mean and the worst weight are from the truth, after matching components.
+def worst_errors(model: GaussianMixture, known: GaussianMixture) -> tuple[float, float]:
+    """Return the largest error of a mean and the largest error of a weight, after matching components.
 
     Means are measured in the standard deviations of the true components (Mahalanobis).
     """

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from dem import estimators
 from dem.cli.commands.session import Session
-from dem.cli.commands.tables import facts, of_training
+from dem.cli.commands.tables import facts, missing_in_training
 from dem.cli.signals import let_through
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
@@ -194,7 +194,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
     shown = {
         "model": f"{output}: {model.describe()}",
         "data": f"{data}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
-        "missing": of_training(model.source_) if model.source_["missing"] else None,
+        "missing": missing_in_training(model.source_) if model.source_["missing"] else None,
         "ended": f"{ending(model)}, {human.seconds(seconds)}",
         **in_words(reached(model)),
         **criteria_in_words(record),
@@ -247,7 +247,7 @@ def is_kept(job: Job) -> bool:
 
 def ending(model: Any) -> str:
     """Say how a fit ended, and what it took."""
-    return f"{summary.stopped(model)}; {summary.effort(model)}"
+    return f"{summary.why_stopped(model)}; {summary.iterations_and_passes(model)}"
 
 
 def reached(model: RowwiseEstimator) -> dict[str, float]:

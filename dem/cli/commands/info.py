@@ -1,4 +1,4 @@
-"""dem info: what a store or a model holds. dem fingerprint: a number that changes when a store does."""
+"""dem info: the contents of a store or a model. dem fingerprint: a checksum of a store."""
 
 from __future__ import annotations
 
@@ -12,11 +12,19 @@ import zarr
 from rich.console import RenderableType
 
 from dem.cli.commands.fit import ending, in_words, reached
-from dem.cli.commands.session import Session, plain
-from dem.cli.commands.tables import facts, grid, meaning, missing_summary, of_training, parameters, passes
+from dem.cli.commands.session import Session, json_value
+from dem.cli.commands.tables import (
+    decoding_facts,
+    facts,
+    grid,
+    history_tables,
+    missing_in_training,
+    missing_summary,
+    parameter_tables,
+)
 from dem.core import human
 from dem.estimators.loading import restored
-from dem.estimators.summary import regularisation
+from dem.estimators.summary import reg_covar_text
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import open_source
@@ -26,33 +34,34 @@ from dem.source.stores import open_node
 from dem.storage.atomic import SAVED_MODELS
 
 MOST_COLUMNS = 30
+"""Number of columns that are shown without --all."""
 
 
-def info(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None = None) -> None:
-    """Tell about a model, an array or a group.
+def show_info(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None = None) -> None:
+    """Show the contents of a model, an array or a group.
 
     Parameters
     ----------
     path : str
     session : Session
     scan : bool
-        Read the array, for its ranges and missing values.
+        Read the array to show its ranges and missing values.
     every : bool
-        Show all columns, however many.
+        Show all columns, not only the first `MOST_COLUMNS`.
     missing_value : number, optional
         See `dem.open_source`.
     """
     if SAVED_MODELS.exists(path):
-        _model(path, session)
+        _show_model(path, session)
         return
     node = open_node(path)
     if isinstance(node, zarr.Group):
-        _group(path, node, session)
+        _show_group(path, node, session)
     else:
-        _array(path, node, session, scan=scan, every=every, missing_value=missing_value)
+        _show_array(path, node, session, scan=scan, every=every, missing_value=missing_value)
 
 
-def _model(path: str, session: Session) -> None:
+def _show_model(path: str, session: Session) -> None:
     saved = SAVED_MODELS.load(path)
     model = restored(saved, path)
     record = {"path": path, "kind": "model", "model": saved.model, **saved.attributes, **saved.arrays}
@@ -60,16 +69,16 @@ def _model(path: str, session: Session) -> None:
     shown = {
         path: model.describe(),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
-        "missing": of_training(source),
+        "missing": missing_in_training(source),
         "ended": ending(model) if source else None,
         **in_words(reached(model)),
-        "reg_covar": regularisation(model),
+        "reg_covar": reg_covar_text(model),
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
     }
-    session.result(record, facts(shown), "", *parameters(model), *passes(model), summary=False)
+    session.result(record, facts(shown), "", *parameter_tables(model), *history_tables(model), summary=False)
 
 
-def _group(path: str, group: zarr.Group, session: Session) -> None:
+def _show_group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = dict(sorted(arrays_in(group, path).items()))
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
     rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
@@ -78,7 +87,7 @@ def _group(path: str, group: zarr.Group, session: Session) -> None:
     session.result(record, head, *([table] if rows else []), summary=False)
 
 
-def _array(
+def _show_array(
     path: str, array: zarr.Array[Any], session: Session, *, scan: bool, every: bool, missing_value: float | None
 ) -> None:
     layout = _layout(array)
@@ -101,18 +110,18 @@ def _array(
             found = scan_data(source, engine=engine, sample_size=1)
         decoding = None if source.decoding is None else source.decoding.fingerprint
         counts, rows = found.missing.tolist(), (found.incomplete_rows, found.empty_rows)
-        shown.update({**meaning(decoding), "missing": missing_summary(array.shape, counts, *rows)})
+        shown.update({**decoding_facts(decoding), "missing": missing_summary(array.shape, counts, *rows)})
         record["missing"] = {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]}
-        record["columns"] = _columns(found)
+        record["columns"] = _column_records(found)
         below = [_column_table(record["columns"], found.rows, every=every)]
-    elif array.ndim != 2 and "what" not in array.attrs:  # dem says what its own outputs are
+    elif array.ndim != 2 and "what" not in array.attrs:  # outputs of dem are described above
         dimensions = human.plural(array.ndim, "dimension")
-        below = [f"(a model is fitted to an array of rows and columns; this one has {dimensions})"]
+        below = [f"(models are fitted to arrays of two dimensions, rows and columns; this one has {dimensions})"]
     session.result(record, facts(shown), *below, summary=False)
 
 
 def _origin(array: zarr.Array[Any]) -> str | None:
-    """Say what an output of dem's own holds."""
+    """Return the description of an array that dem has written; None for other arrays."""
     what, model, source = (array.attrs.get(name) for name in ("what", "model", "source"))
     if what is None or model is None:
         return None
@@ -135,16 +144,16 @@ def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
     }
 
 
-def _columns(found: Scan) -> list[dict[str, Any]]:
-    """Return a record for each column; ranges, means and deviations are those of its finite values."""
+def _column_records(found: Scan) -> list[dict[str, Any]]:
+    """Return a record for each column. Ranges, means and standard deviations are of the finite values."""
     observed = found.observed
     mean, sd = observed.centre.astype(np.float64), np.sqrt(observed.variances)
     return [
         {
-            "min": plain(found.low[j]),
-            "max": plain(found.high[j]),
-            "mean": plain(mean[j]) if observed.weight[j] > 0 else None,
-            "sd": plain(sd[j]) if observed.weight[j] > 0 else None,
+            "min": json_value(found.low[j]),
+            "max": json_value(found.high[j]),
+            "mean": json_value(mean[j]) if observed.weight[j] > 0 else None,
+            "sd": json_value(sd[j]) if observed.weight[j] > 0 else None,
             "missing": int(found.missing[j]),
             "missing_share": int(found.missing[j]) / found.rows,
             "inf": int(found.infinite[j]),
@@ -167,7 +176,7 @@ def _column_table(columns: list[dict[str, Any]], rows_in_all: int, *, every: boo
 
 
 def show_fingerprint(path: str, session: Session) -> None:
-    """Tell the fingerprint of a store, by its metadata and a listing."""
+    """Show the checksum of a store's metadata and of the listing of its chunks."""
     found = fingerprint(path)
     newest = found["newest"]
     listed = found["objects"] is not None

@@ -1,4 +1,4 @@
-"""dem plot: a model's picture."""
+"""dem plot: a picture of a model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLE_ROWS = 30_000
 DPI = 150
 
 
-def draw(
+def draw_picture(
     model: str,
     output: str,
     session: Session,
@@ -32,11 +32,11 @@ def draw(
     labels: list[str] | None,
     overwrite: bool,
 ) -> None:
-    """Draw a model, with a sample of rows where a store is given, to a path or URL."""
+    """Draw a model, with a sample of rows if a store is given, and write the picture to a path or URL."""
     formats = FigureCanvasBase.get_supported_filetypes()
-    address(output)  # refuses an empty path as what it is
-    if ending(output) not in formats:
-        raise ValueError(f"{output} has no ending of a picture: choose one of {', '.join(sorted(formats))}.")
+    address(output)  # gives a clear error for an empty path
+    if file_format(output) not in formats:
+        raise ValueError(f"{output} is not the name of a picture: end it with one of {', '.join(sorted(formats))}.")
     check_files_free([output], overwrite=overwrite)
     with session.engine() as engine:
         drawn = picture(load(model), model, data, columns, labels, engine)
@@ -44,15 +44,15 @@ def draw(
     session.result({"output": output, "model": model}, f"{output}: picture of {model}")
 
 
-def ending(path: str | Path) -> str:
-    """Return the format that a picture's name tells: "png"."""
+def file_format(path: str | Path) -> str:
+    """Return the picture format from the ending of a path, such as "png"."""
     return PurePosixPath(path).suffix[1:].lower()
 
 
 def rendered(drawn: Figure, path: str | Path) -> bytes:
-    """Return a picture in the format that its path ends with."""
+    """Return the bytes of a picture file, in the format that its path ends with."""
     content = BytesIO()
-    drawn.savefig(content, format=ending(path), dpi=DPI)
+    drawn.savefig(content, format=file_format(path), dpi=DPI)
     return content.getvalue()
 
 
@@ -64,12 +64,12 @@ def picture(
     labels: list[str] | None,
     engine: Engine,
 ) -> Figure:
-    """Return the picture of the estimator that was loaded from `model`, with a sample of rows where a store is given.
+    """Return the picture of the estimator that was loaded from `model`.
 
-    Rows that lack a value that would be drawn are left out.
+    If a store is given, with a sample of its rows in which no drawn value is missing.
     """
     rows = None
-    summary.column_names(estimator, estimator.n_features_in_, labels)  # refuses labels that do not fit, before the scan
+    summary.column_names(estimator, estimator.n_features_in_, labels)  # checks the labels before the scan
     if data is not None:
         found = scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)
         rows = found.sample.x
@@ -78,7 +78,7 @@ def picture(
                 f"{data} has {rows.shape[1]} columns, but {model} was fitted to {estimator.n_features_in_}."
             )
         holes = np.isnan(rows)
-        if hasattr(estimator, "components_"):  # what is drawn are latents, and any value tells of them
+        if hasattr(estimator, "components_"):  # latents are drawn: a row with any value has them
             lacking = holes.all(axis=1)
         else:
             lacking = holes[:, [j for j in columns if j < holes.shape[1]]].any(axis=1)

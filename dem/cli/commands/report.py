@@ -7,9 +7,9 @@ from typing import Any
 
 from dem.cli.commands.fit import ending, in_words
 from dem.cli.commands.picture import picture, rendered
-from dem.cli.commands.rows import over, scored, with_density
-from dem.cli.commands.session import Session, plain
-from dem.cli.commands.tables import facts, of_training, worst_columns
+from dem.cli.commands.rows import rows_scored, score_record, with_density
+from dem.cli.commands.session import Session, json_value
+from dem.cli.commands.tables import facts, missing_in_training, worst_columns
 from dem.estimators import summary
 from dem.estimators.loading import restored
 from dem.models.criteria import CRITERIA
@@ -65,14 +65,14 @@ def report(
     known = None if score is None else _read(score, model, data)
     names = summary.column_names(estimator, estimator.n_features_in_, labels)
     with session.engine() as engine:  # one for both: a runner's cluster comes up once
-        found = scored(estimator, data, engine) if known is None else known
+        found = score_record(estimator, data, engine) if known is None else known
         drawn = picture(estimator, model, data, (0, 1), labels, engine)
-    record = plain({"model": model, **_described(saved, estimator, names), "data": data, **found})
+    record = json_value({"model": model, **_described(saved, estimator, names), "data": data, **found})
     text = json.dumps(record, indent=2) + "\n"
     # The numbers take their place last: whoever sees them sees the picture too.
     write_files({shown: rendered(drawn, shown), numbers: text.encode()}, overwrite=overwrite)
-    told = {name: f"{words}, {over(found)}" for name, words in in_words(found).items()}
-    lacked = of_training(getattr(estimator, "source_", None))
+    told = {name: f"{words}, {rows_scored(found)}" for name, words in in_words(found).items()}
+    lacked = missing_in_training(getattr(estimator, "source_", None))
     session.result(
         {"output": output, **record},
         facts({numbers: record["description"], "missing in training": lacked, shown: "picture", **told}),

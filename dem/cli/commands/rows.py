@@ -1,4 +1,4 @@
-"""dem predict, transform, score and sample: a fitted model at work on rows."""
+"""dem predict, transform, impute, score and sample: apply a fitted model to rows."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from dem.results.new_array import check_output_free, check_place
 from dem.source import open_source
 
 WORDS = {"label": "labels"}
-"""Names of outputs that are other words on the command line."""
+"""Names of outputs on the command line that differ from those in Python."""
 OTHER_COMMANDS = {"latent": "dem transform", "filled": "dem impute", "deviation": "dem impute --std"}
 """Outputs that `dem predict` leaves to other commands."""
 
 
 def predict_outputs() -> dict[str, str]:
-    """Return the words that `dem predict --what` takes, each with what it means, from the outputs of all estimators."""
+    """Return the words that `dem predict --what` takes, each with its meaning, from the outputs of all estimators."""
     meanings: dict[str, list[str]] = {}
     for estimator in ESTIMATORS:
         for name, output in estimator.outputs.items():
@@ -35,7 +35,7 @@ def predict_outputs() -> dict[str, str]:
     return {word: "; or ".join(found) for word, found in meanings.items() if found}
 
 
-def write(
+def write_output(
     model: str,
     data: str,
     output: str,
@@ -46,22 +46,22 @@ def write(
     top: int | None = None,
     missing_chunks: str = "fill",
 ) -> None:
-    """Write a row-wise output of a store."""
+    """Write an output of a model for every row of a store, such as labels."""
     estimator: Any = load(model)
     names = {WORDS.get(name, name): name for name in estimator.outputs}
     if what not in names:
         words = {**{word: word for word in names}, "latent": "latent (by dem transform)"}
         *most, last = [words[word] for word, name in names.items() if name not in ("filled", "deviation")]
         kind = type(estimator).__name__
-        raise ValueError(f"{model} is a {kind}, which has no {what}: it gives {', '.join(most)} and {last}.")
+        raise ValueError(f"{model} is a {kind}, which does not give {what}: it gives {', '.join(most)} and {last}.")
     name = names[what]
     if top is not None and isinstance(estimator.outputs[name], TopOutput):
         k = len(estimator.weights_)
         if top > k:
-            raise ValueError(f"--top {top} is more than the {k} components of {model}: give {k} or less.")
+            raise ValueError(f"--top {top} is more than the {k} components of {model}: give at most {k}.")
         name = f"{name}:{top}"
     source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    check_place(output, source)  # before an engine starts
+    check_place(output, source)  # fails early, before an engine starts
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
@@ -72,17 +72,17 @@ def write(
     session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
 
 
-def impute(
+def write_imputed(
     model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool, missing_chunks: str = "fill"
 ) -> None:
-    """Write a store's rows with their missing values filled in, and how far these are known."""
+    """Write the rows of a store with missing values filled in; with `std`, also their standard deviations."""
     estimator: Any = load(model)
     source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    places = {"filled": output, **({"deviation": beside(output)} if std else {})}
+    places = {"filled": output, **({"deviation": std_path(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
             kind = type(estimator).__name__
-            raise ValueError(f"{model} is a {kind}, which has no standard deviations: leave out --std.")
+            raise ValueError(f"{model} is a {kind}, which gives no standard deviations: leave out --std.")
     for place in places.values():
         check_output_free(place, source, overwrite=overwrite)
     with session.engine() as engine:
@@ -94,68 +94,70 @@ def impute(
     record = {"output": output, "std": places.get("deviation"), "model": model, "data": data, "rows": source.n_rows}
     words = {"filled": "rows filled in", "deviation": "their standard deviations, 0 where observed"}
     shown = {place: words[what] for what, place in places.items()}
-    told = f"{source.n_rows:,} rows, in {human.seconds(seconds)}"
-    session.result({**record, "seconds": seconds}, facts({**shown, "of": told}))
+    summary = f"{source.n_rows:,} rows, in {human.seconds(seconds)}"
+    session.result({**record, "seconds": seconds}, facts({**shown, "of": summary}))
 
 
-def beside(output: str) -> str:
-    """Return where the deviations go: filled_std.zarr for filled.zarr."""
+def std_path(output: str) -> str:
+    """Return the path for the standard deviations: filled_std.zarr for filled.zarr."""
     stem, dot, suffix = output.rstrip("/").rpartition(".")
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
-def score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
-    """Tell how well a model describes a store."""
+def show_score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
+    """Show how well a model fits a store."""
     estimator = load(model)
     with session.engine() as engine:
-        found = scored(estimator, data, engine, weights, missing_chunks)
+        found = score_record(estimator, data, engine, weights, missing_chunks)
     shown = {
-        **{name: f"{words}, {over(found)}" for name, words in in_words(found).items()},
+        **{name: f"{words}, {rows_scored(found)}" for name, words in in_words(found).items()},
         **criteria_in_words(found),
     }
     session.result({"model": model, "data": data, **found}, facts(shown), summary=False)
 
 
-def scored(
+def score_record(
     estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
 ) -> dict[str, Any]:
-    """Return a store's number of rows, how many of them have no value, and what a model's `score` says, in one pass.
+    """Return the number of rows, the number of rows without any value, and the score of a store; in one pass.
 
-    That is a log-likelihood, with the criteria where all rows count the same; of variational models a score, which is
-    no likelihood; of K-means the inertia.
+    The score is the mean log-likelihood, with the criteria if there are no weights; for variational models a bound; for
+    K-means the inertia.
     """
     source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    told = estimator.set_params(engine=engine).mean_score(source)
-    rows = {"rows": told.rows, "empty_rows": told.empty_rows}
+    mean = estimator.set_params(engine=engine).mean_score(source)
+    rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
     if estimator.objective_name == "inertia":
-        return {**rows, "inertia": -told.total}
+        return {**rows, "inertia": -mean.total}
     if estimator.objective_name == "bound":
-        return {**rows, "score": told.mean}
-    found = {**rows, "log_likelihood": told.mean}
-    return found if weights is not None else {**found, **criteria(estimator, told.total, told.counted)}
+        return {**rows, "score": mean.mean}
+    found = {**rows, "log_likelihood": mean.mean}
+    return found if weights is not None else {**found, **criteria(estimator, mean.total, mean.counted)}
 
 
-def over(found: dict[str, Any]) -> str:
-    """Say over how many rows a score is."""
+def rows_scored(found: dict[str, Any]) -> str:
+    """Return the number of rows in a score, in words."""
     empty = found.get("empty_rows", 0)
-    rest = f" ({empty:,} more have no value at all)" if empty else ""
+    rest = f" ({empty:,} more rows have no value at all)" if empty else ""
     return f"over {human.plural(found['rows'] - empty, 'row')}{rest}"
 
 
 def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> DensityEstimator:
-    """Return the estimator, if it has a density.
+    """Return the estimator if it has a density.
 
     Raises
     ------
     ValueError
-        It has none; `lack` says what that means.
+        If it has no density; `lack` says in the message what is not possible.
     """
     if not isinstance(estimator, DensityEstimator):
         raise ValueError(f"{model} is a {type(estimator).__name__}, which has no density: {lack}.")
     return estimator
 
 
-def sample(model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool) -> None:
+def write_drawn_rows(
+    model: str, output: str, session: Session, *, n: int, dtype: str, seed: int, overwrite: bool
+) -> None:
     """Write rows drawn from a model."""
     estimator = with_density(load(model), model, "no rows can be drawn from it")
     check_place(output)

@@ -1,4 +1,4 @@
-"""What all commands share: where they run, how they tell of it, and how they give their result."""
+"""Shared by all commands: where they run, and how they print progress and results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from dem.cli.progress import choose
+from dem.cli.progress import choose_progress
 from dem.engine.engine import Engine
 
 
@@ -27,11 +27,11 @@ class Session:
         Limit for the whole process tree, in bytes.
     workers : int or None
     scheduler, scheduler_file, cluster : str or None
-        A scheduler's address, a file with one, or a cluster file.
+        The address of a scheduler, a file with this address, or a cluster file.
     quiet : bool
-        No progress, and no summary.
+        Print no progress and no summary.
     as_json : bool
-        Progress and result for machines.
+        Print progress and result as JSON.
     """
 
     memory: int | None = None
@@ -44,37 +44,37 @@ class Session:
 
     @contextmanager
     def engine(self) -> Iterator[Engine]:
-        """Give the engine to run on, started; end what it started, and leave the terminal as it was.
+        """Start the engine and yield it; afterwards stop it and restore the terminal.
 
-        Nothing that writes or takes a lock may come before: under ``srun`` and ``mpirun`` all processes come so far,
-        and one alone gets past this (see `dem.engine.engine.Engine.started`).
+        Do not write or lock anything before: under ``srun`` and ``mpirun`` all processes run until here, and only one
+        of them continues (see `dem.engine.engine.Engine.started`).
         """
-        # What Dask's client says of a lost scheduler with tracebacks, the error of the pass says in a sentence.
+        # Dask's client logs a lost scheduler with tracebacks; the error of the pass says it in one sentence.
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-        with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
+        with closing(choose_progress(quiet=self.quiet, as_json=self.as_json)) as progress:
             asked = Engine(self.memory, self.scheduler, self.workers, progress, self.scheduler_file, self.cluster)
             with asked.started() as engine:
                 yield engine
 
     def say(self, text: str) -> None:
-        """Tell one sentence beside the result."""
-        with closing(choose(quiet=self.quiet, as_json=self.as_json)) as progress:
+        """Show one sentence as progress, not as part of the result."""
+        with closing(choose_progress(quiet=self.quiet, as_json=self.as_json)) as progress:
             progress.note(text)
 
     def result(self, record: Mapping[str, Any], *shown: RenderableType, summary: bool = True) -> None:
-        """Give the result on standard output.
+        """Print the result on standard output.
 
         Parameters
         ----------
         record : mapping
-            The result for machines.
+            The result, for JSON.
         *shown : rich renderables
-            The result for people.
+            The result, for people.
         summary : bool
-            Only sums up what has been written: left out where `quiet` is set.
+            The result only summarises written files: `quiet` hides it.
         """
         if self.as_json:
-            print(json.dumps({"event": "result", **plain(record)}))
+            print(json.dumps({"event": "result", **json_value(record)}))
         elif not (self.quiet and summary):
             console = console_for_results()
             for item in shown:
@@ -82,18 +82,18 @@ class Session:
 
 
 def console_for_results() -> Console:
-    """Return the console of standard output: as wide as the terminal, and wide in files and pipes."""
+    """Return the console of standard output: as wide as the terminal, or 240 columns for files and pipes."""
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
 
 
-def plain(value: Any) -> Any:
-    """Return a value as JSON has it; what is not finite becomes null."""
+def json_value(value: Any) -> Any:
+    """Return a value that JSON can hold; numbers that are not finite become null."""
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): json_value(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [json_value(item) for item in value]
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return json_value(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -1,4 +1,4 @@
-"""Tables of the terminal; and what is missing from a store or from training data, in numbers and in words."""
+"""Tables for the terminal, and summaries of missing values."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from dem.core import human
-from dem.estimators.summary import column_names, covariances_among, step, trace
+from dem.estimators.summary import column_names, covariances_among, history_unit, objective_history
 
 MOST_COLUMNS = 6
+"""Number of columns of a model that a table shows."""
 MOST_ROWS = 32
+"""Number of components or passes that a table shows."""
 
 
 def facts(values: Mapping[str, str | None]) -> Table:
-    """Return names and values side by side; those that are None are left out."""
+    """Return a table of names and values, without the values that are None."""
     table = Table.grid(padding=(0, 3))
     for name, value in values.items():
         if value is not None:
@@ -28,7 +30,7 @@ def facts(values: Mapping[str, str | None]) -> Table:
 
 
 def grid(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> Table:
-    """Return a plain table, its first column to the left and the others to the right."""
+    """Return a plain table; the first column is aligned to the left, the others to the right."""
     table = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
     for i, name in enumerate(header):
         table.add_column(name, justify="right" if i else "left")
@@ -37,8 +39,8 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None
     return table
 
 
-def parameters(model: Any, labels: Sequence[str] | None = None) -> list[RenderableType]:
-    """Return the parameters of a model, as far as they can be read."""
+def parameter_tables(model: Any, labels: Sequence[str] | None = None) -> list[RenderableType]:
+    """Return tables of the parameters of a model, as many as a person can read."""
     if hasattr(model, "cluster_centers_"):
         return _clusters(model, labels)
     if hasattr(model, "component_parameters_"):
@@ -48,17 +50,17 @@ def parameters(model: Any, labels: Sequence[str] | None = None) -> list[Renderab
     return _spectrum(model) if hasattr(model, "explained_variance_ratio_") else _loadings(model, labels)
 
 
-def passes(model: Any) -> list[RenderableType]:
-    """Return the history of a fit: the first passes and the last ones."""
+def history_tables(model: Any) -> list[RenderableType]:
+    """Return a table of the history of a fit: the first passes and the last ones."""
     entries = getattr(model, "history_", None) or []
     if not entries:
         return []
-    name, unit, values = trace(model)
+    name, unit, values = objective_history(model)
     changes = ["", *(f"{new - old:+.2e}" for old, new in pairwise(values))]
     rows = [[str(e["pass"]), f"{v:.9g}", c] for e, v, c in zip(entries, values, changes, strict=True)]
     if len(rows) > MOST_ROWS:
         rows = [*rows[:4], ["...", "", ""], *rows[-(MOST_ROWS - 5) :]]
-    return [grid([step(model), name, "change"], rows, f"History ({unit})" if unit else "History")]
+    return [grid([history_unit(model), name, "change"], rows, f"History ({unit})" if unit else "History")]
 
 
 def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
@@ -76,7 +78,7 @@ def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
 
 
 def _components(model: Any) -> list[RenderableType]:
-    """Return a table for each part of a product of families, or the one of a family alone."""
+    """Return a table for each part of a product of families, or one table for a single family."""
     named, k = model.component_parameters_, len(model.weights_)
     parts = named if any(isinstance(values, Mapping) for values in named.values()) else {"Components": named}
     order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
@@ -92,7 +94,7 @@ def _components(model: Any) -> list[RenderableType]:
 
 
 def _numbers(name: str, values: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the parameters of all components number by number; of covariance matrices, the deviations."""
+    """Yield the name of each parameter and its value in all components; covariances become standard deviations."""
     if isinstance(values, list | tuple):
         for i, inner in enumerate(values):
             yield from _numbers(f"{name} {i}", inner)
@@ -151,17 +153,17 @@ def _spectrum(model: Any) -> list[RenderableType]:
     return [table, noise] if len(rows) <= MOST_ROWS else [table, f"({len(rows) - MOST_ROWS} more)", noise]
 
 
-WORST = 30
-"""Columns that a report lists at most."""
+REPORT_COLUMNS = 30
+"""Largest number of columns that a report lists."""
 
 
-def meaning(decoding: Mapping[str, Any] | None) -> dict[str, str | None]:
-    """Return as facts what is taken as missing, and how packed entries are unpacked.
+def decoding_facts(decoding: Mapping[str, Any] | None) -> dict[str, str | None]:
+    """Return, in words, which values count as missing and how packed integers are unpacked.
 
     Parameters
     ----------
     decoding : mapping or None
-        The fingerprint of a `dem.source.decode.Decoding`.
+        The `fingerprint` of a `dem.source.decode.Decoding`.
     """
     decoding = decoding or {"missing": [], "scale": 1, "offset": 0}
     markers = [f"{name}={value:.10g}" for name, value in decoding["missing"]]
@@ -175,7 +177,7 @@ def meaning(decoding: Mapping[str, Any] | None) -> dict[str, str | None]:
 
 
 def missing_summary(shape: Sequence[int], counts: Sequence[int], incomplete: int, empty: int) -> str:
-    """Return in words how much is missing: of all values, and in how many rows."""
+    """Return, in words, how many values are missing and in how many rows."""
     rows, columns = shape
     if not any(counts):
         return "nothing"
@@ -183,20 +185,21 @@ def missing_summary(shape: Sequence[int], counts: Sequence[int], incomplete: int
     fate = " and are left out of fits" if empty else ""
     return (
         f"{human.share(sum(counts), rows * columns)} of the values, in {human.plural(lacking, 'column')}; "
-        f"{human.share(incomplete, rows)} of the rows lack some, {human.share(empty, rows)} lack all{fate}"
+        f"{human.share(incomplete, rows)} of the rows have missing values, {human.share(empty, rows)} have no value at "
+        f"all{fate}"
     )
 
 
-def of_training(source: Mapping[str, Any] | None) -> str | None:
-    """Return the same of what an estimator's `source_` remembers; None where it does not tell."""
+def missing_in_training(source: Mapping[str, Any] | None) -> str | None:
+    """Return `missing_summary` of the training data, from `source_` of an estimator; None if it is not known."""
     if not source or "missing" not in source:
         return None
     return missing_summary(source["shape"], source["missing"], source["incomplete_rows"], source["empty_rows"])
 
 
 def worst_columns(source: Mapping[str, Any] | None, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the columns of the training data that lack most, with their names, at most `WORST` of them."""
+    """Return the columns of the training data with most missing values, at most `REPORT_COLUMNS` of them."""
     counts = source.get("missing", []) if source else []
-    worst = sorted((j for j, count in enumerate(counts) if count), key=lambda j: -counts[j])[:WORST]
+    worst = sorted((j for j, count in enumerate(counts) if count), key=lambda j: -counts[j])[:REPORT_COLUMNS]
     rows = source["shape"][0] if source else 0
     return [{"column": names[j], "missing": counts[j], "share": counts[j] / rows} for j in worst]

@@ -1,1 +1,1 @@
-"""Components of low rank: probabilistic PCA and factor analysers."""
+"""Components with a covariance of low rank plus noise: probabilistic PCA and factor analysers."""

@@ -4,8 +4,8 @@
     E[z | x] = G W' inv(Psi) (x - mu)   (PRML 12.66)
     inv(W W' + Psi) = inv(Psi) - inv(Psi) W G W' inv(Psi),  |W W' + Psi| = |Psi| |H|   (Woodbury)
 
-Nothing here is of size d^2. The latents are augmented by a constant, z^ = (1, z), so that the mean is one more column
-of the loadings, W^ = (mu, W): all sums and both parts of the M-step take the same form.
+No array has the size d^2. The latents get a constant as first entry, z^ = (1, z), and the loadings get the mean as
+first column, W^ = (mu, W). So mean and loadings have the same sums and the same M-step.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from functools import cached_property
 import numpy as np
 
 from dem.core.block import Float
-from dem.families.factors.columns import Columns
+from dem.families.factors.columns import ColumnTerms
 from dem.families.gaussian.base import LOG_2PI
 
-STEEP = 1e10
-"""A column's variance by the factors, in units of its noise, from which on differences lose the noise."""
+HIGH_SNR = 1e10
+"""Signal-to-noise ratio of a column (its variance from the factors, divided by its noise) above which differences of
+squares lose the noise."""
 
 
 @dataclass(frozen=True)
 class FactorAnalysers:
-    """The parameters of K factor analysers, in the data's own units.
+    """The parameters of K factor analysers, in the units of the data.
 
     Attributes
     ----------
@@ -41,19 +42,19 @@ class FactorAnalysers:
     noise_variances: Float
 
     @cached_property
-    def algebra(self) -> Algebra:
-        """What follows from the parameters, computed once."""
-        return Algebra.of(self)
+    def posterior_terms(self) -> PosteriorTerms:
+        """Terms of the E-step for complete rows, computed once."""
+        return PosteriorTerms.of(self)
 
     @cached_property
-    def columns(self) -> Columns:
-        """What each column tells of the latents, where values are missing; computed once."""
-        return Columns.of(self.loadings, self.noise_variances)
+    def column_terms(self) -> ColumnTerms:
+        """Terms of the E-step for rows with missing values, computed once."""
+        return ColumnTerms.of(self.loadings, self.noise_variances)
 
 
 @dataclass(frozen=True)
-class Algebra:
-    """What the E-step needs of the parameters.
+class PosteriorTerms:
+    """Functions of the parameters that the E-step uses.
 
     Attributes
     ----------
@@ -68,13 +69,13 @@ class Algebra:
     log_normaliser : array of shape (K,)
         -0.5 (d log 2 pi + log |Psi| + log |H|).
     origin : array of shape (d,)
-        A point amidst the means.
+        The mean of the means.
     augmented : array of shape (K, d, 1 + q)
         W^ about the origin: (mu - origin, W).
     columns : array of shape (d, (1 + q) K)
         inv(Psi) (mu - origin) and B side by side, the components of each column next to each other.
     offsets : array of shape (1 + q, K)
-        What `columns` gives of the means: (mu - origin)' inv(Psi) (mu - origin), and B' (mu - origin).
+        The same products for the means: (mu - origin)' inv(Psi) (mu - origin), and B' (mu - origin).
     """
 
     inverse: Float
@@ -88,8 +89,8 @@ class Algebra:
     offsets: Float
 
     @classmethod
-    def of(cls, theta: FactorAnalysers) -> Algebra:
-        """Return what follows from these parameters."""
+    def of(cls, theta: FactorAnalysers) -> PosteriorTerms:
+        """Return the terms for these parameters."""
         w, noise = theta.loadings, theta.noise_variances
         _, d, q = w.shape
         inverse = 1 / noise
@@ -116,19 +117,19 @@ class Algebra:
 
 
 @dataclass(frozen=True)
-class Sums:
-    """A component's sums over rows, weighted by its responsibilities; for all K, the first axis.
+class ResidualSums:
+    """Sums over rows, weighted by the responsibilities; the first axis is the component.
 
-    They are about the residuals r = x - mu - W E[z | x] of the parameters that they were made with, and lose no digits.
+    They use the residuals r = x - mu - W E[z | x] of the parameters of the E-step, so that no digits are lost.
 
     Attributes
     ----------
     second : array of shape (K, 1 + q, 1 + q)
-        Of E[z^ | x] E[z^ | x]': the counts at [0, 0].
+        Sums of E[z^ | x] E[z^ | x]'; the entries [0, 0] are the counts.
     cross : array of shape (K, d, 1 + q)
-        Of r E[z^ | x]'.
+        Sums of r E[z^ | x]'.
     squares : array of shape (K, 1) or (K, d)
-        Of |r|^2, or of each column's r^2.
+        Sums of |r|^2, or of r^2 in each column.
     """
 
     second: Float
@@ -136,8 +137,8 @@ class Sums:
     squares: Float
 
     @classmethod
-    def unpack(cls, sums: Float, d: int, q: int) -> Sums:
-        """Return the parts of sums (F', K), as the M-step wants them."""
+    def unpack(cls, sums: Float, d: int, q: int) -> ResidualSums:
+        """Split sums (F', K) into the arrays that the M-step uses."""
         k, a = sums.shape[1], 1 + q
         second, cross, squares = np.split(sums, [a * a, a * a + d * a])
         return cls(
@@ -146,89 +147,89 @@ class Sums:
             squares.T,
         )
 
-    def over(self, counts: Float) -> Sums:
+    def over(self, counts: Float) -> ResidualSums:
         """Return the sums divided by counts (K,)."""
-        return Sums(
+        return ResidualSums(
             self.second / counts[:, None, None], self.cross / counts[:, None, None], self.squares / counts[:, None]
         )
 
 
-def m_step(average: Sums, algebra: Algebra, loadings: Float) -> Float:
-    """Return by how much W^ grows, (K, d, 1 + q): mean and loadings at once.
+def m_step(average: ResidualSums, terms: PosteriorTerms, loadings: Float) -> Float:
+    """Return the change of W^ = (mu, W), (K, d, 1 + q).
 
-    W^ new = sum x E[z^ | x]' inv(sum E[z^ z^' | x])   (Ghahramani and Hinton 1996, eq. 15); the same as a step from
-    the old W^ by the residuals.
+    W^ new = sum x E[z^ | x]' inv(sum E[z^ z^' | x])   (Ghahramani and Hinton 1996, eq. 15), written as a change of the
+    old W^ that is computed from the residuals.
 
     Parameters
     ----------
-    average : Sums
-        Divided by the counts.
-    algebra : Algebra
-        Of the old parameters.
+    average : ResidualSums
+        The sums divided by the counts.
+    terms : PosteriorTerms
+        The terms of the old parameters.
     loadings : array of shape (K, d, q)
         The old W.
     """
     second = average.second.copy()
-    second[:, 1:, 1:] += algebra.posterior
+    second[:, 1:, 1:] += terms.posterior
     target = average.cross.copy()
-    target[:, :, 1:] -= loadings @ algebra.posterior
+    target[:, :, 1:] -= loadings @ terms.posterior
     return np.asarray(np.swapaxes(np.linalg.solve(second, np.swapaxes(target, 1, 2)), 1, 2))
 
 
-def latent_moments(average: Sums, algebra: Algebra, loadings: Float, noise: Float) -> tuple[Float, Float]:
-    """Return the latents' mean a (K, q) by their posteriors, and T (K, q, q) with covariance T T'.
+def latent_moments(average: ResidualSums, terms: PosteriorTerms, loadings: Float, noise: Float) -> tuple[Float, Float]:
+    """Return mean a (K, q) and a root T (K, q, q) of the covariance T T' of the latents over the rows.
 
     Parameters
     ----------
-    average, algebra
+    average, terms
         As in `m_step`.
     loadings, noise : array of shape (K, d, q) and (K, 1) or (K, d)
-        The new ones, which `upright` turns T by.
+        The new ones, for `diagonalising_root`.
     """
     mean = average.second[:, 1:, 0]
-    second = average.second[:, 1:, 1:] + algebra.posterior
+    second = average.second[:, 1:, 1:] + terms.posterior
     covariance = second - mean[:, :, None] * mean[:, None, :]
     values, vectors = np.linalg.eigh(0.5 * (covariance + np.swapaxes(covariance, 1, 2)))
-    least = rounding(second)
-    return mean, upright(vectors * np.sqrt(np.maximum(values, least))[:, None, :], loadings, noise)
+    least = covariance_rounding(second)
+    return mean, diagonalising_root(vectors * np.sqrt(np.maximum(values, least))[:, None, :], loadings, noise)
 
 
-def rounding(second: Float) -> Float:
-    """Return what rounding leaves of the moments E[z z'] (K, q, q) in the covariances made of them, (K, 1)."""
+def covariance_rounding(second: Float) -> Float:
+    """Return the rounding error of covariances that are computed from moments E[z z'] (K, q, q), (K, 1)."""
     return np.asarray(np.finfo(np.float64).eps * np.einsum("kjj->k", second)[:, None])
 
 
-def upright(root: Float, loadings: Float, noise: Float) -> Float:
-    """Return the root T R (K, q, q) of T T', R a rotation, for which (W T R)' inv(Psi) (W T R) is diagonal.
+def diagonalising_root(root: Float, loadings: Float, noise: Float) -> Float:
+    """Return the root T R (K, q, q) of T T' such that (W T R)' inv(Psi) (W T R) is diagonal; R is a rotation.
 
-    Any root serves; with this one H is nearly diagonal. With another, where a factor has a far larger variance than the
-    others, H would have it in all of its entries, and what the others add to these would be lost.
+    Every root gives the same model. With this one, H is nearly diagonal. With another one, a factor with a very large
+    variance would appear in all entries of H, and the contributions of the other factors would be lost by rounding.
     """
     scaled = loadings / np.sqrt(noise)[:, :, None]
     return np.asarray(root @ np.swapaxes(np.linalg.svd(scaled @ root, full_matrices=False)[2], 1, 2))
 
 
-def residual_squares(average: Sums, algebra: Algebra, step: Float, loadings: Float) -> Float:
-    """Return what each column's E[(x - mu - W z)^2] exceeds the old parameters' r^2 by, (K, d), for new parameters.
+def residual_squares(average: ResidualSums, terms: PosteriorTerms, step: Float, loadings: Float) -> Float:
+    """Return E[(x - mu - W z)^2] with the new parameters minus r^2 with the old ones, for each column, (K, d).
 
     Parameters
     ----------
-    average, algebra
+    average, terms
         As in `m_step`.
     step : array of shape (K, d, 1 + q)
-        The new W^ less the old.
+        The new W^ minus the old W^.
     loadings : array of shape (K, d, q)
         The new W.
     """
     change = ((step @ average.second - 2 * average.cross) * step).sum(axis=2)
-    return np.asarray(change + ((loadings @ algebra.posterior) * loadings).sum(axis=2))
+    return np.asarray(change + ((loadings @ terms.posterior) * loadings).sum(axis=2))
 
 
-def canonical(theta: FactorAnalysers) -> FactorAnalysers:
-    """Return the same densities with W' inv(Psi) W diagonal, the largest entry first, and signs fixed.
+def canonical_rotation(theta: FactorAnalysers) -> FactorAnalysers:
+    """Return the same densities with W' inv(Psi) W diagonal, the largest entry first, and with fixed signs.
 
-    W is known up to a rotation of z only; this choice is Lawley and Maxwell's (1971), the one of principal directions
-    where the noise is isotropic.
+    W is unique only up to a rotation of z. This is the choice of Lawley and Maxwell (1971); with isotropic noise it
+    gives the principal directions.
     """
     root = np.sqrt(theta.noise_variances)[:, :, None]
     left, lengths, _ = np.linalg.svd(theta.loadings / root, full_matrices=False)

@@ -1,10 +1,10 @@
-"""What each column tells of the latents of factor analysers, where values are missing.
+"""The contribution of each column to the posterior of the latents, for rows with missing values.
 
-    H = I + sum over the observed columns j of w_j w_j' / psi_j,  G = inv(H)   (PRML 12.67, its columns one by one)
-    E[z | x_o] = G times the sum over them of w_j (x_j - mu_j) / psi_j   (PRML 12.66)
+    H = I + sum over the observed columns j of w_j w_j' / psi_j,  G = inv(H)   (PRML 12.67, column by column)
+    E[z | x_o] = G (sum over the observed columns j of w_j (x_j - mu_j) / psi_j)   (PRML 12.66)
 
-So a row's H is that row's mask times what the columns give, q (q + 1) / 2 numbers each, and nothing is of size d^2.
-Columns without noise are constant ones: they have no part in the density.
+So H of a row is the product of its mask and an array with q (q + 1) / 2 numbers for each column. No array has the size
+d^2. Columns without noise are constant and do not count in the density.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from dem.families.gaussian.base import LOG_2PI
 
 
 @dataclass(frozen=True)
-class Columns:
-    """What the E-step with missing values needs of the parameters of K components.
+class ColumnTerms:
+    """Functions of the parameters of K components that the E-step with missing values uses.
 
     Attributes
     ----------
@@ -40,8 +40,8 @@ class Columns:
     outer: Float
 
     @classmethod
-    def of(cls, loadings: Float, noise_variances: Float) -> Columns:
-        """Return what loadings (K, d, q) and noise variances (K, 1) or (K, d) give."""
+    def of(cls, loadings: Float, noise_variances: Float) -> ColumnTerms:
+        """Return the terms for loadings (K, d, q) and noise variances (K, 1) or (K, d)."""
         k, d, q = loadings.shape
         noise = np.broadcast_to(noise_variances, (k, d))
         noisy = noise > 0

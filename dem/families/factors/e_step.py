@@ -1,7 +1,7 @@
-"""The E-step of K factor analysers on one tile: log-densities, latents, and sums about the residuals.
+"""The E-step of K factor analysers on one tile: log-densities, latents, and sums of residuals.
 
-Squares such as |x - mu|^2 come from products about one origin for all components, as long as these keep their digits;
-else from each component's own residuals, at several times the cost.
+Squares such as |x - mu|^2 are computed from products with one origin for all components, if this keeps enough digits.
+Otherwise they are computed from the residuals of each component, at several times the cost.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from dem.core.block import Float
-from dem.families.factors.algebra import Algebra, FactorAnalysers
+from dem.families.factors.algebra import FactorAnalysers, PosteriorTerms
 
 TOLERANCE = 1e-9
-"""Nats a column: what products may lose of a row's log-likelihood, which grows as the number of columns."""
+"""Largest error of a row's log-likelihood that products may cause, in nats for each column."""
 ROUNDINGS = 8
-"""Roundings of the largest squares that the error of products is taken to be."""
+"""Assumed error of products, in roundings of the largest squares."""
 
 Squares = Callable[[Float], Float]
-"""From a tile (d, n) to its squares as the noise sums them: (1, n) or (d, n)."""
+"""Function from a tile (d, n) to its squares, (d, n), or to their sum over the columns, (1, n)."""
 
 
 @dataclass(frozen=True)
 class Latents:
-    """What the E-step of a tile found.
+    """Result of the E-step of a tile.
 
     Attributes
     ----------
     z : array of shape (1 + q, K, n)
         E[z^ | x].
     y, squares : array or None
-        The tile about the origin, and its squares; None where every component has to be taken about its own mean.
+        The tile minus the origin, and its squares; None if products lose too many digits.
     """
 
     z: Float
@@ -42,69 +42,69 @@ class Latents:
 
 def e_step(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Float) -> Latents:
     """Write log p(x | k) of the columns of x (d, n) into `out` (K, n); return the latents."""
-    algebra = theta.algebra
-    y = x - algebra.origin[:, None]
+    terms = theta.posterior_terms
+    y = x - terms.origin[:, None]
     squares = squares_of(y)
-    np.matmul(algebra.inverse, squares, out=out)
-    if products_suffice(out, algebra.offsets[0], len(x)):
-        latents = Latents(by_products(algebra, y, out), y, squares)
+    np.matmul(terms.inverse, squares, out=out)
+    if products_suffice(out, terms.offsets[0], len(x)):
+        latents = Latents(by_products(terms, y, out), y, squares)
     else:
         latents = Latents(by_residuals(theta, x, squares_of, out))
     out *= -0.5
-    out += algebra.log_normaliser[:, None]
+    out += terms.log_normaliser[:, None]
     return latents
 
 
 def products_suffice(norms: Float, offsets: Float, d: int) -> bool:
-    """Whether products about the origin keep the tolerance, for squares of the rows (K, n) and of the means (K,)."""
+    """Return whether products keep the tolerance, for the squares of rows (K, n) and of means (K,) about the origin."""
     size = float((np.sqrt(norms.max(axis=1, initial=0.0)) + np.sqrt(offsets)).max()) ** 2
     return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE * d)
 
 
-def by_products(algebra: Algebra, y: Float, out: Float) -> Float:
-    """Turn the squares of y about the origin, in `out` (K, n), into those about the means; return E[z^ | x].
+def by_products(terms: PosteriorTerms, y: Float, out: Float) -> Float:
+    """Replace the squares of y in `out` (K, n) by (x - mu)' inv(C) (x - mu); return E[z^ | x].
 
-    (x - mu)' inv(C) (x - mu) = |x - mu|^2 in the metric of inv(Psi), less |B' (x - mu)|^2   (Woodbury).
+    (x - mu)' inv(C) (x - mu) = (x - mu)' inv(Psi) (x - mu) - |B' (x - mu)|^2   (Woodbury).
     """
-    (k, n), q = out.shape, algebra.whiten.shape[1]
-    projected = np.matmul(algebra.columns.T, y).reshape(1 + q, k, n)
-    projected -= algebra.offsets[:, :, None]
+    (k, n), q = out.shape, terms.whiten.shape[1]
+    projected = np.matmul(terms.columns.T, y).reshape(1 + q, k, n)
+    projected -= terms.offsets[:, :, None]
     out -= 2 * projected[0]
-    out -= algebra.offsets[0][:, None]
+    out -= terms.offsets[0][:, None]
     latent = projected[1:]
     out -= np.einsum("jkn,jkn->kn", latent, latent)
     z = np.ones((1 + q, k, n))
-    z[1:] = (algebra.whiten @ latent.transpose(1, 0, 2)).transpose(1, 0, 2)
+    z[1:] = (terms.whiten @ latent.transpose(1, 0, 2)).transpose(1, 0, 2)
     return z
 
 
 def by_residuals(theta: FactorAnalysers, x: Float, squares_of: Squares, out: Float) -> Float:
-    """Write the squares of every component by its residuals, which have no cancellation; return E[z^ | x].
+    """Write (x - mu)' inv(C) (x - mu) to `out` (K, n), from residuals and without cancellation; return E[z^ | x].
 
     (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2.
     """
     k, _, q = theta.loadings.shape
-    algebra = theta.algebra
+    terms = theta.posterior_terms
     z = np.ones((1 + q, k, x.shape[1]))
     for i in range(k):
         residual = x - theta.means[i][:, None]
-        latent = algebra.whiten[i] @ (algebra.project[i].T @ residual)
+        latent = terms.whiten[i] @ (terms.project[i].T @ residual)
         residual -= theta.loadings[i] @ latent
-        np.matmul(algebra.inverse[i], squares_of(residual), out=out[i])
+        np.matmul(terms.inverse[i], squares_of(residual), out=out[i])
         out[i] += np.einsum("jn,jn->n", latent, latent)
         z[1:, i] = latent
     return z
 
 
-def sums_by_products(algebra: Algebra, y: Float, weighted: Float, second: Float) -> tuple[Float, Float]:
-    """Return the sums of r E[z^ | x]' (d, 1 + q, K), and what those of y^2 exceed those of r^2 by, (K, d).
+def sums_by_products(terms: PosteriorTerms, y: Float, weighted: Float, second: Float) -> tuple[Float, Float]:
+    """Return the sums of r E[z^ | x]', (d, 1 + q, K), and the sums of y^2 minus the sums of r^2, (K, d).
 
-    With r = y - W^ E[z^ | x], W^ about the origin: sum r z^' = sum y z^' - W^ sum z^ z^', and sum r^2 = sum y^2 less
-    the sum over the columns of W^ times (sum y z^' + sum r z^').
+    With r = y - W^ E[z^ | x] and W^ about the origin:
+    sum r z^' = sum y z^' - W^ sum z^ z^',  sum r^2 = sum y^2 - sum over the columns of W^ * (sum y z^' + sum r z^').
 
     Parameters
     ----------
-    algebra : Algebra
+    terms : PosteriorTerms
     y : array of shape (d, n)
     weighted : array of shape (1 + q, K, n)
         E[z^ | x] times the responsibilities.
@@ -113,15 +113,15 @@ def sums_by_products(algebra: Algebra, y: Float, weighted: Float, second: Float)
     """
     (a, k, n), d = weighted.shape, len(y)
     raw = np.matmul(y, weighted.reshape(-1, n).T).reshape(d, a, k)
-    cross = raw - (algebra.augmented @ second).transpose(1, 2, 0)
+    cross = raw - (terms.augmented @ second).transpose(1, 2, 0)
     raw += cross
-    return cross, np.einsum("kda,dak->kd", algebra.augmented, raw)
+    return cross, np.einsum("kda,dak->kd", terms.augmented, raw)
 
 
 def sums_by_residuals(
     theta: FactorAnalysers, x: Float, z: Float, weighted: Float, squares_of: Squares
 ) -> tuple[Float, Float]:
-    """Return the sums of r E[z^ | x]' (d, 1 + q, K) and of r^2 (K, 1 or d), by every component's residuals."""
+    """Return the sums of r E[z^ | x]' (d, 1 + q, K) and of r^2 (K, 1 or d), from the residuals of each component."""
     (a, k, _), d = z.shape, len(x)
     cross, squares = np.empty((d, a, k)), np.empty(theta.noise_variances.shape)
     for i in range(k):

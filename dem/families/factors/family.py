@@ -1,9 +1,8 @@
 """Factor analysers: Gaussians whose covariance is W W' + Psi, with q factors and diagonal noise.
 
 With isotropic noise they are probabilistic PCAs (Tipping and Bishop 1999, "Mixtures of probabilistic principal
-component analysers"); with a variance for each column, factor analysers (Ghahramani and Hinton 1996). Sums are of size
-O(d q).
-The E-step is in `dem.families.factors.e_step`, what follows from the parameters in `dem.families.factors.algebra`.
+component analysers"); with a variance for each column, factor analysers (Ghahramani and Hinton 1996). The sums have the
+size O(d q). The E-step is in `dem.families.factors.e_step`, the M-step in `dem.families.factors.algebra`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
-from dem.families.factors.algebra import FactorAnalysers, Sums, latent_moments, m_step, residual_squares
+from dem.families.factors.algebra import FactorAnalysers, ResidualSums, latent_moments, m_step, residual_squares
 from dem.families.factors.e_step import e_step, sums_by_products, sums_by_residuals
 from dem.families.factors.missing import ObservedFactors
 from dem.families.factors.noise import EPS, NoiseKind
@@ -26,22 +25,22 @@ from dem.families.factors.start import first_analysers
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import LOG_2PI
 from dem.families.plain import ExactFamily
-from dem.families.reg_covar import added, of_all_columns, of_columns
+from dem.families.reg_covar import column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
 
-NARROW = 64
-"""Columns among which all directions serve to choose first centres."""
+FEW_COLUMNS = 64
+"""Up to this number of columns, first centres are chosen in all directions."""
 
 
 class FactorFamily(NoiseKind, ExactFamily):
-    """Base of the two kinds of noise."""
+    """Base of the families with isotropic and with diagonal noise."""
 
     @abstractmethod
     def with_missing(self) -> FactorFamily:
-        """Return the family of rows with missing values."""
+        """Return the family for rows with missing values."""
 
     def check_columns(self, d: int) -> None:
-        """Refuse as many factors as columns: then no noise is left."""
+        """Raise an error if there are as many factors as columns: no noise would be left."""
         if self.n_factors >= d:
             raise ValueError(
                 f"n_factors={self.n_factors} must be less than the number of columns, n_features={d}: use fewer "
@@ -49,31 +48,31 @@ class FactorFamily(NoiseKind, ExactFamily):
             )
 
     def coordinates(self, x: Float) -> Float:
-        """Return the rows as they are; of many columns the leading directions, as many as two components have.
+        """Return the rows; if they have many columns, their leading directions, as many as two components have.
 
-        Whitened, all directions of wide data count the same, and noise drowns the components: from centres chosen
-        there EM did not part two that lie far apart in 5,000 columns.
+        With many columns, whitening gives all directions the same weight, and noise hides the components. In a test
+        with 5,000 columns, EM from such centres did not separate two components that were far apart.
         """
         directions = 2 * (1 + self.n_factors)
-        if min(x.shape) <= max(directions, NARROW):
+        if min(x.shape) <= max(directions, FEW_COLUMNS):
             return x
-        from sklearn.decomposition import PCA  # here, since workers never start and need not pay for it
+        from sklearn.decomposition import PCA  # here: workers make no starts and need not import it
 
         leading = PCA(directions, svd_solver="randomized", random_state=0)
         return np.asarray(leading.fit_transform(x / self.units(x.var(axis=0))))
 
     def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Any:
-        """Write -0.5 (r' inv(Psi) r + |E[z | x]|^2) and the normaliser; return the latents."""
+        """Write -0.5 (r' inv(Psi) r + |E[z | x]|^2) plus the log-normaliser; return the latents."""
         return e_step(theta, x, self.squares, out)
 
     def sums(self, theta: FactorAnalysers, x: Float, reuse: Any, resp: Float, out: Float) -> None:
-        """Add E[z^ | x] E[z^ | x]', r E[z^ | x]' and r^2, each times the responsibility."""
+        """Add E[z^ | x] E[z^ | x]', r E[z^ | x]' and r^2, weighted by the responsibilities."""
         weighted = reuse.z * resp
         second = weighted.transpose(1, 0, 2) @ reuse.z.transpose(1, 2, 0)
         if reuse.y is None or reuse.squares is None:
             cross, squares = sums_by_residuals(theta, x, reuse.z, weighted, self.squares)
         else:
-            cross, excess = sums_by_products(theta.algebra, reuse.y, weighted, second)
+            cross, excess = sums_by_products(theta.posterior_terms, reuse.y, weighted, second)
             squares = resp @ reuse.squares.T - self.pool(excess)
         (a, k, _), d = weighted.shape, len(x)
         out[: a * a] += second.transpose(1, 2, 0).reshape(-1, k)
@@ -83,24 +82,24 @@ class FactorFamily(NoiseKind, ExactFamily):
     def estimate(self, sums: Float, frame: Frame, previous: FactorAnalysers | None) -> FactorAnalysers:
         """Return mean, loadings and noise by the M-step of PX-EM (Liu, Rubin and Wu 1998).
 
-        The latents' prior is widened to N(a, T T'), which the M-step fits as well; x = mu + W z + e with such latents
-        is x = (mu + W a) + (W T) z + e with those of N(0, I). Plain EM creeps where the noise is small beside the
-        factors: here the mean is the weighted mean at once, and the loadings find their lengths.
+        The prior of the latents is N(a, T T'), and the M-step estimates a and T too. x = mu + W z + e with this prior
+        is the same model as x = (mu + W a) + (W T) z + e with the prior N(0, I). Plain EM is slow if the noise is small
+        compared with the factors. PX-EM finds the mean and the lengths of the loadings at once.
 
         Raises
         ------
         ValueError
             If a noise variance falls to 0.
         """
-        assert previous is not None  # the sums are about its residuals
+        assert previous is not None  # the sums are made from its residuals
         _, d, q = previous.loadings.shape
-        empty, average, algebra = *averages(sums, d, q), previous.algebra
-        step = m_step(average, algebra, previous.loadings)
+        empty, average, terms = *averages(sums, d, q), previous.posterior_terms
+        step = m_step(average, terms, previous.loadings)
         loadings = previous.loadings + step[:, :, 1:]
-        squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
+        squares = average.squares + self.pool(residual_squares(average, terms, step, loadings))
         noise = self.floored(squares * self.n_noise(d) / d, previous)
         self.check_noise(loadings, noise)
-        shift, turn = latent_moments(average, algebra, loadings, noise)
+        shift, turn = latent_moments(average, terms, loadings, noise)
         means = previous.means + (step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift))
         keep = empty[:, None]
         return FactorAnalysers(
@@ -110,34 +109,34 @@ class FactorFamily(NoiseKind, ExactFamily):
         )
 
     def expected(self, theta: FactorAnalysers, sums: Float, frame: Frame, previous: FactorAnalysers) -> float:
-        """Return E[log p(x, z | theta)] and the entropy of z, under the posterior of the old parameters.
+        """Return E[log p(x, z | theta)] plus the entropy of z, under the posterior of the old parameters.
 
-        A lower bound of the sum of r log p(x | theta), which it touches at the old parameters (PRML 9.70); each
-        component's better one of two: with the latents as they are, and with those that `estimate` has shifted and
-        stretched.
+        It is a lower bound of the sum of r log p(x | theta), with equality at the old parameters (PRML 9.70). Each
+        component has two bounds, with the prior N(0, I) of the latents and with N(a, T T') of `estimate`. The larger
+        one counts.
         """
         _, d, q = theta.loadings.shape
-        _, average, algebra = *averages(sums, d, q), previous.algebra
+        _, average, terms = *averages(sums, d, q), previous.posterior_terms
         log_det_noise = d / self.n_noise(d) * np.log(theta.noise_variances).sum(axis=1)
-        log_det_posterior = np.linalg.slogdet(algebra.posterior)[1]
+        log_det_posterior = np.linalg.slogdet(terms.posterior)[1]
 
         def bound(means: Float, loadings: Float, latents: Float) -> Float:
             step = np.concatenate([(means - previous.means)[:, :, None], loadings - previous.loadings], axis=2)
-            squares = average.squares + self.pool(residual_squares(average, algebra, step, loadings))
+            squares = average.squares + self.pool(residual_squares(average, terms, step, loadings))
             noise = log_det_noise + (squares / theta.noise_variances).sum(axis=1)
             return np.asarray(-0.5 * (d * LOG_2PI + noise + latents - log_det_posterior - q))
 
-        latents = np.einsum("kjj->k", average.second[:, 1:, 1:] + algebra.posterior)
+        latents = np.einsum("kjj->k", average.second[:, 1:, 1:] + terms.posterior)
         plain = bound(theta.means, theta.loadings, latents)
-        fitted = previous.loadings + m_step(average, algebra, previous.loadings)[:, :, 1:]
-        shift, turn = latent_moments(average, algebra, fitted, theta.noise_variances)
+        fitted = previous.loadings + m_step(average, terms, previous.loadings)[:, :, 1:]
+        shift, turn = latent_moments(average, terms, fitted, theta.noise_variances)
         loadings = theta.loadings @ np.linalg.inv(turn)
         means = theta.means - np.einsum("kdq,kq->kd", loadings, shift)
         turned = bound(means, loadings, q + 2 * np.linalg.slogdet(turn)[1])
         return float(sums[0] @ np.maximum(plain, turned))
 
     def initial(self, x: Float, resp: Float) -> FactorAnalysers:
-        """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), with noise everywhere."""
+        """Return, for each component, the closed form of probabilistic PCA on its rows (PRML 12.45); no noise is 0."""
         theta = first_analysers(self, x, resp)
         self.check_noise(theta.loadings, theta.noise_variances)
         return theta
@@ -163,27 +162,30 @@ class FactorFamily(NoiseKind, ExactFamily):
         return a * a + d * a + self.n_noise(d)
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return x, y, residuals, fits and squares, and each component's whitened, plain and weighted latents."""
+        """Count x, y, residuals, fits and squares; and for each component its whitened, plain and weighted latents."""
         return 5 * d + k * (1 + 3 * (1 + self.n_factors))
 
     def factor_size(self, k: int, d: int) -> int:
-        """Return the size of the augmented loadings."""
+        """Return the number of entries of W^."""
         return k * d * (1 + self.n_factors)
 
     def n_parameters(self, k: int, d: int) -> int:
-        """Return K (d + d q - q (q - 1) / 2 + the number of noise variances): W is known up to a rotation.
+        """Return K (d + d q - q (q - 1) / 2 + the number of noise variances): W is unique up to a rotation.
 
-        With so many factors that a free covariance has fewer parameters, those of that one.
+        With many factors, a full covariance has fewer parameters; then their number counts.
         """
         q = self.n_factors
         return k * (d + min(d * q - q * (q - 1) // 2 + self.n_noise(d), triangle_size(d)))
 
 
-def averages(sums: Float, d: int, q: int) -> tuple[NDArray[np.bool_], Sums]:
-    """Return which components (K,) have no rows, and the sums (F', K) divided by the counts, fit to be solved for."""
+def averages(sums: Float, d: int, q: int) -> tuple[NDArray[np.bool_], ResidualSums]:
+    """Return which components (K,) have no rows, and the sums (F', K) divided by the counts.
+
+    Empty components get E[z^ z^'] = I, so that the M-step can solve for all components at once.
+    """
     counts = sums[0]
     empty = counts < safe_counts(counts)
-    average = Sums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
+    average = ResidualSums.unpack(sums, d, q).over(np.where(empty, 1.0, counts))
     average.second[empty] = np.eye(1 + q)
     return empty, average
 
@@ -192,10 +194,10 @@ class PPCAFamily(FactorFamily):
     """Isotropic noise: probabilistic PCAs."""
 
     pooled = True
-    rounding = (64 * EPS) ** 2  # of the residuals' squares: beside a wide column the noise of the others may be small
+    rounding = (64 * EPS) ** 2  # of squares: next to a wide column, the noise of the others can be very small
 
     def squared(self, variances: Float) -> Float:
-        """Return the mean: narrow columns are little beside wide ones."""
+        """Return the mean of the variances: all columns share one noise variance."""
         return np.full_like(variances, variances.mean())
 
     def squares(self, x: Float) -> Float:
@@ -211,22 +213,23 @@ class PPCAFamily(FactorFamily):
         return 1
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family with a `reg_covar` in the data's units: that of the columns that no factor can take away.
+        """Return the family with `reg_covar` in the units of the data, from all but the q columns of largest variance.
 
-        A factor explains a column far wider than the others; its share would be more than all that the others vary by.
+        A factor explains a column that is much wider than the others. If this column counted, `reg_covar` could be
+        larger than the variances of the others.
         """
-        return replace(self, reg_covar=of_all_columns(self.reg_covar, scan, widest=self.n_factors))
+        return replace(self, reg_covar=shared_reg_covar(self.reg_covar, scan, widest=self.n_factors))
 
     def floor(self, d: int) -> Float:
-        """Return the one."""
-        return np.atleast_1d(added(self.reg_covar))
+        """Return the smallest noise variance, (1,)."""
+        return np.atleast_1d(reg_covar_values(self.reg_covar))
 
     def units(self, variances: Float) -> Float:
-        """Return 1: the model depends on the units."""
+        """Return 1: this model depends on the units of the columns."""
         return np.ones(len(variances))
 
     def with_missing(self) -> FactorFamily:
-        """Return probabilistic PCAs of rows with missing values."""
+        """Return the family for rows with missing values."""
         return ObservedPPCA(self.n_factors, self.reg_covar)
 
 
@@ -248,28 +251,28 @@ class FactorAnalysisFamily(FactorFamily):
         return d
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family with a `reg_covar` in the data's units."""
-        return replace(self, reg_covar=of_columns(self.reg_covar, scan))
+        """Return the family with `reg_covar` in the units of the data."""
+        return replace(self, reg_covar=column_reg_covar(self.reg_covar, scan))
 
     def floor(self, d: int) -> Float:
-        """Return each column's."""
-        return np.broadcast_to(added(self.reg_covar), (d,))
+        """Return the smallest noise variance of each column, (d,)."""
+        return np.broadcast_to(reg_covar_values(self.reg_covar), (d,))
 
     def units(self, variances: Float) -> Float:
-        """Return the columns' deviations; 1 of constant columns."""
+        """Return the standard deviations of the columns; 1 for constant columns."""
         return np.asarray(np.sqrt(np.where(variances > 0, variances, 1.0)))
 
     def with_missing(self) -> FactorFamily:
-        """Return factor analysers of rows with missing values."""
+        """Return the family for rows with missing values."""
         return ObservedFactorAnalysis(self.n_factors, self.reg_covar)
 
 
 class ObservedPPCA(ObservedFactors, PPCAFamily):
-    """Probabilistic PCAs of rows in which values are missing."""
+    """Probabilistic PCAs for rows with missing values."""
 
 
 class ObservedFactorAnalysis(ObservedFactors, FactorAnalysisFamily):
-    """Factor analysers of rows in which values are missing."""
+    """Factor analysers for rows with missing values."""
 
 
 NOISE: dict[str, type[FactorFamily]] = {"isotropic": PPCAFamily, "diagonal": FactorAnalysisFamily}

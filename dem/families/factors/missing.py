@@ -1,7 +1,7 @@
-"""Factor analysers of rows in which values are missing: the observed ones' exact density, in q dimensions.
+"""Factor analysers for rows with missing values: the exact density of the observed values.
 
 The E-step is in `dem.families.factors.missing_e_step`, the M-step in `dem.families.factors.missing_algebra`. Sums have
-the size O(d q^2); a row costs O(d q^2 + q^3), whatever is missing in it.
+the size O(d q^2); a row costs O(d q^2 + q^3), for any pattern of missing values.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
 from dem.families.factors import missing_e_step
-from dem.families.factors.algebra import FactorAnalysers, upright
-from dem.families.factors.missing_algebra import Sums
-from dem.families.factors.missing_e_step import Posteriors, add_sums, e_step
+from dem.families.factors.algebra import FactorAnalysers, diagonalising_root
+from dem.families.factors.missing_algebra import ColumnwiseSums
+from dem.families.factors.missing_e_step import Posteriors, add_sums, observed_e_step
 from dem.families.factors.noise import NoiseKind
 from dem.families.family import EMPTY
 
 TILE_BYTES = 2**24
-"""More than a second-level cache holds: a tile takes some q^2 operations, and threads wait for each other's end."""
+"""Larger than a second-level cache: each number takes about q^2 operations, and with small tiles threads would often
+wait for each other."""
 
 
 class ObservedFactors(NoiseKind):
-    """Mixed into a family of factor analysers, makes it one of rows with missing values; theta is the same."""
+    """Mixin that makes a family of factor analysers accept missing values; the parameters are the same."""
 
     tile_bytes: ClassVar[int] = TILE_BYTES
 
@@ -34,26 +35,26 @@ class ObservedFactors(NoiseKind):
         return self
 
     def log_density(self, theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
-        """Write the log-densities of what is observed, 0 where nothing is; return the latents."""
-        return e_step(theta, x, out)
+        """Write the log-densities of the observed values, 0 for rows without any; return the latents."""
+        return observed_e_step(theta, x, out)
 
     def sums(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float, out: Float) -> None:
         """Add the expected sums, column by column."""
         add_sums(theta, reuse, resp, out)
 
     def estimate(self, sums: Float, frame: Frame, previous: FactorAnalysers | None) -> FactorAnalysers:
-        """Return mean, loadings and noise by the M-step of PX-EM, as the complete rows' family does.
+        """Return mean, loadings and noise by the M-step of PX-EM, as for complete rows.
 
-        Columns of which a component has no rows stay as they are, beside what all latents are shifted and turned by.
+        If a column is missing in all rows of a component, its mean and loadings change only by a and T of the latents.
 
         Raises
         ------
         ValueError
             If a noise variance falls to 0.
         """
-        assert previous is not None  # the sums are about its residuals
+        assert previous is not None  # the sums are made from its residuals
         _, d, q = previous.loadings.shape
-        found = Sums.unpack(sums, d, q)
+        found = ColumnwiseSums.unpack(sums, d, q)
         step = found.step()
         loadings = previous.loadings + step[:, :, 1:]
         counts, least = self.pool(found.counts), EMPTY * sums[0].sum()
@@ -61,35 +62,35 @@ class ObservedFactors(NoiseKind):
         noise = np.where(counts <= least, previous.noise_variances, self.floored(squares, previous))
         self.check_noise(loadings, noise)
         shift, turn = found.latent_moments()
-        turn = upright(turn, loadings, noise)
+        turn = diagonalising_root(turn, loadings, noise)
         means = previous.means + step[:, :, 0] + np.einsum("kdq,kq->kd", loadings, shift)
         return FactorAnalysers(means, loadings @ turn, noise)
 
     def expected(self, theta: FactorAnalysers, sums: Float, frame: Frame, previous: FactorAnalysers) -> float:
-        """Return the bound of the observed values' log-density that touches it at the old parameters (PRML 9.70).
+        """Return a lower bound of the observed values' log-likelihood, equal to it at the old parameters (PRML 9.70).
 
-        Each component's better one of two: with the latents as they are, and with those that `estimate` has shifted and
-        stretched.
+        Each component has two bounds, with the prior N(0, I) of the latents and with N(a, T T') of `estimate`. The
+        larger one counts.
         """
-        found = Sums.unpack(sums, *theta.loadings.shape[1:])
+        found = ColumnwiseSums.unpack(sums, *theta.loadings.shape[1:])
         shift, turn = found.latent_moments()
-        turn = upright(turn, previous.loadings + found.step()[:, :, 1:], theta.noise_variances)
+        turn = diagonalising_root(turn, previous.loadings + found.step()[:, :, 1:], theta.noise_variances)
         return float(found.best_bound(theta, previous, shift, turn).sum())
 
     def fill(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float) -> tuple[Float, Float]:
-        """Return mean and variance (d, n) of what is missing, given what is observed."""
+        """Return mean and variance (d, n) of the missing values, given the observed ones."""
         return missing_e_step.fill(theta, reuse, resp)
 
     def n_centred(self, d: int) -> int:
-        """Return those of the latents' moments of all rows and of each column's, and d (2 + q) + 1 more."""
+        """Return the number of latent moments, of all rows and of the rows of each column, plus d (2 + q) + 1."""
         a = 1 + self.n_factors
         return (1 + d) * triangle_size(a) + d * (a + 1) + 1
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return x, its mask, residuals and fits, each component's latents and their covariance, and what makes it."""
+        """Count x, its mask, residuals and fits; latents and their covariance for each component; and work arrays."""
         q = self.n_factors
         return 7 * d + k * (q + 4 + triangle_size(q)) + 4 * q * q + 4 * triangle_size(1 + q)
 
     def factor_size(self, k: int, d: int) -> int:
-        """Return the size of the columns' outer products."""
+        """Return the number of entries of `ColumnTerms`."""
         return k * d * (triangle_size(self.n_factors) + 2 * self.n_factors)

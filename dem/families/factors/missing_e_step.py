@@ -2,9 +2,9 @@
 
     log p(x_o) = -0.5 (sum over the observed j of log (2 pi psi_j) + r_j^2 / psi_j, + log |H| + |E[z | x_o]|^2)
 
-with the residuals r = x - mu - W E[z | x_o]   (Woodbury; no cancellation). The systems of all rows are factorised at
-once, each step a vector operation over the rows (`dem.core.linalg.cholesky_stack`), those that lose digits so by QR
-(`dem.families.factors.graded`).
+with the residuals r = x - mu - W E[z | x_o]   (Woodbury; no cancellation). The matrices H of all rows are factorised
+together, with vector operations over the rows (`dem.core.linalg.cholesky_stack`). Rows that lose digits this way are
+factorised by QR (`dem.families.factors.qr_posterior`).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from dem.core.linalg import (
     triangle_places,
     triangle_size,
 )
-from dem.families.factors.algebra import STEEP, FactorAnalysers
-from dem.families.factors.graded import Part, Rows, lossy, parts
+from dem.families.factors.algebra import HIGH_SNR, FactorAnalysers
 from dem.families.factors.missing_algebra import TOO_FEW
+from dem.families.factors.qr_posterior import QRPosterior, Rows, qr_posteriors, rows_needing_qr
 from dem.families.plain import centred
 
 
 @dataclass(frozen=True)
 class Posteriors:
-    """What the E-step of a tile found.
+    """Result of the E-step of a tile.
 
     Attributes
     ----------
@@ -48,10 +48,10 @@ class Posteriors:
         The upper triangles of G.
     log_det : array of shape (K, n)
         log |H|.
-    graded : tuple of int arrays
-        Of each component, the rows whose posteriors come from `dem.families.factors.graded`.
+    qr_rows : tuple of int arrays
+        For each component, the rows whose posteriors come from `dem.families.factors.qr_posterior`.
     last : array of shape (d, n)
-        The last component's residuals: of a single one the sums need them again.
+        The residuals of the last component, kept because the sums need them again.
     """
 
     x: Float
@@ -60,7 +60,7 @@ class Posteriors:
     z: Float
     covariance: Float
     log_det: Float
-    graded: tuple[Rows, ...]
+    qr_rows: tuple[Rows, ...]
     last: Float
 
     def residuals(self, theta: FactorAnalysers, k: int) -> Float:
@@ -70,33 +70,33 @@ class Posteriors:
         rest = centred(self.x, theta.means[k], self.missing)
         return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
 
-    def graded_parts(self, theta: FactorAnalysers, k: int) -> Iterator[Part]:
-        """Return the posteriors of those rows, some at a time."""
-        if not len(rows := self.graded[k]):
+    def qr_posteriors_of(self, theta: FactorAnalysers, k: int) -> Iterator[QRPosterior]:
+        """Return the posteriors of the rows `qr_rows[k]`, a part of the rows at a time."""
+        if not len(rows := self.qr_rows[k]):
             return iter(())
-        return parts(theta, k, rows, centred(self.x, theta.means[k], self.missing), self.observed)
+        return qr_posteriors(theta, k, rows, centred(self.x, theta.means[k], self.missing), self.observed)
 
 
 def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Float:
-    """Take W z (d, n) from `rest`, where x is observed; return it."""
+    """Subtract W z (d, n) from `rest`, set it to 0 where x is missing, and return it."""
     rest -= loadings @ z
     rest *= observed
     return rest
 
 
 def solve(inverse: Float, y: Float) -> Float:
-    """Return inv(L L') y for the columns of y (q, n), given M = inv(L) (q, q, n) of each."""
+    """Return inv(L L') y for the columns of y (q, n); M = inv(L) (q, q, n) is given for each column."""
     return np.asarray(np.einsum("jin,jn->in", inverse, np.einsum("ijn,jn->in", inverse, y)))
 
 
-def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
+def observed_e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
     """Write log p(x_o | k) of the columns of x (d, n), NaN where missing, into `out` (K, n); return the latents."""
     n, (k, _, q) = x.shape[1], theta.loadings.shape
-    columns, missing = theta.columns, np.isnan(x)
+    columns, missing = theta.column_terms, np.isnan(x)
     observed = np.subtract(1.0, missing, dtype=np.float64)
     z = np.ones((1 + q, k, n))
     covariance, log_det = np.empty((k, triangle_size(q), n)), np.empty((k, n))
-    graded = []
+    qr_rows = []
     for i in range(k):
         systems = (columns.outer[i].T @ observed)[triangle_places(q)]
         systems[np.arange(q), np.arange(q)] += 1
@@ -111,17 +111,17 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         rest = centred(x, theta.means[i], missing)
         whitened = np.einsum("ijn,jn->in", inverse, columns.scaled[i].T @ rest)
         latent = np.einsum("jin,jn->in", inverse, whitened)
-        graded.append(lossy(systems, lower))
-        for part in parts(theta, i, graded[i], rest, observed):
+        qr_rows.append(rows_needing_qr(systems, lower))
+        for part in qr_posteriors(theta, i, qr_rows[i], rest, observed):
             gram = np.empty((triangle_size(q), len(part.rows)))
             gram_stack(part.inverse, out=gram)
             covariance[i][:, part.rows], log_det[i, part.rows] = gram, part.log_det
             latent[:, part.rows] = np.einsum("jim,jm->im", part.inverse, part.whitened)
         subtract_fit(rest, theta.loadings[i], latent, observed)
-        if (np.sum(theta.loadings[i] ** 2, axis=1) * columns.inverse[i] > STEEP).any():  # one step of refinement
+        if (np.sum(theta.loadings[i] ** 2, axis=1) * columns.inverse[i] > HIGH_SNR).any():  # one step of refinement
             gradient = columns.scaled[i].T @ rest - latent
             step = solve(inverse, gradient)
-            for part in parts(theta, i, graded[i], rest, observed):
+            for part in qr_posteriors(theta, i, qr_rows[i], rest, observed):
                 step[:, part.rows] = solve(part.inverse, gradient[:, part.rows])
             latent += step
             subtract_fit(rest, theta.loadings[i], step, observed)
@@ -129,14 +129,14 @@ def e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         out[i] += log_det[i] + np.einsum("jn,jn->n", latent, latent)
         z[1:, i] = latent
     out *= -0.5
-    return Posteriors(x, missing, observed, z, covariance, log_det, tuple(graded), rest)
+    return Posteriors(x, missing, observed, z, covariance, log_det, tuple(qr_rows), rest)
 
 
 def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float) -> None:
-    """Add the expected sums of a tile, weighted by `resp` (K, n), to `out` (F', K): see `missing_algebra.Sums`.
+    """Add the expected sums of a tile, weighted by `resp` (K, n), to `out` (F', K): see `ColumnwiseSums`.
 
-    Of every column over the rows that have it, E[z^ z^' | x_o]; and about the old parameters' e = x - mu - W z,
-    E[e z^' | x_o] = r E[z^' | x_o] - (0, w_j' G) and E[e^2 | x_o] = r^2 + w_j' G w_j.
+    For each column, over the rows in which it is observed: E[z^ z^' | x_o]; and, with e = x - mu - W z of the old
+    parameters, E[e z^' | x_o] = r E[z^' | x_o] - (0, w_j' G) and E[e^2 | x_o] = r^2 + w_j' G w_j.
     """
     a, k, n = found.z.shape
     size = triangle_size(a)
@@ -144,14 +144,14 @@ def add_sums(theta: FactorAnalysers, found: Posteriors, resp: Float, out: Float)
     for i in range(k):
         z, g, w = found.z[:, i], found.covariance[i], theta.loadings[i]
         outer_triangle(z, features[:size])
-        features[a:size] += g  # the triangle without its first row: that of the latents
+        features[a:size] += g  # the triangle without its first row belongs to the latents
         features[size:] = g
-        features[size:, found.graded[i]] = 0  # below: w_j' G w_j may be far less than what it adds up
+        features[size:, found.qr_rows[i]] = 0  # added below by QR: w_j' G w_j can be much smaller than its terms
         features *= resp[i]
         second = found.observed @ features.T
         spread = times_triangle(second[:, size:], w)
         within = np.einsum("dj,dj->d", spread, w)
-        for part in found.graded_parts(theta, i):
+        for part in found.qr_posteriors_of(theta, i):
             root, share = part.spread(w), found.observed[:, part.rows] * resp[i, part.rows]
             spread += np.einsum("ijm,dim,dm->dj", part.inverse, root, share)
             within += np.einsum("dim,dim,dm->d", root, root, share)
@@ -176,10 +176,10 @@ def times_triangle(packed: Float, w: Float) -> Float:
 
 
 def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float, Float]:
-    """Return mean and variance (d, n) of x given x_o, and x and 0 where it is observed.
+    """Return mean and variance (d, n) of x given x_o; where x is observed, they are x and 0.
 
-    Those of component k are mu + W E[z | x_o] and w_j' G w_j + psi_j; a mixture's variance is the mean of its
-    components', and the variance of their means.
+    For component k they are mu + W E[z | x_o] and w_j' G w_j + psi_j. The variance of the mixture is the mean of the
+    components' variances plus the variance of their means.
     """
     k, d, q = theta.loadings.shape
     row, column = triangle(q)
@@ -190,7 +190,7 @@ def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float,
     for i in range(k):
         w = theta.loadings[i]
         within = (w[:, row] * w[:, column] * doubled) @ found.covariance[i]
-        for part in found.graded_parts(theta, i):
+        for part in found.qr_posteriors_of(theta, i):
             within[:, part.rows] = (part.spread(w) ** 2).sum(axis=1)
         within += np.broadcast_to(theta.noise_variances[i], d)[:, None]
         variance += resp[i] * (within + (means[i] - mean) ** 2)

@@ -10,25 +10,25 @@ from dem.families.factors.noise import NoiseKind
 from dem.families.family import safe_counts
 
 LEAST_SHARE = 1e-3
-"""Share of the noise variance of all components that a start leaves to each of them."""
+"""Smallest noise variance of a component at the start, as a share of the noise variance of all components."""
 ROUNDINGS = 64
-"""Deviations of what the factors leave, in roundings of the rows, that are taken to be rounding."""
+"""If the part that the factors do not explain is smaller than this number of roundings of the rows, it is rounding."""
 
 
 def first_analysers(noise: NoiseKind, x: Float, resp: Float) -> FactorAnalysers:
-    """Return each component's closed form of probabilistic PCA on its rows (PRML 12.45), with noise everywhere.
+    """Return, for each component, the closed form of probabilistic PCA on its rows (PRML 12.45); no noise is 0.
 
-    Where each column has a noise of its own, in units of the columns' deviations within the components: then the fit
-    does not depend on the columns' units, as the model does not. With isotropic noise both depend on them.
+    With diagonal noise, columns are divided by their standard deviations within the components. Then the start does not
+    depend on the units of the columns, and neither does the model. With isotropic noise both depend on them.
 
     Parameters
     ----------
     noise : NoiseKind
     x : array of shape (d, n)
     resp : array of shape (K, n)
-        Responsibilities, times the rows' weights.
+        Responsibilities times the weights of the rows.
     """
-    from sklearn.utils.extmath import randomized_svd  # here, since workers never start and need not pay for it
+    from sklearn.utils.extmath import randomized_svd  # here: workers make no starts and need not import it
 
     d, q, k = len(x), noise.n_factors, len(resp)
     counts = safe_counts(resp.sum(axis=1))
@@ -46,7 +46,7 @@ def first_analysers(noise: NoiseKind, x: Float, resp: Float) -> FactorAnalysers:
     for i in range(k):
         if len(rows[i]):
             y = centred(i) / unit[:, None]
-            # QR after each product: without it the directions of narrow columns drown in the rounding of wide ones
+            # QR after each product: otherwise rounding of wide columns hides the directions of narrow ones
             u, s, v = randomized_svd(
                 y, min(q, *y.shape), n_iter=2, power_iteration_normalizer="QR", flip_sign=False, random_state=0
             )
@@ -59,23 +59,24 @@ def first_analysers(noise: NoiseKind, x: Float, resp: Float) -> FactorAnalysers:
     least = least_noise(noise, own[seen], counts[seen], noise.pool((within / unit**2)[None]) * (m / d))
     own = np.maximum(own, least)
     size = np.sqrt(own.mean(axis=1))[:, None, None]
-    loadings = LEAST_SHARE * size * np.random.default_rng(0).standard_normal((k, d, q))  # no direction is quite 0
+    loadings = LEAST_SHARE * size * np.random.default_rng(0).standard_normal((k, d, q))  # no direction is exactly 0
     loadings += directions * np.sqrt(np.maximum(lengths[:, None, :] - size**2, 0.0))
     scaled = own * (unit**2 if m == d else 1.0)
     return FactorAnalysers(means, loadings * unit[:, None], np.maximum(scaled, noise.floor(d)))
 
 
 def least_noise(noise: NoiseKind, own: Float, counts: Float, within: Float) -> Float:
-    """Return the least noise variance (1, 1) or (1, d) that a component starts with.
+    """Return the smallest noise variance (1, 1) or (1, d) of a component at the start.
 
-    Of columns that share a variance it is a share of what the factors leave, not of what all rows vary by, or a column
-    far wider than the others would set it so high that their directions begin as noise: there EM stands nearly still.
+    If all columns share a variance, it is a share of the variance that the factors do not explain, not of the whole
+    variance. Otherwise a column much wider than the others would make it so large that the directions of the others
+    start as noise, and EM would be very slow.
 
     Parameters
     ----------
     noise : NoiseKind
     own : array of shape (m, 1) or (m, d)
-        The noise of the components that have rows enough to tell it.
+        The noise of the components that have enough rows to estimate it.
     counts : array of shape (m,)
         Their weights.
     within : array of shape (1, 1) or (1, d)

@@ -19,9 +19,9 @@ from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle
 from dem.families.family import Given, like, safe_counts
-from dem.families.patterns import Recent
+from dem.families.patterns import PatternCache
 from dem.families.plain import Plain
-from dem.families.reg_covar import RegCovar, added, of_all_columns, of_columns
+from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
 
 LOG_2PI = float(np.log(2 * np.pi))
@@ -51,9 +51,9 @@ class Gaussians:
     precisions_cholesky: Float
 
     @cached_property
-    def by_pattern(self) -> Recent[Any]:
+    def by_pattern(self) -> PatternCache[Any]:
         """What follows from the parameters for rows in which the same values are missing: it does not travel."""
-        return Recent()
+        return PatternCache()
 
     def __getstate__(self) -> dict[str, Float]:
         """Return the fields alone."""
@@ -82,13 +82,13 @@ class GaussianFamily(Plain, ABC):
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Return the family with a `reg_covar` in the data's units."""
-        in_units = of_all_columns if self.isotropic else of_columns
+        in_units = shared_reg_covar if self.isotropic else column_reg_covar
         return replace(self, reg_covar=in_units(self.reg_covar, scan))
 
     @property
     def added(self) -> float | Float:
         """What is added to variances: one number, or (d,)."""
-        return added(self.reg_covar)
+        return reg_covar_values(self.reg_covar)
 
     def features(self, rows: Array, frame: Frame, out: Array) -> None:
         """Write x in the frame, and what the family makes of it, into `out` (F - 1, n)."""

@@ -7,7 +7,7 @@ the products. They have the form of complete rows' sums about the means, so that
     sum of r log p(x | theta) + r H[x_m | x_o]
 
 is the lower bound of the observed rows' log-density that touches it at the parameters of the pass: the last row of the
-sums is r H. Two ways lead through a tile: `Returning` for patterns of many rows, `Scattered` for all others.
+sums is r H. Two ways lead through a tile: `PatternRows` for patterns of many rows, `RowBatch` for all others.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
-from dem.families.gaussian.missing_patterns import Returning, factors
+from dem.families.gaussian.missing_patterns import PatternRows, precision_factors
 from dem.families.gaussian.missing_rows import (
     CHUNK_BYTES,
     LARGEST_INFLATION,
-    Having,
-    Lacking,
-    LackingExactly,
-    Scattered,
-    inflation,
+    FewMissing,
+    FewMissingStable,
+    FewObserved,
+    RowBatch,
+    variance_inflation,
 )
-from dem.families.patterns import CACHE_BYTES, Groups, groups_of
+from dem.families.patterns import CACHE_BYTES, PatternGroups, group_by_pattern
 
 RETURNS = 64
 """Rows of a tile from which on a pattern is taken on its own."""
@@ -46,7 +46,7 @@ CHUNKS = 10
 class Parts:
     """The rows of a tile, by the way that they are taken."""
 
-    parts: list[Returning | Scattered]
+    parts: list[PatternRows | RowBatch]
 
 
 class ObservedGaussian(GaussianFamily):
@@ -69,7 +69,7 @@ class ObservedGaussian(GaussianFamily):
 
     def work(self, x: Array, k: int) -> float:
         """Return what complete rows take, and the small systems of rows whose patterns are too rare to be shared."""
-        sizes = groups_of(np.isnan(x)).sizes
+        sizes = group_by_pattern(np.isnan(x)).sizes
         rare = float(sizes[sizes < RETURNS].sum())
         return super().work(x, k) + float(SYSTEMS * k * x.shape[1] ** 2 * rare)
 
@@ -79,11 +79,11 @@ class ObservedGaussian(GaussianFamily):
         if not missing.any():
             super().log_density(theta, x, out)  # type: ignore[safe-super]
             return None
-        groups = groups_of(missing.T)
+        groups = group_by_pattern(missing.T)
         returns = groups.sizes >= RETURNS
         returns |= groups.missing.all(axis=1)
-        parts: list[Returning | Scattered] = [
-            Returning.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(returns).tolist()
+        parts: list[PatternRows | RowBatch] = [
+            PatternRows.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(returns).tolist()
         ]
         for kind, rows, index, first in chunks(theta, groups, ~returns):
             parts.append(kind.of(theta, x, rows, index, first, out))
@@ -104,7 +104,7 @@ class ObservedGaussian(GaussianFamily):
     def constant(self, theta: Gaussians, x: Float, reuse: Parts | None) -> Float:
         """Return the log-densities, (K, n) or (K, 1), but for the squared distances."""
         if reuse is None:
-            log_root = np.log(np.einsum("gii->gi", factors(theta))).sum(axis=1)
+            log_root = np.log(np.einsum("gii->gi", precision_factors(theta))).sum(axis=1)
             return np.broadcast_to(log_root - 0.5 * len(x) * LOG_2PI, len(theta.means))[:, None]
         out = np.empty((len(theta.means), x.shape[1]))
         for part in reuse.parts:
@@ -161,14 +161,18 @@ class ObservedGaussian(GaussianFamily):
 
 
 def chunks(
-    theta: Gaussians, groups: Groups, chosen: NDArray[np.bool_]
-) -> Iterator[tuple[type[Scattered], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield kinds, rows, indices of their patterns' systems, and where each pattern begins: what `Scattered.of` takes.
+    theta: Gaussians, groups: PatternGroups, chosen: NDArray[np.bool_]
+) -> Iterator[tuple[type[RowBatch], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield kinds, rows, indices of their patterns' systems, and where each pattern begins: what `RowBatch.of` takes.
 
     The rows are those of the chosen patterns of a tile, as many at a time as there is room for inverses.
     """
     k, d = theta.means.shape
-    kinds = (LackingExactly, LackingExactly) if inflation(theta) > LARGEST_INFLATION else (Lacking, Having)
+    kinds = (
+        (FewMissingStable, FewMissingStable)
+        if variance_inflation(theta) > LARGEST_INFLATION
+        else (FewMissing, FewObserved)
+    )
     rows = groups.order[np.repeat(chosen, groups.sizes)]
     missing, sizes = groups.missing[chosen], groups.sizes[chosen]
     which = np.repeat(np.arange(len(sizes)), sizes)
@@ -177,7 +181,7 @@ def chunks(
     while start < len(rows):
         m = int(lacking[start])
         kind = kinds[2 * m > d]
-        columns = kind.columns(missing)
+        columns = kind.system_columns(missing)
         size = int(columns[which[start]].sum())
         most = max(1, CHUNK_BYTES // (8 * k * max(size**2, d)))
         stop = min(start + most, int(np.searchsorted(lacking, m, side="right")))

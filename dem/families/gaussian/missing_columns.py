@@ -1,10 +1,10 @@
-"""Gaussians of independent columns where values are missing: each column has an indicator feature, "observed".
+"""Gaussians of independent columns with missing values: each column has one more feature, the indicator "observed".
 
-    log N(x_o | mu, sigma^2) = sum over j of o_j a_j + (the terms in x, without those of missing columns)
+    log N(x_o | mu, sigma^2) = sum over j of o_j a_j + (the terms in x of the observed columns)
 
-a_j is the column's log-normaliser, o_j 1 where the column is observed and 0 where not. Missing columns are so left out
-of the density, and of the sums: their marginal is taken exactly, for one more feature a column. The M-step divides each
-column's sums by that column's own counts.
+a_j is the log-normaliser of column j; o_j is 1 if the column is observed and 0 if not. So missing columns do not count
+in the density and in the sums, which is exactly the marginal density. The M-step divides the sums of each column by the
+counts of this column.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from dem.families.plain import from_columns
 
 
 class ObservedColumns(GaussianFamily):
-    """Mixed into a Gaussian family, makes it one of rows with missing values: the last d features are indicators."""
+    """Mixin that makes a Gaussian family accept missing values: the last d features are indicators."""
 
     def with_missing(self) -> GaussianFamily:
         """Return the family itself."""
         return self
 
     def n_features(self, d: int) -> int:
-        """Return d more than the family has."""
+        """Return the number of features of the family, plus d."""
         return super().n_features(d) + d  # type: ignore[safe-super]
 
     def expand(self, features: Array, d: int) -> None:
-        """Write the indicators, put 0 for missing values, and write what the family makes of x."""
+        """Write the indicators, set missing values to 0, and write the features of the family."""
         x, observed = features[:d], features[-d:]
         missing = np.isnan(x)
         np.logical_not(missing, out=observed)
@@ -40,7 +40,7 @@ class ObservedColumns(GaussianFamily):
         super().expand(features, d)  # type: ignore[safe-super]
 
     def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
-        """Return means and variances by PRML 9.24 and 9.25, each column's over the rows that have it.
+        """Return means and variances by PRML 9.24 and 9.25; each column uses the rows in which it is observed.
 
         Raises
         ------
@@ -59,24 +59,24 @@ class ObservedColumns(GaussianFamily):
         return self.from_covariances(means, covariances)
 
     def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
-        """Return the sums as of complete rows: missing values as they are expected given the component."""
+        """Return sums of complete rows: missing values are replaced by their expectations given the component."""
         d = len(frame.scale)
         lacking = sums[:1] - sums[-d:]
         offsets = offsets_of(theta, frame).T
-        squares = offsets**2 + (frame.scale**2 * self.columns(theta)).T
+        squares = offsets**2 + (frame.scale**2 * self.column_variances(theta)).T
         return self.with_expected(sums[:-d].copy(), lacking * offsets, lacking * squares)
 
-    def columns(self, theta: Gaussians) -> Float:
+    def column_variances(self, theta: Gaussians) -> Float:
         """Return the variance of each column (K, d)."""
         return theta.covariances
 
     def with_expected(self, sums: Float, x: Float, squares: Float) -> Float:
-        """Return sums (F, K) to which x (d, K) and its squares (d, K) are added."""
+        """Return sums (F, K) with x (d, K) and its squares (d, K) added."""
         d = len(x)
         sums[1 : 1 + d] += x
         sums[1 + d :] += squares
         return sums
 
     def fill(self, theta: Gaussians, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
-        """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n)."""
-        return from_columns(x, resp, theta.means, self.columns(theta))
+        """Return the conditional mean and variance of each value of x (d, n), given responsibilities (K, n)."""
+        return from_columns(x, resp, theta.means, self.column_variances(theta))

@@ -1,13 +1,13 @@
-"""The Gaussians of the columns that a pattern leaves, and what they tell of those that are missing.
+"""For one pattern of missing columns: the Gaussians of the observed columns, and the distribution of the missing ones.
 
 With the missing columns first, the precision has the factor
 
     P = L L',  L = [L_mm 0; L_om L_oo],  so that  inv(S_oo) = L_oo L_oo',  E[x_m | x_o] = mu_m + B (x_o - mu_o),
     B = -inv(L_mm') L_om',  cov[x_m | x_o] = inv(L_mm L_mm') = C   (PRML 2.81, 2.82)
 
-L comes from an orthogonal triangularisation of U' (P = U U', columns turned): no matrix is squared, so that a badly
-conditioned covariance costs no digits. Rows of one pattern are then complete rows of the Gaussians of x_o; their sums
-are made those of the whole rows once, by x - mu = A (x_o - mu_o), A = [I; B], and N C.
+L' is the R factor of a QR decomposition of U' (P = U U', rows of U reordered). No matrix is squared, so a badly
+conditioned covariance loses no digits. Rows of one pattern are complete rows of the Gaussians of x_o. Their sums are
+turned into sums of whole rows once, by x - mu = A (x_o - mu_o), A = [I; B], and N C.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from dem.families.gaussian.base import LOG_2PI, Gaussians, add_centred_sums, cen
 
 @dataclass(frozen=True)
 class Marginal:
-    """Of one pattern, for all K components; G is K, or 1 where they share a covariance.
+    """The marginal and conditional Gaussians of one pattern, for K components; G is K, or 1 for a shared covariance.
 
     Attributes
     ----------
     missing : bool array of shape (d,)
     theta : Gaussians
-        Those of the observed columns; only means and factors of the precisions are there, (K, o) and (K, o, o).
+        Gaussians of the observed columns. They have only means (K, o) and precision factors (K, o, o).
     expand : array of shape (G, d, o)
         A.
     conditional : array of shape (G, d, d)
         C among the missing columns, 0 elsewhere.
     entropy : array of shape (G,)
-        That of x_m given x_o, in nats.
+        Entropy of x_m given x_o, in nats.
     """
 
     missing: NDArray[np.bool_]
@@ -48,7 +48,7 @@ class Marginal:
     @classmethod
     def of(cls, theta: Gaussians, missing: NDArray[np.bool_]) -> Marginal:
         """Return the marginal of full or tied Gaussians."""
-        upper = factors(theta)
+        upper = precision_factors(theta)
         (g, d, _), m = upper.shape, int(missing.sum())
         lacking, observed = np.flatnonzero(missing), np.flatnonzero(~missing)
         turned = upper[:, np.concatenate([lacking, observed])]
@@ -67,19 +67,19 @@ class Marginal:
 
     @property
     def nbytes(self) -> int:
-        """Bytes."""
+        """Memory, in bytes."""
         return 2 * self.expand.nbytes + self.conditional.nbytes + self.theta.means.nbytes
 
     def add(self, sums: Float, counts: Float, out: Float) -> None:
-        """Add to `out` the sums of the whole rows, given those of the observed columns about their means.
+        """Add the sums of whole rows to `out`, from the sums of the observed columns about their means.
 
         Parameters
         ----------
         sums : array of shape (1 + o + o (o + 1) / 2, K)
         counts : array of shape (K,)
-            How often the conditional covariance is added; the sum of the responsibilities.
+            How many times the conditional covariance is added: the sums of the responsibilities.
         out : array of shape (1 + d + d (d + 1) / 2 + 1, K)
-            The last row is that of the entropies.
+            The last row is for the entropies.
         """
         _, d, o = self.expand.shape
         row, column = triangle(d)
@@ -91,21 +91,21 @@ class Marginal:
         out[-1] += counts * self.entropy
 
 
-def factors(theta: Gaussians) -> Float:
-    """Return the factors of the precisions (G, d, d): of each component, or the one of all."""
+def precision_factors(theta: Gaussians) -> Float:
+    """Return the precision factors (G, d, d): one for each component, or one for all."""
     upper = theta.precisions_cholesky
     return upper[None] if upper.ndim == 2 else upper
 
 
 @dataclass(frozen=True)
-class Returning:
-    """Rows of a tile that lack the same columns.
+class PatternRows:
+    """Rows of a tile with the same missing columns.
 
     Attributes
     ----------
     marginal : Marginal
     rows : int array of shape (n,)
-        Where they stand in the tile.
+        Their indices in the tile.
     x : array of shape (o, n)
         Their observed values.
     """
@@ -117,8 +117,8 @@ class Returning:
     @classmethod
     def of(
         cls, theta: Gaussians, x: Float, rows: NDArray[np.intp], missing: NDArray[np.bool_], out: Float
-    ) -> Returning:
-        """Write the log-densities of rows of the tile x (d, n) into `out` (K, n); return what goes with them."""
+    ) -> PatternRows:
+        """Write the log-densities of rows of the tile x (d, n) to `out` (K, n); return the rows with their marginal."""
         marginal = marginal_of(theta, missing)
         observed = x[np.ix_(~missing, rows)]
         found = np.empty(len(rows))
@@ -130,25 +130,25 @@ class Returning:
 
     @property
     def constant(self) -> Float:
-        """The log-densities but for the squared distances, (K, 1)."""
+        """The log-densities without the squared distances, (K, 1)."""
         root = np.einsum("kii->ki", self.marginal.theta.precisions_cholesky)
         return np.asarray(np.log(root).sum(axis=1) - 0.5 * len(self.x) * LOG_2PI)[:, None]
 
     def add(self, weights: Float, counts: Float, out: Float) -> None:
-        """Add the sums about the means, weighted by `weights` (K, n), and `counts` (K, n) times C, to `out` (F, K)."""
+        """Add sums about the means with `weights` (K, n), and C with weights `counts` (K, n), to `out` (F, K)."""
         o = len(self.x)
         sums = np.zeros((1 + o + triangle_size(o), len(weights)))
         add_centred_sums(self.marginal.theta.means, self.x, weights, sums)
         self.marginal.add(sums, counts.sum(axis=1), out)
 
     def moments(self) -> tuple[Float, Float]:
-        """Return the conditional means less mu, and the conditional variances, (K, d, n) both."""
+        """Return the conditional means minus mu, and the conditional variances; both (K, d, n)."""
         residuals = self.marginal.expand @ (self.x - self.marginal.theta.means[:, :, None])
         variances = np.einsum("gii->gi", self.marginal.conditional)[:, :, None]
         return residuals, np.broadcast_to(variances, residuals.shape)
 
 
 def marginal_of(theta: Gaussians, missing: NDArray[np.bool_]) -> Marginal:
-    """Return the marginal of a pattern, remembered by the parameters."""
+    """Return the marginal of a pattern; the parameters keep it in a cache."""
     found: Marginal = theta.by_pattern.get(missing.tobytes(), lambda: Marginal.of(theta, missing))
     return found

@@ -115,7 +115,7 @@ class ObservedSpherical(ObservedColumns, SphericalGaussian):
         """Return `new`, and `old` for components none of whose columns has rows."""
         return np.asarray(np.where(empty.all(axis=1), old, new))
 
-    def columns(self, theta: Gaussians) -> Float:
+    def column_variances(self, theta: Gaussians) -> Float:
         """Return the variance of each column (K, d): the same."""
         return np.broadcast_to(theta.covariances[:, None], theta.means.shape)
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from dem.core.block import Block, Float
 from dem.em.model import Step
-from dem.families.factors.missing_algebra import Sums
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.families.gaussian.base import LOG_2PI
-from dem.models.latent.closed_form import PPCAParams, canonical, closed_form, n_parameters
-from dem.models.latent.kernel import LatentStats, means
-from dem.models.latent.missing import OnObserved
+from dem.models.latent.closed_form import PPCAParams, closed_form, n_parameters, principal_rotation
+from dem.models.latent.kernel import LatentStats, mean_stats
+from dem.models.latent.missing import ObservedLatentModel
 from dem.models.latent.model import LatentModel, OnMoments
 from dem.models.latent.ppca import closed_form_on, pooled_noise, shared_noise
 from dem.scan.scanner import Scan
@@ -94,7 +94,7 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
 
     def m_step(self, params: BayesianPCAParams, stats: LatentStats) -> Step[BayesianPCAParams]:
         """Return W   (PRML 12.63), s^2   (12.57) and alpha   (12.62), as updates by the residuals about the old W."""
-        found, w = means(params, stats), params.loadings
+        found, w = mean_stats(params, stats), params.loadings
         shrinkage = params.noise_variance * params.alpha / (self.copies * stats.weight)
         step = found.rz - w @ found.posterior - w * shrinkage
         new = w + np.linalg.solve(found.second + np.diag(shrinkage), step.T).T
@@ -127,7 +127,7 @@ class BayesianPCAModel(LatentModel[BayesianPCAParams]):
         squares = (params.loadings**2).sum(axis=0)
         least = PRUNED * min(self.unit, params.noise_variance)
         kept = (squares > least) | (np.arange(len(squares)) == squares.argmax())
-        turned, components = canonical(replace(params, loadings=params.loadings[:, kept], stretch=None))
+        turned, components = principal_rotation(replace(params, loadings=params.loadings[:, kept], stretch=None))
         return replace(turned, alpha=self.best_alpha(turned.loadings)), components
 
 
@@ -143,17 +143,17 @@ class MomentsBayesianPCAModel(OnMoments[BayesianPCAParams], BayesianPCAModel):
 
 
 @dataclass(frozen=True)
-class ObservedBayesianPCAModel(OnObserved[BayesianPCAParams], BayesianPCAModel):
+class ObservedBayesianPCAModel(ObservedLatentModel[BayesianPCAParams], BayesianPCAModel):
     """Bayesian PCA of rows in which values are missing."""
 
-    def step(self, params: BayesianPCAParams, found: Sums) -> tuple[Float, Float]:
+    def step(self, params: BayesianPCAParams, found: ColumnwiseSums) -> tuple[Float, Float]:
         """Return the step of each column, shrunk by the prior of W (not of the mean), and s^2 for it."""
         shrinkage = np.append(0.0, params.noise_variance * params.alpha / self.copies)
         towards_0 = np.pad(params.loadings, ((0, 0), (1, 0))) * shrinkage
         step = replace(found, second=found.second + np.diag(shrinkage), cross=found.cross - towards_0).step()
         return step[0], pooled_noise(params, found, step)
 
-    def expansion(self, found: Sums) -> tuple[Float, Float]:
+    def expansion(self, found: ColumnwiseSums) -> tuple[Float, Float]:
         """Return the latents' mean and no stretch: the prior is of W as it is."""
         shift, turn = found.latent_moments()
         return shift, np.broadcast_to(np.eye(shift.shape[1]), turn.shape)

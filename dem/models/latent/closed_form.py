@@ -1,8 +1,8 @@
 """The closed forms of probabilistic PCA, x | z ~ N(W z + mu, s^2 I), z ~ N(0, I)   (PRML 12.2).
 
-Everything here follows from the mean and the covariance of x, which are sufficient on complete data
-(Tipping and Bishop 1999); the number of latent dimensions is chosen from the spectrum and the number of rows. What
-follows from the parameters is in `algebra`.
+Everything here is computed from the mean and the covariance of x, which are sufficient statistics of complete data
+(Tipping and Bishop 1999). The number of latent dimensions is chosen from the eigenvalues and the number of rows.
+Functions of the parameters are in `algebra`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dem.scan.moments import Moments
 
 @dataclass(frozen=True)
 class PPCAParams(LatentParams):
-    """Parameters of probabilistic PCA, in the data's units.
+    """Parameters of probabilistic PCA, in the units of the data.
 
     Attributes
     ----------
@@ -42,9 +42,9 @@ R = TypeVar("R", bound=PPCAParams)
 
 
 def closed_form_log_likelihood(variances: Float, q: int, noise_variance: float) -> float:
-    """Return the mean log-likelihood at the closed form's optimum, in nats a row   (PRML 12.44, 12.46).
+    """Return the mean log-likelihood of the closed form, in nats a row   (PRML 12.44, 12.46).
 
-    NaN where the data lie in the subspace of these directions, or of fewer: there is no density then.
+    It is NaN if the data lie in a subspace of at most q dimensions: they have no density then.
     """
     d = len(variances)
     spread = np.append(variances[:q], np.full(d - q, noise_variance))
@@ -59,9 +59,9 @@ def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float,
     Parameters
     ----------
     moments : Moments
-        With the whole scatter (d, d).
+        With the scatter matrix (d, d).
     n_components : int
-        q, less than d, or d (then the noise variance is 0).
+        q, at most d; with q = d the noise variance is 0.
 
     Returns
     -------
@@ -79,11 +79,12 @@ def closed_form(moments: Moments, n_components: int) -> tuple[PPCAParams, Float,
     return PPCAParams(moments.mean, loadings, noise), values, components
 
 
-def canonical(params: R) -> tuple[R, Float]:
-    """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d).
+def principal_rotation(params: R) -> tuple[R, Float]:
+    """Return the parameters with W rotated to orthogonal columns, the longest first, and their directions (q, d).
 
-    EM finds W up to a rotation of z only   (PRML, after 12.46). In this one W' W is diagonal: in others, where some
-    columns of the data are many times larger than the rest, what W tells of the rest is lost in sums over its columns.
+    EM finds W only up to a rotation of z   (PRML, after 12.46). With this rotation W' W is diagonal. With other
+    rotations, if some columns of the data are much larger than the rest, sums over the columns of W lose the digits of
+    the rest.
     """
     directions, lengths, turn = jacobi_svd(params.loadings)
     components = fixed_signs(directions.T)
@@ -92,16 +93,16 @@ def canonical(params: R) -> tuple[R, Float]:
     return replace(params, loadings=components.T * lengths, stretch=stretch), components
 
 
-def by_share(share: float, variances: Float) -> int:
-    """Return how many directions explain more than this share of the variance."""
+def components_by_share(share: float, variances: Float) -> int:
+    """Return the smallest number of directions that explain more than this share of the variance."""
     shares = np.cumsum(variances)
-    if shares[-1] == 0:  # constant columns: one direction explains the nothing that there is
+    if shares[-1] == 0:  # all columns are constant
         return 1
     return int(np.searchsorted(shares / shares[-1], share, side="right") + 1)
 
 
-def by_evidence(variances: Float, n: float) -> int:
-    """Return the q of largest evidence: Laplace's approximation of Minka (2000), as scikit-learn's "mle".
+def components_by_evidence(variances: Float, n: float) -> int:
+    """Return the q with the largest evidence, by Laplace's approximation (Minka 2000), as "mle" in scikit-learn.
 
     Parameters
     ----------
@@ -110,23 +111,23 @@ def by_evidence(variances: Float, n: float) -> int:
     n : float
         Number of rows.
     """
-    return 1 + int(np.argmax([log_evidence(variances, q, n) for q in range(1, _most(variances))] or [0.0]))
+    return 1 + int(np.argmax([log_evidence(variances, q, n) for q in range(1, _rank(variances))] or [0.0]))
 
 
-def by_bic(variances: Float, n: float) -> int:
-    """Return the q of lowest BIC, -2 log p(X) + parameters log n, each q at its closed form   (PRML 12.44)."""
+def components_by_bic(variances: Float, n: float) -> int:
+    """Return the q with the lowest BIC = -2 log p(X) + parameters log n, each in closed form   (PRML 12.44)."""
     found = []
-    for q in range(1, _most(variances)):
+    for q in range(1, _rank(variances)):
         log_likelihood = closed_form_log_likelihood(variances, q, float(variances[q:].mean()))
         found.append(bic(n * log_likelihood, n_parameters(len(variances), q), n))
     return 1 + int(np.argmin(found or [0.0]))
 
 
 def log_evidence(variances: Float, q: int, n: float) -> float:
-    """Return Laplace's approximation of log p(X | q), up to a term that all q share   (Minka 2000, equation 30)."""
+    """Return Laplace's approximation of log p(X | q), up to a term equal for all q   (Minka 2000, equation 30)."""
     d = len(variances)
     noise = variances[q:].mean()
-    # log |Stiefel manifold|: the prior of the directions
+    # the uniform prior of the directions: minus the log-volume of the Stiefel manifold
     k = d - np.arange(q)
     log_prior = -q * np.log(2) + np.sum(gammaln(k / 2) - k / 2 * np.log(np.pi))
     free = d * q - q * (q + 1) / 2
@@ -134,7 +135,7 @@ def log_evidence(variances: Float, q: int, n: float) -> float:
     i, j = np.triu_indices(d, 1)
     i, j = i[i < q], j[i < q]
     gaps = (variances[i] - variances[j]) * (1 / spread[j] - 1 / spread[i])
-    curvature = np.log(np.maximum(gaps, np.finfo(np.float64).eps ** 2)) + np.log(n)  # equal ones have no gap
+    curvature = np.log(np.maximum(gaps, np.finfo(np.float64).eps ** 2)) + np.log(n)  # the gap of equal eigenvalues is 0
     return float(
         log_prior
         - n / 2 * (np.log(variances[:q]).sum() + (d - q) * np.log(noise))
@@ -145,14 +146,14 @@ def log_evidence(variances: Float, q: int, n: float) -> float:
 
 
 def n_parameters(d: int, q: int) -> int:
-    """Return d + 1 + d q - q (q - 1) / 2: W is known up to a rotation (PRML, after 12.58).
+    """Return the number of parameters d + 1 + d q - q (q - 1) / 2: W is unique up to a rotation (PRML, after 12.58).
 
-    With q = d the covariance is free, as it is with q = d - 1.
+    With q = d the covariance is a full matrix, as with q = d - 1.
     """
     q = min(q, d - 1)
     return d + 1 + d * q - q * (q - 1) // 2
 
 
-def _most(variances: Float) -> int:
-    """Return the number of directions with any variance: fewer leave some to the noise."""
+def _rank(variances: Float) -> int:
+    """Return the number of directions with variance; q must be smaller, so that there is noise."""
     return int(np.count_nonzero(variances))

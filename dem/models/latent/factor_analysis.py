@@ -17,10 +17,10 @@ import scipy.linalg
 
 from dem.core.block import Block, Float
 from dem.em.model import Step
-from dem.families.factors.missing_algebra import Sums
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.models.latent.algebra import LatentParams, centred_rows, fixed_signs, inverse_noise, latent_precision
-from dem.models.latent.kernel import LatentStats, means, update
-from dem.models.latent.missing import OnObserved
+from dem.models.latent.kernel import LatentStats, mean_stats, updated_loadings
+from dem.models.latent.missing import ObservedLatentModel
 from dem.models.latent.model import LatentModel, OnMoments
 from dem.scan.scanner import Scan
 
@@ -86,8 +86,8 @@ class FactorModel(LatentModel[FactorParams]):
     def m_step(self, params: FactorParams, stats: LatentStats) -> Step[FactorParams]:
         """Return W and Psi   (PRML 12.69, 12.70), as updates by the residuals about the old W."""
         params = self.bound(params)
-        found = means(params, stats)
-        new, stretch = update(found, params.loadings)
+        found = mean_stats(params, stats)
+        new, stretch = updated_loadings(found, params.loadings)
         noise = np.maximum(found.squares(params.loadings, new), 0.0)
         return Step(self.bound(FactorParams(params.mean, new @ stretch, noise, stretch=stretch)))
 
@@ -173,10 +173,10 @@ class ECMFactorModel(MomentsFactorModel):
 
 
 @dataclass(frozen=True)
-class ObservedFactorModel(OnObserved[FactorParams], FactorModel):
+class ObservedFactorModel(ObservedLatentModel[FactorParams], FactorModel):
     """Factor analysis of rows in which values are missing."""
 
-    def step(self, params: FactorParams, found: Sums) -> tuple[Float, Float]:
+    def step(self, params: FactorParams, found: ColumnwiseSums) -> tuple[Float, Float]:
         """Return the step of each column, and its noise over the rows that have it; constant columns stay."""
         noisy = params.noise_variance > 0
         step = found.step() * noisy[:, None]

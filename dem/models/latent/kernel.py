@@ -1,12 +1,11 @@
-"""The statistics of linear latent models, their kernel, and what an M-step makes of them for W.
+"""Linear latent models: the statistics, the kernel that computes them, and the M-step for W.
 
-Statistics are taken about the residuals r = x - mu - W E[z | x] of the parameters they were made with, which
-loses no digits, and have the size O(d q); d^2 is never formed. An M-step changes W by a step V, and the
-residuals by -V E[z | x].
+The statistics are sums of the residuals r = x - mu - W E[z | x] of the current parameters, so that no digits are lost.
+They have the size O(d q); no array has the size d^2. If an M-step changes W by V, the residuals change by -V E[z | x].
 
-Parameter expansion (Liu, Rubin and Wu 1998): let z ~ N(0, L L'). The M-step finds L L' = E[z z'] too, and W L stands
-for W, with z in units in which it is N(0, I) again. Where the noise is small beside the signal, plain EM hardly
-changes the lengths of W; this does so at once. The bound of the history is that of the stretched posterior.
+Parameter expansion (Liu, Rubin and Wu 1998): let z ~ N(0, L L'). The M-step estimates L L' = E[z z'] too. Then W is
+replaced by W L, so that z is N(0, I) again. If the noise is small compared with the signal, plain EM changes the
+lengths of W very slowly; this finds them at once. The bound in the history uses the stretched posterior.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.stats import Additive
-from dem.families.factors.algebra import STEEP
+from dem.families.factors.algebra import HIGH_SNR
 from dem.models.latent.algebra import (
     LatentParams,
     inverse_noise,
@@ -33,7 +32,7 @@ TILE_BYTES, MIN_TILE, MAX_TILE = 2**20, 16, 4096
 
 @dataclass(frozen=True)
 class LatentStats(Additive):
-    """Expected statistics about the residuals r.
+    """Expected statistics, from the residuals r.
 
     Attributes
     ----------
@@ -53,8 +52,8 @@ class LatentStats(Additive):
     rr: Float
 
 
-class Means(NamedTuple):
-    """Means over the rows.
+class MeanStats(NamedTuple):
+    """The statistics as means over the rows.
 
     Attributes
     ----------
@@ -75,63 +74,63 @@ class Means(NamedTuple):
         return self.zz + self.posterior
 
     def squares(self, old: Float, new: Float) -> Float:
-        """Return E[(x - mu - W z)^2 | x] of each column (d,), for `new` W, the statistics being made with `old`."""
+        """Return E[(x - mu - W z)^2 | x] of each column (d,) for the `new` W; the statistics are those of `old` W."""
         step = new - old
         found = self.rr - 2 * np.sum(step * self.rz, axis=1) + np.sum((step @ self.zz) * step, axis=1)
         return np.asarray(found + np.sum((new @ self.posterior) * new, axis=1))
 
 
-class Update(NamedTuple):
-    """What an M-step finds for W.
+class LoadingsUpdate(NamedTuple):
+    """The result of an M-step for W.
 
     Attributes
     ----------
     loadings : array of shape (d, q)
-        For z as it was.
+        The new W for the old scale of z.
     stretch : array of shape (q, q)
-        L, lower triangular; `loadings` L is the new W.
+        L, lower triangular; the new W for z ~ N(0, I) is `loadings` L.
     """
 
     loadings: Float
     stretch: Float
 
 
-def update(found: Means, old: Float) -> Update:
-    """Return the new W   (PRML 12.56), and how it is stretched.
+def updated_loadings(found: MeanStats, old: Float) -> LoadingsUpdate:
+    """Return the new W   (PRML 12.56) and its stretch L.
 
-    sum x z' = rz + W zz, so that it differs from the old W by (rz / n - W posterior) inv(second).
+    Because sum x z' = rz + W zz, the new W is the old W plus (rz / n - W posterior) inv(second).
     """
     step = np.linalg.solve(found.second, (found.rz - old @ found.posterior).T).T
-    return Update(old + step, np.asarray(np.linalg.cholesky(found.second)))
+    return LoadingsUpdate(old + step, np.asarray(np.linalg.cholesky(found.second)))
 
 
-def means(params: LatentParams, stats: LatentStats) -> Means:
-    """Return the means over the rows of statistics that were made with `params`."""
+def mean_stats(params: LatentParams, stats: LatentStats) -> MeanStats:
+    """Return statistics, made with `params`, as means over the rows."""
     n = stats.weight
-    return Means(posterior_covariance(params), stats.zz / n, stats.rz / n, stats.rr / n)
+    return MeanStats(posterior_covariance(params), stats.zz / n, stats.rz / n, stats.rr / n)
 
 
-def tile_rows(d: int) -> int:
-    """Return the rows of a tile of d columns; of very many columns, enough that W is not read for every row."""
+def latent_tile_rows(d: int) -> int:
+    """Return the number of rows in a tile of d columns; at least `MIN_TILE`, so that W is not read too often."""
     return max(MIN_TILE, min(MAX_TILE, TILE_BYTES // (8 * d)))
 
 
 class LatentKernel:
-    """From a block to its statistics."""
+    """Computes the statistics of a block."""
 
     def __init__(self, params: LatentParams) -> None:
         self.params = params
-        self.tile = tile_rows(len(params.mean))
+        self.tile = latent_tile_rows(len(params.mean))
         self.project = projection(params)
         self.inverse_noise = inverse_noise(params)
         signal = np.sum(params.loadings**2, axis=1) * self.inverse_noise
-        self.posterior = posterior_covariance(params) if (signal > STEEP).any() else None
+        self.posterior = posterior_covariance(params) if (signal > HIGH_SNR).any() else None
 
     def latent(self, x: Array) -> tuple[Float, Float]:
         """Return E[z | x] (n, q) and the residuals x - mu - W E[z | x] (n, d) of rows x (n, d).
 
-        W E[z | x] rounds to a share of x, which may be many times the noise. Such residuals are those of a row that
-        differs from x by roundings; a second step finds what z and residuals are for that row.
+        The rounding of W E[z | x] is a share of x, which can be much larger than the noise. If it is, a second step
+        corrects z and the residuals.
         """
         w = self.params.loadings
         centred = x - self.params.mean
@@ -146,7 +145,7 @@ class LatentKernel:
     def log_density(self, z: Float, residuals: Float) -> Float:
         """Return log p(x) (n,).
 
-        (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2, which has no cancellation.
+        (x - mu)' inv(C) (x - mu) = r' inv(Psi) r + |E[z | x]|^2, a sum without cancellation.
         """
         squares = np.einsum("ij,ij->i", z, z)
         squares += np.einsum("ij,ij,j->i", residuals, residuals, self.inverse_noise)
@@ -175,18 +174,18 @@ class LatentKernel:
         return LatentStats(n, total, log_likelihood, zz, rz, rr)
 
 
-def moments_stats(root: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
-    """Return the statistics of rows whose covariance about the parameters' mean is F F': EM without the data.
+def stats_of_covariance(root: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
+    """Return the statistics of data with covariance F F' about the mean of the parameters: EM without the data.
 
-    The columns of F stand for the rows: residuals are taken of them, as of rows, since differences of variances would
-    lose the digits of a noise that is small beside a column's variance.
+    The columns of F are used like rows, and their residuals are computed. Differences of variances would lose the
+    digits of noise that is small compared with the variance of a column.
 
     Parameters
     ----------
     root : array of shape (d, r)
         F.
     weight, rows
-        Of the statistics.
+        The total weight and the number of rows, for the statistics.
     params : LatentParams
     """
     kernel = LatentKernel(replace(params, mean=np.zeros(len(root))))

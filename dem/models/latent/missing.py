@@ -1,8 +1,8 @@
-"""Linear latent models of rows in which values are missing: EM on the likelihood of what is observed.
+"""Linear latent models for rows with missing values: EM on the likelihood of the observed values.
 
 The E-step and the sums are those of one factor analyser with missing values (`dem.families.factors.missing`). The mean
-is fitted too: the mean of a column's observed values is not its maximum-likelihood mean, for the other columns tell of
-the values that are missing.
+is estimated too: the mean of the observed values of a column is not its maximum-likelihood mean, because the other
+columns contain information about the missing values.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dem.core.block import Block, Float
 from dem.core.stats import ARITY
 from dem.em.model import Step
 from dem.families.factors.family import FactorAnalysisFamily
-from dem.families.factors.missing_algebra import Sums
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.models.latent.model import L, LatentModel
 from dem.models.latent.rows import analyser, observed_densities, rows_bytes
 from dem.models.mixture.kernel import MixtureKernel
@@ -24,11 +24,11 @@ from dem.scan.scanner import Scan, scan_bytes
 
 
 @dataclass(frozen=True)
-class OnObserved(LatentModel[L]):
-    """Mixed into a model, makes it one of rows in which values are missing (NaN); its `mean` is None."""
+class ObservedLatentModel(LatentModel[L]):
+    """Mixin that makes a model accept rows with missing values (NaN); its `mean` is None."""
 
     def take(self, scan: Scan) -> Self:
-        """Take what the model takes, but for the mean: that is fitted."""
+        """Return the model with what it takes from the scan, except the mean, which is estimated."""
         return replace(super().take(scan), mean=None)
 
     def with_missing(self) -> Self:
@@ -40,19 +40,19 @@ class OnObserved(LatentModel[L]):
         return MixtureKernel(observed_densities(self.bound(params)), 1)
 
     @abstractmethod
-    def step(self, params: L, found: Sums) -> tuple[Float, Float]:
-        """Return by how much W^ = (mu, W) grows, (d, 1 + q), and the new noise."""
+    def step(self, params: L, found: ColumnwiseSums) -> tuple[Float, Float]:
+        """Return the change of W^ = (mu, W), (d, 1 + q), and the new noise."""
 
     @abstractmethod
     def renewed(self, params: L, mean: Float, loadings: Float, noise: Float) -> L:
         """Return new parameters."""
 
-    def expansion(self, found: Sums) -> tuple[Float, Float]:
-        """Return a (1, q) and T (1, q, q): PX-EM fits z ~ N(a, T T') as well (Liu, Rubin and Wu 1998)."""
+    def expansion(self, found: ColumnwiseSums) -> tuple[Float, Float]:
+        """Return a (1, q) and T (1, q, q) of z ~ N(a, T T'), which PX-EM estimates too (Liu, Rubin and Wu 1998)."""
         return found.latent_moments()
 
     def m_step(self, params: L, stats: Any) -> Step[L]:
-        """Return mean, loadings and noise, as steps by the residuals about the old ones."""
+        """Return mean, loadings and noise; changes are computed from the residuals of the old parameters."""
         params = self.bound(params)
         found = self.sums(params, stats)
         step, noise = self.step(params, found)
@@ -63,17 +63,17 @@ class OnObserved(LatentModel[L]):
         return Step(self.bound(replace(new, stretch=turn[0])))
 
     def expected(self, params: L, stats: Any, new: L) -> float:
-        """Return Q(new; stats) and the entropy of q, in nats a row."""
+        """Return Q(new; stats) plus the entropy of the posterior, in nats a row."""
         old, found = analyser(self.bound(params)), self.sums(params, stats)
         theta, (shift, turn) = analyser(self.bound(new)), self.expansion(found)
         turn = turn if new.stretch is None else new.stretch[None]
         return float(found.best_bound(theta, old, shift, turn)[0] / stats.weight)
 
-    def sums(self, params: L, stats: Any) -> Sums:
-        """Return the parts of a pass's sums."""
-        return Sums.unpack(stats.sums, *params.loadings.shape)
+    def sums(self, params: L, stats: Any) -> ColumnwiseSums:
+        """Return the sums of a pass, split into arrays."""
+        return ColumnwiseSums.unpack(stats.sums, *params.loadings.shape)
 
     def workspace_bytes(self, d: int) -> int:
-        """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
+        """Return the bytes that a task needs in addition to its block: a tree node holds `ARITY` sums and more."""
         sums = 8 * FactorAnalysisFamily(self.n_components).with_missing().n_centred(d)
         return max(rows_bytes(self.n_components, d) + (ARITY + 4) * sums, scan_bytes(d, scatter=False))

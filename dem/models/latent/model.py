@@ -15,8 +15,8 @@ from dem.core.stats import ARITY
 from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.models.latent import rows as latent_rows
-from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_of
-from dem.models.latent.kernel import LatentKernel, LatentStats, means, moments_stats, tile_rows
+from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_diagonal
+from dem.models.latent.kernel import LatentKernel, LatentStats, latent_tile_rows, mean_stats, stats_of_covariance
 from dem.models.latent.spectrum import square_root
 from dem.scan.moments import Moments
 from dem.scan.scanner import Scan, scan_bytes
@@ -96,9 +96,9 @@ class LatentModel(Generic[L]):
         """Return Q(new; stats) in nats a row   (PRML 12.53), and what stretching z adds to the entropy of q."""
         stretch = stretch_between(params, new)
         back = np.linalg.inv(stretch)
-        found = means(self.bound(params), stats)
+        found = mean_stats(self.bound(params), stats)
         squares = found.squares(params.loadings, new.loadings @ back)
-        joint = expected_log_joint(noise_of(self.bound(new)), squares, back @ found.second @ back.T)
+        joint = expected_log_joint(noise_diagonal(self.bound(new)), squares, back @ found.second @ back.T)
         return joint - float(np.linalg.slogdet(stretch)[1])
 
     def is_exact(self, params: L) -> bool:
@@ -137,7 +137,7 @@ class LatentModel(Generic[L]):
     def workspace_bytes(self, d: int) -> int:
         """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
         q = self.n_components
-        e_step = 4 * 8 * d * tile_rows(d) + 8 * (ARITY + 6) * (d + q) * (q + 1)
+        e_step = 4 * 8 * d * latent_tile_rows(d) + 8 * (ARITY + 6) * (d + q) * (q + 1)
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
 
     def rows_bytes(self, d: int) -> int:
@@ -192,5 +192,5 @@ class OnMoments(LatentModel[L]):
         """Return the E-step of all rows at once, whatever the block."""
         if self.moments is None or self.root is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
-        stats = moments_stats(self.root, self.moments.weight, self.n_rows, self.bound(params))
+        stats = stats_of_covariance(self.root, self.moments.weight, self.n_rows, self.bound(params))
         return lambda block: stats

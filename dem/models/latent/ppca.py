@@ -12,11 +12,11 @@ import numpy as np
 
 from dem.core.block import Block, Float
 from dem.em.model import Step
-from dem.families.factors.missing_algebra import Sums
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.models.latent.algebra import NO_DENSITY, centred_rows
-from dem.models.latent.closed_form import PPCAParams, canonical, n_parameters
-from dem.models.latent.kernel import LatentStats, Means, means, update
-from dem.models.latent.missing import OnObserved
+from dem.models.latent.closed_form import PPCAParams, n_parameters, principal_rotation
+from dem.models.latent.kernel import LatentStats, MeanStats, mean_stats, updated_loadings
+from dem.models.latent.missing import ObservedLatentModel
 from dem.models.latent.model import LatentModel, OnMoments
 
 
@@ -30,10 +30,10 @@ class PPCAModel(LatentModel[PPCAParams]):
 
     def m_step(self, params: PPCAParams, stats: LatentStats) -> Step[PPCAParams]:
         """Return W and s^2   (PRML 12.56, 12.57), as updates by the residuals about the old W."""
-        found = means(params, stats)
-        new, stretch = update(found, params.loadings)
+        found = mean_stats(params, stats)
+        new, stretch = updated_loadings(found, params.loadings)
         noise = shared_noise(found, params.loadings, new)
-        return Step(canonical(self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0])
+        return Step(principal_rotation(self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0])
 
     def with_missing(self) -> ObservedPPCAModel:
         """Return the model of rows in which values are missing."""
@@ -45,7 +45,7 @@ class PPCAModel(LatentModel[PPCAParams]):
 
     def canonical(self, params: PPCAParams) -> tuple[PPCAParams, Float]:
         """Return the parameters with orthogonal columns of W, the longest first, and their directions (q, d)."""
-        return canonical(params)
+        return principal_rotation(params)
 
 
 def closed_form_on(sample: Block, n_components: int, rng: np.random.Generator) -> PPCAParams:
@@ -67,7 +67,7 @@ def closed_form_on(sample: Block, n_components: int, rng: np.random.Generator) -
     return PPCAParams(mean, loadings, noise)
 
 
-def shared_noise(found: Means, old: Float, new: Float) -> float:
+def shared_noise(found: MeanStats, old: Float, new: Float) -> float:
     """Return s^2 for a new W   (PRML 12.57).
 
     Raises
@@ -104,24 +104,24 @@ class MomentsPPCAModel(OnMoments[PPCAParams], PPCAModel):
 
 
 @dataclass(frozen=True)
-class ObservedPPCAModel(OnObserved[PPCAParams], PPCAModel):
+class ObservedPPCAModel(ObservedLatentModel[PPCAParams], PPCAModel):
     """Probabilistic PCA of rows in which values are missing."""
 
-    def step(self, params: PPCAParams, found: Sums) -> tuple[Float, Float]:
+    def step(self, params: PPCAParams, found: ColumnwiseSums) -> tuple[Float, Float]:
         """Return the step of each column, and s^2 over all that is observed."""
         step = found.step()
         return step[0], pooled_noise(params, found, step)
 
     def m_step(self, params: PPCAParams, stats: Any) -> Step[PPCAParams]:
         """Return mean, W and s^2, W with orthogonal columns."""
-        return Step(canonical(super().m_step(params, stats).params)[0])
+        return Step(principal_rotation(super().m_step(params, stats).params)[0])
 
     def renewed(self, params: PPCAParams, mean: Float, loadings: Float, noise: Float) -> PPCAParams:
         """Return mean, W and s^2."""
         return PPCAParams(mean, loadings, float(noise))
 
 
-def pooled_noise(params: PPCAParams, found: Sums, step: Float) -> Float:
+def pooled_noise(params: PPCAParams, found: ColumnwiseSums, step: Float) -> Float:
     """Return s^2 over all that is observed, for a W^ that has grown by `step` (1, d, 1 + q).
 
     Raises

@@ -1,4 +1,4 @@
-"""Orthogonal rotations of loadings that make them simpler to read; the model stays the same."""
+"""Orthogonal rotations of loadings, which make them easier to interpret; the model stays the same."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy as np
 from dem.core.block import Float
 
 ROTATIONS = {"varimax": 1.0, "quartimax": 0.0}
-"""How much of the mean square of each factor's loadings is taken off, in the criterion."""
+"""Weight gamma of the term with the mean square of each factor's loadings in the orthomax criterion."""
 TOL, MAX_ITER = 1e-10, 1000
 
 
 def rotation(loadings: Float, method: str) -> Float:
-    """Return the orthogonal R (q, q) such that `loadings` R has the largest criterion.
+    """Return the orthogonal R (q, q) that maximises the criterion of `loadings` R.
 
-    Varimax (Kaiser 1958) maximises the variance of the squared loadings within each factor, quartimax the sum
-    of their fourth powers. At the maximum, R is the orthogonal factor of the polar decomposition of the
-    criterion's gradient, which is iterated.
+    Varimax (Kaiser 1958) maximises the variance of the squared loadings within each factor, quartimax the sum of the
+    fourth powers. At the maximum, R is the orthogonal factor in the polar decomposition of the gradient; each iteration
+    sets R to this factor.
 
     Parameters
     ----------

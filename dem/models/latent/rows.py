@@ -10,7 +10,7 @@ from dem.core.block import Array, Block
 from dem.em.row_output import REAL, RowOutput, RowOutputs, deviation, filled, table
 from dem.families.factors.algebra import FactorAnalysers
 from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
-from dem.models.latent.algebra import LatentParams, noise_of
+from dem.models.latent.algebra import LatentParams, noise_diagonal
 from dem.models.latent.kernel import LatentKernel
 from dem.models.mixture.kernel import CentredDensities, tiles_bytes
 from dem.models.row_checks import check_finite
@@ -95,7 +95,7 @@ def observed_densities(params: LatentParams) -> CentredDensities[FactorAnalysers
     ValueError
         If there is no noise.
     """
-    if not noise_of(params).any():
+    if not noise_diagonal(params).any():
         raise ValueError(NO_NOISE)
     theta = analyser(params)
     kind = PPCAFamily if theta.noise_variances.shape[1] == 1 else FactorAnalysisFamily

@@ -20,7 +20,7 @@ from dem.families.gaussian.base import Gaussians, offsets_of
 from dem.families.gaussian.full import FullGaussian
 from dem.families.gaussian.missing import ObservedGaussian
 from dem.families.gaussian.missing_patterns import marginal_of
-from dem.families.patterns import groups_of
+from dem.families.patterns import group_by_pattern
 from dem.models.mixture.kernel import (
     CentredDensities,
     Densities,
@@ -83,7 +83,7 @@ class PatternKernel:
         """Add the sums of a band's rows to `out`; return their log-likelihood."""
         x, weight = band.x, band.weight
         counted = np.arange(len(x)) if weight is None else np.flatnonzero(weight > 0)
-        groups = groups_of(np.isnan(x)[counted])
+        groups = group_by_pattern(np.isnan(x)[counted])
         frequent = groups.sizes >= FREQUENT
         total = 0.0
         for i in np.flatnonzero(frequent).tolist():

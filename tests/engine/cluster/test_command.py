@@ -43,7 +43,7 @@ def test_check_tells_what_a_cluster_has():
     assert done.returncode == 0, done.stderr
     assert re.search(r"local\.yaml +2 workers on 1 host, 2 threads, 2\.15 GB, up within ", done.stdout)
     assert re.search(
-        r"tiny fit +4,000 rows, the first scan and \d+ passes in .*the same as on this machine, to the last bit",
+        r"small fit +4,000 rows, the first scan and \d+ passes in .*the same as on this machine, to the last bit",
         done.stdout,
     )
     assert re.search(r"tcp://127\.0\.0\.1:\d+ .* 1 +1\.07 GB +[\d.]+ [kMG]B/s", done.stdout)
@@ -99,7 +99,7 @@ def test_what_cannot_be_had_is_told_in_one_sentence(text, said, tmp_path):
 def test_two_ways_to_a_cluster_are_wrong_use(store, tmp_path):
     done = run("score", tmp_path / "m.zarr", store, "--scheduler", "tcp://x:1", "--cluster", LOCAL)
     assert done.exit_code == 2
-    assert "--scheduler, --scheduler-file and --cluster name a cluster each: give one of them." in done.stderr
+    assert "--scheduler, --scheduler-file and --cluster each name a cluster: give only one of them." in done.stderr
 
 
 @pytest.mark.parametrize("option", ["--cluster", "--scheduler-file"])

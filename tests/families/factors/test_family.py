@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.families import NOISE, FactorAnalysers
-from dem.families.factors.algebra import canonical
+from dem.families.factors.algebra import canonical_rotation
 from dem.families.factors.e_step import Latents, by_residuals
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.kernel import MixtureParams
@@ -180,7 +180,7 @@ def test_a_tile_takes_no_more_than_is_told(noise, rng):
     x, resp, out = rng.normal(size=(d, n)), np.full((k, n), 1 / k), np.empty((k, n))
     for spread in (1.0, 1e9):
         theta = FactorAnalysers(spread * theta.means, theta.loadings, theta.noise_variances)
-        _ = theta.algebra
+        _ = theta.posterior_terms
         sums = np.zeros((family.n_centred(d), k))
         tracemalloc.start()
         reuse = family.log_density(theta, x, out)
@@ -217,7 +217,7 @@ def test_collapse_gives_a_sentence_or_the_floor(noise, rng):
 @KINDS
 def test_canonical_loadings_give_the_same_densities(noise, rng):
     _, theta, _ = some(noise, rng)
-    turned = canonical(theta)
+    turned = canonical_rotation(theta)
     np.testing.assert_allclose(dense(turned), dense(theta), atol=1e-12)
     for w, variances in zip(turned.loadings, turned.noise_variances, strict=True):
         gram = w.T @ (w / variances[:, None])

@@ -14,8 +14,8 @@ from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
 from dem.em import loop
 from dem.families import NOISE, FactorAnalysers, FullGaussian
-from dem.families.factors.algebra import Sums, canonical, latent_moments
-from dem.families.factors.missing_algebra import Sums as ObservedSums
+from dem.families.factors.algebra import ResidualSums, canonical_rotation, latent_moments
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.mixture import MixtureModel
@@ -59,7 +59,7 @@ def test_a_single_ppca_is_the_closed_form(q, rng):
     expected, variances, _ = closed_form(scan.moments, q)
     best = closed_form_log_likelihood(variances, q, expected.noise_variance)
     assert abs(state.objective - best) < 1e-8
-    theta = canonical(state.params.theta)
+    theta = canonical_rotation(state.params.theta)
     np.testing.assert_allclose(theta.means[0], x.mean(axis=0), atol=1e-9)
     np.testing.assert_allclose(theta.noise_variances[0, 0], expected.noise_variance, rtol=1e-5)
     np.testing.assert_allclose((theta.loadings[0] ** 2).sum(axis=0), variances[:q] - expected.noise_variance, rtol=1e-3)
@@ -160,9 +160,9 @@ def test_latents_far_from_zero_have_a_covariance_all_the_same():
     mean, variance = -76924192.49968395, -1.0  # as a fit met them
     moments = np.array([[[1.0, mean], [mean, mean * mean + variance]]])
     theta = FactorAnalysers(np.zeros((1, 3)), np.ones((1, 3, 1)), np.ones((1, 3)))
-    algebra = replace(theta.algebra, posterior=np.zeros((1, 1, 1)))
-    average = Sums(moments, np.zeros((1, 3, 2)), np.zeros((1, 3)))
-    observed = ObservedSums(moments, np.zeros((1, 3, 2, 2)), np.zeros((1, 3, 2)), np.zeros((1, 3)), np.zeros(1))
-    for found in (latent_moments(average, algebra, theta.loadings, theta.noise_variances), observed.latent_moments()):
+    terms = replace(theta.posterior_terms, posterior=np.zeros((1, 1, 1)))
+    average = ResidualSums(moments, np.zeros((1, 3, 2)), np.zeros((1, 3)))
+    observed = ColumnwiseSums(moments, np.zeros((1, 3, 2, 2)), np.zeros((1, 3, 2)), np.zeros((1, 3)), np.zeros(1))
+    for found in (latent_moments(average, terms, theta.loadings, theta.noise_variances), observed.latent_moments()):
         assert found[0].item() == mean
         assert 0 < abs(found[1].item()) < 1e-7 * abs(mean)

@@ -11,7 +11,7 @@ from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import NOISE, FactorAnalysers
-from dem.families.factors.missing_algebra import Sums
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.models.mixture.kernel import MixtureParams
 from laws import bound_lies_between, objective_never_falls, rows_of, scan
@@ -155,7 +155,7 @@ def test_sums_are_the_expectations_row_by_row(noise, rng):
     holed, log_p, resp = family.with_missing(), np.empty((K, 30)), rng.random((K, 30))
     out = np.zeros((holed.n_centred(D), K))
     holed.sums(theta, y, holed.log_density(theta, y, log_p), resp, out)
-    found = Sums.unpack(out, D, Q)
+    found = ColumnwiseSums.unpack(out, D, Q)
     a = 1 + Q
     all_rows, second = np.zeros((K, a, a)), np.zeros((K, D, a, a))
     cross, squares = np.zeros((K, D, a)), np.zeros((K, D))

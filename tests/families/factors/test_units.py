@@ -13,8 +13,8 @@ from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.em import loop
 from dem.families import NOISE, FactorAnalysers
-from dem.families.factors.algebra import canonical
-from dem.families.factors.missing_algebra import Sums
+from dem.families.factors.algebra import canonical_rotation
+from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.models.mixture.factors import FactorMixtureModel
 from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
@@ -61,7 +61,7 @@ def drawn(noise, wide, spread, rng, n=10):
         0.25 * (1 + rng.random((1, family.n_noise(D)))),
     )
     x = family.draw(theta, 0, n, rng)
-    return family, canonical(theta), np.where(rng.random(x.shape) < 0.3, np.nan, x)
+    return family, canonical_rotation(theta), np.where(rng.random(x.shape) < 0.3, np.nan, x)
 
 
 @KINDS
@@ -87,7 +87,7 @@ def test_sums_of_wide_columns_keep_their_digits(noise, rng):
     of = family.with_missing()
     sums, out = np.zeros((of.n_centred(D), 1)), np.empty((1, 6))
     reuse = of.log_density(theta, x, out)
-    assert len(reuse.graded[0])
+    assert len(reuse.qr_rows[0])
     of.sums(theta, x, reuse, np.ones((1, 6)), sums)
     wanted = np.zeros(D)
     with localcontext(prec=80):
@@ -100,7 +100,7 @@ def test_sums_of_wide_columns_keep_their_digits(noise, rng):
             y = exact(row[o]) - exact(theta.means[0, o])
             residual = y - w[o] @ (g @ ((w[o] / noises[o, None]).T @ y))
             wanted[o] += (residual**2 + ((w[o] @ g) * w[o]).sum(axis=1)).astype(float)
-    np.testing.assert_allclose(Sums.unpack(sums, D, Q).squares[0], wanted, rtol=1e-7)
+    np.testing.assert_allclose(ColumnwiseSums.unpack(sums, D, Q).squares[0], wanted, rtol=1e-7)
 
 
 def test_both_ways_of_the_e_step_agree(monkeypatch, rng):
@@ -109,10 +109,10 @@ def test_both_ways_of_the_e_step_agree(monkeypatch, rng):
     of, x, resp = family.with_missing(), np.ascontiguousarray(holes.T), rng.random((1, 40))
     told = []
     for lost in (1e5, 0.0):
-        monkeypatch.setattr("dem.families.factors.graded.LOST", lost)
+        monkeypatch.setattr("dem.families.factors.qr_posterior.LARGEST_LOSS", lost)
         out, sums = np.empty((1, 40)), np.zeros((of.n_centred(D), 1))
         reuse = of.log_density(theta, x, out)
-        assert len(reuse.graded[0]) == (0 if lost else 40)
+        assert len(reuse.qr_rows[0]) == (0 if lost else 40)
         of.sums(theta, x, reuse, resp, sums)
         told.append((out, sums, *of.fill(theta, x, reuse, np.ones((1, 40)))))
     for a, b in zip(*told, strict=True):

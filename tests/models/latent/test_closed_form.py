@@ -3,7 +3,7 @@ import pytest
 import scipy.stats
 from sklearn.decomposition import PCA
 
-from dem.models.latent.closed_form import by_bic, by_evidence, by_share
+from dem.models.latent.closed_form import components_by_bic, components_by_evidence, components_by_share
 
 
 def spectrum(x):
@@ -18,7 +18,7 @@ def rows(rng, n, d, q):
 def test_the_evidence_chooses_as_scikit_learn_does(shape, rng):
     for _ in range(5):
         x = rows(rng, *shape)
-        assert by_evidence(spectrum(x), len(x)) == PCA("mle", svd_solver="full").fit(x).n_components_
+        assert components_by_evidence(spectrum(x), len(x)) == PCA("mle", svd_solver="full").fit(x).n_components_
 
 
 def test_bic_is_that_of_the_fitted_gaussians(rng):
@@ -30,22 +30,22 @@ def test_bic_is_that_of_the_fitted_gaussians(rng):
         log_p = scipy.stats.multivariate_normal(x.mean(axis=0), covariance).logpdf(x).sum()
         # mean, noise, and W up to a rotation
         found.append(-2 * log_p + (7 + 1 + 7 * q - q * (q - 1) / 2) * np.log(100))
-    assert by_bic(spectrum(x), 100) == 1 + np.argmin(found)
+    assert components_by_bic(spectrum(x), 100) == 1 + np.argmin(found)
 
 
 def test_data_in_a_subspace_leave_some_variance_to_the_noise(rng):
     x = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 6))
     values = np.where(np.arange(6) < 3, spectrum(x), 0.0)
-    assert by_evidence(values, 50) in (1, 2)
-    assert by_bic(values, 50) in (1, 2)
+    assert components_by_evidence(values, 50) in (1, 2)
+    assert components_by_bic(values, 50) in (1, 2)
 
 
 def test_few_columns_and_equal_variances():
     for values in (np.array([2.0]), np.zeros(3), np.array([1.0, 0.0])):
-        assert by_evidence(values, 10) == by_bic(values, 10) == 1
-    assert 1 <= by_evidence(np.array([3.0, 3.0, 1.0, 1.0]), 100) <= 3
+        assert components_by_evidence(values, 10) == components_by_bic(values, 10) == 1
+    assert 1 <= components_by_evidence(np.array([3.0, 3.0, 1.0, 1.0]), 100) <= 3
 
 
 def test_shares():
-    assert by_share(0.6, np.array([5.0, 3, 2])) == 2
-    assert by_share(0.5, np.zeros(3)) == 1
+    assert components_by_share(0.6, np.array([5.0, 3, 2])) == 2
+    assert components_by_share(0.5, np.zeros(3)) == 1

@@ -13,7 +13,7 @@ from dem.core.block import Block
 from dem.families import NOISE, FactorAnalysers
 from dem.models.latent.algebra import covariance
 from dem.models.latent.bayesian_pca import BayesianPCAModel, ObservedBayesianPCAModel
-from dem.models.latent.closed_form import PPCAParams, canonical
+from dem.models.latent.closed_form import PPCAParams, principal_rotation
 from dem.models.latent.factor_analysis import FLOOR, FactorModel, FactorParams, MomentsFactorModel, ObservedFactorModel
 from dem.models.latent.ppca import MomentsPPCAModel, ObservedPPCAModel, PPCAModel
 from dem.models.latent.rows import analyser
@@ -278,10 +278,10 @@ def test_tobamovirus_positions_are_near_those_of_the_complete_data():
     share = np.isnan(y).mean()
     assert 0.1 < share < 0.3
     here, first = start(PPCAModel(2), x)
-    whole = canonical(run(here, first, x, n_iter=500).params)[0]
+    whole = principal_rotation(run(here, first, x, n_iter=500).params)[0]
     model, params = start(PPCAModel(2), y)
     state = objective_never_falls(model, params, y)
-    part = canonical(run(model, state.params, y, n_iter=1000).params)[0]
+    part = principal_rotation(run(model, state.params, y, n_iter=1000).params)[0]
     z, z_part = (rows_of(model, p, "latent")(Block(data)) for p, data in ((whole, x), (part, y)))
     turn, _ = scipy.linalg.orthogonal_procrustes(z_part, z)
     assert np.corrcoef((z_part @ turn).ravel(), z.ravel())[0, 1] > 0.95

@@ -12,14 +12,14 @@ from dem.em import loop
 from dem.models.latent.algebra import (
     NO_DENSITY,
     covariance,
-    least_squares,
+    least_squares_matrix,
     log_normaliser,
     posterior_covariance,
     precision,
     projection,
 )
 from dem.models.latent.factor_analysis import FactorModel, FactorParams
-from dem.models.latent.kernel import tile_rows
+from dem.models.latent.kernel import latent_tile_rows
 from laws import MODELS, begin, bind, rows_of, total
 
 TRACED = ["ppca", "ppca-moments", "bpca", "bpca-moments", "fa", "fa-moments"]
@@ -95,7 +95,7 @@ def test_least_squares_undoes_the_shrinking(rng):
     root = np.sqrt(params.noise_variance)
     scores = [np.linalg.lstsq(params.loadings / root[:, None], (row - params.mean) / root)[0] for row in x]
     z = (x - params.mean) @ projection(params)
-    np.testing.assert_allclose(z @ least_squares(params), np.array(scores) @ params.loadings.T, atol=1e-12)
+    np.testing.assert_allclose(z @ least_squares_matrix(params), np.array(scores) @ params.loadings.T, atol=1e-12)
 
 
 def test_columns_without_noise_have_no_part_in_the_density(rng):
@@ -113,9 +113,9 @@ def test_columns_without_noise_have_no_part_in_the_density(rng):
 
 
 def test_tiles_of_very_many_columns_still_have_rows():
-    assert tile_rows(1) == 4096
-    assert tile_rows(64) == 2048
-    assert tile_rows(1_000_000) == 16
+    assert latent_tile_rows(1) == 4096
+    assert latent_tile_rows(64) == 2048
+    assert latent_tile_rows(1_000_000) == 16
 
 
 @pytest.mark.parametrize("junk", [1e308, np.inf, np.nan])

@@ -9,7 +9,7 @@ from sklearn import decomposition
 from dem.core.block import Block
 from dem.em.starts import Start
 from dem.models.latent.algebra import log_normaliser, posterior_covariance
-from dem.models.latent.closed_form import PPCAParams, canonical, closed_form
+from dem.models.latent.closed_form import PPCAParams, closed_form, principal_rotation
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
 from dem.run.fit import fit_model
 from dem.run.fit_settings import FitSettings
@@ -113,7 +113,7 @@ def test_wide_em_through_the_engine_reaches_the_closed_form(rng):
     fit = fit_model(PPCAModel(Q), open_source(x), FitSettings(1e-11, 500, Start(1, 100)))
     assert fit.state.objective == pytest.approx(log_likelihood(best, x), abs=1e-8)
     assert fit.n_passes == len(fit.state.history) + 1
-    params, components = canonical(fit.state.params)
+    params, components = principal_rotation(fit.state.params)
     _, _, expected = closed_form(moments(x), Q)
     np.testing.assert_allclose(components, expected, atol=1e-4)
     np.testing.assert_allclose(dense(params), dense(fit.state.params), atol=1e-11)
@@ -214,7 +214,7 @@ def test_drawn_rows_have_the_covariance(rng):
 
 def test_canonical_loadings_are_orthogonal_and_longest_first(rng):
     params = some(rng)
-    turned, components = canonical(params)
+    turned, components = principal_rotation(params)
     np.testing.assert_allclose(dense(turned), dense(params), atol=1e-13)
     gram = turned.loadings.T @ turned.loadings
     np.testing.assert_allclose(gram, np.diag(np.diag(gram)), atol=1e-13)
