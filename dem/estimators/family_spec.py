@@ -10,7 +10,7 @@ import numpy as np
 from dem.families import FAMILIES
 from dem.families.product import product
 
-METHODS = ("features", "log_density", "estimate", "draw")
+METHODS = ("linear", "log_density", "estimate", "draw")
 """What tells a family from anything else."""
 
 

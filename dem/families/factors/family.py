@@ -25,7 +25,7 @@ from dem.families.factors.noise import EPS, NoiseKind
 from dem.families.factors.start import first_analysers
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import LOG_2PI
-from dem.families.plain import ExactFamily
+from dem.families.plain import Plain
 from dem.families.reg_covar import added, of_all_columns, of_columns
 from dem.scan.scanner import Scan
 
@@ -33,7 +33,7 @@ NARROW = 64
 """Columns among which all directions serve to choose first centres."""
 
 
-class FactorFamily(NoiseKind, ExactFamily):
+class FactorFamily(NoiseKind, Plain):
     """Base of the two kinds of noise."""
 
     @abstractmethod

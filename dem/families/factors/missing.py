@@ -18,7 +18,7 @@ from dem.families.factors.algebra import FactorAnalysers, upright
 from dem.families.factors.missing_algebra import Sums
 from dem.families.factors.missing_e_step import Posteriors, add_sums, e_step
 from dem.families.factors.noise import NoiseKind
-from dem.families.family import EMPTY
+from dem.families.family import EMPTY, Filling
 
 TILE_BYTES = 2**24
 """More than a second-level cache holds: a tile takes some q^2 operations, and threads wait for each other's end."""
@@ -28,6 +28,11 @@ class ObservedFactors(NoiseKind):
     """Mixed into a family of factor analysers, makes it one of rows with missing values; theta is the same."""
 
     tile_bytes: ClassVar[int] = TILE_BYTES
+
+    @property
+    def filling(self) -> Filling[FactorAnalysers]:
+        """The family itself."""
+        return self
 
     def with_missing(self) -> Self:
         """Return the family itself."""

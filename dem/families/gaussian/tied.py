@@ -15,6 +15,8 @@ import numpy as np
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
+from dem.families.feature_columns import Column
+from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import (
     LOG_2PI,
     GaussianFamily,
@@ -23,7 +25,7 @@ from dem.families.gaussian.base import (
     centred_log_density,
     offsets_of,
 )
-from dem.families.gaussian.full import draw_full, floored
+from dem.families.gaussian.full import FullMarginals, draw_full, floored
 from dem.families.gaussian.missing import ObservedGaussian
 from dem.scan.scanner import Scan
 
@@ -60,8 +62,9 @@ class TiedGaussian(GaussianFamily):
         """Return 1 + d + d (d + 1) / 2: about centres of their own the quadratic terms differ."""
         return 1 + d + triangle_size(d)
 
-    def expand(self, features: Array, d: int) -> None:
-        """Add nothing: 1 and x are all."""
+    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return x alone."""
+        return feature_map(columns)
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, P m), m the means in the frame."""
@@ -142,3 +145,8 @@ class TiedGaussian(GaussianFamily):
 
 class ObservedTied(ObservedGaussian, TiedGaussian):
     """Of rows with missing values."""
+
+    @property
+    def by_pattern(self) -> FullMarginals:
+        """Patterns leave full Gaussians."""
+        return FullMarginals()

@@ -9,6 +9,7 @@ import numpy as np
 from dem.core.block import Array, Block
 from dem.families.factors.algebra import FactorAnalysers
 from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
+from dem.families.family import filling
 from dem.models.latent.algebra import LatentParams, noise_of
 from dem.models.latent.kernel import LatentKernel
 from dem.models.mixture.kernel import CentredDensities, tiles_bytes
@@ -78,7 +79,7 @@ def _of_incomplete(params: LatentParams, what: str, x: Array, out: Array) -> Non
             out[here] = densities.reuse.z[1:, 0].T
         else:
             one = np.ones((1, len(tile)))
-            mean, variance = densities.family.fill(densities.theta, tile.T, densities.reuse, one)
+            mean, variance = filling(densities.family).fill(densities.theta, tile.T, densities.reuse, one)
             out[here] = (np.sqrt(variance) if what.startswith("deviation") else mean).T
 
 

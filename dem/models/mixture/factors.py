@@ -10,7 +10,7 @@ import numpy as np
 
 from dem.core.block import Array, Block
 from dem.families.factors.family import FactorFamily
-from dem.families.family import Family
+from dem.families.family import Family, with_missing
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import CentredDensities, MixtureParams
 from dem.models.mixture.mixture import MixtureModel
@@ -48,7 +48,7 @@ class FactorMixtureModel(MixtureModel):
         out = np.empty((len(x), columns or 0), dtype)
         family: Family[Any] = self.family
         if len(x) and not check_finite(block)[2]:
-            family = family.with_missing()
+            family = with_missing(family)
         densities = CentredDensities(family, params.theta, params.log_weights)
         for start in range(0, len(x), densities.tile):
             here = slice(start, start + densities.tile)

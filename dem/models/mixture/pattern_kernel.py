@@ -16,10 +16,8 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle, triangle_places
+from dem.families.family import ByPattern, Family
 from dem.families.gaussian.base import Gaussians, offsets_of
-from dem.families.gaussian.full import FullGaussian
-from dem.families.gaussian.missing import ObservedGaussian
-from dem.families.gaussian.missing_patterns import marginal_of
 from dem.families.patterns import groups_of
 from dem.models.mixture.kernel import (
     CentredDensities,
@@ -35,7 +33,6 @@ BAND_BYTES, BAND_ROWS = 2**24, 2**17
 """Rows of a block are sorted so many bytes (as float64), and so many rows, at a time."""
 FREQUENT = 256
 """Rows of a band from which on a pattern has a kernel of its own."""
-FULL = FullGaussian()
 
 
 @dataclass(frozen=True)
@@ -63,8 +60,11 @@ class Products:
 class PatternKernel:
     """From a block to its statistics, about the means."""
 
-    def __init__(self, family: ObservedGaussian, params: MixtureParams, products: Products) -> None:
+    def __init__(
+        self, family: Family[Gaussians], by_pattern: ByPattern[Gaussians], params: MixtureParams, products: Products
+    ) -> None:
         self.theta: Gaussians = params.theta
+        self.by_pattern = by_pattern
         self.log_weights, self.products = params.log_weights, products
         self.n_components, self.d = self.theta.means.shape
         self.rare = MixtureKernel(CentredDensities(family, self.theta, self.log_weights), self.n_components)
@@ -97,7 +97,7 @@ class PatternKernel:
 
     def _add_pattern(self, band: Block, rows: NDArray[np.intp], missing: NDArray[np.bool_], out: Float) -> float:
         """Add the sums of rows with the same values missing to `out`; return their log-likelihood."""
-        marginal = marginal_of(self.theta, missing)
+        marginal = self.by_pattern.marginal(self.theta, missing)
         columns = np.flatnonzero(~missing)
         densities = self._densities(marginal.theta, self.products.of(columns))
         kernel = MixtureKernel(densities, self.n_components)
@@ -113,10 +113,12 @@ class PatternKernel:
 
     def _densities(self, theta: Gaussians, products: Products) -> Densities:
         """Return the densities of complete rows, by products where these keep their digits."""
-        linear = LinearDensities(FULL, theta, self.log_weights, products.frame, Precision.DOUBLE)
-        if double_suffices(float((np.abs(linear.eta) @ products.largest).max())):
-            return linear
-        return CentredDensities(FULL, theta, self.log_weights)
+        family = self.by_pattern.marginals
+        if family.linear is not None:
+            densities = LinearDensities(family.linear, theta, self.log_weights, products.frame, Precision.DOUBLE)
+            if double_suffices(float((np.abs(densities.eta) @ products.largest).max())):
+                return densities
+        return CentredDensities(family, theta, self.log_weights)
 
 
 def about_means(sums: Float, theta: Gaussians, frame: Frame) -> Float:

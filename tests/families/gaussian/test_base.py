@@ -37,7 +37,7 @@ def some(kind, rng):
 
 def features(family, x, frame):
     t = np.ones((family.n_features(D), len(x)))
-    family.features(x, frame, t[1:])
+    family.features(D, frame).write(x, t[1:])
     return t
 
 
