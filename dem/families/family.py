@@ -249,6 +249,9 @@ class ByPattern(Protocol[T]):
     def marginals(self) -> Family[T]:
         """The family of the marginals: full Gaussians."""
 
+    def features(self, d: int) -> Features:
+        """Return the features of d columns that the marginals have in the data's own coordinates; made once."""
+
     def marginal(self, theta: T, missing: Array) -> Marginal[T]:
         """Return the marginal of a pattern (d,): True where a value is missing."""
 

@@ -379,16 +379,18 @@ def products_of(pairs: Ints, places: Ints) -> Products:
     """Return the features that are products: as few operations as possible, each of features side by side."""
     first, second = pairs[1:].T
     which = np.flatnonzero((first > 0) & (second > 0))
-    one, other = places[first[which]], places[second[which]]
-    steps = np.stack([np.diff(which), np.diff(one), np.diff(other)])
-    regular = (steps[0] == 1) & (steps[1:] >= 0).all(axis=0) & (steps[1:] <= 1).all(axis=0)
-    kinds = np.where(regular, 2 * steps[1] + steps[2], -1)
-    ends = np.append(np.flatnonzero(np.diff(kinds)) + 1, len(kinds))
-    found, start = [], 0
-    while start < len(which):
-        follow = start < len(kinds) and regular[start]
-        last = int(ends[np.searchsorted(ends, start, side="right")]) if follow else start
-        first_row, second_row, to = (slice(int(at[start]), int(at[last]) + 1) for at in (one, other, which))
-        found.append((first_row, second_row, to))
-        start = last + 1
-    return Products(tuple(found))
+    at = (places[first[which]], places[second[which]], which)
+    one, other, to = (rows[1:] - rows[:-1] for rows in at)
+    steady = (to == 1) & ((one | other) >= 0) & ((one | other) <= 1)  # each stays, or goes on by one row
+    kinds = np.where(steady, 2 * one + other, -1)
+    ends = [*(1 + np.flatnonzero(kinds[1:] != kinds[:-1])).tolist(), len(kinds)]
+    firsts: list[int] = []
+    lasts: list[int] = []
+    end = 0
+    while (start := lasts[-1] + 1 if lasts else 0) < len(which):
+        while end < len(ends) - 1 and ends[end] <= start:
+            end += 1
+        firsts.append(start)
+        lasts.append(ends[end] if start < len(kinds) and steady[start] else start)
+    sides = [map(slice, rows[firsts].tolist(), (1 + rows[lasts]).tolist()) for rows in at]
+    return Products(tuple(zip(*sides, strict=True)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -83,11 +84,21 @@ class FullGaussian(GaussianFamily):
         return k * d + k * triangle_size(d)
 
 
+@lru_cache(maxsize=64)
+def full_features(d: int) -> FeatureMap:
+    """Return the features in the data's own coordinates; to make them takes long beside a pattern of few rows."""
+    return FullGaussian().features(d, Frame.at(np.zeros(d)))
+
+
 @dataclass(frozen=True)
 class FullMarginals:
     """Rows of full or tied Gaussians that lack the same columns are complete rows of full Gaussians."""
 
     marginals: ClassVar[FullGaussian] = FullGaussian()
+
+    def features(self, d: int) -> FeatureMap:
+        """Return x and the triangle of x x', of d columns."""
+        return full_features(d)
 
     def marginal(self, theta: Gaussians, missing: Array) -> Marginal:
         """Return the marginal of a pattern (d,), remembered by the parameters."""

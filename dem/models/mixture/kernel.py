@@ -14,6 +14,7 @@ import numpy as np
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.family import CACHE_BYTES, Family, Linear
+from dem.families.features import Features
 from dem.models.mixture.precision import Precision
 
 T = TypeVar("T")
@@ -111,15 +112,23 @@ class Densities(Protocol):
         """Add the sums of the tile last given to `joint`, weighted by `resp` (K, n), to `out` (F, K)."""
 
 
-class LinearDensities(Generic[T]):
-    """The fast path: L = H T and S = T R'."""
+class LinearDensities:
+    """The fast path: L = H T and S = T R'.
 
-    def __init__(self, linear: Linear[T], theta: T, log_weights: Float, frame: Frame, precision: Precision) -> None:
+    Parameters
+    ----------
+    features : Features
+        T.
+    eta : array of shape (K, F)
+        H: the natural parameters, the log-weights added to column 0.
+    frame : Frame
+        Where the features are taken.
+    precision : Precision
+    """
+
+    def __init__(self, features: Features, eta: Float, frame: Frame, precision: Precision) -> None:
         dtype = np.float32 if precision == Precision.SINGLE else np.float64
-        eta = linear.natural(theta, frame)
-        eta[:, 0] += log_weights
-        self.frame, self.precision = frame, precision
-        self.features = linear.features(len(frame.scale), frame)
+        self.features, self.frame, self.precision = features, frame, precision
         self.eta = eta.astype(dtype)
         k, self.n_sums = eta.shape
         self.tile = tile_rows((self.n_sums + k) * self.eta.itemsize)
@@ -176,7 +185,15 @@ def densities_of(family: Family[T], params: MixtureParams, precision: Precision,
     linear = family.linear
     if precision == Precision.CENTRED or frame is None or linear is None:
         return CentredDensities(family, params.theta, params.log_weights)
-    return LinearDensities(linear, params.theta, params.log_weights, frame, precision)
+    features = linear.features(len(frame.scale), frame)
+    return LinearDensities(features, eta_of(linear, params.theta, params.log_weights, frame), frame, precision)
+
+
+def eta_of(linear: Linear[T], theta: T, log_weights: Float, frame: Frame) -> Float:
+    """Return H (K, F), the natural parameters with the log-weights in column 0."""
+    eta = linear.natural(theta, frame)
+    eta[:, 0] += log_weights
+    return eta
 
 
 def tiles_bytes(family: Family[T], k: int, d: int) -> int:

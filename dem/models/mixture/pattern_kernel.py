@@ -17,6 +17,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle, triangle_places
 from dem.families.family import ByPattern, Family
+from dem.families.features import Features
 from dem.families.gaussian.base import Gaussians, offsets_of
 from dem.families.patterns import groups_of
 from dem.models.mixture.kernel import (
@@ -26,6 +27,7 @@ from dem.models.mixture.kernel import (
     MixtureKernel,
     MixtureParams,
     MixtureStats,
+    eta_of,
 )
 from dem.models.mixture.precision import Precision, double_suffices
 
@@ -55,6 +57,31 @@ class Products:
         pairs = triangle_places(d)[np.ix_(columns, columns)][triangle(len(columns))]
         features = np.concatenate([[0], 1 + columns, 1 + d + pairs])
         return Products(Frame(self.frame.shift[columns], self.frame.scale[columns]), self.largest[features])
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Features of rows that are moved to a frame first: all patterns of as many columns have the same ones.
+
+    Attributes
+    ----------
+    of : Features
+    frame : Frame
+    """
+
+    of: Features
+    frame: Frame
+
+    @property
+    def n_features(self) -> int:
+        """F, the constant 1 included."""
+        return self.of.n_features
+
+    def write(self, rows: Array, out: Array) -> None:
+        """Write the features of the rows (n, d) in the frame."""
+        x = np.empty(rows.T.shape, out.dtype)
+        self.frame.tile(rows, x)
+        self.of.write(x.T, out)
 
 
 class PatternKernel:
@@ -113,11 +140,13 @@ class PatternKernel:
 
     def _densities(self, theta: Gaussians, products: Products) -> Densities:
         """Return the densities of complete rows, by products where these keep their digits."""
-        family = self.by_pattern.marginals
-        if family.linear is not None:
-            densities = LinearDensities(family.linear, theta, self.log_weights, products.frame, Precision.DOUBLE)
-            if double_suffices(float((np.abs(densities.eta) @ products.largest).max())):
-                return densities
+        family, frame = self.by_pattern.marginals, products.frame
+        if (linear := family.linear) is not None:
+            eta = eta_of(linear, theta, self.log_weights, frame)
+            if double_suffices(float((np.abs(eta) @ products.largest).max())):
+                return LinearDensities(
+                    Moved(self.by_pattern.features(theta.means.shape[1]), frame), eta, frame, Precision.DOUBLE
+                )
         return CentredDensities(family, theta, self.log_weights)
 
 
