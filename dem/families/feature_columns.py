@@ -27,7 +27,7 @@ class Op(Enum):
     OBSERVED = "observed"
     """1 where there is a value, 0 where it is missing (NaN)."""
     SUM_OF_SQUARES = "sum of squares"
-    """The sum of the squares of `argument` columns of this map, side by side, from the column `source` on."""
+    """The sum of the squares of `argument` columns of this map, from the column `source` on."""
 
 
 class Column(NamedTuple):

@@ -261,9 +261,17 @@ class Indicators:
 
 @dataclass(frozen=True)
 class SumOfSquares:
-    """Writes |x|^2 of columns that stand one below another."""
+    """Writes |x|^2.
 
-    of: slice
+    Attributes
+    ----------
+    of : slice or list of int
+        The rows of x in `Tile.out`.
+    run : Run
+        One column.
+    """
+
+    of: slice | list[int]
     run: Run
 
     def __call__(self, tile: Tile) -> None:
@@ -367,7 +375,7 @@ def steps_after(runs: list[Run], places: Ints) -> Iterator[Step]:
             yield Indicators(run, known=found.issuperset(rows_in(run.missing)))
         elif run.op is Op.SUM_OF_SQUARES and isinstance(run.sources, int):
             of = places[run.sources : run.sources + int(run.argument[0, 0])]
-            yield SumOfSquares(slice(int(of[0]), int(of[-1]) + 1), run)
+            yield SumOfSquares(index_of(of.tolist()), run)
 
 
 def rows_in(rows: slice) -> range:
