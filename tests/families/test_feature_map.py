@@ -299,7 +299,7 @@ class Whole(Plain):
 
 
 def test_a_role_that_a_family_has_not_is_refused_in_one_sentence():
-    """None where it is asked for; where it is needed, a sentence that names the family, also of one part of a product."""
+    """None where it is asked for; where it is needed, a sentence that names the family, also of a part of a product."""
     assert StudentT().linear is None
     assert FactorAnalysisFamily(1).linear is None
     assert with_missing(Gaussian()).linear is None
