@@ -2,7 +2,7 @@
 
 log N(x | mu, C) = -0.5 * (d log 2 pi - log |P| + (x - mu)' P (x - mu)), P = inv(C) = U U'   (PRML 2.43)
 
-The centred functions at the end take densities and sums about each component's own mean, without cancellation,
+`CentredMap` and `add_centred_sums` take densities and sums about each component's own mean, without cancellation,
 whatever the data's offset.
 """
 
@@ -60,6 +60,46 @@ class Gaussians:
     def __getstate__(self) -> dict[str, Float]:
         """Return the fields alone."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class CentredMap:
+    """The exact path of K Gaussians with matrices, as a small value: log N(x) = constant - 0.5 |U' (x - mu)|^2.
+
+    The sums that go with it are taken about the same means: see `add_centred_sums`.
+
+    Attributes
+    ----------
+    means : array of shape (K, d)
+    factors : array of shape (K, d, d)
+        U, upper triangular with inv(C) = U U'.
+    constants : array of shape (K,)
+        The log-normalisers, in nats.
+    """
+
+    means: Float
+    factors: Float
+    constants: Float
+
+    @classmethod
+    def of(cls, theta: Gaussians) -> CentredMap:
+        """Return that of Gaussians with a covariance each, or one of all."""
+        k, d = theta.means.shape
+        factors = np.broadcast_to(theta.precisions_cholesky, (k, d, d))
+        constants = [np.log(np.diag(upper)).sum() - 0.5 * d * LOG_2PI for upper in factors]
+        return cls(theta.means, factors, np.array(constants))
+
+    def log_density(self, x: Float, out: Float) -> None:
+        """Write the log-densities of the columns of x (d, n) into `out` (K, n)."""
+        for k in range(len(self.means)):
+            self.component(k, x, out[k])
+
+    def component(self, k: int, x: Float, out: Float) -> None:
+        """Write those of one component into `out` (n,)."""
+        whitened = self.factors[k].T @ (x - self.means[k][:, None])
+        np.einsum("ij,ij->j", whitened, whitened, out=out)
+        out *= -0.5
+        out += self.constants[k]
 
 
 @dataclass(frozen=True)
@@ -238,14 +278,6 @@ class GaussianFamily(LinearFamily):
 def offsets_of(theta: Gaussians, frame: Frame) -> Float:
     """Return the means (K, d) in the frame."""
     return (theta.means - frame.shift) * frame.scale
-
-
-def centred_log_density(x: Float, mean: Float, upper: Float, out: Float) -> None:
-    """Write log N(x | mean, inv(U U')) for the columns of x (d, n) into `out` (n,)."""
-    whitened = upper.T @ (x - mean[:, None])
-    np.einsum("ij,ij->j", whitened, whitened, out=out)
-    out *= -0.5
-    out += np.log(np.diag(upper)).sum() - 0.5 * len(mean) * LOG_2PI
 
 
 def add_centred_sums(centres: Float, x: Float, resp: Float, out: Float) -> None:

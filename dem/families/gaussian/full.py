@@ -17,10 +17,10 @@ from dem.families.feature_columns import Column
 from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import (
     LOG_2PI,
+    CentredMap,
     GaussianFamily,
     Gaussians,
     add_centred_sums,
-    centred_log_density,
     offsets_of,
 )
 from dem.families.gaussian.missing import ObservedGaussian
@@ -68,8 +68,7 @@ class FullGaussian(GaussianFamily):
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write -0.5 |U' (x - mu)|^2 and the normaliser."""
-        for k, (mean, upper) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
-            centred_log_density(x, mean, upper, out[k])
+        CentredMap.of(theta).log_density(x, out)
 
     def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""

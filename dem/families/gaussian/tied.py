@@ -19,10 +19,10 @@ from dem.families.feature_columns import Column
 from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import (
     LOG_2PI,
+    CentredMap,
     GaussianFamily,
     Gaussians,
     add_centred_sums,
-    centred_log_density,
     offsets_of,
 )
 from dem.families.gaussian.full import FullMarginals, draw_full, floored
@@ -127,8 +127,7 @@ class TiedGaussian(GaussianFamily):
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write -0.5 |U' (x - mu)|^2 and the normaliser."""
-        for k, mean in enumerate(theta.means):
-            centred_log_density(x, mean, theta.precisions_cholesky, out[k])
+        CentredMap.of(theta).log_density(x, out)
 
     def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""
