@@ -98,13 +98,13 @@ class ExponentialFamily(LinearFamily):
         """Return d."""
         return int(next(iter(theta.values())).shape[1])
 
-    def sizes(self, d: int) -> tuple[int, ...]:
-        """Return the number of rows m of each array of `statistics`."""
+    def n_statistics(self, d: int) -> tuple[int, ...]:
+        """Return the number of rows m of each array of `statistics`, for data of d columns."""
         return tuple(len(t) for t in self.statistics(np.ones((d, 1))))
 
     def n_features(self, d: int) -> int:
         """Return 1 and the number of statistics."""
-        return 1 + sum(self.sizes(d))
+        return 1 + sum(self.n_statistics(d))
 
     def features(self, d: int, frame: Frame) -> Features:
         """Return t(x), in the data's own coordinates."""
@@ -153,7 +153,7 @@ class ExponentialFamily(LinearFamily):
         counts = sums[0]
         safe = safe_counts(counts)
         means = (sums[1:] / safe).T
-        theta = self.from_means(*np.split(means, np.cumsum(self.sizes(len(frame.scale)))[:-1], axis=1))
+        theta = self.from_means(*np.split(means, np.cumsum(self.n_statistics(len(frame.scale)))[:-1], axis=1))
         if previous is not None and (empty := counts < safe).any():
             theta = {name: np.where(like(empty, new), previous[name], new) for name, new in theta.items()}
         return theta
@@ -210,9 +210,9 @@ class OpFamily(ExponentialFamily):
 
     def statistics(self, x: Array) -> tuple[Array, ...]:
         """Return t(x) of a tile x (d, n)."""
-        return tuple(np.split(features_of(self, x), np.cumsum(self.sizes(len(x)))[:-1]))
+        return tuple(np.split(features_of(self, x), np.cumsum(self.n_statistics(len(x)))[:-1]))
 
-    def sizes(self, d: int) -> tuple[int, ...]:
+    def n_statistics(self, d: int) -> tuple[int, ...]:
         """Return the number of columns of each array."""
         return tuple(map(len, self.columns(d)))
 
@@ -297,7 +297,7 @@ class Observed(LinearFamily):
         d = len(frame.scale)
         counts = sums[1 : 1 + d].T
         safe = np.maximum(counts, EMPTY * sums[0].sum())
-        totals = np.split(sums[1 + d :].T, np.cumsum(self.family.sizes(d))[:-1], axis=1)
+        totals = np.split(sums[1 + d :].T, np.cumsum(self.family.n_statistics(d))[:-1], axis=1)
         theta = self.family.from_means(*(total / self.family.of_columns(safe, total) for total in totals))
         if previous is not None and (empty := counts < safe).any():
             theta = {

@@ -51,7 +51,7 @@ def like(flags: Array, values: Float) -> Array:
 
 @dataclass(frozen=True)
 class Given:
-    """First parameters that the user has set; None where the sample is to tell them.
+    """First parameters that the user has set; None where the sample gives them.
 
     Attributes
     ----------
@@ -257,7 +257,7 @@ class ByPattern(Protocol[T]):
 
 
 class Family(Density[T], Support, Preparation, Cost, Protocol[T]):
-    """What a mixture needs of every family, and the roles that only some have (None for those that it has not)."""
+    """What a mixture needs of every family, and the roles that only some families have: None where there is none."""
 
     @property
     def members(self) -> tuple[Family[Any], ...]:
@@ -274,8 +274,8 @@ class Family(Density[T], Support, Preparation, Cost, Protocol[T]):
     def with_missing(self) -> Family[T] | None:
         """Return the family of rows in which values are missing (NaN), with the same parameters; None if there is none.
 
-        Its densities are those of the observed values, its parameters' estimates are made from them; of a family that
-        is one already the family itself.
+        Its densities are those of the observed values, and estimates are made from these alone. A family of such rows
+        returns itself.
         """
 
     @property

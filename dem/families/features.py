@@ -43,8 +43,8 @@ class Statistics:
 
     def write(self, rows: Array, out: Array) -> None:
         """Write what the function returns for the tile, in the precision of `out`."""
-        x = rows.T.astype(out.dtype)
-        np.concatenate(self.function(x), out=out)
+        x = np.array(rows.T, dtype=out.dtype, order="C")
+        np.concatenate(self.function(x), out=out, casting="unsafe")
 
 
 @dataclass(frozen=True)
