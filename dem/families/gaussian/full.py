@@ -83,7 +83,7 @@ class FullGaussian(GaussianFamily):
         return k * d + k * triangle_size(d)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def full_features(d: int) -> FeatureMap:
     """Return the features in the data's own coordinates; to make them takes long beside a pattern of few rows."""
     return FullGaussian().features(d, Frame.at(np.zeros(d)))
