@@ -18,7 +18,7 @@ import numpy as np
 from dem.families.product import product
 from dem.families.table import FAMILIES, NamedFamily, Setting
 
-METHODS = ("features", "log_density", "estimate", "draw")
+METHODS = ("linear", "log_density", "estimate", "draw")
 """What tells a family from anything else."""
 
 
