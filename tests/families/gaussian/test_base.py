@@ -120,7 +120,7 @@ def test_expected_log_density(kind, centred, rng):
 
 
 @TYPES
-def test_reg_covar_is_added_in_the_datas_units(kind, rng):
+def test_reg_covar_is_added_in_the_units_of_the_data(kind, rng):
     family, _, x = some(kind, rng)
     frame = frame_of(kind, [0.0] * D, [2.0**-6] * D)
     sums = features(family, x, frame) @ rng.dirichlet(np.ones(K), N)
