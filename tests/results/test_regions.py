@@ -47,7 +47,7 @@ def test_a_missing_chunk_is_no_row_of_zeros(tmp_path, source):
             return total
 
     with pytest.raises(
-        OSError, match=r"^2 of the 16 chunks of .*out\.zarr are missing after they were written, for example c/5:"
+        OSError, match=r"^2 of the 16 chunks of .*out\.zarr are missing after they were written, such as c/5:"
     ):
         write(Elsewhere(source), source, first_column, Destination(tmp_path / "out.zarr", NUMBERS))
     assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
