@@ -71,7 +71,7 @@ bench: $(VENV)/.installed-bench  ## measure, side by side; writes benchmarks/RES
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove what the demo wrote, caches and builds (.venv stays)
-	@rm -rf scratch dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf scratch dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .nox
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # One stamp for each set of dependencies; a newer pyproject.toml installs again.

@@ -13,7 +13,10 @@ OLD_BESIDE_NEW = (  # what pyparsing says of old Matplotlib, and pytest of old s
     *("-W", "ignore::pyparsing.warnings.PyparsingDeprecationWarning"),
     *("-W", "ignore::pytest.PytestRemovedIn10Warning"),
 )
-MATHS = ("tests/core", "tests/scan", "tests/em", "tests/families", "tests/models", "tests/test_layers.py")
+MATHS = (
+    *("tests/core", "tests/scan", "tests/em", "tests/families", "tests/models"),
+    "tests/test_layers.py::test_each_package_of_the_maths_can_be_imported_first",
+)
 MATHS_NEEDS = ("numpy", "scipy", "scikit-learn", "threadpoolctl")
 
 nox.needs_version = ">=2025.5"
