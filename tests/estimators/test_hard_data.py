@@ -46,7 +46,7 @@ def test_a_common_factor_of_the_weights_changes_nothing(two, kind, weight, dtype
 @pytest.mark.parametrize("model", [GaussianMixture(2), PPCA(1)])
 @pytest.mark.parametrize("size", [1e160, 1e200])
 def test_values_too_large_to_square_are_refused(two, model, size):
-    with pytest.raises(ValueError, match="too large to square, in columns 0, 1: rescale"):
+    with pytest.raises(ValueError, match="too large to square in columns 0, 1: rescale"):
         clone(model).fit(two * size)
 
 

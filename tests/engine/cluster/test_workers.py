@@ -164,16 +164,17 @@ def test_workers_with_another_blas_kernel_are_told_of():
 
 
 def test_a_worker_s_memory():
-    plan = Plan("x.zarr", 30_000_000, 60_000_000, 40_000_000, 0)
-    with local_cluster(1, 200_000_000) as client:
+    """An idle worker holds more where optional packages are installed, such as pandas: the limit leaves room for it."""
+    plan = Plan("x.zarr", 200_000_000, 300_000_000, 100_000_000, 0)
+    with local_cluster(1, 500_000_000) as client:
         said = (
-            r"may use 200 MB, but a pass over x\.zarr needs (2[0-9]{2}) MB there \(([0-9]+) MB when idle, and 1 task "
-            r"at a time, 100 MB each\): give the workers more memory, or rechunk the data to smaller chunks\.$"
+            r"may use 500 MB, but a pass over x\.zarr needs ([0-9]+) MB there \(([0-9]+) MB when idle, and 1 task "
+            r"at a time, 400 MB each\): give the workers more memory, or rechunk the data to smaller chunks\.$"
         )
         with pytest.raises(MemoryError, match=said) as refused:
             check_memory(client, plan)
         needed, resting = re.search(said, str(refused.value)).groups()
-        assert int(needed) == int(resting) + 100
+        assert int(needed) == int(resting) + 400
         check_memory(client, Plan("x.zarr", 10_000_000, 20_000_000, 10_000_000, 0))
 
 
