@@ -47,7 +47,7 @@ def new_array(
     *,
     overwrite: bool,
     job: str | None = None,
-) -> AbstractContextManager[zarr.Array]:
+) -> AbstractContextManager[zarr.Array[Any]]:
     """Return a context that gives an array to write to, perhaps one that the same job has begun.
 
     On a local disk it is written under a hidden name and moved to `path` at the end. At a URL it is written in
@@ -154,7 +154,7 @@ def check_place(path: str | os.PathLike[str], source: Source | None = None) -> b
     return exists
 
 
-def _array_at(where: str | Path) -> zarr.Array | None:
+def _array_at(where: str | Path) -> zarr.Array[Any] | None:
     """Return the array with dem's mark that is there, whole or not."""
     try:
         with zarr.config.set({"array.write_empty_chunks": True}):  # for what is written to it
@@ -168,7 +168,7 @@ def _is_output(where: str) -> bool:
     return _array_at(where) is not None
 
 
-def _unfinished(where: str) -> zarr.Array | None:
+def _unfinished(where: str) -> zarr.Array[Any] | None:
     """Return the array there that dem has not finished, if it is one."""
     array = _array_at(where)
     return array if array is not None and array.attrs.get("complete") is False else None
@@ -176,7 +176,7 @@ def _unfinished(where: str) -> zarr.Array | None:
 
 def _begin(
     name: str, where: str | Path, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
-) -> zarr.Array:
+) -> zarr.Array[Any]:
     """Return the array that the same job has begun, or a new one in place of whatever is there."""
     begun = None if job is None else _array_at(where)
     if begun is not None and begun.attrs.get("job") == job and begun.attrs.get("complete") is not True:
@@ -194,7 +194,7 @@ def _begin(
 @contextmanager
 def _new_at_url(
     name: str, url: str, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
-) -> Iterator[zarr.Array]:
+) -> Iterator[zarr.Array[Any]]:
     """Give an array to write to, in place of what is at the URL."""
     held = {"complete": False, "run": uuid.uuid4().hex}
     out = _begin(name, url, layout, {**attributes, **held}, job)
@@ -223,7 +223,7 @@ def _new_on_disk(
     attributes: dict[str, Any],
     job: str | None,
     check_free: Callable[[], None],
-) -> Iterator[zarr.Array]:
+) -> Iterator[zarr.Array[Any]]:
     """Give an array to write to; at the end it stands at `target`, and after an error what stood there before."""
     with claim(name):
         check_free()  # again: another run may just have ended

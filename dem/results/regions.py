@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import zarr
@@ -18,7 +19,7 @@ class TakenOverError(FileExistsError):
     """Another run writes the array now."""
 
 
-def write_rows(out: zarr.Array, name: str, first: int, values: Array) -> None:
+def write_rows(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
     """Write rows of the array, in a task.
 
     Raises
@@ -37,7 +38,7 @@ def write_rows(out: zarr.Array, name: str, first: int, values: Array) -> None:
         cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
 
 
-def check_held(out: zarr.Array, name: str) -> None:
+def check_held(out: zarr.Array[Any], name: str) -> None:
     """Refuse to go on with an array that a later run holds. Only at URLs: files are claimed."""
     run = out.attrs.get("run")
     if run is None:
@@ -51,7 +52,7 @@ def check_held(out: zarr.Array, name: str) -> None:
         raise TakenOverError(f"{name} has been taken over by another run: this one ends, and leaves it to that one.")
 
 
-def begun(out: zarr.Array) -> bool:
+def begun(out: zarr.Array[Any]) -> bool:
     """Whether anything is written; true where that cannot be told."""
     try:
         keys = _listing(out)
@@ -60,7 +61,7 @@ def begun(out: zarr.Array) -> bool:
     return keys is None or any(key in keys for key in _chunk_keys(out))
 
 
-def unwritten(out: zarr.Array, source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
+def unwritten(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
     """Return the partitions of `source` whose results are not all there, or damaged.
 
     One listing tells which have all their chunks; those chunks are read, and so compared with the checksums that
@@ -87,7 +88,7 @@ def unwritten(out: zarr.Array, source: Source, rows: int, note: Callable[[str], 
     return [i for i in range(len(ranges)) if i not in whole]
 
 
-def _is_whole(out: zarr.Array, first: int, last: int, step: int) -> bool:
+def _is_whole(out: zarr.Array[Any], first: int, last: int, step: int) -> bool:
     try:
         for a in range(first, last, step):
             out[a : min(a + step, last)]
@@ -98,7 +99,7 @@ def _is_whole(out: zarr.Array, first: int, last: int, step: int) -> bool:
     return True
 
 
-def check_whole(out: zarr.Array, name: str) -> None:
+def check_whole(out: zarr.Array[Any], name: str) -> None:
     """Refuse an array that lacks chunks after all have been written, and remove what dead writers left.
 
     Raises
@@ -125,18 +126,18 @@ def _ranges(source: Source) -> list[tuple[int, int]]:
     return list(pairwise([0, *np.cumsum(source.row_chunks, dtype=np.int64).tolist()]))
 
 
-def _chunk_keys(out: zarr.Array) -> Iterator[str]:
+def _chunk_keys(out: zarr.Array[Any]) -> Iterator[str]:
     """Yield the keys of the array's chunks, whose grid has one column."""
     columns = (0,) * (out.ndim - 1)
     for i in range(-(-out.shape[0] // out.chunks[0])):
         yield out.metadata.encode_chunk_key((i, *columns))
 
 
-def _prefix(out: zarr.Array) -> str:
+def _prefix(out: zarr.Array[Any]) -> str:
     return f"{out.path}/" if out.path else ""
 
 
-def _listing(out: zarr.Array) -> set[str] | None:
+def _listing(out: zarr.Array[Any]) -> set[str] | None:
     """Return all keys below the array, as they are now; None where the store cannot list."""
     store, prefix = out.store_path.store, _prefix(out)
     if not store.supports_listing:

@@ -99,7 +99,7 @@ def given(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:
     return None if entry is None else Decoding(float_dtype(dtype), (("missing_value", entry),))
 
 
-def stored(array: zarr.Array, missing_value: float | None = None) -> Decoding | None:
+def stored(array: zarr.Array[Any], missing_value: float | None = None) -> Decoding | None:
     """Return the decoding of a Zarr array by its attributes; None if its entries are what they stand for.
 
     As in xarray, an attribute that is null says nothing, and `_Unsigned` ("true", "false") tells how integers are
@@ -134,7 +134,7 @@ def stored(array: zarr.Array, missing_value: float | None = None) -> Decoding | 
     return None if kind is None else Decoding(taken, kind=kind)
 
 
-def _fill_value(array: zarr.Array) -> int | float | None:
+def _fill_value(array: zarr.Array[Any]) -> int | float | None:
     """Return the fill value of an array of Zarr v2 where it means what `_FillValue` means.
 
     There xarray keeps `_FillValue` so, and marks its arrays by `_ARRAY_DIMENSIONS` (so do NCZarr and GDAL); in v3 the

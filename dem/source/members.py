@@ -23,7 +23,7 @@ def unreadable(path: Any, error: Exception) -> ValueError:
     )
 
 
-def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[str, zarr.Array]:
+def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[str, zarr.Array[Any]]:
     """Return the arrays in a group, at most so many levels below it, by their path inside.
 
     They are those that the store has: consolidated metadata may be older, and are gone by only where the store cannot
@@ -51,7 +51,7 @@ def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[st
     return found
 
 
-def _members(group: zarr.Group, name: str) -> list[tuple[str, zarr.Array | zarr.Group]]:
+def _members(group: zarr.Group, name: str) -> list[tuple[str, zarr.Array[Any] | zarr.Group]]:
     """Return what is directly in a group, by name."""
     if group.metadata.consolidated_metadata is not None and _can_list(group):
         version = group.metadata.zarr_format

@@ -25,27 +25,27 @@ from dem.source.retry import Attempts, StoreReadError, persist
 Index = tuple[int, ...]
 
 
-def unit_shape(array: zarr.Array) -> tuple[int, ...]:
+def unit_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
     """Return the shape of what the store holds under one key: a shard, or a chunk."""
     return array.shards or array.chunks
 
 
-def grid_shape(array: zarr.Array) -> tuple[int, ...]:
+def grid_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
     """Return the number of chunks (or shards) along each axis."""
     return tuple(-(-n // unit) for n, unit in zip(array.shape, unit_shape(array), strict=True))
 
 
-def n_units(array: zarr.Array) -> int:
+def n_units(array: zarr.Array[Any]) -> int:
     """Return the number of chunks (or shards)."""
     return math.prod(grid_shape(array))
 
 
-def unit_index(array: zarr.Array, number: int) -> Index:
+def unit_index(array: zarr.Array[Any], number: int) -> Index:
     """Return the place in the grid of the chunk (or shard) of this number; the last axis runs fastest."""
     return tuple(int(i) for i in np.unravel_index(number, grid_shape(array)))
 
 
-def unit_text(array: zarr.Array, name: str, index: Index) -> str:
+def unit_text(array: zarr.Array[Any], name: str, index: Index) -> str:
     """Say which chunk (or shard) is at a place in the grid: "chunk c/3/0 (rows 300 to 399) of x.zarr"."""
     rows = unit_shape(array)[0]
     first = index[0] * rows
@@ -108,13 +108,13 @@ class Reader:
         What its entries stand for.
     """
 
-    def __init__(self, array: zarr.Array, name: str, decoding: Decoding | None = None) -> None:
+    def __init__(self, array: zarr.Array[Any], name: str, decoding: Decoding | None = None) -> None:
         self.array, self.name, self.decoding = array, name, decoding
         self._store = PatientStore(array.store)
         inner = array._async_array  # nothing public puts an array on another store
         config = inner.config if hasattr(inner, "config") else inner._config  # zarr before 3.1.6 has no `config`
         patient = zarr.AsyncArray(inner.metadata, StorePath(self._store, array.path), config)
-        self._patient: zarr.Array = zarr.Array(patient)
+        self._patient: zarr.Array[Any] = zarr.Array(patient)
         self._in_sight = False
 
     def read(self, first: int, last: int) -> tuple[Array, tuple[int, ...]]:

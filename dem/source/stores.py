@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote
 
 import zarr
@@ -15,7 +16,7 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 from dem.source.members import STAMPS, arrays_in, unreadable
 from dem.source.retry import check_reached, persist
 
-Node = zarr.Array | zarr.Group
+Node = zarr.Array[Any] | zarr.Group
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -75,7 +76,7 @@ def file_system(where: str) -> tuple[AbstractFileSystem, str]:
     return url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
 
 
-def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array:
+def open_array(data: str | os.PathLike[str] | Node) -> zarr.Array[Any]:
     """Return the array at a path or URL (``store.zarr/name`` for one inside a group).
 
     Raises
@@ -136,7 +137,7 @@ def store_name(node: Node) -> str:
     return str(PurePosixPath(*parts[stores[-1] if stores else -1 :]))
 
 
-def place_of(array: zarr.Array) -> tuple[str, ...]:
+def place_of(array: zarr.Array[Any]) -> tuple[str, ...]:
     """Return the place of a stored array; nothing for one that has no address, as in memory."""
     store = array.store_path.store
     while isinstance(store, WrapperStore):

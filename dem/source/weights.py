@@ -31,7 +31,7 @@ class StoredWeights:
         Chunks that the store does not hold are an error; else they have the fill value.
     """
 
-    array: zarr.Array
+    array: zarr.Array[Any]
     whole: bool = False
 
     @property

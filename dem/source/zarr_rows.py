@@ -36,7 +36,7 @@ class Rows:
         What its entries stand for; None where they stand for themselves.
     """
 
-    array: zarr.Array
+    array: zarr.Array[Any]
     name: str
     decoding: Decoding | None = None
 

@@ -303,7 +303,7 @@ def _read(root: zarr.Group, name: str) -> Saved:
     return ordered(Saved(attributes["model"], arrays, attributes["attributes"]))
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array:
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array

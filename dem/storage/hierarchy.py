@@ -162,7 +162,7 @@ def beside(target: Path) -> Path:
     return outer.with_name(".".join(target.resolve().relative_to(outer.parent).parts)) if outside else target
 
 
-def dimension_names(array: zarr.Array) -> tuple[str | None, ...]:
+def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
     """Return the names of an array's axes, where it has them: in Zarr v2 as xarray writes them."""
     if array.metadata.zarr_format == 3:
         names: Any = array.metadata.dimension_names

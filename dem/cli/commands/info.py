@@ -78,7 +78,7 @@ def _group(path: str, group: zarr.Group, session: Session) -> None:
 
 
 def _array(
-    path: str, array: zarr.Array, session: Session, *, scan: bool, every: bool, missing_value: float | None
+    path: str, array: zarr.Array[Any], session: Session, *, scan: bool, every: bool, missing_value: float | None
 ) -> None:
     layout = _layout(array)
     stored, chunk = layout["stored_bytes"], math.prod(array.chunks) * array.dtype.itemsize
@@ -110,7 +110,7 @@ def _array(
     session.result(record, facts(shown), *below, summary=False)
 
 
-def _origin(array: zarr.Array) -> str | None:
+def _origin(array: zarr.Array[Any]) -> str | None:
     """Say what an output of dem's own holds."""
     what, model, source = (array.attrs.get(name) for name in ("what", "model", "source"))
     if what is None or model is None:
@@ -119,7 +119,7 @@ def _origin(array: zarr.Array) -> str | None:
     return f"{what} of {model}" + (f" for the rows of {source}" if source else "") + whole
 
 
-def _layout(array: zarr.Array) -> dict[str, Any]:
+def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
     stored = None
     with suppress(Exception):  # some stores cannot list
         stored = int(array.nbytes_stored())
