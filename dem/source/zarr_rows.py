@@ -36,7 +36,7 @@ class ZarrRows:
         How entries are decoded; None if they are not.
     """
 
-    array: zarr.Array
+    array: zarr.Array[Any]
     name: str
     decoding: Decoding | None = None
 
