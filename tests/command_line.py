@@ -3,6 +3,10 @@
 from click.testing import CliRunner
 
 from dem.cli.main import main
+from dem.models.criteria import CRITERIA
+
+SCORE_CRITERIA = [name for name, criterion in CRITERIA.items() if criterion.output == "score"]
+"""Criteria that `dem fit`, `dem score` and `dem report` give: they need the log-likelihood alone."""
 
 
 def run(*words):

@@ -8,7 +8,7 @@ import pickle
 from dataclasses import dataclass, fields, is_dataclass, replace
 from enum import Enum
 from functools import cache, partial
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
@@ -338,9 +338,15 @@ def convergence_is_said(case, model, params, x, weight=None):
 
 
 def outputs_are_as_the_table_says(model, params, x):
-    """Every output of the table has the dtype and the shape that stand there; users find it by its word."""
+    """Every output of the table has the dtype and the shape that stand there; users find it by its word.
+
+    No two are the same: an output that is in the table alone, and not computed, would have the values of another.
+    """
     for dtype in (np.dtype(np.float64), np.dtype(np.float32)):
         outputs = model.row_outputs(params, dtype)
+        values = {name: model.rows(params, output)(Block(x)) for name, output in outputs.items()}
+        for one, other in combinations(values, 2):
+            assert not np.array_equal(values[one], values[other]), f"{other} has the values of {one}: is it computed?"
         for name, output in outputs.items():
             assert (output.name, find_output(outputs, output.word)) == (name, output)
             assert output.meaning

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from dem.families import FAMILIES
+from dem.models.criteria import CRITERIA
+
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
@@ -20,6 +23,13 @@ PLACES = [ROOT / folder for folder in (".", "dem", "tests", "workflows", "cluste
 def test_files_that_a_page_names_are_there(page):
     named = set(re.findall(r"`([\w/-]+\.(?:py|sh|yaml))`", page.read_text()))
     assert {name for name in named if not any((place / name).exists() for place in PLACES)} <= {"families/NAME.py"}
+
+
+def test_the_page_of_models_names_all_families_and_criteria():
+    page = (ROOT / "docs" / "models.md").read_text()
+    rows = {family.make.__name__: f"| `{family.make.__name__}(" for family in FAMILIES.values()}
+    assert [name for name, row in rows.items() if row not in page] == []
+    assert [name for name in CRITERIA if f"`{name}`" not in page] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -34,7 +34,7 @@ def in_subspace(rank: int, d: int) -> str:
     return (
         f"the data lie in a subspace of {plural(rank, 'dimension')} in their {plural(d, 'column')}, and the components "
         "span it: the noise variance is 0, so that there is no density and no log-likelihood (lower_bound_ is NaN; "
-        f"score, bic, aic and hqic refuse; transform works). For a density {fewer}, or leave out columns that are "
+        f"score and the criteria refuse; transform works). For a density {fewer}, or leave out columns that are "
         "constant or sums of others"
     )
 

@@ -22,6 +22,17 @@ class Plain(ABC):
     """Base of families that take any numbers, and whose features are taken in the data's own coordinates.
 
     It has none of the optional roles.
+
+    Attributes
+    ----------
+    wants : str
+        What values are taken, in words for error messages.
+    needs_scatter : bool
+        Whether `bind` needs the (d, d) scatter of all rows.
+    takes_squares : bool
+        Whether the family squares values: if so, those whose squares float64 cannot hold are refused.
+    tile_bytes : int
+        What a tile of the exact path may take.
     """
 
     wants: ClassVar[str] = "finite numbers"

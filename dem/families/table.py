@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any, get_type_hints
 
 from dem.families.bernoulli import Bernoulli
@@ -114,10 +114,18 @@ def named(make: Callable[..., Family[Any]], description: str, **settings: str) -
         What values the family is for.
     **settings : str
         A description of each parameter of `make` that users can give.
+
+    Raises
+    ------
+    TypeError
+        A parameter has no default: the name alone must make a family.
     """
+    parameters = signature(make).parameters
+    if bare := [name for name, parameter in parameters.items() if parameter.default is Parameter.empty]:
+        raise TypeError(f"{make.__name__} needs a default for {', '.join(bare)}: its name alone must make a family")
     if not settings:
         return NamedFamily(make, description, ())
-    kinds, parameters = get_type_hints(make), signature(make).parameters
+    kinds = get_type_hints(make)
     known = (Setting(name, kinds[name], parameters[name].default, words) for name, words in settings.items())
     return NamedFamily(make, description, tuple(known))
 

@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 import dem
-from command_line import run
+from command_line import SCORE_CRITERIA, run
 from dem.storage.atomic import Generations
 
 
@@ -40,7 +40,7 @@ def test_the_numbers_are_the_models_and_the_scores(kind, folder, tmp_path):
     numbers = json.loads((tmp_path / "r" / "report.json").read_text())
     model = dem.load(folder / f"{kind}.zarr")
     assert numbers["log_likelihood"] == model.score(folder / "x.zarr")
-    for name in ("bic", "aic", "hqic"):
+    for name in SCORE_CRITERIA:
         assert numbers[name] == getattr(model, name)(folder / "x.zarr")
     assert numbers["rows"] == 900
     name = "means_" if kind == "gmm" else "mean_"

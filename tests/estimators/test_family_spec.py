@@ -17,6 +17,7 @@ from dem.families import (
     Poisson,
     StudentT,
 )
+from dem.families.table import named
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,17 @@ def test_every_setting_of_the_table_can_be_read():
         for setting in family.settings:
             assert setting.description
             assert as_family(f"{name}:{setting}") == as_family(name)
+
+
+def test_a_name_alone_makes_a_family():
+    """A line of the table whose constructor needs a setting is refused when the table is made."""
+
+    def strict(count: int, base: float = 2.0):
+        """Return nothing: it is never called."""
+
+    for settings in ({}, {"count": "how many", "base": "of what"}):
+        with pytest.raises(TypeError, match=r"^strict needs a default for count: its name alone must make a family$"):
+            named(strict, "counts", **settings)
 
 
 def test_a_model_with_settings_goes_to_disk_and_back(rng, tmp_path):

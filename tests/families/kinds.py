@@ -1,7 +1,8 @@
 """The table of families for all tests: rows that suit each, and SciPy's densities beside it.
 
-A new family gets one line in KINDS. The laws of all models (`laws.py`), the comparisons with SciPy and the tests with
-missing values take their cases from there.
+A new family gets one entry in KINDS, under its name in `FAMILIES`. The laws of all models (`laws.py`), the comparisons
+with SciPy and the tests with missing values take their cases from there. Where all columns are independent, `columns`
+and `entries` give the functions of `Known`. The rows come from `clustered_rows.py`.
 """
 
 from collections.abc import Callable
