@@ -123,7 +123,10 @@ NEED_COVARIANCE = (
 
 @pytest.mark.parametrize("model", NEED_COVARIANCE, ids=repr)
 def test_what_needs_the_covariance_of_complete_rows_is_refused(model, rng):
-    with pytest.raises(ValueError, match=r"missing \(NaN\), and .*: give an integer n_components, and solver='em'"):
+    with pytest.raises(
+        ValueError,
+        match=r"missing \(NaN\), so that the covariance is not sufficient: give an integer n_components",
+    ):
         model.fit(holed(complete(rng), 0.1, rng))
 
 
