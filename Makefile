@@ -15,7 +15,7 @@ PIP  := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -
 .DELETE_ON_ERROR:
 # Tests start many processes: where no bytecode may be kept, each compiles all of dem again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-kernels test-slow test-workflows test-cluster check bench clean
+.PHONY: help demo test test-kernels test-slow test-workflows test-cluster docs-test matrix check wheel bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 23
@@ -49,16 +49,29 @@ test-workflows: $(VENV)/.installed-test $(ENGINES:%=.venv-%/.installed)  ## run 
 	@bash tests/real/setup.sh
 	@$(BIN)/python -m pytest -q -m workflows -n 0 $(ARGS)
 
-check: $(VENV)/.installed-check  ## ruff (lint and format) and mypy
+docs-test: $(VENV)/.installed-docs-test  ## run the code blocks of README.md, CONTRIBUTING.md and docs/
+	@PYTHONPATH=tests $(BIN)/python -m pytest -q -p docs_blocks -rs $(ARGS) README.md CONTRIBUTING.md docs
+
+matrix: $(VENV)/.installed-matrix  ## run the tests on Python 3.11 to 3.13, with lowest and newest dependencies, without optional ones
+	@$(BIN)/python -m nox $(ARGS)
+
+check: $(VENV)/.installed-check  ## ruff (lint and format), mypy, and the spelling
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check --quiet .
 	@$(BIN)/python -m mypy
+	@$(BIN)/typos
+	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows .github/workflows/*.yml
+
+wheel: $(VENV)/.installed-wheel  ## build dist/, and try the wheel in an empty environment
+	@rm -rf dist
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@bash tests/try_wheel.sh $(BIN)/python dist/*.whl
 
 bench: $(VENV)/.installed-bench  ## measure, side by side; writes benchmarks/RESULTS.md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 clean:  ## remove what the demo wrote, caches and builds (.venv stays)
-	@rm -rf scratch dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf scratch dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .nox
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # One stamp for each set of dependencies; a newer pyproject.toml installs again.

@@ -74,7 +74,7 @@ def iteration(family: Any, x: np.ndarray):
     model = MixtureModel(K, family)
     bound = model.bind(sweep(Scanner(x.shape[1], False, 5000, 0, len(x), family)))
     params = bound.start(Block(x[:5000]), np.random.default_rng(0))
-    assert bound.family.n_features(x.shape[1]) == FEATURES + 1
+    assert bound.family.linear.n_features(x.shape[1]) == FEATURES + 1
     assert bound.precision(params).name == "DOUBLE"
 
     def iterate() -> None:

@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "cluster_configs" / "README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "cluster_configs" / "README.md",
+]
 PLACES = [ROOT / folder for folder in (".", "dem", "tests", "workflows", "cluster_configs")]
 """A path in a page may begin at any of them."""
 

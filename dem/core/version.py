@@ -1,3 +1,7 @@
-"""The version of dem. It is defined only here."""
+"""The version of dem. It is defined only here.
 
-__version__ = "0.2.0"
+Every landing of a feature raises the minor number, a landing of repairs alone the last one. `CHANGELOG.md` has a
+heading for each.
+"""
+
+__version__ = "0.13.0"

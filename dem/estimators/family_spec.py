@@ -18,7 +18,7 @@ import numpy as np
 from dem.families.product import product
 from dem.families.table import FAMILIES, NamedFamily, Setting
 
-FAMILY_MEMBERS = ("features", "log_density", "estimate", "draw")
+FAMILY_MEMBERS = ("linear", "log_density", "estimate", "draw")
 """Members that every family has, and by which it is recognised."""
 
 

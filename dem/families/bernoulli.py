@@ -7,19 +7,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Array, Float
-from dem.families.exponential_family import ExponentialFamily, Theta, log
+from dem.core.block import Float
+from dem.families.exponential_family import OpFamily, Theta, log
 
 
-class Bernoulli(ExponentialFamily):
+class Bernoulli(OpFamily):
     """Each column 0 or 1: "probability" (K, d), of 1."""
 
     wants: ClassVar[str] = "0 or 1"
     takes_squares: ClassVar[bool] = False
-
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return x."""
-        return (x,)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return log(1 - p) and the log-odds   (PRML 2.198)."""

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
+from dem.families.exponential_family import OpFamily, Theta, features_of, log, not_counts
+from dem.families.feature_columns import Column, Op
 from dem.scan.scanner import Scan
 
 MOST = 1024
@@ -20,7 +21,7 @@ RECKONED = 64
 
 
 @dataclass(frozen=True)
-class Categorical(ExponentialFamily):
+class Categorical(OpFamily):
     """Each column a code 0, 1, ..., C - 1: "probabilities", a list of d arrays (K, C_j).
 
     Attributes
@@ -51,7 +52,7 @@ class Categorical(ExponentialFamily):
         if isinstance(self.n_categories, tuple) and len(self.n_categories) != d:
             raise ValueError(f"n_categories has {len(self.n_categories)} entries for {d} columns: give each column one")
 
-    def sizes(self, d: int) -> tuple[int, ...]:
+    def categories(self, d: int) -> tuple[int, ...]:
         """Return C_j of each column, or what they are taken to be."""
         if isinstance(self.n_categories, tuple):
             return self.n_categories
@@ -60,28 +61,17 @@ class Categorical(ExponentialFamily):
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Count the categories, if they are not known; those of the whole data are kept."""
         if self.n_categories is not None:
-            return replace(self, n_categories=self.sizes(scan.n_columns))
+            return replace(self, n_categories=self.categories(scan.n_columns))
         sizes = tuple(int(code) + 1 for code in np.maximum(scan.high, 0))
         if max(sizes) > MOST:
             column = int(np.argmax(sizes))
             raise ValueError(f"column {column} has codes up to {sizes[column] - 1}: say how many with n_categories")
         return replace(self, n_categories=sizes)
 
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return indicators [x = c], a row for each category of each column."""
-        out = np.empty((sum(self.sizes(len(x))), x.shape[1]), x.dtype)
-        self._indicate(x, out)
-        return (out,)
-
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write the indicators into `out`, without a copy in between."""
-        self._indicate(rows.T, out)
-
-    def _indicate(self, x: Array, out: Array) -> None:
-        start = 0
-        for codes, size in zip(x, self.sizes(len(x)), strict=True):
-            np.equal(codes, np.arange(size)[:, None], out=out[start : start + size])
-            start += size
+    def columns(self, d: int) -> tuple[tuple[Column, ...], ...]:
+        """Return indicators [x = c] of the categories of each column."""
+        sizes = enumerate(self.categories(d))
+        return (tuple(Column(Op.EQUALS, j, argument=float(code)) for j, size in sizes for code in range(size)),)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return 0 and log p."""
@@ -90,6 +80,11 @@ class Categorical(ExponentialFamily):
     def from_means(self, *means: Float) -> Theta:
         """Return p = the shares of the categories."""
         return {"probabilities": means[0]}
+
+    @property
+    def fills(self) -> bool:
+        """True: `filled` needs no moments."""
+        return True
 
     def filled(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
         """Return the likeliest code, and the probability of another: its mean square error, if any other counts 1."""
@@ -101,7 +96,7 @@ class Categorical(ExponentialFamily):
 
     def of_columns(self, values: Array, like: Array) -> Array:
         """Return what each column has (K, d), for each of its categories."""
-        return np.repeat(values, self.sizes(values.shape[1]), axis=1)
+        return np.repeat(values, self.categories(values.shape[1]), axis=1)
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return codes: the first whose cumulative probability passes a uniform number."""
@@ -113,16 +108,16 @@ class Categorical(ExponentialFamily):
     def outside(self, x: Float) -> NDArray[np.bool_]:
         """Return where x is no such code."""
         bad = not_counts(x)
-        return bad if self.n_categories is None else bad | (x >= np.array(self.sizes(len(x)))[:, None])
+        return bad if self.n_categories is None else bad | (x >= np.array(self.categories(len(x)))[:, None])
 
     def coordinates(self, x: Float) -> Float:
         """Return the indicators: codes have no order."""
-        return np.ascontiguousarray(self.statistics(x.T)[0].T)
+        return np.ascontiguousarray(features_of(self, x.T).T)
 
     def pseudo_rows(self, x: Float) -> Float:
         """Return every code as often as any other: a prior keeps probabilities off 0, whatever the data."""
         row = np.arange(len(x))[:, None]
-        return np.asarray(row * np.array(self.sizes(x.shape[1])) // len(x), dtype=np.float64)
+        return np.asarray(row * np.array(self.categories(x.shape[1])) // len(x), dtype=np.float64)
 
     def split(self, values: Float) -> list[Float]:
         """Return the columns' parts of an array whose last axis is that of all categories."""
@@ -139,4 +134,4 @@ class Categorical(ExponentialFamily):
 
     def n_parameters(self, k: int, d: int) -> int:
         """Return K times the sum of C_j - 1."""
-        return k * (sum(self.sizes(d)) - d)
+        return k * (sum(self.categories(d)) - d)

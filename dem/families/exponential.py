@@ -7,13 +7,13 @@ from typing import ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Array, Float
+from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
-from dem.families.exponential_family import ExponentialFamily, Theta, log
+from dem.families.exponential_family import OpFamily, Theta, log
 from dem.scan.scanner import Scan
 
 
-class Exponential(ExponentialFamily):
+class Exponential(OpFamily):
     """Each column exponential: "rate" (K, d), in the inverse of the column's unit."""
 
     wants: ClassVar[str] = "numbers >= 0"
@@ -26,10 +26,6 @@ class Exponential(ExponentialFamily):
             columns = ", ".join(map(str, small[:20]))
             raise ValueError(f"values are too small for exponential rates, in columns {columns}: rescale them")
         return self
-
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return x."""
-        return (x,)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return log rate and -rate."""

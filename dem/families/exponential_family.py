@@ -15,17 +15,21 @@ one more feature a column; and each column's means are taken over the rows that 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from itertools import chain
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import EMPTY, like, safe_counts
-from dem.families.plain import Plain, from_columns
+from dem.families.family import EMPTY, Filling, like, safe_counts
+from dem.families.feature_columns import Column, Op
+from dem.families.feature_map import FeatureMap, feature_map, with_indicators
+from dem.families.features import Features, ObservedStatistics, Statistics
+from dem.families.plain import LinearFamily, from_columns
 from dem.scan.scanner import Scan
 
 Theta = dict[str, Float]
@@ -47,10 +51,8 @@ def not_counts(x: Float) -> NDArray[np.bool_]:
 
 
 @dataclass(frozen=True)
-class ExponentialFamily(Plain, ABC):
+class ExponentialFamily(LinearFamily):
     """Base of the exponential families."""
-
-    linear: ClassVar[bool] = True
 
     # ---- what a family is: these four, and where it needs them `log_base`, `outside` and `wants`
 
@@ -70,15 +72,7 @@ class ExponentialFamily(Plain, ABC):
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
         """Return n rows (n, d) of one component, whose parameters have lost their first axis."""
 
-    def moments(self, theta: Theta) -> tuple[Float, Float]:
-        """Return the mean and the variance (K, d) of each column: only what fills in missing values asks for them.
-
-        Raises
-        ------
-        ValueError
-            If the family does not say.
-        """
-        raise ValueError(f"{type(self).__name__} does not tell its columns' means: write its method `moments`")
+    # `moments(theta)`, the mean and the variance (K, d) of each column, is needed only to fill in missing values.
 
     # ---- what follows
 
@@ -86,8 +80,14 @@ class ExponentialFamily(Plain, ABC):
         """Return the family of rows with missing values; right where all columns are independent."""
         return Observed(self)
 
+    @property
+    def fills(self) -> bool:
+        """Whether missing values can be filled in: the family has the method `moments`."""
+        return isinstance(self, WithMoments)
+
     def filled(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
         """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n)."""
+        assert isinstance(self, WithMoments)
         return from_columns(x, resp, *self.moments(theta))
 
     def of_columns(self, values: Array, like: Array) -> Array:
@@ -98,23 +98,21 @@ class ExponentialFamily(Plain, ABC):
         """Return d."""
         return int(next(iter(theta.values())).shape[1])
 
+    def n_statistics(self, d: int) -> tuple[int, ...]:
+        """Return the number of rows m of each array of `statistics`, for data of d columns."""
+        return tuple(len(t) for t in self.statistics(np.ones((d, 1))))
+
     def n_features(self, d: int) -> int:
         """Return 1 and the number of statistics."""
-        return 1 + sum(len(t) for t in self.statistics(np.ones((d, 1))))
+        return 1 + sum(self.n_statistics(d))
 
-    def n_centred(self, d: int) -> int:
-        """Return the same number."""
-        return self.n_features(d)
+    def features(self, d: int, frame: Frame) -> Features:
+        """Return t(x), in the data's own coordinates."""
+        return Statistics(self.statistics, self.n_features(d))
 
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write t(x) into `out` (F - 1, n)."""
-        x = out[: rows.shape[1]]
-        frame.tile(rows, x)
-        start = 0
-        for t in self.statistics(x):
-            if t is not x:
-                out[start : start + len(t)] = t
-            start += len(t)
+    def observed_features(self, d: int, frame: Frame) -> Features:
+        """Return the features of rows with missing values: an indicator for each column, and t(x), 0 where missing."""
+        return ObservedStatistics(self.features(d, frame), d)
 
     def natural(self, theta: Theta, frame: Frame) -> Float:
         """Return a(theta) and eta(theta) side by side, (K, F)."""
@@ -128,13 +126,13 @@ class ExponentialFamily(Plain, ABC):
 
     def typical(self, scan: Scan, frame: Frame) -> Float:
         """Return the mean magnitude of each feature on the sample."""
-        x = np.asarray(scan.sample.x[scan.sample.weight > 0], dtype=np.float64).T
-        return np.concatenate([[1.0], *(np.abs(t).mean(axis=1) for t in self.statistics(x))])
+        x = np.asarray(scan.sample.x[scan.sample.weight > 0], dtype=np.float64)
+        return np.concatenate([[1.0], np.abs(features_of(self, x.T)).mean(axis=1)])
 
     def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
         """Write H T; return T, the constant left out."""
         eta = self.natural(theta, Frame.at(np.zeros(len(x))))
-        t = np.concatenate(self.statistics(x))
+        t = features_of(self, x)
         np.matmul(eta[:, 1:], t, out=out)
         out += eta[:, :1]
         return t
@@ -147,7 +145,7 @@ class ExponentialFamily(Plain, ABC):
     def initial(self, x: Float, resp: Float) -> Theta:
         """Return the estimate from the responsibilities, blended a little."""
         resp = (1 - BLEND) * resp + BLEND / len(resp) * resp.sum(axis=0)
-        t = np.concatenate([np.ones((1, x.shape[1])), *self.statistics(x)])
+        t = np.concatenate([np.ones((1, x.shape[1])), features_of(self, x)])
         return self.estimate(t @ resp.T, self.frame(x.T), None)
 
     def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
@@ -155,8 +153,7 @@ class ExponentialFamily(Plain, ABC):
         counts = sums[0]
         safe = safe_counts(counts)
         means = (sums[1:] / safe).T
-        sizes = [len(t) for t in self.statistics(np.ones((len(frame.scale), 1)))]
-        theta = self.from_means(*np.split(means, np.cumsum(sizes)[:-1], axis=1))
+        theta = self.from_means(*np.split(means, np.cumsum(self.n_statistics(len(frame.scale)))[:-1], axis=1))
         if previous is not None and (empty := counts < safe).any():
             theta = {name: np.where(like(empty, new), previous[name], new) for name, new in theta.items()}
         return theta
@@ -191,7 +188,64 @@ class ExponentialFamily(Plain, ABC):
 
 
 @dataclass(frozen=True)
-class Observed(Plain):
+class OpFamily(ExponentialFamily):
+    """Base of the exponential families whose statistics are columns of a `FeatureMap`, so that Python computes none."""
+
+    ops: ClassVar[tuple[Op, ...]] = (Op.X,)
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a subclass whose `statistics` are others than its columns.
+
+        Raises
+        ------
+        TypeError
+        """
+        super().__init_subclass__()
+        if "statistics" in vars(cls):
+            raise TypeError(f"{cls.__name__} has statistics of its own: derive it from ExponentialFamily")
+
+    def columns(self, d: int) -> tuple[tuple[Column, ...], ...]:
+        """Return the columns of each array of `statistics`: one op of each column of the data."""
+        return tuple(tuple(Column(op, j) for j in range(d)) for op in self.ops)
+
+    def statistics(self, x: Array) -> tuple[Array, ...]:
+        """Return t(x) of a tile x (d, n)."""
+        return tuple(np.split(features_of(self, x), np.cumsum(self.n_statistics(len(x)))[:-1]))
+
+    def n_statistics(self, d: int) -> tuple[int, ...]:
+        """Return the number of columns of each array."""
+        return tuple(map(len, self.columns(d)))
+
+    def features(self, d: int, frame: Frame) -> Features:
+        """Return t(x), in the data's own coordinates: a `FeatureMap`."""
+        return self._map(d)
+
+    def observed_features(self, d: int, frame: Frame) -> Features:
+        """Return the same of rows with missing values."""
+        return with_indicators(self._map(d), d, before=1)
+
+    def _map(self, d: int) -> FeatureMap:
+        return feature_map(tuple(chain.from_iterable(self.columns(d))))
+
+
+@runtime_checkable
+class WithMoments(Protocol):
+    """Families that have the mean and the variance of each column, to fill in missing values."""
+
+    def moments(self, theta: Theta) -> tuple[Float, Float]:
+        """Return the mean and the variance (K, d) of each column."""
+
+
+def features_of(family: LinearFamily, x: Array) -> Array:
+    """Return the features (F - 1, n) of a tile x (d, n) in the data's own coordinates, in the precision of x."""
+    d = len(x)
+    out = np.empty((family.n_features(d) - 1, x.shape[1]), x.dtype)
+    family.features(d, Frame.at(np.zeros(d))).write(x.T, out)
+    return out
+
+
+@dataclass(frozen=True)
+class Observed(LinearFamily):
     """An exponential family of rows with missing values; what does not depend on these it has from the family.
 
     Attributes
@@ -202,7 +256,10 @@ class Observed(Plain):
 
     family: ExponentialFamily
 
-    linear: ClassVar[bool] = True
+    @property
+    def filling(self) -> Filling[Theta] | None:
+        """The family itself, if there are means and variances to fill in."""
+        return self if self.family.fills else None
 
     # ---- the density, and the sums
 
@@ -210,18 +267,9 @@ class Observed(Plain):
         """Return 1, the indicators and the statistics."""
         return d + self.family.n_features(d)
 
-    def n_centred(self, d: int) -> int:
-        """Return the same number."""
-        return self.n_features(d)
-
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write the indicators and t(x), 0 where x is missing, into `out` (F - 1, n)."""
-        d = rows.shape[1]
-        observed, t = out[:d], out[d:]
-        np.equal(rows.T, rows.T, out=observed)
-        self.family.features(rows, frame, t)
-        if not observed.all():
-            np.copyto(t, 0, where=np.isnan(t))
+    def features(self, d: int, frame: Frame) -> Features:
+        """Return the indicators and t(x), 0 where x is missing."""
+        return self.family.observed_features(d, frame)
 
     def natural(self, theta: Theta, frame: Frame) -> Float:
         """Return 0, a(theta) of each column and eta(theta), side by side, (K, F)."""
@@ -235,11 +283,8 @@ class Observed(Plain):
 
     def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
         """Write H T; return T, the constant left out."""
-        d = len(x)
-        frame = Frame.at(np.zeros(d))
-        t = np.empty((self.n_features(d) - 1, x.shape[1]))
-        self.features(x.T, frame, t)
-        np.matmul(self.natural(theta, frame)[:, 1:], t, out=out)
+        t = features_of(self, x)
+        np.matmul(self.natural(theta, Frame.at(np.zeros(len(x))))[:, 1:], t, out=out)
         return t
 
     def sums(self, theta: Theta, x: Float, reuse: Float, resp: Float, out: Float) -> None:
@@ -252,8 +297,7 @@ class Observed(Plain):
         d = len(frame.scale)
         counts = sums[1 : 1 + d].T
         safe = np.maximum(counts, EMPTY * sums[0].sum())
-        sizes = [len(t) for t in self.family.statistics(np.ones((d, 1)))]
-        totals = np.split(sums[1 + d :].T, np.cumsum(sizes)[:-1], axis=1)
+        totals = np.split(sums[1 + d :].T, np.cumsum(self.family.n_statistics(d))[:-1], axis=1)
         theta = self.family.from_means(*(total / self.family.of_columns(safe, total) for total in totals))
         if previous is not None and (empty := counts < safe).any():
             theta = {

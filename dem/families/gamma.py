@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma, gammaln, polygamma
 
-from dem.core.block import Array, Float
+from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
-from dem.families.exponential_family import ExponentialFamily, Theta, log
+from dem.families.exponential_family import OpFamily, Theta, log
+from dem.families.feature_columns import Column, Op
 from dem.scan.scanner import Scan
 
 LARGEST_SHAPE = 1e10
@@ -26,7 +27,7 @@ LARGEST_SHAPE = 1e10
 
 
 @dataclass(frozen=True)
-class Gamma(ExponentialFamily):
+class Gamma(OpFamily):
     """Each column gamma: "shape" (K, d) and "rate" (K, d), in the inverse of the column's unit.
 
     Attributes
@@ -45,22 +46,11 @@ class Gamma(ExponentialFamily):
         x = np.asarray(scan.sample.x[scan.sample.weight > 0], dtype=np.float64)
         return self if self.reference is not None else replace(self, reference=x.mean(axis=0))
 
-    def statistics(self, x: Array) -> tuple[Array, ...]:
+    def columns(self, d: int) -> tuple[tuple[Column, ...], ...]:
         """Return y - 1 and log y."""
-        out = np.empty((2 * len(x), x.shape[1]), x.dtype)
-        self.features(x.T, Frame.at(np.zeros(len(x))), out)
-        y, logs = np.split(out, 2)
-        return y, logs
-
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write them in place."""
-        y, logs = np.split(out, 2)
-        frame.tile(rows, y)
-        if self.reference is not None:
-            y /= self.reference.astype(out.dtype)[:, None]
-        np.maximum(y, np.finfo(out.dtype).tiny, out=logs)  # rows of weight 0 may hold anything
-        np.log(logs, out=logs)
-        y -= 1
+        reference = [1.0] * d if self.reference is None else self.reference.tolist()
+        y = tuple(Column(Op.X, j, shift=1.0, argument=r) for j, r in enumerate(reference))
+        return y, tuple(Column(Op.LOG, j, argument=r) for j, r in enumerate(reference))
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return the constant, and the coefficients of y - 1 and log y."""

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Array, Float
-from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
+from dem.core.block import Float
+from dem.families.exponential_family import OpFamily, Theta, log, not_counts
 
 
 @dataclass(frozen=True)
-class Geometric(ExponentialFamily):
+class Geometric(OpFamily):
     """Each column geometric: "probability" (K, d), of success in one trial.
 
     Attributes
@@ -33,10 +33,6 @@ class Geometric(ExponentialFamily):
     def wants(self) -> str:  # type: ignore[override]
         """Counts, from `first` on."""
         return "counts: 1, 2, 3, ..." if self.first else "counts: 0, 1, 2, ..."
-
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return x."""
-        return (x,)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return log p - first log(1 - p) and log(1 - p)."""

@@ -12,10 +12,12 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Array, Float
+from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
 from dem.families.exponential_family import log
 from dem.families.family import safe_counts
+from dem.families.feature_columns import Op, in_frame
+from dem.families.feature_map import FeatureMap
 from dem.families.gaussian.base import Gaussians
 from dem.families.gaussian.diag import DiagonalGaussian, ObservedDiagonal
 from dem.families.plain import from_columns
@@ -41,13 +43,9 @@ class LogNormal(DiagonalGaussian):
         """Return the frame of the logarithms."""
         return Frame.near(log(np.asarray(x, dtype=np.float64)))
 
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write log x in the frame, and its square."""
-        d = rows.shape[1]
-        logs, tiny = out[d : 2 * d], np.finfo(out.dtype).tiny
-        np.maximum(rows.T, tiny, out=logs, dtype=out.dtype, casting="unsafe")
-        frame.tile(np.log(logs, out=logs).T, out[:d])
-        self.expand(out, d)
+    def features(self, d: int, frame: Frame) -> FeatureMap:
+        """Return log x in the frame, and its square."""
+        return self.from_columns(in_frame(frame, Op.LOG))
 
     def largest(self, low: Float, high: Float, frame: Frame) -> Float:
         """Return the features of the largest magnitudes that the logarithms have in the frame."""

@@ -18,16 +18,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from dem.core.block import Array, Float
+from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
-from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
-from dem.families.family import safe_counts
-from dem.families.plain import ExactFamily
+from dem.families.exponential_family import OpFamily, Theta, log, not_counts
+from dem.families.family import Filling, safe_counts
 from dem.scan.scanner import Scan
 
 
 @dataclass(frozen=True)
-class Multinomial(ExponentialFamily):
+class Multinomial(OpFamily):
     """All columns together multinomial: "probabilities" (K, d).
 
     Attributes
@@ -44,10 +43,6 @@ class Multinomial(ExponentialFamily):
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Take the mean total."""
         return self if self.n_trials is not None else replace(self, n_trials=round(float(scan.moments.mean.sum())))
-
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return x."""
-        return (x,)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return 0 and log p."""
@@ -114,7 +109,7 @@ class Tile(NamedTuple):
     total: Float
 
 
-class ObservedMultinomial(ExactFamily, Multinomial):
+class ObservedMultinomial(Multinomial):
     """The multinomial of rows with missing values.
 
     The likelihood is that of choices among the columns that there are (Luce's axiom), and the M-step the MM algorithm
@@ -125,6 +120,16 @@ class ObservedMultinomial(ExactFamily, Multinomial):
     from the bound  -log(o . p') >= 1 - log(o . p) - (o . p') / (o . p).  On whole rows it is the maximum itself.
     The sums are those of r, of r x (d), of r o n_o / (o . p) (d), and of r n_o log(o . p).
     """
+
+    @property
+    def linear(self) -> None:
+        """None: log(o . p) is no product of features."""
+        return
+
+    @property
+    def filling(self) -> Filling[Theta]:
+        """The family itself."""
+        return self
 
     def with_missing(self) -> Any:
         """Return the family itself."""

@@ -2,28 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn, Self
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import CACHE_BYTES, Given
+from dem.families.family import CACHE_BYTES, ByPattern, Filling, Linear, Settable
+from dem.families.features import Features
 from dem.scan.scanner import Scan
 
 M_STEP_ROWS = 128
 """Rows whose part in an E-step takes about as long as an M-step (measured)."""
 
 
-class Plain:
-    """Base of families that take any numbers, and whose features are taken in the data's own coordinates."""
+class Plain(ABC):
+    """Base of families that take any numbers, and whose features are taken in the data's own coordinates.
+
+    It has none of the optional roles.
+    """
 
     wants: ClassVar[str] = "finite numbers"
-    complete: ClassVar[bool] = True
     needs_scatter: ClassVar[bool] = False
     takes_squares: ClassVar[bool] = True
     tile_bytes: ClassVar[int] = CACHE_BYTES
+
+    @property
+    def members(self) -> tuple[Any, ...]:
+        """The family itself."""
+        return (self,)
+
+    @property
+    def linear(self) -> Linear[Any] | None:
+        """None: the exact path is all."""
+        return None
+
+    @property
+    def settable(self) -> Settable[Any] | None:
+        """None: users set no first parameters."""
+        return None
+
+    @property
+    def filling(self) -> Filling[Any] | None:
+        """None: rows are complete."""
+        return None
+
+    @property
+    def by_pattern(self) -> ByPattern[Any] | None:
+        """None: rows are taken one by one."""
+        return None
+
+    def with_missing(self) -> Any:
+        """Return None: there is no density of rows with missing values."""
+        return None
 
     def squared(self, variances: Float) -> Float:
         """Return each column's; 1 where `takes_squares` is False."""
@@ -60,29 +93,13 @@ class Plain:
             total[here] += base
         return total
 
-    def with_missing(self) -> Any:
-        """Refuse: a family says itself how its rows may lack values.
-
-        Raises
-        ------
-        ValueError
-        """
-        raise ValueError(
-            f"{type(self).__name__} has no density of rows with missing values: leave such rows out, fill them in, or "
-            "take another family"
-        )
-
-    def fill(self, theta: Any, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
-        """Refuse likewise."""
-        raise NotImplementedError(f"{type(self).__name__} does not fill in missing values")
-
     def work(self, x: Array, k: int) -> float:
         """Return two products with each sum of every row, and an M-step as of some rows more."""
         return 4.0 * k * self.n_centred(x.shape[1]) * (len(x) + M_STEP_ROWS)
 
+    @abstractmethod
     def n_centred(self, d: int) -> int:
         """Return the number of sums."""
-        raise NotImplementedError
 
     def frame(self, x: Float) -> Frame:
         """Return the data's own coordinates."""
@@ -100,6 +117,41 @@ class Plain:
         """Return the sample as it is."""
         return x
 
+
+class LinearFamily(Plain):
+    """Base of families that have the fast path, and whose features are all of log p but for log h."""
+
+    complete: ClassVar[bool] = True
+
+    @property
+    def linear(self) -> Linear[Any] | None:
+        """The family itself."""
+        return self
+
+    @abstractmethod
+    def n_features(self, d: int) -> int:
+        """Return the number of features."""
+
+    @abstractmethod
+    def features(self, d: int, frame: Frame) -> Features:
+        """Return the features in a frame."""
+
+    @abstractmethod
+    def natural(self, theta: Any, frame: Frame) -> Float:
+        """Return the natural parameters (K, F)."""
+
+    @abstractmethod
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return the features' largest magnitudes (F,)."""
+
+    @abstractmethod
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return the features' typical magnitudes (F,)."""
+
+    def n_centred(self, d: int) -> int:
+        """Return the number of features: the exact path has the same sums, in other coordinates."""
+        return self.n_features(d)
+
     def shared(self, theta: Any) -> float:
         """Return 0: all of log p is in the features."""
         return 0.0
@@ -107,40 +159,6 @@ class Plain:
     def shared_size(self, theta: Any) -> float:
         """Return 0."""
         return 0.0
-
-    def override(self, theta: Any, given: Given) -> Any:
-        """Return `theta`: the user sets all parameters or none."""
-        return theta
-
-    def known(self, given: Given) -> Any:
-        """Return None: what `Given` holds are means and precisions."""
-        return
-
-
-class ExactFamily(Plain):
-    """Base of families whose `linear` is False; the five methods that only the fast path asks for refuse."""
-
-    linear: ClassVar[bool] = False
-
-    def n_features(self, d: int) -> NoReturn:
-        """Refuse: there are no features."""
-        raise NotImplementedError("this family is not linear: it has no features")
-
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Refuse."""
-        self.n_features(len(out))
-
-    def natural(self, theta: Any, frame: Frame) -> Float:
-        """Refuse."""
-        self.n_features(len(frame.scale))
-
-    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
-        """Refuse."""
-        self.n_features(len(low))
-
-    def typical(self, scan: Scan, frame: Frame) -> Float:
-        """Refuse."""
-        self.n_features(len(frame.scale))
 
 
 def centred(x: Float, mean: Float, missing: NDArray[np.bool_]) -> Float:

@@ -8,19 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
-from dem.core.block import Array, Float
-from dem.families.exponential_family import ExponentialFamily, Theta, log, not_counts
+from dem.core.block import Float
+from dem.families.exponential_family import OpFamily, Theta, log, not_counts
 
 
-class Poisson(ExponentialFamily):
+class Poisson(OpFamily):
     """Each column Poisson: "rate" (K, d), events a row."""
 
     wants: ClassVar[str] = "counts: 0, 1, 2, ..."
     takes_squares: ClassVar[bool] = False
-
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return x."""
-        return (x,)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return -rate and log rate."""

@@ -7,7 +7,7 @@ The features of the parts stand one below another, so a product of linear famili
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import CACHE_BYTES, Family, Given
+from dem.families.family import CACHE_BYTES, Family, Filling, Linear, filling
+from dem.families.feature_map import FeatureMap, side_by_side
+from dem.families.feature_writer import index_of
+from dem.families.features import Features, Stacked
 from dem.scan.scanner import Scan
 
 Theta = tuple[Any, ...]
@@ -42,9 +45,7 @@ class Part:
     @cached_property
     def at(self) -> slice | list[int]:
         """The columns as an index: a slice, which copies nothing, where they stand side by side."""
-        first, last = self.columns[0], self.columns[-1]
-        side_by_side = self.columns == tuple(range(first, last + 1))
-        return slice(first, last + 1) if side_by_side else list(self.columns)
+        return index_of(self.columns)
 
     def frame_of(self, frame: Frame) -> Frame:
         """Return the frame of these columns."""
@@ -65,14 +66,31 @@ class Product:
     tile_bytes: ClassVar[int] = CACHE_BYTES
 
     @property
-    def linear(self) -> bool:
-        """Whether all parts are."""
-        return all(part.family.linear for part in self.parts)
+    def members(self) -> tuple[Family[Any], ...]:
+        """The parts' families."""
+        return tuple(member for part in self.parts for member in part.family.members)
 
     @property
-    def complete(self) -> bool:
-        """Whether all parts are."""
-        return all(part.family.complete for part in self.parts)
+    def linear(self) -> LinearProduct | None:
+        """The fast path, if all parts have one."""
+        linears = [part.family.linear for part in self.parts]
+        known = tuple(linear for linear in linears if linear is not None)
+        return LinearProduct(self.parts, known) if len(known) == len(linears) else None
+
+    @property
+    def settable(self) -> None:
+        """None: what users set are means and precisions."""
+        return
+
+    @property
+    def filling(self) -> Filling[Theta] | None:
+        """The product itself, if all parts fill in their columns."""
+        return None if any(part.family.filling is None for part in self.parts) else self
+
+    @property
+    def by_pattern(self) -> None:
+        """None: rows are taken one by one."""
+        return
 
     @property
     def needs_scatter(self) -> bool:
@@ -135,15 +153,17 @@ class Product:
         """Return the sum of the parts' log h of what is observed."""
         return _sum(part.family.observed_log_base(x[part.at]) for part in self.parts)
 
-    def with_missing(self) -> Product:
-        """Return the product of the parts' families of rows with missing values."""
-        return Product(tuple(replace(part, family=part.family.with_missing()) for part in self.parts))
+    def with_missing(self) -> Product | None:
+        """Return the product of the parts' families of rows with missing values; None if a part has none."""
+        found = [(part, part.family.with_missing()) for part in self.parts]
+        parts = tuple(replace(part, family=family) for part, family in found if family is not None)
+        return Product(parts) if len(parts) == len(found) else None
 
     def fill(self, theta: Theta, x: Float, reuse: list[Any], resp: Float) -> tuple[Float, Float]:
         """Return what the parts fill in."""
         mean, variance = np.empty(x.shape), np.empty(x.shape)
         for part, t, again in zip(self.parts, theta, reuse, strict=True):
-            mean[part.at], variance[part.at] = part.family.fill(t, x[part.at], again, resp)
+            mean[part.at], variance[part.at] = filling(part.family).fill(t, x[part.at], again, resp)
         return mean, variance
 
     def frame(self, x: Float) -> Frame:
@@ -170,10 +190,6 @@ class Product:
             out[:, part.at] = part.family.pseudo_rows(x[:, part.at])
         return out
 
-    def n_features(self, d: int) -> int:
-        """Return 1 and the features of all parts."""
-        return int(self._linear_places[-1].stop)
-
     def n_centred(self, d: int) -> int:
         """Return 1 and the exact path's sums of all parts."""
         return int(self._exact_places[-1].stop)
@@ -181,34 +197,6 @@ class Product:
     def work(self, x: Array, k: int) -> float:
         """Return those of all parts."""
         return sum(part.family.work(x[:, part.at], k) for part in self.parts)
-
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write the parts' features one below another."""
-        for part, at in self._places(linear=True):
-            part.family.features(rows[:, part.at], part.frame_of(frame), out[at.start - 1 : at.stop - 1])
-
-    def natural(self, theta: Theta, frame: Frame) -> Float:
-        """Return the parts' eta side by side, the log-normalisers added."""
-        etas = [part.family.natural(t, part.frame_of(frame)) for part, t in zip(self.parts, theta, strict=True)]
-        return np.hstack([sum(eta[:, :1] for eta in etas), *(eta[:, 1:] for eta in etas)])
-
-    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
-        """Return those of the parts."""
-        found = (part.family.largest(low[part.at], high[part.at], part.frame_of(frame)) for part in self.parts)
-        return np.concatenate([[1.0], *(features[1:] for features in found)])
-
-    def typical(self, scan: Scan, frame: Frame) -> Float:
-        """Return those of the parts."""
-        found = (part.family.typical(scan.columns(part.at), part.frame_of(frame)) for part in self.parts)
-        return np.concatenate([[1.0], *(features[1:] for features in found)])
-
-    def shared(self, theta: Theta) -> float:
-        """Return the sum of the parts'."""
-        return sum(part.family.shared(t) for part, t in zip(self.parts, theta, strict=True))
-
-    def shared_size(self, theta: Theta) -> float:
-        """Return the sum of the parts'."""
-        return sum(part.family.shared_size(t) for part, t in zip(self.parts, theta, strict=True))
 
     def log_density(self, theta: Theta, x: Float, out: Float) -> list[Any]:
         """Write the sum of the parts' log-densities; return what each part can use again."""
@@ -222,7 +210,7 @@ class Product:
     def sums(self, theta: Theta, x: Float, reuse: list[Any], resp: Float, out: Float) -> None:
         """Add the parts' sums one below another."""
         out[0] += resp.sum(axis=1)
-        for (part, at), t, again in zip(self._places(linear=False), theta, reuse, strict=True):
+        for part, at, t, again in zip(self.parts, self._exact_places, theta, reuse, strict=True):
             sums = np.zeros((1 + at.stop - at.start, out.shape[1]))
             part.family.sums(t, x[part.at], again, resp, sums)
             out[at] += sums[1:]
@@ -231,20 +219,12 @@ class Product:
         """Return the parts' first parameters."""
         return tuple(part.family.initial(x[part.at], resp) for part in self.parts)
 
-    def override(self, theta: Theta, given: Given) -> Theta:
-        """Return `theta`: the user sets all parameters or none."""
-        return theta
-
-    def known(self, given: Given) -> None:
-        """Return None: what `Given` holds are means and precisions."""
-        return
-
     def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
         """Return each part's estimate."""
         before = (None,) * len(self.parts) if previous is None else previous
         return tuple(
             part.family.estimate(np.concatenate([sums[:1], sums[at]]), part.frame_of(frame), old)
-            for (part, at), old in zip(self._places(linear=frame.shift.ndim == 1), before, strict=True)
+            for part, at, old in zip(self.parts, self._places(frame), before, strict=True)
         )
 
     def centres(self, theta: Theta) -> Float:
@@ -259,7 +239,7 @@ class Product:
         """Return the sum of the parts'."""
         return sum(
             part.family.expected(t, np.concatenate([sums[:1], sums[at]]), part.frame_of(frame), old)
-            for (part, at), t, old in zip(self._places(linear=frame.shift.ndim == 1), theta, previous, strict=True)
+            for part, at, t, old in zip(self.parts, self._places(frame), theta, previous, strict=True)
         )
 
     def draw(self, theta: Theta, component: int, n: int, rng: np.random.Generator) -> Float:
@@ -286,18 +266,79 @@ class Product:
         return sum(part.family.n_parameters(k, len(part.columns)) for part in self.parts)
 
     @cached_property
-    def _linear_places(self) -> tuple[slice, ...]:
-        """Where each part's features stand among all."""
-        return one_below_another(part.family.n_features(len(part.columns)) - 1 for part in self.parts)
-
-    @cached_property
     def _exact_places(self) -> tuple[slice, ...]:
         """Where each part's sums of the exact path stand among all."""
         return one_below_another(part.family.n_centred(len(part.columns)) - 1 for part in self.parts)
 
-    def _places(self, *, linear: bool) -> Iterator[tuple[Part, slice]]:
-        """Return each part with the rows of the sums that are its."""
-        return zip(self.parts, self._linear_places if linear else self._exact_places, strict=True)
+    def _places(self, frame: Frame) -> tuple[slice, ...]:
+        """Return the rows of each part in sums taken in a frame: one origin is the fast path's."""
+        linear = self.linear
+        return self._exact_places if linear is None or frame.shift.ndim == 2 else linear.places
+
+
+@dataclass(frozen=True)
+class LinearProduct:
+    """The fast path of a product: the parts' features stand one below another.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+    linears : tuple of Linear
+        The parts' fast paths.
+    """
+
+    parts: tuple[Part, ...]
+    linears: tuple[Linear[Any], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all parts are."""
+        return all(linear.complete for linear in self.linears)
+
+    @property
+    def places(self) -> tuple[slice, ...]:
+        """The rows of each part among all features."""
+        sizes = (linear.n_features(len(part.columns)) - 1 for part, linear in self._both())
+        return one_below_another(sizes)
+
+    def n_features(self, d: int) -> int:
+        """Return 1 and the features of all parts."""
+        return int(self.places[-1].stop)
+
+    def features(self, d: int, frame: Frame) -> Features:
+        """Return the parts' features one below another: one `FeatureMap`, if each part has one."""
+        found = [(part, linear.features(len(part.columns), part.frame_of(frame))) for part, linear in self._both()]
+        maps = [(part.columns, features) for part, features in found if isinstance(features, FeatureMap)]
+        if len(maps) == len(found):
+            return side_by_side(maps)
+        return Stacked(tuple((part.at, features) for part, features in found))
+
+    def natural(self, theta: Theta, frame: Frame) -> Float:
+        """Return the parts' eta side by side, the log-normalisers added."""
+        both = zip(self._both(), theta, strict=True)
+        etas = [linear.natural(t, part.frame_of(frame)) for (part, linear), t in both]
+        return np.hstack([sum(eta[:, :1] for eta in etas), *(eta[:, 1:] for eta in etas)])
+
+    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return those of the parts."""
+        found = (linear.largest(low[part.at], high[part.at], part.frame_of(frame)) for part, linear in self._both())
+        return np.concatenate([[1.0], *(features[1:] for features in found)])
+
+    def typical(self, scan: Scan, frame: Frame) -> Float:
+        """Return those of the parts."""
+        found = (linear.typical(scan.columns(part.at), part.frame_of(frame)) for part, linear in self._both())
+        return np.concatenate([[1.0], *(features[1:] for features in found)])
+
+    def shared(self, theta: Theta) -> float:
+        """Return the sum of the parts'."""
+        return sum(linear.shared(t) for linear, t in zip(self.linears, theta, strict=True))
+
+    def shared_size(self, theta: Theta) -> float:
+        """Return the sum of the parts'."""
+        return sum(linear.shared_size(t) for linear, t in zip(self.linears, theta, strict=True))
+
+    def _both(self) -> Iterable[tuple[Part, Linear[Any]]]:
+        return zip(self.parts, self.linears, strict=True)
 
 
 def _sum(terms: Iterable[Float | None]) -> Float | None:

@@ -25,12 +25,12 @@ from scipy.special import betaln, digamma, gammaln
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import like, safe_counts
+from dem.families.family import Filling, like, safe_counts
 from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.diag import DiagonalGaussian, FilledDiagonal
 from dem.families.gaussian.full import FullGaussian, ObservedFull
-from dem.families.plain import ExactFamily
+from dem.families.plain import Plain
 from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values
 from dem.scan.scanner import Scan
 
@@ -55,7 +55,7 @@ class StudentTs:
 
 
 @dataclass(frozen=True)
-class StudentT(ExactFamily):
+class StudentT(Plain):
     """Multivariate Student's t over all columns: "means", "covariances" (the scale matrices S), "degrees_of_freedom".
 
     Attributes
@@ -233,11 +233,16 @@ class PrecisionMoments:
     spread: Float
 
 
-class ObservedT(ExactFamily):
+class ObservedT(Plain):
     """Mixin that makes `StudentT` accept missing values."""
 
     covariance_type: str
     reg_covar: RegCovar
+
+    @property
+    def filling(self) -> Filling[StudentTs]:
+        """The family itself."""
+        return self
 
     def with_missing(self) -> Self:
         """Return the family itself."""

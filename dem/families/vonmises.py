@@ -7,16 +7,16 @@ from typing import ClassVar
 import numpy as np
 from scipy.special import i0e, i1e
 
-from dem.core.block import Array, Float
-from dem.core.coordinate_frame import Frame
-from dem.families.exponential_family import TINY, ExponentialFamily, Theta
+from dem.core.block import Float
+from dem.families.exponential_family import TINY, OpFamily, Theta
+from dem.families.feature_columns import Op
 from dem.families.vonmises_fisher import concentration, log_area, log_partition
 
 TURNS = 2
 """A fit tells of columns with values beyond so many turns, 4 pi: few angles in radians go so far, most degrees do."""
 
 
-class VonMises(ExponentialFamily):
+class VonMises(OpFamily):
     """Each column an angle in radians, of any turn: "mean_direction" in (-pi, pi] and "concentration", both (K, d).
 
     A fit warns of columns with values beyond 4 pi, two turns: they may be degrees.
@@ -24,28 +24,13 @@ class VonMises(ExponentialFamily):
 
     wants: ClassVar[str] = "angles in radians"
     takes_squares: ClassVar[bool] = False
+    ops: ClassVar[tuple[Op, ...]] = (Op.COS, Op.SIN)
 
     def doubts(self, low: Float, high: Float) -> dict[int, str]:
         """Return that columns with values beyond `TURNS` turns may be degrees."""
         far = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > TURNS * 2 * np.pi)
         words = f"where {type(self).__name__} takes {self.wants}: if they are degrees, fit to numpy.deg2rad of them"
         return dict.fromkeys(far.tolist(), words)
-
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return cos x and sin x."""
-        return np.cos(x), np.sin(x)
-
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write them by t = tan(x / 2): 2 / (1 + t^2) - 1 and 2 t / (1 + t^2); one function, and a vectorised one."""
-        cosine, sine = np.split(out, 2)
-        frame.tile(rows, sine)
-        sine *= 0.5
-        np.tan(sine, out=sine)
-        np.multiply(sine, sine, out=cosine)
-        cosine += 1
-        np.divide(2, cosine, out=cosine)
-        sine *= cosine
-        cosine -= 1
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return -log(2 pi I_0), kappa cos mu and kappa sin mu."""
@@ -59,6 +44,11 @@ class VonMises(ExponentialFamily):
             "mean_direction": np.arctan2(sine, cosine),
             "concentration": concentration(2, np.hypot(cosine, sine)),
         }
+
+    @property
+    def fills(self) -> bool:
+        """True: `filled` needs no moments."""
+        return True
 
     def filled(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
         """Return the mean directions, and the squares of the circular standard deviations, -2 log(mean length)."""

@@ -6,6 +6,7 @@ but for a power (Mardia and Jupp 2000, 9.3.4). The functions of it serve the von
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,9 @@ from scipy.special import gammaln, hyp0f1, ive
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.exponential_family import TINY, ExponentialFamily, Theta
+from dem.families.exponential_family import TINY, OpFamily, Theta
+from dem.families.family import Filling
+from dem.families.features import Features
 
 LARGEST = 1e8
 """The largest concentration: where all directions are equal the likelihood has no bound."""
@@ -71,7 +74,7 @@ MOST_COLUMNS = 2000
 """With more columns float64 has no Bessel functions of the orders needed."""
 
 
-class VonMisesFisher(ExponentialFamily):
+class VonMisesFisher(OpFamily):
     """Rows on the unit sphere: "mean_direction" (K, d) and "concentration" (K,)."""
 
     wants: ClassVar[str] = "rows of length 1"
@@ -85,10 +88,6 @@ class VonMisesFisher(ExponentialFamily):
     def with_missing(self) -> Any:
         """Return the family itself, which refuses such rows: other parts of a product may lack values."""
         return WholeVonMisesFisher()
-
-    def statistics(self, x: Array) -> tuple[Array, ...]:
-        """Return x."""
-        return (x,)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return the normaliser and kappa mu."""
@@ -127,16 +126,14 @@ class VonMisesFisher(ExponentialFamily):
 class WholeVonMisesFisher(VonMisesFisher):
     """The same where values may be missing, but not of these columns: the marginal has no closed form."""
 
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write x.
+    def features(self, d: int, frame: Frame) -> Features:
+        """Return x, of rows that are whole."""
+        return WholeRows(super().features(d, frame))
 
-        Raises
-        ------
-        ValueError
-            If a value is missing.
-        """
-        super().features(rows, frame, out)
-        check_whole(out)
+    @property
+    def filling(self) -> Filling[Theta]:
+        """The family itself: nothing is missing."""
+        return self
 
     def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
         """Write the log-densities of directions that are whole."""
@@ -146,6 +143,35 @@ class WholeVonMisesFisher(VonMisesFisher):
     def fill(self, theta: Theta, x: Float, reuse: Float, resp: Float) -> tuple[Float, Float]:
         """Return x: nothing is missing."""
         return x, np.zeros_like(x)
+
+
+@dataclass(frozen=True)
+class WholeRows:
+    """Features of rows in which nothing may be missing.
+
+    Attributes
+    ----------
+    of : Features
+        They are NaN where a value is missing.
+    """
+
+    of: Features
+
+    @property
+    def n_features(self) -> int:
+        """F, the constant 1 included."""
+        return self.of.n_features
+
+    def write(self, rows: Array, out: Array) -> None:
+        """Write the features.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing.
+        """
+        self.of.write(rows, out)
+        check_whole(out)
 
 
 def check_whole(x: Array) -> None:

@@ -47,7 +47,7 @@ def new_array(
     *,
     overwrite: bool,
     job: str | None = None,
-) -> AbstractContextManager[zarr.Array[Any]]:
+) -> AbstractContextManager[zarr.Array]:
     """Return a context that yields an array to write to: a new one, or one that the same job has begun.
 
     On a local disk the array is written under a hidden name and moved to `path` at the end. At a URL it is written
@@ -155,7 +155,7 @@ def check_place(path: str | os.PathLike[str], source: Source | None = None) -> b
     return exists
 
 
-def _array_at(where: str | Path) -> zarr.Array[Any] | None:
+def _array_at(where: str | Path) -> zarr.Array | None:
     """Return the array that dem wrote at this path, complete or not; None if there is none."""
     try:
         with zarr.config.set({"array.write_empty_chunks": True}):  # for later writes to this array
@@ -169,7 +169,7 @@ def _is_output(where: str) -> bool:
     return _array_at(where) is not None
 
 
-def _unfinished(where: str) -> zarr.Array[Any] | None:
+def _unfinished(where: str) -> zarr.Array | None:
     """Return the unfinished array of dem at this path; None if there is none."""
     array = _array_at(where)
     return array if array is not None and array.attrs.get("complete") is False else None
@@ -177,7 +177,7 @@ def _unfinished(where: str) -> zarr.Array[Any] | None:
 
 def _begin(
     name: str, where: str | Path, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
-) -> zarr.Array[Any]:
+) -> zarr.Array:
     """Return the array that the same job has begun, or a new one that replaces whatever is there."""
     begun = None if job is None else _array_at(where)
     if begun is not None and begun.attrs.get("job") == job and begun.attrs.get("complete") is not True:
@@ -195,7 +195,7 @@ def _begin(
 @contextmanager
 def _new_at_url(
     name: str, url: str, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
-) -> Iterator[zarr.Array[Any]]:
+) -> Iterator[zarr.Array]:
     """Yield an array to write to; it replaces whatever is at the URL."""
     held = {"complete": False, "run": uuid.uuid4().hex}
     out = _begin(name, url, layout, {**attributes, **held}, job)
@@ -224,7 +224,7 @@ def _new_on_disk(
     attributes: dict[str, Any],
     job: str | None,
     check_output_free: Callable[[], None],
-) -> Iterator[zarr.Array[Any]]:
+) -> Iterator[zarr.Array]:
     """Yield an array to write to; move it to `target` at the end. After an error `target` is unchanged."""
     with write_lock(name):
         check_output_free()  # again, since another run may just have ended

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import zarr
@@ -19,7 +18,7 @@ class TakenOverError(FileExistsError):
     """Another run is writing the array now."""
 
 
-def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
+def write_region(out: zarr.Array, name: str, first: int, values: Array) -> None:
     """Write the rows from `first` on. Tasks call this.
 
     Raises
@@ -38,7 +37,7 @@ def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> 
         raise_cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
 
 
-def check_owner(out: zarr.Array[Any], name: str) -> None:
+def check_owner(out: zarr.Array, name: str) -> None:
     """Stop if a later run has taken over the array. Only needed at URLs: outputs on a disk are locked.
 
     Raises
@@ -57,7 +56,7 @@ def check_owner(out: zarr.Array[Any], name: str) -> None:
         raise TakenOverError(f"Another run is writing {name}: this run stops.")
 
 
-def has_chunks(out: zarr.Array[Any]) -> bool:
+def has_chunks(out: zarr.Array) -> bool:
     """Whether any chunk is written; true if the store cannot be listed."""
     try:
         keys = _listing(out)
@@ -66,7 +65,7 @@ def has_chunks(out: zarr.Array[Any]) -> bool:
     return keys is None or any(key in keys for key in _chunk_keys(out))
 
 
-def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
+def unfinished_partitions(out: zarr.Array, source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
     """Return the numbers of the partitions of `source` whose results are incomplete or damaged.
 
     One listing finds the partitions that have all their chunks. Reading these chunks checks them against the checksums
@@ -93,7 +92,7 @@ def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note:
     return [i for i in range(len(ranges)) if i not in whole]
 
 
-def _is_whole(out: zarr.Array[Any], first: int, last: int, step: int) -> bool:
+def _is_whole(out: zarr.Array, first: int, last: int, step: int) -> bool:
     try:
         for a in range(first, last, step):
             out[a : min(a + step, last)]
@@ -104,7 +103,7 @@ def _is_whole(out: zarr.Array[Any], first: int, last: int, step: int) -> bool:
     return True
 
 
-def check_all_written(out: zarr.Array[Any], name: str) -> None:
+def check_all_written(out: zarr.Array, name: str) -> None:
     """Check that all chunks are in the store after the pass, and remove the temporary files of killed writers.
 
     Raises
@@ -131,18 +130,18 @@ def _ranges(source: Source) -> list[tuple[int, int]]:
     return list(pairwise([0, *np.cumsum(source.row_chunks, dtype=np.int64).tolist()]))
 
 
-def _chunk_keys(out: zarr.Array[Any]) -> Iterator[str]:
+def _chunk_keys(out: zarr.Array) -> Iterator[str]:
     """Yield the keys of the array's chunks; the chunk grid has one column."""
     columns = (0,) * (out.ndim - 1)
     for i in range(-(-out.shape[0] // out.chunks[0])):
         yield out.metadata.encode_chunk_key((i, *columns))
 
 
-def _prefix(out: zarr.Array[Any]) -> str:
+def _prefix(out: zarr.Array) -> str:
     return f"{out.path}/" if out.path else ""
 
 
-def _listing(out: zarr.Array[Any]) -> set[str] | None:
+def _listing(out: zarr.Array) -> set[str] | None:
     """Return all keys that the array has in the store now; None if the store cannot be listed."""
     store, prefix = out.store_path.store, _prefix(out)
     if not store.supports_listing:

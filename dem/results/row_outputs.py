@@ -138,7 +138,7 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str)
     return out
 
 
-def slices(block: Block, like: Array | zarr.Array[Any], unit: int = 1) -> Iterator[Block]:
+def slices(block: Block, like: Array | zarr.Array, unit: int = 1) -> Iterator[Block]:
     """Yield a block in parts of some `unit` rows, each with results (arrays like `like`) of at most `RESULT_BYTES`."""
     step = result_rows(row_bytes(like), unit)
     for a in range(0, len(block.x), step):
@@ -151,7 +151,7 @@ def result_rows(row_bytes: int, unit: int = 1) -> int:
     return unit * max(1, RESULT_BYTES // (unit * max(1, row_bytes)))
 
 
-def row_bytes(like: Array | zarr.Array[Any]) -> int:
+def row_bytes(like: Array | zarr.Array) -> int:
     """Return the bytes of one row of an array."""
     return int(np.prod(like.shape[1:], dtype=np.int64)) * np.dtype(like.dtype).itemsize
 
@@ -183,7 +183,7 @@ def write(
     *,
     note: Callable[[str], None] = _ignore,
     require: Callable[[tuple[str, ...]], None] = _ignore,
-) -> zarr.Array[Any]:
+) -> zarr.Array:
     """Write the results to a Zarr array in one pass, each block to its own rows.
 
     The array has the row chunks of the source. If a chunk would exceed `RESULT_BYTES`, it is divided by a whole number,
@@ -283,7 +283,7 @@ def rows_at_a_time(source: Source, row_bytes: int) -> int:
 
 
 def _writing_kernel(
-    make_rows: MakeRows, like: Array | zarr.Array[Any], put: Callable[[int, Array], None], unit: int = 1
+    make_rows: MakeRows, like: Array | zarr.Array, put: Callable[[int, Array], None], unit: int = 1
 ) -> Callable[[Block], Written]:
     """Return the kernel that passes a block's results to `put`, some units of rows at a time; `like`: see `slices`."""
     rows = make_rows()

@@ -99,7 +99,7 @@ def decoding_of_value(missing_value: float, dtype: np.dtype[Any]) -> Decoding | 
     return None if entry is None else Decoding(float_dtype(dtype), (("missing_value", entry),))
 
 
-def decoding_of_array(array: zarr.Array[Any], missing_value: float | None = None) -> Decoding | None:
+def decoding_of_array(array: zarr.Array, missing_value: float | None = None) -> Decoding | None:
     """Return the decoding of a Zarr array, given by its attributes; None if its entries need no decoding.
 
     As in xarray, attributes with the value null are ignored, and `_Unsigned` ("true", "false") says whether integers
@@ -134,7 +134,7 @@ def decoding_of_array(array: zarr.Array[Any], missing_value: float | None = None
     return None if kind is None else Decoding(read_dtype, kind=kind)
 
 
-def _fill_value(array: zarr.Array[Any]) -> int | float | None:
+def _fill_value(array: zarr.Array) -> int | float | None:
     """Return the fill value of a Zarr v2 array if it has the meaning of `_FillValue`; else None.
 
     In v2, xarray, NCZarr and GDAL store `_FillValue` as the fill value of arrays that have `_ARRAY_DIMENSIONS`. In v3

@@ -16,7 +16,7 @@ from dem.source.decode import Decoding
 from dem.source.weights import StoredWeights, Weights
 
 
-def array_fingerprint(array: zarr.Array[Any]) -> dict[str, Any]:
+def array_fingerprint(array: zarr.Array) -> dict[str, Any]:
     """Return the shape, dtype and grid of a Zarr array, and the SHA-256 of its metadata without the attributes."""
     name = "zarr.json" if array.metadata.zarr_format == 3 else ".zarray"
     document = json.loads(array.metadata.to_buffer_dict(default_buffer_prototype())[name].to_bytes())

@@ -23,7 +23,7 @@ def unreadable_error(path: Any, error: Exception) -> ValueError:
     )
 
 
-def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[str, zarr.Array[Any]]:
+def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[str, zarr.Array]:
     """Return the arrays in a group, by their path inside it, down to `depth` levels.
 
     They are listed from the store. Consolidated metadata may be out of date, so they are used only if the store cannot
@@ -51,7 +51,7 @@ def arrays_in(group: zarr.Group, name: str, depth: int | None = None) -> dict[st
     return found
 
 
-def _members(group: zarr.Group, name: str) -> list[tuple[str, zarr.Array[Any] | zarr.Group]]:
+def _members(group: zarr.Group, name: str) -> list[tuple[str, zarr.Array | zarr.Group]]:
     """Return the names and nodes directly in a group, sorted by name."""
     if group.metadata.consolidated_metadata is not None and _can_list(group):
         version = group.metadata.zarr_format

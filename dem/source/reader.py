@@ -25,27 +25,27 @@ from dem.source.retry import Attempts, StoreReadError, read_with_retries
 Index = tuple[int, ...]
 
 
-def unit_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
+def unit_shape(array: zarr.Array) -> tuple[int, ...]:
     """Return the shape of a unit of the store (one key): a shard if the array is sharded, else a chunk."""
     return array.shards or array.chunks
 
 
-def grid_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
+def grid_shape(array: zarr.Array) -> tuple[int, ...]:
     """Return the number of chunks (or shards) along each axis."""
     return tuple(-(-n // unit) for n, unit in zip(array.shape, unit_shape(array), strict=True))
 
 
-def n_units(array: zarr.Array[Any]) -> int:
+def n_units(array: zarr.Array) -> int:
     """Return the number of chunks (or shards)."""
     return math.prod(grid_shape(array))
 
 
-def unit_index(array: zarr.Array[Any], number: int) -> Index:
+def unit_index(array: zarr.Array, number: int) -> Index:
     """Return the grid index of a chunk (or shard), given its number. Numbers are in C order over the grid."""
     return tuple(int(i) for i in np.unravel_index(number, grid_shape(array)))
 
 
-def unit_text(array: zarr.Array[Any], name: str, index: Index) -> str:
+def unit_text(array: zarr.Array, name: str, index: Index) -> str:
     """Return text for a chunk (or shard), given its grid index: "chunk c/3/0 (rows 300 to 399) of x.zarr"."""
     rows = unit_shape(array)[0]
     first = index[0] * rows
@@ -110,12 +110,13 @@ class Reader:
         How entries are decoded.
     """
 
-    def __init__(self, array: zarr.Array[Any], name: str, decoding: Decoding | None = None) -> None:
+    def __init__(self, array: zarr.Array, name: str, decoding: Decoding | None = None) -> None:
         self.array, self.name, self.decoding = array, name, decoding
         self._store = RetryingStore(array.store)
         inner = array._async_array  # there is no public way to change the store of an array
-        patient = zarr.AsyncArray(inner.metadata, StorePath(self._store, array.path), inner.config)
-        self._patient: zarr.Array[Any] = zarr.Array(patient)
+        config = inner.config if hasattr(inner, "config") else inner._config  # zarr before 3.1.6 has no `config`
+        patient = zarr.AsyncArray(inner.metadata, StorePath(self._store, array.path), config)
+        self._patient: zarr.Array = zarr.Array(patient)
         self._visible = False
 
     def read(self, first: int, last: int) -> tuple[Array, tuple[int, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import unquote
 
 import zarr
@@ -16,7 +15,7 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 from dem.source.members import STAMPS, arrays_in, unreadable_error
 from dem.source.retry import check_reached, read_with_retries
 
-ZarrNode = zarr.Array[Any] | zarr.Group
+ZarrNode = zarr.Array | zarr.Group
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -76,7 +75,7 @@ def file_system(where: str) -> tuple[AbstractFileSystem, str]:
     return url_to_fs(where) if is_url(where) else (LocalFileSystem(), where)
 
 
-def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
+def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array:
     """Return the array at a path or URL (``store.zarr/name`` for one inside a group).
 
     Raises
@@ -137,7 +136,7 @@ def store_name(node: ZarrNode) -> str:
     return str(PurePosixPath(*parts[stores[-1] if stores else -1 :]))
 
 
-def array_location(array: zarr.Array[Any]) -> tuple[str, ...]:
+def array_location(array: zarr.Array) -> tuple[str, ...]:
     """Return the location of an array, as a tuple of one; an empty tuple if it has none (for example in memory)."""
     store = array.store_path.store
     while isinstance(store, WrapperStore):

@@ -31,7 +31,7 @@ class StoredWeights:
         Missing chunks are an error. If false, they are read as the fill value.
     """
 
-    array: zarr.Array[Any]
+    array: zarr.Array
     require_chunks: bool = False
 
     @property

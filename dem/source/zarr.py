@@ -177,7 +177,7 @@ def _aligned(source: Z) -> Z:
 
 
 def open_zarr(
-    array: zarr.Array[Any],
+    array: zarr.Array,
     weights: Weights | None = None,
     partition_bytes: int | None = None,
     *,

@@ -36,7 +36,7 @@ class ZarrRows:
         How entries are decoded; None if they are not.
     """
 
-    array: zarr.Array[Any]
+    array: zarr.Array
     name: str
     decoding: Decoding | None = None
 

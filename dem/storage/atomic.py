@@ -306,7 +306,7 @@ def _read(root: zarr.Group, name: str) -> GroupContents:
     return normalised(GroupContents(attributes["model"], arrays, attributes["attributes"]))
 
 
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+def _array(group: zarr.Group, name: str) -> zarr.Array:
     array = group[name]
     assert isinstance(array, zarr.Array)
     return array

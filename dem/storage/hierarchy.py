@@ -163,7 +163,7 @@ def hidden_file_base(target: Path) -> Path:
     return outer.with_name(".".join(target.resolve().relative_to(outer.parent).parts)) if outside else target
 
 
-def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
+def dimension_names(array: zarr.Array) -> tuple[str | None, ...]:
     """Return the names of the axes of an array; None for axes without a name. In Zarr v2, as written by xarray."""
     if array.metadata.zarr_format == 3:
         names: Any = array.metadata.dimension_names

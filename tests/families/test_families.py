@@ -63,8 +63,8 @@ def test_features_and_natural_parameters_give_the_log_density(kind, rng):
     x = kind.rows(N, rng)
     family, d = kind.family, x.shape[1]
     frame = family.frame(x)
-    t = np.ones((family.n_features(d), N))
-    family.features(x, frame, t[1:])
+    t = np.ones((family.linear.n_features(d), N))
+    family.linear.features(d, frame).write(x, t[1:])
     expected = [kind.known.log_pdf(c, x) for c in kind.known.components]
     np.testing.assert_allclose(
         based(family, family.natural(kind.theta, frame) @ t, x), expected, rtol=1e-11, atol=1e-11
@@ -78,8 +78,9 @@ def test_features_of_float32_rows(kind, rng):
     family, d = kind.family, x.shape[1]
     frame = family.frame(x)
     exact, single = np.empty((family.n_features(d) - 1, N)), np.empty((family.n_features(d) - 1, N), np.float32)
-    family.features(x, frame, exact)
-    family.features(x.astype(np.float32), frame, single)
+    features = family.linear.features(d, frame)
+    features.write(x, exact)
+    features.write(x.astype(np.float32), single)
     np.testing.assert_allclose(single, exact, rtol=1e-4, atol=1e-5)
 
 

@@ -4,13 +4,16 @@ import zarr
 from distributed import KilledWorker
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
+from dem.em.row_output import RowOutput
 from dem.engine.sweep.lost_workers import locate_partition
 from dem.engine.sweep.serial import SerialSweep
 from dem.results import regions
 from dem.results.new_array import is_resumable
-from dem.results.row_outputs import write
+from dem.results.row_outputs import Destination, write
 from dem.source import open_source
 from dem.source.subset import subset
+
+NUMBERS = RowOutput("numbers", "", np.dtype(float))
 
 X = np.random.default_rng(3).normal(size=(4000, 2))
 
@@ -44,9 +47,9 @@ def test_a_missing_chunk_is_no_row_of_zeros(tmp_path, source):
             return total
 
     with pytest.raises(
-        OSError, match=r"^2 of the 16 chunks of .*out\.zarr are missing after they were written, for example c/5:"
+        OSError, match=r"^2 of the 16 chunks of .*out\.zarr are missing after they were written, such as c/5:"
     ):
-        write(Elsewhere(source), source, first_column, tmp_path / "out.zarr", float)
+        write(Elsewhere(source), source, first_column, Destination(tmp_path / "out.zarr", NUMBERS))
     assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
 
 
@@ -61,7 +64,13 @@ def test_the_places_are_required_before_anything_is_written(tmp_path, source):
         raise AssertionError("work began")
 
     with pytest.raises(OSError, match=r"^worker 3 on node7 cannot see it$"):
-        write(SerialSweep(source), source, never, tmp_path / "out.zarr", float, job={"a": 1}, require=refuse)
+        write(
+            SerialSweep(source),
+            source,
+            never,
+            Destination(tmp_path / "out.zarr", NUMBERS, job={"a": 1}),
+            require=refuse,
+        )
     assert [str(tmp_path) in place and "out.zarr" in place for place in asked] == [True]
     assert [p.name for p in tmp_path.iterdir()] == ["x.zarr"]
 

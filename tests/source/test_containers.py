@@ -146,6 +146,7 @@ def test_xarray(tmp_path):
 
 def test_dask_frames():
     pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
     frame = pytest.importorskip("dask.dataframe").from_dask_array(HUGE)
     for lazy in (frame, frame[0]):
         with pytest.raises(TypeError, match=r"dask\.\w+, .*pass a Dask array, X\.to_dask_array\(lengths=True\)"):

@@ -135,7 +135,7 @@ def test_a_zip_file_counts_as_a_whole(tmp_path):
 
 def test_wrapped_stores_have_the_fingerprint_of_the_inner_store(tmp_path):
     array = zarr.create_array(tmp_path / "x.zarr", data=X, chunks=(10, 3))
-    assert fingerprint(zarr.open_array(WrapperStore(array.store), mode="r")) == fingerprint(tmp_path / "x.zarr")
+    assert fingerprint(zarr.open_array(WrapperStore(array.store), mode="r+")) == fingerprint(tmp_path / "x.zarr")
 
 
 class Versioned(MemoryStore):

@@ -318,6 +318,7 @@ def test_arrays_in_a_memory_store_and_in_a_group_are_visible():
     assert (rows_of(source)[:20] == 1).all()
 
 
+@pytest.mark.skipif(not hasattr(LocalStore, "get_sync"), reason="zarr reads so from 3.1.6 on")
 def test_reads_without_an_event_loop_are_the_same(tmp_path):
     make(tmp_path / "x.zarr")
 

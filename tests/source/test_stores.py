@@ -166,7 +166,7 @@ def test_names_of_other_stores(tmp_path):
     inner = MemoryStore()
     zarr.open_group(inner, mode="w").create_array("rows", data=X)
     assert store_name(zarr.open_group(inner, mode="r")["rows"]) == "rows"
-    assert store_name(zarr.open_group(WrapperStore(inner), mode="r")["rows"]) == "rows"
+    assert store_name(zarr.open_group(WrapperStore(inner), mode="r+")["rows"]) == "rows"
     with ZipStore(tmp_path / "a.zip", mode="w") as zipped:
         assert store_name(zarr.create_array(zipped, data=X)) == "a.zip"
 

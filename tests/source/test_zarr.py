@@ -8,7 +8,6 @@ import pytest
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from zarr.abc.store import SuffixByteRequest
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 from dem.source import evaluate, open_source, zarr_rows
@@ -27,13 +26,13 @@ class CountingStore(WrapperStore):
 
     async def get(self, key, prototype, byte_range=None):
         if "zarr.json" not in key and ".z" not in key:
-            self.reads[key, byte_range] += 1
+            self.reads[key, repr(byte_range)] += 1  # byte ranges have no hash before zarr 3.1.6
         return await super().get(key, prototype, byte_range)
 
     def get_ranges(self, key, byte_ranges, **options):
         """Count reads of parts of shards, which zarr makes by this method from 3.4 on."""
         byte_ranges = list(byte_ranges)
-        self.reads.update((key, byte_range) for byte_range in byte_ranges)
+        self.reads.update((key, repr(byte_range)) for byte_range in byte_ranges)
         return super().get_ranges(key, byte_ranges, **options)
 
 
@@ -71,7 +70,7 @@ def test_all_rows_are_read_and_each_chunk_once(layout, read_bytes, monkeypatch):
     z.store.reads.clear()
     x, _ = rows_of(source)
     np.testing.assert_array_equal(x, X)
-    chunks = {what: n for what, n in z.store.reads.items() if not isinstance(what[1], SuffixByteRequest)}
+    chunks = {what: n for what, n in z.store.reads.items() if "Suffix" not in what[1]}
     if "shards" not in layout:  # a shard's index, at its end, is read with each of its parts
         assert len(chunks) == np.prod([-(-n // c) for n, c in zip(X.shape, layout["chunks"], strict=True)])
     assert set(chunks.values()) == {1}
@@ -191,7 +190,7 @@ def test_a_temporary_failure_is_retried(tmp_path):
         return super().get_ranges(key, byte_ranges, **options)
 
     make(tmp_path / "x.zarr", **LAYOUTS["v3"])
-    source = open_source(zarr.open_array(Flaky(LocalStore(tmp_path / "x.zarr")), mode="r"))
+    source = open_source(zarr.open_array(Flaky(LocalStore(tmp_path / "x.zarr", read_only=True)), mode="r"))
     np.testing.assert_array_equal(rows_of(source)[0], X)
 
 

@@ -199,6 +199,9 @@ class Failing(WrapperStore):
     def _with_store(self, inner):
         return type(self)(inner, self.left, self.after)
 
+    def with_read_only(self, read_only=False):  # which wrapped stores have not got before zarr 3.1.6
+        return self
+
     async def _step(self, work):
         self.left -= 1
         if self.left == 0 and not self.after:

@@ -6,9 +6,13 @@ import sys
 import threading
 from contextlib import suppress
 
+import filelock
 import pytest
 
 from dem.storage.lock import write_lock
+
+KEEPS_THE_FILE = tuple(map(int, filelock.__version__.split(".")[:2])) >= (3, 30)
+"""Before, whoever was refused emptied the lock file, and the next one could not name the owner."""
 
 HOLD = (
     "import sys, time; from dem.storage.lock import write_lock\n"
@@ -40,7 +44,7 @@ def test_a_link_and_its_target_have_the_same_lock(held, tmp_path):
 
 def test_a_second_run_is_refused_and_the_message_names_the_first(held):
     path, process = held
-    for _ in range(2):
+    for _ in range(2 if KEEPS_THE_FILE else 1):
         said = refused(path)
         assert str(path) in said
         assert f"process {process.pid} on {socket.gethostname()}" in said

@@ -35,5 +35,5 @@ def test_the_folder_of_the_runs(tmp_path, monkeypatch):
     steps.failed("~/runs", {"run": "1"})
     assert json.loads((tmp_path / "runs" / "failed.json").read_text()) == {"run": "1"}
     for place in ("s3://bucket/runs", "memory://runs"):
-        with pytest.raises(ValueError, match="is a URL, and the folder of the runs must be on a disk"):
+        with pytest.raises(ValueError, match="is a URL, but the folder of the runs must be on a disk"):
             steps.begin("~/x.zarr", place, {})

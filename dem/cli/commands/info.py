@@ -88,7 +88,7 @@ def _show_group(path: str, group: zarr.Group, session: Session) -> None:
 
 
 def _show_array(
-    path: str, array: zarr.Array[Any], session: Session, *, scan: bool, every: bool, missing_value: float | None
+    path: str, array: zarr.Array, session: Session, *, scan: bool, every: bool, missing_value: float | None
 ) -> None:
     layout = _layout(array)
     stored, chunk = layout["stored_bytes"], math.prod(array.chunks) * array.dtype.itemsize
@@ -120,7 +120,7 @@ def _show_array(
     session.result(record, facts(shown), *below, summary=False)
 
 
-def _origin(array: zarr.Array[Any]) -> str | None:
+def _origin(array: zarr.Array) -> str | None:
     """Return the description of an array that dem has written; None for other arrays."""
     what, model, source = (array.attrs.get(name) for name in ("what", "model", "source"))
     if what is None or model is None:
@@ -129,7 +129,7 @@ def _origin(array: zarr.Array[Any]) -> str | None:
     return f"{what} of {model}" + (f" for the rows of {source}" if source else "") + whole
 
 
-def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
+def _layout(array: zarr.Array) -> dict[str, Any]:
     stored = None
     with suppress(Exception):  # some stores cannot list
         stored = int(array.nbytes_stored())

@@ -24,7 +24,7 @@ from dem.families.factors.noise import EPS, NoiseKind
 from dem.families.factors.start import first_analysers
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import LOG_2PI
-from dem.families.plain import ExactFamily
+from dem.families.plain import Plain
 from dem.families.reg_covar import column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
 
@@ -32,7 +32,7 @@ FEW_COLUMNS = 64
 """Up to this number of columns, first centres are chosen in all directions."""
 
 
-class FactorFamily(NoiseKind, ExactFamily):
+class FactorFamily(NoiseKind, Plain):
     """Base of the families with isotropic and with diagonal noise."""
 
     @abstractmethod

@@ -18,7 +18,7 @@ from dem.families.factors.algebra import FactorAnalysers, diagonalising_root
 from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.families.factors.missing_e_step import Posteriors, add_sums, observed_e_step
 from dem.families.factors.noise import NoiseKind
-from dem.families.family import EMPTY
+from dem.families.family import EMPTY, Filling
 
 TILE_BYTES = 2**24
 """Larger than a second-level cache: each number takes about q^2 operations, and with small tiles threads would often
@@ -29,6 +29,11 @@ class ObservedFactors(NoiseKind):
     """Mixin that makes a family of factor analysers accept missing values; the parameters are the same."""
 
     tile_bytes: ClassVar[int] = TILE_BYTES
+
+    @property
+    def filling(self) -> Filling[FactorAnalysers]:
+        """The family itself."""
+        return self
 
     def with_missing(self) -> Self:
         """Return the family itself."""

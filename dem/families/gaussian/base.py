@@ -2,13 +2,13 @@
 
 log N(x | mu, C) = -0.5 * (d log 2 pi - log |P| + (x - mu)' P (x - mu)), P = inv(C) = U U'   (PRML 2.43)
 
-The centred functions at the end take densities and sums about each component's own mean, without cancellation,
+`CentredMap` and `add_centred_sums` take densities and sums about each component's own mean, without cancellation,
 whatever the data's offset.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -18,9 +18,11 @@ import numpy as np
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle
-from dem.families.family import Given, like, safe_counts
+from dem.families.family import Given, Settable, like, safe_counts
+from dem.families.feature_columns import Column, in_frame
+from dem.families.feature_map import FeatureMap
 from dem.families.patterns import PatternCache
-from dem.families.plain import Plain
+from dem.families.plain import LinearFamily
 from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
 
@@ -60,8 +62,48 @@ class Gaussians:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
+@dataclass(frozen=True, eq=False)
+class CentredMap:
+    """The exact path of K Gaussians with matrices, as a small value: log N(x) = constant - 0.5 |U' (x - mu)|^2.
+
+    The sums that go with it are taken about the same means: see `add_centred_sums`.
+
+    Attributes
+    ----------
+    means : array of shape (K, d)
+    factors : array of shape (K, d, d)
+        U, upper triangular with inv(C) = U U'.
+    constants : array of shape (K,)
+        The log-normalisers, in nats.
+    """
+
+    means: Float
+    factors: Float
+    constants: Float
+
+    @classmethod
+    def of(cls, theta: Gaussians) -> CentredMap:
+        """Return that of Gaussians with a covariance each, or one of all."""
+        k, d = theta.means.shape
+        factors = np.broadcast_to(theta.precisions_cholesky, (k, d, d))
+        constants = [np.log(np.diag(upper)).sum() - 0.5 * d * LOG_2PI for upper in factors]
+        return cls(theta.means, factors, np.array(constants))
+
+    def log_density(self, x: Float, out: Float) -> None:
+        """Write the log-densities of the columns of x (d, n) into `out` (K, n)."""
+        for k in range(len(self.means)):
+            self.component(k, x, out[k])
+
+    def component(self, k: int, x: Float, out: Float) -> None:
+        """Write those of one component into `out` (n,)."""
+        whitened = self.factors[k].T @ (x - self.means[k][:, None])
+        np.einsum("ij,ij->j", whitened, whitened, out=out)
+        out *= -0.5
+        out += self.constants[k]
+
+
 @dataclass(frozen=True)
-class GaussianFamily(Plain, ABC):
+class GaussianFamily(LinearFamily):
     """One kind of covariance.
 
     Attributes
@@ -74,7 +116,11 @@ class GaussianFamily(Plain, ABC):
     reg_covar: RegCovar = 0.0
 
     isotropic: ClassVar[bool] = False
-    linear: ClassVar[bool] = True
+
+    @property
+    def settable(self) -> Settable[Gaussians]:
+        """The family itself: users may set means and precisions."""
+        return self
 
     def frame(self, x: Float) -> Frame:
         """Return the frame of the sample's mean and spread."""
@@ -90,11 +136,9 @@ class GaussianFamily(Plain, ABC):
         """What is added to variances: one number, or (d,)."""
         return reg_covar_values(self.reg_covar)
 
-    def features(self, rows: Array, frame: Frame, out: Array) -> None:
-        """Write x in the frame, and what the family makes of it, into `out` (F - 1, n)."""
-        d = rows.shape[1]
-        frame.tile(rows, out[:d])
-        self.expand(out, d)
+    def features(self, d: int, frame: Frame) -> FeatureMap:
+        """Return x in the frame, and what the family makes of it."""
+        return self.from_columns(in_frame(frame))
 
     def largest(self, low: Float, high: Float, frame: Frame) -> Float:
         """Return the features (F,) of the largest magnitudes of the columns in the frame."""
@@ -107,8 +151,7 @@ class GaussianFamily(Plain, ABC):
     def _features_of(self, magnitudes: Float) -> Float:
         d = len(magnitudes)
         out = np.empty((self.n_features(d) - 1, 1))
-        out[:d, 0] = magnitudes
-        self.expand(out, d)
+        self.from_columns(in_frame(Frame.at(np.zeros(d)))).write(magnitudes[None], out)
         return np.concatenate([[1.0], out[:, 0]])
 
     def centres(self, theta: Gaussians) -> Float:
@@ -187,10 +230,6 @@ class GaussianFamily(Plain, ABC):
         """Return <eta, S>, the sum of r log p over rows and components."""
         return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
 
-    @abstractmethod
-    def n_features(self, d: int) -> int:
-        """Return the number of features."""
-
     def tile_width(self, k: int, d: int) -> int:
         """Return x, x - mu, its weighted or whitened copy and one more, and a number for each component."""
         return 4 * d + k
@@ -199,21 +238,13 @@ class GaussianFamily(Plain, ABC):
         """Return the size of K matrices (d, d)."""
         return k * d * d
 
-    def n_centred(self, d: int) -> int:
-        """Return the number of features of the centred path."""
-        return self.n_features(d)
-
     def named(self, theta: Gaussians) -> dict[str, Float]:
         """Return "means", and "covariances" in the family's shape."""
         return {"means": theta.means, "covariances": theta.covariances}
 
     @abstractmethod
-    def expand(self, features: Array, d: int) -> None:
-        """Complete `features` (F - 1, n) in place: the first d rows are x already."""
-
-    @abstractmethod
-    def natural(self, theta: Gaussians, frame: Frame) -> Float:
-        """Return the natural parameters."""
+    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return the features that the family makes of d columns."""
 
     @abstractmethod
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
@@ -247,14 +278,6 @@ class GaussianFamily(Plain, ABC):
 def offsets_of(theta: Gaussians, frame: Frame) -> Float:
     """Return the means (K, d) in the frame."""
     return (theta.means - frame.shift) * frame.scale
-
-
-def centred_log_density(x: Float, mean: Float, upper: Float, out: Float) -> None:
-    """Write log N(x | mean, inv(U U')) for the columns of x (d, n) into `out` (n,)."""
-    whitened = upper.T @ (x - mean[:, None])
-    np.einsum("ij,ij->j", whitened, whitened, out=out)
-    out *= -0.5
-    out += np.log(np.diag(upper)).sum() - 0.5 * len(mean) * LOG_2PI
 
 
 def add_centred_sums(centres: Float, x: Float, resp: Float, out: Float) -> None:

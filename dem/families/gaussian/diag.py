@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.family import EMPTY, safe_counts
+from dem.families.feature_columns import Column
+from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian.missing_columns import ObservedColumns
 from dem.families.plain import centred
@@ -26,10 +28,10 @@ class DiagonalGaussian(GaussianFamily):
         """Return 1 + 2 d."""
         return 1 + 2 * d
 
-    def expand(self, features: Array, d: int) -> None:
-        """Write x^2."""
-        x = features[:d]
-        np.multiply(x, x, out=features[d : 2 * d])
+    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return x and x^2."""
+        own = np.arange(1, 1 + len(columns))
+        return feature_map(columns, np.stack([own, own], axis=1))
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, p m, -p / 2), p the precisions and m the means in the frame."""

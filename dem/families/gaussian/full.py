@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
 import numpy as np
 import scipy.linalg
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.core.linalg import covariances_from, outer_triangle, precisions_cholesky, triangle, triangle_size, unpack
+from dem.core.linalg import covariances_from, precisions_cholesky, triangle, triangle_size, unpack
 from dem.families.family import safe_counts
+from dem.families.feature_columns import Column
+from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import (
     LOG_2PI,
+    CentredMap,
     GaussianFamily,
     Gaussians,
     add_centred_sums,
-    centred_log_density,
     offsets_of,
 )
 from dem.families.gaussian.missing import ObservedGaussian
+from dem.families.gaussian.missing_patterns import Marginal, marginal_of
 
 
 class FullGaussian(GaussianFamily):
@@ -31,9 +38,9 @@ class FullGaussian(GaussianFamily):
         """Return 1 + d + d (d + 1) / 2."""
         return 1 + d + triangle_size(d)
 
-    def expand(self, features: Array, d: int) -> None:
-        """Write x_i x_j for i <= j, row by row of the triangle."""
-        outer_triangle(features[:d], features[d:])
+    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return x, and x_i x_j for i <= j, row by row of the triangle."""
+        return feature_map(columns, 1 + np.stack(triangle(len(columns)), axis=1))
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, P m, -P_ii / 2 and -P_ij), m the means in the frame."""
@@ -61,8 +68,7 @@ class FullGaussian(GaussianFamily):
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write -0.5 |U' (x - mu)|^2 and the normaliser."""
-        for k, (mean, upper) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
-            centred_log_density(x, mean, upper, out[k])
+        CentredMap.of(theta).log_density(x, out)
 
     def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""
@@ -77,8 +83,34 @@ class FullGaussian(GaussianFamily):
         return k * d + k * triangle_size(d)
 
 
+@lru_cache(maxsize=16)
+def full_features(d: int) -> FeatureMap:
+    """Return the features in the data's own coordinates; to make them takes long beside a pattern of few rows."""
+    return FullGaussian().features(d, Frame.at(np.zeros(d)))
+
+
+@dataclass(frozen=True)
+class FullMarginals:
+    """Rows of full or tied Gaussians that lack the same columns are complete rows of full Gaussians."""
+
+    marginals: ClassVar[FullGaussian] = FullGaussian()
+
+    def features(self, d: int) -> FeatureMap:
+        """Return x and the triangle of x x', of d columns."""
+        return full_features(d)
+
+    def marginal(self, theta: Gaussians, missing: Array) -> Marginal:
+        """Return the marginal of a pattern (d,), remembered by the parameters."""
+        return marginal_of(theta, missing)
+
+
 class ObservedFull(ObservedGaussian, FullGaussian):
     """Of rows with missing values."""
+
+    @property
+    def by_pattern(self) -> FullMarginals:
+        """Patterns leave full Gaussians."""
+        return FullMarginals()
 
 
 def full_natural(offsets: Float, upper: Float, frame: Frame) -> Float:

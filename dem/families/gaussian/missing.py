@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
+from dem.families.family import Filling
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.missing_patterns import PatternRows, precision_factors
 from dem.families.gaussian.missing_rows import (
@@ -55,9 +56,17 @@ class ObservedGaussian(GaussianFamily):
     The sums are the family's sums about the means, and a last row, the entropies of what is missing.
     """
 
-    linear: ClassVar[bool] = False
-    complete: ClassVar[bool] = True
     needs_scatter: ClassVar[bool] = False
+
+    @property
+    def linear(self) -> None:
+        """None: a row's density depends on its pattern of missing values."""
+        return
+
+    @property
+    def filling(self) -> Filling[Gaussians]:
+        """The family itself."""
+        return self
 
     def with_missing(self) -> GaussianFamily:
         """Return the family itself."""

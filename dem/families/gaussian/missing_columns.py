@@ -13,15 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from dem.core.block import Array, Float
+from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import EMPTY
+from dem.families.family import EMPTY, Filling
+from dem.families.feature_columns import Column
+from dem.families.feature_map import FeatureMap, with_indicators
 from dem.families.gaussian.base import GaussianFamily, Gaussians, offsets_of
 from dem.families.plain import from_columns
 
 
 class ObservedColumns(GaussianFamily):
     """Mixin that makes a Gaussian family accept missing values: the last d features are indicators."""
+
+    @property
+    def filling(self) -> Filling[Gaussians]:
+        """The family itself."""
+        return self
 
     def with_missing(self) -> GaussianFamily:
         """Return the family itself."""
@@ -31,13 +38,10 @@ class ObservedColumns(GaussianFamily):
         """Return the number of features of the family, plus d."""
         return super().n_features(d) + d  # type: ignore[safe-super]
 
-    def expand(self, features: Array, d: int) -> None:
-        """Write the indicators, set missing values to 0, and write the features of the family."""
-        x, observed = features[:d], features[-d:]
-        missing = np.isnan(x)
-        np.logical_not(missing, out=observed)
-        np.copyto(x, 0, where=missing)
-        super().expand(features, d)  # type: ignore[safe-super]
+    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return the features of the family, 0 where a value is missing, and the indicators."""
+        whole = super().from_columns(columns)  # type: ignore[safe-super]
+        return with_indicators(whole, len(columns), before=whole.n_features)
 
     def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
         """Return means and variances by PRML 9.24 and 9.25; each column uses the rows in which it is observed.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Float
 from dem.core.linalg import triangle, triangle_size, unpack
-from dem.families.gaussian.base import LOG_2PI, Gaussians, add_centred_sums, centred_log_density
+from dem.families.gaussian.base import LOG_2PI, CentredMap, Gaussians, add_centred_sums
 
 
 @dataclass(frozen=True)
@@ -121,10 +121,9 @@ class PatternRows:
         """Write the log-densities of rows of the tile x (d, n) to `out` (K, n); return the rows with their marginal."""
         marginal = marginal_of(theta, missing)
         observed = x[np.ix_(~missing, rows)]
-        found = np.empty(len(rows))
-        theta = marginal.theta
-        for k, (mean, lower) in enumerate(zip(theta.means, theta.precisions_cholesky, strict=True)):
-            centred_log_density(observed, mean, lower, found)
+        found, centred = np.empty(len(rows)), CentredMap.of(marginal.theta)
+        for k in range(len(out)):
+            centred.component(k, observed, found)
             out[k, rows] = found
         return cls(marginal, rows, observed)
 

@@ -9,6 +9,8 @@ import numpy as np
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.family import EMPTY, safe_counts
+from dem.families.feature_columns import Column, Op
+from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians, offsets_of
 from dem.families.gaussian.diag import inverse_root
 from dem.families.gaussian.missing_columns import ObservedColumns
@@ -32,10 +34,9 @@ class SphericalGaussian(GaussianFamily):
         """Return d + 2."""
         return d + 2
 
-    def expand(self, features: Array, d: int) -> None:
-        """Write |x|^2."""
-        x = features[:d]
-        np.einsum("ij,ij->j", x, x, out=features[d])
+    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return x and |x|^2."""
+        return feature_map((*columns, Column(Op.SUM_OF_SQUARES, 1, argument=len(columns))))
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, p m, -p / 2), p the precisions and m the means in the frame."""

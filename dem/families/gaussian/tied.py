@@ -15,15 +15,17 @@ import numpy as np
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import covariances_from, precisions_cholesky, triangle_size, unpack
+from dem.families.feature_columns import Column
+from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import (
     LOG_2PI,
+    CentredMap,
     GaussianFamily,
     Gaussians,
     add_centred_sums,
-    centred_log_density,
     offsets_of,
 )
-from dem.families.gaussian.full import draw_full, floored
+from dem.families.gaussian.full import FullMarginals, draw_full, floored
 from dem.families.gaussian.missing import ObservedGaussian
 from dem.scan.scanner import Scan
 
@@ -60,8 +62,9 @@ class TiedGaussian(GaussianFamily):
         """Return 1 + d + d (d + 1) / 2: about centres of their own the quadratic terms differ."""
         return 1 + d + triangle_size(d)
 
-    def expand(self, features: Array, d: int) -> None:
-        """Add nothing: 1 and x are all."""
+    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return x alone."""
+        return feature_map(columns)
 
     def natural(self, theta: Gaussians, frame: Frame) -> Float:
         """Return eta: (log-normaliser, P m), m the means in the frame."""
@@ -124,8 +127,7 @@ class TiedGaussian(GaussianFamily):
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write -0.5 |U' (x - mu)|^2 and the normaliser."""
-        for k, mean in enumerate(theta.means):
-            centred_log_density(x, mean, theta.precisions_cholesky, out[k])
+        CentredMap.of(theta).log_density(x, out)
 
     def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""
@@ -142,3 +144,8 @@ class TiedGaussian(GaussianFamily):
 
 class ObservedTied(ObservedGaussian, TiedGaussian):
     """Of rows with missing values."""
+
+    @property
+    def by_pattern(self) -> FullMarginals:
+        """Patterns leave full Gaussians."""
+        return FullMarginals()

@@ -10,6 +10,7 @@ from dem.core.block import Array, Block
 from dem.em.row_output import REAL, RowOutput, RowOutputs, deviation, filled, output_table
 from dem.families.factors.algebra import FactorAnalysers
 from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
+from dem.families.family import filling
 from dem.models.latent.algebra import LatentParams, noise_diagonal
 from dem.models.latent.kernel import LatentKernel
 from dem.models.mixture.kernel import CentredDensities, tiles_bytes
@@ -72,7 +73,7 @@ def _write_incomplete(params: LatentParams, output: RowOutput, x: Array, out: Ar
             out[here] = densities.reuse.z[1:, 0].T
         else:
             one = np.ones((1, len(tile)))
-            mean, variance = densities.family.fill(densities.theta, tile.T, densities.reuse, one)
+            mean, variance = filling(densities.family).fill(densities.theta, tile.T, densities.reuse, one)
             out[here] = (np.sqrt(variance) if output.name == "deviation" else mean).T
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from dem.core.block import Array, Block
 from dem.em.row_output import REAL, RowOutput, RowOutputs, output_table
 from dem.families.factors.family import FactorFamily
-from dem.families.family import Family
+from dem.families.family import Family, with_missing
 from dem.models.mixture.kernel import CentredDensities, MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.row_checks import check_finite
@@ -46,7 +46,7 @@ class FactorMixtureModel(MixtureModel):
         out = np.empty(output.shape(len(x)), output.dtype)
         family: Family[Any] = self.family
         if len(x) and not check_finite(block)[2]:
-            family = family.with_missing()
+            family = with_missing(family)
         densities = CentredDensities(family, params.theta, params.log_weights)
         for start in range(0, len(x), densities.tile):
             here = slice(start, start + densities.tile)

@@ -13,7 +13,8 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import CACHE_BYTES, Family
+from dem.families.family import CACHE_BYTES, Family, Linear
+from dem.families.features import Features
 from dem.models.mixture.precision import Precision
 
 T = TypeVar("T")
@@ -111,17 +112,25 @@ class Densities(Protocol):
         """Add the sums of the tile last given to `joint`, weighted by `resp` (K, n), to `out` (F, K)."""
 
 
-class LinearDensities(Generic[T]):
-    """The fast path: L = H T and S = T R'."""
+class LinearDensities:
+    """The fast path: L = H T and S = T R'.
 
-    def __init__(self, family: Family[T], theta: T, log_weights: Float, frame: Frame, precision: Precision) -> None:
-        k, d = family.centres(theta).shape
+    Parameters
+    ----------
+    features : Features
+        T.
+    eta : array of shape (K, F)
+        H: the natural parameters, the log-weights added to column 0.
+    frame : Frame
+        Where the features are taken.
+    precision : Precision
+    """
+
+    def __init__(self, features: Features, eta: Float, frame: Frame, precision: Precision) -> None:
         dtype = np.float32 if precision == Precision.SINGLE else np.float64
-        eta = family.natural(theta, frame)
-        eta[:, 0] += log_weights
-        self.family, self.frame, self.precision = family, frame, precision
+        self.features, self.frame, self.precision = features, frame, precision
         self.eta = eta.astype(dtype)
-        self.n_sums = family.n_features(d)
+        k, self.n_sums = eta.shape
         self.tile = tile_rows((self.n_sums + k) * self.eta.itemsize)
         self._features = np.empty((self.n_sums, self.tile), dtype)
         self._features[0] = 1
@@ -133,7 +142,7 @@ class LinearDensities(Generic[T]):
         """Return H T."""
         n = len(rows)
         features = self._now = self._features[:, :n]
-        self.family.features(rows, self.frame, features[1:])
+        self.features.write(rows, features[1:])
         return np.matmul(self.eta, features, out=self._joint[:, :n])
 
     def add(self, resp: Array, out: Float) -> None:
@@ -173,14 +182,24 @@ class CentredDensities(Generic[T]):
 
 def densities_of(family: Family[T], params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
     """Return the densities of all components in one arithmetic."""
-    if precision == Precision.CENTRED or frame is None:
+    linear = family.linear
+    if precision == Precision.CENTRED or frame is None or linear is None:
         return CentredDensities(family, params.theta, params.log_weights)
-    return LinearDensities(family, params.theta, params.log_weights, frame, precision)
+    features = linear.features(len(frame.scale), frame)
+    return LinearDensities(features, eta_of(linear, params.theta, params.log_weights, frame), frame, precision)
+
+
+def eta_of(linear: Linear[T], theta: T, log_weights: Float, frame: Frame) -> Float:
+    """Return H (K, F), the natural parameters with the log-weights in column 0."""
+    eta = linear.natural(theta, frame)
+    eta[:, 0] += log_weights
+    return eta
 
 
 def tiles_bytes(family: Family[T], k: int, d: int) -> int:
     """Return what tiles of d columns take for K components, and what follows from the parameters, in bytes."""
-    width = family.tile_width(k, d) + k + (family.n_features(d) if family.linear else 0)
+    linear = family.linear
+    width = family.tile_width(k, d) + k + (0 if linear is None else linear.n_features(d))
     return max(8 * width * tile_rows(8 * width, 0), 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
 
 

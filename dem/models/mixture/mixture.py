@@ -7,7 +7,6 @@ M-step: w_k = N_k / N, and each family's own estimate from the sums   (PRML 9.26
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,11 +19,10 @@ from dem.core.stats import ARITY
 from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.em.seeding import Seeding
-from dem.families.family import Family, Given, safe_counts
-from dem.families.gaussian.missing import ObservedGaussian
+from dem.families.family import Family, Given, safe_counts, with_missing
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, tiles_bytes
-from dem.models.mixture.pattern_kernel import FULL, PatternKernel, Products
+from dem.models.mixture.pattern_kernel import PatternKernel, Products
 from dem.models.mixture.precision import Precision, double_suffices, products_size, single_suffices
 from dem.models.mixture.prior import BoundPrior, Prior
 from dem.models.row_checks import check_distinct, check_enough_rows
@@ -105,18 +103,18 @@ class MixtureModel:
         check_distinct(x, self.n_components)
         frame = self.family.frame(x)
         whole = self.family.bind(scan, frame)
-        family = whole.with_missing() if scan.lacking.any() else whole
+        family = with_missing(whole) if scan.lacking.any() else whole
         base = scan.measured.base / scan.moments.weight
         bound = replace(self, family=whole, observed_family=family, frame=frame, base=base)
-        if family.linear:
+        if (linear := family.linear) is not None:
             bound = replace(
                 bound,
-                largest=family.largest(scan.low, scan.high, frame),
-                typical=family.typical(scan, frame),
+                largest=linear.largest(scan.low, scan.high, frame),
+                typical=linear.typical(scan, frame),
                 single=x.dtype.kind == "f" and x.dtype.itemsize <= 4 and plain_weights(scan),
             )
-        elif isinstance(family, ObservedGaussian):
-            bound = replace(bound, largest=FULL.largest(scan.low, scan.high, frame))
+        elif (by_pattern := family.by_pattern) is not None and by_pattern.marginals.linear is not None:
+            bound = replace(bound, largest=by_pattern.marginals.linear.largest(scan.low, scan.high, frame))
         return replace(bound, pseudo=None if self.prior is None else BoundPrior.of(self.prior, family, scan))
 
     def start(self, sample: Block, rng: np.random.Generator) -> MixtureParams:
@@ -124,10 +122,9 @@ class MixtureModel:
         x, resp = self.first_responsibilities(sample, rng)
         counts = safe_counts(resp.sum(axis=1))
         theta = self.family.initial(x, resp)
-        return MixtureParams(
-            counts / counts.sum() if self.given.weights is None else self.given.weights,
-            self.family.override(theta, self.given),
-        )
+        if (settable := self.family.settable) is not None:
+            theta = settable.override(theta, self.given)
+        return MixtureParams(counts / counts.sum() if self.given.weights is None else self.given.weights, theta)
 
     def first_responsibilities(self, sample: Block, rng: np.random.Generator) -> tuple[Float, Float]:
         """Return the sample's rows of positive weight as columns (d, n), and weighted responsibilities (K, n)."""
@@ -140,22 +137,24 @@ class MixtureModel:
 
     def known(self) -> MixtureParams | None:
         """Return the first parameters, if the user has set all of them."""
-        theta = self.family.known(self.given)
+        settable = self.family.settable
+        theta = None if settable is None else settable.known(self.given)
         return None if theta is None or self.given.weights is None else MixtureParams(self.given.weights, theta)
 
     def precision(self, params: MixtureParams) -> Precision:
         """Return the cheapest arithmetic that meets the tolerance for these parameters and this data."""
         if self.frame is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
-        if params.floor == Precision.CENTRED or self.largest is None or self.typical is None:
+        linear = self.observed.linear
+        if params.floor == Precision.CENTRED or linear is None or self.largest is None or self.typical is None:
             return Precision.CENTRED
-        if self.prior is not None and not self.observed.complete:  # the pseudo-rows' sums are those of the exact path
+        if self.prior is not None and not linear.complete:  # the pseudo-rows' sums are those of the exact path
             return Precision.CENTRED
-        size = products_size(self.observed, params.theta, self.frame, self.largest)
+        size = products_size(linear, params.theta, self.frame, self.largest)
         if not double_suffices(size):
             return Precision.CENTRED
         if self.single:
-            size = products_size(self.observed, params.theta, self.frame, self.typical)
+            size = products_size(linear, params.theta, self.frame, self.typical)
             if single_suffices(size):
                 return params.floor
         return Precision.DOUBLE
@@ -174,9 +173,9 @@ class MixtureModel:
 
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
-        precision = self.precision(params)
-        if isinstance(self.observed, ObservedGaussian) and self.frame is not None and self.largest is not None:
-            return PatternKernel(self.observed, params, Products(self.frame, self.largest))
+        precision, by_pattern = self.precision(params), self.observed.by_pattern
+        if by_pattern is not None and self.frame is not None and self.largest is not None:
+            return PatternKernel(self.observed, by_pattern, params, Products(self.frame, self.largest))
         densities = densities_of(self.observed, params, precision, self.frame)
         return MixtureKernel(densities, self.n_components)
 
@@ -198,7 +197,10 @@ class MixtureModel:
     def log_likelihood(self, params: MixtureParams, stats: MixtureStats) -> float:
         """Return the log-likelihood in nats a row, rows weighted."""
         mean = stats.log_likelihood / stats.weight + self.base
-        return mean if stats.precision == Precision.CENTRED else mean + self.observed.shared(params.theta)
+        linear = self.observed.linear
+        if stats.precision == Precision.CENTRED or linear is None:
+            return mean
+        return mean + linear.shared(params.theta)
 
     def expected(self, params: MixtureParams, stats: MixtureStats, new: MixtureParams) -> float:
         """Return Q(new; stats) in nats a row, the prior included   (PRML 9.40)."""
@@ -241,10 +243,8 @@ class MixtureModel:
 
     def rows_bytes(self, d: int) -> int:
         """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
-        families = [self.family]
-        with suppress(ValueError):  # some take no missing values
-            families.append(self.family.with_missing())
-        return max(tiles_bytes(family, self.n_components, d) for family in families)
+        families = (self.family, self.family.with_missing())
+        return max(tiles_bytes(family, self.n_components, d) for family in families if family is not None)
 
 
 def plain_weights(scan: Scan) -> bool:

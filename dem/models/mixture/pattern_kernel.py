@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle, triangle_places
+from dem.families.family import ByPattern, Family
+from dem.families.features import Features
 from dem.families.gaussian.base import Gaussians, offsets_of
-from dem.families.gaussian.full import FullGaussian
-from dem.families.gaussian.missing import ObservedGaussian
-from dem.families.gaussian.missing_patterns import marginal_of
 from dem.families.patterns import group_by_pattern
 from dem.models.mixture.kernel import (
     CentredDensities,
@@ -28,6 +27,7 @@ from dem.models.mixture.kernel import (
     MixtureKernel,
     MixtureParams,
     MixtureStats,
+    eta_of,
 )
 from dem.models.mixture.precision import Precision, double_suffices
 
@@ -35,7 +35,6 @@ BAND_BYTES, BAND_ROWS = 2**24, 2**17
 """Rows of a block are sorted so many bytes (as float64), and so many rows, at a time."""
 FREQUENT = 256
 """Rows of a band from which on a pattern has a kernel of its own."""
-FULL = FullGaussian()
 
 
 @dataclass(frozen=True)
@@ -60,11 +59,39 @@ class Products:
         return Products(Frame(self.frame.shift[columns], self.frame.scale[columns]), self.largest[features])
 
 
+@dataclass(frozen=True)
+class Moved:
+    """Features of rows that are moved to a frame first: all patterns of as many columns have the same ones.
+
+    Attributes
+    ----------
+    of : Features
+    frame : Frame
+    """
+
+    of: Features
+    frame: Frame
+
+    @property
+    def n_features(self) -> int:
+        """F, the constant 1 included."""
+        return self.of.n_features
+
+    def write(self, rows: Array, out: Array) -> None:
+        """Write the features of the rows (n, d) in the frame."""
+        x = np.empty(rows.T.shape, out.dtype)
+        self.frame.tile(rows, x)
+        self.of.write(x.T, out)
+
+
 class PatternKernel:
     """From a block to its statistics, about the means."""
 
-    def __init__(self, family: ObservedGaussian, params: MixtureParams, products: Products) -> None:
+    def __init__(
+        self, family: Family[Gaussians], by_pattern: ByPattern[Gaussians], params: MixtureParams, products: Products
+    ) -> None:
         self.theta: Gaussians = params.theta
+        self.by_pattern = by_pattern
         self.log_weights, self.products = params.log_weights, products
         self.n_components, self.d = self.theta.means.shape
         self.rare = MixtureKernel(CentredDensities(family, self.theta, self.log_weights), self.n_components)
@@ -97,7 +124,7 @@ class PatternKernel:
 
     def _add_pattern(self, band: Block, rows: NDArray[np.intp], missing: NDArray[np.bool_], out: Float) -> float:
         """Add the sums of rows with the same values missing to `out`; return their log-likelihood."""
-        marginal = marginal_of(self.theta, missing)
+        marginal = self.by_pattern.marginal(self.theta, missing)
         columns = np.flatnonzero(~missing)
         densities = self._densities(marginal.theta, self.products.of(columns))
         kernel = MixtureKernel(densities, self.n_components)
@@ -113,10 +140,14 @@ class PatternKernel:
 
     def _densities(self, theta: Gaussians, products: Products) -> Densities:
         """Return the densities of complete rows, by products where these keep their digits."""
-        linear = LinearDensities(FULL, theta, self.log_weights, products.frame, Precision.DOUBLE)
-        if double_suffices(float((np.abs(linear.eta) @ products.largest).max())):
-            return linear
-        return CentredDensities(FULL, theta, self.log_weights)
+        family, frame = self.by_pattern.marginals, products.frame
+        if (linear := family.linear) is not None:
+            eta = eta_of(linear, theta, self.log_weights, frame)
+            if double_suffices(float((np.abs(eta) @ products.largest).max())):
+                return LinearDensities(
+                    Moved(self.by_pattern.features(theta.means.shape[1]), frame), eta, frame, Precision.DOUBLE
+                )
+        return CentredDensities(family, theta, self.log_weights)
 
 
 def about_means(sums: Float, theta: Gaussians, frame: Frame) -> Float:

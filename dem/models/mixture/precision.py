@@ -9,7 +9,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import Family
+from dem.families.family import Linear
 
 T = TypeVar("T")
 
@@ -31,10 +31,10 @@ class Precision(IntEnum):
     CENTRED = 2
 
 
-def products_size(family: Family[T], theta: T, frame: Frame, features: Float) -> float:
+def products_size(linear: Linear[T], theta: T, frame: Frame, features: Float) -> float:
     """Return max over k of |eta_k| . t, for features t (F,) in a frame: products lose so many roundings' size."""
-    size = float((np.abs(family.natural(theta, frame)) @ features).max())
-    return size + family.shared_size(theta)
+    size = float((np.abs(linear.natural(theta, frame)) @ features).max())
+    return size + linear.shared_size(theta)
 
 
 def double_suffices(size: float) -> bool:

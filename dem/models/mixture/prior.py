@@ -112,10 +112,11 @@ class BoundPrior:
         k, m = len(family.centres(theta)), self.y.shape[1]
         resp = np.tile(self.strength.rows * self.share, (k, 1))
         out = np.zeros((size, k))
-        if frame.shift.ndim == 1 and family.linear:
+        linear = family.linear
+        if frame.shift.ndim == 1 and linear is not None:
             features = np.empty((size, m))
             features[0] = 1
-            family.features(self.y.T, frame, features[1:])
+            linear.features(len(self.y), frame).write(self.y.T, features[1:])
             out += features @ resp.T
         else:
             reuse = family.log_density(theta, self.y, np.empty((k, m)))

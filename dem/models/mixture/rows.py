@@ -13,7 +13,7 @@ import numpy as np
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.em.row_output import REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, output_table
-from dem.families.family import Family
+from dem.families.family import Family, filling, with_missing
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
 from dem.models.mixture.precision import Precision, double_suffices, products_size
 from dem.models.row_checks import LARGEST_MAGNITUDE, NotFiniteError, check_finite, label_dtype
@@ -64,10 +64,10 @@ def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowO
         words = f"holds {block.x[row, column]:g} in column {column}, too large to square"
         raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
     check_support(family, block)
-    if not whole:
-        family = family.with_missing()
     if output.name in ("filled", "deviation"):
         return _filled(family, params, output, block, out, whole=whole)
+    if not whole:
+        family = with_missing(family)
     densities = _densities(family, params, low, high)
     softmax = Softmax(densities)
     for start in range(0, len(x), densities.tile):
@@ -80,11 +80,11 @@ def _densities(family: Family[Any], params: MixtureParams, low: Float, high: Flo
     """Return the densities for rows within [low, high] (d,), in float64 products if these are accurate enough."""
     theta = params.theta
     frame = Frame.at(params.weights @ family.centres(theta))
-    precision = Precision.CENTRED
+    precision, linear = Precision.CENTRED, family.linear
     if (
-        family.linear
-        and family.complete
-        and double_suffices(products_size(family, theta, frame, family.largest(low, high, frame)))
+        linear is not None
+        and linear.complete
+        and double_suffices(products_size(linear, theta, frame, linear.largest(low, high, frame)))
     ):
         precision = Precision.DOUBLE
     return densities_of(family, params, precision, frame)
@@ -98,14 +98,14 @@ def _filled(
     if whole:
         out[...] = 0 if wants_deviation else block.x
         return out
-    densities = CentredDensities(family, params.theta, params.log_weights)
-    softmax = Softmax(densities)
+    densities = CentredDensities(with_missing(family), params.theta, params.log_weights)
+    softmax, fill = Softmax(densities), filling(family).fill
     for start in range(0, len(out), densities.tile):
         x = block.x[start : start + densities.tile]
         resp = densities.joint(x)
         softmax(resp)
         columns = np.array(x.T, dtype=np.float64)
-        mean, variance = family.fill(params.theta, columns, densities.reuse, resp)
+        mean, variance = fill(params.theta, columns, densities.reuse, resp)
         missing = np.isnan(columns)
         values = np.sqrt(variance) if wants_deviation else mean
         out[start : start + len(x)] = np.where(missing, values, 0 if wants_deviation else columns).T

@@ -1,5 +1,8 @@
 """Each Gaussian family against long double and NumPy."""
 
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +10,7 @@ import reference
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.families import COVARIANCE_TYPES, Gaussians
-from dem.families.gaussian.base import offsets_of
+from dem.families.gaussian.base import CentredMap, offsets_of
 from dem.scan.scanner import Scanner
 
 K, D, N = 3, 4, 400
@@ -37,7 +40,7 @@ def some(kind, rng):
 
 def features(family, x, frame):
     t = np.ones((family.n_features(D), len(x)))
-    family.features(x, frame, t[1:])
+    family.features(D, frame).write(x, t[1:])
     return t
 
 
@@ -117,7 +120,7 @@ def test_expected_log_density(kind, centred, rng):
 
 
 @TYPES
-def test_reg_covar_is_added_in_the_datas_units(kind, rng):
+def test_reg_covar_is_added_in_the_units_of_the_data(kind, rng):
     family, _, x = some(kind, rng)
     frame = frame_of(kind, [0.0] * D, [2.0**-6] * D)
     sums = features(family, x, frame) @ rng.dirichlet(np.ones(K), N)
@@ -185,3 +188,15 @@ def test_the_tied_family_needs_the_scatter():
 def test_offsets_are_the_means_in_the_frame():
     theta = Gaussians(np.array([[3.0, 5.0]]), np.ones((1, 2)), np.ones((1, 2)))
     np.testing.assert_array_equal(offsets_of(theta, Frame(np.array([1.0, 1.0]), np.array([2.0, 0.5]))), [[4.0, 2.0]])
+
+
+@pytest.mark.parametrize("kind", ["full", "tied"])
+def test_the_exact_path_is_a_value(kind, rng):
+    """It travels, and gives the family's log-densities far from zero too."""
+    _, theta, x = some(kind, rng)
+    theta = replace(theta, means=theta.means + 2.0**20)
+    centred = pickle.loads(pickle.dumps(CentredMap.of(theta)))
+    out = np.empty((K, N))
+    centred.log_density(np.ascontiguousarray((x + 2.0**20).T), out)
+    expected = reference.log_densities(x + 2.0**20, theta.means, reference.dense(theta.covariances, kind, K, D))
+    assert reference.relative_error(out, expected) < 1e-13

@@ -148,7 +148,7 @@ def test_moving_sums_to_the_means_is_exact_where_numbers_are(rng):
     theta = FullGaussian().from_precisions(np.round(params.theta.means), params.theta.precisions_cholesky)
     features = np.empty((FullGaussian().n_features(D), 50))
     features[0] = 1
-    FullGaussian().features(x, frame, features[1:])
+    FullGaussian().features(D, frame).write(x, features[1:])
     expected = np.zeros((len(features), K))
     FullGaussian().sums(theta, np.ascontiguousarray(x.T), None, resp, expected)
     np.testing.assert_array_equal(about_means(features @ resp.T, theta, frame), expected)
