@@ -33,9 +33,9 @@ from dem.storage.lock import Interrupted, write_lock
 
 
 def fit_estimator(estimator: str, data: str, output: str, session: Session, **options: Any) -> None:
-    """Fit the estimator of `dem.estimators` with this name, and save it; see `fit_and_save`."""
+    """Fit the estimator of `dem.estimators` with this name, and save it; see `fit_job`."""
     job, settings = Job.from_options(data, output, options)
-    fit_and_save(getattr(estimators, estimator)(**settings), job, session)
+    fit_job(getattr(estimators, estimator)(**settings), job, session)
 
 
 def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str, ...], **options: Any) -> None:
@@ -146,7 +146,7 @@ class Job:
         return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
 
 
-def fit_and_save(model: Any, job: Job, session: Session) -> None:
+def fit_job(model: Any, job: Job, session: Session) -> None:
     """Fit a model and save it, as `dem fit` and the workflows do.
 
     Parameters
