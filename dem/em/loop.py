@@ -1,8 +1,8 @@
-"""The loop: sweep, objective, stop?, M-step. It knows the Model contract alone.
+"""The EM loop: pass, objective, stopping test, M-step. It uses only the Model contract.
 
-The variational view (PRML 9.4): after the E-step the bound touches the log-likelihood; the M-step
-raises it to Q(new) + H(q), where the entropy H(q) = log-likelihood - Q(old). So each pass tells the
-bound after the M-step, and the next one the KL divergence that the E-step closes, from sums alone.
+The variational view (PRML 9.4): after the E-step the bound equals the log-likelihood; the M-step raises it to
+Q(new) + H(q), where the entropy H(q) = log-likelihood - Q(old). So the sums of a pass also give the bound after its
+M-step, and the next pass gives the KL divergence that its E-step removes.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from dem.core.block import Block, MakeKernel, Sweep
 from dem.core.stats import S
 from dem.em.model import Model, P
 
-ROUNDING = 1e-9
-"""Relative change of the objective below which a fall is rounding: the kernels' own tolerance."""
+FALL_ROUNDING = 1e-9
+"""A relative fall of the objective below this is rounding; it is the tolerance of the kernels."""
 
 
 @dataclass(frozen=True)
 class Pass:
-    """What one pass told.
+    """The results of one pass.
 
     Attributes
     ----------
     objective : float
-        Of the parameters that the pass was made with, in nats a row.
+        The objective of the parameters that the pass used, in nats a row.
     log_likelihood : float or None
         The objective without priors, in nats a row; None where the model has no likelihood.
     bound : float or None
-        The evidence lower bound after the M-step that followed; None after the last pass, after one that is made
-        again, or where the model has none. The next pass's objective less this is the KL divergence that its E-step
-        closed.
+        The evidence lower bound after the M-step that followed; None after the last pass, after a pass that is
+        repeated, or if the model has no bound. The objective of the next pass minus this bound is the KL divergence
+        that its E-step removed.
     exact : bool
-        Whether the pass was made in arithmetic that may be reported.
+        Whether the arithmetic of the pass was accurate enough for reported results.
     """
 
     objective: float
@@ -46,21 +46,21 @@ class Pass:
 
 @dataclass(frozen=True)
 class State(Generic[P]):
-    """Where a fit stands.
+    """The state of a fit.
 
     Attributes
     ----------
     params : P
-        The current parameters; once stopped, those that the last objective belongs to.
+        The current parameters; at the end, the parameters of the last objective.
     history : tuple of Pass
         One entry for each pass over the data.
     n_iter : int
         M-steps made.
     stop_reason : str or None
-        "converged", "max_iter", "fell" (the objective fell by less than `tol`: settled, but not at a
-        maximum), or None while running.
+        "converged", "max_iter", "fell" (the objective fell by less than `tol`: stopped, but not at a maximum), or None
+        while running.
     stats : Statistics or None
-        Once stopped, the statistics of the last pass, made with `params`.
+        At the end, the statistics of the last pass, made with `params`.
     """
 
     params: P
@@ -83,7 +83,7 @@ class State(Generic[P]):
 
 @dataclass(frozen=True)
 class OneBlock:
-    """The sweep of rows that are one block in memory."""
+    """A sweep over rows that are one block in memory."""
 
     block: Block
 
@@ -95,11 +95,11 @@ class OneBlock:
 def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_iter: int) -> State[P]:
     """Return the state after one pass: stopped, or with new parameters.
 
-    Stopping is tested before the M-step, so that the reported objective is that of the reported
-    parameters. No fit stops in arithmetic that is not exact: where it would, or where the sums show that
-    an M-step gains little, the next passes are exact, and the last two always are: the one that gives the
-    parameters and the one that scores them. Where the M-step fails on sums that are not exact, the pass is made again
-    in exact arithmetic. An M-step of which the model says that it has converged ends the fit as well.
+    The stopping test comes before the M-step, so that the reported objective belongs to the reported parameters. A fit
+    stops only in exact arithmetic. If it would stop earlier, or if the sums show that an M-step gains little, the next
+    passes are exact. The last two passes are always exact: the one that gives the parameters, and the one that scores
+    them. If the M-step fails on sums that are not exact, the pass is repeated in exact arithmetic. The fit also stops
+    if the model says in its M-step that it has converged.
 
     Parameters
     ----------
@@ -123,8 +123,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     if objective != objective:
         raise FloatingPointError(f"the objective is not a number in pass {len(state.history) + 1} of the fit")
     exact = model.is_exact(state.params)
-    told = Pass(objective, model.log_likelihood(state.params, stats), None, exact)
-    scored = replace(state, history=(*state.history, told))
+    this_pass = Pass(objective, model.log_likelihood(state.params, stats), None, exact)
+    scored = replace(state, history=(*state.history, this_pass))
     reason = why_stop(scored, tol=tol, max_iter=max_iter)
     if reason is not None and exact:
         return replace(scored, stop_reason=reason, stats=stats)
@@ -142,14 +142,14 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     settled = reason is not None or step.converged or (gain is not None and gain < tol)
     params = model.exact(step.params) if settled or n_iter + 1 >= max_iter else step.params
     bound = None if gain is None else objective + gain
-    return State(params, (*state.history, replace(told, bound=bound)), n_iter)
+    return State(params, (*state.history, replace(this_pass, bound=bound)), n_iter)
 
 
 def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
     """Return why the fit should stop, or None."""
     change = state.change
     if change is not None:
-        if change < -ROUNDING * max(1.0, abs(state.objective)):
+        if change < -FALL_ROUNDING * max(1.0, abs(state.objective)):
             if -change < tol:
                 return "fell"
         elif change < tol or change <= 0:
@@ -173,16 +173,16 @@ def fit(
     model : Model
         Bound to the data.
     params : P
-        Where to start.
+        The first parameters.
     sweep : Sweep
-        One full pass over the data.
+        Makes one full pass over the data.
     tol, max_iter
         See `advance`.
     callback : callable or None
         Called with the state after each pass.
     """
     state = first_state(model, params, max_iter=max_iter)
-    return go_on(model, state, sweep, tol=tol, max_iter=max_iter, callback=callback)
+    return continue_fit(model, state, sweep, tol=tol, max_iter=max_iter, callback=callback)
 
 
 def first_state(model: Model[P, S], params: P, *, max_iter: int) -> State[P]:
@@ -190,7 +190,7 @@ def first_state(model: Model[P, S], params: P, *, max_iter: int) -> State[P]:
     return State(params if max_iter > 1 else model.exact(params))
 
 
-def go_on(
+def continue_fit(
     model: Model[P, S],
     state: State[P],
     sweep: Sweep,
@@ -199,7 +199,7 @@ def go_on(
     max_iter: int,
     callback: Callable[[State[P]], object] | None = None,
 ) -> State[P]:
-    """Return the state at which EM stops, from any state on: `fit` that was broken off there goes on the same way."""
+    """Return the state at which EM stops, from any state: an interrupted fit continues with the same results."""
     while state.stop_reason is None:
         stats = sweep(partial(model.kernel, state.params))
         state = advance(model, state, stats, tol=tol, max_iter=max_iter)

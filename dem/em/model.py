@@ -1,7 +1,7 @@
-"""What a model is: the contract between the maths and the engine.
+"""The contract between models and the engine.
 
-Everything below runs on NumPy and SciPy alone. A model is a frozen object of pure functions; its
-parameters ``P`` and its statistics ``S`` are values. The engine knows only what stands here.
+Models need only NumPy and SciPy. A model is a frozen object of pure functions; its parameters ``P`` and its statistics
+``S`` are values. The engine uses only the members listed here.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ P_contra = TypeVar("P_contra", contravariant=True)
 
 @dataclass(frozen=True)
 class Step(Generic[P]):
-    """What an M-step gives.
+    """The result of an M-step.
 
     Attributes
     ----------
     params : P
         The new parameters.
     converged : bool
-        Whether the model's own measure says that the fit has converged: `params` are those that the step was given.
-        Models without such a measure leave this to the objective.
+        Whether the model's own test says that the fit has converged; then `params` are the old parameters. Models
+        without such a test leave the decision to the objective.
     """
 
     params: P
@@ -48,25 +48,25 @@ class Model(Protocol[P, S]):
 
     @property
     def measure(self) -> Measure | None:
-        """What the first pass is to ask of every row; None if nothing."""
+        """The support and base measure that the first pass evaluates for every row; None if it need not."""
 
     def squared(self, variances: Float) -> Float:
-        """Return what the model makes of the columns' variances (d,), (d,): see `dem.families.family`."""
+        """Return the squares (d,) that the model computes from columns of variances (d,): see `dem.families.family`."""
 
     def workspace_bytes(self, d: int) -> int:
-        """Return what a task allocates beside its block of d columns, in bytes, in any kind of pass."""
+        """Return the bytes that a task needs in addition to its block of d columns, in any kind of pass."""
 
     def work(self, x: Array) -> float:
-        """Return about how many operations an iteration on the rows x (n, d) takes, by what is missing in them.
+        """Return the approximate number of operations of an iteration on the rows x (n, d), which may have NaN.
 
-        Starts on the sample are measured by it. The model is bound.
+        The starts on the sample choose their effort by it. The model must be bound.
         """
 
     def bind(self, scan: Scan) -> Self:
-        """Return the model fitted out for this data: frame, ranges, constants; also if it is bound already.
+        """Return the model prepared for these data: frame, ranges, constants. A bound model can be bound again.
 
-        The scan is a completed one (see `dem.scan.fill_sample`): its sample and its moments have no holes, and
-        `scan.lacking` tells whether the rows will, as NaN.
+        The scan must be completed (see `dem.scan.fill_sample`): its sample and moments have no missing values.
+        `scan.lacking` counts the missing values (NaN) that the rows will have.
         """
 
     def start(self, sample: Block, rng: np.random.Generator) -> P:
@@ -79,9 +79,9 @@ class Model(Protocol[P, S]):
         """Return the parameters that maximise the expected log joint density given `stats`."""
 
     def objective(self, params: P, stats: S) -> float:
-        """Return what EM never lets fall, in nats a row: the log-likelihood of `params` and log prior, or a bound.
+        """Return the objective that EM never lowers, in nats a row: log-likelihood plus log prior, or a bound.
 
-        `stats` were made with `params`; so in the two methods below.
+        `stats` come from a pass with `params`; also in the next two methods.
         """
 
     def log_likelihood(self, params: P, stats: S) -> float | None:
@@ -91,26 +91,26 @@ class Model(Protocol[P, S]):
         """Return Q(new; stats), which the M-step maximises (priors included), in nats a row; None if there is none."""
 
     def is_exact(self, params: P) -> bool:
-        """Whether the kernel of `params` works in arithmetic whose results may be reported."""
+        """Whether the arithmetic of the kernel of `params` is accurate enough for reported results."""
 
     def exact(self, params: P) -> P:
         """Return the same parameters, marked so that `is_exact` holds."""
 
     def for_new_fit(self, params: P) -> P:
-        """Return the same parameters without the marks of the fit that they come from: another fit starts there."""
+        """Return the same parameters without marks of the fit that they come from, to start another fit."""
 
 
 class Rowwise(Protocol[P_contra]):
     """Models with outputs for every row."""
 
     def row_outputs(self, params: P_contra, dtype: np.dtype[Any] = REAL) -> RowOutputs:
-        """Return the table of the outputs; those of the shape of the rows have this floating dtype."""
+        """Return the table of the outputs; outputs with the shape of the rows have this floating dtype."""
 
     def rows(self, params: P_contra, output: RowOutput) -> Callable[[Block], Array]:
         """Return the function from a block to one output of the table, an entry (or row) per row."""
 
     def rows_bytes(self, d: int) -> int:
-        """Return what a task allocates beside its block of d columns and its results, in bytes, whatever is missing."""
+        """Return the bytes that a task needs in addition to its block of d columns and its results, also with NaN."""
 
 
 class Generative(Rowwise[P_contra], Protocol[P_contra]):

@@ -1,7 +1,7 @@
 """Row outputs: what a model gives for every row (labels, scores, latents, ...).
 
-Each model has one table of them, by name. The words of users ("label", "top-index:3") are looked up in it by
-`find_output`, and nowhere else.
+Each model has one table of them, by name. The names that users write ("label", "top-index:3") are looked up only by
+`find_output`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class RowOutput:
     ----------
     name : str
     meaning : str
-        What it is, in a few words, for lists of outputs.
+        A short description, for lists of outputs.
     dtype : dtype
     columns : int or None
         Results have shape (n, columns); None for (n,).
@@ -36,7 +36,7 @@ class RowOutput:
 
     @property
     def word(self) -> str:
-        """The word by which users ask for it."""
+        """The name that users write for it."""
         return self.name
 
     @property
@@ -49,24 +49,24 @@ class RowOutput:
         return (n,) if self.columns is None else (n, self.columns)
 
     def with_choice(self, choice: str) -> RowOutput:
-        """Return the output as the user wants it: `choice` is what follows the colon in "top-index:3".
+        """Return the variant that the user chose: `choice` is the text after the colon in "top-index:3".
 
         Raises
         ------
         ValueError
-            If there is nothing to choose, or not this.
+            If there are no variants, or not this one.
         """
-        raise ValueError(f"'{self.name}:{choice}': write {self.name!r} without {':' + choice!r}, it has no variants")
+        raise ValueError(f"'{self.name}:{choice}': {self.name!r} has no variants, so write it without {':' + choice!r}")
 
 
 @dataclass(frozen=True)
 class TopOutput(RowOutput):
-    """An output of the most probable components, of which the user chooses how many: `columns`.
+    """An output for the most probable components; the user chooses their number, `columns`.
 
     Attributes
     ----------
     most : int
-        The number of components.
+        The number of components of the model.
     """
 
     most: int = 1
@@ -77,7 +77,7 @@ class TopOutput(RowOutput):
         return f"{self.name}:{self.columns}"
 
     def with_choice(self, choice: str) -> TopOutput:
-        """Return the output of so many components, "1" to `most`."""
+        """Return the output for this number of components, "1" to `most`."""
         if not choice.isdecimal() or not 1 <= int(choice) <= self.most:
             raise ValueError(
                 f"'{self.name}:{choice}': choose 1 to {self.most} of the {self.most} components, as in {self.word!r}"
@@ -87,7 +87,7 @@ class TopOutput(RowOutput):
 
 @dataclass(frozen=True)
 class FilledOutput(RowOutput):
-    """An output of the shape of the rows, of which the user may choose the floating dtype."""
+    """An output with the shape of the rows; the user may choose its floating dtype."""
 
     def with_choice(self, choice: str) -> FilledOutput:
         """Return the output in the dtype "float16", "float32" or "float64"."""
@@ -100,7 +100,7 @@ RowOutputs = Mapping[str, RowOutput]
 """The row outputs of a model, by name."""
 
 
-def table(*outputs: RowOutput) -> dict[str, RowOutput]:
+def output_table(*outputs: RowOutput) -> dict[str, RowOutput]:
     """Return the outputs by name, in this order."""
     return {output.name: output for output in outputs}
 
@@ -111,13 +111,13 @@ def filled(d: int, dtype: np.dtype[Any], source: str = "their means given the ro
 
 
 def deviation(d: int, dtype: np.dtype[Any]) -> FilledOutput:
-    """Return the output of the standard deviations (n, d) of what `filled` fills in."""
+    """Return the output of the standard deviations (n, d) of the values that `filled` fills in."""
     meaning = "the standard deviation of each value that is filled in; 0 where the value is observed"
     return FilledOutput("deviation", meaning, dtype, d)
 
 
 def find_output(outputs: RowOutputs, word: str) -> RowOutput:
-    """Return the output that a user asks for by a word: "label", "top-index:3", "filled:float32".
+    """Return the output for a name that a user wrote: "label", "top-index:3", "filled:float32".
 
     Raises
     ------

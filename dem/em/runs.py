@@ -1,4 +1,4 @@
-"""Runs of EM side by side in threads, of which the calling thread hears every iteration, and which it can end."""
+"""Several runs of EM in parallel threads. The calling thread gets a report of every iteration, and can stop them."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from dem.core.blas import single_threaded_openmp
 from dem.em.loop import State
 
 T = TypeVar("T")
-THREADS = "dem-start"
-"""What their threads are called."""
-TELL_SECONDS = 1.0
-"""The calling thread is told at least as often, also where an iteration takes longer."""
-END_SECONDS = 1.0
-"""How long runs that were given up are waited for: an iteration of full covariances of thousands of columns takes
-minutes, and what it calls cannot be interrupted."""
+THREAD_NAME = "dem-start"
+"""The first part of the threads' names."""
+REPORT_SECONDS = 1.0
+"""The calling thread gets a report at least this often, also if an iteration takes longer."""
+JOIN_SECONDS = 1.0
+"""How long to wait for cancelled runs: an iteration with full covariances of thousands of columns takes minutes, and it
+cannot be interrupted."""
 
 
 @dataclass(frozen=True)
 class RunProgress:
-    """What is told of the runs after an iteration of one of them, when one ends, and while nothing happens.
+    """A report on the runs: after an iteration of one of them, when one ends, and regularly while nothing happens.
 
     Attributes
     ----------
     kind : str
-        What the runs are called: "short run".
+        The name of the runs, such as "short run".
     run, runs : int
-        The number of the run, from 1 on, and of how many.
+        The number of the run, from 1, and the number of all runs.
     ended : int
         Runs that have ended.
     state : State or None
@@ -54,42 +54,42 @@ class RunProgress:
 
 
 Watch = Callable[[RunProgress], object]
-"""Called in the calling thread; what it raises ends all runs."""
+"""Called in the calling thread. An exception in it stops all runs."""
 
 
-class _EndedError(Exception):
-    """The calling thread has given up: Ctrl-C, or a limit is reached."""
+class _CancelledError(Exception):
+    """The calling thread has cancelled the runs: Ctrl-C, or a limit is reached."""
 
 
 def in_threads(
     runs: Sequence[Callable[[Callable[[State[Any]], None]], T]], n_threads: int, kind: str, watch: Watch | None = None
 ) -> list[T]:
-    """Return what the runs return, in their order.
+    """Run the callables in threads, and return their results in order.
 
     Parameters
     ----------
     runs : sequence of callables
-        Each is given what it has to call after every iteration, with its state.
+        Each gets a function, which it must call with its state after every iteration.
     n_threads : int
     kind : str
-        What to call them.
+        The name of the runs.
     watch : callable, optional
-        Told of every iteration, and that there is none yet. Ctrl-C and what it raises end the runs at their next
-        iteration, and are raised; runs that take long to come to it are left behind.
+        Called after every iteration, and regularly in between. Ctrl-C, or an exception in `watch`, stops the runs at
+        their next iteration and is raised again; runs that take long to reach it are abandoned.
     """
-    told: SimpleQueue[tuple[int, State[Any] | None]] = SimpleQueue()
+    reports: SimpleQueue[tuple[int, State[Any] | None]] = SimpleQueue()
     waiting: SimpleQueue[int] = SimpleQueue()
     futures: list[Future[T]] = [Future() for _ in runs]
-    given_up = Event()
+    cancelled = Event()
 
     def after(i: int, state: State[Any]) -> None:
-        if given_up.is_set():
-            raise _EndedError
-        told.put((i, state))
+        if cancelled.is_set():
+            raise _CancelledError
+        reports.put((i, state))
 
     def work() -> None:
         single_threaded_openmp()
-        while not given_up.is_set():
+        while not cancelled.is_set():
             try:
                 i = waiting.get_nowait()
             except Empty:
@@ -98,11 +98,11 @@ def in_threads(
                 futures[i].set_result(runs[i](partial(after, i)))
             except BaseException as error:
                 futures[i].set_exception(error)
-            told.put((i, None))
+            reports.put((i, None))
 
     for i in range(len(runs)):
         waiting.put(i)
-    threads = [Thread(target=work, name=f"{THREADS}_{n}", daemon=True) for n in range(min(n_threads, len(runs)))]
+    threads = [Thread(target=work, name=f"{THREAD_NAME}_{n}", daemon=True) for n in range(min(n_threads, len(runs)))]
     i = ended = 0
     try:
         for thread in threads:
@@ -110,14 +110,14 @@ def in_threads(
         while ended < len(runs):
             state = None
             with suppress(Empty):
-                i, state = told.get(timeout=TELL_SECONDS)
+                i, state = reports.get(timeout=REPORT_SECONDS)
                 ended += state is None
             if watch is not None:
                 watch(RunProgress(kind, i + 1, len(runs), ended, state))
         return [future.result() for future in futures]
     except BaseException:
-        given_up.set()
-        until = monotonic() + END_SECONDS
+        cancelled.set()
+        until = monotonic() + JOIN_SECONDS
         for thread in threads:
             if thread.is_alive():
                 thread.join(max(0.0, until - monotonic()))

@@ -1,4 +1,4 @@
-"""What all estimators do: the fit, data in, row-wise outputs, models on disk."""
+"""The base class of all estimators: `fit`, reading data, row-wise outputs, and saving models."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
-from dem.estimators.records import history, source_record
+from dem.estimators.records import history_records, source_record
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
 from dem.run.fit_settings import FitSettings
@@ -36,23 +36,23 @@ from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import GroupContents
 
-CONVERGED = ("converged", "closed_form")
-"""Why a fit that has converged stopped."""
+CONVERGED_REASONS = ("converged", "closed_form")
+"""The values of `stop_reason_` that mean convergence."""
 FIT_ATTRIBUTES = (
     "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
 )  # fmt: skip
-"""Attributes that a fit gives to every estimator."""
+"""Fitted attributes that every estimator has."""
 
 
 class RowwiseEstimator(BaseEstimator):
     """Base of the estimators.
 
-    Rows without any value (all NaN, or masked) are left out of fits, scores and criteria, and what is said of them is
-    missing: labels are -1, all else is NaN.
+    Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
+    label is -1, all other outputs are NaN.
 
-    A subclass keeps the model's parameters in public attributes, as scikit-learn's do, and says in
-    `_fitted` how a model and its parameters are made of them. `fit` is written here, once, and calls what differs:
-    `_check_settings` and `_check_size`, then `_fit_source`, which runs the fit, then `_keep_fit`.
+    A subclass keeps the parameters of the model in public attributes, as scikit-learn does; `_fitted` builds the model
+    and its parameters from them. `fit` is written once, here. It calls the methods that differ between estimators:
+    `_check_settings`, `_check_size`, `_fit_source`, which runs the fit, and `_keep_fit`.
     """
 
     converged_: bool
@@ -64,19 +64,19 @@ class RowwiseEstimator(BaseEstimator):
     history_: list[dict[str, Any]]
     source_: dict[str, Any]
     outputs: ClassVar[RowOutputs]
-    """The row outputs that `write` writes, by name: the table of the smallest model of the kind."""
+    """The row outputs that `write` can write, by name; the names are the same for models of any size."""
     objective_name: ClassVar[str] = "log_likelihood"
-    """What `lower_bound_` is, priors aside: "log_likelihood", "bound" or "inertia"."""
+    """The quantity in `lower_bound_`, apart from priors: "log_likelihood", "bound" or "inertia"."""
     _lower_bound: ClassVar[str] = "objective"
-    """The entry of `history_` that `lower_bound_` is."""
+    """The key of `history_` from which `lower_bound_` is taken."""
     _saved: ClassVar[tuple[str, ...]]
-    """Names of the fitted arrays that go to disk."""
+    """Names of the fitted arrays that are saved."""
     _saved_numbers: ClassVar[tuple[str, ...]] = ()
-    """Names of fitted numbers and words, beside those that all estimators have."""
+    """Names of the fitted numbers and strings that are saved, in addition to those of all estimators."""
 
     @abstractmethod
     def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
+        """Return a short description of the fitted model."""
 
     def __init__(
         self,
@@ -107,11 +107,11 @@ class RowwiseEstimator(BaseEstimator):
 
     @abstractmethod
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read; those of the iterations are checked by `fit`."""
+        """Raise ValueError for wrong settings, before any data are read; `fit` checks those of the iterations."""
 
     @abstractmethod
     def _check_size(self, n: int, d: int) -> None:
-        """Refuse n rows of d columns that are too few for the settings."""
+        """Raise ValueError if n rows of d columns are too few for the settings."""
 
     @abstractmethod
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, Any] | LatentFit:
@@ -119,11 +119,11 @@ class RowwiseEstimator(BaseEstimator):
 
     @abstractmethod
     def _keep_fit(self, fitted: Any, source: Source) -> None:
-        """Keep as attributes what `_fit_source` returned for the source, beside what all estimators have."""
+        """Store the result of `_fit_source` in the attributes that only this estimator has."""
 
     @property
     def _n_starts(self) -> int:
-        """How many starts to try on the sample."""
+        """The number of starts on the sample."""
         return 1
 
     @default_error_state()
@@ -140,30 +140,30 @@ class RowwiseEstimator(BaseEstimator):
         Parameters
         ----------
         X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-            Real numbers of any dtype; the fit of float32 data is float64 in all that it reports.
+            Real numbers of any dtype. Results are float64, also for float32 data.
         y : ignored
         sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
             Weights of the rows, finite and not negative.
         callback : callable, optional
             Called with the `dem.em.loop.State` after each pass over the data, or each iteration in memory.
         checkpoint : str, Path or dem.Checkpoint, optional
-            Where to keep the fit after every pass. A fit that is there already goes on, with the same bits.
+            Where to save the fit after every pass. A fit saved there continues, with the same bits as without a stop.
 
         Returns
         -------
         estimator
-            Itself, fitted.
+            The fitted estimator itself.
 
         Raises
         ------
         dem.Stopped
-            The checkpoint's limits are reached: the same call goes on.
+            A limit of the checkpoint is reached; the same call continues the fit.
         ValueError
-            Wrong settings or unusable data: one sentence says what, where and what to do.
+            Wrong settings or unusable data; the message says what is wrong, where, and what to do.
         OSError
             A chunk cannot be read.
         MemoryError
-            The plan does not fit in the engine's memory.
+            The fit needs more memory than the engine's limit.
         """
         self._check_settings()
         check_iterations(self)
@@ -173,9 +173,9 @@ class RowwiseEstimator(BaseEstimator):
         fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
         state = fitted.state
         assert state.stop_reason is not None
-        self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED
+        self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
         self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
-        self.history_ = history(state)
+        self.history_ = history_records(state)
         self.lower_bounds_ = self._bounds_of_history()
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
@@ -184,13 +184,13 @@ class RowwiseEstimator(BaseEstimator):
         return self
 
     def _bounds_of_history(self) -> list[float]:
-        """Return `lower_bounds_`, as far as `history_` has them."""
+        """Return the values of `lower_bounds_` that `history_` has."""
         return [entry[self._lower_bound] for entry in self.history_]
 
     def _fit_settings(
         self, callback: Callable[[loop.State[Any]], object] | None, checkpoint: str | Path | Checkpoint | None
     ) -> FitSettings:
-        """Return how the fit runs, as the estimator's settings and the arguments of `fit` say."""
+        """Return how the fit runs, from the estimator's settings and the arguments of `fit`."""
         engine = engine_with_progress(self)
         return FitSettings(
             tol=self.tol,
@@ -204,16 +204,16 @@ class RowwiseEstimator(BaseEstimator):
         )
 
     def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Source:
-        """Return the source of rows that X is, and check its columns against the model's.
+        """Open X as a source of rows, and check that its columns are those of the model.
 
         Raises
         ------
         TypeError
-            If they are a container of a lazy array (see `dem.source.containers`).
+            If X is a container that holds a lazy array (see `dem.source.containers`).
         ValueError
-            If they are unusable, or their columns are not the model's.
+            If X is unusable, or its columns are not those of the model.
         MemoryError
-            If they must be read into memory and the engine's limit has no room for them.
+            If X must be read into memory and does not fit in the engine's limit.
         """
         if not isinstance(self.engine, Engine | None):
             raise ValueError(f"engine must be a dem.Engine or None, got {self.engine!r}")
@@ -234,8 +234,8 @@ class RowwiseEstimator(BaseEstimator):
             and decoding_of_value(self.missing_value, X.dtype)
         ):
             raise ValueError(
-                f"{X.name} is open already, and was not told that {self.missing_value:g} is missing: give "
-                "missing_value to dem.open_source, too"
+                f"{X.name} was opened without missing_value={self.missing_value:g}: pass missing_value to "
+                "dem.open_source"
             )
         source = open_source(X, sample_weight, missing_value=None if is_source(X) else self.missing_value)
         if reset:
@@ -263,7 +263,7 @@ class RowwiseEstimator(BaseEstimator):
         return mean_of_rows(self._request(self._open(X, sample_weight), what), self.engine)
 
     def mean_score(self, X: Any, sample_weight: Any = None) -> Mean:
-        """Return the (weighted) mean of the rows' scores with its parts (rows, weights, the sum), from one pass."""
+        """Return the (weighted) mean score, with the number of rows, the weights and the sum, from one pass."""
         return self._mean(X, "score", sample_weight)
 
     def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
@@ -273,18 +273,18 @@ class RowwiseEstimator(BaseEstimator):
         ----------
         X : str, Path or zarr.Array of shape (n, d)
         path : str or Path
-            Of the array to write; chunked like X's rows.
+            Of the array to write. Its chunks have as many rows as those of X.
         what : str
-            Which output: a name in `outputs`. "top-index:5" and "top-weight:5" are of the 5 most probable components
-            (without a number, of 3 at most). "filled" and "deviation" are those of `impute`, in X's floating dtype;
-            "filled:float32" in another one.
+            Which output: a name in `outputs`. "top-index:5" and "top-weight:5" give the 5 most probable components
+            (without a number: at most 3). "filled" and "deviation" give the results of `impute`, in X's floating dtype;
+            "filled:float32" gives another dtype.
         overwrite : bool
-            Replace what stands at `path`, once the new array is whole.
+            Replace an existing array at `path` when the new one is complete.
 
         Raises
         ------
         FileExistsError
-            If something stands at `path` and `overwrite` is not set.
+            If `path` exists and `overwrite` is not set.
         ValueError
             If there is no such output, or X does not suit the model.
         """
@@ -304,9 +304,10 @@ class RowwiseEstimator(BaseEstimator):
         Returns
         -------
         array of shape (n, d), or two of them
-            The rows in X's floating dtype (of integers float32 up to 16 bits, else float64), observed values bit for
-            bit; and the deviations, 0 where X is observed; both NaN in rows without any value. NumPy arrays for data in
-            memory, lazy Dask arrays otherwise; `write` writes them by the names "filled" and "deviation".
+            The rows in X's floating dtype (for integers: float32 up to 16 bits, else float64); observed values are
+            unchanged. With `return_std` also the deviations, 0 for observed values. Both are NaN in rows without any
+            value. NumPy arrays for data in memory, lazy Dask arrays otherwise; `write` writes them as "filled" and
+            "deviation".
 
         Raises
         ------
@@ -317,20 +318,20 @@ class RowwiseEstimator(BaseEstimator):
         return (filled, self._rows(X, "deviation")) if return_std else filled
 
     def __sklearn_tags__(self) -> Tags:
-        """Return what scikit-learn is to know: NaN are taken."""
+        """Return scikit-learn's tags: NaN are allowed."""
         tags: Tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
 
-    def _hand_over(self, model: Any, names: Iterable[str]) -> Any:
-        """Return a scikit-learn model with these fitted attributes, and those that say of which columns it is."""
+    def _copy_fitted_to(self, model: Any, names: Iterable[str]) -> Any:
+        """Copy these fitted attributes, and the number and names of the columns, to a scikit-learn model; return it."""
         for name in (*names, "n_features_in_", "feature_names_in_"):
             if hasattr(self, name):
                 setattr(model, name, getattr(self, name))
         return model
 
     def _shared_settings(self, kind: type[BaseEstimator]) -> dict[str, Any]:
-        """Return the settings that a class of scikit-learn's has too; None is left to its defaults."""
+        """Return the settings that a scikit-learn class also has, except None: there its defaults apply."""
         names = set(kind().get_params())
         own = self.get_params(deep=False).items()
         return {name: value for name, value in own if name in names and value is not None}
@@ -343,14 +344,14 @@ class RowwiseEstimator(BaseEstimator):
         path : str or Path
             A path or URL.
         overwrite : bool
-            Replace a model that stands there; what is no model of dem's is never replaced.
+            Replace an existing model. Anything else at `path` is never replaced.
 
         Raises
         ------
         FileExistsError
-            If something stands at `path` and `overwrite` is not set, or `path` is inside a Zarr array.
+            If `path` exists and `overwrite` is not set, or `path` is inside a Zarr array.
         ValueError
-            The name is that of a file of another format.
+            The name in `path` is that of a file of another format.
         """
         check_is_fitted(self)
         save_model(path, GroupContents(type(self).__name__, self._arrays(), self._attributes()), overwrite=overwrite)
@@ -360,7 +361,7 @@ class RowwiseEstimator(BaseEstimator):
         return {name: np.asarray(getattr(self, name)) for name in self._saved if hasattr(self, name)}
 
     def _attributes(self) -> dict[str, Any]:
-        """Return everything else, as JSON has it."""
+        """Return everything else, in the form of JSON."""
         names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
@@ -380,9 +381,9 @@ class RowwiseEstimator(BaseEstimator):
         return estimator
 
     def _derive_missing(self) -> None:
-        """Derive the attributes that models of earlier versions lack: they follow from others."""
+        """Compute the attributes that models saved by earlier versions do not have."""
         if hasattr(self, "stop_reason_") and not hasattr(self, "converged_"):
-            self.converged_ = self.stop_reason_ in CONVERGED
+            self.converged_ = self.stop_reason_ in CONVERGED_REASONS
         if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
             self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
         if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):

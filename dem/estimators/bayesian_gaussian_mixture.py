@@ -30,13 +30,13 @@ MIXINGS: dict[str, type[Dirichlet] | type[StickBreaking]] = {
 class BayesianGaussianMixture(MixtureEstimator):
     """Variational Bayesian Gaussian mixture of data of any size   (PRML 10.2; Blei and Jordan 2006).
 
-    Weights, means and precisions have distributions, conjugate to the mixture: components that the data do not need
-    lose their rows, so `n_components` is the most there can be. Each iteration is one pass, as `GaussianMixture`'s.
+    Weights, means and precisions have conjugate prior and posterior distributions. Components that the data do not need
+    lose their rows, so `n_components` is an upper limit. Each iteration is one pass, as in `GaussianMixture`.
 
     Parameters
     ----------
     n_components : int, default=1
-        The most components.
+        The largest number of components.
     covariance_type : {"full", "tied", "diag", "spherical"}, default="full"
         The shape of the posterior's scale matrices: see `dem.models.mixture.normal_wishart`.
     tol : float, default=1e-3
@@ -44,24 +44,24 @@ class BayesianGaussianMixture(MixtureEstimator):
     reg_covar : float or None, default=None
         Added to the diagonal of the components' empirical covariances. None is 1e-6 times each column's variance in the
         data (spherical: times the mean of them), and 1e-6 for a column that is constant; a number is in the data's
-        units squared. It is no prior, so it can lower the bound. With the prior it is not needed: 0 is as good.
+        units squared. It is not a prior, so it can lower the bound. The prior makes it unnecessary: 0 works as well.
     {max_iter}
     n_init : int, default=10
-        Starts tried on the sample, which is weighed as the whole data are; they cost no pass over the data.
+        Number of starts on the sample, which gets the weight of the whole data; they need no pass over the data.
     {init_params}
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default="dirichlet_process"
     weight_concentration_prior : float, optional
         gamma of the process, or alpha_0 of the distribution: the smaller, the fewer components. By default
         1 / n_components.
     mean_precision_prior : float, optional
-        beta_0: how many rows' worth the prior mean is. By default 1.
+        beta_0: the number of rows that the prior mean counts as. By default 1.
     mean_prior : array of shape (n_features,), optional
         m_0. By default the mean of the data.
     degrees_of_freedom_prior : float, optional
         nu_0, more than n_features - 1. By default n_features.
     covariance_prior : float or array, optional
-        inv(W_0): (d, d) full and tied, (d,) diag, a number spherical. By default the covariance of the data (its
-        diagonal, or the mean of that), unbiased, weights counting rows; plus `reg_covar` where that is singular.
+        inv(W_0): (d, d) full and tied, (d,) diag, a number spherical. By default the unbiased covariance of the data
+        (its diagonal, or the mean of that), with weights as numbers of rows; plus `reg_covar` if it is singular.
     {random_state}
     {warm_start}
     {verbose}
@@ -77,7 +77,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     means_ : array of shape (n_components, n_features)
         m.
     covariances_, precisions_, precisions_cholesky_ : array
-        inv(nu W), the expected precisions nu W and their factors, shaped as `covariance_type` has it.
+        inv(nu W), the expected precisions nu W and their factors, in the shape of `covariance_type`.
     weight_concentration_ : array of shape (n_components,), or two of them
         alpha of the distribution; a and b of the process's Beta distributions.
     mean_precision_ : array of shape (n_components,)
@@ -85,17 +85,18 @@ class BayesianGaussianMixture(MixtureEstimator):
     degrees_of_freedom_ : array of shape (n_components,), or a number (tied)
         nu.
     weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_, covariance_prior_
-        The priors as they were used.
+        The priors that the fit used.
     reg_covar_ : float or array of shape (n_features,)
-        What was added to variances.
+        The number added to the variances.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     n_components_used_ : int
-        How many components have responsibilities that sum to one row or more (`effective_counts_ >= 1`). A component of
-        three rows among a million counts, too: this is no estimate of the number of clusters. Look at `weights_` for
-        that.
+        The number of components whose responsibilities sum to one row or more (`effective_counts_ >= 1`). A component
+        with three of a million rows counts too, so this does not estimate the number of clusters; look at `weights_`
+        for that.
     lower_bound_ : float
-        The bound on the log-evidence of the reported parameters, nothing left out, in nats a row: models compare by it.
+        The bound on the log-evidence of the reported parameters, with all constants, in nats a row. Models can be
+        compared by it.
     {fit_passes}
         Its "log_likelihood" is None.
     {fit_ended}
@@ -185,7 +186,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     @property
     def n_components_used_(self) -> int:
-        """How many components have responsibilities that sum to one row or more, however few that is of all."""
+        """The number of components whose responsibilities sum to one row or more."""
         return int((self.effective_counts_ >= 1).sum())
 
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
@@ -196,10 +197,10 @@ class BayesianGaussianMixture(MixtureEstimator):
         scales = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
         priors = ("mean_prior_", "covariance_prior_", *(name.removesuffix("_") + "_prior_" for name in scales))
         reached = ("converged_", "n_iter_", "lower_bound_", "lower_bounds_")
-        return self._hand_over(model, (*posterior, *scales, *priors, *reached))
+        return self._copy_fitted_to(model, (*posterior, *scales, *priors, *reached))
 
     def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
+        """Return a short description of the fitted model."""
         used = f"{self.n_components_used_} of them with a row or more"
         return self._describe("variational Gaussian mixture", used, f"{self.covariance_type} covariances")
 
@@ -219,7 +220,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         )
 
     def _degrees_of_freedom(self, d: int) -> float | None:
-        """Return nu_0, refused where there is no such Wishart distribution."""
+        """Return nu_0, after a check that such a Wishart distribution exists."""
         nu = self.degrees_of_freedom_prior
         if nu is not None and nu <= d - 1:
             raise ValueError(
@@ -228,7 +229,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         return None if nu is None else float(nu)
 
     def _covariance(self, family: GaussianFamily, d: int) -> Float:
-        """Return the covariance that the user set, checked."""
+        """Return the covariance that the user set, after a check of it."""
         name = "covariance_prior"
         if self.covariance_type in ("full", "tied"):
             covariance = check_covariances(self.covariance_prior, "tied", 1, d, name)
@@ -237,11 +238,11 @@ class BayesianGaussianMixture(MixtureEstimator):
         try:
             family.factor(covariance)
         except np.linalg.LinAlgError:
-            raise ValueError(f"{name} should be positive definite, or positive numbers") from None
+            raise ValueError(f"{name} should be positive definite (full, tied) or positive (diag, spherical)") from None
         return covariance
 
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
+        """Raise ValueError for wrong settings, before any data are read."""
         super()._check_settings()
         check_reg_covar(self.reg_covar)
         check_choice("covariance_type", self.covariance_type, COVARIANCE_TYPES)
@@ -253,8 +254,8 @@ class BayesianGaussianMixture(MixtureEstimator):
                 if value == 0:
                     raise ValueError(f"{name} must be a number > 0, or None, got {value!r}")
 
-    def _fits(self, d: int) -> bool:
-        """Whether the last fit's parameters have the shapes that this one wants."""
+    def _can_warm_start(self, d: int) -> bool:
+        """Whether the parameters of the last fit have the shapes of this fit, so that it can start from them."""
         kind = [self.covariance_type, self.weight_concentration_prior_type]
         return getattr(self, "_fitted_type", None) == kind and self.means_.shape == (self.n_components, d)
 

@@ -1,4 +1,4 @@
-"""Checks of settings: what is wrong is one sentence that names the setting."""
+"""Checks of settings. Each error message names the setting."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import numpy as np
 
 
 def integer_seed(random_state: Any) -> int:
-    """Return a seed for NumPy's generators from scikit-learn's kind of random_state; None gives 0.
-
-    A fit should not depend on luck, so the default is a fixed seed.
-    """
+    """Return an integer seed from a `random_state` as in scikit-learn; None gives 0, so that fits are reproducible."""
     if random_state is None:
         return 0
     if isinstance(random_state, int | np.integer):
@@ -26,7 +23,7 @@ def integer_seed(random_state: Any) -> int:
 
 
 def check_number(name: str, value: Any, kind: type, low: float) -> None:
-    """Refuse a setting that is not a number of this kind, or too small.
+    """Check that a setting is a number of this kind and at least `low`.
 
     Raises
     ------
@@ -40,7 +37,7 @@ def check_number(name: str, value: Any, kind: type, low: float) -> None:
 
 
 def check_choice(name: str, value: Any, choices: Iterable[str]) -> None:
-    """Refuse a setting that is none of these words.
+    """Check that a setting is one of these words.
 
     Raises
     ------

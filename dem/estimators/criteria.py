@@ -11,9 +11,9 @@ C = TypeVar("C", bound=type)
 
 
 def with_criteria(output: str) -> Callable[[C], C]:
-    """Return the decorator that gives a class a method for each criterion that needs this output: "score", "complete".
+    """Return a class decorator that adds a method for each criterion with this output, "score" or "complete".
 
-    The class has `_mean` and `n_parameters_`, as `dem.estimators.density.DensityEstimator` does.
+    The class must have `_mean` and `n_parameters_`, as `dem.estimators.density.DensityEstimator` has.
     """
 
     def add(cls: C) -> C:
@@ -35,7 +35,7 @@ def _method(criterion: Criterion, owner: str) -> Callable[[Any, Any], float]:
     method.__name__, method.__qualname__ = criterion.name, f"{owner}.{criterion.name}"
     method.__doc__ = f"""Return {criterion.description}   ({criterion.source}).
 
-        Lower is better. From one pass, in nats; n is the number of rows with some value, of a source with weights
-        their sum; k is the number of free parameters.
+        Lower is better. Computed in one pass, in nats. n is the number of rows that have a value, or the sum of their
+        weights; k is the number of free parameters.
         """
     return method

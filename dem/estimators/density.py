@@ -20,7 +20,7 @@ from dem.run import draw_rows
 from dem.source.generated import GeneratedSource
 
 SAMPLE_CHUNK_BYTES = 16 * 2**20
-"""Size of the chunks of drawn rows, unless a caller gives another."""
+"""The default size of the chunks of drawn rows."""
 
 
 @with_criteria("score")
@@ -75,7 +75,7 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
         chunk_rows: int | None = None,
         overwrite: bool = False,
     ) -> None:
-        """Write rows drawn from the model as a Zarr array, chunk by chunk, of any number.
+        """Write any number of rows drawn from the model as a Zarr array, chunk by chunk.
 
         Parameters
         ----------
@@ -84,14 +84,14 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
             Of the array (n, d) to write.
         dtype : dtype, default="float64"
         chunk_rows : int, optional
-            Rows of a chunk; by default chunks of about 16 MiB. The rows are those of `sample`, whatever the chunks.
+            Rows per chunk; by default chunks have about 16 MiB. The rows are those of `sample`, for any chunks.
         overwrite : bool
-            Replace what stands at `path`, once the new array is whole.
+            Replace an existing array at `path` when the new one is complete.
 
         Raises
         ------
         FileExistsError
-            If something stands at `path` and `overwrite` is not set.
+            If `path` exists and `overwrite` is not set.
         """
         check_is_fitted(self)
         check_number("n_samples", n_samples, int, 1)

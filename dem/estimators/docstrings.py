@@ -1,7 +1,7 @@
-"""Paragraphs that the estimators' docstrings share, each written once.
+"""Paragraphs that are the same in the docstrings of several estimators.
 
-A class has a line such as ``{random_state}`` where the paragraph belongs, and the decorator `documented`. Lines with a
-``latent_`` are those of PPCA and factor analysis.
+A class that uses them has the decorator `documented`, and a line such as ``{random_state}`` in place of the paragraph.
+Names that begin with ``latent_`` are for PPCA and factor analysis.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ PARAGRAPHS = {
         """,
     "max_iter": """
         max_iter : int, default=100
-            Most M-steps on the whole data. One more pass scores the last one; with 0 it scores the start.
+            The largest number of M-steps on the whole data. One more pass scores the result; with 0 it scores the
+            start.
         """,
     "n_init": """
         n_init : int, default=10
-            Starts tried on the sample; the best goes on to the whole data.
+            Number of starts on the sample; the best one continues on the whole data.
         """,
     "init_params": """
         init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
-            How responsibilities are first made on the sample: see `dem.GaussianMixture`.
+            How the first responsibilities on the sample are chosen: see `dem.GaussianMixture`.
         """,
     "prior": """
         prior : None, "weak" or dem.Prior, default=None
@@ -35,7 +36,7 @@ PARAGRAPHS = {
         """,
     "random_state": """
         random_state : int, RandomState, Generator or None, default=None
-            Seed of the sample and the starts. None is the seed 0: a fit never depends on luck.
+            Seed of the sample and the starts. None means the seed 0, so that fits are reproducible.
         """,
     "warm_start": """
         warm_start : bool, default=False
@@ -43,13 +44,14 @@ PARAGRAPHS = {
         """,
     "verbose": """
         verbose : int, default=0
-            1 or more prints a line for the first scan, the start, every `verbose_interval`-th pass and the last one. An
-            `engine` with its own progress shows them there. (The logger "dem" has each pass, at the level INFO.)
+            With 1 or more, print a line for the first scan, the start, every `verbose_interval`-th pass and the last
+            one. If `engine` has a `progress`, that shows the passes instead. The logger "dem" reports each pass at the
+            level INFO.
         verbose_interval : int, default=1
         """,
     "sample_size": """
         sample_size : int, default=30000
-            Rows in the sample (fewer where they would take more than 64 MiB).
+            Rows in the sample (fewer if they would need more than 64 MiB).
         """,
     "missing": """
         missing : {"marginalize", "error"}, default="marginalize"
@@ -58,8 +60,8 @@ PARAGRAPHS = {
         """,
     "missing_value": """
         missing_value : number, optional
-            Entries equal to it are missing, besides NaN and masked ones. It replaces what a store's CF attributes say:
-            see `dem.open_source`. Ignored for open sources: pass it to `dem.open_source`.
+            Entries equal to this number are missing, in addition to NaN and masked entries. It replaces the CF
+            attributes of a store: see `dem.open_source`. Ignored for open sources: pass it to `dem.open_source`.
         """,
     "engine": """
         engine : dem.Engine, optional
@@ -67,23 +69,23 @@ PARAGRAPHS = {
         """,
     "latent_random_state": """
         random_state : int, RandomState, Generator or None, default=None
-            Seed of the sample and of EM's start. None is the seed 0: a fit never depends on luck.
+            Seed of the sample and of EM's start. None means the seed 0, so that fits are reproducible.
         """,
     "latent_verbose": """
         verbose : int, default=0
-            1 or more prints a line for the first scan, the start, every `verbose_interval`-th iteration and the last
-            one.
+            With 1 or more, print a line for the first scan, the start, every `verbose_interval`-th iteration and the
+            last one.
         verbose_interval : int, default=1
         """,
     "latent_sample_size": """
         sample_size : int, default=30000
-            Rows in the sample on which EM starts (fewer where they would take more than 64 MiB).
+            Rows in the sample on which EM starts (fewer if they would need more than 64 MiB).
         """,
     "fit_ended": """
         converged_ : bool
         stop_reason_ : str
-            "converged"; "max_iter"; or "fell": the log-likelihood (or the bound) fell by less than `tol`, as
-            `reg_covar` can make it do. Then the fit has settled, but not at a maximum.
+            "converged", "max_iter", or "fell": the log-likelihood (or the bound) fell by less than `tol`, which
+            `reg_covar` can cause. Then the fit has stopped, but not at a maximum.
         n_iter_ : int
             M-steps on the whole data.
         n_passes_ : int
@@ -91,39 +93,40 @@ PARAGRAPHS = {
         """,
     "lower_bound_": """
         lower_bound_ : float
-            Mean log-likelihood of the reported parameters, plus their log prior, in nats a row (scikit-learn's is one
-            step behind).
+            Mean log-likelihood of the reported parameters, plus their log prior, in nats a row (in scikit-learn: of the
+            parameters one step before).
         """,
     "fit_passes": """
         lower_bounds_ : list of float
             The same for each pass.
         history_ : list of dict
-            For each pass "pass", "objective", "log_likelihood", "elbo_e", "elbo_m" and "kl": the bound after the E-step
-            and after the M-step, and the divergence KL(q || p(z | x, new)) that the M-step opened, from sums alone. See
-            `dem.estimators.records.history`.
+            For each pass "pass", "objective", "log_likelihood", "elbo_e" and "elbo_m", the bound after the E-step and
+            after the M-step, and "kl", the divergence KL(q || p(z | x, new)) after the M-step. See
+            `dem.estimators.records.history_records`.
         """,
     "latent_fit": """
         converged_ : bool
             True for a closed form.
         lower_bound_ : float
-            Mean log-likelihood of the training data, in nats a row, without any prior. NaN where there is no density:
-            the data lie in a subspace that the components of PPCA span, and a `SubspaceWarning` says so.
+            Mean log-likelihood of the training data, in nats a row, without any prior. NaN if there is no density,
+            because the data lie in a subspace that the components of PPCA span; the fit warns of this
+            (`SubspaceWarning`).
         lower_bounds_ : list of float
-            The same for each E-step of EM; of a closed form the one value.
+            The same for each E-step of EM; a closed form has one value.
         n_iter_, n_passes_ : int
             Iterations (1 for a closed form), and passes over the data, the first scan included.
         history_ : list of dict
-            What each iteration gave: see `dem.estimators.records.history`. Empty for a closed form, which has none.
+            One record for each iteration: see `dem.estimators.records.history_records`. Empty for a closed form.
         """,
     "training_data": """
         n_features_in_ : int
         feature_names_in_ : array of str
-            Where the data in memory had names.
+            If the data in memory had column names.
         source_ : dict
             Properties of the training data: see `dem.estimators.records.source_record`.
         """,
 }
-"""The paragraphs by name, as a class writes them between the lines "Parameters" or "Attributes" and the next ones."""
+"""The paragraphs by name."""
 
 
 def documented(cls: C) -> C:
@@ -134,7 +137,7 @@ def documented(cls: C) -> C:
     KeyError
         There is no paragraph of that name.
     """
-    if cls.__doc__ is not None:  # python -OO has none
+    if cls.__doc__ is not None:  # python -OO removes docstrings
         cls.__doc__ = re.sub(r"^( *)\{(\w+)\}$", _paragraph, cls.__doc__, flags=re.MULTILINE)
     return cls
 

@@ -14,9 +14,15 @@ from dem.core.layout import c_ordered
 from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice
 from dem.estimators.docstrings import documented
-from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
+from dem.estimators.linear_latent import LinearLatent, is_positive_integer, n_components_for_em
 from dem.models.latent.algebra import fixed_signs
-from dem.models.latent.factor_analysis import HEYWOOD, ECMFactorModel, FactorModel, FactorParams, MomentsFactorModel
+from dem.models.latent.factor_analysis import (
+    HEYWOOD_SHARE,
+    ECMFactorModel,
+    FactorModel,
+    FactorParams,
+    MomentsFactorModel,
+)
 from dem.models.latent.rotation import ROTATIONS, rotation
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit, fit_moments
@@ -28,28 +34,28 @@ from dem.source import Source
 class FactorAnalysis(LinearLatent):
     """Factor analysis of data of any size.
 
-    x | z ~ N(W z + mu, Psi) with diagonal Psi, z ~ N(0, I)   (PRML 12.2.4). The scales of the columns do not
-    matter: in other units the same factors are found. With up to a few thousand columns one pass over the
-    data gives the covariance, and the likelihood is maximised in memory; with more, EM with statistics of size
-    O(d q) makes a pass per iteration. So it does where values are missing, with O(d q^2), for an integer
-    `n_components`; the mean is fitted too then.
+    x | z ~ N(W z + mu, Psi) with diagonal Psi, z ~ N(0, I)   (PRML 12.2.4). The units of the columns do not matter: the
+    factors are the same in other units. With up to a few thousand columns one pass over the data gives the covariance,
+    and the likelihood is maximised in memory. With more columns EM makes a pass per iteration, with statistics of size
+    O(d q). If values are missing, EM also makes a pass per iteration, with statistics of size O(d q^2). It then needs
+    an integer `n_components`, and it fits the mean too.
 
     Parameters
     ----------
     n_components : int or None, default=None
         q, the number of factors; None for n_features, or n_samples if there are fewer.
     rotation : {"varimax", "quartimax"} or None, default=None
-        Turn the factors so that they are simpler to read; the model stays the same.
+        Rotate the factors so that they are easier to read; the model stays the same.
     solver : {"auto", "ecm", "em"}, default="auto"
-        "ecm": the likelihood is maximised over W, and over one noise variance after the other, in memory on the
-        covariance (Zhao, Yu and Jiang 2008): some ten iterations, and noise variances of 0 are reached. "em": EM
-        (Rubin and Thayer 1982, with parameter expansion: Liu, Rubin and Wu 1998), in memory on the covariance, or
-        with a pass per iteration where the (d, d) covariance does not fit; it creeps towards noise variances of 0, and
-        its history tells the bound. "auto": "ecm" where it fits, else "em".
+        "ecm": maximise the likelihood over W, and over one noise variance after the other, in memory on the covariance
+        (Zhao, Yu and Jiang 2008). It needs about ten iterations and can reach noise variances of 0. "em": EM (Rubin and
+        Thayer 1982, with parameter expansion: Liu, Rubin and Wu 1998), in memory on the covariance, or with a pass per
+        iteration if the (d, d) covariance does not fit. It approaches noise variances of 0 slowly; its history has the
+        bound. "auto": "ecm" if the covariance fits, else "em".
     tol : float, default=1e-6
         Iterations end when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=1000
-        Most iterations; with 0 the model is their start.
+        The largest number of iterations; with 0 the model is the start.
     {latent_random_state}
     {latent_verbose}
     {latent_sample_size}
@@ -63,13 +69,13 @@ class FactorAnalysis(LinearLatent):
         The loadings W'. Without rotation W' inv(Psi) W is diagonal, its largest entry first.
     noise_variance_ : array of shape (n_features,)
         The diagonal of Psi: the variance of each column that no factor explains. At least 1e-6 of the column's
-        variance; 0 for constant columns, which have no part in the density.
+        variance; 0 for constant columns, which are not part of the density.
     heywood_ : int array
-        The columns whose noise variance is less than 1e-4 of their variance: the likelihood wants 0 there (a
-        Heywood case), often a sign of too many factors or too few rows.
+        The columns whose noise variance is less than 1e-4 of their variance: the likelihood is largest at 0
+        there (a Heywood case), often a sign of too many factors or too few rows.
     mean_ : array of shape (n_features,)
     loglike_ : list of float
-        Log-likelihood of all rows after each iteration, as scikit-learn has it.
+        Log-likelihood of all rows after each iteration, as in scikit-learn.
     n_components_, n_samples_ : int
     stop_reason_ : str
         "converged", "max_iter" or "fell".
@@ -112,7 +118,7 @@ class FactorAnalysis(LinearLatent):
         self.solver = solver
 
     def describe(self) -> str:
-        """Return in a few words what the fitted model is, and of which columns no noise is left."""
+        """Return a short description of the fitted model, with the columns that have no noise left."""
         turned, cases = f", {self.rotation}" if self.rotation else "", self.heywood_
         words = (
             f"factor analysis, {plural(self.n_components_, 'factor')}{turned}, {plural(self.n_features_in_, 'column')}"
@@ -127,40 +133,42 @@ class FactorAnalysis(LinearLatent):
         check_is_fitted(self)
         model = decomposition.FactorAnalysis(self.n_components_, rotation=self.rotation)
         names = ("components_", "noise_variance_", "mean_", "loglike_", "n_iter_")
-        return self._hand_over(model, names)
+        return self._copy_fitted_to(model, names)
 
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
-        if not (self.n_components is None or is_whole(self.n_components)):
+        """Raise ValueError for wrong settings, before any data are read."""
+        if not (self.n_components is None or is_positive_integer(self.n_components)):
             raise ValueError(f"n_components must be an integer >= 1 or None, got {self.n_components!r}")
         if self.rotation is not None:
             check_choice("rotation", self.rotation, ROTATIONS)
         check_choice("solver", self.solver, ("auto", "ecm", "em"))
 
     def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
-        """Return what ECM or EM makes of the moments."""
+        """Fit by ECM or EM on the moments."""
         d = scan.n_columns
         if not np.any(scan.moments.variances > 0):
-            raise ValueError(f"all {d} columns are constant: there is no variance for factors or noise to explain")
+            raise ValueError(
+                f"all {d} columns are constant, so there is no variance to explain: give columns that vary"
+            )
         q = min(d, scan.rows_with_value) if self.n_components is None else int(self.n_components)
         return fit_moments((MomentsFactorModel if self.solver == "em" else ECMFactorModel)(q), scan, settings)
 
-    def _wide_model(self, d: int, scan: Scan | None) -> FactorModel:
+    def _em_model(self, d: int, scan: Scan | None) -> FactorModel:
         """Return the model for EM with a pass per iteration."""
-        return FactorModel(wide_size(None if self.solver == "ecm" else self.n_components, d, scan))
+        return FactorModel(n_components_for_em(None if self.solver == "ecm" else self.n_components, d, scan))
 
     def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
-        """Keep the parameters as public attributes."""
+        """Store the parameters in public attributes."""
         super()._keep_fit(fitted, source)
         if self.rotation is not None:
             self.components_ = c_ordered(self._rotated(self.components_))
-        share = fitted.params.noise_variance < HEYWOOD * fitted.scan.moments.variances
+        share = fitted.params.noise_variance < HEYWOOD_SHARE * fitted.scan.moments.variances
         self.heywood_ = np.flatnonzero(share)
         n = fitted.scan.moments.weight
         self.loglike_ = [n * entry["log_likelihood"] for entry in self.history_]
 
     def _rotated(self, components: Float) -> Float:
-        """Return the loadings turned by the rotation asked for, each factor's largest one positive."""
+        """Return the rotated loadings, with the largest loading of each factor positive."""
         return fixed_signs((components.T @ rotation(components.T, str(self.rotation))).T)
 
     def _fitted(self) -> tuple[FactorModel, FactorParams]:

@@ -1,7 +1,7 @@
-"""From what users write for `family` to a family: a name with settings, a family, or families for blocks of columns.
+"""Convert the setting `family` to a family: it is a name with settings, a family, or families for blocks of columns.
 
 A name with settings is NAME:VALUE or NAME:KEY=VALUE,KEY=VALUE, such as "studentt:diag" or "geometric:first=0". The
-command line takes the same words, and this is the one place where they are read.
+command line accepts the same names; they are parsed only here.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from dem.families.product import product
 from dem.families.table import FAMILIES, NamedFamily, Setting
 
-METHODS = ("linear", "log_density", "estimate", "draw")
-"""What tells a family from anything else."""
+FAMILY_MEMBERS = ("linear", "log_density", "estimate", "draw")
+"""Members that every family has, and by which it is recognised."""
 
 
 def as_family(spec: Any, names: Sequence[str] | None = None) -> Any:
@@ -28,11 +28,11 @@ def as_family(spec: Any, names: Sequence[str] | None = None) -> Any:
     Parameters
     ----------
     spec : str, family, mapping or list of pairs
-        A name of `dem.families.FAMILIES`, with settings or without (see `named_family`); a family; or families for
-        blocks of columns, as {columns: family} or [(columns, family), ...], where columns are a number, a name, or
-        several of these.
+        A name of `dem.families.FAMILIES`, with or without settings (see `named_family`); a family; or families for
+        blocks of columns, as {columns: family} or [(columns, family), ...], where `columns` is a number, a name, or a
+        sequence of these.
     names : sequence of str, optional
-        What the columns are called.
+        The names of the columns.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def as_family(spec: Any, names: Sequence[str] | None = None) -> Any:
     if isinstance(spec, Mapping | list | tuple):
         pairs = spec.items() if isinstance(spec, Mapping) else spec
         return product([_block(pair, names) for pair in pairs])
-    if isinstance(spec, type) or not all(hasattr(spec, name) for name in METHODS):
+    if isinstance(spec, type) or not all(hasattr(spec, name) for name in FAMILY_MEMBERS):
         raise ValueError(
             f"family must be a name such as 'poisson', a family such as dem.families.Gamma(), or families for columns, "
             f"got {spec!r}"
@@ -58,14 +58,14 @@ def named_family(words: str) -> Any:
     Parameters
     ----------
     words : str
-        NAME, NAME:VALUE or NAME:KEY=VALUE,KEY=VALUE. A value without a key is that of the family's first setting:
-        "studentt:diag" is "studentt:covariance_type=diag". Several numbers, one for each column, have commas between
-        them: "categorical:2,5,5". "none" is None.
+        NAME, NAME:VALUE or NAME:KEY=VALUE,KEY=VALUE. A value without a key is the value of the family's first setting:
+        "studentt:diag" is "studentt:covariance_type=diag". Numbers for several columns are separated by commas:
+        "categorical:2,5,5". "none" is None.
 
     Raises
     ------
     ValueError
-        No such name or setting, or a wrong value: one sentence says which settings there are.
+        If the name or setting does not exist, or a value is wrong; the message lists the settings.
     """
     name, colon, text = words.partition(":")
     if name not in FAMILIES:
@@ -84,7 +84,7 @@ def _settings(text: str, known: NamedFamily) -> dict[str, Any]:
     """Return the settings that a text stands for, by name."""
     by_name = {setting.name: setting for setting in known.settings}
     found: dict[str, Any] = {}
-    for part in re.split(r",(?=[^,=]*=)", text):  # a comma before a key: those between numbers belong to the value
+    for part in re.split(r",(?=[^,=]*=)", text):  # only commas before a key separate settings
         before, equals, after = part.partition("=")
         key, value = (before.strip(), after.strip()) if equals else (next(iter(by_name), ""), before.strip())
         if key not in by_name:
@@ -112,13 +112,13 @@ def _none(text: str) -> None:
 
 
 def _finite(text: str) -> float:
-    """Read a number."""
+    """Read a finite number."""
     if not math.isfinite(value := float(text)):
         raise ValueError
     return value
 
 
-def _several(text: str) -> tuple[int, ...]:
+def _integers(text: str) -> tuple[int, ...]:
     """Read whole numbers, one for each column."""
     return tuple(int(number) for number in text.split(","))
 
@@ -127,10 +127,10 @@ READERS: dict[type, tuple[str, Callable[[str], Any]]] = {
     NoneType: ("none", _none),
     int: ("a whole number", int),
     float: ("a number", _finite),
-    tuple: ("whole numbers such as 2,5,5", _several),
+    tuple: ("whole numbers such as 2,5,5", _integers),
     str: ("a word", str),
 }
-"""The types of settings, in the order in which a text is tried: what they are called, and how they are read."""
+"""For each type of setting its name in messages and its reader, in the order in which they are tried."""
 
 
 def _block(pair: Any, names: Sequence[str] | None) -> tuple[str, list[int], Any]:
@@ -142,7 +142,7 @@ def _block(pair: Any, names: Sequence[str] | None) -> tuple[str, list[int], Any]
     several = isinstance(columns, Iterable) and not isinstance(columns, str)
     found = [_column(column, names) for column in (columns if several else [columns])]
     if not found:
-        raise ValueError("a part of family has no columns")
+        raise ValueError("a part of family has no columns: give at least one column for each family")
     return ", ".join(f"column {c}" if names is None else str(names[c]) for c in found), found, as_family(family)
 
 
@@ -153,5 +153,5 @@ def _column(column: Any, names: Sequence[str] | None) -> int:
     known = [] if names is None else [str(name) for name in names]
     if column in known:
         return known.index(column)
-    have = f"the columns are {', '.join(known)}" if known else "these data have no names of columns: give numbers"
+    have = f"the columns are {', '.join(known)}" if known else "these data have no column names: give numbers"
     raise ValueError(f"family names the column {column!r}, but {have}")

@@ -1,4 +1,4 @@
-"""From a fitted K-means to the first parameters of a Gaussian mixture."""
+"""Start a Gaussian mixture from a fitted K-means."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ M = TypeVar("M")
 
 @default_error_state()
 def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **settings: Any) -> M:
-    """Return a mixture, not fitted, whose EM begins at the clusters of a fitted K-means.
+    """Return a mixture, not yet fitted, whose EM starts from the clusters of a fitted K-means.
 
-    Its first weights are the clusters' shares of the rows, its first means the centres, and its first covariances
-    spherical: of each cluster its mean squared distance to the centre, a column (of the tied type, that of all
-    clusters together). K-means has summed all this, so no pass over the data is needed; the first M-step gives the
-    covariances their shapes. K-means is this mixture's EM in the limit of equal, vanishing variances (PRML 9.3.2).
-    What is missing to K-means is missing to the mixture.
+    The first weights are the clusters' shares of the rows, and the first means are the centres. The first covariances
+    are spherical: the variance is the mean squared distance of a cluster's rows to its centre, per column (for the tied
+    type: of all rows). K-means already has these sums, so no pass over the data is needed; the first M-step gives the
+    covariances their shapes. K-means is the EM of this mixture in the limit of equal variances that go to 0 (PRML
+    9.3.2). The settings `missing` and `missing_value` are taken from the K-means.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **se
     Raises
     ------
     ValueError
-        If all rows lie on their centres, so that there is no variance to begin with.
+        If all rows lie on their centres, so that there is no variance to start with.
     """
     check_is_fitted(km)
     variances = cluster_variances(km)
@@ -59,7 +59,7 @@ def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **se
 
 
 def cluster_variances(km: KMeans) -> Float:
-    """Return each cluster's variance a column (K,); that of all rows together where a cluster has none."""
+    """Return the variance per column of each cluster (K,); a cluster without variance gets that of all rows."""
     counts, d = km.cluster_counts_, km.cluster_centers_.shape[1]
     common = km.inertia_ / (counts.sum() * d)
     if not common > 0:

@@ -1,4 +1,4 @@
-"""The Gaussian mixtures' parameters as users set and see them."""
+"""Checks and conversions of the parameters of Gaussian mixtures that users set or read."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dem.estimators.checks import check_number
 from dem.families.family import Given
 
 
-def check_given(weights: Any, means: Any, precisions: Any, covariance_type: str, k: int, d: int) -> Given:
-    """Return the first parameters that the user has set, checked and factorised.
+def check_initial_parameters(weights: Any, means: Any, precisions: Any, covariance_type: str, k: int, d: int) -> Given:
+    """Return the first parameters that the user has set, after checks, with factors of the precisions.
 
     Parameters
     ----------
     weights : array of shape (k,) or None
     means : array of shape (k, d) or None
     precisions : array or None
-        Shaped as `covariance_type` has it.
+        In the shape of `covariance_type`.
     covariance_type : str
     k, d : int
 
@@ -37,7 +37,7 @@ def check_given(weights: Any, means: Any, precisions: Any, covariance_type: str,
 
 
 def check_array(values: Any, shape: tuple[int, ...], name: str) -> Float:
-    """Return the values as float64 of this shape, all finite.
+    """Return the values as a float64 array, after a check that they have this shape and are finite.
 
     Raises
     ------
@@ -47,12 +47,12 @@ def check_array(values: Any, shape: tuple[int, ...], name: str) -> Float:
     if array.shape != shape:
         raise ValueError(f"{name} should have the shape {shape}, but got {array.shape}")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds values that are not finite")
+        raise ValueError(f"{name} has values that are not finite: give finite numbers")
     return array
 
 
 def check_weights(weights: Any, k: int, name: str) -> Float:
-    """Return mixing proportions: not negative, summing to 1.
+    """Return mixing proportions, after a check that they are between 0 and 1 and sum to 1.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def covariance_shape(covariance_type: str, k: int, d: int) -> tuple[int, ...]:
 
 
 def check_covariances(covariances: Any, covariance_type: str, k: int, d: int, name: str) -> Float:
-    """Return covariances of the right shape, symmetric or positive.
+    """Return covariances, after a check of their shape, and that matrices are symmetric and variances positive.
 
     Raises
     ------
@@ -114,12 +114,12 @@ def precisions_of(factor: Float, covariance_type: str) -> Float:
 
 
 def check_reg_covar(reg_covar: Any) -> float | None:
-    """Return the setting as a number, or None, by which the data tell it.
+    """Return the setting as a float, or None, which means that it is computed from the data.
 
     Raises
     ------
     ValueError
-        If it is no number, or negative.
+        If it is not a number, or negative.
     """
     if reg_covar is None:
         return None

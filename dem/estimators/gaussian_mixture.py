@@ -18,7 +18,7 @@ from dem.estimators.from_kmeans import from_kmeans
 from dem.estimators.gaussian_init import (
     check_array,
     check_covariances,
-    check_given,
+    check_initial_parameters,
     check_reg_covar,
     check_weights,
     precisions_of,
@@ -33,9 +33,9 @@ from dem.models.mixture.mixture import MixtureModel
 class GaussianMixture(MixtureEstimator):
     """Gaussian mixture, fitted by expectation-maximisation to data of any size.
 
-    p(x) = sum over k of w_k N(x | mu_k, C_k)   (PRML 9.7). The data may be a path or URL of a Zarr array,
-    a zarr.Array, a Dask array, or anything that NumPy makes an array of. One pass over the data scans them
-    and draws a sample; starts are tried on the sample in memory; then each iteration is one pass.
+    p(x) = sum over k of w_k N(x | mu_k, C_k)   (PRML 9.7). The data may be a path or URL of a Zarr array, a zarr.Array,
+    a Dask array, or anything that NumPy can convert to an array. The first pass scans the data and draws a sample.
+    Several starts are tried on the sample in memory. Then each iteration is one pass.
 
     Parameters
     ----------
@@ -45,21 +45,21 @@ class GaussianMixture(MixtureEstimator):
     reg_covar : float or None, default=None
         Added to the diagonal of the covariances after each M-step. None is 1e-6 times each column's variance in the
         data (spherical: times the mean of them), and 1e-6 for a column that is constant, so that the units of the
-        columns do not matter. A number is in the data's units squared, as is scikit-learn's default of 1e-6. It is no
-        prior, so it can lower the log-likelihood; such a fall is never called convergence.
+        columns do not matter. A number is in the data's units squared, as is scikit-learn's default of 1e-6. It is
+        not a prior, so it can lower the log-likelihood; a fit that stops at such a fall has not converged.
     {max_iter}
     n_init : int, default=10
-        Starts tried on the sample; the best goes on to the whole data. scikit-learn's default is 1, because
-        there each start costs full fits; here they cost no pass over the data.
+        Number of starts on the sample; the best one continues on the whole data. scikit-learn's default is 1, because
+        there each start is a full fit; here starts need no pass over the data.
     init_params : {"k-means++", "kmeans", "random", "random_from_data"}, default="k-means++"
-        How responsibilities are first made on the sample, in whitened coordinates. Unlike in scikit-learn,
-        "k-means++" and "random_from_data" give every row to its nearest chosen centre. Nor is the default
-        scikit-learn's "kmeans": its starts are better, but more alike, and ten of them missed the best
-        optimum known more often (3 of 12 simulated data sets, against none).
+        How the first responsibilities on the sample are chosen, in whitened coordinates. Unlike in scikit-learn,
+        "k-means++" and "random_from_data" assign every row to its nearest chosen centre. scikit-learn's default is
+        "kmeans": each of its starts is better, but they are more alike, and ten of them missed the best known optimum
+        more often (in 3 of 12 simulated data sets, against none).
     weights_init : array of shape (n_components,), optional
     means_init : array of shape (n_components, n_features), optional
     precisions_init : array, optional
-        Shaped as `covariances_`. With all three given, no start is made on the sample.
+        In the shape of `covariances_`. If all three are given, no starts are made on the sample.
     {prior}
     {random_state}
     {warm_start}
@@ -79,9 +79,9 @@ class GaussianMixture(MixtureEstimator):
     {lower_bound_}
     {fit_passes}
     reg_covar_ : float or array of shape (n_features,)
-        What was added to variances.
+        The number added to the variances.
     effective_counts_ : array of shape (n_components,)
-        The sums of the responsibilities: so many rows' weight each component has.
+        The sums of the responsibilities: the weight of the rows that each component has.
     {training_data}
     """
 
@@ -147,7 +147,7 @@ class GaussianMixture(MixtureEstimator):
             Positive or 0, summing to 1.
         means : array of shape (K, d)
         covariances : array
-            Shaped as `covariance_type` has it.
+            In the shape of `covariance_type`.
         covariance_type : {"full", "tied", "diag", "spherical"}
 
         Raises
@@ -171,13 +171,15 @@ class GaussianMixture(MixtureEstimator):
         return model
 
     def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
+        """Return a short description of the fitted model."""
         return self._describe("Gaussian mixture", f"{self.covariance_type} covariances")
 
     def _model(self, d: int) -> MixtureModel:
-        """Return the model, with the first parameters that the user has set."""
+        """Return the model, with the first parameters that the user has set, if any."""
         k = self.n_components
-        given = check_given(self.weights_init, self.means_init, self.precisions_init, self.covariance_type, k, d)
+        given = check_initial_parameters(
+            self.weights_init, self.means_init, self.precisions_init, self.covariance_type, k, d
+        )
         return MixtureModel(k, self._family(), Seeding(self.init_params), given, as_prior(self.prior))
 
     def to_sklearn(self) -> SklearnGaussianMixture:
@@ -185,7 +187,7 @@ class GaussianMixture(MixtureEstimator):
         check_is_fitted(self)
         model = SklearnGaussianMixture(**self._shared_settings(SklearnGaussianMixture))
         names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
-        return self._hand_over(model, (*names, "converged_", "n_iter_", "lower_bound_", "lower_bounds_"))
+        return self._copy_fitted_to(model, (*names, "converged_", "n_iter_", "lower_bound_", "lower_bounds_"))
 
     @property
     def precisions_(self) -> Float:
@@ -193,7 +195,7 @@ class GaussianMixture(MixtureEstimator):
         return precisions_of(self.precisions_cholesky_, self.covariance_type)
 
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
+        """Raise ValueError for wrong settings, before any data are read."""
         super()._check_settings()
         check_reg_covar(self.reg_covar)
         check_choice("covariance_type", self.covariance_type, COVARIANCE_TYPES)
@@ -202,13 +204,13 @@ class GaussianMixture(MixtureEstimator):
         """Return the family of this covariance type."""
         return COVARIANCE_TYPES[self.covariance_type](check_reg_covar(self.reg_covar))
 
-    def _fits(self, d: int) -> bool:
-        """Whether the last fit's parameters have the shapes that this one wants."""
+    def _can_warm_start(self, d: int) -> bool:
+        """Whether the parameters of the last fit have the shapes of this fit, so that it can start from them."""
         kind = getattr(self, "_fitted_type", None)  # shapes alone can agree: tied (d, d) and diag (K, d)
         return kind == self.covariance_type and self.means_.shape == (self.n_components, d)
 
     def _keep(self, model: MixtureModel, params: MixtureParams) -> None:
-        """Keep the parameters as public attributes."""
+        """Store the parameters in public attributes."""
         theta = params.theta
         self._fitted_type = self.covariance_type
         self.weights_, self.means_ = params.weights, theta.means

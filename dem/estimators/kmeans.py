@@ -27,38 +27,37 @@ from dem.run.rows import compute_rows
 from dem.source import Source
 
 INITS = ("k-means++", "random")
-STARTS = 10
+AUTO_STARTS = 10
 
 
 @documented
 class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, RowwiseEstimator):
     """K-means by Lloyd's algorithm, for data of any size   (PRML 9.1).
 
-    The hard-assignment case of a Gaussian mixture: each row belongs to the cluster whose centre is nearest. One pass
-    over the data scans them and draws a sample; scikit-learn's K-means runs on the sample in memory; then each
-    iteration is one pass, which reads each chunk once.
+    The hard-assignment case of a Gaussian mixture: each row belongs to the cluster with the nearest centre. The first
+    pass scans the data and draws a sample; scikit-learn's K-means runs on the sample in memory; then each iteration is
+    one pass, which reads each chunk once.
 
     Parameters
     ----------
     n_clusters : int, default=8
     init : {"k-means++", "random"} or array of shape (n_clusters, n_features), default="k-means++"
-        How the first centres are chosen on the sample, for K-means there; or the first centres on the whole data.
+        How K-means on the sample chooses its first centres; or an array of first centres for the whole data.
     n_init : int or "auto", default="auto"
-        Starts on the sample, the best of which goes on to the whole data; they cost no pass over it. "auto" means 10.
-        With an array of first centres there are none.
+        Number of starts on the sample; the best one continues on the whole data. They need no pass over the data.
+        "auto" means 10. Not used if `init` is an array.
     max_iter : int, default=300
-        Most iterations on the whole data. One more pass scores the last one; with 0 it scores the start.
+        The largest number of iterations on the whole data. One more pass scores the result; with 0 it scores the start.
     tol : float, default=1e-4
-        Stop once the squared shift of all centres together is at most `tol` times the mean of the columns' (weighted)
-        variances; the centres shifted last are the reported ones, and one more pass scores them. As in scikit-learn.
-        A pass in which no row changes its cluster is the last one whatever `tol`, and so is one in which the inertia
-        does not fall.
+        As in scikit-learn, stop when the squared shift of all centres together is at most `tol` times the mean of the
+        (weighted) variances of the columns. The shifted centres are the result, and one more pass scores them. For any
+        `tol`, the fit also stops at a pass in which no row changes its cluster, or in which the inertia does not fall.
     {verbose}
     {random_state}
     {sample_size}
     missing : {"marginalize", "error"}, default="marginalize"
-        How missing values are handled in fits and outputs: distances are over the columns that a row has (see the
-        notes), or missing values are an error.
+        How missing values are handled in fits and outputs: distances use the observed columns of a row (see the notes),
+        or missing values are an error.
     {missing_value}
     {engine}
 
@@ -68,15 +67,15 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     inertia_ : float
         Weighted sum of the squared distances of the rows to `cluster_centers_`.
     labels_ : array of shape (n,)
-        The cluster of each training row, computed when asked for: a NumPy array (int32) for data in memory, a lazy
-        Dask array otherwise. The training data must still be there; it is not saved, nor pickled.
+        The cluster of each training row, computed on first use: a NumPy array (int32) for data in memory, a lazy Dask
+        array otherwise. It needs the training data, and is not saved or pickled.
     cluster_counts_, cluster_inertias_ : array of shape (n_clusters,)
         Weight of each cluster's rows, and its share of the inertia.
     converged_ : bool
     stop_reason_ : str
         "converged" or "max_iter".
     n_iter_ : int
-        Iterations on the whole data, counted as in scikit-learn: one that changes no label counts.
+        Iterations on the whole data, counted as in scikit-learn: an iteration that changes no label counts too.
     n_passes_ : int
         Passes over the whole data, the first scan included.
     lower_bound_ : float
@@ -84,17 +83,17 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     lower_bounds_ : list of float
         The same for each pass.
     history_ : list of dict
-        For each pass "inertia", and "objective", minus the inertia a row: "elbo_e" is the same, and "elbo_m" that of
-        the new centres with the old labels, so that both steps can be seen to ascend.
+        For each pass "inertia" and "objective", which is minus the inertia per row. "elbo_e" equals the objective, and
+        "elbo_m" is the objective of the new centres with the old labels. Neither step lowers the objective.
     {training_data}
 
     Notes
     -----
-    Empty clusters are given the rows farthest from their centres, as in scikit-learn; rows of weight 0 never count.
+    As in scikit-learn, empty clusters get the rows that are farthest from their centres. Rows of weight 0 are ignored.
 
-    The distance of a row with missing values is scikit-learn's `nan_euclidean_distances`: over the columns that it has,
-    scaled to all of them. A row without any value is left out; its label is -1, its distances are NaN. `impute` fills
-    in from the centre of a row's cluster; it has no standard deviation.
+    The distance of a row with missing values is scikit-learn's `nan_euclidean_distances`: the distance over its
+    observed columns, scaled to all columns. A row without any value is left out; its label is -1, its distances are
+    NaN. `impute` takes missing values from the centre of the row's cluster; they have no standard deviation.
     """
 
     outputs = kmeans_outputs(1, 1)
@@ -135,24 +134,24 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
 
     @property
     def _n_starts(self) -> int:
-        """How many starts to try on the sample."""
-        return STARTS if self.n_init == "auto" else int(self.n_init)
+        """The number of starts on the sample."""
+        return AUTO_STARTS if self.n_init == "auto" else int(self.n_init)
 
     def _check_size(self, n: int, d: int) -> None:
-        """Refuse fewer rows than clusters."""
+        """Raise ValueError if there are fewer rows than clusters."""
         check_enough_rows(n, self.n_clusters, "n_clusters")
 
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[KMeansParams, KMeansStats]:
-        """Run Lloyd's algorithm, from given centres or from starts on the sample."""
+        """Run Lloyd's algorithm, from the user's centres or from starts on the sample."""
         given = not isinstance(self.init, str)
         params = None
         if given:
             params = KMeansParams.at(check_array(self.init, (self.n_clusters, source.n_columns), "init"))
         model = KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol))
-        return fit_model(model, source, replace(settings, tol=0.0), params=params)  # the model has its own measure
+        return fit_model(model, source, replace(settings, tol=0.0), params=params)  # the model tests convergence itself
 
     def _keep_fit(self, fitted: Fit[KMeansParams, KMeansStats], source: Source) -> None:
-        """Keep the centres, and what belongs to each cluster."""
+        """Store the centres, and the weight and inertia of each cluster."""
         state = fitted.state
         stats = state.stats
         self.cluster_centers_ = c_ordered(state.params.centers)
@@ -170,10 +169,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
             return self._labels
         source = self.__dict__.get("_training")
         if source is None:
-            raise AttributeError("labels_ are there after fit alone, and not saved: use predict(X) on the same data")
-        labels = self._plain(compute_rows(self._request(source, "label"), self.engine))
+            raise AttributeError(
+                "labels_ is available only after fit() and is not saved: use predict(X) on the same data"
+            )
+        labels = self._as_int32(compute_rows(self._request(source, "label"), self.engine))
         if isinstance(labels, np.ndarray):
-            self._labels, self._training = labels, None  # the data need not be held any longer
+            self._labels, self._training = labels, None  # the training data are not needed any more
         return labels
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
@@ -181,12 +182,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return self.fit(X, y, sample_weight).labels_
 
     def predict(self, X: Any) -> Any:
-        """Return the cluster of each row, whose centre is nearest, of shape (n,); of several, the first.
+        """Return the cluster with the nearest centre for each row, of shape (n,); of equally near ones, the first.
 
         -1 for rows without any value. A NumPy array (int32) for data in memory, a lazy Dask array (of the smallest
         signed type) otherwise.
         """
-        return self._plain(self._rows(X, "label"))
+        return self._as_int32(self._rows(X, "label"))
 
     def transform(self, X: Any) -> Any:
         """Return the distances of each row to all centres, of shape (n, n_clusters).
@@ -201,12 +202,12 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         Raises
         ------
         ValueError
-            X does not suit the model; or standard deviations are asked for.
+            X does not suit the model; or `return_std` is set.
         """
         if return_std:
             raise ValueError(
-                "K-means has no spread within its clusters, so what it fills in has no standard deviation: leave out "
-                "return_std, or use a Gaussian mixture"
+                "K-means gives no standard deviation for the values that it fills in: leave out return_std, or use a "
+                "Gaussian mixture"
             )
         return super().impute(X)
 
@@ -218,7 +219,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         """Return the fitted scikit-learn K-means with the same centres; with `labels_` if they are in memory."""
         check_is_fitted(self)
         model = SklearnKMeans(**self._shared_settings(SklearnKMeans))
-        self._hand_over(model, ("cluster_centers_", "inertia_", "n_iter_"))
+        self._copy_fitted_to(model, ("cluster_centers_", "inertia_", "n_iter_"))
         labels = getattr(self, "labels_", None)
         if isinstance(labels, np.ndarray):
             model.labels_ = labels
@@ -236,17 +237,20 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return len(self.cluster_centers_)
 
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
+        """Raise ValueError for wrong settings, before any data are read."""
         check_number("n_clusters", self.n_clusters, int, 1)
         if self.n_init != "auto":
             check_number("n_init", self.n_init, int, 1)
         if isinstance(self.init, str):
             check_choice("init", self.init, INITS)
         elif callable(self.init):
-            raise ValueError("init must be 'k-means++', 'random' or an array of centres: call your function first")
+            raise ValueError(
+                "init must be 'k-means++', 'random' or an array of centres; callables are not supported: pass their "
+                "result"
+            )
 
     def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
+        """Return a short description of the fitted model."""
         k, d = self.cluster_centers_.shape
         return f"K-means, {plural(k, 'cluster')}, {plural(d, 'column')}"
 
@@ -255,6 +259,6 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return KMeansModel(len(self.cluster_centers_)), KMeansParams.at(self.cluster_centers_)
 
     @staticmethod
-    def _plain(labels: Any) -> Any:
-        """Return labels in memory as int32, as scikit-learn has them."""
+    def _as_int32(labels: Any) -> Any:
+        """Return labels in memory as int32, as in scikit-learn."""
         return labels.astype(np.int32) if isinstance(labels, np.ndarray) else labels

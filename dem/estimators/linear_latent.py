@@ -1,4 +1,4 @@
-"""What the estimators of linear latent models share: PCA's methods, and the choice between moments and passes."""
+"""The base of the estimators of linear latent models: PCA's methods, and the choice to fit on moments or by passes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from dem.models.latent.model import LatentModel
 from dem.models.latent.rows import latent_outputs
 from dem.run.fit import scan_moments
 from dem.run.fit_settings import FitSettings
-from dem.run.latent import LatentFit, fit_wide, moments_fit
+from dem.run.latent import LatentFit, fit_by_passes, scatter_fits
 from dem.scan.scanner import Scan
 from dem.source import Source
 
-TOO_WIDE = "the covariance of {} columns takes {:.1f} GB, several times over, and does not fit in memory"
-INCOMPLETE = "values are missing (NaN), and the covariance of complete rows does not tell all"
+TOO_WIDE = "the covariance of {} columns takes {:.1f} GB, and the several copies needed do not fit in memory"
+VALUES_MISSING = "values are missing (NaN), so that the covariance is not sufficient"
 
 
 class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator):
@@ -41,11 +41,11 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
 
     @abstractmethod
     def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
-        """Return the fit to data whose moments, the whole scatter among them, are known."""
+        """Fit to data with known moments, including the whole (d, d) scatter."""
 
     @abstractmethod
-    def _wide_model(self, d: int, scan: Scan | None) -> LatentModel[Any]:
-        """Return the model for EM with a pass per iteration; see `wide_size`.
+    def _em_model(self, d: int, scan: Scan | None) -> LatentModel[Any]:
+        """Return the model for EM with a pass per iteration; see `n_components_for_em`.
 
         Raises
         ------
@@ -53,27 +53,27 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         """
 
     def _fit_source(self, source: Source, settings: FitSettings) -> LatentFit:
-        """Fit to the moments where they fit in memory and no value is missing; else by a pass per iteration."""
+        """Fit on the moments if they fit in memory and no value is missing; otherwise with a pass per iteration."""
         engine, scan = settings.engine, None
-        if moments_fit(source.n_columns, None if engine is None else engine.memory_bytes):
+        if scatter_fits(source.n_columns, None if engine is None else engine.memory_bytes):
             scan = scan_moments(source, settings)
             self._check_size(scan.rows_with_value, source.n_columns)
-        if scan is None or scan.incomplete.rows > 0:  # rows of weight 0 may lack what they will
-            return fit_wide(self._wide_model(source.n_columns, scan), source, settings, found=scan)
+        if scan is None or scan.incomplete.rows > 0:  # missing values in rows of weight 0 do not matter
+            return fit_by_passes(self._em_model(source.n_columns, scan), source, settings, known_scan=scan)
         return self._fit_moments(scan, settings)
 
     def __sklearn_tags__(self) -> Tags:
-        """Return what scikit-learn is to know: NaN are taken where EM is to find a given number of components."""
+        """Return scikit-learn's tags: NaN are allowed if `n_components` is an integer."""
         tags: Tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = is_whole(self.n_components)
+        tags.input_tags.allow_nan = is_positive_integer(self.n_components)
         return tags
 
     def transform(self, X: Any) -> Any:
         """Return the posterior means E[z | x] = inv(I + W' inv(Psi) W) W' inv(Psi) (x - mu), (n, q)   (PRML 12.48).
 
-        A NumPy array for data in memory, a lazy Dask array otherwise. Beside the projections of
-        scikit-learn's PCA these are scaled to unit prior variance and shrunk towards 0. Their posterior
-        covariance, the same for every row without missing values, is `posterior_covariance_`.
+        A NumPy array for data in memory, a lazy Dask array otherwise. Unlike the projections of scikit-learn's PCA they
+        are scaled to unit prior variance and shrunk towards 0. Their posterior covariance, `posterior_covariance_`, is
+        the same for all rows without missing values.
         """
         return self._rows(X, "latent")
 
@@ -85,9 +85,9 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         X : array of shape (n, q)
             NumPy or Dask.
         reconstruct : {"mean", "least_squares"}, default="mean"
-            "mean": W z + mu, the mean of x given z. "least_squares": the point W z + mu nearest to the original
-            row, which undoes the shrinking of `transform` (Tipping and Bishop 1999, section 3.3); nearest in units
-            of the noise, so that with equal noise it is the orthogonal projection.
+            "mean": W z + mu, the mean of x given z. "least_squares": the point W z + mu nearest to the original row,
+            which removes the shrinkage of `transform` (Tipping and Bishop 1999, section 3.3). Distances are in units of
+            the noise; with equal noise the point is the orthogonal projection.
 
         Returns
         -------
@@ -108,8 +108,8 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
     def sample(self, n_samples: int = 1, chunks: Any = None) -> Any:
         """Return n rows W z + mu + noise, of shape (n, d).
 
-        The same rows in each call, unless `random_state` is a generator. With `chunks`, a number of rows or "auto", a
-        lazy Dask array of any size, of the same rows for any chunks.
+        Each call returns the same rows, unless `random_state` is a generator. With `chunks`, a number of rows or
+        "auto", the result is a lazy Dask array of any size; the rows do not depend on the chunks.
         """
         return self._draw(n_samples, chunks)[0]
 
@@ -135,7 +135,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         return self.n_components_
 
     def _check_size(self, n: int, d: int) -> None:
-        """Refuse more latent dimensions than the data can show."""
+        """Raise ValueError if rows or columns are too few for the number of latent dimensions."""
         if n < 2:
             raise ValueError(f"n_samples={n}: one row has no variance; give at least 2 rows")
         q = self.n_components
@@ -145,19 +145,19 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
             )
 
     def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
-        """Keep what all these models have as public attributes."""
+        """Store the public attributes that all these models have."""
         self.components_, self.mean_ = c_ordered((fitted.components, fitted.params.mean))
         self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows_with_value
         self.noise_variance_ = c_ordered(fitted.params.noise_variance)
         self.lower_bounds_ = self.lower_bounds_ or [fitted.log_likelihood]  # a closed form has no history
 
 
-def is_whole(value: Any, least: int = 1) -> bool:
-    """Whether a setting is an integer, and not too small."""
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= least)
+def is_positive_integer(value: Any) -> bool:
+    """Whether a setting is an integer of at least 1."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value >= 1)
 
 
-def wide_size(n_components: Any, d: int, scan: Scan | None) -> int:
+def n_components_for_em(n_components: Any, d: int, scan: Scan | None) -> int:
     """Return q for EM with a pass per iteration.
 
     Parameters
@@ -165,16 +165,16 @@ def wide_size(n_components: Any, d: int, scan: Scan | None) -> int:
     n_components
     d : int
     scan : Scan or None
-        Of rows with missing values; None where there was none, for the covariance does not fit in memory.
+        The scan that found missing values; None if there was no scan, because the covariance does not fit in memory.
 
     Raises
     ------
     ValueError
-        If it is no integer, or not less than d.
+        If it is not an integer, or not less than d.
     """
-    if not is_whole(n_components):
-        why = TOO_WIDE.format(d, 8 * d * d / 1e9) if scan is None else INCOMPLETE
-        raise ValueError(f"{why}: give an integer n_components, and solver='em' where there is a solver to choose")
+    if not is_positive_integer(n_components):
+        why = TOO_WIDE.format(d, 8 * d * d / 1e9) if scan is None else VALUES_MISSING
+        raise ValueError(f"{why}: give an integer n_components, and solver='em' if the model has a solver")
     if n_components >= d:
         raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer")
     return int(n_components)

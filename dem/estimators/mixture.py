@@ -25,17 +25,17 @@ from dem.storage.encoding import Arrays, decode, digest, encode
 class Mixture(MixtureEstimator):
     """Mixture of any parametric distribution, fitted by expectation-maximisation to data of any size.
 
-    p(x) = sum over k of w_k p(x | theta_k). The data are what `dem.GaussianMixture` takes, and so is the way of a fit.
+    p(x) = sum over k of w_k p(x | theta_k). The data and the steps of a fit are those of `dem.GaussianMixture`.
 
     Parameters
     ----------
     n_components : int, default=1
     family : str, family, dict or list, default="gaussian"
         The components' distribution: a name ("gaussian", "gamma", "poisson", "bernoulli", "categorical", ...: see
-        `dem.families.FAMILIES`), with settings or without, such as "studentt:diag" or "geometric:first=0"; a family,
-        such as ``dem.families.Gaussian("diag")`` or one of your own; or, for columns of different kinds,
-        ``{"rain": "gamma", ("u", "v"): Gaussian()}`` with names or numbers of columns, or the same as a list of pairs.
-        Columns of different parts are independent given the component.
+        `dem.families.FAMILIES`), with or without settings, such as "studentt:diag" or "geometric:first=0"; a family,
+        such as ``dem.families.Gaussian("diag")`` or a family that you write; or, for columns of different kinds,
+        ``{"rain": "gamma", ("u", "v"): Gaussian()}`` with names or numbers of columns, or a list of such
+        pairs. Columns of different blocks are independent given the component.
     {prior}
     {mixture_tol}
     {max_iter}
@@ -53,9 +53,9 @@ class Mixture(MixtureEstimator):
     ----------
     weights_ : array of shape (n_components,)
     component_parameters_ : dict
-        Arrays by name, the first axis that of the components; for families of several kinds a dict for each part.
+        Arrays by name, with the components along the first axis; for blocks of columns a dict for each block.
     family_ : family
-        With what it has learnt of the data, such as numbers of categories, or its `reg_covar`.
+        The family with the values found from the data, such as numbers of categories or `reg_covar`.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     {fit_ended}
@@ -110,7 +110,7 @@ class Mixture(MixtureEstimator):
         return c_ordered(self.family_.named(self._theta))
 
     def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
+        """Return a short description of the fitted model."""
         parts = [part.family for part in getattr(self.family_, "parts", ())] or [self.family_]
         names = dict.fromkeys(type(family).__name__ for family in parts)
         return self._describe(f"mixture of {' x '.join(names)}")
@@ -122,19 +122,19 @@ class Mixture(MixtureEstimator):
         return MixtureModel(self.n_components, family, Seeding(self.init_params), prior=as_prior(self.prior))
 
     def _keep(self, model: MixtureModel, params: MixtureParams) -> None:
-        """Keep the parameters."""
+        """Store the parameters."""
         self.family_, self.weights_, self._theta = model.family, params.weights, params.theta
-        self._asked = self._model(self.family_.centres(self._theta).shape[1]).family
+        self._requested_family = self._model(self.family_.centres(self._theta).shape[1]).family
 
-    def _fits(self, d: int) -> bool:
-        """Whether the last fit had as many components, of the same families on the same columns."""
+    def _can_warm_start(self, d: int) -> bool:
+        """Whether the last fit had the same number of components, and the same families on the same columns."""
         if not hasattr(self, "weights_") or len(self.weights_) != self.n_components:
             return False
         same_columns = self.family_.centres(self._theta).shape[1] == d
-        return same_columns and digest(self._model(d).family) in (digest(self._asked), digest(self.family_))
+        return same_columns and digest(self._model(d).family) in (digest(self._requested_family), digest(self.family_))
 
-    def _again(self, model: MixtureModel) -> MixtureModel:
-        """Return the model with what the family had learnt: the same categories have the same places."""
+    def _warm_start_model(self, model: MixtureModel) -> MixtureModel:
+        """Return the model with the family of the last fit, so that categories keep their positions."""
         return replace(model, family=self.family_)
 
     def _fitted(self) -> tuple[MixtureModel, MixtureParams]:
@@ -146,7 +146,7 @@ class Mixture(MixtureEstimator):
         return {**super()._arrays(), **encode((self.family_, self._theta))[0]}
 
     def _attributes(self) -> dict[str, Any]:
-        """Return everything else, as JSON has it."""
+        """Return everything else, in the form of JSON."""
         return {**super()._attributes(), "mixture": encode((self.family_, self._theta))[1]}
 
     @classmethod
@@ -155,7 +155,7 @@ class Mixture(MixtureEstimator):
         own = {name: array for name, array in saved.arrays.items() if name in cls._saved}
         estimator = super()._restore(GroupContents(saved.model, own, saved.attributes))
         estimator.family_, estimator._theta = decode(saved.arrays, saved.attributes["mixture"], modules)
-        estimator.family = estimator._asked = estimator.family_
+        estimator.family = estimator._requested_family = estimator.family_
         return estimator
 
 
@@ -171,12 +171,12 @@ def CategoricalMixture(n_components: int = 1, n_categories: Any = None, **settin
     ----------
     n_components : int
     n_categories : int, sequence of int or None
-        Of each column, or of all; None counts the codes up to the largest one in the data.
+        The number of each column, or of all columns; None takes it from the largest code in the data.
     **settings
         See `Mixture`.
     """
-    given = tuple(n_categories) if isinstance(n_categories, list | tuple | np.ndarray) else n_categories
-    return Mixture(n_components, family=FAMILIES["categorical"](given), **settings)
+    categories = tuple(n_categories) if isinstance(n_categories, list | tuple | np.ndarray) else n_categories
+    return Mixture(n_components, family=FAMILIES["categorical"](categories), **settings)
 
 
 def PoissonMixture(n_components: int = 1, **settings: Any) -> Mixture:  # noqa: N802

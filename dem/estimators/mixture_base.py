@@ -1,4 +1,4 @@
-"""What the estimators of all mixtures share: the fit, row-wise results, generation, criteria."""
+"""The base class of all mixture estimators: the fit, row-wise outputs, sampling, criteria."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from dem.storage.document import GroupContents
 class MixtureEstimator(DensityEstimator):
     """Base of the mixtures' estimators.
 
-    A subclass makes the model of the data in `_model`, and keeps its parameters in `_keep`.
+    A subclass builds the model in `_model`, and stores its parameters in `_keep`.
     """
 
     outputs: ClassVar[RowOutputs] = mixture_outputs(1, 1)
@@ -55,45 +55,45 @@ class MixtureEstimator(DensityEstimator):
 
     @abstractmethod
     def _keep(self, model: Any, params: Any) -> None:
-        """Keep the parameters of a bound model as public attributes."""
+        """Store the parameters of a bound model in public attributes."""
 
     @abstractmethod
-    def _fits(self, d: int) -> bool:
-        """Whether the last fit's parameters are of the kind and the shapes that the settings want."""
+    def _can_warm_start(self, d: int) -> bool:
+        """Whether a fit with these settings can start from the parameters of the last fit: same kind, same shapes."""
 
     def _keep_reg_covar(self, family: Any) -> None:
-        """Keep what is added to variances, once it is known: a default is told by data."""
+        """Store the number added to the variances, if it is known; the default depends on the data."""
         if family.reg_covar is not None:
             self.reg_covar_ = reg_covar_values(family.reg_covar)
 
-    def _again(self, model: Any) -> Any:
-        """Return the model for a fit from the last one's parameters: with what the family had learnt, if anything."""
+    def _warm_start_model(self, model: Any) -> Any:
+        """Return the model for a fit that starts from the parameters of the last fit."""
         return model
 
     @property
     def _n_starts(self) -> int:
-        """How many starts to try on the sample."""
+        """The number of starts on the sample."""
         return self.n_init
 
     def _check_size(self, n: int, d: int) -> None:
-        """Refuse fewer rows than components."""
+        """Raise ValueError if there are fewer rows than components."""
         check_enough_rows(n, self.n_components)
 
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, MixtureStats]:
-        """Run EM, from given parameters or the last fit's where there are any."""
+        """Run EM, from the user's parameters or those of the last fit, if there are any."""
         model = self._model(source.n_columns)
         params = model.known()
-        if self.warm_start and self._fits(source.n_columns):
-            model, params = self._again(model), self._fitted()[1]
+        if self.warm_start and self._can_warm_start(source.n_columns):
+            model, params = self._warm_start_model(model), self._fitted()[1]
         return fit_model(model, source, settings, params=params)
 
     def _keep_fit(self, fitted: Fit[Any, MixtureStats], source: Source) -> None:
-        """Keep the parameters, and the sums of the responsibilities."""
+        """Store the parameters, and the sums of the responsibilities."""
         self._keep(fitted.model, c_ordered(fitted.state.params))
         self.effective_counts_ = fitted.state.stats.sums[0]
 
     def _describe(self, kind: str, *more: str) -> str:
-        """Return the kind of mixture, its number of components, more, and its number of columns."""
+        """Return the kind of mixture, its number of components, more words, and its number of columns."""
         components, columns = plural(len(self.weights_), "component"), plural(self.n_features_in_, "column")
         return ", ".join([kind, components, *more, columns])
 
@@ -123,7 +123,8 @@ class MixtureEstimator(DensityEstimator):
 
         By default k is 3, or the number of components if that is less.
 
-        The components are of the smallest signed type, the likeliest first: small where `predict_proba` is large.
+        The most probable component is first. The components have the smallest signed type, so the results need much
+        less memory than `predict_proba`.
         """
         most = len(self.weights_)
         k = min(3, most) if k is None else k
@@ -143,14 +144,14 @@ class MixtureEstimator(DensityEstimator):
         ----------
         n_samples : int
         chunks : int or "auto", optional
-            Return lazy Dask arrays of any size, with so many rows a chunk.
+            Return lazy Dask arrays of any size, with this many rows per chunk.
 
-        The same rows in each call and for any chunks, unless `random_state` is a generator.
+        Each call returns the same rows, for any chunks, unless `random_state` is a generator.
         """
         return self._draw(n_samples, chunks)
 
     def _attributes(self) -> dict[str, Any]:
-        """Return everything but the arrays, as JSON has it."""
+        """Return everything but the arrays, in the form of JSON."""
         attributes = super()._attributes()
         if isinstance(prior := getattr(self, "prior", None), Prior):
             attributes["settings"]["prior"] = asdict(prior)
@@ -165,7 +166,7 @@ class MixtureEstimator(DensityEstimator):
         return estimator
 
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
+        """Raise ValueError for wrong settings, before any data are read."""
         check_number("n_components", self.n_components, int, 1)
         check_number("n_init", self.n_init, int, 1)
         check_choice("init_params", self.init_params, METHODS)

@@ -19,7 +19,7 @@ from dem.estimators.gaussian_init import check_reg_covar
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
 from dem.families.factors.algebra import canonical_rotation
-from dem.models.mixture.factors import FactorMixtureModel, latent_outputs
+from dem.models.mixture.factors import FactorMixtureModel, factor_outputs
 from dem.models.mixture.kernel import MixtureParams
 
 
@@ -28,8 +28,8 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     """Mixture of factor analysers, fitted by expectation-maximisation to data of any size, and of many columns.
 
     p(x) = sum over k of w_k N(x | mu_k, W_k W_k' + Psi_k), with a few factors each and diagonal noise (Ghahramani and
-    Hinton 1996): clusters with correlations where no covariance of size (d, d) fits. The data are what
-    `dem.GaussianMixture` takes, and so is the way of a fit. A pass costs about 4 n d K q operations; what is summed has
+    Hinton 1996). It finds clusters with correlations when covariances of size (d, d) do not fit in memory. The data and
+    the steps of a fit are those of `dem.GaussianMixture`. A pass takes about 4 n d K q operations, and the sums have
     the size K d q.
 
     Parameters
@@ -37,15 +37,15 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     n_components : int, default=1
         K.
     n_factors : int, default=1
-        q, of each component; less than the number of columns.
+        q, the number of factors of each component; less than the number of columns.
     reg_covar : float or None, default=None
-        The least noise variance: a floor and no addend, so that it never lowers the log-likelihood. None is
-        1e-6 times each column's variance in the data, and 1e-6 for a column that is constant; isotropic noise: 1e-6
-        times the mean of the variances, those of the `n_factors` widest columns left out (factors can explain them). A
+        The smallest noise variance. It is a lower limit and is not added, so it never lowers the log-likelihood. None
+        means 1e-6 times each column's variance in the data, and 1e-6 for a column that is constant; for isotropic noise
+        1e-6 times the mean variance, without the `n_factors` columns of largest variance, which factors can explain. A
         number is in the data's units squared.
     prior : None, "weak" or dem.Prior, default=None
-        None for maximum likelihood; else MAP: each component gets some rows more, spread as the whole data are (see
-        `dem.models.mixture.prior`).
+        None for maximum likelihood; else MAP: each component gets additional pseudo-rows, distributed as the whole data
+        (see `dem.models.mixture.prior`).
     {mixture_tol}
     {max_iter}
     {n_init}
@@ -63,14 +63,15 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     weights_ : array of shape (n_components,)
     means_ : array of shape (n_components, n_features)
     loadings_ : array of shape (n_components, n_features, n_factors)
-        W_k. EM finds it up to a rotation; the one reported makes W' inv(Psi) W diagonal, the largest entry first, and
-        each column's entry of largest magnitude positive. With isotropic noise these are the principal directions.
+        W_k. EM determines it up to a rotation. The reported one makes W' inv(Psi) W diagonal, with the largest entry
+        first, and the entry of largest magnitude in each column positive. With isotropic noise the columns are the
+        principal directions.
     noise_variance_ : array of shape (n_components, n_features)
         The diagonal of Psi_k; of shape (n_components,) for `MixturePPCA`.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     reg_covar_ : float or array of shape (n_features,)
-        The least noise variance that was used.
+        The smallest noise variance that the fit allowed.
     {fit_ended}
     {lower_bound_}
     {fit_passes}
@@ -78,7 +79,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     """
 
     noise: ClassVar[str] = "diagonal"
-    outputs: ClassVar[RowOutputs] = {**MixtureEstimator.outputs, **latent_outputs(1, 1)}
+    outputs: ClassVar[RowOutputs] = {**MixtureEstimator.outputs, **factor_outputs(1, 1)}
     _kind: ClassVar[str] = "mixture of factor analysers"
     _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_", "reg_covar_")
 
@@ -139,11 +140,11 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         return self._rows(X, "latent")
 
     def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
+        """Return a short description of the fitted model."""
         return self._describe(self._kind, f"{plural(self.loadings_.shape[2], 'factor')} each")
 
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
+        """Raise ValueError for wrong settings, before any data are read."""
         super()._check_settings()
         check_number("n_factors", self.n_factors, int, 1)
         check_reg_covar(self.reg_covar)
@@ -159,14 +160,14 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         return FactorMixtureModel(self.n_components, family, Seeding(self.init_params), prior=as_prior(self.prior))
 
     def _keep(self, model: FactorMixtureModel, params: MixtureParams) -> None:
-        """Keep the parameters as public attributes."""
+        """Store the parameters in public attributes."""
         theta = c_ordered(canonical_rotation(params.theta))
         self.weights_, self.means_, self.loadings_ = params.weights, theta.means, theta.loadings
         self.noise_variance_ = theta.noise_variances[:, 0] if self.noise == "isotropic" else theta.noise_variances
         self._keep_reg_covar(model.family)
 
-    def _fits(self, d: int) -> bool:
-        """Whether the last fit's parameters have the shapes that this one wants."""
+    def _can_warm_start(self, d: int) -> bool:
+        """Whether the parameters of the last fit have the shapes of this fit, so that it can start from them."""
         return hasattr(self, "loadings_") and self.loadings_.shape == (self.n_components, d, self.n_factors)
 
     def _fitted(self) -> tuple[FactorMixtureModel, MixtureParams]:
@@ -180,7 +181,7 @@ class MixturePPCA(MixtureFactorAnalysis):
     """Mixture of probabilistic PCAs: of factor analysers with isotropic noise (Tipping and Bishop 1999).
 
     p(x) = sum over k of w_k N(x | mu_k, W_k W_k' + s_k^2 I). Parameters and attributes are those of
-    `MixtureFactorAnalysis`, but `noise_variance_` of shape (n_components,).
+    `MixtureFactorAnalysis`, except that `noise_variance_` has the shape (n_components,).
     """
 
     noise: ClassVar[str] = "isotropic"

@@ -13,7 +13,7 @@ from dem.core.warn import warn
 from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice
 from dem.estimators.docstrings import documented
-from dem.estimators.linear_latent import LinearLatent, is_whole, wide_size
+from dem.estimators.linear_latent import LinearLatent, is_positive_integer, n_components_for_em
 from dem.models.latent.closed_form import PPCAParams, components_by_bic, components_by_evidence, components_by_share
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
 from dem.run.fit_settings import FitSettings
@@ -21,7 +21,7 @@ from dem.run.latent import LatentFit, eigenvalues, fit_closed_form, fit_moments
 from dem.scan.scanner import Scan
 from dem.source import Source
 
-WITHOUT_NOISE = "no noise is left (the data lie in a subspace), so there is no density: fewer components have one"
+WITHOUT_NOISE = "no noise is left (the data lie in a subspace), so there is no density: use fewer components"
 
 
 class SubspaceWarning(UserWarning):
@@ -29,13 +29,13 @@ class SubspaceWarning(UserWarning):
 
 
 def in_subspace(rank: int, d: int) -> str:
-    """Say what it means that data of d columns lie in a subspace of so many dimensions, and what to do."""
-    fewer = f"take fewer than {rank} components" if rank > 1 else "give more rows"
+    """Return the warning that data of d columns lie in a subspace of `rank` dimensions."""
+    fewer = f"use fewer than {rank} components" if rank > 1 else "give more rows"
     return (
-        f"the data lie in a subspace of {plural(rank, 'dimension')} in their {plural(d, 'column')}, and the components "
+        f"the data have {plural(d, 'column')} but lie in a subspace of {plural(rank, 'dimension')}, and the components "
         "span it: the noise variance is 0, so that there is no density and no log-likelihood (lower_bound_ is NaN; "
-        f"score and the criteria refuse; transform works). For a density {fewer}, or leave out columns that are "
-        "constant or sums of others"
+        f"score and the criteria raise an error; transform works). For a density {fewer}, or leave out columns that "
+        "are constant or sums of others"
     )
 
 
@@ -43,26 +43,27 @@ def in_subspace(rank: int, d: int) -> str:
 class PPCA(LinearLatent):
     """Probabilistic principal component analysis of data of any size.
 
-    x | z ~ N(W z + mu, s^2 I), z ~ N(0, I)   (PRML 12.2; Tipping and Bishop 1999). With up to a few thousand
-    columns one pass over the data gives the maximum-likelihood parameters in closed form; with more, EM with
-    statistics of size O(d q) makes a pass per iteration. So it does where values are missing, with O(d q^2), for an
-    integer `n_components`; the mean is fitted too then, as it is not that of what is observed.
+    x | z ~ N(W z + mu, s^2 I), z ~ N(0, I)   (PRML 12.2; Tipping and Bishop 1999). With up to a few thousand columns
+    one pass over the data gives the maximum-likelihood parameters in closed form. With more columns EM makes a pass per
+    iteration, with statistics of size O(d q). If values are missing, EM also makes a pass per iteration, with
+    statistics of size O(d q^2). It then needs an integer `n_components`, and it fits the mean too, because the mean of
+    the observed values is not the maximum-likelihood mean.
 
     Parameters
     ----------
     n_components : int, float, "mle", "bic" or None, default=None
-        q, the number of latent dimensions; a share of the variance, between 0 and 1, to be explained; "mle", the q
-        of largest evidence, by Laplace's approximation (Minka 2000; as in scikit-learn, for no fewer rows than
-        columns); "bic", the q of lowest BIC, -2 log p(X) + parameters log n; or None for all directions with any
-        variance (then there is no noise). All but an integer need the covariance.
+        q, the number of latent dimensions; or the share of the variance to explain, between 0 and 1; or "mle", the q of
+        largest evidence by Laplace's approximation (Minka 2000; as in scikit-learn, it needs at least as many rows as
+        columns); or "bic", the q of lowest BIC, -2 log p(X) + parameters log n; or None for all directions with
+        variance (then there is no noise). All except an integer need the covariance.
     solver : {"auto", "closed_form", "em"}, default="auto"
         "closed_form": the eigenvectors of the covariance, one pass. "em": EM, in memory on the covariance (one
-        pass), or with a pass per iteration where the (d, d) covariance does not fit. "auto": the closed form
-        where it fits, else EM. With q = n_features there is nothing for EM to find, and the closed form is used.
+        pass), or with a pass per iteration if the (d, d) covariance does not fit. "auto": the closed form if the
+        covariance fits, else EM. With q = n_features the closed form is always used.
     tol : float, default=1e-6
         EM stops when the mean log-likelihood rises by less, in nats a row.
     max_iter : int, default=500
-        Most M-steps of EM; with 0 the model is EM's start.
+        The largest number of M-steps; with 0 the model is the start of EM.
     {latent_random_state}
     {latent_verbose}
     {latent_sample_size}
@@ -130,7 +131,7 @@ class PPCA(LinearLatent):
         self.solver = solver
 
     def describe(self) -> str:
-        """Return in a few words what the fitted model is."""
+        """Return a short description of the fitted model."""
         size = f"{plural(self.n_components_, 'component')}, {plural(self.n_features_in_, 'column')}"
         return f"probabilistic PCA, {size}{'; ' + WITHOUT_NOISE if not np.isfinite(self.lower_bound_) else ''}"
 
@@ -139,14 +140,14 @@ class PPCA(LinearLatent):
         check_is_fitted(self)
         model = decomposition.PCA(self.n_components_)
         names = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
-        return self._hand_over(model, (*names, "noise_variance_", "n_components_", "n_samples_"))
+        return self._copy_fitted_to(model, (*names, "noise_variance_", "n_components_", "n_samples_"))
 
     def _check_settings(self) -> None:
-        """Refuse wrong settings, before anything is read."""
+        """Raise ValueError for wrong settings, before any data are read."""
         q = self.n_components
         share = isinstance(q, float | np.floating) and 0 < q < 1
         named = isinstance(q, str) and q in ("mle", "bic")
-        if not (q is None or is_whole(q) or share or named):
+        if not (q is None or is_positive_integer(q) or share or named):
             raise ValueError(
                 f"n_components must be an integer >= 1, a share of the variance between 0 and 1, 'mle', 'bic' or None, "
                 f"got {q!r}"
@@ -154,7 +155,7 @@ class PPCA(LinearLatent):
         check_choice("solver", self.solver, ("auto", "closed_form", "em"))
 
     def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
-        """Return the closed form, or what EM makes of the moments."""
+        """Fit in closed form, or by EM on the moments."""
         q = self._latent_size(scan)
         if self.solver == "em" and q < scan.n_columns:
             return fit_moments(MomentsPPCAModel(q), scan, settings)
@@ -163,14 +164,14 @@ class PPCA(LinearLatent):
             warn(in_subspace(int(np.count_nonzero(eigenvalues(scan))), scan.n_columns), SubspaceWarning)
         return fitted
 
-    def _wide_model(self, d: int, scan: Scan | None) -> PPCAModel:
+    def _em_model(self, d: int, scan: Scan | None) -> PPCAModel:
         """Return the model for EM with a pass per iteration."""
-        return PPCAModel(wide_size(None if self.solver == "closed_form" else self.n_components, d, scan))
+        return PPCAModel(n_components_for_em(None if self.solver == "closed_form" else self.n_components, d, scan))
 
     def _latent_size(self, scan: Scan) -> int:
         """Return q."""
         q = self.n_components
-        if is_whole(q):
+        if is_positive_integer(q):
             return int(q)
         variances, n = eigenvalues(scan), scan.moments.weight
         if q is None:
@@ -185,7 +186,7 @@ class PPCA(LinearLatent):
         return components_by_share(float(q), variances)
 
     def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
-        """Keep the parameters as public attributes."""
+        """Store the parameters in public attributes."""
         super()._keep_fit(fitted, source)
         params, moments = fitted.params, fitted.scan.moments
         self.explained_variance_ = (params.loadings**2).sum(axis=0) + params.noise_variance

@@ -1,4 +1,4 @@
-"""What an estimator keeps of its fit, as plain numbers and words: the history, and the training data's properties."""
+"""Records that an estimator keeps of its fit, as numbers and strings: the history, and properties of the data."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dem.scan.scanner import Scan
 from dem.source import Source
 
 
-def history(state: loop.State[Any]) -> list[dict[str, Any]]:
+def history_records(state: loop.State[Any]) -> list[dict[str, Any]]:
     """Return the history as plain records, one for each pass (PRML 9.4; figures 9.11 to 9.14).
 
-    "pass"; "objective", what EM never lets fall; "log_likelihood", the same without priors; "elbo_e" and "elbo_m", the
-    evidence lower bound after the E-step (where it touches the objective) and after the M-step that followed; "kl",
-    KL(q || p(z | x, theta_new)) after that M-step, by which the next E-step raises the bound. All in nats a row; None
-    where there is none.
+    "pass"; "objective", which EM never lowers; "log_likelihood", the same without priors; "elbo_e" and "elbo_m", the
+    evidence lower bound after the E-step (where it equals the objective) and after the M-step that followed; "kl",
+    KL(q || p(z | x, theta_new)) after that M-step: the next E-step raises the bound by this. All in nats a row; None if
+    a value does not exist.
     """
     passes = state.history
     following = [*passes[1:], None]  # without any pass, as in a closed form, there is no record
@@ -33,11 +33,12 @@ def history(state: loop.State[Any]) -> list[dict[str, Any]]:
 
 
 def source_record(source: Source, scan: Scan) -> dict[str, Any]:
-    """Return what is remembered of the training data, as JSON has it.
+    """Return the properties of the training data that are kept, in the form of JSON.
 
-    "name", "shape" and "dtype"; "decoding", what entries stood for (see `dem.source.decode`), or None; "missing", how
-    many values each column lacks, an empty list where none lacks any; "incomplete_rows" and "empty_rows", how many rows
-    lack some value, and how many lack all, whatever their weights. The latter are left out of all else.
+    "name", "shape" and "dtype"; "decoding", how entries were decoded (see `dem.source.decode`), or None; "missing", the
+    number of missing values in each column, or an empty list if there are none; "incomplete_rows" and "empty_rows", the
+    number of rows with some values missing, and without any value, whatever their weights. Empty rows are not used for
+    anything else.
     """
     return {
         "name": source.name,

@@ -71,7 +71,7 @@ def concentration(d: int, length: Float) -> Float:
 
 
 MOST_COLUMNS = 2000
-"""Beyond, Bessel functions of such orders are not to be had in float64."""
+"""With more columns float64 has no Bessel functions of the orders needed."""
 
 
 class VonMisesFisher(OpFamily):

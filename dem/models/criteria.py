@@ -1,6 +1,6 @@
 """Criteria that weigh the log-likelihood of a fit against its number of parameters: lower is better.
 
-All that shows or offers criteria reads `CRITERIA`: a new one is one more entry there.
+Estimators, commands and reports read `CRITERIA`. To add a criterion, add an entry there.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Criterion:
     Attributes
     ----------
     name : str
-        What it is called in Python and in JSON: "bic". On the screen it has capitals.
+        Its name in Python and in JSON, such as "bic". The screen shows it in capitals.
     value : callable
         The function of the log-likelihood, the number of parameters and the number of rows: see `bic`.
     description : str
@@ -54,8 +54,8 @@ class Criterion:
     source : str
         Where it was published.
     output : {"score", "complete"}
-        The output for each row whose sum is its log-likelihood: log p(x), or, for criteria of mixtures alone, the
-        complete log-likelihood log p(x, z), the classes z distributed as the responsibilities are.
+        The row output whose sum is the log-likelihood in the criterion: "score", log p(x); or, for mixtures only,
+        "complete", the expectation of log p(x, z) over the component z with the responsibilities as probabilities.
     """
 
     name: str
@@ -85,7 +85,7 @@ CRITERIA = {
 
 
 def criteria_of_score(log_likelihood: float, n_parameters: int, rows: float) -> dict[str, float]:
-    """Return by name all criteria that need log p(X) alone; parameters are those of `bic`."""
+    """Return by name all criteria that need only log p(X); parameters are those of `bic`."""
     return {
         name: criterion.value(log_likelihood, n_parameters, rows)
         for name, criterion in CRITERIA.items()

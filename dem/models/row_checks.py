@@ -1,4 +1,4 @@
-"""What models share: the dtype of labels, and the checks of rows: finite, enough, distinct."""
+"""Checks of rows that all models use (finite, enough, distinct), and the dtype of labels."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Block, Float
 
-LARGEST = 1e150
-"""Values beyond have squares and densities that are no numbers."""
+LARGEST_MAGNITUDE = 1e150
+"""The squares and densities of larger values overflow."""
 
 
 class NotFiniteError(ValueError):
-    """A row that no output can be computed for.
+    """A row for which no output can be computed.
 
     Attributes
     ----------
     words : str
-        What it holds, and what to do.
+        What is wrong with it, and what to do.
     row : int
-        Its key.
+        Its number in the source.
     column : int
     """
 
@@ -59,26 +59,28 @@ def check_finite(block: Block) -> tuple[Float, Float, bool]:
 
 
 def check_complete(block: Block) -> None:
-    """Refuse a block with missing values.
+    """Raise an error if a block has missing values.
 
     Raises
     ------
     NotFiniteError
     """
     if block.x.dtype.kind == "f" and len(block.x) and np.isnan(block.x.min()):
-        advice = "missing values (NaN) are refused by missing='error': remove such rows, or set missing='marginalize'"
+        advice = (
+            "missing values (NaN) are an error with missing='error': remove such rows, or set missing='marginalize'"
+        )
         raise _not_finite(block, np.isnan(block.x), advice)
 
 
 def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteError:
-    """Return the refusal of the first bad value."""
+    """Return the error for the first bad value."""
     row, column = (int(i) for i in np.argwhere(bad)[0])
     words = f"holds {block.x[row, column]} in column {column}: {advice}"
     return NotFiniteError(words, block.first + row, column)
 
 
 def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:
-    """Refuse fewer rows than components (or what `name` counts).
+    """Check that there are at least as many rows as components (or what `name` counts).
 
     Raises
     ------
@@ -92,14 +94,14 @@ def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:
 
 
 def check_distinct(sample: Array, k: int, name: str = "n_components") -> None:
-    """Refuse more components (or what `name` counts) than the sample (n, d) has distinct rows.
+    """Check that the sample (n, d) has at least k distinct rows, for k components (or what `name` counts).
 
     Raises
     ------
     ValueError
         If there are more.
     """
-    for rows in (sample[: 8 * k], sample):  # the first few nearly always settle it
+    for rows in (sample[: 8 * k], sample):  # the first few rows are nearly always enough
         distinct = len(np.unique(rows, axis=0))
         if distinct >= k:
             return

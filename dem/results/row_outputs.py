@@ -58,9 +58,9 @@ class Destination:
     attributes : mapping
         More attributes of the array, as JSON takes them.
     overwrite : bool
-        Replace what is there, if it is an array that `write` wrote.
+        Replace an existing array that `write` wrote.
     job : JSON
-        All that determines the results. Without it, nothing is left of a pass that was broken off.
+        Everything that determines the results. Without it, an interrupted pass leaves nothing.
     """
 
     path: str | os.PathLike[str]
@@ -72,20 +72,20 @@ class Destination:
 
 @dataclass(frozen=True)
 class Written(Additive):
-    """The statistics of a pass that writes.
+    """The statistics of a pass that writes results.
 
     Attributes
     ----------
     rows : int
-        How many rows it wrote.
+        The number of rows written.
     missing : int
-        How many of them have missing results.
+        The number of rows with missing results.
     """
 
     missing: int
 
 
-def missing_value(dtype: DTypeLike) -> float:
+def missing_result(dtype: DTypeLike) -> float:
     """Return the value of a missing result, also used as the fill value on disk: NaN for floats, -1 for labels."""
     return {"f": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
 
@@ -167,11 +167,11 @@ def collect(source: Source, make_rows: MakeRows, n_threads: int = 1) -> Array:
     def put(first: int, values: Array) -> None:
         out[first : first + len(values)] = values
 
-    sweep(partial(_writer, make_rows, out, put))
+    sweep(partial(_writing_kernel, make_rows, out, put))
     return out
 
 
-def _ignore(told: object) -> None:
+def _ignore(value: object) -> None:
     pass
 
 
@@ -186,10 +186,10 @@ def write(
 ) -> zarr.Array[Any]:
     """Write the results to a Zarr array in one pass, each block to its own rows.
 
-    The array is chunked like the rows of the source, or finer by a whole number where a chunk would pass
-    `RESULT_BYTES`, so that no two tasks share a chunk. See `dem.results.new_array` for where it is written until it is
-    whole. A job that was broken off leaves what it has written. The same job goes on from there: regions that are there
-    and decode to their checksums stay, and the pass covers the rest.
+    The array has the row chunks of the source. If a chunk would exceed `RESULT_BYTES`, it is divided by a whole number,
+    so that no two tasks share a chunk. See `dem.results.new_array` for the place of the incomplete array. An
+    interrupted job leaves the regions that it has written. The same job continues from there: regions with correct
+    checksums stay, and the pass covers the others.
 
     Parameters
     ----------
@@ -199,29 +199,29 @@ def write(
     make_rows : callable
     to : Destination
     note : callable, optional
-        Is told in a sentence what was found of an earlier run.
+        Called with a sentence about the regions that an earlier run has written.
     require : callable, optional
-        Is given the places that all workers must see, before they write.
+        Called with the places that all workers must be able to see, before they write.
 
     Raises
     ------
     FileExistsError
-        Something is at `to.path` already; with `to.overwrite`, something else than row-wise results. Or the data
-        themselves are there, or within, or around it.
+        `to.path` exists; with `to.overwrite`, it exists and is not an array of row-wise results. Or the data are at
+        this path, inside it or around it.
     ValueError
         The rows of the source are not in chunks of equal size.
     """
     if source.n_rows is None or source.chunk_rows is None:
         raise ValueError(
-            f"Results for {source.name} cannot be written region by region, since its chunks have unknown or "
-            "unequal sizes: call compute_chunk_sizes() or rechunk() on it first."
+            f"Results for {source.name} cannot be written region by region, because its chunks have unknown or "
+            "unequal sizes: call its compute_chunk_sizes() or rechunk() first."
         )
     output, path = to.output, str(to.path)
     layout = {
         "shape": output.shape(source.n_rows),
         "chunks": output.shape(output_rows(source, output.row_bytes)),
         "dtype": output.dtype.str,
-        "fill_value": missing_value(output.dtype),
+        "fill_value": missing_result(output.dtype),
         "zarr_format": 3,
         "compressors": CODECS,
     }
@@ -230,15 +230,17 @@ def write(
     with new_array(to.path, source, layout, attributes, overwrite=to.overwrite, job=job) as out:
         require(array_location(out))
         every = list(range(len(source.row_chunks)))
-        held = held_rows(source, row_bytes(out))
+        held = rows_at_a_time(source, row_bytes(out))
         left = every if job is None else regions.unfinished_partitions(out, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
-            done = part(partial(_writer, make_rows, out, partial(regions.write_region, out, path), out.chunks[0]))
+            done = part(
+                partial(_writing_kernel, make_rows, out, partial(regions.write_region, out, path), out.chunks[0])
+            )
             if done.missing:
                 note(
                     f"{human.plural(done.missing, 'row')} of {source.name} without any value: in {path} they are "
-                    f"missing ({missing_value(output.dtype):g})"
+                    f"missing ({missing_result(output.dtype):g})"
                 )
         regions.check_all_written(out, path)
     return zarr.open_array(address(to.path), mode="r")
@@ -270,17 +272,17 @@ def results_bytes(source: Source, output: RowOutput) -> int:
     """
     if source.n_rows is None or source.chunk_rows is None:
         return 0
-    return WRITE_COPIES * output.row_bytes * held_rows(source, output.row_bytes)
+    return WRITE_COPIES * output.row_bytes * rows_at_a_time(source, output.row_bytes)
 
 
-def held_rows(source: Source, row_bytes: int) -> int:
+def rows_at_a_time(source: Source, row_bytes: int) -> int:
     """Return for how many rows a task of `write` holds results at a time."""
     assert source.n_rows is not None
     block = source.block_bytes // (source.n_columns * source.dtype.itemsize) or int(max(source.row_chunks))
     return min(block, result_rows(row_bytes, output_rows(source, row_bytes)), source.n_rows)
 
 
-def _writer(
+def _writing_kernel(
     make_rows: MakeRows, like: Array | zarr.Array[Any], put: Callable[[int, Array], None], unit: int = 1
 ) -> Callable[[Block], Written]:
     """Return the kernel that passes a block's results to `put`, some units of rows at a time; `like`: see `slices`."""
@@ -302,4 +304,4 @@ def count_missing(values: Array) -> int:
     if values.dtype.kind not in "fi":
         return 0
     first = values.reshape(len(values), -1)[:, 0] if values.ndim > 1 else values
-    return int(np.count_nonzero(np.isnan(first) if values.dtype.kind == "f" else first == missing_value(values.dtype)))
+    return int(np.count_nonzero(np.isnan(first) if values.dtype.kind == "f" else first == missing_result(values.dtype)))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dem.core import human
 from dem.core.block import Float
-from dem.models.row_checks import LARGEST
+from dem.models.row_checks import LARGEST_MAGNITUDE
 from dem.scan.scanner import Position, Scan
 from dem.scan.support import Measure
 from dem.source import Source
@@ -80,7 +80,7 @@ def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
     ValueError
     """
     largest, observed = np.maximum(-found.low, found.high), found.observed
-    sums = np.where(largest > LARGEST, np.inf, observed.scatter)
+    sums = np.where(largest > LARGEST_MAGNITUDE, np.inf, observed.scatter)
     with np.errstate(over="ignore", invalid="ignore"):
         for size, bad in (
             ("large", ~np.isfinite(sums) & ~np.isfinite(squared(sums))),
@@ -97,7 +97,7 @@ def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
 
 def _refuse_large_weights(found: Scan, source: Source, largest: Float) -> None:
     """Refuse weights if the sums of squares overflow only because of them; `largest`: largest magnitudes of columns."""
-    if (largest > LARGEST).any():  # these values are too large even without weights
+    if (largest > LARGEST_MAGNITUDE).any():  # these values are too large even without weights
         return
     with np.errstate(over="ignore"):
         plain = found.rows_with_value * largest**2

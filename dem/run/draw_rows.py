@@ -21,7 +21,7 @@ from dem.em.row_output import RowOutput
 from dem.engine.engine import Engine
 from dem.results import row_outputs
 from dem.results.row_outputs import Destination
-from dem.run.rows import job, write_to
+from dem.run.rows import output_identity, write_to
 from dem.source.generated import GeneratedSource
 
 UNIT_ROWS = 4096
@@ -90,7 +90,7 @@ def write_drawn(
     make_rows = partial(_drawer, model, params, source.n_columns, seed, 0)
     made = 4 * 8 * source.n_columns * (source.chunk_rows or 0)
     attributes = {"model": kind or type(model).__name__, "seed": seed}
-    known = job(model, params, source, seed=seed)
+    known = output_identity(model, params, source, seed=seed)
     output = drawn_rows(source.n_columns, source.dtype)
     with (engine or Engine()).open(source, made) as sweep:
         write_to(sweep, source, make_rows, Destination(path, output, attributes, overwrite, known))

@@ -19,7 +19,7 @@ from dem.core.block import Array, Block, MakeKernel, Sweep, find_empty_rows
 from dem.core.stats import S
 from dem.em.row_output import RowOutput
 from dem.models.row_checks import NotFiniteError
-from dem.results.row_outputs import MakeRows, missing_value
+from dem.results.row_outputs import MakeRows, missing_result
 from dem.source import Source
 
 COPY_BYTES = 2**24
@@ -80,7 +80,7 @@ def missing_where_empty(make_rows: MakeRows, output: RowOutput) -> Callable[[Blo
         empty = find_empty_rows(block.x)
         if empty is None:
             return rows(block)
-        out = np.full(output.shape(len(block.x)), missing_value(output.dtype), output.dtype)
+        out = np.full(output.shape(len(block.x)), missing_result(output.dtype), output.dtype)
         put_rows(rows, block, empty, out)
         return out
 

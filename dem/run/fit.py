@@ -1,4 +1,4 @@
-"""Where source, scan, start, sweep and em meet: a fit."""
+"""Fit a model to a source by EM: scan, start on the sample, and iterations."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ from dem.storage.progress_log import Journal
 
 log = logging.getLogger("dem")
 
-ENOUGH = 4
-"""A sample that lacks rows, since those without any value were drawn for it, will do while it has a quarter of them."""
+SMALLEST_SAMPLE_SHARE = 1 / 4
+"""A sample is drawn again if it has less than this share of its rows, because the others were empty."""
 SAMPLE_COPIES = 3
-"""The sample as it came, merged, and as float64."""
+"""Copies of the sample in memory: as read, merged, and as float64."""
 START_COPIES = 4
-"""What each start holds at a time: the rows whitened, centred, transposed, and a little more."""
+"""Copies of the sample that each start needs: whitened, centred, transposed, and smaller arrays."""
 
 
 @dataclass(frozen=True)
 class Fit(Generic[P, S]):
-    """What a fit leaves.
+    """The result of a fit.
 
     Attributes
     ----------
     model : Model
         Bound to the data.
     state : State
-        Parameters, history, and why it stopped.
+        Parameters, history, and why the fit stopped.
     scan : Scan
-        What the first pass told of the data, completed (see `dem.scan.fill_sample`).
+        The result of the first pass, completed (see `dem.scan.fill_sample`).
     n_passes : int
-        Full passes over the data, the first scan included, also those of earlier runs that this one went on from.
+        Full passes over the data, with the first scan, and with those of earlier runs that this one continues.
     """
 
     model: Model[P, S]
@@ -70,7 +70,12 @@ class Fit(Generic[P, S]):
 
 
 def fit_model(
-    model: Model[P, S], source: Source, settings: FitSettings, *, params: P | None = None, found: Scan | None = None
+    model: Model[P, S],
+    source: Source,
+    settings: FitSettings,
+    *,
+    params: P | None = None,
+    known_scan: Scan | None = None,
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
 
@@ -81,53 +86,53 @@ def fit_model(
     source : Source
     settings : FitSettings
     params : P, optional
-        The first parameters, where they are known: no start is made then.
-    found : Scan, optional
-        The first pass, where it has been made already.
+        The first parameters, if they are known; then no start is made on the sample.
+    known_scan : Scan, optional
+        The result of the first pass, if it has been made already.
 
     Raises
     ------
     Stopped
-        The checkpoint's limits are reached; the same call goes on.
+        A limit of the checkpoint is reached; the same call continues the fit.
     ValueError
-        The data hold missing or infinite values, or do not suit the model; or the checkpoint is of another fit.
+        The data have missing or infinite values, or do not suit the model; or the checkpoint is of another fit.
     OSError
         A chunk cannot be read.
     MemoryError
-        The plan does not fit in the memory given.
+        The fit needs more memory than the limit.
     """
     engine, start = settings.engine or Engine(), settings.start
-    room = model.workspace_bytes(source.n_columns)
-    threads = starts_at_a_time(start, source, engine, room)
-    held = start_bytes(start, source, threads, room)
+    workspace = model.workspace_bytes(source.n_columns)
+    threads = starts_at_a_time(start, source, engine, workspace)
+    held = start_bytes(start, source, threads, workspace)
     stops = {"tol": settings.tol, "max_iter": settings.max_iter}
     identity = partial(resume.identity, model, source, start, params, **stops)
     with (
         single_threaded_blas(),
-        engine.open(source, room, held) as sweep,
+        engine.open(source, workspace, held) as sweep,
         resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
-        found = scan_for_model(sweep, model, source, settings, journal, found)
-        seen = completed_scan(found)
-        bound = model.bind(seen)
-        more = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if found.empty_rows else 0)
-        if more > room:
-            sweep.plan_for(more)  # missing values need it, as the scan has shown
+        scanned = scan_for_model(sweep, model, source, settings, journal, known_scan)
+        completed = completed_scan(scanned)
+        bound = model.bind(completed)
+        needed = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if scanned.empty_rows else 0)
+        if needed > workspace:
+            sweep.plan_for(needed)  # the scan has found missing values, which need more memory
         state = journal.found.state
         if state is None:
             if params is None:
-                params = start_on_sample(sweep, bound, found, seen, start, threads, journal)
+                params = start_on_sample(sweep, bound, scanned, completed, start, threads, journal)
             state = loop.first_state(bound, params, max_iter=settings.max_iter)
             journal.keep_state(state, sweep.count)
-        state = iterate(sweep, bound, state, source, found, settings, journal)
-        return Fit(bound, state, seen, sweep.count)
+        state = iterate(sweep, bound, state, source, scanned, settings, journal)
+        return Fit(bound, state, completed, sweep.count)
 
 
 def scan_for_model(
-    sweep: Passes, model: Model[P, S], source: Source, settings: FitSettings, journal: Journal, found: Scan | None
+    sweep: Passes, model: Model[P, S], source: Source, settings: FitSettings, journal: Journal, known_scan: Scan | None
 ) -> Scan:
-    """Return the scan that a model needs: the one that was `found` before, the journal's, or that of a first pass."""
-    if found is None or journal.found.scan is not None:
+    """Return the scan that a model needs: `known_scan`, the one in the journal, or that of a first pass."""
+    if known_scan is None or journal.found.scan is not None:
         return scan_once(
             sweep,
             source,
@@ -138,24 +143,24 @@ def scan_for_model(
             squared=model.squared,
         )
     sweep.count = 1
-    journal.keep_scan(found)
-    return found
+    journal.keep_scan(known_scan)
+    return known_scan
 
 
 def iterate(
     sweep: Passes,
     model: Model[P, S],
-    begun: loop.State[P],
+    first_state: loop.State[P],
     source: Source,
-    found: Scan,
+    scanned: Scan,
     settings: FitSettings,
     journal: Journal,
 ) -> loop.State[P]:
-    """Return the state at which EM stops, from the state `begun` on; each pass is checked, shown and kept."""
+    """Return the state at which EM stops, starting from `first_state`; each pass is shown and saved."""
 
     def after_pass(state: loop.State[P]) -> None:
-        if len(state.history) == len(begun.history) + 1:
-            resume.check_objective(begun, state, source)
+        if len(state.history) == len(first_state.history) + 1:
+            resume.check_objective(first_state, state, source)
         unit = "a row" if state.history[-1].log_likelihood is None else "nats a row"
         log.info("pass %d: %.9g %s", len(state.history), state.objective, unit)
         sweep.progress.end(state)
@@ -163,10 +168,12 @@ def iterate(
         if settings.callback is not None:
             settings.callback(state)
 
-    passes: Sweep = UnchangedChunks(sweep, found.absent, source)
-    if found.empty_rows:
+    passes: Sweep = UnchangedChunks(sweep, scanned.absent, source)
+    if scanned.empty_rows:
         passes = WithoutEmptyRows(passes)
-    return loop.go_on(model, begun, passes, tol=settings.tol, max_iter=settings.max_iter, callback=after_pass)
+    return loop.continue_fit(
+        model, first_state, passes, tol=settings.tol, max_iter=settings.max_iter, callback=after_pass
+    )
 
 
 @default_error_state()
@@ -186,14 +193,14 @@ def scan(
     ----------
     data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
     sample_weight : array-like of shape (n,), optional
-        In any of the same forms.
+        In any of these forms.
     engine : Engine, optional
     sample_size : int
         Rows in the sample.
     seed : int
-        Of the sample.
+        The seed of the sample.
     scatter : bool
-        Gather the whole (d, d) scatter, not only its diagonal.
+        Compute the whole (d, d) scatter, not only its diagonal.
     missing_value : number, optional
         See `dem.open_source`.
     """
@@ -230,7 +237,7 @@ def first_scan(
     absent_chunks.report_absent(found.absent, source, sweep.progress)
     if found.empty_rows:
         sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
-        fill = min(scanner.k, found.rows_with_value) / ENOUGH
+        fill = min(scanner.k, found.rows_with_value) * SMALLEST_SAMPLE_SHARE
         if len(found.sample.keys) < fill and resume.weights_of(source) is None:
             found = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
     return found
@@ -246,35 +253,34 @@ def scan_once(
     measure: Measure | None = None,
     squared: Squared = np.asarray,
 ) -> Scan:
-    """Return the scan, checked: the one that the journal has, or that of a first pass."""
-    before, start, missing = journal.found, settings.start, settings.missing
-    if before.scan is None:
+    """Return the scan in the journal, or that of a first pass, after checks of its values."""
+    earlier, start, missing = journal.found, settings.start, settings.missing
+    if earlier.scan is None:
         found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
         check_values(found, source, missing, squared)
         for sentence in doubts(found, source, measure):
             sweep.progress.note(f"{WARNING}{sentence}")
         journal.keep_scan(found)
         return found
-    check_values(before.scan, source, missing, squared)  # what was taken then may be refused now
-    sweep.count = before.n_passes
-    resume.check_sampled_rows(before.scan, source, start.seed)
+    check_values(earlier.scan, source, missing, squared)  # the settings may be stricter now
+    sweep.count = earlier.n_passes
+    resume.check_sampled_rows(earlier.scan, source, start.seed)
     sweep.progress.note(f"continuing after {human.passes(sweep.count)} over {source.name}")
-    absent_chunks.report_absent(before.scan.absent, source, sweep.progress)
-    if warning := resume.machine_warning(before, sweep.machine_kinds):
+    absent_chunks.report_absent(earlier.scan.absent, source, sweep.progress)
+    if warning := resume.machine_warning(earlier, sweep.machine_kinds):
         sweep.progress.note(warning)
-    return before.scan
+    return earlier.scan
 
 
 def start_on_sample(
-    sweep: Passes, model: Model[P, S], found: Scan, seen: Scan, start: Start, threads: int, journal: Journal
+    sweep: Passes, model: Model[P, S], scanned: Scan, completed: Scan, start: Start, threads: int, journal: Journal
 ) -> P:
-    """Return the first parameters, from the scan's sample as it was `found`, and as it is `seen` completed.
+    """Return the first parameters, from the sample of the scan, as `scanned` and as `completed`.
 
-    Every iteration is told of, and looks at the journal's limits. Of a start that is broken off nothing is kept: it is
-    made anew.
+    Every iteration is reported, and checks the time limit. An interrupted start is not saved: it is made again.
     """
-    weight = found.sample.weight
-    sample = Block(found.sample.x, None if (weight == 1).all() else weight)
+    weight = scanned.sample.weight
+    sample = Block(scanned.sample.x, None if (weight == 1).all() else weight)
     sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
 
     def watch(run: RunProgress) -> None:
@@ -288,33 +294,33 @@ def start_on_sample(
         sweep.progress.detail(str(run))
         journal.check_time(sweep.count)
 
-    completion = seen.sample if found.lacking.any() else None
-    params = best_start(model, sample, start, threads, completion, rows=found.rows_with_value, watch=watch)
+    completion = completed.sample if scanned.lacking.any() else None
+    params = best_start(model, sample, start, threads, completion, rows=scanned.rows_with_value, watch=watch)
     sweep.progress.end(None)
     return params
 
 
-def start_bytes(start: Start, source: Source, threads: int, room: int) -> int:
-    """Return what the sample takes, and so many starts on it at a time, each with `room` to work in, in bytes.
+def start_bytes(start: Start, source: Source, threads: int, workspace: int) -> int:
+    """Return the bytes of the sample, and of `threads` starts on it at a time, each with a workspace.
 
-    The best runs are kept meanwhile, which takes about as much room as one that works.
+    The best runs are kept in memory, which needs about one more workspace.
     """
     d = source.n_columns
     rows = sample_rows(start.sample_size, d)
     if source.n_rows is not None:
         rows = min(rows, source.n_rows)
-    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads) + (threads + 1) * room
+    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads) + (threads + 1) * workspace
 
 
-def starts_at_a_time(start: Start, source: Source, engine: Engine, room: int) -> int:
-    """Return how many starts to run at a time: as many as leave half of the limit, and a worker, to the passes.
+def starts_at_a_time(start: Start, source: Source, engine: Engine, workspace: int) -> int:
+    """Return how many starts run at a time: they leave half of the memory limit, and a worker, for the passes.
 
-    So a fit that is refused is so with one start at a time, and the limit that the refusal names will do.
+    If a fit is refused, it is planned with one start at a time, so the limit in the error message is sufficient.
     """
     threads, limit = engine.n_workers, engine.memory_bytes
     if limit is None or threads == 1:
         return threads
-    worker = process_bytes() + CLIENT_GROWTH + IDLE_WORKER_BYTES + source.read_bytes + room
-    while threads > 1 and start_bytes(start, source, threads, room) > min(limit / 2, limit - worker):
+    worker = process_bytes() + CLIENT_GROWTH + IDLE_WORKER_BYTES + source.read_bytes + workspace
+    while threads > 1 and start_bytes(start, source, threads, workspace) > min(limit / 2, limit - worker):
         threads -= 1
     return threads

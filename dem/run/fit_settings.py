@@ -1,4 +1,4 @@
-"""How a fit runs: one value, the same for every model."""
+"""The settings of a fit that are the same for every model."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class FitSettings:
     tol : float
         EM stops when the objective rises by less, in nats a row: see `dem.em.loop.advance`.
     max_iter : int
-        Most M-steps.
+        The largest number of M-steps.
     start : Start
-        How the first parameters are found, and the sample of the first scan.
+        How the first parameters are found; and the size and seed of the sample.
     missing : {"marginalize", "error"}
-        Whether missing values are left out exactly, or refused.
+        Whether missing values are marginalised or refused.
     engine : Engine or None
-        Where to run, and within what memory; None for this machine.
+        Where to run, with which memory limit; None for this machine.
     callback : callable or None
         Called with the `dem.em.loop.State` after each pass of EM.
     checkpoint : Checkpoint or None
-        Where to keep the fit after every pass. A fit that is there already goes on, with the same bits.
+        Where to save the fit after every pass. A fit saved there continues, with the same bits as without a stop.
     progress : Progress
-        Shows iterations that are made in memory. Passes over the data are shown by the engine's progress.
+        Shows iterations in memory. The engine's progress shows passes over the data.
     """
 
     tol: float

@@ -20,29 +20,29 @@ from dem.run.fit_settings import FitSettings
 from dem.scan.scanner import Scan
 from dem.source import Source
 
-SCATTERS = 16
-"""Copies of the (d, d) scatter that a pass and its tree may hold at a time."""
-DEFAULT_BYTES = 2**31
-"""What these copies may take where no memory limit is set: d up to 4,096."""
+SCATTER_COPIES = 16
+"""The most copies of the (d, d) scatter that a pass and its tree hold at a time."""
+DEFAULT_SCATTER_BYTES = 2**31
+"""The most bytes of these copies if no memory limit is set: d up to 4,096."""
 
 
 @dataclass(frozen=True)
 class LatentFit:
-    """What a fit leaves.
+    """The result of a fit.
 
     Attributes
     ----------
     params : LatentParams
-        With the loadings turned as one reads them: see the model's `canonical`.
+        With the loadings in their usual rotation: see `canonical` of the model.
     components : array of shape (q, d)
-        Their directions, or the loadings themselves.
+        The directions of the loadings, or the loadings themselves.
     scan : Scan
-        What the first pass told of the data.
+        The result of the first pass.
     n_passes : int
     log_likelihood : float
         In nats a row; NaN where there is no density.
     state : State
-        EM's history; of the closed form an empty one, with the reason "closed_form".
+        The history of EM; for the closed form an empty one, with the stop reason "closed_form".
     """
 
     params: Any
@@ -53,9 +53,9 @@ class LatentFit:
     state: loop.State[Any]
 
 
-def moments_fit(d: int, memory_bytes: int | None) -> bool:
-    """Whether the (d, d) scatter fits; it does not depend on the number of workers."""
-    return SCATTERS * 8 * d * d <= (memory_bytes or DEFAULT_BYTES)
+def scatter_fits(d: int, memory_bytes: int | None) -> bool:
+    """Whether the (d, d) scatter fits in memory; it does not depend on the number of workers."""
+    return SCATTER_COPIES * 8 * d * d <= (memory_bytes or DEFAULT_SCATTER_BYTES)
 
 
 @single_threaded_blas()
@@ -75,7 +75,7 @@ def fit_closed_form(scan: Scan, n_components: int) -> LatentFit:
 
 @single_threaded_blas()
 def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> LatentFit:
-    """Return what a model on the moments makes of them, in memory."""
+    """Fit a model to the moments by EM in memory."""
     bound = model.bind(scan)
     sample = Block(scan.sample.x, scan.sample.weight)
     params = bound.start(sample, np.random.default_rng(settings.start.seed))
@@ -92,23 +92,25 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> L
             settings.callback(state)
 
     state = loop.fit(bound, params, sweep, tol=settings.tol, max_iter=settings.max_iter, callback=after)
-    return _left(bound, scan, 1, state)
+    return _latent_fit(bound, scan, 1, state)
 
 
-def fit_wide(model: LatentModel[Any], source: Source, settings: FitSettings, *, found: Scan | None = None) -> LatentFit:
-    """Return what EM makes of the data, a pass per iteration: d^2 is never formed.
+def fit_by_passes(
+    model: LatentModel[Any], source: Source, settings: FitSettings, *, known_scan: Scan | None = None
+) -> LatentFit:
+    """Fit by EM with a pass per iteration, without any (d, d) matrix.
 
-    A first scan that was `found` already has its own checkpoint; that of EM stands within.
+    A `known_scan` already has its own checkpoint; the checkpoint of EM is inside it.
     """
     kept = settings.checkpoint
-    if kept is not None and found is not None:
+    if kept is not None and known_scan is not None:
         settings = replace(settings, checkpoint=replace(kept, path=f"{kept.path}/em"))
-    fitted = fit_model(model, source, settings, found=found)
-    return _left(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
+    fitted = fit_model(model, source, settings, known_scan=known_scan)
+    return _latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
 
-def _left(model: Any, scan: Scan, n_passes: int, state: loop.State[LatentParams]) -> LatentFit:
-    """Return what a run of EM leaves."""
+def _latent_fit(model: Any, scan: Scan, n_passes: int, state: loop.State[LatentParams]) -> LatentFit:
+    """Return the result of a run of EM."""
     log_likelihood = state.history[-1].log_likelihood
     assert log_likelihood is not None  # these models have one
     params, components = model.canonical(state.params)

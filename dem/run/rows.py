@@ -40,7 +40,7 @@ MOST_LISTED = 100_000
 
 @dataclass(frozen=True)
 class RowRequest(Generic[P]):
-    """A row output that is asked of a fitted model, for the rows of a source.
+    """A request for a row output of a fitted model, for the rows of a source.
 
     Attributes
     ----------
@@ -48,7 +48,7 @@ class RowRequest(Generic[P]):
     params : P
     source : Source
     output : RowOutput
-        One of the model's.
+        One of the outputs of the model.
     missing : {"marginalize", "error"}
         Whether missing values are marginalised or refused.
     """
@@ -61,9 +61,9 @@ class RowRequest(Generic[P]):
 
     @classmethod
     def of(cls, model: Rowwise[P], params: P, source: Source, word: str, missing: str = "marginalize") -> RowRequest[P]:
-        """Return the request for the output that a user calls by a word.
+        """Return the request for the output with the name that a user wrote.
 
-        Outputs of the shape of the rows have the rows' floating dtype, float64 at most.
+        Outputs with the shape of the rows have the floating dtype of the rows, at most float64.
 
         Raises
         ------
@@ -76,7 +76,7 @@ class RowRequest(Generic[P]):
 
     @property
     def make_rows(self) -> MakeRows:
-        """What makes the function from a block to the output, which is missing for rows without any value."""
+        """Makes the function from a block to the output; the output is missing for rows without any value."""
         rows = partial(missing_where_empty, partial(self.model.rows, self.params, self.output), self.output)
         return partial(_of_complete_rows, rows) if self.missing == "error" else rows
 
@@ -89,7 +89,7 @@ def compute_rows(request: RowRequest[Any], engine: Engine | None = None) -> Any:
     ----------
     request : RowRequest
     engine : Engine, optional
-        Its number of workers is used for data in memory.
+        For data in memory its number of workers is the number of threads.
     """
     source = request.source
     if source.lazy:
@@ -121,10 +121,10 @@ def write_rows(
     """
     model, source, output = request.model, request.source, request.output
     attributes = {"model": kind or type(model).__name__, "source": source.name}
-    known = job(model, request.params, source, what=output.word)
+    identity = output_identity(model, request.params, source, what=output.word)
     held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, output)
-    with (engine or Engine()).open(source, held) as passes, located(source):
-        write_to(passes, source, request.make_rows, Destination(path, output, attributes, overwrite, known))
+    with (engine or Engine()).open(source, held) as passes, with_location(source):
+        write_to(passes, source, request.make_rows, Destination(path, output, attributes, overwrite, identity))
 
 
 def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
@@ -139,7 +139,7 @@ def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
 
 
 @contextmanager
-def located(source: Source) -> Iterator[None]:
+def with_location(source: Source) -> Iterator[None]:
     """Add the chunk to the message of an error about a value that is not finite."""
     try:
         yield
@@ -153,7 +153,7 @@ def write_to(passes: Passes, source: Source, make_rows: MakeRows, to: Destinatio
     row_outputs.write(reporter, source, make_rows, to, note=passes.progress.note, require=passes.check_visible)
 
 
-def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
+def output_identity(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
     """Return everything that the rows written depend on, valid in JSON; None if the data cannot be identified.
 
     A store is identified by its location, metadata and listing, a Dask array by its name. Arrays in memory are not
@@ -163,13 +163,18 @@ def job(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
     if not place and not isinstance(source, GeneratedSource):
         return None
     try:
-        given = digest([model, params])
+        model_digest = digest([model, params])
     except TypeError:  # a user's model with parameters that dem cannot encode
         return None
-    return {"dem": __version__, "model": given, "data": [*place, source.fingerprint, listed(source)], **settings}
+    return {
+        "dem": __version__,
+        "model": model_digest,
+        "data": [*place, source.fingerprint, listing_fingerprint(source)],
+        **settings,
+    }
 
 
-def listed(source: Source) -> str | None:
+def listing_fingerprint(source: Source) -> str | None:
     """Return the fingerprint of a store's listing, which shows that rows were rewritten in place.
 
     None for stores of more than `MOST_LISTED` chunks, for stores that cannot be listed, and for other sources.
@@ -238,9 +243,9 @@ def mean_of_rows(request: RowRequest[Any], engine: Engine | None = None) -> Mean
     """Return the weighted mean of an output that has one value per row, from one pass."""
     source = request.source
     workspace = request.model.rows_bytes(source.n_columns)
-    with (engine or Engine()).open(source, workspace) as passes, located(source):
-        telling = AbsentChunkReporter(passes.with_name(request.output.word), source, passes.progress)
-        found = telling(partial(_mean_kernel, request.make_rows))
+    with (engine or Engine()).open(source, workspace) as passes, with_location(source):
+        reporter = AbsentChunkReporter(passes.with_name(request.output.word), source, passes.progress)
+        found = reporter(partial(_mean_kernel, request.make_rows))
         if found.empty_rows:
             passes.progress.note(left_out_note(found.empty_rows, found.rows, source))
         return found

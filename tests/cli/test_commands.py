@@ -63,7 +63,7 @@ def test_a_fit_without_a_density_says_so(tmp_path, rng):
         done("fit", "ppca", tmp_path / "x.zarr", "-o", tmp_path / "m.zarr"),
         done("info", tmp_path / "m.zarr"),
     ):
-        assert "no noise is left (the data lie in a subspace), so there is no density: fewer components have one" in out
+        assert "no noise is left (the data lie in a subspace), so there is no density: use fewer components" in out
         assert "none, as there is no density" in out
         assert "BIC" not in out
         assert "inf" not in out.replace("info", "")

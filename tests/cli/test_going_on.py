@@ -77,7 +77,7 @@ def test_interrupted(signals, store, straight, tmp_path):
         status, said = stop(command(store, output, "--resume"), sent, 1)
         assert (status, said) == (
             75,
-            f"dem: interrupted; {kept} holds the fit so far: run the same command again to go on",
+            f"dem: interrupted; {kept} holds the fit so far: run the same command again to continue",
         )
         assert not output.exists()
     subprocess.run(command(store, output, "--resume"), check=True, capture_output=True)
@@ -149,7 +149,7 @@ def test_a_limit_of_time(store, straight, tmp_path):
 def test_options_that_contradict_each_other(store, tmp_path):
     done = CliRunner().invoke(main, command(store, tmp_path / "m", "--no-checkpoint", "--resume")[1:])
     assert done.exit_code == 1
-    assert "--no-checkpoint leaves nothing to go on from" in done.stderr
+    assert "--no-checkpoint conflicts with --checkpoint, --resume, --max-passes and --max-time" in done.stderr
     done = CliRunner().invoke(main, command(store, tmp_path / "m", "--max-time", "soon")[1:])
     assert done.exit_code == 2
     assert "'soon' is not a duration: write, for example, 3h50m" in done.stderr

@@ -84,7 +84,7 @@ def test_a_score_of_something_else_is_refused(folder, tmp_path):
     (tmp_path / "short.json").write_text('{"model": "gmm.zarr"}')
     assert "it lacks data, rows, log_likelihood" in refused(*words, "--score", tmp_path / "short.json")
     (tmp_path / "none.json").write_text("no JSON")
-    assert "does not hold what `dem score --json` prints" in refused(*words, "--score", tmp_path / "none.json")
+    assert "is not an output of `dem score --json`" in refused(*words, "--score", tmp_path / "none.json")
     assert not (tmp_path / "r").exists()
 
 
@@ -98,7 +98,7 @@ def test_a_report_is_replaced_only_where_that_is_said(folder, tmp_path):
 
 
 def test_large_arrays_are_left_to_the_model(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("dem.cli.commands.report.MOST_NUMBERS", 6)
+    monkeypatch.setattr("dem.cli.commands.report.LARGEST_ARRAY", 6)
     report(folder / "gmm.zarr", "--data", folder / "x.zarr", "-o", tmp_path)
     numbers = json.loads((tmp_path / "report.json").read_text())
     assert "means_" in numbers  # two by three

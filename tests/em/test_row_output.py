@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from dem.em.row_output import RowOutput, TopOutput, deviation, filled, find_output, table
+from dem.em.row_output import RowOutput, TopOutput, deviation, filled, find_output, output_table
 
-OUTPUTS = table(
+OUTPUTS = output_table(
     RowOutput("label", "the most probable component", np.dtype("i1")),
     TopOutput("top-index", "the most probable components", np.dtype("i1"), 3, most=5),
     filled(4, np.dtype("f4")),
@@ -33,7 +33,7 @@ def test_a_word_is_an_output(word, dtype, shape, canonical):
     ("word", "said"),
     [
         ("odds", "there is no output 'odds': choose one of label, top-index, filled, deviation"),
-        ("label:3", "'label:3': write 'label' without ':3'"),
+        ("label:3", "'label:3': 'label' has no variants, so write it without ':3'"),
         ("top-index:0", "'top-index:0': choose 1 to 5 of the 5 components, as in 'top-index:3'"),
         ("top-index:6", "choose 1 to 5"),
         ("top-index:", "choose 1 to 5"),

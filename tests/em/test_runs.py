@@ -69,8 +69,8 @@ def test_a_start_is_broken_off_at_any_iteration(threads):
 
 def test_a_long_iteration_is_left_behind_and_the_watch_is_heard_during_it(monkeypatch):
     """What LAPACK does to matrices of thousands of columns takes minutes, and cannot be interrupted."""
-    monkeypatch.setattr(runs, "TELL_SECONDS", 0.01)
-    monkeypatch.setattr(runs, "END_SECONDS", 0.01)
+    monkeypatch.setattr(runs, "REPORT_SECONDS", 0.01)
+    monkeypatch.setattr(runs, "JOIN_SECONDS", 0.01)
     go_on, told = threading.Event(), []
 
     def watch(step):

@@ -121,7 +121,7 @@ def test_memory_zarr_and_dask_give_the_same_bits(x, rng, tmp_path):
 def test_labels_cost_nothing_until_asked_for(x):
     model = KMeans(K).fit(x)
     copy = pickle.loads(pickle.dumps(model))
-    with pytest.raises(AttributeError, match="labels_ are there after fit alone"):
+    with pytest.raises(AttributeError, match="labels_ is available only after fit"):
         copy.labels_  # noqa: B018
     labels = model.labels_
     assert labels.dtype == np.int32
@@ -181,7 +181,7 @@ def test_both_steps_descend(x):
         ({"n_init": 0}, "n_init must be an integer >= 1"),
         ({"init": "best"}, r"init must be one of k-means\+\+, random"),
         ({"init": np.zeros((2, D))}, r"init should have the shape \(5, 3\)"),
-        ({"init": np.ones}, "call your function first"),
+        ({"init": np.ones}, "callables are not supported: pass their result"),
     ],
 )
 def test_wrong_settings_are_refused(x, settings, sentence):
@@ -228,7 +228,7 @@ def test_missing_values_are_left_out_of_the_distances(x, rng, tmp_path, kind):
     expected = np.where(np.isnan(x), model.cluster_centers_[labels].astype(kind), x)
     np.testing.assert_array_equal(filled[some], expected[some])
     assert np.isnan(filled[~some]).all()
-    with pytest.raises(ValueError, match="K-means has no spread within its clusters"):
+    with pytest.raises(ValueError, match="K-means gives no standard deviation for the values that it fills in"):
         model.impute(x, return_std=True)
     again = GaussianMixture.from_kmeans(model, covariance_type="diag").means_init
     np.testing.assert_array_equal(again, model.cluster_centers_)

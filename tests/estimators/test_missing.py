@@ -19,7 +19,7 @@ from dem import (
     MixtureFactorAnalysis,
     MixturePPCA,
 )
-from dem.em.row_output import deviation, filled, table
+from dem.em.row_output import deviation, filled, output_table
 from dem.engine.sweep.serial import SerialSweep
 from dem.estimators.records import source_record
 from dem.scan.scanner import Scanner
@@ -155,7 +155,7 @@ class Filling:
     """Stands for a model that fills in: 7 for what is missing, with a deviation of 2."""
 
     def row_outputs(self, params, dtype):
-        return table(filled(3, dtype), deviation(3, dtype))
+        return output_table(filled(3, dtype), deviation(3, dtype))
 
     def rows_bytes(self, d):
         return 0

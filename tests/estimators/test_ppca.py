@@ -111,7 +111,7 @@ def test_isotropic_data_have_loadings_of_zero():
 def test_em_reaches_the_closed_form(wide, noisy, monkeypatch):
     exact = PPCA(Q).fit(noisy)
     if wide:
-        monkeypatch.setattr("dem.estimators.linear_latent.moments_fit", lambda *_: False)
+        monkeypatch.setattr("dem.estimators.linear_latent.scatter_fits", lambda *_: False)
     states = []
     model = PPCA(Q, solver="em", tol=1e-12, max_iter=3000).fit(noisy, callback=states.append)
     assert model.lower_bound_ == pytest.approx(exact.lower_bound_, abs=1e-9)
@@ -130,7 +130,7 @@ def test_em_reaches_the_closed_form(wide, noisy, monkeypatch):
 def test_wide_em_has_the_mean_of_all_rows(noisy, monkeypatch):
     """Not of the sample on which it starts."""
     exact = PPCA(Q).fit(noisy)
-    monkeypatch.setattr("dem.estimators.linear_latent.moments_fit", lambda *_: False)
+    monkeypatch.setattr("dem.estimators.linear_latent.scatter_fits", lambda *_: False)
     model = PPCA(Q, solver="em", sample_size=40, tol=1e-12, max_iter=3000).fit(noisy)
     np.testing.assert_allclose(model.mean_, noisy.mean(axis=0), rtol=1e-12)
     assert model.lower_bound_ == pytest.approx(exact.lower_bound_, abs=1e-9)
@@ -138,7 +138,7 @@ def test_wide_em_has_the_mean_of_all_rows(noisy, monkeypatch):
 
 def test_wide_em_with_as_many_components_as_columns_is_refused(noisy, monkeypatch):
     """There is no noise then, at which EM cannot arrive."""
-    monkeypatch.setattr("dem.estimators.linear_latent.moments_fit", lambda *_: False)
+    monkeypatch.setattr("dem.estimators.linear_latent.scatter_fits", lambda *_: False)
     with pytest.raises(ValueError, match="n_components"):
         PPCA(D, solver="em").fit(noisy)
 
@@ -157,7 +157,7 @@ def test_weights_are_repeated_rows(solver, noisy, rng):
 def test_data_in_a_subspace(rng):
     """Rank 2 in 4 dimensions: fitted and transformed, but without a density; told in one sentence."""
     x = rng.normal(size=(50, 2)) @ rng.normal(size=(2, 4))
-    with pytest.warns(SubspaceWarning, match="2 dimensions in their 4 columns"):
+    with pytest.warns(SubspaceWarning, match="the data have 4 columns but lie in a subspace of 2 dimensions"):
         model = PPCA().fit(x)
     assert model.n_components_ == 2
     assert model.noise_variance_ == 0

@@ -47,7 +47,7 @@ LOPSIDED = np.array([np.eye(D), np.eye(D), [[1.0, 0.5], [0, 1]]])
         ({"weights_init": [0.5, 0.6, -0.1]}, "weights_init should be between 0 and 1"),
         ({"weights_init": [0.5, 0.2, 0.2]}, "weights_init should sum to 1, but got the sum 0.9"),
         ({"means_init": np.zeros((2, D))}, r"means_init should have the shape \(3, 2\)"),
-        ({"means_init": np.full((K, D), np.nan)}, "means_init holds values that are not finite"),
+        ({"means_init": np.full((K, D), np.nan)}, "means_init has values that are not finite"),
         ({"precisions_init": EYE[0]}, r"precisions_init should have the shape \(3, 2, 2\)"),
         ({"precisions_init": INDEFINITE}, "precisions_init should be symmetric and positive definite"),
         ({"precisions_init": LOPSIDED}, "precisions_init should be symmetric"),
@@ -94,7 +94,7 @@ def test_ppca(settings, message):
         ([1.0], [[0.0, 0]], np.eye(2), "full", r"covariances should have the shape \(1, 2, 2\)"),
         ([0.5, 0.5], [[0.0, 0]], [np.eye(2)], "full", r"weights should have the shape \(1,\)"),
         ([0.9], [[0.0, 0]], [np.eye(2)], "full", "weights should sum to 1"),
-        ([1.0], [[0.0, np.inf]], [np.eye(2)], "full", "means holds values that are not finite"),
+        ([1.0], [[0.0, np.inf]], [np.eye(2)], "full", "means has values that are not finite"),
         ([1.0], [[0.0, 0]], [np.eye(2)], "round", "covariance_type must be one of"),
     ],
 )

@@ -169,7 +169,7 @@ def test_a_checkpoint_without_kinds_of_machine(on, monkeypatch):
 
 
 def test_wide_ppca_continues(wide, tmp_path, monkeypatch):
-    monkeypatch.setattr("dem.run.latent.DEFAULT_BYTES", 1000)
+    monkeypatch.setattr("dem.run.latent.DEFAULT_SCATTER_BYTES", 1000)
     straight = dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide)
     with pytest.raises(dem.Stopped):
         dem.PPCA(3, solver="em", max_iter=5, tol=0).fit(wide, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=3))

@@ -1,4 +1,4 @@
-"""dem fit: a model from a store."""
+"""dem fit: fit a model to a store."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ from dem.storage.lock import Interrupted, write_lock
 
 
 def fit_estimator(estimator: str, data: str, output: str, session: Session, **options: Any) -> None:
-    """Fit an estimator of `dem.estimators`, named, and save it; see `fit`."""
-    job, settings = Job.of(data, output, options)
-    fit(getattr(estimators, estimator)(**settings), job, session)
+    """Fit the estimator of `dem.estimators` with this name, and save it; see `fit_job`."""
+    job, settings = Job.from_options(data, output, options)
+    fit_job(getattr(estimators, estimator)(**settings), job, session)
 
 
 def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str, ...], **options: Any) -> None:
     """Fit a mixture of any family, given as FAMILY or as COLUMNS=FAMILY once for each block of columns.
 
-    FAMILY is a name, with settings or without, as in studentt:diag: see `dem.estimators.family_spec`.
+    FAMILY is a name, with or without settings, such as studentt:diag: see `dem.estimators.family_spec`.
 
     Raises
     ------
     ValueError
-        Several families without columns, or columns that are no numbers.
+        If there are several families without columns, or columns that are not numbers.
     """
     without_columns = len(families) == 1 and "=" not in families[0].partition(":")[0]
-    family = families[0] if without_columns else [block(word) for word in families]
+    family = families[0] if without_columns else [parse_block(word) for word in families]
     fit_estimator("Mixture", data, output, session, family=family, **options)
 
 
-def block(word: str) -> tuple[list[int], str]:
-    """Return the columns and the family of a word such as 0,2-5=studentt:diag.
+def parse_block(word: str) -> tuple[list[int], str]:
+    """Return the columns and the family of an option such as 0,2-5=studentt:diag.
 
     Raises
     ------
@@ -63,32 +63,35 @@ def block(word: str) -> tuple[list[int], str]:
     columns, equals, name = word.partition("=")
     ranges = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in columns.split(",")]
     if not equals or not all(ranges):
-        raise ValueError(f"--family {word} does not say which columns, by their numbers: write it as in 0,2-5=gaussian")
+        raise ValueError(
+            f"--family {word} does not give the columns by their numbers: write, for example, 0,2-5=gaussian"
+        )
     ends = [(int(part[1]), int(part[2] or part[1])) for part in ranges if part]
     return [column for first, last in ends for column in range(first, last + 1)], name
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a fit reads and writes.
+    """The data, the output and the checkpoint of a fit.
 
     Attributes
     ----------
     data, output : str
-        A store, and the model to write.
+        The store to read, and the model to write.
     weights : str or None
     overwrite : bool
-        Replace a model that is there.
+        Replace an existing model.
     missing_chunks : {"fill", "error"}
-        What to make of chunks that the store does not hold.
+        How chunks that are not in the store are handled.
     checkpoint : str or None
-        Where to keep the fit after every pass; None is beside the output, on a cluster or where it is asked for.
+        Where to save the fit after every pass. None means beside the output, on a cluster or if another option needs a
+        checkpoint.
     no_checkpoint : bool
     resume : bool
-        Keep a checkpoint on this machine, too.
+        Keep a checkpoint also if the fit runs on one machine.
     max_passes : int or None
     max_time : float or None
-        In seconds, from the beginning of the command on.
+        In seconds since the start of the command.
     """
 
     data: str
@@ -103,45 +106,48 @@ class Job:
     max_time: float | None = None
 
     @classmethod
-    def of(cls, data: str, output: str, options: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
-        """Return the job, and those of the options that are the model's.
+    def from_options(cls, data: str, output: str, options: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
+        """Return the job, and the other options, which are settings of the model.
 
         Raises
         ------
         ValueError
-            Options that contradict each other.
+            If options contradict each other.
         """
         names = {f.name for f in dataclass_fields(cls)}
         job = cls(data, output, **{k: v for k, v in options.items() if k in names})
         if job.no_checkpoint and (job.checkpoint or job.resume or job.max_passes or job.max_time):
-            raise ValueError("--no-checkpoint leaves nothing to go on from: leave it out, or the options that need one")
+            raise ValueError(
+                "--no-checkpoint conflicts with --checkpoint, --resume, --max-passes and --max-time: leave it out, or "
+                "leave those out"
+            )
         return job, {k: v for k, v in options.items() if k not in names}
 
     @property
-    def place(self) -> str:
-        """Where the checkpoint is, if there is one."""
+    def checkpoint_path(self) -> str:
+        """The path of the checkpoint, if there is one."""
         return self.checkpoint or checkpoint.default_path(self.output)
 
-    def kept_at(self, *, elsewhere: bool) -> str | None:
-        """Return where the checkpoint is, if there is to be one.
+    def checkpoint_if_kept(self, *, on_cluster: bool) -> str | None:
+        """Return the path of the checkpoint, or None if this fit keeps none.
 
         Parameters
         ----------
-        elsewhere : bool
-            The fit runs on a cluster, not on this machine alone.
+        on_cluster : bool
+            Whether the fit runs on a cluster.
         """
         if self.no_checkpoint:
             return None
-        wanted = self.checkpoint or self.resume or self.max_passes or self.max_time or elsewhere
-        return self.place if wanted or checkpoint.exists(self.place) else None
+        wanted = self.checkpoint or self.resume or self.max_passes or self.max_time or on_cluster
+        return self.checkpoint_path if wanted or checkpoint.exists(self.checkpoint_path) else None
 
     def limits(self, path: str | None, begun: float) -> Checkpoint | None:
-        """Return the checkpoint at a path, with the limits of this run, begun at a time of the monotonic clock."""
+        """Return the checkpoint at a path, with the limits of this run; `begun` is its start on the monotonic clock."""
         return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
 
 
-def fit(model: Any, job: Job, session: Session) -> None:
-    """Fit a model and save it: what `dem fit` does, and a workflow.
+def fit_job(model: Any, job: Job, session: Session) -> None:
+    """Fit a model and save it, as `dem fit` and the workflows do.
 
     Parameters
     ----------
@@ -153,25 +159,25 @@ def fit(model: Any, job: Job, session: Session) -> None:
     Raises
     ------
     Stopped, KeyboardInterrupt
-        With the attribute `resumable`, a sentence, where the same call goes on.
+        If the same call continues the fit, the attribute `resumable` is a sentence that says so.
     """
     output, data = job.output, job.data
     begun = time.monotonic()
-    with interruptible(job):
+    with explained_interrupt(job):
         SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
         read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
         source = open_source(data, job.weights, **read)
-        with resumable(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
-            kept_at = job.kept_at(elsewhere=engine.on_cluster)
+        with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
+            checkpoint_path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
             started = time.perf_counter()
             with warnings.catch_warnings():
-                for told_in_the_result in (ConvergenceWarning, SubspaceWarning):
-                    warnings.simplefilter("ignore", told_in_the_result)
-                model.set_params(engine=engine).fit(source, checkpoint=job.limits(kept_at, begun))
+                for reported_warning in (ConvergenceWarning, SubspaceWarning):
+                    warnings.simplefilter("ignore", reported_warning)
+                model.set_params(engine=engine).fit(source, checkpoint=job.limits(checkpoint_path, begun))
             seconds = time.perf_counter() - started
             model.save(output, overwrite=job.overwrite)
-            if kept_at is not None:
-                clear(kept_at, session)
+            if checkpoint_path is not None:
+                remove_checkpoint(checkpoint_path, session)
     rows, columns = model.source_["shape"]
     record = {
         "output": output,
@@ -180,14 +186,14 @@ def fit(model: Any, job: Job, session: Session) -> None:
         "rows": rows,
         "columns": columns,
         "empty_rows": model.source_["empty_rows"],
-        **reached(model),
+        **final_objective(model),
         "stop_reason": model.stop_reason_,
         "iterations": model.n_iter_,
         "passes": model.n_passes_,
         "seconds": seconds,
         "peak_memory": memory.peak,
     }
-    if job.weights is None and "log_likelihood" in record:  # the criteria are of n rows that count the same
+    if job.weights is None and "log_likelihood" in record:  # the criteria need rows of equal weight
         n = rows - record["empty_rows"]
         record.update(criteria(model, record["log_likelihood"] * n, n))
     limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
@@ -195,63 +201,64 @@ def fit(model: Any, job: Job, session: Session) -> None:
         "model": f"{output}: {model.describe()}",
         "data": f"{data}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
         "missing": missing_in_training(model.source_) if model.source_["missing"] else None,
-        "ended": f"{ending(model)}, {human.seconds(seconds)}",
-        **in_words(reached(model)),
+        "ended": f"{how_it_ended(model)}, {human.seconds(seconds)}",
+        **objectives_in_words(final_objective(model)),
         **criteria_in_words(record),
         "peak memory": f"{human.size(memory.peak)} of the whole process tree{limit}",
     }
     session.result(record, facts(shown))
 
 
-def clear(kept_at: str, session: Session) -> None:
-    """Remove a checkpoint whose model is saved; where that fails, the fit has not."""
+def remove_checkpoint(checkpoint_path: str, session: Session) -> None:
+    """Delete the checkpoint of a saved model; if that fails, report it: the fit itself has not failed."""
     try:
-        checkpoint.remove(kept_at)
+        checkpoint.remove(checkpoint_path)
     except Exception as error:  # stores raise whatever they like
-        session.say(f"{kept_at} is of no more use and could not be removed ({type(error).__name__}: {error})")
+        session.say(
+            f"could not delete the obsolete checkpoint {checkpoint_path} ({type(error).__name__}: {error}): delete it"
+        )
 
 
 @contextmanager
-def interruptible(job: Job) -> Iterator[None]:
-    """Let signals through that were held back; say of an interrupt that the same command goes on, where it does."""
+def explained_interrupt(job: Job) -> Iterator[None]:
+    """Deliver signals that were held back; add to an interrupt that the same command continues, if it does."""
     try:
         let_through()
         yield
     except KeyboardInterrupt:
-        if is_kept(job):
-            go_on = "holds the fit so far: run the same command again to go on"
-            raise Interrupted(f"interrupted; {job.place} {go_on}") from None
+        if has_checkpoint(job):
+            what_to_do = "holds the fit so far: run the same command again to continue"
+            raise Interrupted(f"interrupted; {job.checkpoint_path} {what_to_do}") from None
         raise
 
 
 @contextmanager
-def resumable(job: Job) -> Iterator[None]:
-    """Say of an error that broke a fit off that the same command goes on, where a checkpoint is there."""
+def resumable_errors(job: Job) -> Iterator[None]:
+    """Add to an error that stopped a fit that the same command continues, if there is a checkpoint."""
     try:
         yield
     except Exception as error:
-        if is_resumable(error) and is_kept(job):
-            sentence = (
-                f"{str(error).rstrip('.')}. {job.place} holds the fit so far: the same command goes on from there"
-            )
+        if is_resumable(error) and has_checkpoint(job):
+            what_to_do = f"{job.checkpoint_path} holds the fit so far: run the same command again to continue"
+            sentence = f"{str(error).rstrip('.')}. {what_to_do}"
             raise (OSError if isinstance(error, OSError) else RuntimeError)(sentence) from error
         raise
 
 
-def is_kept(job: Job) -> bool:
-    """Whether a checkpoint is there for the job to go on from, as far as can be seen."""
+def has_checkpoint(job: Job) -> bool:
+    """Whether the job has a checkpoint to continue from; False if its store cannot be read."""
     with suppress(OSError):
-        return not job.no_checkpoint and checkpoint.exists(job.place)
+        return not job.no_checkpoint and checkpoint.exists(job.checkpoint_path)
     return False
 
 
-def ending(model: Any) -> str:
-    """Say how a fit ended, and what it took."""
+def how_it_ended(model: Any) -> str:
+    """Return why a fit stopped, and its numbers of iterations and passes."""
     return f"{summary.why_stopped(model)}; {summary.iterations_and_passes(model)}"
 
 
-def reached(model: RowwiseEstimator) -> dict[str, float]:
-    """Return what a fit has reached, by name: the mean log-likelihood (or bound) in nats a row, or the inertia."""
+def final_objective(model: RowwiseEstimator) -> dict[str, float]:
+    """Return the final objective of a fit by name: mean log-likelihood or bound, in nats a row, or the inertia."""
     name: str = model.objective_name
     if name == "inertia":
         return {name: model.inertia_} if hasattr(model, "inertia_") else {}
@@ -262,8 +269,8 @@ def reached(model: RowwiseEstimator) -> dict[str, float]:
     return {name: model.lower_bound_ if value is None else value}
 
 
-def in_words(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return what was reached as people read it; other values are left out."""
+def objectives_in_words(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the objectives among these values as text with units; other values are left out."""
     words = {
         "log_likelihood": ("log-likelihood", ".6f", " nats a row"),
         "bound": ("lower bound", ".6f", " nats a row"),
@@ -278,15 +285,15 @@ def in_words(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def criteria(model: Any, log_likelihood: float, rows: float) -> dict[str, float]:
-    """Return the criteria by name, from the log-likelihood of all rows: no pass over the data; none without a density.
+    """Return the criteria by name, from the log-likelihood of all rows, without a pass over the data.
 
-    Those that need more than the log-likelihood are left out.
+    Criteria that need more than the log-likelihood are left out; the result is empty if there is no density.
     """
     return criteria_of_score(log_likelihood, model.n_parameters_, rows) if math.isfinite(log_likelihood) else {}
 
 
 def criteria_in_words(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the criteria of a result as people read them, in one line: BIC, AIC, ..."""
+    """Return the criteria of a result as one line of text: BIC, AIC, ..."""
     names = [name for name in CRITERIA if name in record]
     values = ", ".join(f"{record[name]:.10g}" for name in names)
     return {", ".join(names).upper(): values} if names else {}

@@ -11,7 +11,7 @@ import numpy as np
 import zarr
 from rich.console import RenderableType
 
-from dem.cli.commands.fit import ending, in_words, reached
+from dem.cli.commands.fit import final_objective, how_it_ended, objectives_in_words
 from dem.cli.commands.session import Session, json_value
 from dem.cli.commands.tables import (
     decoding_facts,
@@ -70,8 +70,8 @@ def _show_model(path: str, session: Session) -> None:
         path: model.describe(),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
         "missing": missing_in_training(source),
-        "ended": ending(model) if source else None,
-        **in_words(reached(model)),
+        "ended": how_it_ended(model) if source else None,
+        **objectives_in_words(final_objective(model)),
         "reg_covar": reg_covar_text(model),
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),
     }

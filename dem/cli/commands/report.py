@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dem.cli.commands.fit import ending, in_words
+from dem.cli.commands.fit import how_it_ended, objectives_in_words
 from dem.cli.commands.picture import picture, rendered
 from dem.cli.commands.rows import rows_scored, score_record, with_density
 from dem.cli.commands.session import Session, json_value
@@ -17,10 +17,10 @@ from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import GroupContents
 from dem.storage.files import check_files_free, read_text, write_files
 
-MOST_NUMBERS = 1000
-"""Larger arrays are left to the model: nobody reads them."""
-NUMBERS = ("rows", "empty_rows", "log_likelihood", "score", *CRITERIA)
-"""What a report takes from a score that was made before."""
+LARGEST_ARRAY = 1000
+"""The most entries of an array in a report; larger arrays are only in the model."""
+SCORE_FIELDS = ("rows", "empty_rows", "log_likelihood", "score", *CRITERIA)
+"""The fields that a report takes from an existing score."""
 
 
 def report(
@@ -33,7 +33,7 @@ def report(
     labels: list[str] | None,
     overwrite: bool,
 ) -> None:
-    """Write report.png and report.json to a folder, which is made.
+    """Write report.png and report.json to a folder, which is created if needed.
 
     Parameters
     ----------
@@ -44,15 +44,16 @@ def report(
     data : str
         The store to score, and to show a sample of.
     score : str or None
-        A file with what `dem score --json` gave for this model and store; None to make that pass now.
+        A file with the output of `dem score --json` for this model and store; None to compute the score now, in one
+        pass.
     labels : list of str or None
-        What to call the columns.
+        The names of the columns.
     overwrite : bool
 
     Raises
     ------
     FileExistsError
-        A report is there, and `overwrite` is not set; or the folder is inside a Zarr array or group.
+        A report exists, and `overwrite` is not set; or the folder is inside a Zarr array or group.
     OSError
         The files cannot be written.
     """
@@ -62,42 +63,42 @@ def report(
     )
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
     check_files_free([shown, numbers], overwrite=overwrite)
-    known = None if score is None else _read(score, model, data)
+    known = None if score is None else _read_score(score, model, data)
     names = summary.column_names(estimator, estimator.n_features_in_, labels)
-    with session.engine() as engine:  # one for both: a runner's cluster comes up once
+    with session.engine() as engine:  # one engine for both, so that a cluster is started once
         found = score_record(estimator, data, engine) if known is None else known
         drawn = picture(estimator, model, data, (0, 1), labels, engine)
     record = json_value({"model": model, **_described(saved, estimator, names), "data": data, **found})
     text = json.dumps(record, indent=2) + "\n"
-    # The numbers take their place last: whoever sees them sees the picture too.
+    # The numbers are written last: if they exist, the picture exists too.
     write_files({shown: rendered(drawn, shown), numbers: text.encode()}, overwrite=overwrite)
-    told = {name: f"{words}, {rows_scored(found)}" for name, words in in_words(found).items()}
-    lacked = missing_in_training(getattr(estimator, "source_", None))
+    scores = {name: f"{words}, {rows_scored(found)}" for name, words in objectives_in_words(found).items()}
+    missing = missing_in_training(getattr(estimator, "source_", None))
     session.result(
         {"output": output, **record},
-        facts({numbers: record["description"], "missing in training": lacked, shown: "picture", **told}),
+        facts({numbers: record["description"], "missing in training": missing, shown: "picture", **scores}),
     )
 
 
-def _read(path: str, model: str, data: str) -> dict[str, Any]:
-    """Return what `dem score --json` wrote to a file.
+def _read_score(path: str, model: str, data: str) -> dict[str, Any]:
+    """Return the score in a file that `dem score --json` wrote.
 
     Raises
     ------
     ValueError
-        It did not, or of another model or other data.
+        If the file is not such a score, or the score of another model or of other data.
     """
     try:
         record = json.loads(read_text(path))
         missing = [name for name in ("model", "data", "rows") if name not in record]
         missing += [] if {"log_likelihood", "score"} & set(record) else ["log_likelihood"]
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise ValueError(f"{path} does not hold what `dem score --json` prints: {error}.") from None
+        raise ValueError(f"{path} is not an output of `dem score --json`: {error}.") from None
     if missing:
-        raise ValueError(f"{path} does not hold what `dem score --json` prints: it lacks {', '.join(missing)}.")
+        raise ValueError(f"{path} is not an output of `dem score --json`: it lacks {', '.join(missing)}.")
     if (record["model"], record["data"]) != (model, data):
         raise ValueError(f"{path} is the score of {record['model']} on {record['data']}, not of {model} on {data}.")
-    return {name: record[name] for name in NUMBERS if name in record}
+    return {name: record[name] for name in SCORE_FIELDS if name in record}
 
 
 def _described(saved: GroupContents, estimator: Any, names: list[str]) -> dict[str, Any]:
@@ -106,16 +107,16 @@ def _described(saved: GroupContents, estimator: Any, names: list[str]) -> dict[s
     return {
         "kind": saved.model,
         "description": estimator.describe(),
-        "ended": ending(estimator) if fitted.get("source_") else None,
+        "ended": how_it_ended(estimator) if fitted.get("source_") else None,
         "settings": saved.attributes["settings"],
         **{name: value for name, value in fitted.items() if not name.startswith("_")},
-        **_missing(estimator, names),
-        **{name: array for name, array in saved.arrays.items() if array.size <= MOST_NUMBERS},
+        **_missing_counts(estimator, names),
+        **{name: array for name, array in saved.arrays.items() if array.size <= LARGEST_ARRAY},
     }
 
 
-def _missing(estimator: Any, names: list[str]) -> dict[str, Any]:
-    """Return what the training data lacked; nothing of a model that does not tell."""
+def _missing_counts(estimator: Any, names: list[str]) -> dict[str, Any]:
+    """Return the counts of missing values in the training data; empty if the model has no record of them."""
     source = getattr(estimator, "source_", None)
     if not source or "missing" not in source:
         return {}

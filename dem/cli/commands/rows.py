@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from dem.cli.commands.fit import criteria, criteria_in_words, in_words
+from dem.cli.commands.fit import criteria, criteria_in_words, objectives_in_words
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.core import human
@@ -110,7 +110,7 @@ def show_score(model: str, data: str, session: Session, *, weights: str | None, 
     with session.engine() as engine:
         found = score_record(estimator, data, engine, weights, missing_chunks)
     shown = {
-        **{name: f"{words}, {rows_scored(found)}" for name, words in in_words(found).items()},
+        **{name: f"{words}, {rows_scored(found)}" for name, words in objectives_in_words(found).items()},
         **criteria_in_words(found),
     }
     session.result({"model": model, "data": data, **found}, facts(shown), summary=False)

@@ -1,7 +1,8 @@
 """The E-step of K-means on one block: the nearest centres, and sums about them.
 
-Arrays are row-major here, unlike the mixture's: an argmax along contiguous rows and a sparse product (one entry a row)
-beat a maximum over components and a product with a one-hot matrix by 1.5 times, at 64 clusters of 32 columns.
+Arrays are row-major here, unlike in the mixture: at 64 clusters of 32 columns, an argmax along contiguous rows and a
+sparse product (one entry a row) are 1.5 times faster than a maximum over components and a product with a one-hot
+matrix.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from dem.models.mixture.kernel import counted, tile_rows
 from dem.models.mixture.precision import Precision
 
 Labels = NDArray[np.intp]
-GONE = 1e-12
-"""Share of a cluster's weight below which what is left of it, once rows were taken away, is rounding and no row."""
+WEIGHT_ROUNDING = 1e-12
+"""After rows have left a cluster, a rest below this share of its weight is rounding: no row is left."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Farthest:
     square : array of shape (m,)
         Their squared distances, all positive.
     key : int64 array of shape (m,)
-        Of equally far rows the one with the lowest key counts, whatever the chunking.
+        Of equally far rows, the one with the lowest key comes first, for any chunks.
     label : array of shape (m,)
     weight : array of shape (m,)
         All positive.
@@ -51,11 +52,11 @@ class Farthest:
 
     @classmethod
     def none(cls, d: int) -> Farthest:
-        """Return no rows."""
+        """Return an empty set of rows of d columns."""
         return cls(np.empty(0), np.empty(0, np.int64), np.empty(0, np.intp), np.empty(0), np.empty((0, d)))
 
     def merge(self, other: Farthest, k: int) -> Farthest:
-        """Return the farthest k of both."""
+        """Return the k farthest rows of both sets."""
         if not len(other.key):
             return self
         square, key = np.concatenate([self.square, other.square]), np.concatenate([self.key, other.key])
@@ -68,7 +69,7 @@ class Farthest:
             np.concatenate([self.residual, other.residual])[order],
         )
 
-    def beyond(self, k: int) -> float:
+    def threshold(self, k: int) -> float:
         """Return the squared distance that a row must exceed to be among the farthest k."""
         return float(self.square[-1]) if len(self.key) == k else 0.0
 
@@ -90,7 +91,7 @@ class KMeansStats:
         Weighted sums of |x - c_k|^2.
     farthest : Farthest
     centers : Frame
-        The centres: statistics about others do not add.
+        The centres. Only statistics about the same centres can be added.
     """
 
     rows: int
@@ -107,10 +108,10 @@ class KMeansStats:
         Raises
         ------
         ValueError
-            If they were taken about different centres.
+            If they are about different centres.
         """
         if not self.centers.same(other.centers):
-            raise ValueError("these statistics were taken about different centres: they do not add")
+            raise ValueError("these statistics are about different centres: add only statistics of the same centres")
         return replace(
             self,
             rows=self.rows + other.rows,
@@ -134,7 +135,7 @@ class KMeansStats:
     def relocated(self) -> Self:
         """Return the statistics after the farthest rows have moved to the empty clusters, one to each.
 
-        As in scikit-learn. With no row away from its centre none moves, and the clusters stay empty.
+        As in scikit-learn. If all rows lie on their centres, none moves, and the clusters stay empty.
         """
         empty = np.flatnonzero(self.counts == 0)
         if not len(empty):
@@ -147,24 +148,24 @@ class KMeansStats:
             inertia[old] -= weight * (residual @ residual)
             there = residual + centers[old] - centers[new]
             counts[new], sums[new], inertia[new] = weight, weight * there, weight * (there @ there)
-        counts[counts < GONE * self.counts] = 0
+        counts[counts < WEIGHT_ROUNDING * self.counts] = 0
         return replace(self, counts=counts, sums=sums, inertia=inertia)
 
 
 class Nearest:
-    """The nearest centres of tiles of rows, in one arithmetic; holds the workspaces of a task.
+    """Finds the nearest centres of tiles of rows, in one precision; holds the workspaces of a task.
 
     Parameters
     ----------
     centers : array of shape (K, d)
     frame : Frame
-        Where products are made.
+        The coordinates for products.
     precision : Precision
-        That of the products; CENTRED for differences.
+        The precision of products; CENTRED uses differences instead.
     """
 
-    copies: ClassVar[int] = 1
-    """Arrays of the shape of the rows, in float64, that a tile takes."""
+    tile_copies: ClassVar[int] = 1
+    """The number of float64 arrays of the shape of the rows that a tile needs."""
 
     def __init__(self, centers: Float, frame: Frame, precision: Precision) -> None:
         k, d = centers.shape
@@ -173,7 +174,7 @@ class Nearest:
         eta = self.coefficients((centers - frame.shift) * frame.scale)
         self.eta = np.ascontiguousarray(eta.T.astype(dtype))
         width = len(self.eta)
-        self.tile = tile_rows(self.eta.itemsize * (width + k) + self.copies * 8 * d)
+        self.tile = tile_rows(self.eta.itemsize * (width + k) + self.tile_copies * 8 * d)
         self._features = np.ones((self.tile, width), dtype)
         self._joint = np.empty((self.tile, k), dtype)
         self._residuals = np.empty((self.tile, d))
@@ -183,7 +184,7 @@ class Nearest:
         return np.concatenate([-0.5 * np.einsum("ij,ij->i", c, c)[:, None], c], axis=1)
 
     def labels(self, rows: Array) -> Labels:
-        """Return the number of the centre nearest to each of the rows (n, d), the lowest where several are."""
+        """Return the number of the centre nearest to each of the rows (n, d), of equally near ones the lowest."""
         n = len(rows)
         if self.precision == Precision.CENTRED:
             return np.asarray(cdist(rows, self.centers, "sqeuclidean").argmin(axis=1))
@@ -204,7 +205,7 @@ class Nearest:
 
 
 class KMeansKernel:
-    """From a block to its statistics."""
+    """The function from a block to its statistics."""
 
     def __init__(self, nearest: Nearest) -> None:
         self.nearest = nearest
@@ -216,21 +217,21 @@ class KMeansKernel:
         sums, counts, inertia, farthest = np.zeros((k, d)), np.zeros(k), np.zeros(k), Farthest.none(d)
         start_of_row = np.arange(nearest.tile + 1)
         for start in range(0, len(x), nearest.tile):
-            rows, weight, keys = weighted(block.part(start, start + nearest.tile))
+            rows, weight, keys = positive_weight_rows(block.part(start, start + nearest.tile))
             n = len(rows)
             labels = nearest.labels(rows)
             residuals, squares = nearest.residuals(rows, labels)
             sums += csc_array((weight, labels, start_of_row[: n + 1]), shape=(k, n)) @ residuals
             counts += np.bincount(labels, weight, k)
             inertia += np.bincount(labels, weight * squares, k)
-            far = candidates(squares, weight, farthest.beyond(k), k)
+            far = farthest_candidates(squares, weight, farthest.threshold(k), k)
             found = Farthest(squares[far], keys[far], labels[far], weight[far], residuals[far])
             farthest = farthest.merge(found, k)
         return KMeansStats(len(x), total_weight(block), counts, sums, inertia, farthest, Frame.at(nearest.centers))
 
 
-def weighted(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:
-    """Return the rows that count, their weights (n,) and their keys: those of weight 0 may hold what would overflow."""
+def positive_weight_rows(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:
+    """Return the rows of positive weight, their weights (n,) and keys; other rows may have values that overflow."""
     rows, weight = counted(tile)
     keys = np.arange(tile.first, tile.first + len(tile.x))
     if tile.weight is None or weight is None:
@@ -243,16 +244,16 @@ def total_weight(block: Block) -> float:
     return float(len(block.x)) if block.weight is None else float(block.weight.sum(dtype=np.float64))
 
 
-def candidates(squares: Float, weight: Float, least: float, k: int) -> Labels:
-    """Return which rows of positive weight may be among the k farthest: those beyond `least`, and few more than k."""
+def farthest_candidates(squares: Float, weight: Float, least: float, k: int) -> Labels:
+    """Return the rows of positive weight that can be among the k farthest; their squares must exceed `least`."""
     far = np.flatnonzero((squares > least) & (weight > 0))
     if len(far) > k:
         far = far[squares[far] >= np.partition(squares[far], len(far) - k)[len(far) - k]]
     return np.asarray(far)
 
 
-def workspace(k: int, d: int) -> int:
-    """Return what a task of k clusters and d columns allocates, in bytes: a node of the tree has `ARITY` sums."""
+def kernel_bytes(k: int, d: int) -> int:
+    """Return the bytes that a task of k clusters and d columns needs; a node of the tree has `ARITY` sums."""
     width = 8 * (3 * d + 2 * k)
     tile = max(width * tile_rows(width, 0), 2 * CACHE_BYTES)
     return tile + 8 * (ARITY + 6) * k * (2 * d + 6)

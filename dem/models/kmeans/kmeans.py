@@ -3,10 +3,10 @@
 E-step: each row to its nearest centre, by L = H T with eta_k = (-|c_k|^2 / 2, c_k) and an argmax over k   (PRML 9.2).
 M-step: c_k = the mean of its rows   (PRML 9.4); empty clusters are first given the rows farthest from their centres.
 
-Products of matrices choose the nearest centre, no more. All that is summed is taken about that centre, by
-differences in float64, so that neither an offset of the data nor their spread costs digits.
+Matrix products only choose the nearest centre. All sums are of differences to that centre, in float64, so that neither
+an offset of the data nor their spread costs digits.
 
-Where rows lack values, `missing` has the E-step, and the sums that the M-step below asks for its step.
+For rows with missing values, the E-step and its statistics are in `missing`; the M-step is the same.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from scipy.spatial import cKDTree
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.em.model import Step
-from dem.em.row_output import REAL, RowOutput, RowOutputs, filled, table
-from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, workspace
+from dem.em.row_output import REAL, RowOutput, RowOutputs, filled, output_table
+from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, kernel_bytes
 from dem.models.kmeans.missing import NearestObserved, ObservedKernel
 from dem.models.mixture.precision import Precision
 from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, label_dtype
 from dem.scan.scanner import Scan, scan_bytes
 
-TOLERANCE = 1e-7
-"""By what share of their distance products may displace the border between two centres: the inertia changes by its
+BORDER_TOLERANCE = 1e-7
+"""Products may move the border between two centres by this share of their distance. The inertia changes by its
 square."""
-SINGLE_TOLERANCE = 1e-3
-"""The same for float32 products on float32 data, while iterating."""
-MISSING_TOLERANCE = 1e-10
-"""TOLERANCE where values are missing, for each column: centres may be near to each other in all columns that a row has,
-and then a wrong choice costs d / |o| times the error."""
-ROUNDINGS = 8
-"""Roundings of |H| |T| that an error of a product is taken to be."""
-STILL = 64 * float(np.finfo(np.float64).eps)
+SINGLE_BORDER_TOLERANCE = 1e-3
+"""The same for float32 products on float32 data, in the iterations before the last."""
+MISSING_BORDER_TOLERANCE = 1e-10
+"""BORDER_TOLERANCE for rows with missing values, per column. Centres may be close in all observed columns o of a row; a
+wrong choice then costs d / |o| times the error."""
+PRODUCT_ROUNDINGS = 8
+"""The error of a product is taken as this many roundings of |H| |T|."""
+STEP_ROUNDING = 64 * float(np.finfo(np.float64).eps)
 """Steps shorter than this share of a cluster's spread are rounding: no row has changed its cluster."""
 
 
@@ -51,11 +51,11 @@ class KMeansParams:
     ----------
     centers : array of shape (K, d)
     separation : float
-        Squared distance of the two nearest centres; inf where there is one alone.
+        Squared distance of the two nearest centres; inf for one centre.
     floor : Precision
         The least exact arithmetic that the next pass may use.
     settled : bool
-        The step that led here was no longer than the tolerance: the next pass scores these centres, and is the last.
+        The last step was within the tolerance: the next pass scores these centres and is the last one.
     """
 
     centers: Float
@@ -71,8 +71,8 @@ class KMeansParams:
 
 
 def kmeans_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
-    """Return the table of outputs of k clusters of d columns; rows filled in have this dtype."""
-    return table(
+    """Return the table of outputs of k clusters of d columns; filled-in rows have this dtype."""
+    return output_table(
         RowOutput("label", "the cluster whose centre is nearest", label_dtype(k)),
         RowOutput("distance", "the distances to all centres", columns=k),
         RowOutput("score", "minus the squared distance to the nearest centre"),
@@ -90,17 +90,17 @@ class KMeansModel:
     init : {"k-means++", "random"}
         How scikit-learn's K-means chooses its first centres on the sample.
     tol : float
-        The fit has settled when the squared shift of all centres is at most so many times the columns' mean variance.
+        The fit stops when the squared shift of all centres is at most `tol` times the mean variance of the columns.
     frame : Frame or None
-        Where products are made; None before `bind`.
+        The coordinates for products; None before `bind`.
     largest : array of shape (d,)
         The largest magnitude of each column in the frame.
     variance : float
         The mean variance of the columns.
     single : bool
-        The data are float32 or float16, so float32 products may serve while iterating.
+        The data are float32 or float16, so float32 products may be used in the iterations before the last.
     missing : bool
-        Rows lack values.
+        Rows have missing values.
     """
 
     n_clusters: int
@@ -116,11 +116,11 @@ class KMeansModel:
     measure = None
 
     def squared(self, variances: Float) -> Float:
-        """Return the mean: narrow columns are little beside wide ones."""
+        """Return the mean for every column: columns of small variance matter little in distances."""
         return np.full_like(variances, variances.mean())
 
     def work(self, x: Array) -> float:
-        """Return two products of every row with the centres."""
+        """Return the operations of two products of every row with the centres."""
         return 4.0 * self.n_clusters * x.size
 
     def bind(self, scan: Scan) -> KMeansModel:
@@ -139,8 +139,8 @@ class KMeansModel:
         )
 
     def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:
-        """Return the centres at which scikit-learn's K-means ends on the sample, ordered by their coordinates."""
-        from sklearn.cluster import KMeans  # here, since workers never start and need not pay for it
+        """Return the centres that scikit-learn's K-means finds on the sample, ordered by their coordinates."""
+        from sklearn.cluster import KMeans  # imported here: workers do not need it
 
         x, weight = np.asarray(sample.x, dtype=np.float64), sample.weight
         if weight is not None:
@@ -154,7 +154,7 @@ class KMeansModel:
         """Return the cheapest arithmetic that meets the tolerance for these parameters and this data."""
         if self.frame is None or self.largest is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
-        found = enough(params, self.frame, self.largest, missing=self.missing)
+        found = sufficient_precision(params, self.frame, self.largest, missing=self.missing)
         return params.floor if found == Precision.SINGLE and self.single else max(found, Precision.DOUBLE)
 
     def is_exact(self, params: KMeansParams) -> bool:
@@ -178,17 +178,17 @@ class KMeansModel:
         return KMeansKernel(Nearest(params.centers, self.frame, precision))
 
     def m_step(self, params: KMeansParams, stats: KMeansStats) -> Step[KMeansParams]:
-        """Return the clusters' means; converged once no step is left, or where the last one was short enough."""
+        """Return the clusters' means; converged if no centre moves, or if the last step was within the tolerance."""
         if params.settled:
             return Step(params, converged=True)
         moved = stats.relocated()
         step = moved.centers.shift - params.centers + moved.step()
         centers = params.centers + step
         spread = (stats.inertia.sum() / stats.weight) ** 0.5
-        if (np.abs(step) <= STILL * spread + np.spacing(np.abs(centers))).all():
+        if (np.abs(step) <= STEP_ROUNDING * spread + np.spacing(np.abs(centers))).all():
             return Step(params, converged=True)
         settled = float(np.vdot(step, step)) <= self.tol * self.variance
-        if settled and not self.is_exact(params):  # in float32: the step is made again before it counts
+        if settled and not self.is_exact(params):  # the step was made in float32: repeat it in float64
             return Step(KMeansParams.at(centers, Precision.DOUBLE))
         return Step(KMeansParams.at(centers, params.floor, settled=settled))
 
@@ -201,15 +201,15 @@ class KMeansModel:
         return
 
     def expected(self, params: KMeansParams, stats: KMeansStats, new: KMeansParams) -> float:
-        """Return minus the distortion a row of `new` centres with the old labels.
+        """Return minus the distortion a row of the `new` centres with the old labels.
 
-        Or with those labels of which the farthest rows went to the empty clusters, where that is better.
+        If it is better, with the labels after the farthest rows have moved to the empty clusters.
         """
         distortions = (s.distortion(new.centers - s.centers.shift) for s in (stats, stats.relocated()))
         return -min(distortions) / stats.weight
 
     def row_outputs(self, params: KMeansParams, dtype: np.dtype[Any] = REAL) -> RowOutputs:
-        """Return the table of outputs; rows filled in have this dtype."""
+        """Return the table of outputs; filled-in rows have this dtype."""
         return kmeans_outputs(self.n_clusters, params.centers.shape[1], dtype)
 
     def rows(self, params: KMeansParams, output: RowOutput) -> Callable[[Block], Array]:
@@ -217,14 +217,14 @@ class KMeansModel:
         return partial(self._rows, params, output)
 
     def _rows(self, params: KMeansParams, output: RowOutput, block: Block) -> Array:
-        """Return one output of a block of shape (n, d), the arithmetic chosen by its own range."""
+        """Return one output of a block of shape (n, d); its range decides the arithmetic."""
         x = block.x
         out = np.empty(output.shape(len(x)), output.dtype)
         if len(x) == 0:
             return out
         frame = Frame.at(params.centers.mean(axis=0))
         low, high, whole = check_finite(block)
-        found = max(enough(params, frame, frame.largest(low, high), missing=not whole), Precision.DOUBLE)
+        found = max(sufficient_precision(params, frame, frame.largest(low, high), missing=not whole), Precision.DOUBLE)
         nearest = (Nearest if whole else NearestObserved)(params.centers, frame, found)
         for start in range(0, len(x), nearest.tile):
             rows = x[start : start + nearest.tile]
@@ -240,37 +240,37 @@ class KMeansModel:
         return out
 
     def workspace_bytes(self, d: int) -> int:
-        """Return what a task allocates beside its block, in bytes."""
-        width = 2 * d if self.missing else d  # each column and whether it is there
-        return max(workspace(self.n_clusters, width), scan_bytes(d, scatter=False))
+        """Return the bytes that a task needs in addition to its block."""
+        width = 2 * d if self.missing else d  # each column, and whether it is observed
+        return max(kernel_bytes(self.n_clusters, width), scan_bytes(d, scatter=False))
 
     def rows_bytes(self, d: int) -> int:
-        """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
-        return workspace(self.n_clusters, 2 * d)
+        """Return the bytes that a task needs for row outputs, also with missing values."""
+        return kernel_bytes(self.n_clusters, 2 * d)
 
 
-def enough(params: KMeansParams, frame: Frame, largest: Float, *, missing: bool) -> Precision:
-    """Return the cheapest arithmetic that displaces no border between centres by more than its tolerance.
+def sufficient_precision(params: KMeansParams, frame: Frame, largest: Float, *, missing: bool) -> Precision:
+    """Return the cheapest arithmetic that moves no border between centres by more than its tolerance.
 
-    An error e in both L_j and L_k displaces their border by 2 e / |c_j - c_k|.
+    An error e in both L_j and L_k moves their border by 2 e / |c_j - c_k|.
 
     Parameters
     ----------
     params : KMeansParams
     frame : Frame
-        Where products are made.
+        The coordinates for products.
     largest : array of shape (d,)
         The largest magnitude of each column there.
     missing : bool
-        Rows lack values.
+        Rows have missing values.
     """
     c = (params.centers - frame.shift) * frame.scale
     size = float((np.abs(c) @ largest + 0.5 * np.einsum("ij,ij->i", c, c)).max())
     apart = params.separation * float(frame.scale[0]) ** 2
     for precision, dtype, tolerance in (
-        (Precision.SINGLE, np.float32, SINGLE_TOLERANCE),
-        (Precision.DOUBLE, np.float64, MISSING_TOLERANCE / len(largest) if missing else TOLERANCE),
+        (Precision.SINGLE, np.float32, SINGLE_BORDER_TOLERANCE),
+        (Precision.DOUBLE, np.float64, MISSING_BORDER_TOLERANCE / len(largest) if missing else BORDER_TOLERANCE),
     ):
-        if 2 * ROUNDINGS * float(np.finfo(dtype).eps) * size <= tolerance * apart:
+        if 2 * PRODUCT_ROUNDINGS * float(np.finfo(dtype).eps) * size <= tolerance * apart:
             return precision
     return Precision.CENTRED

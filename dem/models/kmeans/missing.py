@@ -1,14 +1,14 @@
-"""The E-step of K-means on rows with missing values: distances over the columns that a row has, scaled to all of them.
+"""The E-step of K-means on rows with missing values: distances over the observed columns, scaled to all columns.
 
     |x - c|^2 = d / |o| * sum over the observed columns o of (x_j - c_j)^2
 
-This is scikit-learn's `nan_euclidean_distances`. The inertia is the sum of these, so in each column that it has a row
-counts d / |o| times, and a centre is the mean, column by column, of the rows that have the column:
+This is scikit-learn's `nan_euclidean_distances`. The inertia is the sum of these distances, so a row counts d / |o|
+times in each of its observed columns, and each coordinate of a centre is a weighted mean of the observed values:
 
     c_kj = sum of s o_j x_j / sum of s o_j, over the rows of cluster k, with s = weight * d / |o|
 
-Nearest centres are found by eta_kj = (-c_kj^2 / 2, c_kj) on the features (o_j, o_j x_j). Rows that have no
-column are left out before.
+The nearest centres are found by products of eta_kj = (-c_kj^2 / 2, c_kj) with the features (o_j, o_j x_j). Rows without
+any value are left out before.
 """
 
 from __future__ import annotations
@@ -22,20 +22,29 @@ from scipy.sparse import csc_array
 
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
-from dem.models.kmeans.kernel import GONE, Farthest, KMeansStats, Labels, Nearest, candidates, total_weight, weighted
+from dem.models.kmeans.kernel import (
+    WEIGHT_ROUNDING,
+    Farthest,
+    KMeansStats,
+    Labels,
+    Nearest,
+    farthest_candidates,
+    positive_weight_rows,
+    total_weight,
+)
 from dem.models.mixture.precision import Precision
 
 
 @dataclass(frozen=True)
 class ObservedStats(KMeansStats):
-    """Sums over what rows have, each about the centre nearest to it.
+    """Sums over the observed values, each about the centre nearest to its row.
 
-    `counts` are the weights of the rows that have some column; `sums` and `inertia` are scaled, as distances are.
+    `counts` are the weights of the rows that have a value; `sums` and `inertia` are scaled as the distances are.
 
     Attributes
     ----------
     observed : array of shape (K, d)
-        Scaled weights of the rows that have the column.
+        Scaled weights of the rows in which the column is observed.
     """
 
     observed: Float
@@ -45,7 +54,7 @@ class ObservedStats(KMeansStats):
         return replace(super().__add__(other), observed=self.observed + other.observed)
 
     def step(self) -> Float:
-        """Return how far the columns' means (K, d) are from the centres; 0 where no row has the column."""
+        """Return how far the columns' means (K, d) are from the centres; 0 if a column is not observed in any row."""
         return np.divide(self.sums, self.observed, out=np.zeros_like(self.sums), where=self.observed > 0)
 
     def distortion(self, step: Float) -> float:
@@ -55,7 +64,8 @@ class ObservedStats(KMeansStats):
     def relocated(self) -> Self:
         """Return the statistics after the farthest rows have moved to the empty clusters, one to each.
 
-        What a row does not have its new centre takes from its old one: the sums of that cluster are about the old one.
+        In columns that a moved row lacks, the new centre gets the coordinate of the old centre: the sums of the new
+        cluster are about the old centre.
         """
         empty = np.flatnonzero(self.counts == 0)
         if not len(empty):
@@ -64,14 +74,14 @@ class ObservedStats(KMeansStats):
         centers, far = self.centers.shift.copy(), self.farthest
         for new, old, weight, row in zip(empty, far.label, far.weight, far.residual, strict=False):
             has = ~np.isnan(row)
-            residual, scaled = np.where(has, row, 0.0), weight * scale_of(has[None])[0]
+            residual, scaled = np.where(has, row, 0.0), weight * missing_scale(has[None])[0]
             here = weight, scaled * residual, scaled * (residual @ residual), scaled * has
             for total, value in zip((counts, sums, inertia, observed), here, strict=True):
                 total[old] -= value
                 total[new] = value
             centers[new] = self.centers.shift[old]
-        counts[counts < GONE * self.counts] = 0
-        observed[observed < GONE * self.observed] = 0
+        counts[counts < WEIGHT_ROUNDING * self.counts] = 0
+        observed[observed < WEIGHT_ROUNDING * self.observed] = 0
         return replace(
             self,
             counts=counts,
@@ -82,23 +92,23 @@ class ObservedStats(KMeansStats):
         )
 
 
-def scale_of(observed: NDArray[np.bool_]) -> Float:
-    """Return d / |o| of rows that have the columns `observed` (n, d), as (n,); 0 of those that have none."""
+def missing_scale(observed: NDArray[np.bool_]) -> Float:
+    """Return d / |o| for rows with the columns `observed` (n, d), as (n,); 0 for rows without any."""
     found = observed.sum(axis=1)
     return np.where(found > 0, observed.shape[1] / np.maximum(found, 1), 0.0)
 
 
 class NearestObserved(Nearest):
-    """The nearest centres of tiles of rows with missing values."""
+    """Finds the nearest centres of tiles of rows with missing values."""
 
-    copies = 3
+    tile_copies = 3
 
     def coefficients(self, c: Float) -> Float:
         """Return eta (K, F) of the centres c (K, d) in the frame: of the features o and o x."""
         return np.concatenate([-0.5 * c**2, c], axis=1)
 
     def labels(self, rows: Array) -> Labels:
-        """Return the number of the centre nearest to each of the rows (n, d), the lowest where several are."""
+        """Return the number of the centre nearest to each of the rows (n, d), of equally near ones the lowest."""
         if self.precision == Precision.CENTRED:
             return np.asarray(self._squares(rows).argmin(axis=1))
         n, d = rows.shape
@@ -115,7 +125,7 @@ class NearestObserved(Nearest):
         np.subtract(rows, residuals, out=residuals)
         missing = np.isnan(rows)
         np.copyto(residuals, 0, where=missing)
-        return residuals, np.einsum("ij,ij->i", residuals, residuals) * scale_of(~missing)
+        return residuals, np.einsum("ij,ij->i", residuals, residuals) * missing_scale(~missing)
 
     def distances(self, rows: Array) -> Float:
         """Return the distances (n, K) to all centres."""
@@ -131,7 +141,7 @@ class NearestObserved(Nearest):
 
 
 class ObservedKernel:
-    """From a block with missing values to its statistics."""
+    """The function from a block with missing values to its statistics."""
 
     def __init__(self, nearest: NearestObserved) -> None:
         self.nearest = nearest
@@ -144,9 +154,9 @@ class ObservedKernel:
         counts, inertia, farthest = np.zeros(k), np.zeros(k), Farthest.none(d)
         start_of_row = np.arange(nearest.tile + 1)
         for start in range(0, len(x), nearest.tile):
-            rows, weight, keys = weighted(block.part(start, start + nearest.tile))
+            rows, weight, keys = positive_weight_rows(block.part(start, start + nearest.tile))
             n, has = len(rows), ~np.isnan(rows)
-            scale = scale_of(has)
+            scale = missing_scale(has)
             labels = nearest.labels(rows)
             residuals, squares = nearest.residuals(rows, labels)
             of_cluster = csc_array((weight * scale, labels, start_of_row[: n + 1]), shape=(k, n))
@@ -154,7 +164,7 @@ class ObservedKernel:
             observed += of_cluster @ has.astype(np.float64)
             counts += np.bincount(labels, weight * (scale > 0), k)
             inertia += np.bincount(labels, weight * squares, k)
-            far = candidates(squares, weight, farthest.beyond(k), k)
+            far = farthest_candidates(squares, weight, farthest.threshold(k), k)
             rest = np.where(has[far], residuals[far], np.nan)
             found = Farthest(squares[far], keys[far], labels[far], weight[far], rest)
             farthest = farthest.merge(found, k)

@@ -2,9 +2,9 @@
 
 Three ways to the maximum of the likelihood: EM with a pass per iteration and statistics of size O(d q); EM on
 the moments; and ECM on the moments (Zhao, Yu and Jiang 2008, "ML estimation for factor analysis: EM or non-EM?",
-Statistics and Computing 18, 109-123). That one maximises the likelihood itself, over one noise variance after
-the other and over W: each step has a closed form and none lets it fall. It needs some ten iterations where EM
-needs hundreds, and reaches noise variances of 0, to which EM creeps.
+Statistics and Computing 18, 109-123). ECM maximises the likelihood itself, over one noise variance after the other and
+over W. Each step has a closed form, and none lowers the likelihood. ECM needs about ten iterations where EM needs
+hundreds, and it reaches noise variances of 0, which EM approaches slowly.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from dem.models.latent.missing import ObservedLatentModel
 from dem.models.latent.model import LatentModel, OnMoments
 from dem.scan.scanner import Scan
 
-FLOOR = 1e-6
-"""Least noise variance, as a share of the column's variance: the likelihood may want 0 (a Heywood case)."""
-HEYWOOD = 1e-4
-"""A share below which a noise variance counts as one that is 0, or on its way there."""
-FIRST = 0.1
-"""Least share of the noise in the first parameters: from near 0 EM moves slowly."""
+NOISE_FLOOR = 1e-6
+"""The smallest noise variance, as a share of the column's variance: the likelihood may be largest at 0."""
+HEYWOOD_SHARE = 1e-4
+"""A noise variance below this share of the column's variance counts as a Heywood case."""
+FIRST_NOISE_SHARE = 0.1
+"""The smallest share of noise in the first parameters: near 0 EM moves slowly."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FactorParams(LatentParams):
     loadings : array of shape (d, q)
         W.
     noise_variance : array of shape (d,)
-        The diagonal of Psi; 0 for constant columns, which then have no part in the density.
+        The diagonal of Psi; 0 for constant columns, which then are not part of the density.
     """
 
     noise_variance: Float
@@ -60,20 +60,20 @@ class FactorModel(LatentModel[FactorParams]):
 
     variance: Float | None = None
 
-    def take(self, scan: Scan) -> Self:
-        """Take the mean and the variances."""
-        return replace(super().take(scan), variance=scan.moments.variances)
+    def with_scan(self, scan: Scan) -> Self:
+        """Return the model with the mean and the variances from a scan."""
+        return replace(super().with_scan(scan), variance=scan.moments.variances)
 
     def with_missing(self) -> ObservedFactorModel:
         """Return the model of rows in which values are missing."""
         return ObservedFactorModel(self.n_components, variance=self.variance)
 
-    def bound(self, params: FactorParams) -> FactorParams:
-        """Return the parameters with the mean of all rows, no noise below the floor, and none of constant columns."""
+    def constrained(self, params: FactorParams) -> FactorParams:
+        """Return the parameters with the mean of all rows, noise at or above the floor, and 0 in constant columns."""
         if self.variance is not None:
-            noise = np.maximum(params.noise_variance, FLOOR * self.variance)
+            noise = np.maximum(params.noise_variance, NOISE_FLOOR * self.variance)
             params = replace(params, noise_variance=np.where(self.variance > 0, noise, 0.0))
-        return super().bound(params)
+        return super().constrained(params)
 
     def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
         """Return the principal directions of the sample, each column in units of its standard deviation."""
@@ -81,25 +81,25 @@ class FactorModel(LatentModel[FactorParams]):
         deviation = np.sqrt(np.einsum("ij,ij->j", centred, centred))
         centred /= np.where(deviation > 0, deviation, 1.0)
         _, lengths, directions = np.linalg.svd(centred, full_matrices=False)
-        return self.bound(first_params(mean, deviation, lengths**2, directions, self.n_components, rng))
+        return self.constrained(first_params(mean, deviation, lengths**2, directions, self.n_components, rng))
 
     def m_step(self, params: FactorParams, stats: LatentStats) -> Step[FactorParams]:
         """Return W and Psi   (PRML 12.69, 12.70), as updates by the residuals about the old W."""
-        params = self.bound(params)
+        params = self.constrained(params)
         found = mean_stats(params, stats)
         new, stretch = updated_loadings(found, params.loadings)
         noise = np.maximum(found.squares(params.loadings, new), 0.0)
-        return Step(self.bound(FactorParams(params.mean, new @ stretch, noise, stretch=stretch)))
+        return Step(self.constrained(FactorParams(params.mean, new @ stretch, noise, stretch=stretch)))
 
     def n_parameters(self, d: int) -> int:
-        """Return d q + 2 d - q (q - 1) / 2, or what a free covariance has, if that is less."""
+        """Return d q + 2 d - q (q - 1) / 2, or the number for a free covariance if that is less."""
         q = self.n_components
         return d + min(d * q + d - q * (q - 1) // 2, d * (d + 1) // 2)
 
     def canonical(self, params: FactorParams) -> tuple[FactorParams, Float]:
         """Return the parameters with diagonal W' inv(Psi) W, its largest entry first, and the loadings (q, d).
 
-        EM finds W up to a rotation of z only; this is the one that is customary (Lawley and Maxwell 1971).
+        EM determines W only up to a rotation of z; this rotation is the usual one (Lawley and Maxwell 1971).
         """
         _, turn = np.linalg.eigh(latent_precision(params))
         loadings = fixed_signs((params.loadings @ turn[:, ::-1]).T)
@@ -119,14 +119,14 @@ def first_params(
     directions : array of shape (m, d)
     n_components : int
     rng : Generator
-        For columns of W that no direction is left for.
+        For the columns of W without a direction.
     """
     d, q = len(mean), n_components
     found = min(q, len(values))
-    rest = max((d - values[:found].sum()) / max(d - found, 1), FIRST)
+    rest = max((d - values[:found].sum()) / max(d - found, 1), FIRST_NOISE_SHARE)
     loadings = 1e-3 * rng.standard_normal((d, q))
     loadings[:, :found] += directions[:found].T * np.sqrt(np.maximum(values[:found] - rest, 0.0))
-    noise = np.maximum(1 - (loadings**2).sum(axis=1), FIRST)
+    noise = np.maximum(1 - (loadings**2).sum(axis=1), FIRST_NOISE_SHARE)
     return FactorParams(mean, loadings * deviation[:, None], noise * deviation**2)
 
 
@@ -136,7 +136,7 @@ class MomentsFactorModel(OnMoments[FactorParams], FactorModel):
 
     @property
     def standardised(self) -> tuple[Float, Float]:
-        """The correlations (d, d), and the standard deviations (d,), 1 of constant columns."""
+        """The correlations (d, d), and the standard deviations (d,), 1 for constant columns."""
         if self.moments is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
         covariance = self.moments.covariance
@@ -145,7 +145,7 @@ class MomentsFactorModel(OnMoments[FactorParams], FactorModel):
         return covariance / unit[:, None] / unit, unit
 
     def start(self, sample: Block, rng: np.random.Generator) -> FactorParams:
-        """Return the principal directions of the correlations, of all rows."""
+        """Return the principal directions of the correlations of all rows."""
         if self.moments is None or self.variance is None:
             return super().start(sample, rng)
         deviation, (correlations, _) = np.sqrt(self.variance), self.standardised
@@ -159,16 +159,16 @@ class ECMFactorModel(MomentsFactorModel):
     """Factor analysis by ECM on the moments of the data: conditional maximisations of the likelihood itself."""
 
     def m_step(self, params: FactorParams, stats: LatentStats) -> Step[FactorParams]:
-        """Return the noise variances of largest likelihood, one after the other, and then W; in standard deviations."""
+        """Maximise the likelihood over one noise variance after the other, and then over W; in standard deviations."""
         correlations, unit = self.standardised
-        old = self.bound(params)
+        old = self.constrained(params)
         old = FactorParams(old.mean, old.loadings / unit[:, None], old.noise_variance / unit**2)
-        noise = one_by_one(correlations, old, FLOOR * np.diag(correlations))
+        noise = best_noise(correlations, old, NOISE_FLOOR * np.diag(correlations))
         loadings = best_loadings(correlations, noise, self.n_components)
         return Step(FactorParams(params.mean, loadings * unit[:, None], noise * unit**2))
 
     def expected(self, params: FactorParams, stats: LatentStats, new: FactorParams) -> None:
-        """Return None: what these steps raise is the likelihood, not a bound."""
+        """Return None: these steps raise the likelihood itself, not a bound."""
         return
 
 
@@ -177,13 +177,13 @@ class ObservedFactorModel(ObservedLatentModel[FactorParams], FactorModel):
     """Factor analysis of rows in which values are missing."""
 
     def step(self, params: FactorParams, found: ColumnwiseSums) -> tuple[Float, Float]:
-        """Return the step of each column, and its noise over the rows that have it; constant columns stay."""
+        """Return the step of each column, and its noise over its observed values; constant columns do not change."""
         noisy = params.noise_variance > 0
         step = found.step() * noisy[:, None]
         noise = np.maximum(found.squares_after(step)[0], 0.0) / found.counts[0]
         return step[0], noise
 
-    def renewed(self, params: FactorParams, mean: Float, loadings: Float, noise: Float) -> FactorParams:
+    def new_params(self, params: FactorParams, mean: Float, loadings: Float, noise: Float) -> FactorParams:
         """Return mean, W and Psi."""
         return FactorParams(mean, loadings, noise)
 
@@ -201,11 +201,12 @@ def best_loadings(covariance: Float, noise: Float, n_components: int) -> Float:
     return np.asarray(deviation[:, None] * vectors[:, ::-1] * np.sqrt(np.maximum(values[::-1] - 1, 0.0)))
 
 
-def one_by_one(covariance: Float, params: FactorParams, floor: Float) -> Float:
-    """Return noise variances (d,), each of largest likelihood given W and those before it   (Zhao et al. 2008, 3.2).
+def best_noise(covariance: Float, params: FactorParams, floor: Float) -> Float:
+    """Return the noise variances (d,), each of largest likelihood given W and the others   (Zhao et al. 2008, 3.2).
 
-    With a and b the diagonal entries of inv(C) S inv(C) and inv(C), S the covariance of the data, a change of
-    the noise by (a - b) / b^2 is best. Its effect on inv(C) has rank one, and is followed in z's q dimensions.
+    Let a and b be the diagonal entries of inv(C) S inv(C) and inv(C), where S is the covariance of the data. The best
+    change of the noise is (a - b) / b^2. It changes inv(C) by a matrix of rank one, which needs only the q dimensions
+    of z.
     """
     w, noise = params.loadings, params.noise_variance.copy()
     scaled = w * inverse_noise(params)[:, None]  # T = inv(Psi) W

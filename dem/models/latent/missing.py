@@ -27,9 +27,9 @@ from dem.scan.scanner import Scan, scan_bytes
 class ObservedLatentModel(LatentModel[L]):
     """Mixin that makes a model accept rows with missing values (NaN); its `mean` is None."""
 
-    def take(self, scan: Scan) -> Self:
+    def with_scan(self, scan: Scan) -> Self:
         """Return the model with what it takes from the scan, except the mean, which is estimated."""
-        return replace(super().take(scan), mean=None)
+        return replace(super().with_scan(scan), mean=None)
 
     def with_missing(self) -> Self:
         """Return the model itself."""
@@ -37,14 +37,14 @@ class ObservedLatentModel(LatentModel[L]):
 
     def kernel(self, params: L) -> Callable[[Block], Any]:
         """Return the E-step of one block."""
-        return MixtureKernel(observed_densities(self.bound(params)), 1)
+        return MixtureKernel(observed_densities(self.constrained(params)), 1)
 
     @abstractmethod
     def step(self, params: L, found: ColumnwiseSums) -> tuple[Float, Float]:
         """Return the change of W^ = (mu, W), (d, 1 + q), and the new noise."""
 
     @abstractmethod
-    def renewed(self, params: L, mean: Float, loadings: Float, noise: Float) -> L:
+    def new_params(self, params: L, mean: Float, loadings: Float, noise: Float) -> L:
         """Return new parameters."""
 
     def expansion(self, found: ColumnwiseSums) -> tuple[Float, Float]:
@@ -53,19 +53,19 @@ class ObservedLatentModel(LatentModel[L]):
 
     def m_step(self, params: L, stats: Any) -> Step[L]:
         """Return mean, loadings and noise; changes are computed from the residuals of the old parameters."""
-        params = self.bound(params)
+        params = self.constrained(params)
         found = self.sums(params, stats)
         step, noise = self.step(params, found)
         loadings = params.loadings + step[:, 1:]
         shift, turn = self.expansion(found)
         mean = params.mean + step[:, 0] + loadings @ shift[0]
-        new = self.renewed(params, mean, loadings @ turn[0], noise)
-        return Step(self.bound(replace(new, stretch=turn[0])))
+        new = self.new_params(params, mean, loadings @ turn[0], noise)
+        return Step(self.constrained(replace(new, stretch=turn[0])))
 
     def expected(self, params: L, stats: Any, new: L) -> float:
         """Return Q(new; stats) plus the entropy of the posterior, in nats a row."""
-        old, found = analyser(self.bound(params)), self.sums(params, stats)
-        theta, (shift, turn) = analyser(self.bound(new)), self.expansion(found)
+        old, found = analyser(self.constrained(params)), self.sums(params, stats)
+        theta, (shift, turn) = analyser(self.constrained(new)), self.expansion(found)
         turn = turn if new.stretch is None else new.stretch[None]
         return float(found.best_bound(theta, old, shift, turn)[0] / stats.weight)
 

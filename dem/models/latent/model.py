@@ -1,4 +1,4 @@
-"""What linear models with Gaussian latents share: their likelihood, their bound, and what is said of rows."""
+"""The base of linear models with Gaussian latents: likelihood, bound and row outputs."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class LatentModel(Generic[L]):
     n_components : int
         q.
     mean : array of shape (d,) or None
-        The mean of all rows, which is the maximum-likelihood mu on complete data and replaces that of any
-        parameters; None before `bind`.
+        The mean of all rows, which is the maximum-likelihood mu on complete data. It replaces the mean of any
+        parameters. None before `bind`.
     """
 
     n_components: int
@@ -44,24 +44,24 @@ class LatentModel(Generic[L]):
     measure = None
 
     def squared(self, variances: Float) -> Float:
-        """Return all: each column keeps its digits."""
+        """Return the variances: every column keeps its digits."""
         return variances
 
     def bind(self, scan: Scan) -> LatentModel[L]:
-        """Return the model with what it takes of a scan; of rows with missing values, the model of such rows."""
-        bound = self.take(scan)
+        """Return the model with its values from a scan; if values are missing, the model for such rows."""
+        bound = self.with_scan(scan)
         return bound.with_missing() if scan.lacking.any() else bound
 
-    def take(self, scan: Scan) -> Self:
-        """Take the mean."""
+    def with_scan(self, scan: Scan) -> Self:
+        """Return the model with the values that it needs from a scan: the mean."""
         return replace(self, mean=scan.moments.mean)
 
     @abstractmethod
     def with_missing(self) -> LatentModel[L]:
         """Return the model of rows in which values are missing."""
 
-    def bound(self, params: L) -> L:
-        """Return the parameters with the mean of all rows: a start on a sample has the sample's."""
+    def constrained(self, params: L) -> L:
+        """Return the parameters with the mean of all rows, in place of the mean of a sample."""
         return params if self.mean is None else replace(params, mean=self.mean)
 
     @abstractmethod
@@ -78,11 +78,11 @@ class LatentModel(Generic[L]):
 
     @abstractmethod
     def canonical(self, params: L) -> tuple[L, Float]:
-        """Return the same model with W turned as one reads it, and its directions or loadings (q, d)."""
+        """Return the parameters with W in its usual rotation, and its directions or loadings (q, d)."""
 
     def kernel(self, params: L) -> Callable[[Block], LatentStats]:
         """Return the E-step of one block."""
-        return LatentKernel(self.bound(params))
+        return LatentKernel(self.constrained(params))
 
     def objective(self, params: L, stats: LatentStats) -> float:
         """Return the log-likelihood."""
@@ -93,24 +93,24 @@ class LatentModel(Generic[L]):
         return stats.log_likelihood / stats.weight
 
     def expected(self, params: L, stats: LatentStats, new: L) -> float | None:
-        """Return Q(new; stats) in nats a row   (PRML 12.53), and what stretching z adds to the entropy of q."""
+        """Return Q(new; stats) in nats a row   (PRML 12.53), plus the change of the entropy of q if z is stretched."""
         stretch = stretch_between(params, new)
         back = np.linalg.inv(stretch)
-        found = mean_stats(self.bound(params), stats)
+        found = mean_stats(self.constrained(params), stats)
         squares = found.squares(params.loadings, new.loadings @ back)
-        joint = expected_log_joint(noise_diagonal(self.bound(new)), squares, back @ found.second @ back.T)
+        joint = expected_log_joint(noise_diagonal(self.constrained(new)), squares, back @ found.second @ back.T)
         return joint - float(np.linalg.slogdet(stretch)[1])
 
     def is_exact(self, params: L) -> bool:
-        """Whether a pass may be reported: always, since all arithmetic is float64."""
+        """Return True: all arithmetic is float64."""
         return True
 
     def exact(self, params: L) -> L:
-        """Return the parameters as they are: all arithmetic is float64."""
+        """Return the same parameters: all arithmetic is float64."""
         return params
 
     def for_new_fit(self, params: L) -> L:
-        """Return the parameters as they are: a fit leaves no marks."""
+        """Return the same parameters: a fit leaves no marks."""
         return params
 
     def row_outputs(self, params: L, dtype: np.dtype[Any] = REAL) -> RowOutputs:
@@ -120,7 +120,7 @@ class LatentModel(Generic[L]):
 
     def rows(self, params: L, output: RowOutput) -> Callable[[Block], Array]:
         """Return the function from a block to one of the outputs."""
-        return partial(latent_rows.rows, params, output)
+        return partial(latent_rows.compute_latent_output, params, output)
 
     def draw(self, params: L, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the model, and their latents (n, q)."""
@@ -130,37 +130,37 @@ class LatentModel(Generic[L]):
         return z @ params.loadings.T + params.mean + noise, z
 
     def work(self, x: Array) -> float:
-        """Return two products of every row with the loadings; with their squares where values are missing."""
+        """Return the operations of two products of every row with the loadings, or with their squares for NaN."""
         q = self.n_components + 1
         return 4.0 * x.size * (q * q if np.isnan(x).any() else q)
 
     def workspace_bytes(self, d: int) -> int:
-        """Return what a task allocates beside its block, in bytes: a node of the tree holds `ARITY` sums and more."""
+        """Return the bytes that a task needs in addition to its block; a node of the tree has `ARITY` sums and more."""
         q = self.n_components
         e_step = 4 * 8 * d * latent_tile_rows(d) + 8 * (ARITY + 6) * (d + q) * (q + 1)
         return max(e_step, scan_bytes(d, scatter=self.needs_scatter))
 
     def rows_bytes(self, d: int) -> int:
-        """Return what a task allocates for outputs of rows, in bytes, whatever is missing in them."""
+        """Return the bytes that a task needs for row outputs, also with missing values."""
         return latent_rows.rows_bytes(self.n_components, d)
 
 
 def stretch_between(old: L, new: L) -> Float:
-    """Return T (q, q) of the M-step from `old` to `new`; the identity where it had none, or where no step was made."""
+    """Return T (q, q) of the M-step from `old` to `new`; the identity if it had none or no step was made."""
     no_step = new is old  # `old.stretch` is that of the step before
     return np.eye(old.loadings.shape[1]) if no_step or new.stretch is None else new.stretch
 
 
 @dataclass(frozen=True)
 class OnMoments(LatentModel[L]):
-    """Mixed into a model, makes it one on the moments of the data: its kernel needs no rows.
+    """Mixin that fits a model to the moments of the data: its kernel needs no rows.
 
     Attributes
     ----------
     moments : Moments or None
-        Of all rows, with the whole scatter; None before `bind`.
+        The moments of all rows, with the whole scatter; None before `bind`.
     root : array of shape (d, r) or None
-        F with F F' their covariance; None before `bind`.
+        F, where F F' is their covariance; None before `bind`.
     n_rows : int
     """
 
@@ -170,27 +170,27 @@ class OnMoments(LatentModel[L]):
 
     needs_scatter = True
 
-    def take(self, scan: Scan) -> Self:
-        """Take the moments."""
+    def with_scan(self, scan: Scan) -> Self:
+        """Return the model with the moments from a scan."""
         root = square_root(scan.moments.covariance)
-        return replace(super().take(scan), moments=scan.moments, root=root, n_rows=scan.rows_with_value)
+        return replace(super().with_scan(scan), moments=scan.moments, root=root, n_rows=scan.rows_with_value)
 
     def bind(self, scan: Scan) -> LatentModel[L]:
-        """Return the model with what it takes of a scan; what rows of weight 0 lack is not in the moments."""
-        return self.with_missing() if scan.incomplete.rows > 0 else self.take(scan)
+        """Return the model with the moments from a scan; missing values in rows of weight 0 do not matter."""
+        return self.with_missing() if scan.incomplete.rows > 0 else self.with_scan(scan)
 
     def with_missing(self) -> NoReturn:
-        """Refuse: moments say all of complete rows alone.
+        """Raise an error: moments are sufficient only if no value is missing.
 
         Raises
         ------
         ValueError
         """
-        raise ValueError("values are missing: moments do not tell all of such rows, EM with a pass per iteration does")
+        raise ValueError("with missing values moments are not sufficient: use EM with a pass per iteration")
 
     def kernel(self, params: L) -> Callable[[Block], LatentStats]:
-        """Return the E-step of all rows at once, whatever the block."""
+        """Return the E-step of all rows at once; it ignores the block."""
         if self.moments is None or self.root is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
-        stats = stats_of_covariance(self.root, self.moments.weight, self.n_rows, self.bound(params))
+        stats = stats_of_covariance(self.root, self.moments.weight, self.n_rows, self.constrained(params))
         return lambda block: stats

@@ -26,14 +26,16 @@ class PPCAModel(LatentModel[PPCAParams]):
 
     def start(self, sample: Block, rng: np.random.Generator) -> PPCAParams:
         """Return the closed form on the sample."""
-        return self.bound(closed_form_on(sample, self.n_components, rng))
+        return self.constrained(closed_form_on(sample, self.n_components, rng))
 
     def m_step(self, params: PPCAParams, stats: LatentStats) -> Step[PPCAParams]:
         """Return W and s^2   (PRML 12.56, 12.57), as updates by the residuals about the old W."""
         found = mean_stats(params, stats)
         new, stretch = updated_loadings(found, params.loadings)
         noise = shared_noise(found, params.loadings, new)
-        return Step(principal_rotation(self.bound(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0])
+        return Step(
+            principal_rotation(self.constrained(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0]
+        )
 
     def with_missing(self) -> ObservedPPCAModel:
         """Return the model of rows in which values are missing."""
@@ -49,9 +51,9 @@ class PPCAModel(LatentModel[PPCAParams]):
 
 
 def closed_form_on(sample: Block, n_components: int, rng: np.random.Generator) -> PPCAParams:
-    """Return the closed form on a sample, by its singular values: d^2 need not fit.
+    """Return the closed form on a sample, from its singular values: no (d, d) matrix is needed.
 
-    Columns of W that no direction of the sample is left for are random, and short.
+    Columns of W for which the sample has no direction are random and short.
     """
     mean, centred = centred_rows(sample)
     d, q = len(mean), n_components
@@ -73,7 +75,7 @@ def shared_noise(found: MeanStats, old: Float, new: Float) -> float:
     Raises
     ------
     ValueError
-        If nothing is left to the noise.
+        If no variance is left for the noise.
     """
     squares = found.squares(old, new)
     check_noise(squares, new)
@@ -81,7 +83,7 @@ def shared_noise(found: MeanStats, old: Float, new: Float) -> float:
 
 
 def check_noise(squares: Float, new: Float) -> None:
-    """Refuse residuals that are rounding of W in every column.
+    """Raise an error if the residuals of all columns are rounding errors of W.
 
     Parameters
     ----------
@@ -108,7 +110,7 @@ class ObservedPPCAModel(ObservedLatentModel[PPCAParams], PPCAModel):
     """Probabilistic PCA of rows in which values are missing."""
 
     def step(self, params: PPCAParams, found: ColumnwiseSums) -> tuple[Float, Float]:
-        """Return the step of each column, and s^2 over all that is observed."""
+        """Return the step of each column, and s^2 over all observed values."""
         step = found.step()
         return step[0], pooled_noise(params, found, step)
 
@@ -116,18 +118,18 @@ class ObservedPPCAModel(ObservedLatentModel[PPCAParams], PPCAModel):
         """Return mean, W and s^2, W with orthogonal columns."""
         return Step(principal_rotation(super().m_step(params, stats).params)[0])
 
-    def renewed(self, params: PPCAParams, mean: Float, loadings: Float, noise: Float) -> PPCAParams:
+    def new_params(self, params: PPCAParams, mean: Float, loadings: Float, noise: Float) -> PPCAParams:
         """Return mean, W and s^2."""
         return PPCAParams(mean, loadings, float(noise))
 
 
 def pooled_noise(params: PPCAParams, found: ColumnwiseSums, step: Float) -> Float:
-    """Return s^2 over all that is observed, for a W^ that has grown by `step` (1, d, 1 + q).
+    """Return s^2 over all observed values, after a change of W^ by `step` (1, d, 1 + q).
 
     Raises
     ------
     ValueError
-        If nothing is left to the noise.
+        If no variance is left for the noise.
     """
     squares = found.squares_after(step)[0]
     check_noise(squares / found.counts[0], params.loadings + step[0, :, 1:])

@@ -1,4 +1,4 @@
-"""What a linear latent model says of each row: latents, scores, and what is missing in it filled in."""
+"""The row outputs of a linear latent model: latents, scores, and rows with missing values filled in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Block
-from dem.em.row_output import REAL, RowOutput, RowOutputs, deviation, filled, table
+from dem.em.row_output import REAL, RowOutput, RowOutputs, deviation, filled, output_table
 from dem.families.factors.algebra import FactorAnalysers
 from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
 from dem.families.family import filling
@@ -16,18 +16,18 @@ from dem.models.latent.kernel import LatentKernel
 from dem.models.mixture.kernel import CentredDensities, tiles_bytes
 from dem.models.row_checks import check_finite
 
-NO_NOISE = (
-    "nothing is left to the noise, so there is no density of rows with missing values (NaN): use fewer components, "
-    "leave out constant columns, or fill these values in"
+NO_DENSITY_WITH_MISSING = (
+    "the noise variance is 0, so rows with missing values (NaN) have no density: use fewer components, leave out "
+    "constant columns, or fill these values in"
 )
 
 
 def latent_outputs(q: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
-    """Return the table of outputs of a model of q latents and d columns; rows filled in have this dtype.
+    """Return the table of outputs of a model of q latents and d columns; filled-in rows have this dtype.
 
-    Of rows with missing values, latents and scores are those of what is observed.
+    For rows with missing values, latents and scores are computed from the observed values.
     """
-    return table(
+    return output_table(
         RowOutput("latent", "the latents, E[z | x]", columns=q),
         RowOutput("score", "the log-likelihood, in nats"),
         filled(d, dtype),
@@ -35,20 +35,20 @@ def latent_outputs(q: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
     )
 
 
-def rows(params: LatentParams, output: RowOutput, block: Block) -> Array:
+def compute_latent_output(params: LatentParams, output: RowOutput, block: Block) -> Array:
     """Return one output of a block of shape (n, d), NaN where missing.
 
     Raises
     ------
     ValueError
-        If a value is infinite, or missing of a model without noise.
+        If a value is infinite, or if one is missing and the model has no noise.
     """
     x = block.x
     out = np.zeros(output.shape(len(x)), output.dtype)
     if len(x) == 0:
         return out
     if not check_finite(block)[2]:
-        _of_incomplete(params, output, x, out)
+        _write_incomplete(params, output, x, out)
     elif output.name == "filled":
         out[...] = x
     elif output.name != "deviation":
@@ -60,7 +60,7 @@ def rows(params: LatentParams, output: RowOutput, block: Block) -> Array:
     return out
 
 
-def _of_incomplete(params: LatentParams, output: RowOutput, x: Array, out: Array) -> None:
+def _write_incomplete(params: LatentParams, output: RowOutput, x: Array, out: Array) -> None:
     """Write one output of rows x (n, d) with missing values."""
     densities = observed_densities(params)
     for start in range(0, len(x), densities.tile):
@@ -78,7 +78,7 @@ def _of_incomplete(params: LatentParams, output: RowOutput, x: Array, out: Array
 
 
 def rows_bytes(q: int, d: int) -> int:
-    """Return what a task allocates for outputs of rows, in bytes: most of it where values are missing."""
+    """Return the bytes that a task needs for row outputs; it needs most with missing values."""
     return tiles_bytes(FactorAnalysisFamily(q).with_missing(), 1, d)
 
 
@@ -97,7 +97,7 @@ def observed_densities(params: LatentParams) -> CentredDensities[FactorAnalysers
         If there is no noise.
     """
     if not noise_diagonal(params).any():
-        raise ValueError(NO_NOISE)
+        raise ValueError(NO_DENSITY_WITH_MISSING)
     theta = analyser(params)
     kind = PPCAFamily if theta.noise_variances.shape[1] == 1 else FactorAnalysisFamily
     return CentredDensities(kind(params.loadings.shape[1]).with_missing(), theta, np.zeros(1))

@@ -1,12 +1,13 @@
 """Variational Bayesian mixtures of Gaussians   (PRML 10.2; Blei and Jordan 2006 for the Dirichlet process).
 
-q(z) q(pi) prod over k of q(mu_k, Lambda_k) is made as near to the posterior as can be. The E-step is the mixture's own:
+The fit makes q(z) q(pi) prod over k of q(mu_k, Lambda_k) as close to the posterior as possible. The E-step is that of
+the mixture, with
 
     log rho_k(x) = log N(x | m_k, inv(nu_k W_k)) + E[log pi_k] + (E[log |Lambda_k|] - log |nu_k W_k| - d / beta_k) / 2
 
-(PRML 10.46, 10.64 to 10.66), so that its statistics are the same sums, and the sum of log sum_k rho_k(x) is what the
-data give to the bound at the best q(z). The bound on the log-evidence is that, less the divergences of q(pi) and of
-q(mu, Lambda) from their priors. The M-step is the posterior given the sums   (PRML 10.58 to 10.63).
+(PRML 10.46, 10.64 to 10.66). So the statistics are the same sums. The sum of log sum_k rho_k(x) over the rows is the
+data's part of the bound at the best q(z). The bound on the log-evidence is this sum minus the divergences of q(pi) and
+q(mu, Lambda) from their priors. The M-step computes the posterior given the sums   (PRML 10.58 to 10.63).
 """
 
 from __future__ import annotations
@@ -32,21 +33,21 @@ from dem.scan.scanner import Scan
 from dem.scan.support import Measure
 
 SINGULAR = (
-    "the covariance of the data is singular, so it can be no prior: leave out columns that are constant or sums of "
+    "the covariance of the data is singular, so it cannot be the prior: leave out columns that are constant or sums of "
     "others, or set reg_covar > 0 or covariance_prior"
 )
 
 
 @dataclass(frozen=True)
 class ComponentPrior:
-    """What the user believes of the components; None where the data are to tell, as in scikit-learn.
+    """The user's prior for the components; None takes a value from the data, as in scikit-learn.
 
     Attributes
     ----------
     mean : array of shape (d,) or None
         m_0; None for the mean of the data.
     mean_precision : float
-        beta_0: how many rows' worth the prior mean is.
+        beta_0: the number of rows that the prior mean counts as.
     degrees_of_freedom : float or None
         nu_0, more than d - 1; None for d.
     covariance : array or None
@@ -58,13 +59,13 @@ class ComponentPrior:
     degrees_of_freedom: float | None = None
     covariance: Float | None = None
 
-    def of(self, moments: Moments, family: GaussianFamily) -> NormalWishart:
+    def bind(self, moments: Moments, family: GaussianFamily) -> NormalWishart:
         """Return the prior for data of these moments.
 
         Raises
         ------
         ValueError
-            If the data's covariance cannot be the prior's.
+            If the covariance of the data cannot be that of the prior.
         """
         d = len(moments.centre)
         nu = float(d) if self.degrees_of_freedom is None else self.degrees_of_freedom
@@ -74,7 +75,7 @@ class ComponentPrior:
 
 
 def _covariance(moments: Moments, family: GaussianFamily) -> Float:
-    """Return the unbiased covariance of the data, in the shape of the family's prior; reg_covar keeps it proper."""
+    """Return the unbiased covariance of the data, in the shape of the prior; plus reg_covar if it is singular."""
     covariance = _unbiased(moments, family)
     scale = SCALES[type(family)]
     for proper in (covariance, scale.floored(covariance, family.added)):
@@ -87,8 +88,8 @@ def _unbiased(moments: Moments, family: GaussianFamily) -> Float:
     """Return the unbiased covariance, diagonal or mean variance of the data."""
     if moments.weight < 2:
         raise ValueError(
-            f"n_samples={moments.weight:.4g}, the sum of the rows' weights, is less than the 2 rows of a covariance: "
-            "give weights that count rows, or set covariance_prior"
+            f"n_samples={moments.weight:.4g}, the sum of the rows' weights, is less than 2, which a covariance needs: "
+            "give larger weights, which should be numbers of rows, or set covariance_prior"
         )
     scatter = moments.scatter / (moments.weight - 1)
     if SCALES[type(family)].matrices:
@@ -107,7 +108,7 @@ class BayesianParams(MixtureParams):
         q(pi).
     mean_precision : array of shape (K,)
         beta.
-    degrees_of_freedom : array of shape (K,), or () of tied covariances
+    degrees_of_freedom : array of shape (K,), or () for tied covariances
         nu.
     """
 
@@ -117,7 +118,7 @@ class BayesianParams(MixtureParams):
 
     @property
     def log_weights(self) -> Float:
-        """All that log rho_k has beside log N(x | m_k, inv(nu_k W_k)), (K,)."""
+        """The terms of log rho_k other than log N(x | m_k, inv(nu_k W_k)), (K,)."""
         d = self.theta.means.shape[1]
         return np.asarray(self.mixing.log_mean + log_correction(self.mean_precision, self.degrees_of_freedom, d))
 
@@ -129,17 +130,17 @@ class BayesianMixtureModel:
     Attributes
     ----------
     mixture : MixtureModel
-        Of a Gaussian family: its kernel is the E-step.
+        With a Gaussian family; its kernel is the E-step.
     mixing : Mixing
         p(pi): a `Dirichlet`, or `StickBreaking` for a Dirichlet process.
     components : ComponentPrior
         p(mu, Lambda), as the user set it.
     prior : NormalWishart or None
-        The same in full; None before `bind`. It comes from the first data that the model is bound to, the whole.
+        The complete prior; None before `bind`. It comes from the first data that the model is bound to: all rows.
     whole : float
-        The weight of these data.
+        The weight of all rows.
     copies : float
-        How often the data at hand stand for themselves: a sample weighs as much beside the prior as the whole.
+        Factor on the counts of the bound rows, so that a sample has the weight of all rows relative to the prior.
     """
 
     mixture: MixtureModel
@@ -151,7 +152,7 @@ class BayesianMixtureModel:
 
     @property
     def n_components(self) -> int:
-        """K, of which some may get no rows."""
+        """K; some components may get no rows."""
         return self.mixture.n_components
 
     @property
@@ -161,59 +162,59 @@ class BayesianMixtureModel:
 
     @property
     def measure(self) -> Measure:
-        """The family's."""
+        """The support and base measure of the family."""
         return self.mixture.measure
 
     @property
     def needs_scatter(self) -> bool:
-        """Whether the family or the default prior wants the whole scatter."""
+        """Whether the family or the default prior needs the whole scatter."""
         default = self.components.covariance is None and self.prior is None
         return self.mixture.needs_scatter or (default and SCALES[type(self.family)].matrices)
 
     def squared(self, variances: Float) -> Float:
-        """Return what the family squares."""
+        """Return the squares that the family computes, (d,)."""
         return self.family.squared(variances)
 
     def work(self, x: Array) -> float:
-        """Return those of the mixture."""
+        """Return the number of operations of the mixture."""
         return self.mixture.work(x)
 
     def bind(self, scan: Scan) -> BayesianMixtureModel:
-        """Return the model in the data's frame, with a prior from the data where none is set."""
+        """Return the model in the frame of the data; missing parts of the prior come from the data."""
         moments = scan.moments
         whole = moments.weight if self.prior is None else self.whole
         mixture = self.mixture.bind(scan)
         family = cast(GaussianFamily, mixture.family)
-        prior = self.components.of(moments, family) if self.prior is None else self.prior
+        prior = self.components.bind(moments, family) if self.prior is None else self.prior
         return replace(self, mixture=mixture, prior=prior, whole=whole, copies=whole / moments.weight)
 
     def start(self, sample: Block, rng: np.random.Generator) -> BayesianParams:
         """Return the posterior given first responsibilities on the sample."""
         x, resp = self.mixture.first_responsibilities(sample, rng)
-        return self.given(x, resp)
+        return self.from_responsibilities(x, resp)
 
-    def given(self, x: Float, resp: Float) -> BayesianParams:
+    def from_responsibilities(self, x: Float, resp: Float) -> BayesianParams:
         """Return the posterior given weighted responsibilities (K, n) of the columns of x (d, n)."""
         sums, frame = self.family.centred(x, resp)
         stats = MixtureStats(x.shape[1], float(resp.sum()), 0.0, sums, frame, Precision.SINGLE)
         return self._posterior(stats)
 
     def known(self) -> None:
-        """Return None: first parameters are not set by the user."""
+        """Return None: the user cannot set first parameters."""
         return
 
     def m_step(self, params: BayesianParams, stats: MixtureStats) -> Step[BayesianParams]:
-        """Return the posterior given the expected statistics, those of missing values by q(x_missing | z)."""
+        """Return the posterior given the statistics, with expectations of missing values under q(x_missing | z)."""
         sums = cast(GaussianFamily, self.mixture.observed).completed(stats.sums, stats.frame, params.theta)
         return Step(self._posterior(replace(stats, sums=sums)))
 
     def _posterior(self, stats: MixtureStats) -> BayesianParams:
-        prior, frame, sums = self._bound(), stats.frame, stats.sums
+        prior, frame, sums = self._bound_prior(), stats.frame, stats.sums
         counts = self.copies * sums[0]
         offsets = sums[1 : 1 + len(frame.scale)].T / safe_counts(sums[0])[:, None]
         covariances = self.family.covariances(sums, frame, offsets)
-        theta, beta, nu = prior.given(self.family, counts, frame.shift + offsets / frame.scale, covariances)
-        mixing = self.mixing.given(counts)
+        theta, beta, nu = prior.posterior(self.family, counts, frame.shift + offsets / frame.scale, covariances)
+        mixing = self.mixing.posterior(counts)
         return BayesianParams(
             mixing.mean, theta, stats.precision, mixing=mixing, mean_precision=beta, degrees_of_freedom=nu
         )
@@ -227,15 +228,15 @@ class BayesianMixtureModel:
         return
 
     def expected(self, params: BayesianParams, stats: MixtureStats, new: BayesianParams) -> float:
-        """Return E[log p(x, z | pi, mu, Lambda)] under q(z) and `new`, less the divergence of `new`, in nats a row."""
+        """Return E[log p(x, z | pi, mu, Lambda)] under q(z) and `new`, minus the divergence of `new`, in nats a row."""
         return self.mixture.expected(params, stats, new) - self._divergence(new) / (self.copies * stats.weight)
 
     def _divergence(self, params: BayesianParams) -> float:
         """Return KL(q(pi) || p(pi)) + sum over k of KL(q(mu_k, Lambda_k) || p(mu, Lambda)), in nats."""
         components = params.theta, params.mean_precision, params.degrees_of_freedom
-        return params.mixing.divergence(self.mixing) + self._bound().divergence(self.family, *components)
+        return params.mixing.divergence(self.mixing) + self._bound_prior().divergence(self.family, *components)
 
-    def _bound(self) -> NormalWishart:
+    def _bound_prior(self) -> NormalWishart:
         if self.prior is None:
             raise ValueError("the model is not bound to data: call bind(scan) first")
         return self.prior
@@ -249,7 +250,7 @@ class BayesianMixtureModel:
         return replace(params, floor=self.mixture.exact(params).floor)
 
     def for_new_fit(self, params: BayesianParams) -> BayesianParams:
-        """Return the parameters with which float32 products may serve again."""
+        """Return the parameters with float32 products allowed again."""
         return replace(params, floor=Precision.SINGLE)
 
     def kernel(self, params: BayesianParams) -> Callable[[Block], MixtureStats]:
@@ -273,9 +274,9 @@ class BayesianMixtureModel:
         return self.mixture.n_parameters(d)
 
     def workspace_bytes(self, d: int) -> int:
-        """Return what a task allocates beside its block, in bytes."""
+        """Return the bytes that a task needs in addition to its block."""
         return self.mixture.workspace_bytes(d)
 
     def rows_bytes(self, d: int) -> int:
-        """Return what a task allocates for outputs of rows, in bytes."""
+        """Return the bytes that a task needs for row outputs."""
         return self.mixture.rows_bytes(d)

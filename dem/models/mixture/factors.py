@@ -1,4 +1,4 @@
-"""Mixtures of factor analysers: beside what every mixture says of each row, its latents."""
+"""Mixtures of factor analysers: mixtures with the latents as additional row outputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Block
-from dem.em.row_output import REAL, RowOutput, RowOutputs, table
+from dem.em.row_output import REAL, RowOutput, RowOutputs, output_table
 from dem.families.factors.family import FactorFamily
 from dem.families.family import Family, with_missing
 from dem.models.mixture.kernel import CentredDensities, MixtureParams
@@ -17,9 +17,9 @@ from dem.models.mixture.mixture import MixtureModel
 from dem.models.row_checks import check_finite
 
 
-def latent_outputs(k: int, q: int) -> RowOutputs:
-    """Return the table of outputs that k components with q factors each have beside those of every mixture."""
-    return table(
+def factor_outputs(k: int, q: int) -> RowOutputs:
+    """Return the table of the additional outputs of k components with q factors each."""
+    return output_table(
         RowOutput("latent", "the latents, E[z | x] under the most probable component", columns=q),
         RowOutput("latents", "the latents under all components, side by side", columns=k * q),
     )
@@ -32,7 +32,7 @@ class FactorMixtureModel(MixtureModel):
 
     def row_outputs(self, params: MixtureParams, dtype: np.dtype[Any] = REAL) -> RowOutputs:
         """Return the table of every mixture's outputs, and those of the latents."""
-        return {**super().row_outputs(params, dtype), **latent_outputs(self.n_components, self.family.n_factors)}
+        return {**super().row_outputs(params, dtype), **factor_outputs(self.n_components, self.family.n_factors)}
 
     def rows(self, params: MixtureParams, output: RowOutput) -> Callable[[Block], Array]:
         """Return the function from a block to one of the outputs."""

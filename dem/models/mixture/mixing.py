@@ -1,8 +1,8 @@
-"""Distributions of mixing proportions: what variational Bayes knows of pi, before and after the data.
+"""Prior and posterior distributions of the mixing proportions pi in variational Bayes.
 
-A Dirichlet distribution (PRML 10.39), or the stick-breaking of a Dirichlet process, cut off after K pieces (Blei and
-Jordan 2006): pi_k = v_k prod over j < k of (1 - v_j), with v_k ~ Beta. A Beta is a Dirichlet of two, so one expectation
-and one divergence serve both.
+A Dirichlet distribution (PRML 10.39), or the stick-breaking of a Dirichlet process, truncated after K pieces (Blei
+and Jordan 2006): pi_k = v_k prod over j < k of (1 - v_j), with v_k ~ Beta. A Beta is a Dirichlet of two proportions, so
+both use the same expectation and divergence.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from dem.core.block import Float
 
 
 class Mixing(Protocol):
-    """A distribution of K mixing proportions: prior and posterior are of one class."""
+    """A distribution of K mixing proportions; prior and posterior have the same class."""
 
     @property
     def concentration(self) -> Float:
         """The distribution's parameters."""
 
-    def given(self, counts: Float) -> Self:
+    def posterior(self, counts: Float) -> Self:
         """Return the posterior, given expected numbers of rows (K,)."""
 
     @property
@@ -55,7 +55,7 @@ class Dirichlet:
         """Return the symmetric distribution of k proportions."""
         return cls(np.full(k, concentration))
 
-    def given(self, counts: Float) -> Dirichlet:
+    def posterior(self, counts: Float) -> Dirichlet:
         """Return alpha + N   (PRML 10.58)."""
         return Dirichlet(self.concentration + counts)
 
@@ -76,7 +76,7 @@ class Dirichlet:
 
 @dataclass(frozen=True)
 class StickBreaking:
-    """v_k ~ Beta(a_k, b_k); what is left after K pieces belongs to components that no row uses.
+    """v_k ~ Beta(a_k, b_k); the rest of the stick after K pieces belongs to components without rows.
 
     Attributes
     ----------
@@ -91,14 +91,14 @@ class StickBreaking:
         """Return Beta(1, concentration) for k pieces."""
         return cls(np.stack([np.ones(k), np.full(k, concentration)]))
 
-    def given(self, counts: Float) -> StickBreaking:
+    def posterior(self, counts: Float) -> StickBreaking:
         """Return a + N_k and b + the rows of all later components   (Blei and Jordan 2006, eq. 18 and 19)."""
         later = np.append(np.cumsum(counts[::-1])[-2::-1], 0.0)
         return StickBreaking(self.concentration + np.stack([counts, later]))
 
     @property
     def mean(self) -> Float:
-        """The proportions at E[v], scaled to sum to 1 as scikit-learn has them."""
+        """The proportions at E[v], scaled to sum to 1 as in scikit-learn."""
         a, b = self.concentration
         pieces = a / (a + b) * np.append(1.0, np.cumprod(b / (a + b))[:-1])
         return np.asarray(pieces / pieces.sum())

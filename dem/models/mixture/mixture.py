@@ -220,7 +220,7 @@ class MixtureModel:
 
     def rows(self, params: MixtureParams, output: RowOutput) -> Callable[[Block], Array]:
         """Return the function from a block to one of the outputs."""
-        return partial(mixture_rows.rows, self, params, output)
+        return partial(mixture_rows.compute_mixture_output, self, params, output)
 
     def draw(self, params: MixtureParams, n: int, rng: np.random.Generator) -> tuple[Float, Array]:
         """Return n rows (n, d) drawn from the mixture, and their components (n,): ancestral sampling."""

@@ -2,14 +2,14 @@
 
     q(mu_k, Lambda_k) = N(mu_k | m_k, inv(beta_k Lambda_k)) Wishart(Lambda_k | W_k, nu_k)
 
-The four covariance types are one model, full Gaussians all of them, with q in four classes. The best q of a class has
-inv(W) = the average, over what the class makes equal, of
+All four covariance types have the same model, full Gaussians; they differ in the class of q. The best q of a class has
+inv(W) = the average, over the entries that the class makes equal, of
 
     A_k = inv(W_0) + N_k S_k + N_k beta_0 / beta_k (x_k - m_0)(x_k - m_0)'   (PRML 10.62)
 
-and nu likewise: "full" A_k itself; "diag" its diagonal; "spherical" the mean of its diagonal; "tied" the mean of A_k
-over the components. These are scikit-learn's updates; and since each is the optimum of its class, the bound on the
-log-evidence never falls under any of them. (Wisharts with diagonal W: E[log |Lambda|] is that of (d, d) matrices.)
+and nu is averaged in the same way: "full" has A_k itself; "diag" its diagonal; "spherical" the mean of its diagonal;
+"tied" the mean of A_k over the components. These are scikit-learn's updates. Each is the optimum of its class, so none
+lowers the bound on the log-evidence. (For Wisharts with diagonal W, E[log |Lambda|] is that of (d, d) matrices.)
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dem.families import DiagonalGaussian, FullGaussian, GaussianFamily, Gaussia
 
 
 class FullScale:
-    """W of shape (K, d, d); the base of the others."""
+    """W of shape (K, d, d); the base class of the other shapes."""
 
     matrices = True
     shared = False
@@ -53,7 +53,7 @@ class FullScale:
         return np.asarray(weight[:, None, None] * covariances)
 
     def average(self, values: Float) -> Float:
-        """Return values (K,), averaged where components share theirs."""
+        """Return values (K,), averaged if the components share W."""
         return values
 
     def log_det(self, factor: Float, d: int) -> Float:
@@ -75,7 +75,7 @@ class TiedScale(FullScale):
     shared = True
 
     def scatter(self, weight: Float, x: Float) -> Float:
-        """Return the mean over the components."""
+        """Return the mean of weight_k x_k x_k' over the components."""
         return np.asarray((x.T * weight) @ x / len(x))
 
     def times(self, weight: Float, covariances: Float) -> Float:
@@ -83,7 +83,7 @@ class TiedScale(FullScale):
         return np.asarray(weight.mean() * covariances)
 
     def average(self, values: Float) -> Float:
-        """Return the mean."""
+        """Return the mean of the values."""
         return np.asarray(values.mean())
 
 
@@ -109,11 +109,11 @@ class DiagonalScale(FullScale):
         return np.asarray(weight[:, None] * covariances)
 
     def log_det(self, factor: Float, d: int) -> Float:
-        """Return the sum of the logs."""
+        """Return log |U U'| of the diagonals."""
         return np.asarray(2 * np.log(factor).sum(axis=-1))
 
     def squares(self, factor: Float, x: Float) -> Float:
-        """Return the sum of (u x)^2."""
+        """Return the sum of (u_k x_k)^2 over the columns."""
         return np.asarray(((factor * x) ** 2).sum(axis=-1))
 
     def trace(self, prior_factor: Float, factor: Float, d: int) -> Float:
@@ -125,15 +125,15 @@ class SphericalScale(DiagonalScale):
     """W a multiple of the identity, of shape (K,)."""
 
     def scatter(self, weight: Float, x: Float) -> Float:
-        """Return the mean over the columns."""
+        """Return weight_k times the mean of x_k^2 over the columns."""
         return np.asarray(weight * (x**2).mean(axis=1))
 
     def times(self, weight: Float, covariances: Float) -> Float:
-        """Return the products."""
+        """Return weight_k times each variance."""
         return np.asarray(weight * covariances)
 
     def log_det(self, factor: Float, d: int) -> Float:
-        """Return d times the log."""
+        """Return log |U U'| of the multiples of the identity."""
         return np.asarray(2 * d * np.log(factor))
 
     def squares(self, factor: Float, x: Float) -> Float:
@@ -168,7 +168,7 @@ class NormalWishart:
     covariance : array
         inv(W_0): (d, d) full and tied, (d,) diagonal, () spherical.
     factor : array
-        Of the same shape: U with U U' = W_0.
+        U with U U' = W_0, of the same shape.
     """
 
     mean: Float
@@ -177,7 +177,7 @@ class NormalWishart:
     covariance: Float
     factor: Float
 
-    def given(
+    def posterior(
         self, family: GaussianFamily, counts: Float, means: Float, covariances: Float
     ) -> tuple[Gaussians, Float, Float]:
         """Return the posterior, given expected counts N (K,), means (K, d) and covariances S of the rows.
@@ -188,7 +188,7 @@ class NormalWishart:
             The means m, and the covariances inv(nu W) with their factors: nu W are the expected precisions.
         mean_precision : array of shape (K,)
             beta.
-        degrees_of_freedom : array of shape (K,), or () where the components share W
+        degrees_of_freedom : array of shape (K,), or () if the components share W
             nu.
 
         Raises
@@ -207,7 +207,7 @@ class NormalWishart:
         return family.from_covariances(m, inverse), beta, nu
 
     def divergence(self, family: GaussianFamily, theta: Gaussians, beta: Float, nu: Float) -> float:
-        """Return the sum over the components of KL(q(mu, Lambda) || prior), in nats; q is what `given` returns."""
+        """Return the sum over the components of KL(q(mu, Lambda) || prior), in nats; q is what `posterior` returns."""
         scale, d = SCALES[type(family)], len(self.mean)
         factor, nu_0 = theta.precisions_cholesky, self.degrees_of_freedom
         ratio = self.mean_precision / beta

@@ -1,7 +1,7 @@
-"""What a mixture says of each row: labels, responsibilities, scores, entropies, the leading components.
+"""The row outputs of a mixture: labels, responsibilities, scores, entropies, the leading components.
 
-Every output works on any rows, seen in the fit or not: the frame comes from the parameters, and the arithmetic
-(float64 products or the exact path) from the block's own range.
+Outputs can be computed for any rows, also for rows that the fit did not use: the frame depends on the parameters, and
+the arithmetic (float64 products or the exact path) on the range of the block.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
-from dem.em.row_output import REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, table
+from dem.em.row_output import REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, output_table
 from dem.families.family import Family, filling, with_missing
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
 from dem.models.mixture.precision import Precision, double_suffices, products_size
-from dem.models.row_checks import LARGEST, NotFiniteError, check_finite, label_dtype
+from dem.models.row_checks import LARGEST_MAGNITUDE, NotFiniteError, check_finite, label_dtype
 from dem.scan.scanner import scan_tile_rows
 from dem.scan.support import first_outside
 
 
-class Mixture(Protocol):
-    """What is asked of a mixture here."""
+class HasFamily(Protocol):
+    """A model whose components have a family."""
 
     @property
     def family(self) -> Family[Any]:
-        """Its components' family."""
+        """The family of the components."""
 
 
 def mixture_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
-    """Return the table of outputs of a mixture of k components of d columns; rows filled in have this dtype."""
+    """Return the table of outputs of a mixture of k components of d columns; filled-in rows have this dtype."""
     index, top = label_dtype(k), min(3, k)
-    return table(
+    return output_table(
         RowOutput("label", "the most probable component", index),
         RowOutput("proba", "the responsibilities, the probability of each component", columns=k),
         RowOutput("score", "the log-likelihood (of Bayesian mixtures, scikit-learn's score), in nats"),
@@ -45,22 +45,22 @@ def mixture_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
     )
 
 
-def rows(model: Mixture, params: MixtureParams, output: RowOutput, block: Block) -> Array:
+def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowOutput, block: Block) -> Array:
     """Return one output of a block of shape (n, d).
 
     Raises
     ------
     ValueError
-        If a value is infinite, or none that the family takes.
+        If a value is infinite, or not in the support of the family.
     """
     x, family = block.x, model.family
     out = np.empty(output.shape(len(x)), output.dtype)
     if len(x) == 0:
         return out
     low, high, whole = check_finite(block)
-    large = ~np.isfinite(family.squared(np.where(np.maximum(-low, high) > LARGEST, np.inf, 1.0)))
+    large = ~np.isfinite(family.squared(np.where(np.maximum(-low, high) > LARGEST_MAGNITUDE, np.inf, 1.0)))
     if large.any():
-        row, column = np.argwhere(large & (np.abs(block.x) > LARGEST))[0]
+        row, column = np.argwhere(large & (np.abs(block.x) > LARGEST_MAGNITUDE))[0]
         words = f"holds {block.x[row, column]:g} in column {column}, too large to square"
         raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
     check_support(family, block)
@@ -72,12 +72,12 @@ def rows(model: Mixture, params: MixtureParams, output: RowOutput, block: Block)
     softmax = Softmax(densities)
     for start in range(0, len(x), densities.tile):
         here = slice(start, start + densities.tile)
-        out[here] = _of_tile(family, output, densities.joint(x[here]), softmax, x[here])
+        out[here] = _tile_output(family, output, densities.joint(x[here]), softmax, x[here])
     return out
 
 
 def _densities(family: Family[Any], params: MixtureParams, low: Float, high: Float) -> Densities:
-    """Return the densities for rows within [low, high] (d,), in float64 products where these are good enough."""
+    """Return the densities for rows within [low, high] (d,), in float64 products if these are accurate enough."""
     theta = params.theta
     frame = Frame.at(params.weights @ family.centres(theta))
     precision, linear = Precision.CENTRED, family.linear
@@ -93,7 +93,7 @@ def _densities(family: Family[Any], params: MixtureParams, low: Float, high: Flo
 def _filled(
     family: Family[Any], params: MixtureParams, output: RowOutput, block: Block, out: Array, *, whole: bool
 ) -> Array:
-    """Fill in the rows, or give the deviations: by the exact path, which gives the conditional moments."""
+    """Return `out` with the filled-in rows or the deviations; the exact path gives the conditional moments."""
     wants_deviation = output.name == "deviation"
     if whole:
         out[...] = 0 if wants_deviation else block.x
@@ -112,8 +112,8 @@ def _filled(
     return out
 
 
-def _of_tile(family: Family[Any], output: RowOutput, joint: Array, softmax: Softmax, x: Array) -> Array:
-    """Return one output of a tile x (n, d) from its joint log-densities (K, n), which are overwritten."""
+def _tile_output(family: Family[Any], output: RowOutput, joint: Array, softmax: Softmax, x: Array) -> Array:
+    """Return one output of a tile x (n, d) from its joint log-densities (K, n), which it overwrites."""
     name = output.name
     if name == "label":
         return np.asarray(joint.argmax(axis=0))
@@ -123,7 +123,7 @@ def _of_tile(family: Family[Any], output: RowOutput, joint: Array, softmax: Soft
     if name in ("top-index", "top-weight"):
         top = np.argsort(-joint, axis=0, kind="stable")[: output.columns]
         return np.asarray(top.T if name == "top-index" else np.take_along_axis(joint, top, axis=0).T)
-    entropy = -np.einsum("kn,kn->n", joint, np.log(joint))  # kept above 0 by the softmax
+    entropy = -np.einsum("kn,kn->n", joint, np.log(joint))  # the softmax keeps `joint` above 0
     if name == "entropy":
         return np.asarray(np.maximum(entropy, 0.0))
     base = family.log_base(np.asarray(x, dtype=np.float64).T)
@@ -132,7 +132,7 @@ def _of_tile(family: Family[Any], output: RowOutput, joint: Array, softmax: Soft
 
 
 def check_support(family: Family[Any], block: Block) -> None:
-    """Refuse a block with a value that the family does not take.
+    """Raise an error if a block has a value that is not in the support of the family.
 
     Raises
     ------

@@ -6,7 +6,7 @@ import scipy.stats
 
 from dem.core.block import Block
 from dem.em import loop
-from dem.models.latent.bayesian_pca import PRUNED, BayesianPCAModel, BayesianPCAParams, MomentsBayesianPCAModel
+from dem.models.latent.bayesian_pca import PRUNED_SHARE, BayesianPCAModel, BayesianPCAParams, MomentsBayesianPCAModel
 from laws import begin, bind, total
 
 D, Q, N = 6, 4, 400
@@ -84,7 +84,7 @@ def test_precisions_have_a_limit_and_one_direction_is_kept(rng):
     x = np.tile(np.concatenate([np.eye(D), -np.eye(D)]) * D**0.5, (20, 1))
     bound = bind(MomentsBayesianPCAModel(3), x)
     state = loop.fit(bound, begin(bound, x), loop.OneBlock(Block(x)), tol=0, max_iter=500)
-    np.testing.assert_allclose(state.params.alpha, D / (PRUNED * bound.unit))
+    np.testing.assert_allclose(state.params.alpha, D / (PRUNED_SHARE * bound.unit))
     assert np.isfinite(state.objective)
     assert bound.canonical(state.params)[1].shape == (1, D)
     assert state.params.noise_variance == pytest.approx(x.var(axis=0).mean(), rel=1e-9)

@@ -9,13 +9,13 @@ from dem.core.block import Block
 from dem.em import loop
 from dem.em.starts import Start
 from dem.models.latent.factor_analysis import (
-    FLOOR,
+    NOISE_FLOOR,
     ECMFactorModel,
     FactorModel,
     FactorParams,
     MomentsFactorModel,
     best_loadings,
-    one_by_one,
+    best_noise,
 )
 from dem.models.latent.rotation import rotation
 from dem.run.fit import fit_model
@@ -91,7 +91,7 @@ def test_m_step_by_the_textbook(rng):
 def test_each_noise_variance_is_the_best_given_those_before(rng):
     s = np.cov(rows(rng).T, ddof=0)
     params = FactorParams(np.zeros(D), rng.normal(size=(D, Q)), rng.uniform(0.5, 2, D))
-    found = one_by_one(s, params, FLOOR * np.diag(s))
+    found = best_noise(s, params, NOISE_FLOOR * np.diag(s))
     noise = params.noise_variance.copy()
     low_rank = params.loadings @ params.loadings.T
     for j in range(D):
@@ -134,7 +134,7 @@ def test_heywood_cases_end_at_the_floor(rng):
     z = rng.normal(size=(100, 1))
     x = np.hstack([z, z @ np.ones((1, 3)) + rng.normal(size=(100, 3))])
     state = fit(ECMFactorModel(1), x, tol=1e-12)
-    assert state.params.noise_variance[0] == pytest.approx(FLOOR * x[:, 0].var())
+    assert state.params.noise_variance[0] == pytest.approx(NOISE_FLOOR * x[:, 0].var())
     assert (state.params.noise_variance[1:] > 0.3).all()
     # At the boundary z = x_0, so that the other columns are regressed on it.
     slope = [np.polyfit(x[:, 0] - x[:, 0].mean(), x[:, j] - x[:, j].mean(), 1)[0] for j in (1, 2, 3)]

@@ -14,7 +14,13 @@ from dem.families import NOISE, FactorAnalysers
 from dem.models.latent.algebra import covariance
 from dem.models.latent.bayesian_pca import BayesianPCAModel, ObservedBayesianPCAModel
 from dem.models.latent.closed_form import PPCAParams, principal_rotation
-from dem.models.latent.factor_analysis import FLOOR, FactorModel, FactorParams, MomentsFactorModel, ObservedFactorModel
+from dem.models.latent.factor_analysis import (
+    NOISE_FLOOR,
+    FactorModel,
+    FactorParams,
+    MomentsFactorModel,
+    ObservedFactorModel,
+)
 from dem.models.latent.ppca import MomentsPPCAModel, ObservedPPCAModel, PPCAModel
 from dem.models.latent.rows import analyser
 from dem.models.mixture.factors import FactorMixtureModel
@@ -203,7 +209,7 @@ def test_binding_chooses_by_what_the_scan_has_found(name, rng):
 
 @pytest.mark.parametrize("model", [MomentsPPCAModel(1), MomentsFactorModel(1)])
 def test_moments_are_refused(model, rng):
-    with pytest.raises(ValueError, match="values are missing: moments do not tell all"):
+    with pytest.raises(ValueError, match="with missing values moments are not sufficient: use EM"):
         model.bind(Scanner(D, True, N, 0, None)()(Block(holed(rows(rng), 0.1, rng))))
 
 
@@ -211,7 +217,7 @@ def test_models_without_noise_and_infinities_are_refused(rng):
     params = PPCAParams(np.zeros(2), np.eye(2), 0.0)
     model = PPCAModel(2)
     assert np.isfinite(rows_of(model, params, "score")(Block(np.ones((1, 2)))))
-    with pytest.raises(ValueError, match="nothing is left to the noise"):
+    with pytest.raises(ValueError, match="the noise variance is 0, so rows with missing values"):
         rows_of(model, params, "score")(Block(np.array([[1.0, np.nan]])))
     with pytest.raises(NotFiniteError, match="row 0 holds inf in column 1"):
         rows_of(model, params, "latent")(Block(np.array([[np.nan, np.inf]])))
@@ -231,7 +237,7 @@ def test_floor_and_constant_columns_of_factor_analysis(rng):
     assert found.noise_variance[5] == 0
     assert found.mean[5] == pytest.approx(7.3, rel=1e-14)
     assert np.abs(found.loadings[5]).max() < 1e-15
-    assert (found.noise_variance[:5] >= 0.999 * FLOOR * variances[:5]).all()
+    assert (found.noise_variance[:5] >= 0.999 * NOISE_FLOOR * variances[:5]).all()
     five, four = rows_of(model, found, "score")(Block(y)), log_likelihood(drop_last(found), y[:, :5])
     assert five.mean() == pytest.approx(four, abs=1e-9)
     filled = rows_of(model, found, "filled:float64")(Block(y))

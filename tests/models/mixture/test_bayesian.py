@@ -36,7 +36,7 @@ def mixture(kind, mixing="dirichlet_process", k=K, alpha=1 / K, **prior):
 
 def begun(kind, mixing, x=X, resp=RESP):
     model = laws.bind(mixture(kind, mixing), x)
-    return model, model.given(np.ascontiguousarray(x.T), resp.T)
+    return model, model.from_responsibilities(np.ascontiguousarray(x.T), resp.T)
 
 
 @TYPES
@@ -150,7 +150,7 @@ def test_one_component_reaches_the_evidence():
     """The posterior is in q's class: the bound is log p(X), which the normal-Wishart prior gives in closed form."""
     n, x = 40, X[:40]
     model = laws.bind(mixture("full", "dirichlet_distribution", 1, mean_precision=0.5, degrees_of_freedom=4.5), x)
-    params = model.given(np.ascontiguousarray(x.T), np.ones((1, n)))
+    params = model.from_responsibilities(np.ascontiguousarray(x.T), np.ones((1, n)))
     c_0, c_n = np.cov(x.T), params.theta.covariances[0] * (4.5 + n)
     log_evidence = -n * D / 2 * np.log(np.pi) + multigammaln((4.5 + n) / 2, D) - multigammaln(4.5 / 2, D)
     log_evidence += 4.5 / 2 * np.linalg.slogdet(c_0)[1] - (4.5 + n) / 2 * np.linalg.slogdet(c_n)[1]
@@ -180,7 +180,9 @@ def test_components_far_apart(kind):
     x = X + 1e5 * (np.arange(len(X)) % 2)[:, None]
     model = laws.bind(mixture(kind), x)
     resp = np.random.default_rng(0).dirichlet(np.ones(K), size=len(x)).T
-    state = loop.fit(model, model.given(np.ascontiguousarray(x.T), resp), loop.OneBlock(Block(x)), tol=0, max_iter=40)
+    state = loop.fit(
+        model, model.from_responsibilities(np.ascontiguousarray(x.T), resp), loop.OneBlock(Block(x)), tol=0, max_iter=40
+    )
     for old, new in pairwise(state.history):
         assert new.objective >= old.objective - 1e-12 * abs(old.objective)
     laws.bound_lies_between(state)
@@ -194,7 +196,7 @@ def test_a_sample_weighs_as_much_as_the_whole():
     assert whole.copies == 1
     assert sampled.copies == len(X) / len(X[::4])
     assert not sampled.needs_scatter
-    params = whole.given(np.ascontiguousarray(X.T), RESP.T)
+    params = whole.from_responsibilities(np.ascontiguousarray(X.T), RESP.T)
     four = np.repeat(X[::4], 4, axis=0)
     one, many = laws.total(sampled, params, X[::4]), laws.total(whole, params, four)
     laws.assert_close(sampled.m_step(params, one).params, whole.m_step(params, many).params, 1e-12)
@@ -206,7 +208,7 @@ def test_data_that_can_be_no_prior_are_refused():
     x[:, 1] = 3.0
     with pytest.raises(ValueError, match=r"covariance of the data is singular.*or covariance_prior"):
         laws.bind(mixture("full"), x)
-    with pytest.raises(ValueError, match=r"n_samples=0\.3, the sum of .* is less than the 2"):
+    with pytest.raises(ValueError, match=r"n_samples=0\.3, the sum of .* is less than 2, which a covariance needs"):
         laws.bind(mixture("diag"), X, np.full(len(X), 1e-3))
     with pytest.raises(ValueError, match="not bound"):
-        mixture("full").given(np.ascontiguousarray(X.T), RESP.T)
+        mixture("full").from_responsibilities(np.ascontiguousarray(X.T), RESP.T)

@@ -26,7 +26,7 @@ def test_a_dirichlet_of_two_is_a_beta(a, b):
 
 def test_dirichlet_against_draws(rng):
     prior = Dirichlet.prior(3, 0.7)
-    q = prior.given(COUNTS)
+    q = prior.posterior(COUNTS)
     np.testing.assert_allclose(q.mean, stats.dirichlet(0.7 + COUNTS).mean())
     pi = stats.dirichlet(0.7 + COUNTS).rvs(200_000, random_state=rng)
     pi = np.maximum(pi, 1e-300) / np.maximum(pi, 1e-300).sum(axis=1, keepdims=True)
@@ -38,7 +38,7 @@ def test_dirichlet_against_draws(rng):
 
 def test_stick_breaking_against_its_pieces():
     prior = StickBreaking.prior(3, 0.5)
-    q = prior.given(COUNTS)
+    q = prior.posterior(COUNTS)
     a, b = [4.0, 1.0, 8.5], [8.0, 8.0, 0.5]  # 1 + N_k, and 0.5 + the rows of later pieces
     np.testing.assert_allclose(q.concentration, [a, b])
     here = [beta_mean(*ab, np.log) for ab in zip(a, b, strict=True)]
@@ -56,5 +56,5 @@ def test_stick_breaking_against_its_pieces():
 @pytest.mark.parametrize("kind", [Dirichlet, StickBreaking])
 def test_no_rows_change_nothing(kind):
     prior = kind.prior(4, 1e-3)
-    assert prior.given(np.zeros(4)).divergence(prior) == 0
+    assert prior.posterior(np.zeros(4)).divergence(prior) == 0
     assert np.isfinite(prior.log_mean).all()

@@ -28,7 +28,7 @@ COUNTS, MEANS = np.array([5.0, 0.0, 20.0]), np.array([[1.0, 2], [9, 9], [-1, 0]]
 def posterior(kind):
     family = COVARIANCE_TYPES[kind]()
     prior = NormalWishart(np.array([0.5, -0.5]), 1.5, 3.0, PRIOR[kind], family.factor(PRIOR[kind]))
-    return family, prior, *prior.given(family, COUNTS, MEANS, FOUND[kind])
+    return family, prior, *prior.posterior(family, COUNTS, MEANS, FOUND[kind])
 
 
 def dense(values):
@@ -85,6 +85,6 @@ def test_expected_log_density_against_draws(kind, rng):
 def test_without_rows_the_posterior_is_the_prior(kind):
     family, prior, *_ = posterior(kind)
     zeros = np.zeros(K)
-    theta, beta, nu = prior.given(family, zeros, MEANS, FOUND[kind])
+    theta, beta, nu = prior.posterior(family, zeros, MEANS, FOUND[kind])
     assert abs(prior.divergence(family, theta, beta, nu)) < 1e-13
     np.testing.assert_array_equal(theta.means, np.tile(prior.mean, (K, 1)))
