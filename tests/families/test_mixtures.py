@@ -98,7 +98,7 @@ def test_categories_are_counted_in_the_first_scan():
     assert [p.shape for p in model.component_parameters_["probabilities"]] == [(2, 5), (2, 3)]
     with pytest.raises(ValueError, match="holds 3 in column 1, but the model accepts codes 0 to 2"):
         model.predict(np.array([[0.0, 3]]))
-    with pytest.raises(ValueError, match=r"column 1 has codes up to 20000: say how many with n_categories"):
+    with pytest.raises(ValueError, match=r"column 1 has codes up to 20000: if they are categories, set n_categories"):
         dem.Mixture(2, family="categorical").fit(x * [1, 10_000])
     with pytest.raises(ValueError, match="n_categories has 2 entries for 3 columns"):
         dem.Mixture(2, family=dem.families.Categorical((2, 3))).fit(np.zeros((5, 3)))

@@ -18,7 +18,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.families.family import CACHE_BYTES
-from dem.models.mixture.kernel import counted, tile_rows
+from dem.models.mixture.kernel import positive_weight_rows, tile_rows
 from dem.models.mixture.precision import Precision
 
 Labels = NDArray[np.intp]
@@ -231,7 +231,7 @@ class KMeansKernel:
 
 def weighted(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:
     """Return the rows that count, their weights (n,) and their keys: those of weight 0 may hold what would overflow."""
-    rows, weight = counted(tile)
+    rows, weight = positive_weight_rows(tile)
     keys = np.arange(tile.first, tile.first + len(tile.x))
     if tile.weight is None or weight is None:
         return rows, np.ones(len(rows)), keys
