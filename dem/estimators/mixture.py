@@ -107,7 +107,7 @@ class Mixture(MixtureEstimator):
     def component_parameters_(self) -> Any:
         """The components' parameters by name."""
         check_is_fitted(self)
-        return c_ordered(self.family_.named(self._theta))
+        return c_ordered(self.family_.named_parameters(self._theta))
 
     def describe(self) -> str:
         """Return a short description of the fitted model."""

@@ -12,7 +12,7 @@ from dem.families.exponential_family import OpFamily, Theta, log
 
 
 class Bernoulli(OpFamily):
-    """Each column 0 or 1: "probability" (K, d), of 1."""
+    """Each column is 0 or 1: "probability" (K, d) is the probability of 1."""
 
     wants: ClassVar[str] = "0 or 1"
     takes_squares: ClassVar[bool] = False
@@ -36,10 +36,10 @@ class Bernoulli(OpFamily):
         return (rng.random((n, len(theta["probability"]))) < theta["probability"]).astype(np.float64)
 
     def outside(self, x: Float) -> NDArray[np.bool_]:
-        """Return where x is neither 0 nor 1."""
+        """Return a mask: True where x is neither 0 nor 1."""
         return np.asarray((x != 0) & (x != 1))
 
     def pseudo_rows(self, x: Float) -> Float:
-        """Return as many zeros as ones: a prior keeps probabilities off 0 and 1, whatever the data."""
+        """Return rows of zeros and rows of ones, half each: so a prior keeps probabilities away from 0 and 1."""
         m, d = x.shape
         return np.asarray(np.repeat([[0.0], [1.0]], [m - m // 2, m // 2], axis=0) * np.ones(d))

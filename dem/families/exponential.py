@@ -14,17 +14,19 @@ from dem.scan.scanner import Scan
 
 
 class Exponential(OpFamily):
-    """Each column exponential: "rate" (K, d), in the inverse of the column's unit."""
+    """Each column is exponential: "rate" (K, d), in the inverse of the column's unit."""
 
     wants: ClassVar[str] = "numbers >= 0"
     takes_squares: ClassVar[bool] = False
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family itself; refuse columns of values so small that their rates are no numbers."""
+        """Check that the values are not so small that rates overflow; return the family itself."""
         small = np.flatnonzero((scan.high > 0) & (scan.high < 100 * SMALLEST_MEAN))
         if len(small):
             columns = ", ".join(map(str, small[:20]))
-            raise ValueError(f"values are too small for exponential rates, in columns {columns}: rescale them")
+            raise ValueError(
+                f"values in columns {columns} are too small for exponential rates: multiply them by a constant"
+            )
         return self
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
@@ -32,7 +34,7 @@ class Exponential(OpFamily):
         return log(theta["rate"]), -theta["rate"]
 
     def from_means(self, *means: Float) -> Theta:
-        """Return rate = 1 / mean, finite where all values are 0."""
+        """Return rate = 1 / mean, finite if all values are 0."""
         return {"rate": 1 / np.maximum(means[0], SMALLEST_MEAN)}
 
     def moments(self, theta: Theta) -> tuple[Float, Float]:
@@ -42,17 +44,17 @@ class Exponential(OpFamily):
             return mean, mean**2
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
-        """Return waiting times of these rates."""
+        """Return random waiting times."""
         return rng.exponential(1 / theta["rate"], size=(n, len(theta["rate"])))
 
     def outside(self, x: Float) -> NDArray[np.bool_]:
-        """Return where x < 0."""
+        """Return a mask: True where x < 0."""
         return np.asarray(x < 0)
 
-    def coordinates(self, x: Float) -> Float:
+    def seeding_points(self, x: Float) -> Float:
         """Return x to the power 1/3, whose distribution is nearly normal (Wilson and Hilferty 1931)."""
         return np.cbrt(x)
 
 
 SMALLEST_MEAN = 1e-150
-"""Where all values are 0 the likelihood has no bound; this keeps it and its square finite."""
+"""Smallest mean for a rate. If all values are 0, the likelihood has no upper bound; this keeps 1 / rate^2 finite."""

@@ -1,19 +1,19 @@
 """The contract of a component family: the densities of all K components at once, by role.
 
-Every family has a density, a support, preparations before EM and costs: together a `Family`. Other roles only some
-families have. An attribute gives the object that has the role, or None:
+Every family has a density, a support, preparations before EM, and costs: together they are a `Family`. The other roles
+are optional. An attribute gives the object that has the role, or None:
 
-    linear              log p(x | k) = eta_k . t(x) + log h(x): the log-densities of a tile are H @ T and the expected
-                        sufficient statistics T @ R.T, two matrix products. A family without it has the exact path
-                        alone, which evaluates each component separately (Gaussians about their own centres)
+    linear              log p(x | k) = eta_k . t(x) + log h(x): the log-densities of a tile are H @ T, and the expected
+                        sufficient statistics are T @ R.T: two matrix products. A family without this role has only
+                        the exact path, which computes each component separately (Gaussians about their own means)
     settable            the user can set first parameters
-    with_missing()      the family of rows in which values are missing, with the same parameters
+    with_missing()      the family for rows with missing values, with the same parameters
     filling             conditional moments of missing values
     by_pattern          rows in which the same values are missing are complete rows of another family
 
-Tiles are (d, n): a row for each column of the data.
+Tiles are (d, n): one row of the tile for each column of the data.
 
-`dem.families.exponential_family` makes a family of four short functions; most are written that way.
+Most families are exponential families and need only four short functions: see `dem.families.exponential_family`.
 """
 
 from __future__ import annotations
@@ -34,24 +34,26 @@ T_co = TypeVar("T_co", covariant=True)
 T_contra = TypeVar("T_contra", contravariant=True)
 
 CACHE_BYTES = 2**21
-"""What a tile's features and responsibilities may take: about a core's second-level cache."""
-EMPTY = float(np.finfo(np.float64).eps)
-"""Components with a smaller share of the rows' weight than this keep their parameters."""
+"""Memory for the features and responsibilities of a tile, in bytes: about the second-level cache of a core."""
+EMPTY_SHARE = float(np.finfo(np.float64).eps)
+"""A component with a smaller share of the rows' total weight is empty: it keeps its parameters."""
 
 
 def safe_counts(counts: Float) -> Float:
-    """Return the components' expected weights (K,), none too small to divide by."""
-    return np.asarray(np.maximum(counts, EMPTY * counts.sum()))
+    """Return the components' expected weights (K,), raised where they are too small to divide by."""
+    return np.asarray(np.maximum(counts, EMPTY_SHARE * counts.sum()))
 
 
-def like(flags: Array, values: Float) -> Array:
-    """Return something of each component (K,) with as many axes as `values` (K, ...), to stand beside them."""
+def expand_to(flags: Array, values: Float) -> Array:
+    """Return flags (K,) with as many axes as `values` (K, ...), so that they can be broadcast together."""
     return flags.reshape(-1, *[1] * (values.ndim - 1))
 
 
 @dataclass(frozen=True)
 class Given:
-    """First parameters that the user has set; None where the sample gives them.
+    """First parameters set by the user; None means that they are computed from the sample.
+
+    The name of this class is part of the identity of fits in checkpoints, so it cannot change.
 
     Attributes
     ----------
@@ -67,56 +69,56 @@ class Given:
 
 
 class Density(Protocol[T]):
-    """Densities, draws and estimates; `theta` are the parameters of all K components."""
+    """Densities, random rows and estimates; `theta` holds the parameters of all K components."""
 
     def log_density(self, theta: T, x: Float, out: Float) -> Any:
-        """Write log p(x | k) - log h(x) of the columns of x (d, n) into `out` (K, n), in nats, exactly.
+        """Write log p(x | k) - log h(x) of the columns of x (d, n) to `out` (K, n), in nats, by the exact path.
 
         Returns
         -------
-        Whatever `sums` of the same tile can use again.
+        Anything that `add_sums` can use again for the same tile (its argument `reuse`).
         """
 
-    def n_centred(self, d: int) -> int:
-        """Return F', the number of sums of the exact path, the counts included."""
+    def n_exact_sums(self, d: int) -> int:
+        """Return F', the number of sums of the exact path, including the counts."""
 
-    def sums(self, theta: T, x: Float, reuse: Any, resp: Float, out: Float) -> None:
-        """Add the exact path's sums of x, weighted by `resp` (K, n), to `out` (F', K), the counts in row 0."""
+    def add_sums(self, theta: T, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+        """Add the exact path's sums of x, weighted by `resp` (K, n), to `out` (F', K); row 0 has the counts."""
 
     def centres(self, theta: T) -> Float:
-        """Return the points (K, d) about which the exact path takes its sums."""
+        """Return the reference points (K, d) of the exact path's sums."""
 
     def initial(self, x: Float, resp: Float) -> T:
-        """Return parameters from responsibilities (K, n) of the columns of `x` (d, n)."""
+        """Return first parameters from responsibilities (K, n) of the columns of `x` (d, n)."""
 
     def estimate(self, sums: Float, frame: Frame, previous: T | None) -> T:
-        """Return the parameters that maximise the expected log density given sums taken in `frame`.
+        """Return the parameters that maximise the expected log-density, from sums taken in `frame`.
 
-        Components without rows keep `previous`, the parameters that the sums were made with.
+        Empty components keep their parameters from `previous`: the parameters with which the sums were computed.
         """
 
     def expected(self, theta: T, sums: Float, frame: Frame, previous: T) -> float:
         """Return the sum over rows and components of r (log p(x | k) - log h(x)), from sums taken in `frame`.
 
-        For families with latent variables of their own, the lower bound of it that touches it at `previous`, the
-        parameters that the sums were made with.
+        A family with latent variables returns a lower bound of it, which is exact at `previous`: the parameters with
+        which the sums were computed.
         """
 
     def draw(self, theta: T, component: int, n: int, rng: np.random.Generator) -> Float:
-        """Return n rows (n, d) of one component."""
+        """Return n random rows (n, d) of one component."""
 
-    def named(self, theta: T) -> Any:
-        """Return the parameters as users see them: arrays by name, the first axis that of the components."""
+    def named_parameters(self, theta: T) -> Any:
+        """Return the parameters for users: a dict of arrays; the first axis is the component."""
 
     def n_parameters(self, k: int, d: int) -> int:
-        """Return the number of free parameters of K components, the weights aside."""
+        """Return the number of free parameters of K components, without the weights."""
 
 
 class Support(Measure, Protocol):
-    """What data the family takes; with their base measure, for the first scan."""
+    """The data that the family accepts; with the base measure, for the first scan."""
 
     def check_columns(self, d: int) -> None:
-        """Refuse data of d columns that the family cannot be of, by a ValueError."""
+        """Raise a ValueError if the family cannot have d columns."""
 
 
 class Preparation(Protocol):
@@ -124,114 +126,116 @@ class Preparation(Protocol):
 
     @property
     def needs_scatter(self) -> bool:
-        """Whether `bind` needs the (d, d) scatter of all rows."""
+        """Whether `bind` needs the (d, d) scatter matrix of all rows."""
 
-    def squared(self, variances: Float) -> Float:
-        """Return what the family makes of the columns' variances (d,) or other squares, (d,): each, or their mean.
+    def squares_used(self, variances: Float) -> Float:
+        """Return the squares (d,) that the family computes with, given the columns' variances (d,) or other squares.
 
-        These must be numbers that float64 can hold. 1 of columns whose values it does not square.
+        They are the columns' own, or their mean; 1 for columns whose values are not squared. A fit checks that float64
+        can hold them.
         """
 
     def frame(self, x: Float) -> Frame:
-        """Return the frame for features of data like the sample x (n, d)."""
+        """Return the frame of the features, from the sample x (n, d)."""
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Return the family with what it needs of the whole data."""
+        """Return the family with the settings that depend on the whole data."""
 
-    def coordinates(self, x: Float) -> Float:
-        """Return the rows x (n, d) as points (n, m) among which distances mean something, to choose first centres."""
+    def seeding_points(self, x: Float) -> Float:
+        """Return the rows x (n, d) as points (n, m) with meaningful distances; first centres are chosen among them."""
 
     def pseudo_rows(self, x: Float) -> Float:
         """Return the rows (m, d) that a prior adds to each component, given a sample x (m, d) of the data."""
 
 
 class Cost(Protocol):
-    """The memory and the time that K components take."""
+    """The memory and the time that K components need."""
 
     @property
     def tile_bytes(self) -> int:
-        """What a tile of the exact path may take, in bytes (see `tile_width`)."""
+        """Memory for a tile of the exact path, in bytes (see `tile_width`)."""
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return how many numbers of each row the exact path of K components holds in a tile."""
+        """Return how many numbers for each row a tile of the exact path holds."""
 
-    def factor_size(self, k: int, d: int) -> int:
-        """Return how many numbers the largest array of K components' parameters holds."""
+    def parameter_size(self, k: int, d: int) -> int:
+        """Return how many numbers the largest array of the parameters of K components has."""
 
     def work(self, x: Array, k: int) -> float:
-        """Return about how many operations an iteration of K components on the rows x (n, d), with holes, takes."""
+        """Return the approximate number of operations of an iteration on the rows x (n, d); NaN is a missing value."""
 
 
 class Linear(Protocol[T_contra]):
-    """The fast path: log p(x | k) = eta_k . t(x) + log h(x), and a term that all components share."""
+    """The fast path: log p(x | k) = eta_k . t(x) + log h(x) + a term that is the same for all components."""
 
     def n_features(self, d: int) -> int:
-        """Return F, the number of features of a row of d columns, the constant 1 included."""
+        """Return F, the number of features of a row of d columns, including the constant 1."""
 
     def features(self, d: int, frame: Frame) -> Features:
-        """Return t(x) for data of d columns, in a frame: a `FeatureMap`, unless Python computes them."""
+        """Return t(x) for data of d columns, in a frame: a `FeatureMap`, or features computed by Python."""
 
     def natural(self, theta: T_contra, frame: Frame) -> Float:
-        """Return eta (K, F) for features in `frame`, the log-normaliser in column 0."""
+        """Return eta (K, F) for features in `frame`; column 0 has the log-normaliser."""
 
-    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
-        """Return the largest magnitude of each feature (F,) of rows within [low, high] (d,).
+    def largest_magnitudes(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return the largest magnitude of each feature (F,) over rows within [low, high] (d,).
 
-        It decides when products lose too much and the exact path takes over: 0 where that is not more exact.
+        From it the error of the matrix products is bounded: if it is too large, the exact path is used. The magnitudes
+        are 0 if the exact path is not more exact.
         """
 
-    def typical(self, scan: Scan, frame: Frame) -> Float:
-        """Return each feature's typical magnitude (F,): it decides when float32 products may serve while iterating."""
+    def typical_magnitudes(self, scan: Scan, frame: Frame) -> Float:
+        """Return the typical magnitude of each feature (F,): it decides if EM may iterate in float32."""
 
     @property
-    def complete(self) -> bool:
-        """Whether eta . t(x) + log h(x) is all of log p; if not, `shared` has the rest, as a mean over all rows."""
+    def has_shared_term(self) -> bool:
+        """Whether log p(x | k) has a term besides eta . t(x) and log h(x), the same for all components."""
 
-    def shared(self, theta: T_contra) -> float:
-        """Return the mean over all rows of what log p has beside eta . t(x) and log h(x), in nats."""
+    def shared_term(self, theta: T_contra) -> float:
+        """Return the mean of the shared term over all rows, in nats; 0 if there is none."""
 
-    def shared_size(self, theta: T_contra) -> float:
-        """Return the sum of the magnitudes of what `shared` adds up: its roundings are of these."""
+    def shared_term_size(self, theta: T_contra) -> float:
+        """Return the sum of the magnitudes that `shared_term` adds, in nats; it bounds the rounding error."""
 
 
 class Settable(Protocol[T]):
-    """First parameters can be set by the user."""
+    """The user can set first parameters."""
 
-    def known(self, given: Given) -> T | None:
-        """Return the parameters that the user has set, if they are all there."""
+    def from_user(self, given: Given) -> T | None:
+        """Return the user's parameters if they are complete, otherwise None."""
 
     def override(self, theta: T, given: Given) -> T:
-        """Return `theta` with what the user has set."""
+        """Return `theta` with the user's parameters in place of its own."""
 
 
 class Filling(Protocol[T_contra]):
     """Conditional moments of missing values."""
 
-    def fill(self, theta: T_contra, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
-        """Return the conditional mean and variance (d, n) of the missing values of x (d, n), given what is observed.
+    def conditional_moments(self, theta: T_contra, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance (d, n) of the missing values of x, given the observed values.
 
-        Where x is observed the mean is x, and the variance 0.
+        Where x is observed, the mean is x and the variance 0.
 
         Parameters
         ----------
         theta
         x : array of shape (d, n)
         reuse
-            What `log_density` returned for x.
+            The result of `log_density` for x.
         resp : array of shape (K, n)
-            Responsibilities, which sum to 1.
+            Responsibilities; they sum to 1.
         """
 
 
 class Marginal(Protocol[T_co]):
-    """The distribution of the columns that a pattern of missing values leaves."""
+    """The marginal distribution of the observed columns of one pattern of missing values."""
 
     @property
     def theta(self) -> T_co:
         """Its parameters."""
 
     def add(self, sums: Float, counts: Float, out: Float) -> None:
-        """Add to `out` (F', K) the sums of the whole rows, given those of the observed columns about their means.
+        """Add the expected sums of completed rows to `out`, from sums of the observed columns about their means.
 
         Parameters
         ----------
@@ -243,25 +247,25 @@ class Marginal(Protocol[T_co]):
 
 
 class ByPattern(Protocol[T]):
-    """Rows in which the same values are missing are complete rows of the other columns' marginal distributions."""
+    """Rows in which the same values are missing are complete rows of a marginal distribution of the other columns."""
 
     @property
     def marginals(self) -> Family[T]:
         """The family of the marginals: full Gaussians."""
 
     def features(self, d: int) -> Features:
-        """Return the features of d columns that the marginals have in the data's own coordinates; made once."""
+        """Return the features of marginals of d columns, in the data's own coordinates; they are cached."""
 
     def marginal(self, theta: T, missing: Array) -> Marginal[T]:
-        """Return the marginal of a pattern (d,): True where a value is missing."""
+        """Return the marginal of a pattern `missing` (d,): True where a value is missing."""
 
 
 class Family(Density[T], Support, Preparation, Cost, Protocol[T]):
-    """What a mixture needs of every family, and the roles that only some families have: None where there is none."""
+    """What a mixture needs of every family, and the optional roles: None if the family does not have the role."""
 
     @property
     def members(self) -> tuple[Family[Any], ...]:
-        """The families of its blocks of columns; the family itself, unless it is a product."""
+        """The families of a product; of other families, the family itself."""
 
     @property
     def linear(self) -> Linear[T] | None:
@@ -272,23 +276,22 @@ class Family(Density[T], Support, Preparation, Cost, Protocol[T]):
         """First parameters set by the user."""
 
     def with_missing(self) -> Family[T] | None:
-        """Return the family of rows in which values are missing (NaN), with the same parameters; None if there is none.
+        """Return the family for rows with missing values (NaN), with the same parameters; None if there is none.
 
-        Its densities are those of the observed values, and estimates are made from these alone. A family of such rows
-        returns itself.
+        Its densities and estimates use the observed values only. Such a family returns itself.
         """
 
     @property
     def filling(self) -> Filling[T] | None:
-        """Conditional moments of missing values: of families from `with_missing`."""
+        """Conditional moments of missing values; only families from `with_missing` have them."""
 
     @property
     def by_pattern(self) -> ByPattern[T] | None:
-        """Work by patterns of missing values: of families from `with_missing`."""
+        """Rows grouped by pattern of missing values; only families from `with_missing` have it."""
 
 
 def with_missing(family: Family[T]) -> Family[T]:
-    """Return the family of rows with missing values.
+    """Return the family for rows with missing values.
 
     Raises
     ------
@@ -299,22 +302,22 @@ def with_missing(family: Family[T]) -> Family[T]:
         return found
     name = next(type(member).__name__ for member in family.members if member.with_missing() is None)
     raise ValueError(
-        f"{name} has no density of rows with missing values: leave such rows out, fill them in, or take another family"
+        f"{name} does not support missing values: remove the rows that have them, fill them in, or choose another "
+        "family"
     )
 
 
 def filling(family: Family[T]) -> Filling[T]:
-    """Return what fills in the missing values of a family's rows.
+    """Return the object that computes conditional moments of a family's missing values.
 
     Raises
     ------
     ValueError
-        If there is nothing that does.
+        If the family cannot compute them.
     """
     if (found := with_missing(family).filling) is not None:
         return found
     name = next(type(member).__name__ for member in family.members if with_missing(member).filling is None)
     raise ValueError(
-        f"{name} does not implement moments(), the mean and the variance of each column, so that missing values cannot "
-        "be filled in"
+        f"cannot fill in missing values: {name} does not implement moments(), the mean and variance of each column"
     )

@@ -1,4 +1,4 @@
-"""The columns of a `FeatureMap`: numbers made of one column of the data each."""
+"""The columns of a `FeatureMap`: each is computed from one column of the data."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import NamedTuple
 from dem.core.coordinate_frame import Frame
 
 NO_MASK = -1
-"""The number of the column that masks a column which nothing masks."""
+"""The entry of `FeatureMap.masks` for a feature without a mask."""
 
 
 class Op(Enum):
-    """What a column is before its shift and scale."""
+    """The function that gives a column, before its shift and scale."""
 
     ONE = "one"
-    """1: always the first column."""
+    """The constant 1: always the first column."""
     X = "x"
     """x / argument."""
     LOG = "log"
-    """log(x / argument), finite at 0: x / argument is at least the smallest normal number of the precision."""
+    """log(x / argument); x / argument is raised to the smallest normal number, so that it is finite at 0."""
     COS = "cos"
     SIN = "sin"
     EQUALS = "equals"
-    """1 where x equals the argument, a code; else 0."""
+    """1 if x equals the argument, a code; otherwise 0."""
     OBSERVED = "observed"
-    """1 where there is a value, 0 where it is missing (NaN)."""
+    """1 if there is a value, 0 if it is missing (NaN)."""
     SUM_OF_SQUARES = "sum of squares"
-    """The sum of the squares of `argument` columns of this map, from the column `source` on."""
+    """The sum of squares of `argument` columns of this map; the first is the column `source`."""
 
 
 class Column(NamedTuple):
@@ -37,10 +37,10 @@ class Column(NamedTuple):
     ----------
     op : Op
     source : int
-        The column of the data; of `SUM_OF_SQUARES` the first column of this map.
+        The column of the data; for `SUM_OF_SQUARES` the first column of this map.
     shift, scale : float
     argument : float
-        What the op says.
+        See the op.
     """
 
     op: Op
@@ -54,6 +54,6 @@ ONE = Column(Op.ONE)
 
 
 def in_frame(frame: Frame, op: Op = Op.X) -> tuple[Column, ...]:
-    """Return a column for each column of the data, in the frame."""
+    """Return one column for each column of the data, with the shift and scale of the frame."""
     shifts, scales = frame.shift.tolist(), frame.scale.tolist()
     return tuple(Column(op, j, shift, scale) for j, (shift, scale) in enumerate(zip(shifts, scales, strict=True)))

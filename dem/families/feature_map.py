@@ -1,9 +1,9 @@
-"""Features as a small value: columns made of the data, and products of pairs of them.
+"""Features as a small value: columns computed from the data, and products of pairs of them.
 
     T[f] = column[pairs[f, 0]] * column[pairs[f, 1]],    column = (op(x[source]) - shift) * scale
 
-Every implementation of the E-step can read a `FeatureMap`; the one with NumPy is `dem.families.feature_writer`.
-Statistics that no op describes are in `dem.families.features`.
+Every implementation of the E-step can read a `FeatureMap`. The implementation with NumPy is
+`dem.families.feature_writer`. Statistics that are not ops are in `dem.families.features`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class FeatureMap:
     pairs : int array of shape (F, 2)
         The two columns of each feature. The first feature is the constant, (0, 0).
     masks : int array of shape (F,)
-        The OBSERVED column that makes a feature 0 where its value is missing, or -1. It is of the same source as the
-        feature's columns, which are 0 there in all features.
+        The OBSERVED column that sets a feature to 0 where its value is missing, or -1. It has the same source as the
+        columns of the feature. A masked column is 0 where its value is missing, in all features.
     """
 
     columns: tuple[Column, ...]
@@ -43,15 +43,15 @@ class FeatureMap:
 
     @property
     def n_features(self) -> int:
-        """F, the constant 1 included."""
+        """F, including the constant 1."""
         return len(self.pairs)
 
     def write(self, rows: Array, out: Array) -> None:
-        """Write the features of rows (n, d) into `out` (F - 1, n), in its precision; the constant 1 is left out."""
+        """Write the features of rows (n, d) into `out` (F - 1, n), in its precision, without the constant 1."""
         self._writer(rows, out)
 
     def same(self, other: FeatureMap) -> bool:
-        """Whether both give the same features."""
+        """Whether both maps give the same features."""
         arrays = np.array_equal(self.pairs, other.pairs) and np.array_equal(self.masks, other.masks)
         return arrays and self.columns == other.columns
 
@@ -60,7 +60,7 @@ class FeatureMap:
         return Writer(self.columns, self.pairs, self.masks)
 
     def __getstate__(self) -> dict[str, object]:
-        """Return the fields alone: the writer is made again where it is needed."""
+        """Return only the fields: the writer is made again when it is needed."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -70,9 +70,9 @@ def feature_map(columns: tuple[Column, ...], products: ArrayLike | None = None) 
     Parameters
     ----------
     columns : tuple of Column
-        Without ONE, which is put in front: their numbers in the map are 1, 2, ...
+        Without ONE, which becomes column 0; these are columns 1, 2, ...
     products : int array of shape (m, 2), optional
-        Numbers in the map.
+        Pairs of column numbers of the map.
     """
     own = len(columns)
     more = np.empty((0, 2), np.int32) if products is None else np.asarray(products, dtype=np.int32)
@@ -82,32 +82,32 @@ def feature_map(columns: tuple[Column, ...], products: ArrayLike | None = None) 
     return FeatureMap((ONE, *columns), pairs, np.full(len(pairs), NO_MASK, np.int32))
 
 
-def with_indicators(whole: FeatureMap, d: int, before: int) -> FeatureMap:
-    """Return the map of rows with missing values: every feature is 0 where its value is missing, and d indicators more.
+def with_indicators(complete: FeatureMap, d: int, before: int) -> FeatureMap:
+    """Return the map for rows with missing values: d indicators more, and features are 0 where a value is missing.
 
     Parameters
     ----------
-    whole : FeatureMap
-        That of complete rows; both columns of each feature are of the same column of the data.
+    complete : FeatureMap
+        The map for complete rows; both columns of a feature have the same source.
     d : int
         The number of columns of the data.
     before : int
-        The feature before which the indicators are put.
+        The index of the feature before which the indicators are inserted.
     """
-    n = len(whole.columns)
+    n = len(complete.columns)
     indicators = tuple(Column(Op.OBSERVED, j) for j in range(d))
-    of_column = [NO_MASK if c.op in (Op.ONE, Op.SUM_OF_SQUARES) else n + c.source for c in whole.columns]
-    masks = np.array(of_column, dtype=np.int32)[whole.pairs.max(axis=1)]
+    of_column = [NO_MASK if c.op in (Op.ONE, Op.SUM_OF_SQUARES) else n + c.source for c in complete.columns]
+    masks = np.array(of_column, dtype=np.int32)[complete.pairs.max(axis=1)]
     own = np.stack([np.zeros(d, np.int32), np.arange(n, n + d, dtype=np.int32)], axis=1)
     return FeatureMap(
-        (*whole.columns, *indicators),
-        np.concatenate([whole.pairs[:before], own, whole.pairs[before:]]),
+        (*complete.columns, *indicators),
+        np.concatenate([complete.pairs[:before], own, complete.pairs[before:]]),
         np.concatenate([masks[:before], np.full(d, NO_MASK, np.int32), masks[before:]]),
     )
 
 
-def side_by_side(blocks: Sequence[tuple[Sequence[int], FeatureMap]]) -> FeatureMap:
-    """Return the map of blocks of columns of the data, each given with its columns: features one below another."""
+def concatenated(blocks: Sequence[tuple[Sequence[int], FeatureMap]]) -> FeatureMap:
+    """Return one map with the stacked features of several maps, given as (columns of the data, map)."""
     columns, pairs, masks = [ONE], [np.zeros((1, 2), np.int32)], [np.array([NO_MASK], np.int32)]
     for of_data, part in blocks:
         moved = len(columns) - 1

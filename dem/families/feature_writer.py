@@ -1,8 +1,8 @@
 """A `FeatureMap` computed with NumPy: a few operations on whole arrays for each tile.
 
-Consecutive columns of one op are computed together, where they stand among the features; products of consecutive
-columns are one multiplication of slices. So the features of full Gaussians are one multiplication for each row of the
-triangle, those of diagonal ones a single one.
+Consecutive columns of one op are computed together and written directly to their place among the features. Products of
+consecutive columns are one multiplication of slices. So full Gaussians need one multiplication for each row of the
+triangle, and diagonal Gaussians need one in all.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Ints = NDArray[np.int32]
 
 
 class Tile(NamedTuple):
-    """A tile of rows, and the arrays that are filled.
+    """A tile of rows, and the arrays to fill.
 
     Attributes
     ----------
     x : array of shape (d, n)
         The rows, of any real dtype.
     out : array of shape (m, n)
-        The features, and below them the columns that are no features.
+        The features, and below them the columns that are not features.
     missing : bool array of shape (o, n)
-        Where the OBSERVED columns are 0, in their order.
+        True where an OBSERVED column is 0; in the order of these columns.
     """
 
     x: Array
@@ -40,22 +40,26 @@ class Tile(NamedTuple):
     missing: NDArray[np.bool_]
 
 
-class Step(Protocol):
+class WriteStep(Protocol):
     """One of the writer's operations."""
 
     def __call__(self, tile: Tile) -> None:
-        """Fill rows of the tile's arrays."""
+        """Fill rows of the arrays of the tile."""
 
 
 class Writer:
-    """Writes the features of tiles: made once for a kernel."""
+    """Writes the features of tiles; it is made once for each kernel."""
 
     def __init__(self, columns: tuple[Column, ...], pairs: Ints, masks: Ints) -> None:
         places = places_of(len(columns), pairs)
         self.n_rows = max(len(pairs) - 1, int(places.max()) + 1)
         self.n_observed = sum(column.op is Op.OBSERVED for column in columns)
         runs = runs_of(columns, places.tolist(), missing_of(columns, pairs, masks))
-        self.steps: tuple[Step, ...] = (*value_steps(runs), *steps_after(runs, places), products_of(pairs, places))
+        self.steps: tuple[WriteStep, ...] = (
+            *value_steps(runs),
+            *derived_steps(runs, places),
+            products_of(pairs, places),
+        )
 
     def __call__(self, rows: Array, out: Array) -> None:
         """Write the features of rows (n, d) into `out` (F - 1, n), in its precision."""
@@ -69,7 +73,7 @@ class Writer:
 
 
 def places_of(n_columns: int, pairs: Ints) -> Ints:
-    """Return each column's row of `Tile.out`: that of the feature which it is itself, or one below; -1 of column 0.
+    """Return the row of each column in `Tile.out`: that of a feature, or one below all features; -1 for column 0.
 
     Raises
     ------
@@ -81,19 +85,19 @@ def places_of(n_columns: int, pairs: Ints) -> Ints:
     places = np.full(n_columns, -1, np.int32)
     places[second[own]] = own - 1
     if places[0] >= 0 or np.count_nonzero(places >= 0) < len(own):
-        raise ValueError("two features of a FeatureMap are the same column: each can be a feature once")
+        raise ValueError("two features of a FeatureMap are the same column: each column can be a feature only once")
     others = 1 + np.flatnonzero(places[1:] < 0)
     places[others] = len(pairs) - 1 + np.arange(len(others))
     return places
 
 
 def missing_of(columns: tuple[Column, ...], pairs: Ints, masks: Ints) -> list[int]:
-    """Return for each column the number, among the OBSERVED ones, of the column that masks it, or -1.
+    """Return for each column the number of its mask among the OBSERVED columns, or -1.
 
     Raises
     ------
     ValueError
-        If a mask is no OBSERVED column of the same source.
+        If a mask is not an OBSERVED column of the same source.
     """
     masked = np.flatnonzero(masks >= 0)
     mask = np.full(len(columns), NO_MASK)
@@ -106,26 +110,28 @@ def missing_of(columns: tuple[Column, ...], pairs: Ints, masks: Ints) -> list[in
     found = mask.tolist()
     for column, m in zip(columns, found, strict=True):
         if m not in number or (m >= 0 and columns[m].source != column.source):
-            raise ValueError(f"column {m} of a FeatureMap cannot mask {column}: it must be OBSERVED, of that source")
+            raise ValueError(
+                f"column {m} of a FeatureMap cannot mask {column}: it must be an OBSERVED column of the same source"
+            )
     return [number[m] for m in found]
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Consecutive columns of one op, which stand one below another.
+    """Consecutive columns of one op, in consecutive rows of `Tile.out`.
 
     Attributes
     ----------
     op : Op
     sources : int, slice or list of int
-        Their columns of the data: one code after another are of one column.
+        Their columns of the data: one column for EQUALS, because its codes have the same source.
     rows : slice
-        Where they stand in `Tile.out`.
+        Their rows in `Tile.out`.
     frame : Frame
         Their shifts and scales.
     argument : array of shape (m, 1)
     missing : slice or None
-        The rows of `Tile.missing` that belong to them.
+        Their rows in `Tile.missing`.
     """
 
     op: Op
@@ -154,7 +160,7 @@ class Run:
         else:
             function = np.cos if self.op is Op.COS else np.sin
             function(x, out=out, dtype=out.dtype, casting="unsafe")
-        move(out, self.frame)
+        apply_frame(out, self.frame)
 
 
 def divided(x: Array, by: Float, out: Array) -> Array:
@@ -163,8 +169,8 @@ def divided(x: Array, by: Float, out: Array) -> Array:
     return out
 
 
-def move(out: Array, frame: Frame) -> None:
-    """Take the shifts off `out` (m, n), and multiply by the scales."""
+def apply_frame(out: Array, frame: Frame) -> None:
+    """Subtract the shifts from `out` (m, n), and multiply by the scales."""
     if frame.shift.any():
         out -= frame.shift.astype(out.dtype)[:, None]
     if (frame.scale != 1).any():
@@ -173,7 +179,7 @@ def move(out: Array, frame: Frame) -> None:
 
 @dataclass(frozen=True)
 class XAndLog:
-    """Both of the same numbers: they are read, and divided, once."""
+    """X and LOG of the same numbers, which are read and divided only once."""
 
     x: Run
     log: Run
@@ -184,13 +190,13 @@ class XAndLog:
         divided(tile.x[self.x.sources], self.x.argument, x)
         np.maximum(x, np.finfo(x.dtype).tiny, out=log)
         np.log(log, out=log)
-        move(x, self.x.frame)
-        move(log, self.log.frame)
+        apply_frame(x, self.x.frame)
+        apply_frame(log, self.log.frame)
 
 
 @dataclass(frozen=True)
 class CosAndSin:
-    """Both of the same angles, by t = tan(x / 2): 2 / (1 + t^2) - 1 and 2 t / (1 + t^2). One vectorised function."""
+    """COS and SIN of the same angles, by one function t = tan(x / 2): 2 / (1 + t^2) - 1 and 2 t / (1 + t^2)."""
 
     cos: Run
     sin: Run
@@ -206,30 +212,30 @@ class CosAndSin:
         np.divide(2, cosine, out=cosine)
         sine *= cosine
         cosine -= 1
-        move(cosine, self.cos.frame)
-        move(sine, self.sin.frame)
+        apply_frame(cosine, self.cos.frame)
+        apply_frame(sine, self.sin.frame)
 
 
 @dataclass(frozen=True)
-class Zeros:
-    """Puts 0 for missing values.
+class ZeroMissing:
+    """Replaces missing values by 0.
 
     Attributes
     ----------
     rows : slice
     missing : slice
-    first : bool
-        What is missing is not known yet: it is NaN here.
+    finds_missing : bool
+        Whether this step fills `Tile.missing`, from the NaN of its rows; otherwise an earlier step did.
     """
 
     rows: slice
     missing: slice
-    first: bool
+    finds_missing: bool
 
     def __call__(self, tile: Tile) -> None:
-        """Find what is missing, if it is not known, and put 0 there."""
+        """Find the missing values if no step did so before, and replace them by 0."""
         values, missing = tile.out[self.rows], tile.missing[self.missing]
-        if self.first:
+        if self.finds_missing:
             np.isnan(values, out=missing)
         if missing.any():
             np.copyto(values, 0, where=missing)
@@ -242,21 +248,21 @@ class Indicators:
     Attributes
     ----------
     run : Run
-    known : bool
-        What is missing has been found with other columns.
+    missing_is_known : bool
+        Whether another step has filled `Tile.missing`.
     """
 
     run: Run
-    known: bool
+    missing_is_known: bool
 
     def __call__(self, tile: Tile) -> None:
-        """Write 1 where there is a value."""
+        """Write 1 where there is a value, and 0 where it is missing."""
         missing = tile.missing[self.run.missing]
-        if not self.known:
+        if not self.missing_is_known:
             np.isnan(tile.x[self.run.sources], out=missing)
         out = tile.out[self.run.rows]
         np.logical_not(missing, out=out)
-        move(out, self.run.frame)
+        apply_frame(out, self.run.frame)
 
 
 @dataclass(frozen=True)
@@ -278,12 +284,12 @@ class SumOfSquares:
         """Write the sum."""
         x, out = tile.out[self.of], tile.out[self.run.rows]
         np.einsum("ij,ij->j", x, x, out=out[0])
-        move(out, self.run.frame)
+        apply_frame(out, self.run.frame)
 
 
 @dataclass(frozen=True)
-class Products:
-    """Writes products of rows: for each item one row times many, or many times as many, and where they are written."""
+class ProductStep:
+    """Writes products of rows. Each item has the slices of both factors (one may be a single row) and of the result."""
 
     rows: tuple[tuple[slice, slice, slice], ...]
 
@@ -295,13 +301,13 @@ class Products:
 
 
 def runs_of(columns: tuple[Column, ...], places: list[int], missing: list[int]) -> list[Run]:
-    """Return the columns beside ONE as runs.
+    """Return the columns without ONE as runs.
 
     Parameters
     ----------
     columns : tuple of Column
     places, missing : list of int
-        What `places_of` and `missing_of` return.
+        The results of `places_of` and `missing_of`.
     """
 
     def follows(c: int) -> bool:
@@ -311,8 +317,8 @@ def runs_of(columns: tuple[Column, ...], places: list[int], missing: list[int]) 
             return False
         if other.op is Op.EQUALS:
             return other.source == one.source
-        side_by_side = missing[c] == (missing[c - 1] + 1 if missing[c - 1] >= 0 else NO_MASK)
-        return side_by_side and (one.argument == 1) == (other.argument == 1)
+        next_mask = missing[c] == (missing[c - 1] + 1 if missing[c - 1] >= 0 else NO_MASK)
+        return next_mask and (one.argument == 1) == (other.argument == 1)
 
     starts = [c for c in range(1, len(columns)) if c == 1 or not follows(c)]
     return [
@@ -330,49 +336,54 @@ def run_of(columns: tuple[Column, ...], place: int, missing: int) -> Run:
         slice(place, place + m),
         Frame(np.array(shifts), np.array(scales)),
         np.array(arguments)[:, None],
-        None if missing < 0 or op is Op.EQUALS else slice(missing, missing + m),  # a missing value equals no code
+        None
+        if missing < 0 or op is Op.EQUALS
+        else slice(missing, missing + m),  # NaN equals no code, so it needs no mask
     )
 
 
 def index_of(columns: Sequence[int]) -> slice | list[int]:
-    """Return columns as an index: a slice, which copies nothing, where they stand side by side."""
+    """Return columns as an index: a slice if they are consecutive, because a slice copies nothing."""
     first, last = columns[0], columns[-1]
     return slice(first, last + 1) if tuple(columns) == tuple(range(first, last + 1)) else list(columns)
 
 
-TOGETHER: dict[Op, tuple[Op, Callable[[Run, Run], Step]]] = {Op.X: (Op.LOG, XAndLog), Op.COS: (Op.SIN, CosAndSin)}
+PAIRED_OPS: dict[Op, tuple[Op, Callable[[Run, Run], WriteStep]]] = {
+    Op.X: (Op.LOG, XAndLog),
+    Op.COS: (Op.SIN, CosAndSin),
+}
 """Ops that are cheaper together with another of the same numbers."""
 
 
-def value_steps(runs: list[Run]) -> Iterator[Step]:
-    """Yield the steps that make columns from the data, with 0 for missing values."""
+def value_steps(runs: list[Run]) -> Iterator[WriteStep]:
+    """Yield the steps that compute columns from the data, with 0 for missing values."""
     found: set[int] = set()
     done: list[Run] = []
     for run in runs:
         if run.op in (Op.OBSERVED, Op.SUM_OF_SQUARES) or run in done:
             continue
-        op, both = TOGETHER.get(run.op, (None, None))
-        twin = next((other for other in runs if other.op is op and of_the_same(run, other)), None)
+        op, both = PAIRED_OPS.get(run.op, (None, None))
+        twin = next((other for other in runs if other.op is op and same_input(run, other)), None)
         yield run if twin is None or both is None else both(run, twin)
         written = [run] if twin is None else [run, twin]
         done += written
         for each in written:
             if each.missing is not None:
-                yield Zeros(each.rows, each.missing, first=not found.issuperset(rows_in(each.missing)))
+                yield ZeroMissing(each.rows, each.missing, finds_missing=not found.issuperset(rows_in(each.missing)))
                 found.update(rows_in(each.missing))
 
 
-def of_the_same(one: Run, other: Run) -> bool:
-    """Whether two runs are of the same columns of the data, divided by the same numbers."""
+def same_input(one: Run, other: Run) -> bool:
+    """Whether two runs have the same columns of the data, divided by the same numbers."""
     return one.sources == other.sources and np.array_equal(one.argument, other.argument)
 
 
-def steps_after(runs: list[Run], places: Ints) -> Iterator[Step]:
-    """Yield the steps that make columns from other columns."""
+def derived_steps(runs: list[Run], places: Ints) -> Iterator[WriteStep]:
+    """Yield the steps that compute columns from other columns."""
     found = {row for run in runs if run.missing and run.op is not Op.OBSERVED for row in rows_in(run.missing)}
     for run in runs:
         if run.op is Op.OBSERVED and run.missing is not None:
-            yield Indicators(run, known=found.issuperset(rows_in(run.missing)))
+            yield Indicators(run, missing_is_known=found.issuperset(rows_in(run.missing)))
         elif run.op is Op.SUM_OF_SQUARES and isinstance(run.sources, int):
             of = places[run.sources : run.sources + int(run.argument[0, 0])]
             yield SumOfSquares(index_of(of.tolist()), run)
@@ -383,13 +394,13 @@ def rows_in(rows: slice) -> range:
     return range(rows.start, rows.stop)
 
 
-def products_of(pairs: Ints, places: Ints) -> Products:
-    """Return the features that are products: as few operations as possible, each of features side by side."""
+def products_of(pairs: Ints, places: Ints) -> ProductStep:
+    """Return the features that are products, in as few multiplications of consecutive rows as possible."""
     first, second = pairs[1:].T
     which = np.flatnonzero((first > 0) & (second > 0))
     at = (places[first[which]], places[second[which]], which)
     one, other, to = (rows[1:] - rows[:-1] for rows in at)
-    steady = (to == 1) & ((one | other) >= 0) & ((one | other) <= 1)  # each stays, or goes on by one row
+    steady = (to == 1) & ((one | other) >= 0) & ((one | other) <= 1)  # each factor stays at its row, or moves on by one
     kinds = np.where(steady, 2 * one + other, -1)
     ends = [*(1 + np.flatnonzero(kinds[1:] != kinds[:-1])).tolist(), len(kinds)]
     firsts: list[int] = []
@@ -401,4 +412,4 @@ def products_of(pairs: Ints, places: Ints) -> Products:
         firsts.append(start)
         lasts.append(ends[end] if start < len(kinds) and steady[start] else start)
     sides = [map(slice, rows[firsts].tolist(), (1 + rows[lasts]).tolist()) for rows in at]
-    return Products(tuple(zip(*sides, strict=True)))
+    return ProductStep(tuple(zip(*sides, strict=True)))

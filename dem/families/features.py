@@ -1,7 +1,7 @@
-"""The features t(x) of a family, and those that are computed by calling Python for each tile.
+"""The contract of features t(x), and features that are computed by a Python function for each tile.
 
-Most families have a `FeatureMap` (`dem.families.feature_map`), a value that other implementations of the E-step can
-read too. Families of users give a function instead. Both have the contract `Features`.
+Most families have a `FeatureMap` (`dem.families.feature_map`): a value that other implementations of the E-step can
+read too. Users' own families have a function instead. Both have the contract `Features`.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from dem.core.block import Array
 
 
 class Features(Protocol):
-    """The features t(x) of a family for data of so many columns, in a frame; small and picklable."""
+    """The features t(x) of a family, for a number of columns and a frame; small and picklable."""
 
     @property
     def n_features(self) -> int:
-        """F, the constant 1 included."""
+        """F, including the constant 1."""
 
     def write(self, rows: Array, out: Array) -> None:
-        """Write the features of rows (n, d) into `out` (F - 1, n), in its precision; the constant 1 is left out."""
+        """Write the features of rows (n, d) into `out` (F - 1, n), in its precision, without the constant 1."""
 
 
 @dataclass(frozen=True)
-class Statistics:
-    """Features that a function of Python computes.
+class PythonFeatures:
+    """Features computed by a Python function.
 
     Attributes
     ----------
     function : callable
-        From a tile (d, n) to arrays (m, n), F - 1 rows together.
+        From a tile (d, n) to arrays (m, n), which together have F - 1 rows.
     n_features : int
         F.
     """
@@ -42,19 +42,19 @@ class Statistics:
     n_features: int
 
     def write(self, rows: Array, out: Array) -> None:
-        """Write what the function returns for the tile, in the precision of `out`."""
+        """Write the result of the function, in the precision of `out`."""
         x = np.array(rows.T, dtype=out.dtype, order="C")
         np.concatenate(self.function(x), out=out, casting="unsafe")
 
 
 @dataclass(frozen=True)
-class ObservedStatistics:
+class FeaturesWithIndicators:
     """Features of rows with missing values: an indicator for each column, then other features, 0 where x is missing.
 
     Attributes
     ----------
     of : Features
-        They are NaN where a value is missing that they depend on.
+        NaN where a value that they need is missing.
     d : int
         The number of columns.
     """
@@ -64,7 +64,7 @@ class ObservedStatistics:
 
     @property
     def n_features(self) -> int:
-        """F, the constant 1 included."""
+        """F, including the constant 1."""
         return self.d + self.of.n_features
 
     def write(self, rows: Array, out: Array) -> None:
@@ -77,8 +77,8 @@ class ObservedStatistics:
 
 
 @dataclass(frozen=True)
-class Stacked:
-    """The features of blocks of columns, one below another; the constant stands in front of all.
+class StackedFeatures:
+    """The stacked features of blocks of columns; the constant comes first.
 
     Attributes
     ----------
@@ -89,7 +89,7 @@ class Stacked:
 
     @property
     def n_features(self) -> int:
-        """F, the constant 1 included."""
+        """F, including the constant 1."""
         return 1 + sum(features.n_features - 1 for _, features in self.blocks)
 
     def write(self, rows: Array, out: Array) -> None:

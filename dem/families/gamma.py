@@ -1,6 +1,6 @@
 """Positive quantities of any skewness: log p(x) = shape log rate - log Gamma(shape) + (shape - 1) log x - rate x.
 
-Written in y = x / reference, about 1, so that large shapes (narrow distributions) keep their digits:
+It is computed in y = x / reference, near 1, so that large shapes (narrow distributions) lose no digits:
 
     log p(x) = c(shape) + shape (log y - (1 + delta) (y - 1) + log(1 + delta) - delta) - log x,
 
@@ -23,17 +23,17 @@ from dem.families.feature_columns import Column, Op
 from dem.scan.scanner import Scan
 
 LARGEST_SHAPE = 1e10
-"""Where all values are equal the likelihood has no bound: standard deviations stay above 1e-5 of the mean."""
+"""Largest shape: standard deviations are at least 1e-5 of the mean. Otherwise equal values have infinite likelihood."""
 
 
 @dataclass(frozen=True)
 class Gamma(OpFamily):
-    """Each column gamma: "shape" (K, d) and "rate" (K, d), in the inverse of the column's unit.
+    """Each column is gamma: "shape" (K, d) and "rate" (K, d), in the inverse of the column's unit.
 
     Attributes
     ----------
     reference : array of shape (d,) or None
-        A typical value of each column, set by `bind`; None is 1.
+        A typical value of each column, set by `bind`; None means 1.
     """
 
     reference: Float | None = None
@@ -42,7 +42,7 @@ class Gamma(OpFamily):
     takes_squares: ClassVar[bool] = False
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Take the sample's mean as the reference, unless there is one."""
+        """Return the family with a reference: the mean of the sample, if none is set."""
         x = np.asarray(scan.sample.x[scan.sample.weight > 0], dtype=np.float64)
         return self if self.reference is not None else replace(self, reference=x.mean(axis=0))
 
@@ -60,7 +60,7 @@ class Gamma(OpFamily):
         return constant, -shape * ratio, shape
 
     def from_means(self, *means: Float) -> Theta:
-        """Return the shape by Minka's Newton method, and the rate that gives the mean."""
+        """Return the shape by Minka's Newton method, and rate = shape / mean."""
         shape = shape_of(np.log1p(means[0]) - means[1])
         unit = 1.0 if self.reference is None else self.reference
         return {"shape": shape, "rate": shape / (unit * (1 + means[0]))}
@@ -71,7 +71,7 @@ class Gamma(OpFamily):
         return mean, mean / theta["rate"]
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
-        """Return quantities of these shapes and rates."""
+        """Return random values."""
         return rng.gamma(theta["shape"], 1 / theta["rate"], size=(n, len(theta["shape"])))
 
     def log_base(self, x: Float) -> Float:
@@ -79,10 +79,10 @@ class Gamma(OpFamily):
         return np.asarray(-log(x).sum(axis=0))
 
     def outside(self, x: Float) -> NDArray[np.bool_]:
-        """Return where x <= 0."""
+        """Return a mask: True where x <= 0."""
         return np.asarray(x <= 0)
 
-    def coordinates(self, x: Float) -> Float:
+    def seeding_points(self, x: Float) -> Float:
         """Return x to the power 1/3, whose distribution is nearly normal (Wilson and Hilferty 1931)."""
         return np.cbrt(x)
 
@@ -93,7 +93,7 @@ def shape_of(excess: Float) -> Float:
     Newton's method in 1/a (Minka 2002, "Estimating a Gamma distribution"), from the solution for large a.
     """
     excess = np.maximum(excess, 0.5 / LARGEST_SHAPE)
-    a = (1 + np.sqrt(1 + 4 / 3 * excess)) / (4 * excess)  # its error is 1 / (60 a^3) of a
+    a = (1 + np.sqrt(1 + 4 / 3 * excess)) / (4 * excess)  # relative error: 1 / (60 a^3)
     for _ in range(8):
         step = (np.log(a) - digamma(a) - excess) / (a - a**2 * polygamma(1, a))
         a = np.where(excess > 1e-4, 1 / (1 / a + step), a)
@@ -101,6 +101,6 @@ def shape_of(excess: Float) -> Float:
 
 
 def log_peak(a: Float) -> Float:
-    """Return a log a - a - log Gamma(a), by Stirling's series where a is large: the terms cancel."""
+    """Return a log a - a - log Gamma(a); for large a by Stirling's series, because the terms cancel."""
     series = 0.5 * np.log(a / (2 * np.pi)) - 1 / (12 * a) + 1 / (360 * a**3)
     return np.asarray(np.where(a > 200, series, a * np.log(a) - a - gammaln(a)))

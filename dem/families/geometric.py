@@ -14,12 +14,12 @@ from dem.families.exponential_family import OpFamily, Theta, log, not_counts
 
 @dataclass(frozen=True)
 class Geometric(OpFamily):
-    """Each column geometric: "probability" (K, d), of success in one trial.
+    """Each column is geometric: "probability" (K, d) of success in one trial.
 
     Attributes
     ----------
     first : int
-        The smallest value: 1 where the trials are counted, the success included; 0 where the failures are.
+        The smallest value: 1 if values count trials, including the success; 0 if they count failures.
     """
 
     first: int = 1
@@ -27,11 +27,11 @@ class Geometric(OpFamily):
 
     def __post_init__(self) -> None:
         if self.first not in (0, 1):
-            raise ValueError(f"first must be 1 (trials are counted) or 0 (failures), got {self.first!r}")
+            raise ValueError(f"first must be 1 (values count trials) or 0 (values count failures), got {self.first!r}")
 
     @property
     def wants(self) -> str:  # type: ignore[override]
-        """Counts, from `first` on."""
+        """The supported counts, as text."""
         return "counts: 1, 2, 3, ..." if self.first else "counts: 0, 1, 2, ..."
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
@@ -44,19 +44,19 @@ class Geometric(OpFamily):
         return {"probability": 1 / (1 + np.maximum(means[0] - self.first, 0))}
 
     def moments(self, theta: Theta) -> tuple[Float, Float]:
-        """Return (1 - p) / p, from `first` on, and (1 - p) / p^2."""
+        """Return first + (1 - p) / p, and (1 - p) / p^2."""
         p = theta["probability"]
         return (1 - p) / p + self.first, (1 - p) / p**2
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
-        """Return counts of trials (or failures)."""
+        """Return random counts of trials (or failures)."""
         trials = rng.geometric(theta["probability"], size=(n, len(theta["probability"])))
         return np.asarray(trials - 1.0 + self.first)
 
     def outside(self, x: Float) -> NDArray[np.bool_]:
-        """Return where x is no such count."""
+        """Return a mask: True where x is not such a count."""
         return not_counts(x - self.first)
 
-    def coordinates(self, x: Float) -> Float:
-        """Return log(1 + failures): the spread grows with the mean."""
+    def seeding_points(self, x: Float) -> Float:
+        """Return log(1 + failures), because the standard deviation is proportional to the mean."""
         return np.log1p(x - self.first)

@@ -1,12 +1,13 @@
 """Rows of counts, such as words of documents: log p(x) = sum of x_j log p_j + log n! - sum of log x_j!, n their total.
 
-The totals are taken as given: the model says how they are shared among the columns. Where values are missing, it says
-how the observed columns' total n_o is shared among these, which is multinomial again: with o_j = 1 where column j is
-observed and 0 where not,
+The totals are given: the model describes how a total is divided among the columns. If values are missing, it describes
+how the total n_o of the observed columns is divided among these. This is multinomial too. With o_j = 1 if column j is
+observed and 0 if not,
 
     log p(x_o) = sum of x_j log p_j - n_o log(o . p) + log n_o! - sum of log x_j!   (x_j = 0 where missing)
 
-Given n_o, as whole rows are given n: so what is missing must not depend on how the counts are shared.
+It is the density given n_o, as that of a complete row is given n. So the pattern of missing values must not depend on
+how the counts are divided.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from dem.scan.scanner import Scan
 
 @dataclass(frozen=True)
 class Multinomial(OpFamily):
-    """All columns together multinomial: "probabilities" (K, d).
+    """All columns together are multinomial: "probabilities" (K, d).
 
     Attributes
     ----------
     n_trials : int or None
-        The total of rows that are drawn; None for the mean total of the data.
+        The total of random rows; None: the mean total of the data.
     """
 
     n_trials: int | None = None
@@ -41,7 +42,7 @@ class Multinomial(OpFamily):
     takes_squares: ClassVar[bool] = False
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
-        """Take the mean total."""
+        """Return the family with `n_trials`: the mean total of the data, if it is not set."""
         return self if self.n_trials is not None else replace(self, n_trials=round(float(scan.moments.mean.sum())))
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
@@ -49,13 +50,13 @@ class Multinomial(OpFamily):
         return np.zeros(len(theta["probabilities"])), log(theta["probabilities"])
 
     def from_means(self, *means: Float) -> Theta:
-        """Return each column's share of the total; equal shares where there is nothing to share."""
+        """Return each column's share of the total; equal shares if the total is 0."""
         total = means[0].sum(axis=1, keepdims=True)
         shares = means[0] / np.where(total > 0, total, 1)
         return {"probabilities": np.where(total > 0, shares, 1 / means[0].shape[1])}
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
-        """Return rows of counts with the total `n_trials`."""
+        """Return random rows of counts with the total `n_trials`."""
         share = theta["probabilities"] / theta["probabilities"].sum()
         return rng.multinomial(1 if self.n_trials is None else self.n_trials, share, size=n).astype(np.float64)
 
@@ -64,19 +65,19 @@ class Multinomial(OpFamily):
         return np.asarray(gammaln(x.sum(axis=0) + 1) - gammaln(x + 1).sum(axis=0))
 
     def observed_log_base(self, x: Float) -> Float:
-        """Return the same of the observed columns: log n_o! - sum of log x_j!."""
+        """Return log n_o! - sum of log x_j! over the observed columns."""
         return Multinomial.log_base(self, np.nan_to_num(x))
 
     def with_missing(self) -> Any:
-        """Return the family of rows with missing values."""
+        """Return the family for rows with missing values."""
         return ObservedMultinomial(self.n_trials)
 
     def outside(self, x: Float) -> NDArray[np.bool_]:
-        """Return where x is no count."""
+        """Return a mask: True where x is not a count."""
         return not_counts(x)
 
-    def coordinates(self, x: Float) -> Float:
-        """Return the square roots of the shares: their distances are Hellinger's."""
+    def seeding_points(self, x: Float) -> Float:
+        """Return the square roots of the shares: their distances are Hellinger distances."""
         return np.asarray(np.sqrt(x / np.maximum(x.sum(axis=1, keepdims=True), 1)))
 
     def n_parameters(self, k: int, d: int) -> int:
@@ -84,21 +85,21 @@ class Multinomial(OpFamily):
         return k * (d - 1)
 
 
-FLOOR = 1e-100
-"""The least probability where values are missing: counts are divided by the sum of a few of them."""
+LEAST_PROBABILITY = 1e-100
+"""Smallest probability with missing values, because counts are divided by the sum of a few probabilities."""
 
 
-class Tile(NamedTuple):
-    """What `log_density` finds of rows with missing values, and `sums` uses again.
+class ObservedCounts(NamedTuple):
+    """The result of `log_density` for rows with missing values, which `add_sums` uses again.
 
     Attributes
     ----------
     x : array of shape (d, n)
         The counts, 0 where missing.
     observed : array of shape (d, n)
-        1 where there is a count, and 0 where not.
+        1 where there is a count, 0 where it is missing.
     share : array of shape (K, n)
-        o . p, the probability of the observed columns together; 1 for rows that have none.
+        o . p, the total probability of the observed columns; 1 for rows without values.
     total : array of shape (n,)
         n_o.
     """
@@ -110,20 +111,20 @@ class Tile(NamedTuple):
 
 
 class ObservedMultinomial(Multinomial):
-    """The multinomial of rows with missing values.
+    """The multinomial for rows with missing values.
 
-    The likelihood is that of choices among the columns that there are (Luce's axiom), and the M-step the MM algorithm
-    of Hunter (2004, "MM algorithms for generalized Bradley-Terry models", section 5), weighted by responsibilities r:
+    The likelihood is that of choices among the observed columns (Luce's axiom). The M-step is the MM algorithm of
+    Hunter (2004, "MM algorithms for generalized Bradley-Terry models", section 5), weighted by responsibilities r:
 
         p_j  in proportion to  sum of r x_j / sum of r o_j n_o / (o . p)
 
-    from the bound  -log(o . p') >= 1 - log(o . p) - (o . p') / (o . p).  On whole rows it is the maximum itself.
+    from the bound  -log(o . p') >= 1 - log(o . p) - (o . p') / (o . p).  For complete rows it gives the exact maximum.
     The sums are those of r, of r x (d), of r o n_o / (o . p) (d), and of r n_o log(o . p).
     """
 
     @property
     def linear(self) -> None:
-        """None: log(o . p) is no product of features."""
+        """None: log(o . p) is not a product of parameters and features."""
         return
 
     @property
@@ -136,29 +137,29 @@ class ObservedMultinomial(Multinomial):
         return self
 
     def log_base(self, x: Float) -> Float:
-        """Return that of the observed columns."""
+        """Return log h of the observed columns."""
         return self.observed_log_base(x)
 
-    def n_centred(self, d: int) -> int:
+    def n_exact_sums(self, d: int) -> int:
         """Return 2 d + 2."""
         return 2 * d + 2
 
     def initial(self, x: Float, resp: Float) -> Theta:
-        """Return the parameters of whole rows."""
+        """Return first parameters from rows that are complete."""
         return Multinomial(self.n_trials).initial(x, resp)
 
     def log_density(self, theta: Theta, x: Float, out: Float) -> Any:
-        """Write log p(x_o | k) - log h(x_o), by two products; 0 for rows that have no column. Return a `Tile`."""
-        p = np.maximum(theta["probabilities"], FLOOR)
+        """Write log p(x_o | k) - log h(x_o), by two products; 0 for rows without values; return `ObservedCounts`."""
+        p = np.maximum(theta["probabilities"], LEAST_PROBABILITY)
         missing = np.isnan(x)
         counts, observed = np.where(missing, 0.0, x), (~missing).astype(np.float64)
         share, total = p @ observed, counts.sum(axis=0)
         share[:, missing.all(axis=0)] = 1
         np.matmul(np.log(p), counts, out=out)
         out -= total * np.log(share)
-        return Tile(counts, observed, share, total)
+        return ObservedCounts(counts, observed, share, total)
 
-    def sums(self, theta: Theta, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+    def add_sums(self, theta: Theta, x: Float, reuse: Any, resp: Float, out: Float) -> None:
         """Add the sums, by two products."""
         d = len(x)
         out[0] += resp.sum(axis=1)
@@ -167,28 +168,28 @@ class ObservedMultinomial(Multinomial):
         out[-1] += (resp * np.log(reuse.share)) @ reuse.total
 
     def estimate(self, sums: Float, frame: Frame, previous: Theta | None) -> Theta:
-        """Return the probabilities of the MM step; those of `previous` for components that are empty."""
-        counts, chances = self._parts(sums)
+        """Return the probabilities of the MM step; empty components keep those of `previous`."""
+        counts, chances = self._split_sums(sums)
         odds = np.divide(counts, chances, out=np.zeros_like(counts), where=chances > 0)
         if previous is not None:
             old = previous["probabilities"]
-            idle = (sums[0] < safe_counts(sums[0])) | ~counts.any(axis=1)
-            odds = np.where(idle[:, None] | (chances == 0), old, odds)
+            unchanged = (sums[0] < safe_counts(sums[0])) | ~counts.any(axis=1)
+            odds = np.where(unchanged[:, None] | (chances == 0), old, odds)
         return self.from_means(odds)
 
     def expected(self, theta: Theta, sums: Float, frame: Frame, previous: Theta) -> float:
-        """Return the bound at the scale of p that is best for it: of the sum of r n_o / (o . p) (o . p') it is free."""
-        p = np.maximum(theta["probabilities"], FLOOR)
-        counts, chances = self._parts(sums)
+        """Return the lower bound, maximised over the scale of p: log p(x_o) does not depend on this scale."""
+        p = np.maximum(theta["probabilities"], LEAST_PROBABILITY)
+        counts, chances = self._split_sums(sums)
         totals, spread = counts.sum(axis=1), np.einsum("kj,kj->k", chances, p)
         rest = totals * np.log(np.where(totals > 0, totals, 1.0) / np.where(totals > 0, spread, 1.0))
         return float((counts * np.log(p)).sum() + rest.sum() - sums[-1].sum())
 
-    def fill(self, theta: Theta, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
+    def conditional_moments(self, theta: Theta, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
         """Return the conditional mean and variance of each count of x (d, n): negative multinomial given n_o.
 
-        While n_o counts fall into the observed columns, n_o p_j / (o . p) are expected in column j. Rows that have no
-        column get the shares of `n_trials`.
+        Given the n_o counts in the observed columns, the expected count in column j is n_o p_j / (o . p). Rows without
+        values get the moments of a complete row with the total `n_trials`.
         """
         p, none = theta["probabilities"].T, ~reuse.observed.any(axis=0)
         rate = resp * reuse.total / reuse.share
@@ -201,15 +202,15 @@ class ObservedMultinomial(Multinomial):
         return np.where(missing, mean, x), np.where(missing, np.maximum(second - mean**2, 0.0), 0.0)
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return x, what is made of it, and three numbers for each component."""
+        """Return 4 d + 3 K: x, three arrays computed from it, and three numbers for each component."""
         return 4 * d + 3 * k
 
-    def factor_size(self, k: int, d: int) -> int:
+    def parameter_size(self, k: int, d: int) -> int:
         """Return the size of the probabilities."""
         return k * d
 
     @staticmethod
-    def _parts(sums: Float) -> tuple[Float, Float]:
+    def _split_sums(sums: Float) -> tuple[Float, Float]:
         """Return the sums of x and of o n_o / (o . p), each (K, d)."""
         d = len(sums) // 2 - 1
         return sums[1 : d + 1].T, sums[d + 1 : -1].T

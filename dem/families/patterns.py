@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array
 
-CACHE_BYTES = 2**24
+PATTERN_CACHE_BYTES = 2**24
 """Memory limit of a cache of patterns, in bytes."""
 
 
@@ -74,12 +74,12 @@ def pattern_keys(missing: NDArray[np.bool_]) -> Array:
 
 
 def _small(numbers: Array) -> Array:
-    """Return numbers in a small type, which is sorted faster, if they fit."""
+    """Return the numbers as uint16 if they fit, because these are sorted faster."""
     return numbers.astype(np.uint16) if numbers.max(initial=0) < 2**16 else numbers
 
 
 class HasBytes(Protocol):
-    """An object that knows its size in bytes."""
+    """An object with a size in bytes."""
 
     @property
     def nbytes(self) -> int:
@@ -99,7 +99,7 @@ class PatternCache(Generic[V]):
         Memory limit, in bytes.
     """
 
-    limit: int = CACHE_BYTES
+    limit: int = PATTERN_CACHE_BYTES
     nbytes: int = 0
     _held: OrderedDict[bytes, V] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)

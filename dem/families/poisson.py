@@ -13,7 +13,7 @@ from dem.families.exponential_family import OpFamily, Theta, log, not_counts
 
 
 class Poisson(OpFamily):
-    """Each column Poisson: "rate" (K, d), events a row."""
+    """Each column is Poisson: "rate" (K, d), in events a row."""
 
     wants: ClassVar[str] = "counts: 0, 1, 2, ..."
     takes_squares: ClassVar[bool] = False
@@ -27,11 +27,11 @@ class Poisson(OpFamily):
         return {"rate": means[0]}
 
     def moments(self, theta: Theta) -> tuple[Float, Float]:
-        """Return the rates, twice."""
+        """Return the rates: mean and variance are equal."""
         return theta["rate"], theta["rate"]
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
-        """Return counts of these rates."""
+        """Return random counts."""
         return rng.poisson(theta["rate"], size=(n, len(theta["rate"]))).astype(np.float64)
 
     def log_base(self, x: Float) -> Float:
@@ -39,9 +39,9 @@ class Poisson(OpFamily):
         return np.asarray(-gammaln(x + 1).sum(axis=0))
 
     def outside(self, x: Float) -> NDArray[np.bool_]:
-        """Return where x is no count."""
+        """Return a mask: True where x is not a count."""
         return not_counts(x)
 
-    def coordinates(self, x: Float) -> Float:
-        """Return sqrt x, whose variance hardly depends on the rate (Bartlett 1936)."""
+    def seeding_points(self, x: Float) -> Float:
+        """Return sqrt x: its variance is nearly independent of the rate (Bartlett 1936)."""
         return np.sqrt(x)

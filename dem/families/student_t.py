@@ -25,12 +25,12 @@ from scipy.special import betaln, digamma, gammaln
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import Filling, like, safe_counts
+from dem.families.base import FamilyBase
+from dem.families.family import Filling, expand_to, safe_counts
 from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.diag import DiagonalGaussian, FilledDiagonal
 from dem.families.gaussian.full import FullGaussian, ObservedFull
-from dem.families.plain import Plain
 from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values
 from dem.scan.scanner import Scan
 
@@ -55,7 +55,7 @@ class StudentTs:
 
 
 @dataclass(frozen=True)
-class StudentT(Plain):
+class StudentT(FamilyBase):
     """Multivariate Student's t over all columns: "means", "covariances" (the scale matrices S), "degrees_of_freedom".
 
     Attributes
@@ -89,7 +89,7 @@ class StudentT(Plain):
 
     @property
     def gaussian(self) -> GaussianFamily:
-        """The family of x given u = 1."""
+        """The Gaussian family of x given u = 1."""
         return KINDS[self.covariance_type](self.reg_covar)
 
     def log_density(self, theta: StudentTs, x: Float, out: Float) -> tuple[Float, Float]:
@@ -102,12 +102,12 @@ class StudentT(Plain):
         out[...] = gammas + log_det - d / 2 * np.log(np.pi * nu) - (nu + d) / 2 * np.log1p(distance / nu)
         return (nu + d) / (nu + distance), digamma((nu + d) / 2) - np.log((nu + distance) / 2)
 
-    def sums(self, theta: StudentTs, x: Float, reuse: tuple[Float, Float], resp: Float, out: Float) -> None:
+    def add_sums(self, theta: StudentTs, x: Float, reuse: tuple[Float, Float], resp: Float, out: Float) -> None:
         """Add the sums of r and of r E log u, and the Gaussian sums of rows weighted by r E u."""
         u, log_u = reuse
         out[0] += resp.sum(axis=1)
         out[1] += np.einsum("kn,kn->k", resp, log_u)
-        self.gaussian.sums(theta.gaussians, x, None, resp * u, out[2:])
+        self.gaussian.add_sums(theta.gaussians, x, None, resp * u, out[2:])
 
     def initial(self, x: Float, resp: Float) -> StudentTs:
         """Return the Gaussian's first parameters, from rows with clipped outliers, and the first degrees of freedom."""
@@ -129,7 +129,7 @@ class StudentT(Plain):
         empty = counts < safe
         found = self.gaussian.estimate(scaled, frame, None if previous is None else previous.gaussians)
         ratio = np.where(empty, 1.0, scaled[0] / safe)
-        gaussians = self._rescaled(found, like(ratio, found.covariances))
+        gaussians = self._rescaled(found, expand_to(ratio, found.covariances))
         if self.degrees_of_freedom is not None:
             return StudentTs(gaussians, np.full(len(counts), self.degrees_of_freedom))
         nu = np.clip(2 * shape_of((scaled[0] - log_u) / safe - 1), MIN_DF, MAX_DF)
@@ -161,7 +161,7 @@ class StudentT(Plain):
         deviation = self.gaussian.draw(theta.gaussians, component, n, rng) - mean
         return np.asarray(mean + deviation / np.sqrt(rng.chisquare(nu, size=(n, 1)) / nu))
 
-    def coordinates(self, x: Float) -> Float:
+    def seeding_points(self, x: Float) -> Float:
         """Return the rows with clipped outliers, so that outliers do not become first centres."""
         return clip_to_fences(x)
 
@@ -169,13 +169,13 @@ class StudentT(Plain):
         """Return the means."""
         return theta.gaussians.means
 
-    def named(self, theta: StudentTs) -> dict[str, Float]:
+    def named_parameters(self, theta: StudentTs) -> dict[str, Float]:
         """Return "means", "covariances" and "degrees_of_freedom"."""
-        return {**self.gaussian.named(theta.gaussians), "degrees_of_freedom": theta.degrees_of_freedom}
+        return {**self.gaussian.named_parameters(theta.gaussians), "degrees_of_freedom": theta.degrees_of_freedom}
 
-    def n_centred(self, d: int) -> int:
+    def n_exact_sums(self, d: int) -> int:
         """Return the number of sums of the Gaussian, plus 2."""
-        return 2 + self.gaussian.n_centred(d)
+        return 2 + self.gaussian.n_exact_sums(d)
 
     def work(self, x: Array, k: int) -> float:
         """Return the operations of the Gaussian."""
@@ -185,9 +185,9 @@ class StudentT(Plain):
         """Return the width of the Gaussian, plus E u, E log u and their work arrays."""
         return self.gaussian.tile_width(k, d) + 5 * k
 
-    def factor_size(self, k: int, d: int) -> int:
+    def parameter_size(self, k: int, d: int) -> int:
         """Return the size of the factors of the Gaussian."""
-        return self.gaussian.factor_size(k, d)
+        return self.gaussian.parameter_size(k, d)
 
     def n_parameters(self, k: int, d: int) -> int:
         """Return the number of the Gaussian, plus K if the degrees of freedom are estimated."""
@@ -233,7 +233,7 @@ class PrecisionMoments:
     spread: Float
 
 
-class ObservedT(Plain):
+class ObservedT(FamilyBase):
     """Mixin that makes `StudentT` accept missing values."""
 
     covariance_type: str
@@ -250,7 +250,7 @@ class ObservedT(Plain):
 
     @property
     def gaussian(self) -> ObservedFull | FilledDiagonal:
-        """The family of x given u = 1."""
+        """The Gaussian family of x given u = 1."""
         return MISSING_KINDS[self.covariance_type](self.reg_covar)
 
     def log_density(self, theta: StudentTs, x: Float, out: Float) -> Any:
@@ -270,18 +270,20 @@ class ObservedT(Plain):
         u, log_u = (nu + size) / (nu + distance), digamma((nu + size) / 2) - np.log((nu + distance) / 2)
         return PrecisionMoments(reuse, u, log_u, spread)
 
-    def sums(self, theta: StudentTs, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+    def add_sums(self, theta: StudentTs, x: Float, reuse: Any, resp: Float, out: Float) -> None:
         """Add the sums of r and of r E log u, and the Gaussian sums of completed rows weighted by r E u."""
         out[0] += resp.sum(axis=1)
         out[1] += np.einsum("kn,kn->k", resp, reuse.log_u)
         self.gaussian.add(theta.gaussians, x, reuse.reuse, resp * reuse.u, resp, out[2:])
 
-    def fill(self, theta: StudentTs, x: Float, reuse: PrecisionMoments, resp: Float) -> tuple[Float, Float]:
+    def conditional_moments(
+        self, theta: StudentTs, x: Float, reuse: PrecisionMoments, resp: Float
+    ) -> tuple[Float, Float]:
         """Return the conditional mean and variance of each value of x (d, n), given responsibilities (K, n).
 
         The variance is infinite if nu plus the number of observed columns is at most 2.
         """
-        return self.gaussian.filled(theta.gaussians, x, reuse.reuse, resp, reuse.spread)
+        return self.gaussian.scaled_conditional_moments(theta.gaussians, x, reuse.reuse, resp, reuse.spread)
 
 
 class ObservedStudentT(ObservedT, StudentT):

@@ -1,4 +1,4 @@
-"""The table of families: each by its name, with the settings that users can give.
+"""The table of families by name, with the settings that users can give.
 
 The estimators, the command line, its help texts and the tests all read this table. A new family gets one line here.
 """
@@ -44,8 +44,8 @@ def Gaussian(covariance_type: str = "full", reg_covar: float | None = None) -> G
     ----------
     covariance_type : str
     reg_covar : float or None
-        Added to the diagonal of the covariances after the M-step, in the data's units squared; None for 1e-6 times each
-        column's variance (spherical: times their mean), and 1e-6 for a column that is constant.
+        Added to the diagonal of the covariances after the M-step, in squared units of the data. None: 1e-6 times the
+        variance of each column (spherical: times their mean), and 1e-6 for a constant column.
 
     Raises
     ------
@@ -65,7 +65,7 @@ class Setting:
     ----------
     name : str
     kind : type
-        Of its values, as the constructor declares it, such as ``int | None``.
+        The type of its values, as declared by the constructor, such as ``int | None``.
     default : object
     description : str
     """
@@ -82,16 +82,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class NamedFamily:
-    """A line of the table. Called, it makes the family, as its constructor does.
+    """A line of the table. Calling it makes the family, like the constructor.
 
     Attributes
     ----------
     make : callable
         The constructor.
     description : str
-        What values the family is for.
+        The values that the family is for.
     settings : tuple of Setting
-        The first is the one that needs no name: "studentt:diag" is "studentt:covariance_type=diag".
+        The first one can be given without its name: "studentt:diag" is "studentt:covariance_type=diag".
     """
 
     make: Callable[..., Family[Any]]
@@ -103,7 +103,7 @@ class NamedFamily:
         return self.make(*args, **settings)
 
 
-def named(make: Callable[..., Family[Any]], description: str, **settings: str) -> NamedFamily:
+def named_family(make: Callable[..., Family[Any]], description: str, **settings: str) -> NamedFamily:
     """Return a line of the table.
 
     Parameters
@@ -111,9 +111,9 @@ def named(make: Callable[..., Family[Any]], description: str, **settings: str) -
     make : callable
         The family's constructor. Types and defaults of the settings are taken from it.
     description : str
-        What values the family is for.
+        The values that the family is for.
     **settings : str
-        A description of each parameter of `make` that users can give.
+        For each parameter of `make` that users can give: its description.
 
     Raises
     ------
@@ -133,35 +133,35 @@ def named(make: Callable[..., Family[Any]], description: str, **settings: str) -
 _REG_COVAR = "added to variances, in squared units; none: 1e-6 of each column's variance"
 
 FAMILIES: dict[str, NamedFamily] = {
-    "bernoulli": named(Bernoulli, "0 or 1"),
-    "categorical": named(
+    "bernoulli": named_family(Bernoulli, "0 or 1"),
+    "categorical": named_family(
         Categorical,
         "codes 0, 1, 2, ... without order",
         n_categories="how many, of all columns or of each, as in 2,5,5; none: counted in the data",
     ),
-    "exponential": named(Exponential, "numbers >= 0, such as waiting times"),
-    "gamma": named(Gamma, "numbers > 0, of any skewness"),
-    "gaussian": named(
+    "exponential": named_family(Exponential, "numbers >= 0, such as waiting times"),
+    "gamma": named_family(Gamma, "numbers > 0, of any skewness"),
+    "gaussian": named_family(
         Gaussian, "real numbers", covariance_type=f"one of {', '.join(COVARIANCE_TYPES)}", reg_covar=_REG_COVAR
     ),
-    "geometric": named(
+    "geometric": named_family(
         Geometric, "numbers of trials until a success", first="1: the success counts as a trial; 0: it does not"
     ),
-    "lognormal": named(LogNormal, "numbers > 0 whose logarithms are normal"),
-    "multinomial": named(
+    "lognormal": named_family(LogNormal, "numbers > 0 whose logarithms are normal"),
+    "multinomial": named_family(
         Multinomial,
         "counts that share a total, all columns together",
         n_trials="the total of a drawn row; none: the mean total of the data",
     ),
-    "poisson": named(Poisson, "counts 0, 1, 2, ... of rare events"),
-    "studentt": named(
+    "poisson": named_family(Poisson, "counts 0, 1, 2, ... of rare events"),
+    "studentt": named_family(
         StudentT,
         "real numbers with outliers, all columns together",
         covariance_type="one of full, diag",
         degrees_of_freedom="of all components; none: estimated for each",
         reg_covar=_REG_COVAR,
     ),
-    "vonmises": named(VonMises, "angles in radians"),
-    "vonmisesfisher": named(VonMisesFisher, "directions: rows of length 1"),
+    "vonmises": named_family(VonMises, "angles in radians"),
+    "vonmisesfisher": named_family(VonMisesFisher, "directions: rows of length 1"),
 }
 """The families by name."""

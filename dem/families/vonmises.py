@@ -12,23 +12,23 @@ from dem.families.exponential_family import TINY, OpFamily, Theta
 from dem.families.feature_columns import Op
 from dem.families.vonmises_fisher import concentration, log_area, log_partition
 
-TURNS = 2
-"""A fit tells of columns with values beyond so many turns, 4 pi: few angles in radians go so far, most degrees do."""
+MAX_TURNS = 2
+"""A fit warns about columns with values beyond this number of turns (4 pi): they are probably degrees."""
 
 
 class VonMises(OpFamily):
-    """Each column an angle in radians, of any turn: "mean_direction" in (-pi, pi] and "concentration", both (K, d).
+    """Each column is an angle in radians, modulo 2 pi: "mean_direction" in (-pi, pi] and "concentration", both (K, d).
 
-    A fit warns of columns with values beyond 4 pi, two turns: they may be degrees.
+    A fit warns about columns with values beyond 4 pi, two turns: they may be degrees.
     """
 
     wants: ClassVar[str] = "angles in radians"
     takes_squares: ClassVar[bool] = False
     ops: ClassVar[tuple[Op, ...]] = (Op.COS, Op.SIN)
 
-    def doubts(self, low: Float, high: Float) -> dict[int, str]:
-        """Return that columns with values beyond `TURNS` turns may be degrees."""
-        far = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > TURNS * 2 * np.pi)
+    def range_warnings(self, low: Float, high: Float) -> dict[int, str]:
+        """Return a warning for each column with values beyond `MAX_TURNS` turns: they may be degrees."""
+        far = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > MAX_TURNS * 2 * np.pi)
         words = f"where {type(self).__name__} takes {self.wants}: if they are degrees, fit to numpy.deg2rad of them"
         return dict.fromkeys(far.tolist(), words)
 
@@ -46,12 +46,12 @@ class VonMises(OpFamily):
         }
 
     @property
-    def fills(self) -> bool:
-        """True: `filled` needs no moments."""
+    def can_fill(self) -> bool:
+        """True: `moments_of_missing` does not need `moments`."""
         return True
 
-    def filled(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
-        """Return the mean directions, and the squares of the circular standard deviations, -2 log(mean length)."""
+    def moments_of_missing(self, theta: Theta, x: Float, resp: Float) -> tuple[Float, Float]:
+        """Return the mean directions, and the squared circular standard deviations, -2 log(mean resultant length)."""
         kappa, mu = theta["concentration"], theta["mean_direction"]
         length = i1e(kappa) / i0e(kappa)
         cosine, sine = (length * np.cos(mu)).T @ resp, (length * np.sin(mu)).T @ resp
@@ -60,10 +60,10 @@ class VonMises(OpFamily):
         return np.where(missing, np.arctan2(sine, cosine), x), np.where(missing, spread, 0.0)
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
-        """Return angles in [-pi, pi]."""
+        """Return random angles in [-pi, pi]."""
         mu, kappa = theta["mean_direction"], theta["concentration"]
         return rng.vonmises(mu, kappa, size=(n, len(mu)))
 
-    def coordinates(self, x: Float) -> Float:
-        """Return points on circles."""
+    def seeding_points(self, x: Float) -> Float:
+        """Return the cosines and sines: points on circles."""
         return np.hstack([np.cos(x), np.sin(x)])

@@ -1,7 +1,7 @@
 """Directions in d dimensions: log p(x) = kappa mu . x - log(area Z_d(kappa))   (Banerjee et al. 2005).
 
-Z_d(kappa), the mean of exp(kappa mu . x) over the unit sphere, is 0F1(; d/2; kappa^2/4), Bessel's I of order d/2 - 1
-but for a power (Mardia and Jupp 2000, 9.3.4). The functions of it serve the von Mises family too.
+Z_d(kappa) is the mean of exp(kappa mu . x) over the unit sphere: 0F1(; d/2; kappa^2/4), which is a power of kappa times
+Bessel's I of order d/2 - 1 (Mardia and Jupp 2000, 9.3.4). The von Mises family uses the functions of this file too.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dem.families.exponential_family import TINY, OpFamily, Theta
 from dem.families.family import Filling
 from dem.families.features import Features
 
-LARGEST = 1e8
-"""The largest concentration: where all directions are equal the likelihood has no bound."""
-SERIES = 500.0
-"""Where log Z is surely smaller than this, the hypergeometric function does not overflow."""
+LARGEST_CONCENTRATION = 1e8
+"""Largest concentration: if all directions are equal, the likelihood has no upper bound."""
+SERIES_LIMIT = 500.0
+"""The hypergeometric function is used if a bound of log Z is smaller than this: it cannot overflow."""
 
 
 def log_area(d: int) -> float:
@@ -33,7 +33,7 @@ def log_area(d: int) -> float:
 def log_partition(d: int, kappa: Float) -> Float:
     """Return log Z_d(kappa)."""
     order, half = d / 2 - 1, kappa / 2
-    small = half**2 < SERIES * d / 2
+    small = half**2 < SERIES_LIMIT * d / 2
     series = np.log(hyp0f1(d / 2, np.where(small, half, 0) ** 2))
     far = np.where(small, 1.0, kappa)
     bessel = gammaln(d / 2) - order * np.log(far / 2) + np.log(np.where(small, 1.0, ive(order, far))) + far
@@ -41,9 +41,9 @@ def log_partition(d: int, kappa: Float) -> Float:
 
 
 def mean_length(d: int, kappa: Float) -> Float:
-    """Return A_d(kappa), the length of the mean direction, the derivative of log Z."""
+    """Return A_d(kappa), the mean resultant length: the derivative of log Z."""
     order, half = d / 2 - 1, kappa / 2
-    small = half**2 < SERIES * d / 2
+    small = half**2 < SERIES_LIMIT * d / 2
     square = np.where(small, half, 0) ** 2
     series = half / (d / 2) * hyp0f1(d / 2 + 1, square) / hyp0f1(d / 2, square)
     far = np.where(small, d, kappa)
@@ -51,27 +51,27 @@ def mean_length(d: int, kappa: Float) -> Float:
 
 
 def concentration(d: int, length: Float) -> Float:
-    """Return the kappa at which A_d(kappa) = length, the maximum-likelihood estimate, at most `LARGEST`.
+    """Return the kappa at which A_d(kappa) = length, the maximum-likelihood estimate, at most `LARGEST_CONCENTRATION`.
 
-    The inverse of A_d is nearly r (d - r^2) / (1 - r^2) (Banerjee et al. 2005), so the error in it is nearly the error
-    of kappa: subtracting it again and again converges for all kappa, where Newton's method loses all digits.
+    The inverse of A_d is nearly r (d - r^2) / (1 - r^2) (Banerjee et al. 2005). So its error is nearly the error of
+    kappa, and subtracting it repeatedly converges for all kappa, also where Newton's method loses all digits.
     """
 
-    def nearly(r: Float) -> Float:
+    def approximate_kappa(r: Float) -> Float:
         return np.asarray(r * (d - r**2) / ((1 - r) * (1 + r)))
 
     length = np.minimum(length, 1 - 1e-12)
-    kappa = np.minimum(nearly(length), LARGEST)
+    kappa = np.minimum(approximate_kappa(length), LARGEST_CONCENTRATION)
     for _ in range(40):
-        step = nearly(length) - nearly(mean_length(d, kappa))
-        kappa = np.clip(kappa + step, 0, LARGEST)
+        step = approximate_kappa(length) - approximate_kappa(mean_length(d, kappa))
+        kappa = np.clip(kappa + step, 0, LARGEST_CONCENTRATION)
         if (np.abs(step) <= 1e-13 * kappa).all():
             break
     return kappa
 
 
-MOST_COLUMNS = 2000
-"""With more columns float64 has no Bessel functions of the orders needed."""
+MAX_COLUMNS = 2000
+"""Largest number of columns: for more, float64 cannot hold the Bessel functions."""
 
 
 class VonMisesFisher(OpFamily):
@@ -81,31 +81,31 @@ class VonMisesFisher(OpFamily):
     takes_squares: ClassVar[bool] = False
 
     def check_columns(self, d: int) -> None:
-        """Refuse one column, and too many."""
-        if not 2 <= d <= MOST_COLUMNS:
-            raise ValueError(f"von Mises-Fisher takes 2 to {MOST_COLUMNS:,} columns, got {d}")
+        """Raise a ValueError if there is one column, or more than `MAX_COLUMNS`."""
+        if not 2 <= d <= MAX_COLUMNS:
+            raise ValueError(f"von Mises-Fisher supports 2 to {MAX_COLUMNS:,} columns, got {d}")
 
     def with_missing(self) -> Any:
-        """Return the family itself, which refuses such rows: other parts of a product may lack values."""
-        return WholeVonMisesFisher()
+        """Return a family that raises an error for missing values: only other parts of a product may have them."""
+        return CompleteVonMisesFisher()
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
-        """Return the normaliser and kappa mu."""
+        """Return the log-normaliser and kappa mu."""
         mu, kappa = theta["mean_direction"], theta["concentration"]
         d = mu.shape[1]
         return -log_area(d) - log_partition(d, kappa), kappa[:, None] * mu
 
     def from_means(self, *means: Float) -> Theta:
-        """Return the direction of the mean vector, and the concentration at its length."""
+        """Return the direction of the mean vector, and the concentration for its length."""
         d = means[0].shape[1]
         length = np.sqrt((means[0] ** 2).sum(axis=1))
-        anywhere = np.full(d, d**-0.5)  # where the directions cancel
-        mu = np.where(length[:, None] > TINY, means[0] / np.maximum(length, TINY)[:, None], anywhere)
+        diagonal = np.full(d, d**-0.5)  # any direction, if the mean vector is 0
+        mu = np.where(length[:, None] > TINY, means[0] / np.maximum(length, TINY)[:, None], diagonal)
         return {"mean_direction": mu, "concentration": concentration(d, length)}
 
     def sample(self, theta: Theta, n: int, rng: np.random.Generator) -> Float:
-        """Return directions, by SciPy's rejection sampling."""
-        from scipy.stats import vonmises_fisher  # here: it takes 20 MB, and the E-step does without
+        """Return random directions, by SciPy's rejection sampling."""
+        from scipy.stats import vonmises_fisher  # imported here: it needs 20 MB, and the E-step does not use it
 
         mu, kappa = theta["mean_direction"], float(theta["concentration"])
         if n == 0:
@@ -114,7 +114,7 @@ class VonMisesFisher(OpFamily):
         return np.asarray(drawn, dtype=np.float64).reshape(n, len(mu))
 
     def outside(self, x: Float) -> NDArray[np.bool_]:
-        """Return the rows whose length is not 1, up to the rounding of float32, or of float16 if it is exact in it."""
+        """Return a mask of rows whose length is not 1, up to rounding in float32 (float16 if the values fit in it)."""
         off = np.abs(np.einsum("ij,ij->j", x, x) - 1)
         bad = off > 1e-6
         if bad.any():
@@ -123,36 +123,36 @@ class VonMisesFisher(OpFamily):
         return np.broadcast_to(bad, x.shape)
 
 
-class WholeVonMisesFisher(VonMisesFisher):
-    """The same where values may be missing, but not of these columns: the marginal has no closed form."""
+class CompleteVonMisesFisher(VonMisesFisher):
+    """The von Mises-Fisher part of a product with missing values. Its own rows must be complete."""
 
     def features(self, d: int, frame: Frame) -> Features:
-        """Return x, of rows that are whole."""
-        return WholeRows(super().features(d, frame))
+        """Return x of complete rows."""
+        return CompleteRowFeatures(super().features(d, frame))
 
     @property
     def filling(self) -> Filling[Theta]:
-        """The family itself: nothing is missing."""
+        """The family itself: its rows are complete."""
         return self
 
     def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
-        """Write the log-densities of directions that are whole."""
-        check_whole(x)
+        """Write the log-densities of complete rows."""
+        check_complete(x)
         return super().log_density(theta, x, out)
 
-    def fill(self, theta: Theta, x: Float, reuse: Float, resp: Float) -> tuple[Float, Float]:
-        """Return x: nothing is missing."""
+    def conditional_moments(self, theta: Theta, x: Float, reuse: Float, resp: Float) -> tuple[Float, Float]:
+        """Return x, and variances of 0: the rows are complete."""
         return x, np.zeros_like(x)
 
 
 @dataclass(frozen=True)
-class WholeRows:
-    """Features of rows in which nothing may be missing.
+class CompleteRowFeatures:
+    """Features of rows that must be complete.
 
     Attributes
     ----------
     of : Features
-        They are NaN where a value is missing.
+        NaN where a value is missing.
     """
 
     of: Features
@@ -171,18 +171,19 @@ class WholeRows:
             If a value is missing.
         """
         self.of.write(rows, out)
-        check_whole(out)
+        check_complete(out)
 
 
-def check_whole(x: Array) -> None:
-    """Refuse directions (d, n) of which a column is missing.
+def check_complete(x: Array) -> None:
+    """Check that no value of x (d, n) is missing: the marginal density has no closed form.
 
     Raises
     ------
     ValueError
+        If a value is missing.
     """
     if np.isnan(x).any():
         raise ValueError(
-            "a direction of which a column is missing has no density in closed form: remove such rows, fill "
-            "them in, or take another family than von Mises-Fisher"
+            "von Mises-Fisher does not support missing values: remove the rows that have them, fill them in, or choose "
+            "another family"
         )

@@ -116,9 +116,9 @@ def doubts(found: Scan, source: Source, measure: Measure | None) -> Iterator[str
     found : Scan
     source : Source
     measure : Measure or None
-        Its `doubts` gives the warnings, from the ranges of the columns; None gives no warnings.
+        Its `range_warnings` gives the warnings, from the ranges of the columns; None gives no warnings.
     """
-    warnings = {} if measure is None else measure.doubts(found.low, found.high)
+    warnings = {} if measure is None else measure.range_warnings(found.low, found.high)
     for words in dict.fromkeys(warnings.values()):
         columns = [j for j, of_column in warnings.items() if of_column == words]
         low, high = found.low[columns].min(), found.high[columns].max()

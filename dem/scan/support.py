@@ -21,13 +21,13 @@ class Measure(Protocol):
     def wants(self) -> str:
         """The supported values, as text: "numbers > 0"."""
 
-    def wants_in(self, column: int) -> str:
+    def wants_in_column(self, column: int) -> str:
         """Return the supported values of one column, as text."""
 
     def outside(self, x: Float) -> NDArray[np.bool_] | None:
         """Return a mask of the entries of x (d, n) outside the support; None if all values are supported."""
 
-    def doubts(self, low: Float, high: Float) -> dict[int, str]:
+    def range_warnings(self, low: Float, high: Float) -> dict[int, str]:
         """Return warnings by column, for values that are supported but probably a mistake. Ranges are (d,) each."""
 
     def log_base(self, x: Float) -> Float | None:
@@ -99,7 +99,7 @@ def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> 
     i = int(mask.any(axis=0).argmax())
     column = int(mask[:, i].argmax())
     row = keys + i if isinstance(keys, int) else int(keys[i])
-    return Outside(row, column, float(x[column, i]), measure.wants_in(column))
+    return Outside(row, column, float(x[column, i]), measure.wants_in_column(column))
 
 
 def measured(measure: Measure, x: Float, weight: Array | None, keys: NDArray[np.int64] | int) -> Measured:

@@ -71,7 +71,7 @@ def test_values_that_cannot_be_squared_get_a_sentence(kind, unit, size, share):
 @pytest.mark.parametrize("kind", WITHOUT)
 def test_what_is_not_squared_may_have_any_size(kind, unit, share):
     if kind == "exponential" and unit < 1:
-        with pytest.raises(ValueError, match="too small for exponential rates, in columns 0, 1, 2: rescale them"):
+        with pytest.raises(ValueError, match="values in columns 0, 1, 2 are too small for exponential rates"):
             WITHOUT[kind]().fit(rows(share) * unit)
     else:
         test_the_fit_is_the_same_in_another_unit(kind, unit, share)

@@ -17,7 +17,7 @@ from dem.families import (
     Poisson,
     StudentT,
 )
-from dem.families.table import named
+from dem.families.table import named_family
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,10 @@ def test_a_name_with_settings(words, family):
         ("geometric:start=0", "there is no setting 'start'; settings of geometric: first=1"),
         ("geometric:", "first must be a whole number, got ''; settings of geometric: first=1"),
         ("geometric:1.5", "first must be a whole number, got '1.5'; settings of geometric: first=1"),
-        ("geometric:2", "first must be 1 (trials are counted) or 0 (failures), got 2; settings of geometric: first=1"),
+        (
+            "geometric:2",
+            "first must be 1 (values count trials) or 0 (values count failures), got 2; settings of geometric: first=1",
+        ),
         ("geometric:0,first=1", "first is given twice; settings of geometric: first=1"),
         ("studentt:diag,4", "covariance_type must be one of full, diag, got 'diag,4'; settings of studentt: "),
         (
@@ -63,7 +66,7 @@ def test_a_name_with_settings(words, family):
             "degrees_of_freedom=none, reg_covar=none",
         ),
         ("categorical:2,x", "n_categories must be none or a whole number or whole numbers such as 2,5,5, got '2,x'; "),
-        ("categorical:0", "n_categories must be None, a number > 0 or one for each column, got (0,); "),
+        ("categorical:0", "n_categories must be None, an integer > 0, or one for each column, got (0,); "),
     ],
 )
 def test_wrong_settings(words, said):
@@ -93,7 +96,7 @@ def test_a_name_alone_makes_a_family():
 
     for settings in ({}, {"count": "how many", "base": "of what"}):
         with pytest.raises(TypeError, match=r"^strict needs a default for count: its name alone must make a family$"):
-            named(strict, "counts", **settings)
+            named_family(strict, "counts", **settings)
 
 
 def test_a_model_with_settings_goes_to_disk_and_back(rng, tmp_path):

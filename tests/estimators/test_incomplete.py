@@ -226,9 +226,9 @@ def test_directions_may_stand_beside_columns_with_holes_but_have_none():
     assert model.score(x) == pytest.approx(model.lower_bound_, abs=1e-9)
     assert not np.isnan(model.impute(x)).any()
     x[3, 1] = np.nan
-    with pytest.raises(ValueError, match="a direction of which a column is missing has no density"):
+    with pytest.raises(ValueError, match="von Mises-Fisher does not support missing values"):
         clone(model).fit(x)
-    with pytest.raises(ValueError, match="a direction of which a column is missing has no density"):
+    with pytest.raises(ValueError, match="von Mises-Fisher does not support missing values"):
         model.predict(x)
 
 

@@ -147,7 +147,7 @@ class Kind:
 
     def apart(self, theta):
         """Return each component's parameters, given those of all as the family has them."""
-        named = theta if isinstance(theta, dict) else self.family.named(theta)
+        named = theta if isinstance(theta, dict) else self.family.named_parameters(theta)
         return [{name: values[k] for name, values in named.items()} for k in range(len(next(iter(named.values()))))]
 
     def rows(self, n, rng):

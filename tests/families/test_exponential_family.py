@@ -58,7 +58,7 @@ def test_the_density_is_that_of_the_observed_columns(name):
 def test_the_exact_path_and_products_agree(name):
     x = with_holes(INDEPENDENT[name].values)
     model, params = fitted(name, x)
-    family = model.observed
+    family = model.family_of_rows
     out = np.empty((K, len(x)))
     family.log_density(params.theta, np.ascontiguousarray(x.T), out)
     base = family.log_base(x.T)
@@ -94,11 +94,11 @@ def test_without_holes_it_is_the_family_itself(name):
     model = bind(MixtureModel(K, INDEPENDENT[name].fitted, Seeding("kmeans")), x)
     params = begin(model, x)
     whole = model.m_step(params, model.kernel(params)(Block(x))).params
-    other = model.observed.with_missing()
-    sums = np.zeros((other.n_centred(D), K))
+    other = model.family_of_rows.with_missing()
+    sums = np.zeros((other.n_exact_sums(D), K))
     resp = rows_of(model, params, "proba")(Block(x)).T
     columns = np.ascontiguousarray(x.T)
-    other.sums(params.theta, columns, other.log_density(params.theta, columns, np.empty((K, N))), resp, sums)
+    other.add_sums(params.theta, columns, other.log_density(params.theta, columns, np.empty((K, N))), resp, sums)
     frame = Frame.at(other.centres(params.theta))
     frame = Frame(
         frame.shift if name in ("gaussian-diag", "gaussian-spherical", "lognormal") else np.zeros(D), frame.scale
@@ -252,7 +252,7 @@ def test_a_family_whose_columns_depend_on_each_other_is_refused():
 
     x = with_holes(counts)
     model = MixtureModel(K, Joint(), Seeding("kmeans"))
-    with pytest.raises(ValueError, match="columns of Joint are not independent given the component"):
+    with pytest.raises(ValueError, match="Joint does not support missing values, because its columns"):
         run_from_start(model, x)
 
 

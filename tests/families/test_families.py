@@ -40,8 +40,8 @@ def log_densities(family, theta, x):
 def sums_of(family, theta, x, resp):
     """Return the exact path's sums, about the centres of theta."""
     reuse = family.log_density(theta, np.ascontiguousarray(x.T), np.empty(resp.shape))
-    sums = np.zeros((family.n_centred(x.shape[1]), len(resp)))
-    family.sums(theta, np.ascontiguousarray(x.T), reuse, resp, sums)
+    sums = np.zeros((family.n_exact_sums(x.shape[1]), len(resp)))
+    family.add_sums(theta, np.ascontiguousarray(x.T), reuse, resp, sums)
     return sums
 
 

@@ -94,7 +94,7 @@ def test_the_bound_is_below_the_likelihood_and_touches_it(rng):
     params = begin(model, x)
     resp = rows_of(model, params, "proba")(Block(x))
     found = total(model, params, x)
-    family, frame = model.observed, found.frame
+    family, frame = model.family_of_rows, found.frame
 
     def both(theta):
         truth = sum(resp[:, k] @ log_pmf(x, p) for k, p in enumerate(theta["probabilities"]))
@@ -116,9 +116,9 @@ def test_on_whole_rows_it_is_the_multinomials_own_estimate(rng):
     theta, resp = {"probabilities": rng.dirichlet(np.ones(D), size=3)}, rng.random((3, len(x)))
     found = []
     for family in (whole, holed):
-        sums = np.zeros((family.n_centred(D), 3))
+        sums = np.zeros((family.n_exact_sums(D), 3))
         out = np.empty((3, len(x)))
-        family.sums(theta, x.T, family.log_density(theta, x.T, out), resp, sums)
+        family.add_sums(theta, x.T, family.log_density(theta, x.T, out), resp, sums)
         found.append((out, family.estimate(sums, family.frame(x), theta)["probabilities"]))
         found[-1] += (family.expected(theta, sums, family.frame(x), theta),)
     for a, b in zip(*found, strict=True):
@@ -187,5 +187,5 @@ def test_directions_take_no_missing_values():
     family.with_missing().log_density(theta, x.T, same)
     assert same.tobytes() == whole.tobytes()
     x[4, 1] = np.nan
-    with pytest.raises(ValueError, match="a direction of which a column is missing"):
+    with pytest.raises(ValueError, match="von Mises-Fisher does not support missing values"):
         Mixture(K, family="vonmisesfisher").fit(x)

@@ -105,7 +105,7 @@ def test_base_measures_add(x):
 
 
 def test_columns_must_have_one_family_each():
-    for d, words in ((4, "names column 4, but the data have 4 columns"), (6, "column 5 has no family")):
+    for d, words in ((4, "has column 4, but the data have only columns 0 to 3"), (6, "column 5 has no family")):
         with pytest.raises(ValueError, match=words):
             family().check_columns(d)
     twice = product([("a", (0, 1), Exponential()), ("b", (1,), Exponential())])

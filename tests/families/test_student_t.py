@@ -20,8 +20,8 @@ N = 300
 
 def sums_of(family, theta, x, resp):
     reuse = family.log_density(theta, x.T.copy(), np.empty((2, len(x))))
-    sums = np.zeros((family.n_centred(2), 2))
-    family.sums(theta, x.T.copy(), reuse, resp, sums)
+    sums = np.zeros((family.n_exact_sums(2), 2))
+    family.add_sums(theta, x.T.copy(), reuse, resp, sums)
     return reuse, sums
 
 

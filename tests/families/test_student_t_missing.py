@@ -47,9 +47,9 @@ def test_densities_and_expectations(kind, rng):
     x, resp = lacking(rng), rng.dirichlet(np.ones(K), size=N).T
     columns, out = np.ascontiguousarray(x.T), np.empty((K, N))
     reuse = family.log_density(theta, columns, out)
-    sums = np.zeros((family.n_centred(D), K))
-    family.sums(theta, columns, reuse, resp, sums)
-    mean, variance = family.fill(theta, columns, reuse, resp)
+    sums = np.zeros((family.n_exact_sums(D), K))
+    family.add_sums(theta, columns, reuse, resp, sums)
+    mean, variance = family.conditional_moments(theta, columns, reuse, resp)
     expected = np.zeros((2 + 1 + D + D * D, K))
     first, second = np.zeros((D, N)), np.zeros((D, N))
     for k, i in np.ndindex(K, N):
@@ -94,7 +94,7 @@ def test_few_degrees_of_freedom_have_no_deviation(kind, rng):
     theta, _ = theta_of(kind, rng, (0.5, 0.8))
     x = np.array([[np.nan] * D, [1.0, *[np.nan] * (D - 1)], [1.0, -1.0, *[np.nan] * (D - 2)]]).T.copy()
     reuse = family.log_density(theta, x, np.empty((K, 3)))
-    mean, variance = family.fill(theta, x, reuse, np.full((K, 3), 0.5))
+    mean, variance = family.conditional_moments(theta, x, reuse, np.full((K, 3), 0.5))
     assert np.isfinite(mean).all()
     assert np.isinf(variance[:, 0]).all()
     assert np.isinf(variance[1:, 1]).all()
@@ -109,8 +109,8 @@ def test_rows_without_holes_give_what_the_family_gives(kind, rng):
     x, resp = np.ascontiguousarray(rng.normal(size=(D, N))), rng.random((K, N))
     found, expected = [], []
     for one, results in ((family, found), (whole, expected)):
-        out, sums = np.empty((K, N)), np.zeros((one.n_centred(D), K))
-        one.sums(theta, x, one.log_density(theta, x, out), resp, sums)
+        out, sums = np.empty((K, N)), np.zeros((one.n_exact_sums(D), K))
+        one.add_sums(theta, x, one.log_density(theta, x, out), resp, sums)
         new = one.estimate(sums, Frame.at(theta.gaussians.means), theta)
         results += [out, new.gaussians.means, new.gaussians.covariances, new.degrees_of_freedom]
         results += [one.initial(x, resp).gaussians.covariances]

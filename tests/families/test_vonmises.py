@@ -31,13 +31,13 @@ def fit(x, family="vonmises"):
 @pytest.mark.parametrize(("value", "doubted"), [(4 * np.pi, False), (-4 * np.pi, False), (12.6, True), (-12.6, True)])
 def test_more_than_two_turns_are_doubted(value, doubted):
     low, high = np.array([-np.pi, min(value, 0.0)]), np.array([np.pi, max(value, 0.0)])
-    assert list(VonMises().doubts(low, high)) == ([1] if doubted else [])
+    assert list(VonMises().range_warnings(low, high)) == ([1] if doubted else [])
 
 
 def test_other_families_doubt_nothing():
     for name, family in FAMILIES.items():
         if name != "vonmises":
-            assert family().doubts(np.array([-1e9]), np.array([1e9])) == {}
+            assert family().range_warnings(np.array([-1e9]), np.array([1e9])) == {}
 
 
 def test_degrees(degrees):

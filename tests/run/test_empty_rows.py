@@ -71,7 +71,7 @@ def test_a_single_column(tmp_path):
     assert model.component_parameters_["rate"] == pytest.approx(x.mean())
     assert model.score(y) == pytest.approx(dem.Mixture(1, family="poisson").fit(x).lower_bound_, rel=1e-12)
     bound = fit_model(MixtureModel(1, Poisson()), open_source(y), FitSettings(0, 2, Start(1))).model
-    assert bound.observed.linear.complete
+    assert not bound.family_of_rows.linear.has_shared_term
 
 
 def test_latents_of_empty_rows_are_left_out_of_what_is_made_of_them():

@@ -23,7 +23,7 @@ class Squares:
 
     wants = "numbers >= 0"
 
-    def wants_in(self, column):
+    def wants_in_column(self, column):
         return self.wants
 
     def outside(self, x):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle_size
+from dem.families.base import FamilyBase
 from dem.families.factors.algebra import FactorAnalysers, ResidualSums, latent_moments, m_step, residual_squares
 from dem.families.factors.e_step import e_step, sums_by_products, sums_by_residuals
 from dem.families.factors.missing import ObservedFactors
@@ -24,7 +25,6 @@ from dem.families.factors.noise import EPS, NoiseKind
 from dem.families.factors.start import first_analysers
 from dem.families.family import safe_counts
 from dem.families.gaussian.base import LOG_2PI
-from dem.families.plain import Plain
 from dem.families.reg_covar import column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
 
@@ -32,7 +32,7 @@ FEW_COLUMNS = 64
 """Up to this number of columns, first centres are chosen in all directions."""
 
 
-class FactorFamily(NoiseKind, Plain):
+class FactorFamily(NoiseKind, FamilyBase):
     """Base of the families with isotropic and with diagonal noise."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class FactorFamily(NoiseKind, Plain):
                 "factors, or a Gaussian mixture with full covariances"
             )
 
-    def coordinates(self, x: Float) -> Float:
+    def seeding_points(self, x: Float) -> Float:
         """Return the rows; if they have many columns, their leading directions, as many as two components have.
 
         With many columns, whitening gives all directions the same weight, and noise hides the components. In a test
@@ -65,7 +65,7 @@ class FactorFamily(NoiseKind, Plain):
         """Write -0.5 (r' inv(Psi) r + |E[z | x]|^2) plus the log-normaliser; return the latents."""
         return e_step(theta, x, self.squares, out)
 
-    def sums(self, theta: FactorAnalysers, x: Float, reuse: Any, resp: Float, out: Float) -> None:
+    def add_sums(self, theta: FactorAnalysers, x: Float, reuse: Any, resp: Float, out: Float) -> None:
         """Add E[z^ | x] E[z^ | x]', r E[z^ | x]' and r^2, weighted by the responsibilities."""
         weighted = reuse.z * resp
         second = weighted.transpose(1, 0, 2) @ reuse.z.transpose(1, 2, 0)
@@ -152,11 +152,11 @@ class FactorFamily(NoiseKind, Plain):
         noise = np.sqrt(theta.noise_variances[component]) * rng.standard_normal((n, d))
         return np.asarray(theta.means[component] + z @ theta.loadings[component].T + noise)
 
-    def named(self, theta: FactorAnalysers) -> dict[str, Float]:
+    def named_parameters(self, theta: FactorAnalysers) -> dict[str, Float]:
         """Return "means", "loadings" and "noise_variances"."""
         return {"means": theta.means, "loadings": theta.loadings, "noise_variances": theta.noise_variances}
 
-    def n_centred(self, d: int) -> int:
+    def n_exact_sums(self, d: int) -> int:
         """Return (1 + q)^2 + d (1 + q) + the number of noise variances."""
         a = 1 + self.n_factors
         return a * a + d * a + self.n_noise(d)
@@ -165,7 +165,7 @@ class FactorFamily(NoiseKind, Plain):
         """Count x, y, residuals, fits and squares; and for each component its whitened, plain and weighted latents."""
         return 5 * d + k * (1 + 3 * (1 + self.n_factors))
 
-    def factor_size(self, k: int, d: int) -> int:
+    def parameter_size(self, k: int, d: int) -> int:
         """Return the number of entries of W^."""
         return k * d * (1 + self.n_factors)
 
@@ -196,7 +196,7 @@ class PPCAFamily(FactorFamily):
     pooled = True
     rounding = (64 * EPS) ** 2  # of squares: next to a wide column, the noise of the others can be very small
 
-    def squared(self, variances: Float) -> Float:
+    def squares_used(self, variances: Float) -> Float:
         """Return the mean of the variances: all columns share one noise variance."""
         return np.full_like(variances, variances.mean())
 

@@ -18,7 +18,7 @@ from dem.families.factors.algebra import FactorAnalysers, diagonalising_root
 from dem.families.factors.missing_algebra import ColumnwiseSums
 from dem.families.factors.missing_e_step import Posteriors, add_sums, observed_e_step
 from dem.families.factors.noise import NoiseKind
-from dem.families.family import EMPTY, Filling
+from dem.families.family import EMPTY_SHARE, Filling
 
 TILE_BYTES = 2**24
 """Larger than a second-level cache: each number takes about q^2 operations, and with small tiles threads would often
@@ -43,7 +43,7 @@ class ObservedFactors(NoiseKind):
         """Write the log-densities of the observed values, 0 for rows without any; return the latents."""
         return observed_e_step(theta, x, out)
 
-    def sums(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float, out: Float) -> None:
+    def add_sums(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float, out: Float) -> None:
         """Add the expected sums, column by column."""
         add_sums(theta, reuse, resp, out)
 
@@ -62,7 +62,7 @@ class ObservedFactors(NoiseKind):
         found = ColumnwiseSums.unpack(sums, d, q)
         step = found.step()
         loadings = previous.loadings + step[:, :, 1:]
-        counts, least = self.pool(found.counts), EMPTY * sums[0].sum()
+        counts, least = self.pool(found.counts), EMPTY_SHARE * sums[0].sum()
         squares = self.pool(found.squares_after(step)) / np.maximum(counts, least)
         noise = np.where(counts <= least, previous.noise_variances, self.floored(squares, previous))
         self.check_noise(loadings, noise)
@@ -82,11 +82,13 @@ class ObservedFactors(NoiseKind):
         turn = diagonalising_root(turn, previous.loadings + found.step()[:, :, 1:], theta.noise_variances)
         return float(found.best_bound(theta, previous, shift, turn).sum())
 
-    def fill(self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float) -> tuple[Float, Float]:
+    def conditional_moments(
+        self, theta: FactorAnalysers, x: Float, reuse: Posteriors, resp: Float
+    ) -> tuple[Float, Float]:
         """Return mean and variance (d, n) of the missing values, given the observed ones."""
-        return missing_e_step.fill(theta, reuse, resp)
+        return missing_e_step.conditional_moments(theta, reuse, resp)
 
-    def n_centred(self, d: int) -> int:
+    def n_exact_sums(self, d: int) -> int:
         """Return the number of latent moments, of all rows and of the rows of each column, plus d (2 + q) + 1."""
         a = 1 + self.n_factors
         return (1 + d) * triangle_size(a) + d * (a + 1) + 1
@@ -96,6 +98,6 @@ class ObservedFactors(NoiseKind):
         q = self.n_factors
         return 7 * d + k * (q + 4 + triangle_size(q)) + 4 * q * q + 4 * triangle_size(1 + q)
 
-    def factor_size(self, k: int, d: int) -> int:
+    def parameter_size(self, k: int, d: int) -> int:
         """Return the number of entries of `ColumnTerms`."""
         return k * d * (triangle_size(self.n_factors) + 2 * self.n_factors)

@@ -17,7 +17,7 @@ import numpy as np
 from dem.core.block import Float
 from dem.core.linalg import triangle_size, unpack
 from dem.families.factors.algebra import FactorAnalysers, covariance_rounding
-from dem.families.family import EMPTY
+from dem.families.family import EMPTY_SHARE
 
 TOO_FEW = (
     "a column has too few observed values to estimate its loadings: use fewer components or factors, or leave out "
@@ -64,7 +64,7 @@ class ColumnwiseSums:
 
     def lacking(self) -> np.ndarray:
         """Return which columns (K, d) are observed in almost no rows of a component."""
-        return np.asarray(self.counts <= EMPTY * self.all_rows[:, 0, 0].sum())
+        return np.asarray(self.counts <= EMPTY_SHARE * self.all_rows[:, 0, 0].sum())
 
     def step(self) -> Float:
         """Return the change of W^ = (mu, W), (K, d, 1 + q); 0 for columns that are `lacking`.
@@ -92,7 +92,7 @@ class ColumnwiseSums:
         T is the symmetric root: if the covariance is nearly I, as at the end of a fit, T does not rotate the latents.
         """
         counts = self.all_rows[:, 0, 0]
-        empty = counts <= EMPTY * counts.sum()
+        empty = counts <= EMPTY_SHARE * counts.sum()
         average = self.all_rows / np.where(empty, 1.0, counts)[:, None, None]
         average[empty] = np.eye(average.shape[1])
         mean = average[:, 1:, 0]

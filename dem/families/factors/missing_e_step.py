@@ -28,7 +28,7 @@ from dem.core.linalg import (
 from dem.families.factors.algebra import HIGH_SNR, FactorAnalysers
 from dem.families.factors.missing_algebra import TOO_FEW
 from dem.families.factors.qr_posterior import QRPosterior, Rows, qr_posteriors, rows_needing_qr
-from dem.families.plain import centred
+from dem.families.independent_columns import residuals
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class Posteriors:
         """Return x - mu - W E[z | x_o] of component k, (d, n); 0 where x is missing."""
         if k == len(self.covariance) - 1:
             return self.last
-        rest = centred(self.x, theta.means[k], self.missing)
+        rest = residuals(self.x, theta.means[k], self.missing)
         return subtract_fit(rest, theta.loadings[k], self.z[1:, k], self.observed)
 
     def qr_posteriors_of(self, theta: FactorAnalysers, k: int) -> Iterator[QRPosterior]:
         """Return the posteriors of the rows `qr_rows[k]`, a part of the rows at a time."""
         if not len(rows := self.qr_rows[k]):
             return iter(())
-        return qr_posteriors(theta, k, rows, centred(self.x, theta.means[k], self.missing), self.observed)
+        return qr_posteriors(theta, k, rows, residuals(self.x, theta.means[k], self.missing), self.observed)
 
 
 def subtract_fit(rest: Float, loadings: Float, z: Float, observed: Float) -> Float:
@@ -108,7 +108,7 @@ def observed_e_step(theta: FactorAnalysers, x: Float, out: Float) -> Posteriors:
         gram_stack(inverse, out=covariance[i])
         np.sum(np.log(np.einsum("jjn->jn", lower)), axis=0, out=log_det[i])
         log_det[i] *= 2
-        rest = centred(x, theta.means[i], missing)
+        rest = residuals(x, theta.means[i], missing)
         whitened = np.einsum("ijn,jn->in", inverse, columns.scaled[i].T @ rest)
         latent = np.einsum("jin,jn->in", inverse, whitened)
         qr_rows.append(rows_needing_qr(systems, lower))
@@ -175,7 +175,7 @@ def times_triangle(packed: Float, w: Float) -> Float:
     return out
 
 
-def fill(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float, Float]:
+def conditional_moments(theta: FactorAnalysers, found: Posteriors, resp: Float) -> tuple[Float, Float]:
     """Return mean and variance (d, n) of x given x_o; where x is observed, they are x and 0.
 
     For component k they are mu + W E[z | x_o] and w_j' G w_j + psi_j. The variance of the mixture is the mean of the

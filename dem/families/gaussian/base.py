@@ -1,9 +1,9 @@
-"""What the four Gaussian families share: means, and the form of their parameters.
+"""The base of the four Gaussian families: means, and the form of the parameters.
 
 log N(x | mu, C) = -0.5 * (d log 2 pi - log |P| + (x - mu)' P (x - mu)), P = inv(C) = U U'   (PRML 2.43)
 
-`CentredMap` and `add_centred_sums` take densities and sums about each component's own mean, without cancellation,
-whatever the data's offset.
+`CentredMap` and `add_centred_sums` compute densities and sums about each component's own mean. So no digits cancel,
+however far from 0 the data are.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle
-from dem.families.family import Given, Settable, like, safe_counts
+from dem.families.base import LinearFamily
+from dem.families.family import EMPTY_SHARE, Given, Settable, expand_to, safe_counts
 from dem.families.feature_columns import Column, in_frame
 from dem.families.feature_map import FeatureMap
 from dem.families.patterns import PatternCache
-from dem.families.plain import LinearFamily
 from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
 
@@ -44,8 +44,8 @@ class Gaussians:
     covariances : array
         (K, d, d) full, (d, d) tied, (K, d) diagonal, (K,) spherical.
     precisions_cholesky : array
-        Of the same shape: upper triangular U with inv(C) = U U', or 1 / sqrt of the variances. The
-        reference: densities are computed from it, so that a badly conditioned covariance costs no digits.
+        Of the same shape: upper triangular U with inv(C) = U U', or 1 / sqrt of the variances. Densities are computed
+        from it, not from the covariances: so a badly conditioned covariance costs no digits.
     """
 
     means: Float
@@ -54,11 +54,11 @@ class Gaussians:
 
     @cached_property
     def by_pattern(self) -> PatternCache[Any]:
-        """What follows from the parameters for rows in which the same values are missing: it does not travel."""
+        """A cache of the marginals of patterns of missing values. It is not pickled."""
         return PatternCache()
 
     def __getstate__(self) -> dict[str, Float]:
-        """Return the fields alone."""
+        """Return only the fields, without the cache."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
@@ -66,7 +66,7 @@ class Gaussians:
 class CentredMap:
     """The exact path of K Gaussians with matrices, as a small value: log N(x) = constant - 0.5 |U' (x - mu)|^2.
 
-    The sums that go with it are taken about the same means: see `add_centred_sums`.
+    Its sums are taken about the same means: see `add_centred_sums`.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class CentredMap:
 
     @classmethod
     def of(cls, theta: Gaussians) -> CentredMap:
-        """Return that of Gaussians with a covariance each, or one of all."""
+        """Return the map of Gaussians with one covariance each, or one for all."""
         k, d = theta.means.shape
         factors = np.broadcast_to(theta.precisions_cholesky, (k, d, d))
         constants = [np.log(np.diag(upper)).sum() - 0.5 * d * LOG_2PI for upper in factors]
@@ -92,10 +92,10 @@ class CentredMap:
     def log_density(self, x: Float, out: Float) -> None:
         """Write the log-densities of the columns of x (d, n) into `out` (K, n)."""
         for k in range(len(self.means)):
-            self.component(k, x, out[k])
+            self.component_log_density(k, x, out[k])
 
-    def component(self, k: int, x: Float, out: Float) -> None:
-        """Write those of one component into `out` (n,)."""
+    def component_log_density(self, k: int, x: Float, out: Float) -> None:
+        """Write the log-densities of one component into `out` (n,)."""
         whitened = self.factors[k].T @ (x - self.means[k][:, None])
         np.einsum("ij,ij->j", whitened, whitened, out=out)
         out *= -0.5
@@ -104,7 +104,7 @@ class CentredMap:
 
 @dataclass(frozen=True)
 class GaussianFamily(LinearFamily):
-    """One kind of covariance.
+    """Base of the Gaussian families; each has one type of covariance.
 
     Attributes
     ----------
@@ -132,26 +132,26 @@ class GaussianFamily(LinearFamily):
         return replace(self, reg_covar=in_units(self.reg_covar, scan))
 
     @property
-    def added(self) -> float | Float:
-        """What is added to variances: one number, or (d,)."""
+    def reg_covar_values(self) -> float | Float:
+        """The numbers to add to the variances: one number, or (d,)."""
         return reg_covar_values(self.reg_covar)
 
     def features(self, d: int, frame: Frame) -> FeatureMap:
-        """Return x in the frame, and what the family makes of it."""
-        return self.from_columns(in_frame(frame))
+        """Return x in the frame, and its squares or products."""
+        return self.feature_map_of(in_frame(frame))
 
-    def largest(self, low: Float, high: Float, frame: Frame) -> Float:
-        """Return the features (F,) of the largest magnitudes of the columns in the frame."""
+    def largest_magnitudes(self, low: Float, high: Float, frame: Frame) -> Float:
+        """Return the features (F,) of a row with the largest magnitude of each column in the frame."""
         return self._features_of(frame.largest(low, high))
 
-    def typical(self, scan: Scan, frame: Frame) -> Float:
-        """Return the features (F,) of the columns' root mean squares in the frame."""
+    def typical_magnitudes(self, scan: Scan, frame: Frame) -> Float:
+        """Return the features (F,) of a row with the root mean square of each column in the frame."""
         return self._features_of(scan.root_mean_square(frame))
 
     def _features_of(self, magnitudes: Float) -> Float:
         d = len(magnitudes)
         out = np.empty((self.n_features(d) - 1, 1))
-        self.from_columns(in_frame(Frame.at(np.zeros(d)))).write(magnitudes[None], out)
+        self.feature_map_of(in_frame(Frame.at(np.zeros(d)))).write(magnitudes[None], out)
         return np.concatenate([[1.0], out[:, 0]])
 
     def centres(self, theta: Gaussians) -> Float:
@@ -159,7 +159,7 @@ class GaussianFamily(LinearFamily):
         return theta.means
 
     def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
-        """Return means and covariances by PRML 9.24 and 9.25.
+        """Return means and covariances by PRML 9.24 and 9.25, each from the rows in which its columns are observed.
 
         Raises
         ------
@@ -167,18 +167,25 @@ class GaussianFamily(LinearFamily):
             If a covariance is not positive definite.
         """
         d = len(frame.scale)
-        counts = sums[0]
-        safe = safe_counts(counts)
-        offsets = sums[1 : 1 + d].T / safe[:, None]
+        safe = self.safe_column_counts(sums, d)
+        offsets = sums[1 : 1 + d].T / safe
         covariances = self.covariances(sums, frame, offsets)
         means = frame.shift + offsets / frame.scale
-        if previous is not None and (empty := counts < safe).any():
-            means = np.where(empty[:, None], previous.means, means)
-            covariances = self.keep(covariances, previous.covariances, empty)
+        if previous is not None and (empty := self.column_counts(sums, d) < safe).any():
+            means = np.where(empty, previous.means, means)
+            covariances = self.restore_empty(covariances, previous.covariances, empty)
         return self.from_covariances(means, covariances)
 
+    def column_counts(self, sums: Float, d: int) -> Float:
+        """Return the expected weight of the rows behind each mean: (K, 1), or (K, d) if columns have missing values."""
+        return np.asarray(sums[0][:, None])
+
+    def safe_column_counts(self, sums: Float, d: int) -> Float:
+        """Return `column_counts`, raised where they are too small to divide by."""
+        return np.asarray(np.maximum(self.column_counts(sums, d), EMPTY_SHARE * sums[0].sum()))
+
     def from_covariances(self, means: Float, covariances: Float) -> Gaussians:
-        """Return the parameters with covariances of this family's shape, factorised.
+        """Return the parameters with these covariances, in the family's shape; their factors are computed.
 
         Raises
         ------
@@ -191,64 +198,60 @@ class GaussianFamily(LinearFamily):
             raise ValueError(NOT_POSITIVE) from None
 
     def from_precisions(self, means: Float, precisions_cholesky: Float) -> Gaussians:
-        """Return the parameters with these factors of the precisions."""
+        """Return the parameters with these precision factors; the covariances are computed."""
         return Gaussians(means, self.invert(precisions_cholesky), precisions_cholesky)
 
     def initial(self, x: Float, resp: Float) -> Gaussians:
-        """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n), taken about the means."""
-        return self.estimate(*self.centred(x, resp), None)
+        """Return the estimate from responsibilities (K, n) of the columns of `x` (d, n)."""
+        return self.estimate(*self.sums_about_means(x, resp), None)
 
-    def centred(self, x: Float, resp: Float) -> tuple[Float, Frame]:
-        """Return the sums of the columns of `x` (d, n), weighted by `resp` (K, n), about the means that these give."""
+    def sums_about_means(self, x: Float, resp: Float) -> tuple[Float, Frame]:
+        """Return the sums of the columns of `x` (d, n) about their means weighted by `resp` (K, n), and the frame."""
         centres = (resp / safe_counts(resp.sum(axis=1))[:, None]) @ x.T
-        sums = np.zeros((self.n_centred(len(x)), len(resp)))
-        self.sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
+        sums = np.zeros((self.n_exact_sums(len(x)), len(resp)))
+        self.add_sums(Gaussians(centres, np.empty(0), np.empty(0)), x, None, resp, sums)
         return sums, Frame.at(centres)
 
-    def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
-        """Return the sums (F, K) with what is expected of missing values at `theta`: complete rows have none."""
+    def completed_sums(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
+        """Return the expected sums (F, K) of completed rows, given `theta`; complete rows need no change."""
         return sums
 
-    def known(self, given: Given) -> Gaussians | None:
-        """Return the parameters that the user has set, if means and precisions are there."""
+    def from_user(self, given: Given) -> Gaussians | None:
+        """Return the user's parameters if they have means and precisions, otherwise None."""
         if given.means is None or given.precisions_cholesky is None:
             return None
         return self.from_precisions(given.means, given.precisions_cholesky)
 
     def override(self, theta: Gaussians, given: Given) -> Gaussians:
-        """Return `theta` with what the user has set."""
+        """Return `theta` with the user's parameters in place of its own."""
         means = theta.means if given.means is None else given.means
         if given.precisions_cholesky is not None:
             return self.from_precisions(means, given.precisions_cholesky)
         return Gaussians(means, theta.covariances, theta.precisions_cholesky)
 
-    def keep(self, new: Float, old: Float, empty: Array) -> Float:
-        """Return `new` with the entries of empty components taken from `old`."""
-        return np.asarray(np.where(like(empty, new), old, new))
-
-    def expected(self, theta: Gaussians, sums: Float, frame: Frame, previous: Gaussians) -> float:
-        """Return <eta, S>, the sum of r log p over rows and components."""
-        return float(np.einsum("kf,fk->", self.natural(theta, frame), sums))
+    def restore_empty(self, new: Float, old: Float, empty: Array) -> Float:
+        """Return covariances `new`; components without rows in any column, `empty` (K, 1) or (K, d), get `old`."""
+        return np.asarray(np.where(expand_to(np.asarray(empty.all(axis=1)), new), old, new))
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return x, x - mu, its weighted or whitened copy and one more, and a number for each component."""
+        """Return 4 d + K: x, x - mu, two copies of it, and the log-densities."""
         return 4 * d + k
 
-    def factor_size(self, k: int, d: int) -> int:
+    def parameter_size(self, k: int, d: int) -> int:
         """Return the size of K matrices (d, d)."""
         return k * d * d
 
-    def named(self, theta: Gaussians) -> dict[str, Float]:
-        """Return "means", and "covariances" in the family's shape."""
+    def named_parameters(self, theta: Gaussians) -> dict[str, Float]:
+        """Return "means" and "covariances"; the covariances are in the family's shape."""
         return {"means": theta.means, "covariances": theta.covariances}
 
     @abstractmethod
-    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
-        """Return the features that the family makes of d columns."""
+    def feature_map_of(self, columns: tuple[Column, ...]) -> FeatureMap:
+        """Return the features of the family, given x as d columns of a `FeatureMap`."""
 
     @abstractmethod
     def covariances(self, sums: Float, frame: Frame, offsets: Float) -> Float:
-        """Return the covariances, floored by reg_covar, given each mean's offset (K, d) in the frame."""
+        """Return the covariances, plus reg_covar, given the means (K, d) in the frame."""
 
     @abstractmethod
     def factor(self, covariances: Float) -> Float:
@@ -256,32 +259,32 @@ class GaussianFamily(LinearFamily):
 
     @abstractmethod
     def invert(self, precisions_cholesky: Float) -> Float:
-        """Return the covariances from the factors of the precisions."""
+        """Return the covariances, given the Cholesky factors of the precisions."""
 
     @abstractmethod
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
-        """Write the log-densities, centred."""
+        """Write the log-densities, computed about each mean."""
 
     @abstractmethod
-    def sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
-        """Add the centred features' sums."""
+    def add_sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
+        """Add the sums of the features about each mean."""
 
     @abstractmethod
     def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
-        """Return n rows of one component."""
+        """Return n random rows of one component."""
 
     @abstractmethod
     def n_parameters(self, k: int, d: int) -> int:
-        """Return the number of free parameters of means and covariances."""
+        """Return the number of free parameters of the means and covariances."""
 
 
-def offsets_of(theta: Gaussians, frame: Frame) -> Float:
+def means_in_frame(theta: Gaussians, frame: Frame) -> Float:
     """Return the means (K, d) in the frame."""
     return (theta.means - frame.shift) * frame.scale
 
 
 def add_centred_sums(centres: Float, x: Float, resp: Float, out: Float) -> None:
-    """Add each component's centred features, weighted by `resp` (K, n), to `out` (F, K)."""
+    """Add the sums of 1, x - mu and the triangle of (x - mu)(x - mu)', weighted by `resp` (K, n), to `out` (F, K)."""
     d = len(x)
     row, column = triangle(d)
     for k, centre in enumerate(centres):

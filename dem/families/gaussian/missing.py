@@ -1,13 +1,13 @@
 """Gaussians of full or shared covariance where values are missing at random: conditional moments.
 
-A component's density is that of the observed columns, N(x_o | mu_o, S_oo). Its expected sufficient statistics are those
-of the completed rows (Dempster, Laird and Rubin 1977): with x_m replaced by E[x_m | x_o], and cov[x_m | x_o] added to
-the products. They have the form of complete rows' sums about the means, so that the M-step is the same, and
+The density of a component is that of the observed columns, N(x_o | mu_o, S_oo). Its expected sufficient statistics are
+those of completed rows (Dempster, Laird and Rubin 1977): x_m is replaced by E[x_m | x_o], and cov[x_m | x_o] is added
+to the products. They have the form of complete rows' sums about the means, so the M-step is the same. And
 
     sum of r log p(x | theta) + r H[x_m | x_o]
 
-is the lower bound of the observed rows' log-density that touches it at the parameters of the pass: the last row of the
-sums is r H. Two ways lead through a tile: `PatternRows` for patterns of many rows, `RowBatch` for all others.
+is a lower bound of the observed rows' log-density, exact at the parameters of the pass. The last row of the sums is
+r H. The rows of a tile are split: `PatternRows` has the patterns with many rows, `RowBatch` all other rows.
 """
 
 from __future__ import annotations
@@ -33,34 +33,34 @@ from dem.families.gaussian.missing_rows import (
     RowBatch,
     variance_inflation,
 )
-from dem.families.patterns import CACHE_BYTES, PatternGroups, group_by_pattern
+from dem.families.patterns import PATTERN_CACHE_BYTES, PatternGroups, group_by_pattern
 
-RETURNS = 64
-"""Rows of a tile from which on a pattern is taken on its own."""
-SYSTEMS = 40.0
-"""Operations for each entry of a component's covariance that a row of a rare pattern takes (measured)."""
-CHUNKS = 10
-"""Arrays of CHUNK_BYTES that scattered rows take at a time."""
+MIN_PATTERN_ROWS = 64
+"""A pattern with at least this number of rows in a tile is computed separately (`PatternRows`)."""
+SYSTEM_OPERATIONS = 40.0
+"""Operations for a row of a rare pattern, for each entry of a component's covariance (measured)."""
+CHUNKS_HELD = 10
+"""The number of arrays of CHUNK_BYTES that rows of rare patterns need at the same time."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The rows of a tile, by the way that they are taken."""
+    """The rows of a tile, split by pattern."""
 
     parts: list[PatternRows | RowBatch]
 
 
 class ObservedGaussian(GaussianFamily):
-    """Mixed into `FullGaussian` or `TiedGaussian`, makes it one of rows with missing values.
+    """Mixin that makes `FullGaussian` or `TiedGaussian` accept missing values.
 
-    The sums are the family's sums about the means, and a last row, the entropies of what is missing.
+    The sums are the family's sums about the means, and a last row: the entropies of the missing values.
     """
 
     needs_scatter: ClassVar[bool] = False
 
     @property
     def linear(self) -> None:
-        """None: a row's density depends on its pattern of missing values."""
+        """None: the natural parameters depend on the pattern of missing values."""
         return
 
     @property
@@ -72,46 +72,46 @@ class ObservedGaussian(GaussianFamily):
         """Return the family itself."""
         return self
 
-    def n_centred(self, d: int) -> int:
-        """Return one more than the family has."""
-        return super().n_centred(d) + 1
+    def n_exact_sums(self, d: int) -> int:
+        """Return the number of sums of the family, plus 1."""
+        return super().n_exact_sums(d) + 1
 
     def work(self, x: Array, k: int) -> float:
-        """Return what complete rows take, and the small systems of rows whose patterns are too rare to be shared."""
+        """Return the operations for complete rows, plus those of the small linear systems of rare patterns."""
         sizes = group_by_pattern(np.isnan(x)).sizes
-        rare = float(sizes[sizes < RETURNS].sum())
-        return super().work(x, k) + float(SYSTEMS * k * x.shape[1] ** 2 * rare)
+        rare = float(sizes[sizes < MIN_PATTERN_ROWS].sum())
+        return super().work(x, k) + float(SYSTEM_OPERATIONS * k * x.shape[1] ** 2 * rare)
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> Any:
-        """Write the log-densities of the observed entries; return the tile's rows in parts, None if none is missing."""
+        """Write the log-densities of the observed values; return the rows split by pattern, or None if complete."""
         missing = np.isnan(x)
         if not missing.any():
             super().log_density(theta, x, out)  # type: ignore[safe-super]
             return None
         groups = group_by_pattern(missing.T)
-        returns = groups.sizes >= RETURNS
-        returns |= groups.missing.all(axis=1)
+        frequent = groups.sizes >= MIN_PATTERN_ROWS
+        frequent |= groups.missing.all(axis=1)
         parts: list[PatternRows | RowBatch] = [
-            PatternRows.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(returns).tolist()
+            PatternRows.of(theta, x, groups.rows(i), groups.missing[i], out) for i in np.flatnonzero(frequent).tolist()
         ]
-        for kind, rows, index, first in chunks(theta, groups, ~returns):
+        for kind, rows, index, first in chunks(theta, groups, ~frequent):
             parts.append(kind.of(theta, x, rows, index, first, out))
         return Parts(parts)
 
-    def sums(self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float, out: Float) -> None:
+    def add_sums(self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float, out: Float) -> None:
         """Add the sums of the completed rows about the means, and the entropies."""
         self.add(theta, x, reuse, resp, resp, out)
 
     def add(self, theta: Gaussians, x: Float, reuse: Parts | None, weights: Float, counts: Float, out: Float) -> None:
-        """Add the sums, residuals weighted by `weights` (K, n), conditional covariances by `counts` (K, n)."""
+        """Add the sums: residuals with `weights` (K, n), conditional covariances with `counts` (K, n)."""
         if reuse is None:
-            super().sums(theta, x, None, weights, out[:-1])  # type: ignore[safe-super]
+            super().add_sums(theta, x, None, weights, out[:-1])  # type: ignore[safe-super]
             return
         for part in reuse.parts:
             part.add(weights[:, part.rows], counts[:, part.rows], out)
 
     def constant(self, theta: Gaussians, x: Float, reuse: Parts | None) -> Float:
-        """Return the log-densities, (K, n) or (K, 1), but for the squared distances."""
+        """Return the log-densities, (K, n) or (K, 1), without the squared distances."""
         if reuse is None:
             log_root = np.log(np.einsum("gii->gi", precision_factors(theta))).sum(axis=1)
             return np.broadcast_to(log_root - 0.5 * len(x) * LOG_2PI, len(theta.means))[:, None]
@@ -120,25 +120,25 @@ class ObservedGaussian(GaussianFamily):
             out[:, part.rows] = part.constant
         return out
 
-    def fill(self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float) -> tuple[Float, Float]:
-        """Return the conditional mean and variance of each entry of x (d, n), given responsibilities (K, n)."""
-        return self.filled(theta, x, reuse, resp, np.ones_like(resp))
+    def conditional_moments(self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float) -> tuple[Float, Float]:
+        """Return the conditional mean and variance of each value of x (d, n), given responsibilities (K, n)."""
+        return self.scaled_conditional_moments(theta, x, reuse, resp, np.ones_like(resp))
 
-    def filled(
+    def scaled_conditional_moments(
         self, theta: Gaussians, x: Float, reuse: Parts | None, resp: Float, spread: Float
     ) -> tuple[Float, Float]:
-        """Return the same, each component's conditional variance times `spread` (K, n)."""
+        """Return the conditional mean and variance of x (d, n); variances are multiplied by `spread` (K, n)."""
         mean, variance = x.copy(), np.zeros_like(x)
-        middle = theta.means.mean(axis=0)  # about which squares keep their digits
+        centre = theta.means.mean(axis=0)  # squares of differences from it lose no digits
         for part in [] if reuse is None else reuse.parts:
             missing = np.isnan(x[:, part.rows])
             residuals, variances = part.moments()
-            offsets = residuals + (theta.means - middle)[:, :, None]
+            offsets = residuals + (theta.means - centre)[:, :, None]
             r = resp[:, part.rows]
             first = np.einsum("kn,kdn->dn", r, offsets)
             second = np.einsum("kn,kdn->dn", r, (offsets - first) ** 2)
             within = np.einsum("kn,kdn->dn", r * spread[:, part.rows], variances)
-            mean[:, part.rows] = np.where(missing, middle[:, None] + first, x[:, part.rows])
+            mean[:, part.rows] = np.where(missing, centre[:, None] + first, x[:, part.rows])
             variance[:, part.rows] = np.where(missing, second + within, 0.0)
         return mean, variance
 
@@ -153,28 +153,28 @@ class ObservedGaussian(GaussianFamily):
         return super().estimate(sums[:-1], frame, previous)
 
     def expected(self, theta: Gaussians, sums: Float, frame: Frame, previous: Gaussians) -> float:
-        """Return the bound: the completed rows' expected log-density, and the entropies at `previous`."""
+        """Return the bound: the expected log-density of the completed rows, plus the entropies at `previous`."""
         return super().expected(theta, sums[:-1], frame, previous) + float(sums[-1].sum())
 
-    def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
-        """Return the sums without the entropies: they are of completed rows already."""
+    def completed_sums(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
+        """Return the sums without the entropies; they are already those of completed rows."""
         return sums[:-1]
 
     def tile_width(self, k: int, d: int) -> int:
-        """Return what complete rows take, and each component's residuals."""
+        """Return the width for complete rows, plus the residuals of each component."""
         return super().tile_width(k, d) + (k + 1) * d + 2 * k
 
-    def factor_size(self, k: int, d: int) -> int:
-        """Return the size of a pattern's marginals, with a share of what is remembered of patterns."""
-        return 3 * super().factor_size(k, d) + (CACHE_BYTES + CHUNKS * CHUNK_BYTES) // 32
+    def parameter_size(self, k: int, d: int) -> int:
+        """Return the size of the marginals of a pattern, plus a share of the cache of patterns."""
+        return 3 * super().parameter_size(k, d) + (PATTERN_CACHE_BYTES + CHUNKS_HELD * CHUNK_BYTES) // 32
 
 
 def chunks(
     theta: Gaussians, groups: PatternGroups, chosen: NDArray[np.bool_]
 ) -> Iterator[tuple[type[RowBatch], NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield kinds, rows, indices of their patterns' systems, and where each pattern begins: what `RowBatch.of` takes.
+    """Yield batches: the class, rows, columns of the linear systems and first rows of patterns (see `RowBatch.of`).
 
-    The rows are those of the chosen patterns of a tile, as many at a time as there is room for inverses.
+    The rows have the chosen patterns of a tile. A batch has as many rows as CHUNK_BYTES allows for their inverses.
     """
     k, d = theta.means.shape
     kinds = (

@@ -15,14 +15,15 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.coordinate_frame import Frame
-from dem.families.family import EMPTY, Filling
+from dem.families.family import Filling
 from dem.families.feature_columns import Column
 from dem.families.feature_map import FeatureMap, with_indicators
-from dem.families.gaussian.base import GaussianFamily, Gaussians, offsets_of
-from dem.families.plain import from_columns
+from dem.families.gaussian.base import GaussianFamily, Gaussians, means_in_frame
+from dem.families.gaussian.independent import IndependentGaussian
+from dem.families.independent_columns import mixture_moments, residuals
 
 
-class ObservedColumns(GaussianFamily):
+class ObservedColumns(IndependentGaussian):
     """Mixin that makes a Gaussian family accept missing values: the last d features are indicators."""
 
     @property
@@ -38,35 +39,28 @@ class ObservedColumns(GaussianFamily):
         """Return the number of features of the family, plus d."""
         return super().n_features(d) + d  # type: ignore[safe-super]
 
-    def from_columns(self, columns: tuple[Column, ...]) -> FeatureMap:
+    def feature_map_of(self, columns: tuple[Column, ...]) -> FeatureMap:
         """Return the features of the family, 0 where a value is missing, and the indicators."""
-        whole = super().from_columns(columns)  # type: ignore[safe-super]
-        return with_indicators(whole, len(columns), before=whole.n_features)
+        complete = super().feature_map_of(columns)  # type: ignore[safe-super]
+        return with_indicators(complete, len(columns), before=complete.n_features)
 
-    def estimate(self, sums: Float, frame: Frame, previous: Gaussians | None) -> Gaussians:
-        """Return means and variances by PRML 9.24 and 9.25; each column uses the rows in which it is observed.
+    def column_counts(self, sums: Float, d: int) -> Float:
+        """Return the sums of the indicators (K, d): each mean and variance uses the rows in which it is observed."""
+        return sums[-d:].T
 
-        Raises
-        ------
-        ValueError
-            If a variance is not positive.
-        """
-        d = len(frame.scale)
-        counts = sums[-d:].T
-        safe = np.maximum(counts, EMPTY * sums[0].sum())
-        offsets = sums[1 : 1 + d].T / safe
-        covariances = self.covariances(sums, frame, offsets)
-        means = frame.shift + offsets / frame.scale
-        if previous is not None and (empty := counts < safe).any():
-            means = np.where(empty, previous.means, means)
-            covariances = self.keep(covariances, previous.covariances, empty)
-        return self.from_covariances(means, covariances)
+    def add_sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
+        """Add the sums over the observed values, and the responsibilities of the rows that have each column."""
+        d, missing = len(x), np.isnan(x)
+        out[0] += resp.sum(axis=1)
+        out[-d:] += ~missing @ resp.T
+        for k, mean in enumerate(theta.means):
+            self.add_residuals(residuals(x, mean, missing), resp[k], out[:, k])
 
-    def completed(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
+    def completed_sums(self, sums: Float, frame: Frame, theta: Gaussians) -> Float:
         """Return sums of complete rows: missing values are replaced by their expectations given the component."""
         d = len(frame.scale)
         lacking = sums[:1] - sums[-d:]
-        offsets = offsets_of(theta, frame).T
+        offsets = means_in_frame(theta, frame).T
         squares = offsets**2 + (frame.scale**2 * self.column_variances(theta)).T
         return self.with_expected(sums[:-d].copy(), lacking * offsets, lacking * squares)
 
@@ -81,6 +75,6 @@ class ObservedColumns(GaussianFamily):
         sums[1 + d :] += squares
         return sums
 
-    def fill(self, theta: Gaussians, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
+    def conditional_moments(self, theta: Gaussians, x: Float, reuse: Any, resp: Float) -> tuple[Float, Float]:
         """Return the conditional mean and variance of each value of x (d, n), given responsibilities (K, n)."""
-        return from_columns(x, resp, theta.means, self.column_variances(theta))
+        return mixture_moments(x, resp, theta.means, self.column_variances(theta))

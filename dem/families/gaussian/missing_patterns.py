@@ -23,7 +23,7 @@ from dem.families.gaussian.base import LOG_2PI, CentredMap, Gaussians, add_centr
 
 
 @dataclass(frozen=True)
-class Marginal:
+class GaussianMarginal:
     """The marginal and conditional Gaussians of one pattern, for K components; G is K, or 1 for a shared covariance.
 
     Attributes
@@ -46,7 +46,7 @@ class Marginal:
     entropy: Float
 
     @classmethod
-    def of(cls, theta: Gaussians, missing: NDArray[np.bool_]) -> Marginal:
+    def of(cls, theta: Gaussians, missing: NDArray[np.bool_]) -> GaussianMarginal:
         """Return the marginal of full or tied Gaussians."""
         upper = precision_factors(theta)
         (g, d, _), m = upper.shape, int(missing.sum())
@@ -103,14 +103,14 @@ class PatternRows:
 
     Attributes
     ----------
-    marginal : Marginal
+    marginal : GaussianMarginal
     rows : int array of shape (n,)
         Their indices in the tile.
     x : array of shape (o, n)
         Their observed values.
     """
 
-    marginal: Marginal
+    marginal: GaussianMarginal
     rows: NDArray[np.intp]
     x: Float
 
@@ -123,7 +123,7 @@ class PatternRows:
         observed = x[np.ix_(~missing, rows)]
         found, centred = np.empty(len(rows)), CentredMap.of(marginal.theta)
         for k in range(len(out)):
-            centred.component(k, observed, found)
+            centred.component_log_density(k, observed, found)
             out[k, rows] = found
         return cls(marginal, rows, observed)
 
@@ -147,7 +147,7 @@ class PatternRows:
         return residuals, np.broadcast_to(variances, residuals.shape)
 
 
-def marginal_of(theta: Gaussians, missing: NDArray[np.bool_]) -> Marginal:
+def marginal_of(theta: Gaussians, missing: NDArray[np.bool_]) -> GaussianMarginal:
     """Return the marginal of a pattern; the parameters keep it in a cache."""
-    found: Marginal = theta.by_pattern.get(missing.tobytes(), lambda: Marginal.of(theta, missing))
+    found: GaussianMarginal = theta.by_pattern.get(missing.tobytes(), lambda: GaussianMarginal.of(theta, missing))
     return found

@@ -19,7 +19,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.families.family import CACHE_BYTES
-from dem.models.mixture.kernel import counted, tile_rows
+from dem.models.mixture.kernel import positive_weight_rows, tile_rows
 from dem.models.mixture.precision import Precision
 
 Labels = NDArray[np.intp]
@@ -217,7 +217,7 @@ class KMeansKernel:
         sums, counts, inertia, farthest = np.zeros((k, d)), np.zeros(k), np.zeros(k), Farthest.none(d)
         start_of_row = np.arange(nearest.tile + 1)
         for start in range(0, len(x), nearest.tile):
-            rows, weight, keys = positive_weight_rows(block.part(start, start + nearest.tile))
+            rows, weight, keys = rows_weights_and_keys(block.part(start, start + nearest.tile))
             n = len(rows)
             labels = nearest.labels(rows)
             residuals, squares = nearest.residuals(rows, labels)
@@ -230,9 +230,9 @@ class KMeansKernel:
         return KMeansStats(len(x), total_weight(block), counts, sums, inertia, farthest, Frame.at(nearest.centers))
 
 
-def positive_weight_rows(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:
+def rows_weights_and_keys(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:
     """Return the rows of positive weight, their weights (n,) and keys; other rows may have values that overflow."""
-    rows, weight = counted(tile)
+    rows, weight = positive_weight_rows(tile)
     keys = np.arange(tile.first, tile.first + len(tile.x))
     if tile.weight is None or weight is None:
         return rows, np.ones(len(rows)), keys

@@ -29,7 +29,7 @@ from dem.models.kmeans.kernel import (
     Labels,
     Nearest,
     farthest_candidates,
-    positive_weight_rows,
+    rows_weights_and_keys,
     total_weight,
 )
 from dem.models.mixture.precision import Precision
@@ -154,7 +154,7 @@ class ObservedKernel:
         counts, inertia, farthest = np.zeros(k), np.zeros(k), Farthest.none(d)
         start_of_row = np.arange(nearest.tile + 1)
         for start in range(0, len(x), nearest.tile):
-            rows, weight, keys = positive_weight_rows(block.part(start, start + nearest.tile))
+            rows, weight, keys = rows_weights_and_keys(block.part(start, start + nearest.tile))
             n, has = len(rows), ~np.isnan(rows)
             scale = missing_scale(has)
             labels = nearest.labels(rows)

@@ -25,7 +25,7 @@ from dem.models.latent.algebra import (
     posterior_covariance,
     projection,
 )
-from dem.models.mixture.kernel import counted
+from dem.models.mixture.kernel import positive_weight_rows
 
 TILE_BYTES, MIN_TILE, MAX_TILE = 2**20, 16, 4096
 
@@ -156,7 +156,7 @@ class LatentKernel:
         d, q = self.params.loadings.shape
         zz, rz, rr, log_likelihood = np.zeros((q, q)), np.zeros((d, q)), np.zeros(d), 0.0
         for start in range(0, len(block.x), self.tile):
-            rows, weight = counted(block.part(start, start + self.tile))
+            rows, weight = positive_weight_rows(block.part(start, start + self.tile))
             z, r = self.latent(rows)
             log_density = self.log_density(z, r)
             if weight is None:

@@ -75,5 +75,5 @@ class ObservedLatentModel(LatentModel[L]):
 
     def workspace_bytes(self, d: int) -> int:
         """Return the bytes that a task needs in addition to its block: a tree node holds `ARITY` sums and more."""
-        sums = 8 * FactorAnalysisFamily(self.n_components).with_missing().n_centred(d)
+        sums = 8 * FactorAnalysisFamily(self.n_components).with_missing().n_exact_sums(d)
         return max(rows_bytes(self.n_components, d) + (ARITY + 4) * sums, scan_bytes(d, scatter=False))

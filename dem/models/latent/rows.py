@@ -13,7 +13,7 @@ from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
 from dem.families.family import filling
 from dem.models.latent.algebra import LatentParams, noise_diagonal
 from dem.models.latent.kernel import LatentKernel
-from dem.models.mixture.kernel import CentredDensities, tiles_bytes
+from dem.models.mixture.kernel import CentredDensities, e_step_bytes
 from dem.models.row_checks import check_finite
 
 NO_DENSITY_WITH_MISSING = (
@@ -73,13 +73,15 @@ def _write_incomplete(params: LatentParams, output: RowOutput, x: Array, out: Ar
             out[here] = densities.reuse.z[1:, 0].T
         else:
             one = np.ones((1, len(tile)))
-            mean, variance = filling(densities.family).fill(densities.theta, tile.T, densities.reuse, one)
+            mean, variance = filling(densities.family).conditional_moments(
+                densities.theta, tile.T, densities.reuse, one
+            )
             out[here] = (np.sqrt(variance) if output.name == "deviation" else mean).T
 
 
 def rows_bytes(q: int, d: int) -> int:
     """Return the bytes that a task needs for row outputs; it needs most with missing values."""
-    return tiles_bytes(FactorAnalysisFamily(q).with_missing(), 1, d)
+    return e_step_bytes(FactorAnalysisFamily(q).with_missing(), 1, d)
 
 
 def analyser(params: LatentParams) -> FactorAnalysers:

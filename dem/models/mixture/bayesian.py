@@ -78,7 +78,7 @@ def _covariance(moments: Moments, family: GaussianFamily) -> Float:
     """Return the unbiased covariance of the data, in the shape of the prior; plus reg_covar if it is singular."""
     covariance = _unbiased(moments, family)
     scale = SCALES[type(family)]
-    for proper in (covariance, scale.floored(covariance, family.added)):
+    for proper in (covariance, scale.floored(covariance, family.reg_covar_values)):
         if not scale.is_singular(proper):
             return proper
     raise ValueError(SINGULAR)
@@ -173,7 +173,7 @@ class BayesianMixtureModel:
 
     def squared(self, variances: Float) -> Float:
         """Return the squares that the family computes, (d,)."""
-        return self.family.squared(variances)
+        return self.family.squares_used(variances)
 
     def work(self, x: Array) -> float:
         """Return the number of operations of the mixture."""
@@ -195,7 +195,7 @@ class BayesianMixtureModel:
 
     def from_responsibilities(self, x: Float, resp: Float) -> BayesianParams:
         """Return the posterior given weighted responsibilities (K, n) of the columns of x (d, n)."""
-        sums, frame = self.family.centred(x, resp)
+        sums, frame = self.family.sums_about_means(x, resp)
         stats = MixtureStats(x.shape[1], float(resp.sum()), 0.0, sums, frame, Precision.SINGLE)
         return self._posterior(stats)
 
@@ -205,7 +205,7 @@ class BayesianMixtureModel:
 
     def m_step(self, params: BayesianParams, stats: MixtureStats) -> Step[BayesianParams]:
         """Return the posterior given the statistics, with expectations of missing values under q(x_missing | z)."""
-        sums = cast(GaussianFamily, self.mixture.observed).completed(stats.sums, stats.frame, params.theta)
+        sums = cast(GaussianFamily, self.mixture.family_of_rows).completed_sums(stats.sums, stats.frame, params.theta)
         return Step(self._posterior(replace(stats, sums=sums)))
 
     def _posterior(self, stats: MixtureStats) -> BayesianParams:

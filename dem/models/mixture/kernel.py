@@ -1,7 +1,7 @@
 """The E-step of a mixture on one block: joint log-densities, responsibilities, sums.
 
-Arrays are feature-major and component-major, so that every reduction runs along contiguous rows of a
-tile; the tile is sized so that its features stay in the cache. Workspaces are allocated once a task.
+The first axis of arrays is the feature or the component, and the last axis the row. So every reduction runs along
+contiguous memory. A tile is so small that its features stay in the cache. Workspaces are allocated once for each task.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 MIN_TILE, MAX_TILE = 256, 16384
 LARGEST_TILE = 2**26
-"""Bytes: of very wide data a tile has fewer rows than `MIN_TILE`."""
+"""Largest tile, in bytes: for very wide data a tile has fewer rows than `MIN_TILE`."""
 WIDE = 128
-"""Rows of so many columns are no longer turned: that costs more than reductions across their order."""
+"""From this number of columns rows are not transposed: that costs more than reductions over strided memory."""
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -34,11 +34,11 @@ class MixtureParams:
     Attributes
     ----------
     weights : array of shape (K,)
-        The mixing proportions, summing to 1.
+        The mixing proportions; they sum to 1.
     theta
         The parameters of all K components.
     floor : Precision
-        The least exact arithmetic that the next sweep may use: within a fit it only rises.
+        The least exact arithmetic that the next sweep may use. Within a fit it only becomes more exact.
     """
 
     weights: Float
@@ -47,7 +47,7 @@ class MixtureParams:
 
     @property
     def log_weights(self) -> Float:
-        """What the E-step adds to the log-densities (K,): the log mixing proportions, finite for empty components."""
+        """The log mixing proportions (K,), finite for empty components; the E-step adds them to the log-densities."""
         return np.asarray(np.log(np.maximum(self.weights, TINY)))
 
 
@@ -61,13 +61,13 @@ class MixtureStats:
     weight : float
         Sum of the rows' weights.
     log_likelihood : float
-        Weighted sum over the rows, in nats, of what the features give of log p(x).
+        Weighted sum of log p(x) over the rows, in nats, without log h(x) and the shared term.
     sums : array of shape (F, K)
-        Responsibility-weighted sums of the features.
+        Sums of the features, weighted by responsibilities.
     frame : Frame
-        Where the features were taken: statistics of different frames do not add.
+        The frame of the features: statistics of different frames cannot be added.
     precision : Precision
-        The arithmetic that made them.
+        The arithmetic of the pass.
     """
 
     rows: int
@@ -83,10 +83,10 @@ class MixtureStats:
         Raises
         ------
         ValueError
-            If they were taken in different frames.
+            If their frames or arithmetics differ.
         """
         if self.precision != other.precision or not self.frame.same(other.frame):
-            raise ValueError("these statistics were taken about different reference points: they do not add")
+            raise ValueError("cannot add these statistics: they have different reference points or arithmetics")
         return MixtureStats(
             self.rows + other.rows,
             self.weight + other.weight,
@@ -98,7 +98,7 @@ class MixtureStats:
 
 
 class Densities(Protocol):
-    """Joint log-densities log w_k p(x | k) of a tile, and the sums that go with them."""
+    """Joint log-densities log w_k p(x | k) of a tile, and the sums of its features."""
 
     frame: Frame
     precision: Precision
@@ -106,10 +106,10 @@ class Densities(Protocol):
     tile: int
 
     def joint(self, rows: Array) -> Array:
-        """Return the (K, n) joint log-densities of rows (n, d), in a workspace that may be overwritten."""
+        """Return the joint log-densities (K, n) of rows (n, d), in a workspace that may be overwritten."""
 
     def add(self, resp: Array, out: Float) -> None:
-        """Add the sums of the tile last given to `joint`, weighted by `resp` (K, n), to `out` (F, K)."""
+        """Add the sums of the last tile that `joint` was called with, weighted by `resp` (K, n), to `out` (F, K)."""
 
 
 class LinearDensities:
@@ -120,9 +120,9 @@ class LinearDensities:
     features : Features
         T.
     eta : array of shape (K, F)
-        H: the natural parameters, the log-weights added to column 0.
+        H: the natural parameters; column 0 also has the log-weights.
     frame : Frame
-        Where the features are taken.
+        The frame of the features.
     precision : Precision
     """
 
@@ -136,39 +136,39 @@ class LinearDensities:
         self._features[0] = 1
         self._joint = np.empty((k, self.tile), dtype)
         self._sums = np.empty((self.n_sums, k), dtype)
-        self._now = self._features
+        self._tile = self._features
 
     def joint(self, rows: Array) -> Array:
         """Return H T."""
         n = len(rows)
-        features = self._now = self._features[:, :n]
+        features = self._tile = self._features[:, :n]
         self.features.write(rows, features[1:])
         return np.matmul(self.eta, features, out=self._joint[:, :n])
 
     def add(self, resp: Array, out: Float) -> None:
         """Add T R'."""
-        out += np.matmul(self._now, resp.T, out=self._sums)
+        out += np.matmul(self._tile, resp.T, out=self._sums)
 
 
 class CentredDensities(Generic[T]):
-    """The exact path: every component on its own (Gaussians about their centres), in float64 and the data's units."""
+    """The exact path: each component separately (Gaussians about their means), in float64 and the units of the data."""
 
     def __init__(self, family: Family[T], theta: T, log_weights: Float) -> None:
         centres = family.centres(theta)
         k, d = centres.shape
         self.family, self.theta, self.log_weights = family, theta, log_weights
         self.frame, self.precision = Frame.at(centres), Precision.CENTRED
-        self.n_sums = family.n_centred(d)
+        self.n_sums = family.n_exact_sums(d)
         self.tile = tile_rows(8 * family.tile_width(k, d), family.tile_bytes)
         self._x = np.empty((self.tile, d)).T if d >= WIDE else np.empty((d, self.tile))
         self._joint = np.empty((k, self.tile))
-        self._now = self._x
-        self.reuse: Any = None  # what the family found of the tile last given to `joint`
+        self._tile = self._x
+        self.reuse: Any = None  # the result of `family.log_density` for the last tile
 
     def joint(self, rows: Array) -> Array:
-        """Return the log-densities about each centre, plus the log-weights."""
+        """Return the log-densities, plus the log-weights."""
         n = len(rows)
-        x = self._now = self._x[:, :n]
+        x = self._tile = self._x[:, :n]
         x[...] = rows.T
         joint = self._joint[:, :n]
         self.reuse = self.family.log_density(self.theta, x, joint)
@@ -176,12 +176,12 @@ class CentredDensities(Generic[T]):
         return joint
 
     def add(self, resp: Array, out: Float) -> None:
-        """Add the centred features' sums."""
-        self.family.sums(self.theta, self._now, self.reuse, resp, out)
+        """Add the family's sums of the exact path."""
+        self.family.add_sums(self.theta, self._tile, self.reuse, resp, out)
 
 
 def densities_of(family: Family[T], params: MixtureParams, precision: Precision, frame: Frame | None) -> Densities:
-    """Return the densities of all components in one arithmetic."""
+    """Return the densities of all components in the given arithmetic."""
     linear = family.linear
     if precision == Precision.CENTRED or frame is None or linear is None:
         return CentredDensities(family, params.theta, params.log_weights)
@@ -190,21 +190,21 @@ def densities_of(family: Family[T], params: MixtureParams, precision: Precision,
 
 
 def eta_of(linear: Linear[T], theta: T, log_weights: Float, frame: Frame) -> Float:
-    """Return H (K, F), the natural parameters with the log-weights in column 0."""
+    """Return H (K, F): the natural parameters, with the log-weights added to column 0."""
     eta = linear.natural(theta, frame)
     eta[:, 0] += log_weights
     return eta
 
 
-def tiles_bytes(family: Family[T], k: int, d: int) -> int:
-    """Return what tiles of d columns take for K components, and what follows from the parameters, in bytes."""
+def e_step_bytes(family: Family[T], k: int, d: int) -> int:
+    """Return the memory of an E-step, in bytes: tiles of d columns for K components, and arrays of parameters."""
     linear = family.linear
     width = family.tile_width(k, d) + k + (0 if linear is None else linear.n_features(d))
-    return max(8 * width * tile_rows(8 * width, 0), 2 * family.tile_bytes) + 4 * 8 * family.factor_size(k, d)
+    return max(8 * width * tile_rows(8 * width, 0), 2 * family.tile_bytes) + 4 * 8 * family.parameter_size(k, d)
 
 
 class MixtureKernel:
-    """From a block to its statistics."""
+    """The E-step: a function from a block to its statistics."""
 
     def __init__(self, densities: Densities, n_components: int) -> None:
         self.densities, self.n_components = densities, n_components
@@ -216,7 +216,7 @@ class MixtureKernel:
         sums = np.zeros((densities.n_sums, self.n_components))
         log_likelihood = 0.0
         for start in range(0, len(x), densities.tile):
-            rows, weight = counted(block.part(start, start + densities.tile))
+            rows, weight = positive_weight_rows(block.part(start, start + densities.tile))
             if len(rows) == 0:
                 continue
             joint = densities.joint(rows)
@@ -231,8 +231,8 @@ class MixtureKernel:
         return MixtureStats(len(x), weight_sum, log_likelihood, sums, densities.frame, densities.precision)
 
 
-def counted(tile: Block) -> tuple[Array, Array | None]:
-    """Return the rows that count and their weights: those of weight 0 may hold what would overflow."""
+def positive_weight_rows(tile: Block) -> tuple[Array, Array | None]:
+    """Return the rows with positive weight, and their weights. Values in rows of weight 0 could overflow."""
     if tile.weight is None or (tile.weight > 0).all():
         return tile.x, tile.weight
     keep = tile.weight > 0
@@ -240,10 +240,10 @@ def counted(tile: Block) -> tuple[Array, Array | None]:
 
 
 class Softmax:
-    """From joint log-densities to responsibilities, in place; holds the workspaces of a tile.
+    """Turns joint log-densities into responsibilities, in place; holds the workspaces of a tile.
 
-    Log-responsibilities are kept above a floor where exp is far below one rounding of any sum but not yet
-    denormal: products with denormal numbers are a hundred times slower on some processors.
+    Log-responsibilities have a lower bound. There exp is far below the rounding of any sum, but not denormal: products
+    with denormal numbers are a hundred times slower on some processors.
     """
 
     def __init__(self, densities: Densities) -> None:
@@ -268,14 +268,16 @@ class Softmax:
 
 
 def tile_rows(bytes_per_row: int, tile_bytes: int = CACHE_BYTES) -> int:
-    """Return how many rows of a tile fit in the cache, a multiple of 64; of wide data at least `MIN_TILE`, if they can.
+    """Return the number of rows of a tile: as many as fit in the cache, a multiple of 64.
+
+    It is between `MIN_TILE` and `MAX_TILE`, but a tile never takes more than `LARGEST_TILE` bytes.
 
     Parameters
     ----------
     bytes_per_row : int
-        What a row takes in all arrays of the tile.
+        The size of a row in all arrays of the tile.
     tile_bytes : int
-        What the cache holds.
+        The size of the cache.
     """
     rows = int(np.clip(tile_bytes // bytes_per_row // 64 * 64, MIN_TILE, MAX_TILE))
     return max(1, min(rows, LARGEST_TILE // bytes_per_row))

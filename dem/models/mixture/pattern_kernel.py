@@ -1,9 +1,9 @@
 """The E-step of a Gaussian mixture on a block with missing values, by patterns.
 
-Rows that lack the same columns are complete rows of the marginal Gaussians of what they have. So where a pattern has
-many rows in a block, they go through the kernel of complete rows, and their sums are made those of whole rows once for
-all of them (`dem.families.gaussian.missing_patterns`). The rows of all other patterns go through the family's exact
-path, those that lack as many columns side by side.
+Rows in which the same columns are missing are complete rows of the marginal Gaussian of the other columns. So if a
+pattern has many rows in a block, the kernel for complete rows is used. Its sums are turned into sums of completed rows
+once for the whole pattern (`dem.families.gaussian.missing_patterns`). The rows of all other patterns use the exact path
+of the family, sorted by their number of missing columns.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle, triangle_places
 from dem.families.family import ByPattern, Family
 from dem.families.features import Features
-from dem.families.gaussian.base import Gaussians, offsets_of
+from dem.families.gaussian.base import Gaussians, means_in_frame
 from dem.families.patterns import group_by_pattern
 from dem.models.mixture.kernel import (
     CentredDensities,
@@ -32,14 +32,14 @@ from dem.models.mixture.kernel import (
 from dem.models.mixture.precision import Precision, double_suffices
 
 BAND_BYTES, BAND_ROWS = 2**24, 2**17
-"""Rows of a block are sorted so many bytes (as float64), and so many rows, at a time."""
+"""A block is sorted in bands of at most this number of bytes (as float64) and of rows."""
 FREQUENT = 256
-"""Rows of a band from which on a pattern has a kernel of its own."""
+"""A pattern with at least this number of rows in a band gets its own kernel."""
 
 
 @dataclass(frozen=True)
-class Products:
-    """Where features are taken for products, and how large they become.
+class ProductBounds:
+    """The frame of features, and their largest magnitudes, which bound the error of matrix products.
 
     Attributes
     ----------
@@ -51,17 +51,17 @@ class Products:
     frame: Frame
     largest: Float
 
-    def of(self, columns: NDArray[np.intp]) -> Products:
-        """Return the same of some columns."""
+    def of(self, columns: NDArray[np.intp]) -> ProductBounds:
+        """Return the frame and the magnitudes for some of the columns."""
         d = len(self.frame.shift)
         pairs = triangle_places(d)[np.ix_(columns, columns)][triangle(len(columns))]
         features = np.concatenate([[0], 1 + columns, 1 + d + pairs])
-        return Products(Frame(self.frame.shift[columns], self.frame.scale[columns]), self.largest[features])
+        return ProductBounds(Frame(self.frame.shift[columns], self.frame.scale[columns]), self.largest[features])
 
 
 @dataclass(frozen=True)
-class Moved:
-    """Features of rows that are moved to a frame first: all patterns of as many columns have the same ones.
+class FeaturesInFrame:
+    """Features of rows in a frame: the rows are moved to the frame first, so that `of` is the same for all patterns.
 
     Attributes
     ----------
@@ -85,10 +85,14 @@ class Moved:
 
 
 class PatternKernel:
-    """From a block to its statistics, about the means."""
+    """The E-step: a function from a block to its statistics, which are taken about the means."""
 
     def __init__(
-        self, family: Family[Gaussians], by_pattern: ByPattern[Gaussians], params: MixtureParams, products: Products
+        self,
+        family: Family[Gaussians],
+        by_pattern: ByPattern[Gaussians],
+        params: MixtureParams,
+        products: ProductBounds,
     ) -> None:
         self.theta: Gaussians = params.theta
         self.by_pattern = by_pattern
@@ -107,30 +111,30 @@ class PatternKernel:
         return MixtureStats(n, total, log_likelihood, sums, self.rare.densities.frame, Precision.CENTRED)
 
     def _add(self, band: Block, out: Float) -> float:
-        """Add the sums of a band's rows to `out`; return their log-likelihood."""
+        """Add the sums of a band of rows to `out`; return their log-likelihood."""
         x, weight = band.x, band.weight
-        counted = np.arange(len(x)) if weight is None else np.flatnonzero(weight > 0)
-        groups = group_by_pattern(np.isnan(x)[counted])
+        positive = np.arange(len(x)) if weight is None else np.flatnonzero(weight > 0)
+        groups = group_by_pattern(np.isnan(x)[positive])
         frequent = groups.sizes >= FREQUENT
         total = 0.0
         for i in np.flatnonzero(frequent).tolist():
-            total += self._add_pattern(band, counted[groups.rows(i)], groups.missing[i], out)
-        rows = counted[groups.order[np.repeat(~frequent, groups.sizes)]]
-        for some in parts(rows, self.rare.densities.tile):
-            stats = self.rare(taken(band, some))
+            total += self._add_pattern(band, positive[groups.rows(i)], groups.missing[i], out)
+        rows = positive[groups.order[np.repeat(~frequent, groups.sizes)]]
+        for some in split_rows(rows, self.rare.densities.tile):
+            stats = self.rare(select(band, some))
             out += stats.sums
             total += stats.log_likelihood
         return total
 
     def _add_pattern(self, band: Block, rows: NDArray[np.intp], missing: NDArray[np.bool_], out: Float) -> float:
-        """Add the sums of rows with the same values missing to `out`; return their log-likelihood."""
+        """Add the sums of the rows of one pattern to `out`; return their log-likelihood."""
         marginal = self.by_pattern.marginal(self.theta, missing)
         columns = np.flatnonzero(~missing)
         densities = self._densities(marginal.theta, self.products.of(columns))
         kernel = MixtureKernel(densities, self.n_components)
         total, sums = 0.0, np.zeros((densities.n_sums, self.n_components))
-        for some in parts(rows, densities.tile):
-            stats = kernel(taken(band, some, columns if missing.any() else None))
+        for some in split_rows(rows, densities.tile):
+            stats = kernel(select(band, some, columns if missing.any() else None))
             sums += stats.sums
             total += stats.log_likelihood
         if densities.precision != Precision.CENTRED:
@@ -138,22 +142,22 @@ class PatternKernel:
         marginal.add(sums, sums[0], out)
         return total
 
-    def _densities(self, theta: Gaussians, products: Products) -> Densities:
-        """Return the densities of complete rows, by products where these keep their digits."""
+    def _densities(self, theta: Gaussians, products: ProductBounds) -> Densities:
+        """Return the densities of complete rows: by matrix products if these are exact enough."""
         family, frame = self.by_pattern.marginals, products.frame
         if (linear := family.linear) is not None:
             eta = eta_of(linear, theta, self.log_weights, frame)
             if double_suffices(float((np.abs(eta) @ products.largest).max())):
                 return LinearDensities(
-                    Moved(self.by_pattern.features(theta.means.shape[1]), frame), eta, frame, Precision.DOUBLE
+                    FeaturesInFrame(self.by_pattern.features(theta.means.shape[1]), frame), eta, frame, Precision.DOUBLE
                 )
         return CentredDensities(family, theta, self.log_weights)
 
 
 def about_means(sums: Float, theta: Gaussians, frame: Frame) -> Float:
-    """Return sums (F, K) of 1, x and the triangle of x x' in a frame as those of x - mu, in the data's units."""
+    """Turn sums (F, K) of 1, x and the triangle of x x' in a frame into those of x - mu, in the units of the data."""
     d = len(frame.scale)
-    means = offsets_of(theta, frame).T
+    means = means_in_frame(theta, frame).T
     row, column = triangle(d)
     first = sums[1 : 1 + d] - sums[0] * means
     # sum of (x - m)(x - m)' = sum of x x' - m (sum of x)' - (sum of x - m) m'
@@ -162,13 +166,13 @@ def about_means(sums: Float, theta: Gaussians, frame: Frame) -> Float:
     return np.concatenate([sums[:1], first / scale, second / (scale[row] * scale[column])])
 
 
-def parts(rows: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
-    """Return the rows in parts of `size`."""
+def split_rows(rows: NDArray[np.intp], size: int) -> list[NDArray[np.intp]]:
+    """Return the rows in parts of at most `size` rows."""
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
-def taken(block: Block, rows: NDArray[np.intp], columns: NDArray[np.intp] | None = None) -> Block:
-    """Return some rows of a block, and some of their columns."""
+def select(block: Block, rows: NDArray[np.intp], columns: NDArray[np.intp] | None = None) -> Block:
+    """Return some rows of a block; if `columns` are given, only these columns."""
     x: Array = np.take(block.x, rows, axis=0)
     if columns is not None:
         x = np.take(x, columns, axis=1)

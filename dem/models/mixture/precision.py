@@ -1,4 +1,4 @@
-"""The arithmetic of a sweep, float32, float64 or centred: an error bound of the products decides which suffices."""
+"""The arithmetic of a sweep: float32, float64 or centred. It is chosen by an error bound of the matrix products."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dem.families.family import Linear
 T = TypeVar("T")
 
 TOLERANCE = 1e-9
-"""Nats: what float64 products may lose of any row's log-likelihood before the exact path takes over."""
+"""Largest error of the log-likelihood of any row, in nats, with which float64 products are used."""
 ROUNDINGS = 8
-"""Roundings of |H| |T|, with each feature's largest magnitude in T, that the largest error is taken to be."""
+"""Bound of the largest error, in roundings of |H| |T| with the largest magnitude of each feature in T."""
 SINGLE_TOLERANCE = 1e-4
-"""Nats a row, on the average: what float32 products may lose while iterating on float32 data."""
+"""Largest mean error, in nats a row, with which float32 products are used while iterating on float32 data."""
 SINGLE_ROUNDINGS = 2
-"""Roundings of |H| |T|, with each column's root mean square in T, that the mean error is taken to be."""
+"""Bound of the mean error, in roundings of |H| |T| with the root mean square of each feature in T."""
 
 
 class Precision(IntEnum):
@@ -32,16 +32,16 @@ class Precision(IntEnum):
 
 
 def products_size(linear: Linear[T], theta: T, frame: Frame, features: Float) -> float:
-    """Return max over k of |eta_k| . t, for features t (F,) in a frame: products lose so many roundings' size."""
+    """Return the largest |eta_k| . t over k, for magnitudes t (F,): rounding errors are proportional to it."""
     size = float((np.abs(linear.natural(theta, frame)) @ features).max())
-    return size + linear.shared_size(theta)
+    return size + linear.shared_term_size(theta)
 
 
 def double_suffices(size: float) -> bool:
-    """Whether float64 products of this size, |H| |T|, keep the tolerance."""
+    """Whether float64 products of this size, |H| |T|, are within the tolerance."""
     return bool(ROUNDINGS * np.finfo(np.float64).eps * size <= TOLERANCE)
 
 
 def single_suffices(size: float) -> bool:
-    """Whether float32 products of this size, |H| |T| with typical features, keep their tolerance."""
+    """Whether float32 products of this size, |H| |T| with typical magnitudes, are within their tolerance."""
     return bool(SINGLE_ROUNDINGS * np.finfo(np.float32).eps * size <= SINGLE_TOLERANCE)

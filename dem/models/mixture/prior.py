@@ -120,7 +120,7 @@ class BoundPrior:
             out += features @ resp.T
         else:
             reuse = family.log_density(theta, self.y, np.empty((k, m)))
-            family.sums(theta, self.y, reuse, resp, out)
+            family.add_sums(theta, self.y, reuse, resp, out)
         return out
 
     def log_density(self, family: Family[object], theta: object, log_weights: Float) -> float:

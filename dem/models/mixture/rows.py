@@ -58,7 +58,7 @@ def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowO
     if len(x) == 0:
         return out
     low, high, whole = check_finite(block)
-    large = ~np.isfinite(family.squared(np.where(np.maximum(-low, high) > LARGEST_MAGNITUDE, np.inf, 1.0)))
+    large = ~np.isfinite(family.squares_used(np.where(np.maximum(-low, high) > LARGEST_MAGNITUDE, np.inf, 1.0)))
     if large.any():
         row, column = np.argwhere(large & (np.abs(block.x) > LARGEST_MAGNITUDE))[0]
         words = f"holds {block.x[row, column]:g} in column {column}, too large to square"
@@ -83,8 +83,8 @@ def _densities(family: Family[Any], params: MixtureParams, low: Float, high: Flo
     precision, linear = Precision.CENTRED, family.linear
     if (
         linear is not None
-        and linear.complete
-        and double_suffices(products_size(linear, theta, frame, linear.largest(low, high, frame)))
+        and not linear.has_shared_term
+        and double_suffices(products_size(linear, theta, frame, linear.largest_magnitudes(low, high, frame)))
     ):
         precision = Precision.DOUBLE
     return densities_of(family, params, precision, frame)
@@ -99,13 +99,13 @@ def _filled(
         out[...] = 0 if wants_deviation else block.x
         return out
     densities = CentredDensities(with_missing(family), params.theta, params.log_weights)
-    softmax, fill = Softmax(densities), filling(family).fill
+    softmax, conditional_moments = Softmax(densities), filling(family).conditional_moments
     for start in range(0, len(out), densities.tile):
         x = block.x[start : start + densities.tile]
         resp = densities.joint(x)
         softmax(resp)
         columns = np.array(x.T, dtype=np.float64)
-        mean, variance = fill(params.theta, columns, densities.reuse, resp)
+        mean, variance = conditional_moments(params.theta, columns, densities.reuse, resp)
         missing = np.isnan(columns)
         values = np.sqrt(variance) if wants_deviation else mean
         out[start : start + len(x)] = np.where(missing, values, 0 if wants_deviation else columns).T
@@ -128,7 +128,10 @@ def _tile_output(family: Family[Any], output: RowOutput, joint: Array, softmax: 
         return np.asarray(np.maximum(entropy, 0.0))
     base = family.log_base(np.asarray(x, dtype=np.float64).T)
     score = log_likelihood if base is None else log_likelihood + base
-    return np.asarray(score if name == "score" else score - entropy)  # "complete"
+    if name == "score":
+        return np.asarray(score)
+    assert name == "complete", name
+    return np.asarray(score - entropy)
 
 
 def check_support(family: Family[Any], block: Block) -> None:

@@ -56,12 +56,12 @@ def long_log_density(theta, x):
 
 
 def sums_of(family, theta, x, resp, *, exactly=False):
-    out = np.zeros((family.n_centred(len(x)), len(resp)))
+    out = np.zeros((family.n_exact_sums(len(x)), len(resp)))
     log_density = np.empty_like(resp)
     reuse = family.log_density(theta, x, log_density)
     if exactly:
         reuse = Latents(by_residuals(theta, x, family.squares, log_density))
-    family.sums(theta, x, reuse, resp, out)
+    family.add_sums(theta, x, reuse, resp, out)
     return out, reuse
 
 
@@ -181,14 +181,14 @@ def test_a_tile_takes_no_more_than_is_told(noise, rng):
     for spread in (1.0, 1e9):
         theta = FactorAnalysers(spread * theta.means, theta.loadings, theta.noise_variances)
         _ = theta.posterior_terms
-        sums = np.zeros((family.n_centred(d), k))
+        sums = np.zeros((family.n_exact_sums(d), k))
         tracemalloc.start()
         reuse = family.log_density(theta, x, out)
-        family.sums(theta, x, reuse, resp, sums)
+        family.add_sums(theta, x, reuse, resp, sums)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         assert (reuse.y is None) == (spread > 1)
-        assert peak + x.nbytes + out.nbytes <= 8 * (n * family.tile_width(k, d) + 4 * family.factor_size(k, d))
+        assert peak + x.nbytes + out.nbytes <= 8 * (n * family.tile_width(k, d) + 4 * family.parameter_size(k, d))
 
 
 @KINDS

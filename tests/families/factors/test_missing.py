@@ -126,7 +126,7 @@ def test_latents_and_filling_are_those_of_dense_marginals(noise, pattern, share,
     found = holed.log_density(theta, y, log_p)
     np.testing.assert_array_equal(y, kept)
     resp = scipy.special.softmax(log_p, axis=0)
-    mean, variance = holed.fill(theta, y, found, resp)
+    mean, variance = holed.conditional_moments(theta, y, found, resp)
     for n in range(y.shape[1]):
         told = [marginal(theta, k, y[:, n]) for k in range(K)]
         np.testing.assert_allclose(log_p[:, n], [t[0] for t in told], rtol=1e-10, atol=1e-10)
@@ -153,8 +153,8 @@ def test_sums_are_the_expectations_row_by_row(noise, rng):
     family, theta, x = some(noise, rng, n=30)
     y = with_holes(x, by_entry, 0.4, rng)
     holed, log_p, resp = family.with_missing(), np.empty((K, 30)), rng.random((K, 30))
-    out = np.zeros((holed.n_centred(D), K))
-    holed.sums(theta, y, holed.log_density(theta, y, log_p), resp, out)
+    out = np.zeros((holed.n_exact_sums(D), K))
+    holed.add_sums(theta, y, holed.log_density(theta, y, log_p), resp, out)
     found = ColumnwiseSums.unpack(out, D, Q)
     a = 1 + Q
     all_rows, second = np.zeros((K, a, a)), np.zeros((K, D, a, a))
@@ -184,8 +184,8 @@ def test_without_holes_it_is_the_complete_rows_step(noise, rng):
     holed, resp = family.with_missing(), rng.dirichlet(np.ones(K), N).T
     told = []
     for one in (family, holed):
-        log_p, out = np.empty((K, N)), np.zeros((one.n_centred(D), K))
-        one.sums(theta, x, one.log_density(theta, x, log_p), resp, out)
+        log_p, out = np.empty((K, N)), np.zeros((one.n_exact_sums(D), K))
+        one.add_sums(theta, x, one.log_density(theta, x, log_p), resp, out)
         new = one.estimate(out, FRAME, theta)
         w = new.loadings
         told.append((log_p, new.means, w @ w.swapaxes(1, 2), new.noise_variances, one.expected(new, out, FRAME, theta)))
@@ -301,8 +301,8 @@ def test_columns_and_components_without_rows_stay(rng):
     holed, log_p = family.with_missing(), np.empty((K, N))
     resp = np.zeros((K, N))
     resp[:2] = 0.5
-    out = np.zeros((holed.n_centred(D), K))
-    holed.sums(theta, x, holed.log_density(theta, x, log_p), resp, out)
+    out = np.zeros((holed.n_exact_sums(D), K))
+    holed.add_sums(theta, x, holed.log_density(theta, x, log_p), resp, out)
     new = holed.estimate(out, FRAME, theta)
     np.testing.assert_array_equal(new.noise_variances[:, 2], theta.noise_variances[:, 2])
     for values, old in zip((new.means, new.noise_variances), (theta.means, theta.noise_variances), strict=True):

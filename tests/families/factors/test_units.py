@@ -85,10 +85,10 @@ def test_sums_of_wide_columns_keep_their_digits(noise, rng):
     holes[:, 1] = np.nan
     x = np.ascontiguousarray(holes.T)
     of = family.with_missing()
-    sums, out = np.zeros((of.n_centred(D), 1)), np.empty((1, 6))
+    sums, out = np.zeros((of.n_exact_sums(D), 1)), np.empty((1, 6))
     reuse = of.log_density(theta, x, out)
     assert len(reuse.qr_rows[0])
-    of.sums(theta, x, reuse, np.ones((1, 6)), sums)
+    of.add_sums(theta, x, reuse, np.ones((1, 6)), sums)
     wanted = np.zeros(D)
     with localcontext(prec=80):
         w, noises = exact(theta.loadings[0]), exact(np.broadcast_to(theta.noise_variances[0], D))
@@ -110,11 +110,11 @@ def test_both_ways_of_the_e_step_agree(monkeypatch, rng):
     told = []
     for lost in (1e5, 0.0):
         monkeypatch.setattr("dem.families.factors.qr_posterior.LARGEST_LOSS", lost)
-        out, sums = np.empty((1, 40)), np.zeros((of.n_centred(D), 1))
+        out, sums = np.empty((1, 40)), np.zeros((of.n_exact_sums(D), 1))
         reuse = of.log_density(theta, x, out)
         assert len(reuse.qr_rows[0]) == (0 if lost else 40)
-        of.sums(theta, x, reuse, resp, sums)
-        told.append((out, sums, *of.fill(theta, x, reuse, np.ones((1, 40)))))
+        of.add_sums(theta, x, reuse, resp, sums)
+        told.append((out, sums, *of.conditional_moments(theta, x, reuse, np.ones((1, 40)))))
     for a, b in zip(*told, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
 
@@ -234,8 +234,8 @@ def test_new_loadings_stand_upright(noise, rng):
     family, theta, holes = drawn(noise, [3], 1e3, rng, n=80)
     x = np.ascontiguousarray(NOISE[noise](Q).draw(theta, 0, 80, rng).T)
     for of, rows in ((family, x), (family.with_missing(), np.ascontiguousarray(holes.T))):
-        out, sums = np.empty((1, 80)), np.zeros((of.n_centred(D), 1))
-        of.sums(theta, rows, of.log_density(theta, rows, out), np.ones((1, 80)), sums)
+        out, sums = np.empty((1, 80)), np.zeros((of.n_exact_sums(D), 1))
+        of.add_sums(theta, rows, of.log_density(theta, rows, out), np.ones((1, 80)), sums)
         new = of.estimate(sums, Frame.at(theta.means), theta)
         w = new.loadings[0] / np.sqrt(new.noise_variances[0])[:, None]
         gram = w.T @ w

@@ -10,7 +10,7 @@ import reference
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.families import COVARIANCE_TYPES, Gaussians
-from dem.families.gaussian.base import CentredMap, offsets_of
+from dem.families.gaussian.base import CentredMap, means_in_frame
 from dem.scan.scanner import Scanner
 
 K, D, N = 3, 4, 400
@@ -65,12 +65,12 @@ def test_natural_parameters_give_the_log_density(kind, shift, scale, rng):
     frame = frame_of(kind, shift, scale)
     found = family.natural(theta, frame) @ features(family, x, frame)
     expected = reference.log_densities(x, theta.means, reference.dense(theta.covariances, kind, K, D))
-    if family.complete:
+    if not family.has_shared_term:
         assert reference.relative_error(found, expected) < 1e-12
         return
     rest = expected - found
     assert float(np.abs(rest - rest[0]).max()) < 1e-11  # the same for all components
-    assert abs(float(rest[0].mean()) - bound(family, x, frame).shared(theta)) < 1e-11
+    assert abs(float(rest[0].mean()) - bound(family, x, frame).shared_term(theta)) < 1e-11
 
 
 @TYPES
@@ -90,9 +90,9 @@ def test_estimate_from_centred_sums(kind, rng):
     """About each component's own centre, wherever that is; sums of two tiles add."""
     family, about, x = some(kind, rng)
     resp = rng.dirichlet(np.ones(K), N).T
-    sums = np.zeros((family.n_centred(D), K))
+    sums = np.zeros((family.n_exact_sums(D), K))
     for part in (slice(0, 150), slice(150, N)):
-        family.sums(about, np.ascontiguousarray(x[part].T), None, np.ascontiguousarray(resp[:, part]), sums)
+        family.add_sums(about, np.ascontiguousarray(x[part].T), None, np.ascontiguousarray(resp[:, part]), sums)
     theta = family.estimate(sums, Frame.at(family.centres(about)), None)
     _, means, covariances = reference.m_step(x, resp, kind)
     assert reference.relative_error(theta.means, means) < 1e-12
@@ -108,8 +108,8 @@ def test_expected_log_density(kind, centred, rng):
     expected = resp * reference.log_densities(x, theta.means, reference.dense(theta.covariances, kind, K, D))
     if centred:
         frame = Frame.at(theta.means + 0.5)
-        sums = np.zeros((family.n_centred(D), K))
-        family.sums(
+        sums = np.zeros((family.n_exact_sums(D), K))
+        family.add_sums(
             Gaussians(theta.means + 0.5, theta.covariances, theta.precisions_cholesky), x.T.copy(), None, resp, sums
         )
     else:
@@ -147,7 +147,7 @@ def test_empty_components_keep_their_parameters(kind, rng):
 def test_collapsed_components_are_refused(kind):
     family = COVARIANCE_TYPES[kind]()
     with pytest.raises(ValueError, match=r"not positive definite.*collapsed.*reg_covar"):
-        family.estimate(np.eye(family.n_centred(1), 1)[:, :1] * 5, Frame.at(np.zeros((1, 1))), None)
+        family.estimate(np.eye(family.n_exact_sums(1), 1)[:, :1] * 5, Frame.at(np.zeros((1, 1))), None)
 
 
 @TYPES
@@ -182,12 +182,14 @@ def test_the_tied_family_needs_the_scatter():
     assert [COVARIANCE_TYPES[kind].needs_scatter for kind in COVARIANCE_TYPES] == [False, True, False, False]
     theta = family.from_covariances(np.zeros((K, D)), np.eye(D))
     with pytest.raises(ValueError, match="not bound"):
-        family.shared(theta)
+        family.shared_term(theta)
 
 
 def test_offsets_are_the_means_in_the_frame():
     theta = Gaussians(np.array([[3.0, 5.0]]), np.ones((1, 2)), np.ones((1, 2)))
-    np.testing.assert_array_equal(offsets_of(theta, Frame(np.array([1.0, 1.0]), np.array([2.0, 0.5]))), [[4.0, 2.0]])
+    np.testing.assert_array_equal(
+        means_in_frame(theta, Frame(np.array([1.0, 1.0]), np.array([2.0, 0.5]))), [[4.0, 2.0]]
+    )
 
 
 @pytest.mark.parametrize("kind", ["full", "tied"])

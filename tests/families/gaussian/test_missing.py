@@ -24,7 +24,7 @@ MOST = {"returning": 1, "scattered": 10**9, "mixed": 8}
 
 @pytest.fixture
 def way(request, monkeypatch):
-    monkeypatch.setattr(gaussian_missing, "RETURNS", MOST[request.param])
+    monkeypatch.setattr(gaussian_missing, "MIN_PATTERN_ROWS", MOST[request.param])
 
 
 def theta_of(kind, d, k, rng, correlation=0.7):
@@ -63,8 +63,8 @@ def pass_of(family, theta, x, resp):
     columns = np.ascontiguousarray(x.T)
     out = np.empty((len(theta.means), len(x)))
     reuse = family.log_density(theta, columns, out)
-    sums = np.zeros((family.n_centred(x.shape[1]), len(theta.means)))
-    family.sums(theta, columns, reuse, resp, sums)
+    sums = np.zeros((family.n_exact_sums(x.shape[1]), len(theta.means)))
+    family.add_sums(theta, columns, reuse, resp, sums)
     np.testing.assert_array_equal(columns, x.T)  # nothing is written into the rows
     return out, reuse, sums
 
@@ -90,7 +90,7 @@ def test_densities_sums_and_filling(kind, way, pattern, share, rng):
     expected_sums = reference.completed_sums(resp.astype(reference.LONG), *expected)
     for part in (slice(1), slice(1, 1 + d), slice(1 + d, -1), slice(-1, None)):
         close(sums[part], expected_sums[part])
-    mean, variance = family.fill(theta, np.ascontiguousarray(x.T), reuse, resp)
+    mean, variance = family.conditional_moments(theta, np.ascontiguousarray(x.T), reuse, resp)
     filled = theta.means[:, None].astype(reference.LONG) + expected[1]
     first = np.einsum("kn,knd->dn", resp, filled)
     second = np.einsum("kn,knd->dn", resp, (filled - first.T) ** 2 + np.einsum("kndd->knd", expected[2]))
@@ -146,15 +146,15 @@ def test_rows_without_holes_take_the_path_of_complete_rows(kind, rng):
     whole, (family, theta, _) = FAMILIES[kind], theta_of(kind, 5, 3, rng)
     x, resp = rng.normal(size=(5, 90)), rng.random((3, 90))
     out, expected = np.empty((2, 3, 90))
-    sums, expected_sums = np.zeros((family.n_centred(5), 3)), np.zeros((whole.n_centred(5), 3))
+    sums, expected_sums = np.zeros((family.n_exact_sums(5), 3)), np.zeros((whole.n_exact_sums(5), 3))
     reuse = family.log_density(theta, x, out)
-    family.sums(theta, x, reuse, resp, sums)
+    family.add_sums(theta, x, reuse, resp, sums)
     whole.log_density(theta, x, expected)
-    whole.sums(theta, x, None, resp, expected_sums)
+    whole.add_sums(theta, x, None, resp, expected_sums)
     np.testing.assert_array_equal(out, expected)
     np.testing.assert_array_equal(sums[:-1], expected_sums)
     assert (sums[-1] == 0).all()
-    mean, variance = family.fill(theta, x, reuse, resp)
+    mean, variance = family.conditional_moments(theta, x, reuse, resp)
     np.testing.assert_array_equal(mean, x)
     assert not variance.any()
     frame = Frame.at(theta.means)
@@ -199,7 +199,7 @@ def test_what_is_remembered_is_bounded_and_does_not_travel(rng):
     size = len(pickle.dumps(Gaussians(*values(theta))))
     patch = pytest.MonkeyPatch()
     with patch.context() as at:
-        at.setattr(gaussian_missing, "RETURNS", 1)
+        at.setattr(gaussian_missing, "MIN_PATTERN_ROWS", 1)
         at.setattr(memory, "limit", 2**20)
         for start in range(0, len(x), 100):
             pass_of(family, theta, x[start : start + 100], np.ones((4, 100)))

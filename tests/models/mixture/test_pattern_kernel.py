@@ -49,7 +49,7 @@ def patterned(n, params, rng, scattered=0.2):
 
 def exact(model, params):
     """Return the kernel that knows no patterns of blocks."""
-    return MixtureKernel(CentredDensities(model.observed, params.theta, params.log_weights), model.n_components)
+    return MixtureKernel(CentredDensities(model.family_of_rows, params.theta, params.log_weights), model.n_components)
 
 
 def agree(found, expected, tolerance=1e-10):
@@ -150,7 +150,7 @@ def test_moving_sums_to_the_means_is_exact_where_numbers_are(rng):
     features[0] = 1
     FullGaussian().features(D, frame).write(x, features[1:])
     expected = np.zeros((len(features), K))
-    FullGaussian().sums(theta, np.ascontiguousarray(x.T), None, resp, expected)
+    FullGaussian().add_sums(theta, np.ascontiguousarray(x.T), None, resp, expected)
     np.testing.assert_array_equal(about_means(features @ resp.T, theta, frame), expected)
 
 
