@@ -1,18 +1,19 @@
 """Conjugate priors as pseudo-rows: MAP estimates for every family by one rule.
 
-The conjugate prior of an exponential family has the form of the likelihood of some rows more (Diaconis and Ylvisaker
+The conjugate prior of an exponential family has the form of the likelihood of additional rows (Diaconis and Ylvisaker
 1979; for the Gaussian it is a normal-inverse-Wishart, for a probability a Dirichlet, for a rate a gamma). So a prior
-is given by rows that each component gets beside its own, spread as the whole data are:
+is a set of pseudo-rows that each component gets in addition to its own, distributed like the whole data:
 
     log p(theta_k) = rows * mean over the pseudo-rows y of log p(y | theta_k) + constant
 
-and the M-step adds their sums to the data's. For families that are no exponential ones it is the power prior (Ibrahim
-and Chen 2000). The weights have a Dirichlet prior. The constant makes it 0 at the pseudo-rows' own estimate, so that
-the objective is the log-likelihood's and moves with the data's units as that does.
+and the M-step adds their sums to those of the data. For families that are not exponential it is the power prior
+(Ibrahim and Chen 2000). The weights have a Dirichlet prior. The constant makes the log prior 0 at the estimate from
+the pseudo-rows. So a change of units changes the objective in the same way as the log-likelihood.
 
 In the usual parameters, with y of mean m and covariance C: a full Gaussian's mean and precision are normal-Wishart with
-m_0 = m, beta_0 = rows, nu_0 = rows + d, inv(W_0) = rows C (of any rows > 0 a proper density, if C is not singular);
-a diagonal one's likewise, column by column; a rate is Gamma(1 + rows, rows m); weights are Dirichlet(1 + weight_rows).
+m_0 = m, beta_0 = rows, nu_0 = rows + d, inv(W_0) = rows C (a proper density for all rows > 0, if C is not singular).
+For a diagonal Gaussian the same holds for each column. A rate is Gamma(1 + rows, rows m), and weights are
+Dirichlet(1 + weight_rows).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dem.families.family import Family
 from dem.scan.scanner import Scan
 
 PSEUDO_ROWS = 1024
-"""Rows of the sample that stand for the spread of the data; four a column where there are many columns."""
+"""Rows of the sample that are used as pseudo-rows; for many columns, four for each column."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Prior:
     Attributes
     ----------
     rows : float
-        So many rows are added to each component, spread as the whole data are.
+        The number of rows that are added to each component, distributed like the whole data.
     weight_rows : float
-        So many rows are added to each component's weight: a Dirichlet prior with parameter 1 + weight_rows.
+        The number of rows that are added to each component's weight: a Dirichlet prior with parameter 1 + weight_rows.
     """
 
     rows: float = 1.0
@@ -66,9 +67,9 @@ class BoundPrior:
     y : array of shape (d, m)
         The pseudo-rows, as columns.
     share : array of shape (m,)
-        Their weights, summing to 1: those of the rows of the sample.
+        Their weights: those of the rows of the sample, scaled to sum to 1.
     highest : float
-        The mean of log p(y | theta) at the pseudo-rows' own estimate.
+        The mean of log p(y | theta) at the estimate from the pseudo-rows.
     """
 
     strength: Prior
@@ -80,12 +81,12 @@ class BoundPrior:
     def of(cls, strength: Prior, family: Family[object], scan: Scan) -> BoundPrior:
         """Return the prior for the data of a scan: its pseudo-rows are the first ones of the sample.
 
-        A small sample is repeated, so that families can put something else in place of the rows: each of many codes.
+        A small sample is repeated, because some families replace the rows, such as by all codes of a column.
 
         Raises
         ------
         ValueError
-            If the family finds no proper estimate from them.
+            If the family has no estimate from them.
         """
         first = np.flatnonzero(scan.sample.weight > 0)[: max(PSEUDO_ROWS, 4 * scan.n_columns)]
         first = np.tile(first, -(-PSEUDO_ROWS // len(first)))
@@ -96,7 +97,7 @@ class BoundPrior:
         return cls(strength, y, share, float(out[0] @ share))
 
     def sums(self, family: Family[object], theta: object, frame: Frame, size: int) -> Float:
-        """Return the pseudo-rows' sums (size, K), in the frame of a pass's own.
+        """Return the sums (size, K) of the pseudo-rows, in the frame of a pass.
 
         Parameters
         ----------
@@ -104,7 +105,7 @@ class BoundPrior:
         theta
             The parameters of that pass.
         frame : Frame
-            That of its statistics.
+            The frame of its statistics.
         size : int
             F on the fast path, F' on the exact one.
         """
@@ -123,7 +124,7 @@ class BoundPrior:
         return out
 
     def log_density(self, family: Family[object], theta: object, log_weights: Float) -> float:
-        """Return the log prior density of the parameters, in nats, less its largest value."""
+        """Return the log prior density of the parameters minus its largest value, in nats."""
         k = len(log_weights)
         out = np.empty((k, self.y.shape[1]))
         family.log_density(theta, self.y, out)
