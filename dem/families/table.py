@@ -103,7 +103,7 @@ class NamedFamily:
         return self.make(*args, **settings)
 
 
-def named_family(make: Callable[..., Family[Any]], description: str, **settings: str) -> NamedFamily:
+def table_line(make: Callable[..., Family[Any]], description: str, **settings: str) -> NamedFamily:
     """Return a line of the table.
 
     Parameters
@@ -133,35 +133,35 @@ def named_family(make: Callable[..., Family[Any]], description: str, **settings:
 _REG_COVAR = "added to variances, in squared units; none: 1e-6 of each column's variance"
 
 FAMILIES: dict[str, NamedFamily] = {
-    "bernoulli": named_family(Bernoulli, "0 or 1"),
-    "categorical": named_family(
+    "bernoulli": table_line(Bernoulli, "0 or 1"),
+    "categorical": table_line(
         Categorical,
         "codes 0, 1, 2, ... without order",
         n_categories="how many, of all columns or of each, as in 2,5,5; none: counted in the data",
     ),
-    "exponential": named_family(Exponential, "numbers >= 0, such as waiting times"),
-    "gamma": named_family(Gamma, "numbers > 0, of any skewness"),
-    "gaussian": named_family(
+    "exponential": table_line(Exponential, "numbers >= 0, such as waiting times"),
+    "gamma": table_line(Gamma, "numbers > 0, of any skewness"),
+    "gaussian": table_line(
         Gaussian, "real numbers", covariance_type=f"one of {', '.join(COVARIANCE_TYPES)}", reg_covar=_REG_COVAR
     ),
-    "geometric": named_family(
+    "geometric": table_line(
         Geometric, "numbers of trials until a success", first="1: the success counts as a trial; 0: it does not"
     ),
-    "lognormal": named_family(LogNormal, "numbers > 0 whose logarithms are normal"),
-    "multinomial": named_family(
+    "lognormal": table_line(LogNormal, "numbers > 0 whose logarithms are normal"),
+    "multinomial": table_line(
         Multinomial,
         "counts that share a total, all columns together",
         n_trials="the total of a drawn row; none: the mean total of the data",
     ),
-    "poisson": named_family(Poisson, "counts 0, 1, 2, ... of rare events"),
-    "studentt": named_family(
+    "poisson": table_line(Poisson, "counts 0, 1, 2, ... of rare events"),
+    "studentt": table_line(
         StudentT,
         "real numbers with outliers, all columns together",
         covariance_type="one of full, diag",
         degrees_of_freedom="of all components; none: estimated for each",
         reg_covar=_REG_COVAR,
     ),
-    "vonmises": named_family(VonMises, "angles in radians"),
-    "vonmisesfisher": named_family(VonMisesFisher, "directions: rows of length 1"),
+    "vonmises": table_line(VonMises, "angles in radians"),
+    "vonmisesfisher": table_line(VonMisesFisher, "directions: rows of length 1"),
 }
 """The families by name."""

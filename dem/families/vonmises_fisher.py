@@ -137,7 +137,7 @@ class CompleteVonMisesFisher(VonMisesFisher):
 
     def log_density(self, theta: Theta, x: Float, out: Float) -> Float:
         """Write the log-densities of complete rows."""
-        check_complete(x)
+        check_no_missing(x)
         return super().log_density(theta, x, out)
 
     def conditional_moments(self, theta: Theta, x: Float, reuse: Float, resp: Float) -> tuple[Float, Float]:
@@ -171,10 +171,10 @@ class CompleteRowFeatures:
             If a value is missing.
         """
         self.of.write(rows, out)
-        check_complete(out)
+        check_no_missing(out)
 
 
-def check_complete(x: Array) -> None:
+def check_no_missing(x: Array) -> None:
     """Check that no value of x (d, n) is missing: the marginal density has no closed form.
 
     Raises

@@ -195,7 +195,7 @@ class FewMissing(RowBatch):
 
 
 class FewMissingStable(FewMissing):
-    """The same, for columns that are nearly linear combinations of others: the systems come directly from U."""
+    """Rows with few missing columns, for nearly collinear columns: the systems are computed directly from U."""
 
     def systems(self) -> tuple[Float, Float]:
         """Return C and log |P_mm|."""

@@ -86,7 +86,7 @@ class BoundPrior:
         Raises
         ------
         ValueError
-            If the family finds no proper estimate from them.
+            If the family has no estimate from them.
         """
         first = np.flatnonzero(scan.sample.weight > 0)[: max(PSEUDO_ROWS, 4 * scan.n_columns)]
         first = np.tile(first, -(-PSEUDO_ROWS // len(first)))
@@ -124,7 +124,7 @@ class BoundPrior:
         return out
 
     def log_density(self, family: Family[object], theta: object, log_weights: Float) -> float:
-        """Return the log prior density of the parameters, in nats, minus its largest value."""
+        """Return the log prior density of the parameters minus its largest value, in nats."""
         k = len(log_weights)
         out = np.empty((k, self.y.shape[1]))
         family.log_density(theta, self.y, out)
