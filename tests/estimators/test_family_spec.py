@@ -17,7 +17,7 @@ from dem.families import (
     Poisson,
     StudentT,
 )
-from dem.families.table import named_family
+from dem.families.table import table_line
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_name_alone_makes_a_family():
 
     for settings in ({}, {"count": "how many", "base": "of what"}):
         with pytest.raises(TypeError, match=r"^strict needs a default for count: its name alone must make a family$"):
-            named_family(strict, "counts", **settings)
+            table_line(strict, "counts", **settings)
 
 
 def test_a_model_with_settings_goes_to_disk_and_back(rng, tmp_path):
