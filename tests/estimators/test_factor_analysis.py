@@ -178,7 +178,9 @@ def wide(tmp_path, rng):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("model", [dem.PPCA, FactorAnalysis, dem.BayesianPCA])
+@pytest.mark.parametrize(
+    "model", [FactorAnalysis, *(pytest.param(m, marks=pytest.mark.slow) for m in (dem.PPCA, dem.BayesianPCA))]
+)
 def test_wide_stores_need_no_square_of_the_columns(model, wide):
     path, x = wide
     fitted = model(3, tol=1e-4, max_iter=20, sample_size=50, engine=dem.Engine(memory="600MB", workers=1)).fit(path)

@@ -132,7 +132,7 @@ def test_a_list_of_pairs_is_the_same(x, fitted):
         ({0: Exponential()}, "column 1 has no family"),
         ([(0, Exponential(), 1)], "must be a pair"),
         ([((), Exponential())], "has no columns"),
-        ({(0, 1, 2, 3): Exponential()}, "names column 3, but the data have 3 columns"),
+        ({(0, 1, 2, 3): Exponential()}, "family has column 3, but the data have only columns 0 to 2"),
     ],
 )
 def test_wrong_families(x, family, words):

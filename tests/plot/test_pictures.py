@@ -8,6 +8,7 @@ from matplotlib.patches import Ellipse
 from scipy.integrate import trapezoid  # np.trapezoid came with NumPy 2
 
 import dem
+from crosses import cross
 from dem import plot
 from dem.estimators.summary import covariances_among
 from dem.plot.axes import PALETTE, axis_limits
@@ -168,8 +169,7 @@ def test_colours_differ():
     assert len(set(PALETTE)) == len(PALETTE)
 
 
-@pytest.mark.parametrize("k", [1, 2, 12])
-@pytest.mark.parametrize("n", [0, 200, 6000])
+@cross("k,n", [1, 2, 12], [0, 200, 6000])
 def test_kmeans_shows_every_centre_and_the_borders(k, n, tmp_path):
     history = [{"pass": i, "inertia": 3 + 0.5**i, "log_likelihood": None} for i in range(1, 6)]
     model = SimpleNamespace(cluster_centers_=RNG.normal(size=(k, 4)), history_=history, **ENDED)

@@ -82,7 +82,7 @@ def test_with_all_but_one_factor_it_is_the_full_gaussian_mixture(rng):
     assert bound.n_parameters(3) == MixtureModel(2, FullGaussian()).n_parameters(3)
 
 
-@KINDS
+@pytest.mark.parametrize("noise", ["isotropic", pytest.param("diagonal", marks=pytest.mark.slow)])
 def test_the_gradient_of_the_log_likelihood_is_zero_at_a_fit(noise, rng):
     family, x = planted(noise, rng)
     _, state = fitted(MixtureModel(K, family), x, 2000, 0.0)
