@@ -234,8 +234,8 @@ class RowwiseEstimator(BaseEstimator):
             and decoding_of_value(self.missing_value, X.dtype)
         ):
             raise ValueError(
-                f"{X.name} is open already, and was not told that {self.missing_value:g} is missing: give "
-                "missing_value to dem.open_source, too"
+                f"{X.name} was opened without missing_value={self.missing_value:g}: give missing_value to "
+                "dem.open_source, too"
             )
         source = open_source(X, sample_weight, missing_value=None if is_source(X) else self.missing_value)
         if reset:

@@ -103,7 +103,7 @@ class BayesianPCA(PPCA):
     def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
         """Return what EM makes of the moments; some direction must be left to the noise."""
         if scan.n_columns < 2:
-            raise ValueError("n_features=1: one column leaves no direction to the noise; give 2 columns or more")
+            raise ValueError("n_features=1: Bayesian PCA needs one direction for the noise; give 2 columns or more")
         most = max(1, int(np.count_nonzero(eigenvalues(scan))) - 1)
         wanted = most if self.n_components is None else min(int(self.n_components), most)
         return fit_moments(MomentsBayesianPCAModel(wanted), scan, settings)

@@ -170,7 +170,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
             return self._labels
         source = self.__dict__.get("_training")
         if source is None:
-            raise AttributeError("labels_ are there after fit alone, and not saved: use predict(X) on the same data")
+            raise AttributeError(
+                "labels_ exists only after fit, and is not saved with the model: use predict(X) on the same data"
+            )
         labels = self._plain(compute_rows(self._request(source, "label"), self.engine))
         if isinstance(labels, np.ndarray):
             self._labels, self._training = labels, None  # the data need not be held any longer
@@ -205,7 +207,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         """
         if return_std:
             raise ValueError(
-                "K-means has no spread within its clusters, so what it fills in has no standard deviation: leave out "
+                "K-means has no spread within its clusters, so filled values have no standard deviation: leave out "
                 "return_std, or use a Gaussian mixture"
             )
         return super().impute(X)

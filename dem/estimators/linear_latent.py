@@ -23,8 +23,8 @@ from dem.run.latent import LatentFit, fit_wide, moments_fit
 from dem.scan.scanner import Scan
 from dem.source import Source
 
-TOO_WIDE = "the covariance of {} columns takes {:.1f} GB, several times over, and does not fit in memory"
-INCOMPLETE = "values are missing (NaN), and the covariance of complete rows does not tell all"
+TOO_WIDE = "the covariance matrix of {} columns ({:.1f} GB, needed several times) does not fit in memory"
+INCOMPLETE = "with missing values (NaN) the covariance matrix is not enough for a fit in one pass"
 
 
 class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEstimator):
@@ -98,7 +98,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         latents = X if hasattr(X, "ndim") else np.asarray(X, dtype=np.float64)
         if latents.ndim != 2 or latents.shape[1] != self.n_components_:
             raise ValueError(
-                f"inverse_transform takes an array of {self.n_components_} columns, as transform gives it, "
+                f"inverse_transform needs an array of {self.n_components_} columns, as transform returns it, "
                 f"but got the shape {latents.shape}"
             )
         params = self._fitted()[1]
@@ -174,7 +174,7 @@ def wide_size(n_components: Any, d: int, scan: Scan | None) -> int:
     """
     if not is_whole(n_components):
         why = TOO_WIDE.format(d, 8 * d * d / 1e9) if scan is None else INCOMPLETE
-        raise ValueError(f"{why}: give an integer n_components, and solver='em' where there is a solver to choose")
+        raise ValueError(f"{why}: give an integer n_components (-q), and leave solver at 'auto' or set it to 'em'")
     if n_components >= d:
-        raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer")
+        raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer components")
     return int(n_components)

@@ -21,7 +21,7 @@ from dem.run.latent import LatentFit, eigenvalues, fit_closed_form, fit_moments
 from dem.scan.scanner import Scan
 from dem.source import Source
 
-WITHOUT_NOISE = "no noise is left (the data lie in a subspace), so there is no density: fewer components have one"
+WITHOUT_NOISE = "no density, because the noise variance is 0 (the data lie in a subspace): use fewer components"
 
 
 class SubspaceWarning(UserWarning):
@@ -30,12 +30,12 @@ class SubspaceWarning(UserWarning):
 
 def in_subspace(rank: int, d: int) -> str:
     """Say what it means that data of d columns lie in a subspace of so many dimensions, and what to do."""
-    fewer = f"take fewer than {rank} components" if rank > 1 else "give more rows"
+    fewer = f"use fewer than {rank} components" if rank > 1 else "give more rows"
     return (
-        f"the data lie in a subspace of {plural(rank, 'dimension')} in their {plural(d, 'column')}, and the components "
-        "span it: the noise variance is 0, so that there is no density and no log-likelihood (lower_bound_ is NaN; "
-        f"score, bic, aic and hqic refuse; transform works). For a density {fewer}, or leave out columns that are "
-        "constant or sums of others"
+        f"the data have {plural(d, 'column')}, but lie in a subspace of {plural(rank, 'dimension')}, and the components "
+        "span it. So the noise variance is 0, and there is no density and no log-likelihood (lower_bound_ is NaN; "
+        "score, bic, aic and hqic raise an error; transform works). To get a density, "
+        f"{fewer}, or leave out columns that are constant or sums of others"
     )
 
 

@@ -41,16 +41,22 @@ class Categorical(OpFamily):
     @property
     def wants(self) -> str:  # type: ignore[override]
         """Codes, up to the largest."""
-        return f"codes 0 to {self.n_categories - 1}" if isinstance(self.n_categories, int) else "codes: 0, 1, 2, ..."
+        return (
+            f"the codes 0 to {self.n_categories - 1}"
+            if isinstance(self.n_categories, int)
+            else "the codes 0, 1, 2, ..."
+        )
 
     def wants_in(self, column: int) -> str:
         """Return the codes of one column, in words."""
-        return f"codes 0 to {self.n_categories[column] - 1}" if isinstance(self.n_categories, tuple) else self.wants
+        return f"the codes 0 to {self.n_categories[column] - 1}" if isinstance(self.n_categories, tuple) else self.wants
 
     def check_columns(self, d: int) -> None:
         """Refuse another number of columns than `n_categories` has entries."""
         if isinstance(self.n_categories, tuple) and len(self.n_categories) != d:
-            raise ValueError(f"n_categories has {len(self.n_categories)} entries for {d} columns: give each column one")
+            raise ValueError(
+                f"n_categories has {len(self.n_categories)} entries for {d} columns: give one for each column"
+            )
 
     def categories(self, d: int) -> tuple[int, ...]:
         """Return C_j of each column, or what they are taken to be."""
@@ -65,7 +71,9 @@ class Categorical(OpFamily):
         sizes = tuple(int(code) + 1 for code in np.maximum(scan.high, 0))
         if max(sizes) > MOST:
             column = int(np.argmax(sizes))
-            raise ValueError(f"column {column} has codes up to {sizes[column] - 1}: say how many with n_categories")
+            raise ValueError(
+                f"column {column} has codes up to {sizes[column] - 1}: set the number of codes with n_categories"
+            )
         return replace(self, n_categories=sizes)
 
     def columns(self, d: int) -> tuple[tuple[Column, ...], ...]:

@@ -202,7 +202,7 @@ class OpFamily(ExponentialFamily):
         """
         super().__init_subclass__()
         if "statistics" in vars(cls):
-            raise TypeError(f"{cls.__name__} has statistics of its own: derive it from ExponentialFamily")
+            raise TypeError(f"{cls.__name__} defines its own statistics: derive it from ExponentialFamily")
 
     def columns(self, d: int) -> tuple[tuple[Column, ...], ...]:
         """Return the columns of each array of `statistics`: one op of each column of the data."""
@@ -277,7 +277,7 @@ class Observed(LinearFamily):
         if normaliser.ndim == 1:
             raise ValueError(
                 f"the columns of {type(self.family).__name__} are not independent given the component, so that values "
-                "cannot be missing: leave such rows out, fill them in, or take another family"
+                "cannot be missing: leave such rows out, fill them in, or use another family"
             )
         return np.concatenate([np.zeros((len(normaliser), 1)), normaliser, *eta], axis=1)
 

@@ -299,7 +299,7 @@ def with_missing(family: Family[T]) -> Family[T]:
         return found
     name = next(type(member).__name__ for member in family.members if member.with_missing() is None)
     raise ValueError(
-        f"{name} has no density of rows with missing values: leave such rows out, fill them in, or take another family"
+        f"{name} has no density of rows with missing values: leave such rows out, fill them in, or use another family"
     )
 
 

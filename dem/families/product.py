@@ -126,7 +126,7 @@ class Product:
                 raise ValueError(f"family names column {column}, but the data have {d} columns, counted from 0")
             if named.count(column) != 1:
                 how = "no family" if column not in named else "several families"
-                raise ValueError(f"column {column} has {how}: give each of the {d} columns one")
+                raise ValueError(f"column {column} has {how}: give each of the {d} columns one family")
         for part in self.parts:
             part.family.check_columns(len(part.columns))
 

@@ -29,7 +29,7 @@ class VonMises(OpFamily):
     def doubts(self, low: Float, high: Float) -> dict[int, str]:
         """Return that columns with values beyond `TURNS` turns may be degrees."""
         far = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > TURNS * 2 * np.pi)
-        words = f"where {type(self).__name__} takes {self.wants}: if they are degrees, fit to numpy.deg2rad of them"
+        words = f"but {type(self).__name__} expects {self.wants}: if they are degrees, convert them by numpy.deg2rad"
         return dict.fromkeys(far.tolist(), words)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:

@@ -83,7 +83,7 @@ class VonMisesFisher(OpFamily):
     def check_columns(self, d: int) -> None:
         """Refuse one column, and too many."""
         if not 2 <= d <= MOST_COLUMNS:
-            raise ValueError(f"von Mises-Fisher takes 2 to {MOST_COLUMNS:,} columns, got {d}")
+            raise ValueError(f"von Mises-Fisher needs 2 to {MOST_COLUMNS:,} columns, got {d}")
 
     def with_missing(self) -> Any:
         """Return the family itself, which refuses such rows: other parts of a product may lack values."""
@@ -183,6 +183,6 @@ def check_whole(x: Array) -> None:
     """
     if np.isnan(x).any():
         raise ValueError(
-            "a direction of which a column is missing has no density in closed form: remove such rows, fill "
-            "them in, or take another family than von Mises-Fisher"
+            "the von Mises-Fisher density of rows with missing values (NaN) has no closed form: remove such rows, "
+            "fill them in, or use another family"
         )

@@ -101,10 +101,10 @@ def test_every_output_of_a_mixture(store, tmp_path):
         (["--family", "studentt:round"], "family 'studentt:round': covariance_type must be one of full, diag"),
         (["--family", "0-3=exponential", "--family", "4=geometric:start=0"], "there is no setting 'start'"),
         (["--family", "0-3=exponential", "--family", "geometric:first=0"], "does not say which columns"),
-        (["--family", "poisson"], "in column 0, but the model accepts counts"),
+        (["--family", "poisson"], "in column 0, but the model accepts only the counts"),
         (["--family", "gamma", "--family", "poisson"], "does not say which columns"),
         (["--family", "rain=gamma"], "does not say which columns"),
-        (["--family", "0-3=exponential"], "column 4 has no family: give each of the 5 columns one"),
+        (["--family", "0-3=exponential"], "column 4 has no family: give each of the 5 columns one family"),
         (["--family", "0,1,2,3,4=gaussian", "--family", "0=gamma"], "column 0 has several families"),
     ],
 )

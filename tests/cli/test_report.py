@@ -84,7 +84,7 @@ def test_a_score_of_something_else_is_refused(folder, tmp_path):
     (tmp_path / "short.json").write_text('{"model": "gmm.zarr"}')
     assert "it lacks data, rows, log_likelihood" in refused(*words, "--score", tmp_path / "short.json")
     (tmp_path / "none.json").write_text("no JSON")
-    assert "does not hold what `dem score --json` prints" in refused(*words, "--score", tmp_path / "none.json")
+    assert "is not the output of `dem score --json`" in refused(*words, "--score", tmp_path / "none.json")
     assert not (tmp_path / "r").exists()
 
 

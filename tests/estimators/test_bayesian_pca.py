@@ -57,5 +57,5 @@ def test_kept_on_disk_and_given_to_scikit_learn(x, tmp_path):
 def test_wrong_settings_are_refused(x):
     with pytest.raises(ValueError, match="n_components must be an integer >= 1 or None"):
         BayesianPCA(0.5).fit(x)
-    with pytest.raises(ValueError, match="one column leaves no direction to the noise"):
+    with pytest.raises(ValueError, match="Bayesian PCA needs one direction for the noise"):
         BayesianPCA().fit(x[:, :1])

@@ -244,7 +244,7 @@ def test_columns_that_too_few_rows_have_are_told_in_a_sentence():
 def test_an_open_source_must_have_been_told_what_is_missing():
     y = np.where(np.isnan(data()[0]), -999, data()[0])
     model = dem.GaussianMixture(1, missing_value=-999)
-    with pytest.raises(ValueError, match="is open already, and was not told that -999 is missing"):
+    with pytest.raises(ValueError, match="was opened without missing_value=-999"):
         model.fit(dem.open_source(y))
     told = model.fit(dem.open_source(y, missing_value=-999)).means_
     assert told.tobytes() == clone(model).fit(y).means_.tobytes()

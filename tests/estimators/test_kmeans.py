@@ -121,7 +121,7 @@ def test_memory_zarr_and_dask_give_the_same_bits(x, rng, tmp_path):
 def test_labels_cost_nothing_until_asked_for(x):
     model = KMeans(K).fit(x)
     copy = pickle.loads(pickle.dumps(model))
-    with pytest.raises(AttributeError, match="labels_ are there after fit alone"):
+    with pytest.raises(AttributeError, match="labels_ exists only after fit"):
         copy.labels_  # noqa: B018
     labels = model.labels_
     assert labels.dtype == np.int32

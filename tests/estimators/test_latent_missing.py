@@ -147,7 +147,7 @@ def test_missing_values_of_a_heywood_case(rng):
 def test_as_many_components_as_columns_are_refused(rng):
     with pytest.raises(ValueError, match=f"must be less than the {D} columns"):
         PPCA(D).fit(holed(complete(rng), 0.1, rng))
-    with pytest.raises(ValueError, match="nothing is left to the noise"):
+    with pytest.raises(ValueError, match="the noise variance is 0"):
         PPCA(D).fit(complete(rng)).score(holed(complete(rng), 0.1, rng))
 
 

@@ -284,7 +284,7 @@ def test_maps_that_contradict_themselves_are_refused():
 
 
 def test_a_subclass_with_other_statistics_is_refused():
-    with pytest.raises(TypeError, match="Squares has statistics of its own: derive it from ExponentialFamily"):
+    with pytest.raises(TypeError, match="Squares defines its own statistics: derive it from ExponentialFamily"):
 
         class Squares(Poisson):
             def statistics(self, x):

@@ -74,7 +74,7 @@ def test_mpirun_that_is_ended(mpirun, alone, tmp_path):
         fit.terminate()
         status, said = fit.finish()
     assert status != 0  # of mpirun's own choice
-    assert "run the same command again to go on" in said
+    assert "run the same command again to continue" in said
     wait_until(lambda: marked().keys() <= before, 20, marked)
     assert not (tmp_path / "model.zarr").exists()
     assert went_on(run(mpirun, environment(), cwd=tmp_path))

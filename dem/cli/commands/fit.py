@@ -63,7 +63,7 @@ def block(word: str) -> tuple[list[int], str]:
     columns, equals, name = word.partition("=")
     ranges = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in columns.split(",")]
     if not equals or not all(ranges):
-        raise ValueError(f"--family {word} does not say which columns, by their numbers: write it as in 0,2-5=gaussian")
+        raise ValueError(f"--family {word} does not name its columns by number: write, for example, 0,2-5=gaussian")
     ends = [(int(part[1]), int(part[2] or part[1])) for part in ranges if part]
     return [column for first, last in ends for column in range(first, last + 1)], name
 
@@ -114,7 +114,10 @@ class Job:
         names = {f.name for f in dataclass_fields(cls)}
         job = cls(data, output, **{k: v for k, v in options.items() if k in names})
         if job.no_checkpoint and (job.checkpoint or job.resume or job.max_passes or job.max_time):
-            raise ValueError("--no-checkpoint leaves nothing to go on from: leave it out, or the options that need one")
+            raise ValueError(
+                "--no-checkpoint contradicts --checkpoint, --resume, --max-passes and --max-time, which need a checkpoint: "
+                "leave it out, or leave these out"
+            )
         return job, {k: v for k, v in options.items() if k not in names}
 
     @property
@@ -198,7 +201,7 @@ def fit(model: Any, job: Job, session: Session) -> None:
         "ended": f"{ending(model)}, {human.seconds(seconds)}",
         **in_words(reached(model)),
         **criteria_in_words(record),
-        "peak memory": f"{human.size(memory.peak)} of the whole process tree{limit}",
+        "peak memory": f"{human.size(memory.peak)} of all processes together{limit}",
     }
     session.result(record, facts(shown))
 
@@ -208,7 +211,10 @@ def clear(kept_at: str, session: Session) -> None:
     try:
         checkpoint.remove(kept_at)
     except Exception as error:  # stores raise whatever they like
-        session.say(f"{kept_at} is of no more use and could not be removed ({type(error).__name__}: {error})")
+        reason = f"{type(error).__name__}: {error}"
+        session.say(
+            f"The checkpoint {kept_at} is no longer needed, but could not be removed ({reason}): remove it yourself"
+        )
 
 
 @contextmanager
@@ -219,7 +225,7 @@ def interruptible(job: Job) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if is_kept(job):
-            go_on = "holds the fit so far: run the same command again to go on"
+            go_on = "contains the fit so far: run the same command again to continue"
             raise Interrupted(f"interrupted; {job.place} {go_on}") from None
         raise
 
@@ -231,9 +237,8 @@ def resumable(job: Job) -> Iterator[None]:
         yield
     except Exception as error:
         if is_resumable(error) and is_kept(job):
-            sentence = (
-                f"{str(error).rstrip('.')}. {job.place} holds the fit so far: the same command goes on from there"
-            )
+            go_on = "contains the fit so far: run the same command again to continue"
+            sentence = f"{str(error).rstrip('.')}. {job.place} {go_on}"
             raise (OSError if isinstance(error, OSError) else RuntimeError)(sentence) from error
         raise
 
@@ -271,7 +276,7 @@ def in_words(values: Mapping[str, Any]) -> dict[str, str]:
         "inertia": ("inertia", ".10g", ""),
     }
     return {
-        word: f"{values[name]:{form}}{unit}" if math.isfinite(values[name]) else "none, as there is no density"
+        word: f"{values[name]:{form}}{unit}" if math.isfinite(values[name]) else "none: the model has no density"
         for name, (word, form, unit) in words.items()
         if name in values
     }

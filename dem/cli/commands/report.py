@@ -58,7 +58,7 @@ def report(
     """
     saved = SAVED_MODELS.load(model)
     estimator: Any = with_density(
-        restored(saved, model), model, "there is no report of it; see `dem info` and `dem plot`"
+        restored(saved, model), model, "`dem report` cannot describe it; use `dem info` and `dem plot`"
     )
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
     check_files_free([shown, numbers], overwrite=overwrite)
@@ -92,9 +92,9 @@ def _read(path: str, model: str, data: str) -> dict[str, Any]:
         missing = [name for name in ("model", "data", "rows") if name not in record]
         missing += [] if {"log_likelihood", "score"} & set(record) else ["log_likelihood"]
     except (json.JSONDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise ValueError(f"{path} does not hold what `dem score --json` prints: {error}.") from None
+        raise ValueError(f"{path} is not the output of `dem score --json`: {error}.") from None
     if missing:
-        raise ValueError(f"{path} does not hold what `dem score --json` prints: it lacks {', '.join(missing)}.")
+        raise ValueError(f"{path} is not the output of `dem score --json`: it lacks {', '.join(missing)}.")
     if (record["model"], record["data"]) != (model, data):
         raise ValueError(f"{path} is the score of {record['model']} on {record['data']}, not of {model} on {data}.")
     return {name: record[name] for name in NUMBERS if name in record}

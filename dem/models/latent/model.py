@@ -186,7 +186,9 @@ class OnMoments(LatentModel[L]):
         ------
         ValueError
         """
-        raise ValueError("values are missing: moments do not tell all of such rows, EM with a pass per iteration does")
+        raise ValueError(
+            "values are missing: the moments are not enough for such rows, so use EM with one pass per iteration"
+        )
 
     def kernel(self, params: L) -> Callable[[Block], LatentStats]:
         """Return the E-step of all rows at once, whatever the block."""

@@ -17,7 +17,7 @@ from dem.models.mixture.kernel import CentredDensities, tiles_bytes
 from dem.models.row_checks import check_finite
 
 NO_NOISE = (
-    "nothing is left to the noise, so there is no density of rows with missing values (NaN): use fewer components, "
+    "the noise variance is 0, so there is no density of rows with missing values (NaN): use fewer components, "
     "leave out constant columns, or fill these values in"
 )
 

@@ -32,7 +32,7 @@ from dem.scan.scanner import Scan
 from dem.scan.support import Measure
 
 SINGULAR = (
-    "the covariance of the data is singular, so it can be no prior: leave out columns that are constant or sums of "
+    "the covariance of the data is singular, so it cannot be the prior: leave out columns that are constant or sums of "
     "others, or set reg_covar > 0 or covariance_prior"
 )
 
