@@ -59,7 +59,9 @@ def stops(tol: float, max_iter: int, step: str = "a pass") -> Callable[[F], F]:
 def fit() -> None:
     """Fit a model to the rows of a store.
 
-    The log-likelihood is shown in nats a row: it is the mean of log p(row) over all rows, with natural logarithms.
+    After each pass the log-likelihood is shown in nats a row: the mean of log p(row) over all rows, with natural
+    logarithms. bgmm and fits with --prior show the bound or the log posterior instead, also per row. kmeans shows minus
+    the mean squared distance of a row to its nearest centre. The change since the pass before is in brackets.
     """
     signals.hold()  # until `dem.cli.commands.fit` is loaded: it knows whether the fit can be resumed
 
@@ -131,9 +133,9 @@ class FamiliesInHelp(click.Command):
     metavar="[COLUMNS=]NAME[:SETTINGS]",
     multiple=True,
     required=True,
-    help="A name of the list below, with settings or without, as in --family studentt:diag (the first setting needs no "
-    "name) or --family studentt:diag,degrees_of_freedom=4; for columns of different kinds once for each block, as in "
-    "--family 0,2-5=gamma --family 1=categorical:5.",
+    help="A name of the list below. Settings follow a colon: --family studentt:diag (the first setting needs no name), "
+    "or --family studentt:diag,degrees_of_freedom=4. For columns of different kinds, give the option once for each block "
+    "of columns: --family 0,2-5=gamma --family 1=categorical:5.",
 )
 @stops(1e-3, 100)
 @PRIOR
@@ -167,7 +169,10 @@ def fit_mixture(**options: Any) -> None:
 @STARTS
 @fitting
 def fit_kmeans(**options: Any) -> None:
-    """Fit K-means."""
+    """Fit K-means.
+
+    After each pass, minus the mean squared distance of a row to its nearest centre is shown.
+    """
     fit_and_save("KMeans", options)
 
 

@@ -139,7 +139,9 @@ def info(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
-@click.option("--columns", type=ColumnPair(), default="0,1", help="Two columns (PPCA, FA: two latents).")
+@click.option(
+    "--columns", type=ColumnPair(), default="0,1", help="The two columns to draw (PPCA, FA: latents), from 0."
+)
 @labels
 @writing
 def plot(**options: Any) -> None:
@@ -167,7 +169,7 @@ def fingerprint(path: str, as_json: bool) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", required=True, help="Store to score; the picture shows some of its rows.")
-@click.option("--score", metavar="FILE", help="Saved output of `dem score --json`: saves one pass.")
+@click.option("--score", metavar="FILE", help="Saved output of `dem score --json`: then the store is not scored again.")
 @labels
 @writing
 def report(**options: Any) -> None:

@@ -69,14 +69,18 @@ def named_family(words: str) -> Any:
     """
     name, colon, text = words.partition(":")
     if name not in FAMILIES:
-        raise ValueError(f"family must be one of {', '.join(FAMILIES)}, or a family, got {name!r}")
+        raise ValueError(f"there is no family {name!r}: choose one of {', '.join(FAMILIES)}")
     known = FAMILIES[name]
     try:
         return known(**(_settings(text, known) if colon else {}))
     except ValueError as error:
         if not colon:
             raise
-        there = f"settings of {name}: {', '.join(map(str, known.settings))}" if known.settings else "it has no settings"
+        there = (
+            f"settings of {name}: {', '.join(map(str, known.settings))}"
+            if known.settings
+            else f"{name} has no settings"
+        )
         raise ValueError(f"family {words!r}: {error}; {there}") from None
 
 
@@ -153,5 +157,5 @@ def _column(column: Any, names: Sequence[str] | None) -> int:
     known = [] if names is None else [str(name) for name in names]
     if column in known:
         return known.index(column)
-    have = f"the columns are {', '.join(known)}" if known else "these data have no column names: give numbers"
+    have = f"the columns are {', '.join(known)}" if known else "these data have no column names: give column numbers"
     raise ValueError(f"family names the column {column!r}, but {have}")

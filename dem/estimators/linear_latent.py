@@ -98,7 +98,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         latents = X if hasattr(X, "ndim") else np.asarray(X, dtype=np.float64)
         if latents.ndim != 2 or latents.shape[1] != self.n_components_:
             raise ValueError(
-                f"inverse_transform takes an array of {self.n_components_} columns, as transform gives it, "
+                f"inverse_transform needs an array of {self.n_components_} columns, as transform returns it, "
                 f"but got the shape {latents.shape}"
             )
         params = self._fitted()[1]
@@ -176,5 +176,5 @@ def n_components_for_em(n_components: Any, d: int, scan: Scan | None) -> int:
         why = TOO_WIDE.format(d, 8 * d * d / 1e9) if scan is None else VALUES_MISSING
         raise ValueError(f"{why}: give an integer n_components, and solver='em' if the model has a solver")
     if n_components >= d:
-        raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer")
+        raise ValueError(f"n_components={n_components} must be less than the {d} columns for EM: use fewer components")
     return int(n_components)

@@ -130,7 +130,7 @@ class MixtureEstimator(DensityEstimator):
         k = min(3, most) if k is None else k
         check_number("k", k, int, 1)
         if k > most:
-            raise ValueError(f"k={k} is more than the {most} components: use {most} or less")
+            raise ValueError(f"k={k} is more than the {most} components of the model: give at most {most}")
         return self._rows(X, f"top-index:{k}"), self._rows(X, f"top-weight:{k}")
 
     def entropy(self, X: Any) -> Any:

@@ -21,7 +21,7 @@ from dem.run.latent import LatentFit, eigenvalues, fit_closed_form, fit_moments
 from dem.scan.scanner import Scan
 from dem.source import Source
 
-WITHOUT_NOISE = "no noise is left (the data lie in a subspace), so there is no density: use fewer components"
+WITHOUT_NOISE = "no density, because the noise variance is 0 (the data lie in a subspace): use fewer components"
 
 
 class SubspaceWarning(UserWarning):

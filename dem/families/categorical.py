@@ -41,11 +41,15 @@ class Categorical(OpFamily):
     @property
     def wants(self) -> str:  # type: ignore[override]
         """The supported codes, as text."""
-        return f"codes 0 to {self.n_categories - 1}" if isinstance(self.n_categories, int) else "codes: 0, 1, 2, ..."
+        return (
+            f"the codes 0 to {self.n_categories - 1}"
+            if isinstance(self.n_categories, int)
+            else "the codes 0, 1, 2, ..."
+        )
 
     def wants_in_column(self, column: int) -> str:
         """Return the supported codes of one column, as text."""
-        return f"codes 0 to {self.n_categories[column] - 1}" if isinstance(self.n_categories, tuple) else self.wants
+        return f"the codes 0 to {self.n_categories[column] - 1}" if isinstance(self.n_categories, tuple) else self.wants
 
     def check_columns(self, d: int) -> None:
         """Raise a ValueError if `n_categories` has an entry for each column, but not d entries."""

@@ -32,7 +32,7 @@ class Geometric(OpFamily):
     @property
     def wants(self) -> str:  # type: ignore[override]
         """The supported counts, as text."""
-        return "counts: 1, 2, 3, ..." if self.first else "counts: 0, 1, 2, ..."
+        return "the counts 1, 2, 3, ..." if self.first else "the counts 0, 1, 2, ..."
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:
         """Return log p - first log(1 - p) and log(1 - p)."""

@@ -38,7 +38,7 @@ class Multinomial(OpFamily):
 
     n_trials: int | None = None
 
-    wants: ClassVar[str] = "counts: 0, 1, 2, ..."
+    wants: ClassVar[str] = "the counts 0, 1, 2, ..."
     takes_squares: ClassVar[bool] = False
 
     def bind(self, scan: Scan, frame: Frame) -> Self:

@@ -15,7 +15,7 @@ from dem.families.exponential_family import OpFamily, Theta, log, not_counts
 class Poisson(OpFamily):
     """Each column is Poisson: "rate" (K, d), in events a row."""
 
-    wants: ClassVar[str] = "counts: 0, 1, 2, ..."
+    wants: ClassVar[str] = "the counts 0, 1, 2, ..."
     takes_squares: ClassVar[bool] = False
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:

@@ -127,7 +127,7 @@ class Product:
                 raise ValueError(f"family has column {column}, but the data have only columns 0 to {d - 1}")
             if named.count(column) != 1:
                 how = "no family" if column not in named else "several families"
-                raise ValueError(f"column {column} has {how}: give each of the {d} columns exactly one")
+                raise ValueError(f"column {column} has {how}: give each of the {d} columns exactly one family")
         for part in self.parts:
             part.family.check_columns(len(part.columns))
 

@@ -29,7 +29,7 @@ class VonMises(OpFamily):
     def range_warnings(self, low: Float, high: Float) -> dict[int, str]:
         """Return a warning for each column with values beyond `MAX_TURNS` turns: they may be degrees."""
         far = np.flatnonzero(np.maximum(np.abs(low), np.abs(high)) > MAX_TURNS * 2 * np.pi)
-        words = f"where {type(self).__name__} takes {self.wants}: if they are degrees, fit to numpy.deg2rad of them"
+        words = f"but {type(self).__name__} expects {self.wants}: if they are degrees, convert them by numpy.deg2rad"
         return dict.fromkeys(far.tolist(), words)
 
     def natural_parameters(self, theta: Theta) -> tuple[Float, ...]:

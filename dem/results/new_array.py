@@ -100,7 +100,7 @@ def _raise_resumable(error: BaseException, name: str, place: str) -> NoReturn:
     """Raise the error again, with a sentence that the same command continues."""
     kept = f"The finished part of {name} is kept: run the same command again to continue"
     if place != name:
-        kept += f" (remove {place} to start anew)"
+        kept += f" (or remove {place} to start again)"
     if isinstance(error, KeyboardInterrupt):
         raise Interrupted(f"interrupted. {kept}.") from error
     if not isinstance(error, Exception):
@@ -146,7 +146,9 @@ def check_place(path: str | os.PathLike[str], source: Source | None = None) -> b
     where = address(path)
     place = address_location(where)
     if source is not None and any(overlap(place, data) for data in source.stored_at):
-        raise FileExistsError(f"{path} is where {source.name} (or its weights) is stored: choose another name.")
+        raise FileExistsError(
+            f"{path} is the input or contains it ({source.name}, or its weights): choose another name for the output."
+        )
     files, root = file_system(where)
     exists = bool(files.exists(root))
     check_outside_arrays(path)

@@ -127,8 +127,8 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str)
     for block in partition.blocks():
         if block.absent:  # this warning of Dask reaches the client also from a cluster
             warn(
-                f"chunks of {name} are not in the store, read as the fill value "
-                "(dem.open_source(..., missing_chunks='error') refuses them)"
+                f"some chunks of {name} are not in the store, and read as the fill value "
+                "(to refuse such chunks: dem.open_source(..., missing_chunks='error'))"
             )
         for part in slices(block, empty):
             out[at : at + len(part.x)] = rows(part)
@@ -239,8 +239,8 @@ def write(
             )
             if done.missing:
                 note(
-                    f"{human.plural(done.missing, 'row')} of {source.name} without any value: in {path} they are "
-                    f"missing ({missing_result(output.dtype):g})"
+                    f"{human.plural(done.missing, 'row')} of {source.name} without any value: marked as missing "
+                    f"({missing_result(output.dtype):g}) in {path}"
                 )
         regions.check_all_written(out, path)
     return zarr.open_array(address(to.path), mode="r")

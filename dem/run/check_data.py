@@ -44,10 +44,10 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
     if found.rows == 0:
         raise ValueError(f"{source.name} has no rows: give data with at least one row")
     if found.infinite.any():
-        advice = "no model can use them: remove or replace these rows"
+        advice = "no model can use infinite values: remove or replace these rows"
         _refuse(source, found.infinite, found.first_infinite, "infinite", "inf", advice)
     if found.missing.any() and missing == "error":
-        advice = "missing='error' refuses them: remove these rows, fill them in, or set missing='marginalize'"
+        advice = "missing='error' refuses missing values: remove these rows, fill them in, or set missing='marginalize'"
         _refuse(source, found.missing, found.first_missing, "missing", "NaN", advice)
     if not found.rows_with_value:
         raise ValueError(f"{source.name} has no value at all: all its entries are missing (NaN)")
@@ -64,9 +64,9 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
         )
     if (outside := found.measured.outside) is not None:
         place = source.locate(outside.row, outside.column)
-        row = "" if source.n_rows is None else f"row {outside.row}, in "
+        row = "" if source.n_rows is None or place.startswith("row ") else f"row {outside.row}, in "
         raise ValueError(
-            f"{source.name} {outside}: the first such value is in {row}{place}; leave such rows out, or use another "
+            f"{source.name} {outside}; the first such value is in {row}{place}. Leave such rows out, or use another "
             "family"
         )
     _check_squares(found, source, squared)

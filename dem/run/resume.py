@@ -106,7 +106,7 @@ def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
     if find_empty_rows(scan.sample.x) is not None:
         raise ValueError(
             f"the checkpoint of {source.name} was written by an old version of dem that counted rows without any "
-            "value; this version leaves them out: remove the checkpoint to start anew"
+            "value; this version leaves them out: remove the checkpoint to start again"
         )
     if source.n_rows is None:
         return
@@ -117,7 +117,7 @@ def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
         if read_row(source, row).astype(kept.dtype).tobytes() != kept.tobytes() or read_weight(source, row) != weight:
             raise ValueError(
                 f"{source.name} has changed since its checkpoint was written (row {row} differs), so the fit cannot "
-                "continue: remove the checkpoint to start anew"
+                "continue: remove the checkpoint to start again"
             )
 
 
@@ -138,7 +138,7 @@ def check_objective(before: loop.State[Any], after: loop.State[Any], source: Sou
     if after.objective < least - OBJECTIVE_TOLERANCE * max(1.0, abs(least)):
         raise ValueError(
             f"{source.name} has changed since its checkpoint was written: the objective of its parameters is now "
-            f"{after.objective:.6g} a row, but was at least {least:.6g}: remove the checkpoint to start anew"
+            f"{after.objective:.6g} a row, but was at least {least:.6g}: remove the checkpoint to start again"
         )
 
 

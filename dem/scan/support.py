@@ -57,7 +57,7 @@ class Outside:
     wants: str
 
     def __str__(self) -> str:
-        return f"holds {self.value:g} in column {self.column}, but the model accepts {self.wants}"
+        return f"holds {self.value:g} in column {self.column}, but the model accepts only {self.wants}"
 
 
 @dataclass(frozen=True)

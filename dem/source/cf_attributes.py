@@ -20,7 +20,7 @@ MARKERS = ("_FillValue", "missing_value")
 ROUNDING_SLACK = 0.01
 """Tolerance for the rounding of bounds in unpacked units, as a fraction of one step of the packed integers."""
 
-REMEDY = "give missing_value instead"
+REMEDY = "correct it, or give missing_value (--missing-value), which replaces it"
 """What a user can do about an invalid attribute."""
 
 Number = int | float
@@ -101,7 +101,7 @@ class CFAttributes:
         if low > high:
             raise ValueError(
                 f"The attributes valid_range, valid_min and valid_max of {self.name} leave no valid value: correct "
-                "them, or give missing_value, which replaces them."
+                "them, or give missing_value (--missing-value), which replaces them."
             )
         return None if low == least else low, None if high == most else high
 
@@ -157,7 +157,9 @@ class CFAttributes:
         if value is None:
             return default
         if not isinstance(value, int | float) or not np.isfinite(value) or (key == "scale_factor" and value == 0):
-            raise ValueError(f"The attribute {key} of {self.name} is {value!r}, not a valid {key}: correct it.")
+            raise ValueError(
+                f"The attribute {key} of {self.name} is {value!r}, which is not a valid {key}: correct it."
+            )
         return float(value)
 
 

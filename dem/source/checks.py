@@ -16,9 +16,9 @@ def check_shape(shape: tuple[Any, ...], name: str) -> None:
     if len(shape) != 2:
         what = "scalar" if not shape else f"{len(shape)}D"
         raise ValueError(
-            f"Expected 2D array, got {what} array instead: {name} has shape {shape}. Reshape your data "
-            "either using array.reshape(-1, 1) if your data has a single feature or array.reshape(1, -1) "
-            "if it contains a single sample."
+            f"Expected 2D array, got {what} array instead: {name} has shape {shape}, but a model needs "
+            "rows and columns. Reshape your data: array.reshape(-1, 1) makes one column of all values, "
+            "array.reshape(1, -1) one row."
         )
     for size, what in zip(shape, ("sample", "feature"), strict=True):
         if size == 0:

@@ -58,7 +58,7 @@ def absent_error(first: str, count: int, start: int, stop: int) -> OSError:
     """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`."""
     return OSError(
         f"The store does not hold {first}: {human.plural(count, 'chunk')} of rows {start} to {stop - 1} "
-        f"{'is' if count == 1 else 'are'} missing. Write them again, or read missing chunks as the fill value "
+        f"{'is' if count == 1 else 'are'} missing. Write the missing chunks again, or read them as the fill value "
         "(missing_chunks='fill', --missing-chunks fill)."
     )
 

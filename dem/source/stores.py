@@ -121,7 +121,7 @@ def open_node(path: str | os.PathLike[str]) -> ZarrNode:
     except FileNotFoundError as error:
         if not is_url(where) and os.path.exists(where):
             raise FileNotFoundError(f"{path} exists, but it is not a Zarr array or group.") from error
-        raise FileNotFoundError(f"No Zarr store at {path}.") from error
+        raise FileNotFoundError(f"No Zarr store at {path}: check the path.") from error
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # zarr raises many kinds of errors

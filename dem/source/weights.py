@@ -102,7 +102,7 @@ class StoredWeights:
             first_absent = unit_text(self.array, name, unit_index(self.array, min(absent)))
             raise absent_error(first_absent, len(absent), first, last)
         if absent and warn_absent:
-            warn(f"chunks of the weights {name} are missing from the store, and are read as the fill value")
+            warn(f"some chunks of the weights {name} are not in the store, and read as the fill value")
         return weight
 
     def lazy(self) -> da.Array:

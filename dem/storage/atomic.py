@@ -168,7 +168,9 @@ class Generations:
         except FileNotFoundError:
             place = _local_path(path)
             there = place is not None and place.exists()
-            what = f"{path} exists, but it is not a Zarr store." if there else f"No {self.noun} at {path}."
+            what = (
+                f"{path} exists, but it is not a Zarr store." if there else f"No {self.noun} at {path}: check the path."
+            )
             raise FileNotFoundError(what) from None
         except (zarr.errors.ContainsArrayError, zarr.errors.NodeTypeValidationError):
             raise ValueError(f"{path} is a Zarr array, not a {self.noun} saved by dem.") from None

@@ -192,7 +192,7 @@ class CheckpointJournal:
         done = human.plural(here, "pass") if self.found.n_passes else human.passes(here)
         go_on = f"{self.checkpoint.path} contains the fit so far: run the same fit again to continue"
         if most is not None and here >= most:
-            raise Stopped(f"stopped after {done}, the limit for one run; {go_on}")
+            raise Stopped(f"stopped after {done}, because the limit of passes for one run is reached; {go_on}")
         if limit is not None and elapsed + pass_seconds > limit:
             raise Stopped(
                 f"stopped after {done} in {human.seconds(elapsed)}, because another pass would probably exceed the "
@@ -262,7 +262,7 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
     if kept["data"] != as_json(identity.data):
         raise ValueError(
             f"{path} is a checkpoint of other data: {difference(kept['data'], identity.data)} "
-            f"({kept['name']} there, {identity.name} here); {instead}"
+            f"({kept['name']} in the checkpoint, {identity.name} in this fit); {instead}"
         )
     settings = as_json(identity.settings)
     if "family" not in kept["settings"] and UNSET_FAMILY.fullmatch(str(settings.get("family"))):
@@ -274,7 +274,7 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Return the entries in which two mappings differ, as text: "tol=0.001 there, tol=0.01 here"."""
+    """Return the entries in which two mappings differ, as text: "tol=0.001 in the checkpoint, tol=0.01 in this fit"."""
     here = as_json(here)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if "model" in names:  # with other models all settings differ
@@ -283,7 +283,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     sides = [
         ", ".join(f"{name}={side[name]}" if name in side else f"no {name}" for name in names) for side in (there, here)
     ]
-    return f"{sides[0]} there, {sides[1]} here"
+    return f"{sides[0]} in the checkpoint, {sides[1]} in this fit"
 
 
 def default_path(output: str) -> str:

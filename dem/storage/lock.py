@@ -85,4 +85,4 @@ def _owner(file: Path) -> str:
         owner = json.loads(file.read_text())
         return f"process {owner['process']} on {owner['host']}"
     except (OSError, ValueError, LookupError, TypeError):
-        return "which has just started"
+        return "it has just started"

@@ -63,8 +63,8 @@ def test_a_fit_without_a_density_says_so(tmp_path, rng):
         done("fit", "ppca", tmp_path / "x.zarr", "-o", tmp_path / "m.zarr"),
         done("info", tmp_path / "m.zarr"),
     ):
-        assert "no noise is left (the data lie in a subspace), so there is no density: use fewer components" in out
-        assert "none, as there is no density" in out
+        assert "no density, because the noise variance is 0 (the data lie in a subspace): use fewer components" in out
+        assert "none: the model has no density" in out
         assert "BIC" not in out
         assert "inf" not in out.replace("info", "")
         assert "nan" not in out
@@ -140,9 +140,9 @@ def test_transform_writes(folder, tmp_path):
 
 def test_models_are_asked_for_what_they_have(folder, tmp_path):
     said = failed("transform", folder / "gmm.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
-    assert "GaussianMixture, which does not give latent" in said
+    assert "GaussianMixture, which does not have latents" in said
     said = failed("predict", folder / "ppca.zarr", folder / "x.zarr", "-o", tmp_path / "z.zarr")
-    assert "PPCA, which does not give labels" in said
+    assert "PPCA, which does not have labels" in said
     assert not (tmp_path / "z.zarr").exists()
 
 
@@ -213,7 +213,7 @@ def test_factor_analysis_and_bayesian_pca(folder, tmp_path):
         zarr.open_array(tmp_path / "z.zarr")[:], dem.load(tmp_path / "fa.zarr").transform(folder / "x.zarr").compute()
     )
     said = failed("predict", tmp_path / "fa.zarr", folder / "x.zarr", "-o", tmp_path / "labels.zarr")
-    assert "FactorAnalysis, which does not give labels" in said
+    assert "FactorAnalysis, which does not have labels" in said
     assert "Loadings" in done("info", tmp_path / "fa.zarr")
     assert "nats a row, over 900 rows" in done("score", tmp_path / "fa.zarr", folder / "x.zarr", "--quiet")
     done("report", tmp_path / "fa.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "report")
@@ -336,4 +336,4 @@ def test_kmeans_from_the_command_line(folder, tmp_path):
         said = failed(words[0], tmp_path / "km.zarr", *words[1:], "-o", tmp_path / "no.zarr")
         assert "is a KMeans, which has no density" in said
     said = failed("predict", tmp_path / "km.zarr", folder / "x.zarr", "--what", "proba", "-o", tmp_path / "p.zarr")
-    assert "KMeans, which does not give proba: it gives labels, distance and score." in said
+    assert "KMeans, which does not have proba: it has labels, distance and score." in said

@@ -77,7 +77,7 @@ def test_interrupted(signals, store, straight, tmp_path):
         status, said = stop(command(store, output, "--resume"), sent, 1)
         assert (status, said) == (
             75,
-            f"dem: interrupted; {kept} holds the fit so far: run the same command again to continue",
+            f"dem: interrupted; {kept} contains the fit so far: run the same command again to continue",
         )
         assert not output.exists()
     subprocess.run(command(store, output, "--resume"), check=True, capture_output=True)
@@ -127,7 +127,8 @@ def test_limits_stop_with_status_75_and_the_same_command_goes_on(store, straight
     while (done := subprocess.run(words, capture_output=True, text=True)).returncode == 75:
         runs += 1
         assert re.search(
-            r"stopped after (the first scan and 7|8) passes, the limit for one run", done.stderr.splitlines()[-1]
+            r"stopped after (the first scan and 7|8) passes, because the limit of passes for one run is reached",
+            done.stderr.splitlines()[-1],
         )
         assert not output.exists()
     assert done.returncode == 0, done.stderr

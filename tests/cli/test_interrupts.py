@@ -75,7 +75,7 @@ def test_predict(way, overwrite, zeros, model, tmp_path):
     (unfinished,) = tmp_path.glob(".scores.zarr.*.partial")
     assert said.splitlines()[-1] == (
         f"dem: interrupted. The finished part of {target} is kept: run the same command again to continue "
-        f"(remove {unfinished} to start anew)."
+        f"(or remove {unfinished} to start again)."
     )
     assert sorted(os.listdir(tmp_path)) == [unfinished.name, *(["scores.zarr"] if overwrite else [])]
     if overwrite:

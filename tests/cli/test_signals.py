@@ -66,7 +66,9 @@ def test_sigterm_while_modules_load(kept, store, tmp_path, monkeypatch):
     monkeypatch.setattr(signals, "hold", terminated)
     result = CliRunner().invoke(main, words)
     assert result.exit_code == (75 if kept else 130)
-    said = f"interrupted; {tmp_path / 'm.checkpoint.zarr'} holds the fit so far: run the same command again to continue"
+    said = (
+        f"interrupted; {tmp_path / 'm.checkpoint.zarr'} contains the fit so far: run the same command again to continue"
+    )
     assert result.stderr == (f"dem: {said}\n" if kept else "dem: interrupted\n")
     assert not (tmp_path / "m.zarr").exists()
 

@@ -87,7 +87,7 @@ def test_dask_knows_the_command():
     dask.add_command(entry.load())  # as Dask's own command line does
     result = CliRunner().invoke(dask, ["dem", "info", "nowhere"])
     assert result.exit_code == 1
-    assert result.stderr == "dem: No Zarr store at nowhere.\n"
+    assert result.stderr == "dem: No Zarr store at nowhere: check the path.\n"
 
 
 def test_covariance_types_are_those_of_the_families():

@@ -47,10 +47,10 @@ def test_a_name_with_settings(words, family):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("poison:3", f"family must be one of {', '.join(FAMILIES)}, or a family, got 'poison'"),
-        ("poisson:3", "family 'poisson:3': '3' cannot be a setting; it has no settings"),
-        ("poisson:", "family 'poisson:': '' cannot be a setting; it has no settings"),
-        ("gamma:reference=3", "there is no setting 'reference'; it has no settings"),
+        ("poison:3", f"there is no family 'poison': choose one of {', '.join(FAMILIES)}"),
+        ("poisson:3", "family 'poisson:3': '3' cannot be a setting; poisson has no settings"),
+        ("poisson:", "family 'poisson:': '' cannot be a setting; poisson has no settings"),
+        ("gamma:reference=3", "there is no setting 'reference'; gamma has no settings"),
         ("geometric:start=0", "there is no setting 'start'; settings of geometric: first=1"),
         ("geometric:", "first must be a whole number, got ''; settings of geometric: first=1"),
         ("geometric:1.5", "first must be a whole number, got '1.5'; settings of geometric: first=1"),

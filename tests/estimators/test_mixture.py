@@ -151,7 +151,9 @@ def test_values_outside_the_support_are_named(x, tmp_path):
     bad[1234, 2], bad[2000, 0] = -7.5, -1.0
     store = zarr.create_array(tmp_path / "bad.zarr", data=bad, chunks=(500, 3))
     for data in (bad, store, da.from_array(bad, chunks=(700, 3))):
-        with pytest.raises(ValueError, match=r"holds -7\.5 in column 2, but the model accepts numbers >= 0") as error:
+        with pytest.raises(
+            ValueError, match=r"holds -7\.5 in column 2, but the model accepts only numbers >= 0"
+        ) as error:
             dem.ExponentialMixture(2).fit(data)
         assert "row 1234" in str(error.value)
     weight = np.ones(N)
@@ -225,7 +227,7 @@ def test_warm_starts_keep_the_categories_and_notice_another_family(rng):
     model = dem.CategoricalMixture(2, warm_start=True, max_iter=3).fit(more)
     assert model.fit(few).family_.n_categories == (5, 5)
     model = dem.CategoricalMixture(2, warm_start=True, max_iter=3).fit(few)
-    with pytest.raises(ValueError, match="but the model accepts codes 0 to 2"):
+    with pytest.raises(ValueError, match="but the model accepts only the codes 0 to 2"):
         model.fit(more)
     x = rng.normal(size=(300, 2))
     model = dem.Mixture(2, family=StudentT("full"), warm_start=True).fit(x)

@@ -233,7 +233,7 @@ KINDS = {
         Known(
             (of(probabilities=[0.2, 0.8, 0.5, 0.3, 0.2, 0.1, 0.2, 0.3, 0.4]),
              of(probabilities=[0.7, 0.3, 0.1, 0.1, 0.8, 0.5, 0.3, 0.1, 0.1])),
-            *CATEGORICAL, n_parameters=1 + 2 + 3, constant=[0, 2, 1], wrong=(3.0, "codes 0 to 2"),
+            *CATEGORICAL, n_parameters=1 + 2 + 3, constant=[0, 2, 1], wrong=(3.0, "the codes 0 to 2"),
         ),
         of_values=Categorical((2, 5, 5)),
     ),
@@ -263,7 +263,7 @@ KINDS = {
         Known(
             (of(probability=[0.1, 0.7]), of(probability=[0.5, 0.2])),
             *columns(trials), *entries(probability="logit"),
-            n_parameters=2, constant=[1, 4], wrong=(0.0, "counts: 1, 2, 3, ..."),
+            n_parameters=2, constant=[1, 4], wrong=(0.0, "the counts 1, 2, 3, ..."),
         ),
         trials,
     ),
@@ -273,7 +273,7 @@ KINDS = {
         Known(
             (of(probability=[0.1, 0.7]), of(probability=[0.5, 0.2])),
             *columns(failures), *entries(probability="logit"),
-            n_parameters=2, constant=[0, 3], wrong=(1.5, "counts: 0, 1, 2, ..."),
+            n_parameters=2, constant=[0, 3], wrong=(1.5, "the counts 0, 1, 2, ..."),
         ),
         failures,
     ),
@@ -292,7 +292,7 @@ KINDS = {
         counts,
         Known(
             (of(probabilities=[0.2, 0.5, 0.3]), of(probabilities=[0.6, 0.1, 0.3])),
-            *MULTINOMIAL, n_parameters=2, constant=[0, 0, 0], wrong=(-1.0, "counts: 0, 1, 2, ..."),
+            *MULTINOMIAL, n_parameters=2, constant=[0, 0, 0], wrong=(-1.0, "the counts 0, 1, 2, ..."),
         ),
     ),
     "poisson": Kind(
@@ -301,7 +301,7 @@ KINDS = {
         Known(
             (of(rate=[2.0, 0.3, 50.0]), of(rate=[6.0, 1.0, 40.0])),
             *columns(poisson), *entries(rate="log"),
-            n_parameters=3, constant=[0, 7, 1], wrong=(0.5, "counts: 0, 1, 2, ..."),
+            n_parameters=3, constant=[0, 7, 1], wrong=(0.5, "the counts 0, 1, 2, ..."),
         ),
         poisson,
     ),

@@ -190,10 +190,10 @@ def test_values_outside_the_support(name, rng):
     x = kind.rows(N, rng)
     x[[70, 200], 1] = value
     scanner = Scanner(x.shape[1], False, 10, 0, N, kind.family)
-    with pytest.raises(ValueError, match="but the model accepts") as caught:
+    with pytest.raises(ValueError, match="but the model accepts only") as caught:
         check_values(scanner()(Block(x)), open_source(x))
     sentence = str(caught.value)
-    assert f"holds {value:g} in column 1, but the model accepts {wants}" in sentence
+    assert f"holds {value:g} in column 1, but the model accepts only {wants}" in sentence
     assert "in row 70 of" in sentence
     weight = np.ones(N)
     weight[[70, 200]] = 0

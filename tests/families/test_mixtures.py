@@ -96,7 +96,7 @@ def test_categories_are_counted_in_the_first_scan():
     model = dem.Mixture(2, family="categorical").fit(x)
     assert model.family_.n_categories == (5, 3)
     assert [p.shape for p in model.component_parameters_["probabilities"]] == [(2, 5), (2, 3)]
-    with pytest.raises(ValueError, match="holds 3 in column 1, but the model accepts codes 0 to 2"):
+    with pytest.raises(ValueError, match="holds 3 in column 1, but the model accepts only the codes 0 to 2"):
         model.predict(np.array([[0.0, 3]]))
     with pytest.raises(ValueError, match=r"column 1 has codes up to 20000: if they are categories, set n_categories"):
         dem.Mixture(2, family="categorical").fit(x * [1, 10_000])
@@ -105,7 +105,7 @@ def test_categories_are_counted_in_the_first_scan():
     with pytest.raises(ValueError, match="integer > 0"):
         dem.families.Categorical(0)
     product = dem.Mixture(2, family=[(1, "poisson"), (0, dem.families.Categorical((4,)))])
-    with pytest.raises(ValueError, match="holds 4 in column 0, but the model accepts codes 0 to 3"):
+    with pytest.raises(ValueError, match="holds 4 in column 0, but the model accepts only the codes 0 to 3"):
         product.fit(x)
 
 
@@ -122,5 +122,5 @@ def test_a_family_of_ones_own(rng):
     rows, labels = model.sample(4000)
     mean = rows[labels == np.argmax(model.component_parameters_["scale"][:, 0])].mean(axis=0)
     np.testing.assert_allclose(mean, np.sqrt(np.pi / 2) * scale[1], rtol=0.06)
-    with pytest.raises(ValueError, match="holds -1 in column 1, but the model accepts numbers > 0"):
+    with pytest.raises(ValueError, match="holds -1 in column 1, but the model accepts only numbers > 0"):
         model.fit(np.array([[1.0, -1], [2, 2]]))

@@ -15,7 +15,7 @@ from dem.run.check_data import doubts
 from dem.run.fit import scan
 from dem.source import open_source
 
-ADVICE = "where VonMises takes angles in radians: if they are degrees, fit to numpy.deg2rad of them"
+ADVICE = "but VonMises expects angles in radians: if they are degrees, convert them by numpy.deg2rad"
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_a_fit_whose_scheduler_is_killed_goes_on_on_another(tmp_path):
     assert process.returncode == 1
     *before, sentence = said.splitlines()
     assert sentence.startswith("dem: The Dask scheduler stopped")
-    assert sentence.endswith("m.checkpoint.zarr holds the fit so far: the same command goes on from there")
+    assert sentence.endswith("m.checkpoint.zarr contains the fit so far: run the same command again to continue")
     assert all(line.startswith("{") for line in before)  # no traceback of Dask's
     assert checkpoint.STATES.load(tmp_path / "m.checkpoint.zarr" / "state").attributes["n_passes"] >= 3
     assert not output.exists()

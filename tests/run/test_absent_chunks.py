@@ -13,13 +13,13 @@ from dem.source import open_source
 
 N, D = 600, 3
 X = np.random.default_rng(0).normal(size=(N, D)) + 4 * np.repeat([[0], [1]], N // 2, axis=0)
-FILLED = "not in the store, read as the fill value"
+FILLED = "not in the store, and read as the fill value"
 DATA = f"2 chunks of x.zarr {FILLED}; the first is chunk c/1/0 (rows 100 to 199) of x.zarr"
 WEIGHTS = f"1 chunk of w.zarr {FILLED}; the first is chunk c/2 (rows 400 to 599) of w.zarr"
 REFUSED = r"does not hold chunk c/1/0 \(rows 100 to 199\) of x.zarr"
 LAZY = (
-    r"^chunks of x.zarr are not in the store, read as the fill value "
-    r"\(dem.open_source\(..., missing_chunks='error'\) refuses them\)$"
+    r"^some chunks of x.zarr are not in the store, and read as the fill value "
+    r"\(to refuse such chunks: dem.open_source\(..., missing_chunks='error'\)\)$"
 )
 
 

@@ -15,7 +15,7 @@ from shared import ENDS_AT_MAX_ITER
 
 pytestmark = ENDS_AT_MAX_ITER
 
-KNOWN = pytest.mark.filterwarnings("ignore:2 chunks of x.zarr not in the store")
+KNOWN = pytest.mark.filterwarnings("ignore:2 chunks of x.zarr are not in the store")
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def mixture(**settings):
 
 def test_chunks_that_were_never_there_are_counted_and_read_as_the_fill_value(store):
     whole = mixture().fit(zarr.open_array(store)[...])
-    with pytest.warns(UserWarning, match=r"^2 chunks of x.zarr not in the store, read as the fill value; the first"):
+    with pytest.warns(
+        UserWarning, match=r"^2 chunks of x.zarr are not in the store, and read as the fill value; the first"
+    ):
         model = mixture().fit(store)
     np.testing.assert_allclose(model.means_, whole.means_)
     with pytest.raises(OSError, match="chunk c/2/0"):

@@ -254,4 +254,4 @@ def test_the_command_prints_text_and_json(tmp_path):
 def test_the_command_fails_with_one_sentence(tmp_path):
     result = run("fingerprint", tmp_path / "nothing.zarr")
     assert result.exit_code == 1
-    assert result.stderr == f"dem: No Zarr store at {tmp_path}/nothing.zarr.\n"
+    assert result.stderr == f"dem: No Zarr store at {tmp_path}/nothing.zarr: check the path.\n"

@@ -214,8 +214,8 @@ def test_missing_chunks_can_be_an_error(layout, tmp_path):
     with pytest.raises(OSError, match="does not hold") as raised:
         rows_of(source)
     assert str(raised.value) == (
-        f"The store does not hold {source.locate_chunk(2)}: 2 chunks of rows 0 to 1002 are missing. Write them "
-        "again, or read missing chunks as the fill value (missing_chunks='fill', --missing-chunks fill)."
+        f"The store does not hold {source.locate_chunk(2)}: 2 chunks of rows 0 to 1002 are missing. Write the missing "
+        "chunks again, or read them as the fill value (missing_chunks='fill', --missing-chunks fill)."
     )
     assert key_of(z, 2) in source.locate_chunk(2)
 

@@ -66,7 +66,7 @@ def test_a_group_at_a_url_lists_its_arrays(tmp_path):
     path, _ = inside_a_group_at_a_url(tmp_path)
     with pytest.raises(ValueError, match=r"g.zarr is a Zarr group with the arrays deep/rows \(400, 3\)"):
         open_source(path.removesuffix("/deep/rows"))
-    with pytest.raises(FileNotFoundError, match=r"No Zarr store at memory://.*/nothing\.$"):
+    with pytest.raises(FileNotFoundError, match=r"No Zarr store at memory://.*/nothing: check the path\.$"):
         open_source(f"{path}/nothing")
 
 

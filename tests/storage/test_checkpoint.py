@@ -94,7 +94,8 @@ def test_a_fit_interrupted_after_every_pass_has_the_same_result(covariance_type,
         model = mixture(covariance_type=covariance_type)
         if run < straight.n_passes_ - 1:
             with pytest.raises(
-                dem.Stopped, match=r"stopped after .*, the limit for one run; .* run the same fit again to continue"
+                dem.Stopped,
+                match=r"stopped after .*, because the limit of passes .* is reached; .* run the same fit again to continue",
             ):
                 model.fit(store, checkpoint=Checkpoint(place, max_passes=1))
     assert equal(model.fit(store, checkpoint=Checkpoint(place, max_passes=1)), straight)
@@ -256,20 +257,22 @@ def test_older_checkpoints_do_not_name_families_without_settings(family):
 
 @pytest.mark.parametrize("family", ["FullGaussian(reg_covar=None)", "Categorical(n_categories=3)"])
 def test_older_checkpoints_name_families_with_settings(family):
-    with pytest.raises(ValueError, match="other settings: no family there, family="):
+    with pytest.raises(ValueError, match="other settings: no family in the checkpoint, family="):
         check_identity("c.zarr", FitIdentity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
 
 
 def test_other_settings_are_refused_with_both_named(store, tmp_path):
     with pytest.raises(dem.Stopped):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
-    with pytest.raises(ValueError, match=r"tol=0 there, tol=0.01 here; remove the checkpoint to start again"):
+    with pytest.raises(
+        ValueError, match=r"tol=0 in the checkpoint, tol=0.01 in this fit; remove the checkpoint to start again"
+    ):
         mixture(tol=0.01).fit(store, checkpoint=tmp_path / "c.zarr")
-    with pytest.raises(ValueError, match="sample_size=500 there, sample_size=501 here"):
+    with pytest.raises(ValueError, match="sample_size=500 in the checkpoint, sample_size=501 in this fit"):
         mixture(sample_size=501).fit(store, checkpoint=tmp_path / "c.zarr")
-    with pytest.raises(ValueError, match=r"family=.*Full.* there, family=.*Diag.* here"):
+    with pytest.raises(ValueError, match=r"family=.*Full.* in the checkpoint, family=.*Diag.* in this fit"):
         mixture(covariance_type="diag").fit(store, checkpoint=tmp_path / "c.zarr")
-    with pytest.raises(ValueError, match="no given there, given="):
+    with pytest.raises(ValueError, match="no given in the checkpoint, given="):
         mixture(means_init=np.zeros((4, 3))).fit(store, checkpoint=tmp_path / "c.zarr")
     with pytest.raises(ValueError, match="model=mixture there"):
         dem.PPCA(2).fit(store, checkpoint=tmp_path / "c.zarr")
@@ -280,7 +283,8 @@ def test_other_data_are_refused_with_both_named(store, wide, tmp_path):
         mixture().fit(store, checkpoint=Checkpoint(tmp_path / "c.zarr", max_passes=2))
     with pytest.raises(
         ValueError,
-        match=r"other data: shape=\[20000, 3\].* there, shape=\[500, 30\].* here.*x.zarr there, wide.zarr here",
+        match=r"other data: shape=\[20000, 3\].* in the checkpoint, shape=\[500, 30\].* in this fit.*"
+        r"x.zarr in the checkpoint, wide.zarr in this fit",
     ):
         mixture().fit(wide, checkpoint=tmp_path / "c.zarr")
 
@@ -439,5 +443,5 @@ def test_a_newer_format_and_unknown_classes_are_refused(tmp_path):
         ValueError, match=r"cannot read the checkpoint .* \(AttributeError.*Gone.*remove the checkpoint"
     ):
         checkpoint.read(tmp_path / "c.zarr", IDENTITY)
-    with pytest.raises(ValueError, match=r"tol=0.001 there, tol=1 here"):
+    with pytest.raises(ValueError, match=r"tol=0.001 in the checkpoint, tol=1 in this fit"):
         checkpoint.read(tmp_path / "c.zarr", replace(IDENTITY, settings={"tol": 1, "seed": 0}))

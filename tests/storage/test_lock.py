@@ -113,7 +113,7 @@ def test_an_empty_lock_file(tmp_path):
     path = tmp_path / "labels.zarr"
     with write_lock(path):
         (tmp_path / ".labels.zarr.lock").write_text("")
-        assert "Another run (which has just started) is writing" in refused(path)
+        assert "Another run (it has just started) is writing" in refused(path)
 
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):

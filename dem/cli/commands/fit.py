@@ -204,7 +204,7 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         "ended": f"{how_it_ended(model)}, {human.seconds(seconds)}",
         **objectives_in_words(final_objective(model)),
         **criteria_in_words(record),
-        "peak memory": f"{human.size(memory.peak)} of the whole process tree{limit}",
+        "peak memory": f"{human.size(memory.peak)} of all processes together{limit}",
     }
     session.result(record, facts(shown))
 
@@ -227,7 +227,7 @@ def explained_interrupt(job: Job) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if has_checkpoint(job):
-            what_to_do = "holds the fit so far: run the same command again to continue"
+            what_to_do = "contains the fit so far: run the same command again to continue"
             raise Interrupted(f"interrupted; {job.checkpoint_path} {what_to_do}") from None
         raise
 
@@ -278,7 +278,7 @@ def objectives_in_words(values: Mapping[str, Any]) -> dict[str, str]:
         "inertia": ("inertia", ".10g", ""),
     }
     return {
-        word: f"{values[name]:{form}}{unit}" if math.isfinite(values[name]) else "none, as there is no density"
+        word: f"{values[name]:{form}}{unit}" if math.isfinite(values[name]) else "none: the model has no density"
         for name, (word, form, unit) in words.items()
         if name in values
     }

@@ -59,7 +59,7 @@ def report(
     """
     saved = SAVED_MODELS.load(model)
     estimator: Any = with_density(
-        restored(saved, model), model, "there is no report of it; see `dem info` and `dem plot`"
+        restored(saved, model), model, "`dem report` cannot describe it; use `dem info` and `dem plot`"
     )
     shown, numbers = (f"{output.rstrip('/')}/report.{kind}" for kind in ("png", "json"))
     check_files_free([shown, numbers], overwrite=overwrite)

@@ -50,10 +50,11 @@ def write_output(
     estimator: Any = load(model)
     names = {WORDS.get(name, name): name for name in estimator.outputs}
     if what not in names:
-        words = {**{word: word for word in names}, "latent": "latent (by dem transform)"}
+        words = {**{word: word for word in names}, "latent": "latents (by dem transform)"}
         *most, last = [words[word] for word, name in names.items() if name not in ("filled", "deviation")]
         kind = type(estimator).__name__
-        raise ValueError(f"{model} is a {kind}, which does not give {what}: it gives {', '.join(most)} and {last}.")
+        lack = "latents" if what == "latent" else what
+        raise ValueError(f"{model} is a {kind}, which does not have {lack}: it has {', '.join(most)} and {last}.")
     name = names[what]
     if top is not None and isinstance(estimator.outputs[name], TopOutput):
         k = len(estimator.weights_)

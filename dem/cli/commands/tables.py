@@ -114,7 +114,7 @@ def _loadings(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
         for j in range(min(d, MOST_ROWS))
     ]
     header = ["column", *(f"factor {i + 1}" for i in range(shown)), "noise variance"]
-    rest = [f"({d - len(rows)} more columns not shown)"] if d > len(rows) else []
+    rest = [f"({human.plural(d - len(rows), 'more column')} not shown)"] if d > len(rows) else []
     return [grid(header, rows, "Loadings"), *rest]
 
 

@@ -64,7 +64,7 @@ def read_cluster_file(path: str | Path) -> ClusterFile:
     try:
         text = read_text(path)
     except FileNotFoundError:
-        raise FileNotFoundError(f"There is no cluster file at {path}.") from None
+        raise FileNotFoundError(f"There is no cluster file at {path}: check the path.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"The cluster file {path} cannot be read: {error}.") from None
     try:

@@ -31,7 +31,8 @@ def connect(scheduler: str, timeout: float = 10) -> Client:
         ) from error
     except (OSError, ValueError) as error:
         raise ConnectionError(
-            f"No Dask scheduler answers at {scheduler} within {timeout:g} s: check the address, and that it is running."
+            f"No Dask scheduler answers at {scheduler} within {timeout:g} s: check the address, and that the "
+            "scheduler is running."
         ) from error
     return Client(scheduler, timeout=timeout, set_as_default=False)
 
