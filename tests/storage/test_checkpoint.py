@@ -95,7 +95,7 @@ def test_a_fit_interrupted_after_every_pass_has_the_same_result(covariance_type,
         if run < straight.n_passes_ - 1:
             with pytest.raises(
                 dem.Stopped,
-                match=r"stopped after .*, because the limit of passes .* is reached; .* run the same fit again to continue",
+                match=r"stopped after .*, because the limit of passes .* is reached; .* run the same fit again",
             ):
                 model.fit(store, checkpoint=Checkpoint(place, max_passes=1))
     assert equal(model.fit(store, checkpoint=Checkpoint(place, max_passes=1)), straight)
