@@ -133,9 +133,9 @@ class FamiliesInHelp(click.Command):
     metavar="[COLUMNS=]NAME[:SETTINGS]",
     multiple=True,
     required=True,
-    help="A name of the list below. Settings follow a colon: --family studentt:diag (the first setting needs no "
-    "name), or --family studentt:diag,degrees_of_freedom=4. For columns of different kinds, give the option once for each block "
-    "of columns: --family 0,2-5=gamma --family 1=categorical:5.",
+    help="A name of the list below. Settings follow a colon: --family studentt:diag (the first setting needs no name), "
+    "or --family studentt:diag,degrees_of_freedom=4. For columns of different kinds, give the option once for each "
+    "block of columns: --family 0,2-5=gamma --family 1=categorical:5.",
 )
 @stops(1e-3, 100)
 @PRIOR
