@@ -1,6 +1,6 @@
 """Compare the bits that two checkouts of dem compute: `python -m benchmarks.same_bits CHECKOUT OTHER`.
 
-Twenty fits, models x arithmetic x missing values x sources, run in each checkout by this interpreter. The SHA-256 of
+Fits, models x arithmetic x missing values x sources, run in each checkout by this interpreter. The SHA-256 of
 every attribute that a fit has in both is compared, and those that only one has are named. Nothing is stored, since bits
 differ from machine to machine.
 """
@@ -62,6 +62,7 @@ def fits(folder: Path) -> dict[str, Any]:
         "full, MAP": dem.GaussianMixture(2, prior="weak", reg_covar=0, **some).fit(arrays["plain"]),
         "variational": dem.BayesianGaussianMixture(4, **some).fit(stores["plain"]),
         "product of families": dem.Mixture(2, family=product, **some).fit(stores["mixed"]),
+        "von Mises": dem.Mixture(2, family="vonmises", **some).fit(arrays["plain"] % 6),
         "Student's t, holes": dem.Mixture(2, family="studentt", **some).fit(arrays["holes"]),
         "K-means, weighted store": dem.KMeans(3, max_iter=6).fit(stores["plain"], sample_weight=weight),
         "K-means, holes": dem.KMeans(3, max_iter=6).fit(arrays["holes"]),

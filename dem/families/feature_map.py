@@ -50,11 +50,6 @@ class FeatureMap:
         """Write the features of rows (n, d) into `out` (F - 1, n), in its precision, without the constant 1."""
         self._writer(rows, out)
 
-    def same(self, other: FeatureMap) -> bool:
-        """Whether both maps give the same features."""
-        arrays = np.array_equal(self.pairs, other.pairs) and np.array_equal(self.masks, other.masks)
-        return arrays and self.columns == other.columns
-
     @cached_property
     def _writer(self) -> Writer:
         return Writer(self.columns, self.pairs, self.masks)
