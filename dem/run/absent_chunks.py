@@ -38,7 +38,8 @@ def describe_absent(absent: Iterable[int], source: Source) -> list[str]:
         name = store_name(source.weights.array)
         lacking[name if name != source.name else f"the weights {name}"] = [n for n in numbers if n >= own]
     return [
-        f"{human.plural(len(found), 'chunk')} of {name} {'is' if len(found) == 1 else 'are'} not in the store, and "
+        f"{human.plural(len(found), 'chunk')} of {name} {'is' if len(found) == 1 else 'are'} not in the "
+        f"store, and "
         f"read as the fill value; the first is {source.locate_chunk(found[0])} (to refuse such chunks: "
         "--missing-chunks error, or dem.open_source(..., missing_chunks='error'))"
         for name, found in lacking.items()

@@ -97,7 +97,7 @@ def test_every_output_of_a_mixture(store, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--family", "poison"], "family must be one of"),
+        (["--family", "poison"], "there is no family 'poison': choose one of"),
         (["--family", "studentt:round"], "family 'studentt:round': covariance_type must be one of full, diag"),
         (["--family", "0-3=exponential", "--family", "4=geometric:start=0"], "there is no setting 'start'"),
         (

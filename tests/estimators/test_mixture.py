@@ -125,10 +125,10 @@ def test_a_list_of_pairs_is_the_same(x, fitted):
 @pytest.mark.parametrize(
     ("family", "words"),
     [
-        ("poison", "family must be one of"),
+        ("poison", "there is no family 'poison': choose one of"),
         (3, "family must be a name"),
         (Exponential, "family must be a name"),
-        ({"a": Exponential()}, "no column names: give numbers"),
+        ({"a": Exponential()}, "no column names: give column numbers"),
         ({0: Exponential()}, "column 1 has no family"),
         ([(0, Exponential(), 1)], "must be a pair"),
         ([((), Exponential())], "has no columns"),

@@ -50,7 +50,7 @@ def test_degrees(degrees):
 
 def test_several_columns_have_one_warning(degrees):
     x = np.column_stack([degrees, degrees - 180])
-    with pytest.warns(UserWarning, match="in columns 0, 1, where") as caught:
+    with pytest.warns(UserWarning, match="in columns 0, 1, but") as caught:
         fit(x)
     assert len(caught) == 1
 

@@ -14,8 +14,8 @@ from dem.source import open_source
 N, D = 600, 3
 X = np.random.default_rng(0).normal(size=(N, D)) + 4 * np.repeat([[0], [1]], N // 2, axis=0)
 FILLED = "not in the store, and read as the fill value"
-DATA = f"2 chunks of x.zarr {FILLED}; the first is chunk c/1/0 (rows 100 to 199) of x.zarr"
-WEIGHTS = f"1 chunk of w.zarr {FILLED}; the first is chunk c/2 (rows 400 to 599) of w.zarr"
+DATA = f"2 chunks of x.zarr are {FILLED}; the first is chunk c/1/0 (rows 100 to 199) of x.zarr"
+WEIGHTS = f"1 chunk of w.zarr is {FILLED}; the first is chunk c/2 (rows 400 to 599) of w.zarr"
 REFUSED = r"does not hold chunk c/1/0 \(rows 100 to 199\) of x.zarr"
 LAZY = (
     r"^some chunks of x.zarr are not in the store, and read as the fill value "
@@ -66,7 +66,7 @@ def test_a_fit_that_goes_on_warns_again(folder, tmp_path):
 @pytest.mark.parametrize("data", [X, da.from_array(X, chunks=(250, D))], ids=["memory", "dask"])
 def test_weights_of_data_elsewhere_warn_too(data, folder):
     with pytest.warns(
-        UserWarning, match=r"^chunks of the weights w.zarr are missing from the store, and are read as the fill value$"
+        UserWarning, match=r"^some chunks of the weights w.zarr are not in the store, and read as the fill value$"
     ):
         found = scan(data, folder / "w.zarr")
     assert found.observed.rows == 800

@@ -290,7 +290,7 @@ def test_absent_chunks_of_a_packed_array_are_missing():
 @pytest.mark.parametrize(
     ("attributes", "message"),
     [
-        ({"_FillValue": "none"}, "_FillValue of .* must be a number, got 'none': give missing_value"),
+        ({"_FillValue": "none"}, "_FillValue of .* must be a number, got 'none': correct it, or give missing_value"),
         ({"missing_value": {"a": 1}}, "missing_value of .* must be a number"),
         ({"scale_factor": "0.1"}, "scale_factor of .* is '0.1'"),
         ({"scale_factor": 0}, "scale_factor of .* is 0"),
