@@ -33,9 +33,9 @@ def in_subspace(rank: int, d: int) -> str:
     fewer = f"use fewer than {rank} components" if rank > 1 else "give more rows"
     return (
         f"the data have {plural(d, 'column')} but lie in a subspace of {plural(rank, 'dimension')}, and the "
-        "components span it: the noise variance is 0, so that there is no density and no log-likelihood (lower_bound_ "
-        f"is NaN; score and the criteria raise an error; transform works). For a density {fewer}, or leave out columns that "
-        "are constant or sums of others"
+        "components span it: the noise variance is 0, so that there is no density and no log-likelihood "
+        "(lower_bound_ is NaN; score and the criteria raise an error; transform works). For a density "
+        f"{fewer}, or leave out columns that are constant or sums of others"
     )
 
 
