@@ -75,7 +75,7 @@ def test_columns_are_told_of_by_their_names(degrees):
     source = replace(open_source(np.column_stack([degrees, degrees / 60])), columns=("wind", "current"))
     found = scan(source)
     assert list(doubts(found, source, None)) == []
-    assert [" in column 'wind', where " in said for said in doubts(found, source, VonMises())] == [True]
+    assert [" in column 'wind', but " in said for said in doubts(found, source, VonMises())] == [True]
 
 
 @pytest.mark.parametrize(("option", "where"), [("vonmises", "columns 0, 1"), ("0=gaussian", "column 1")])

@@ -14,8 +14,9 @@ from dem.source import open_source
 N, D = 600, 3
 X = np.random.default_rng(0).normal(size=(N, D)) + 4 * np.repeat([[0], [1]], N // 2, axis=0)
 FILLED = "not in the store, and read as the fill value"
-DATA = f"2 chunks of x.zarr are {FILLED}; the first is chunk c/1/0 (rows 100 to 199) of x.zarr"
-WEIGHTS = f"1 chunk of w.zarr is {FILLED}; the first is chunk c/2 (rows 400 to 599) of w.zarr"
+HOW = "(to refuse such chunks: --missing-chunks error, or dem.open_source(..., missing_chunks='error'))"
+DATA = f"2 chunks of x.zarr are {FILLED}; the first is chunk c/1/0 (rows 100 to 199) of x.zarr {HOW}"
+WEIGHTS = f"1 chunk of w.zarr is {FILLED}; the first is chunk c/2 (rows 400 to 599) of w.zarr {HOW}"
 REFUSED = r"does not hold chunk c/1/0 \(rows 100 to 199\) of x.zarr"
 LAZY = (
     r"^some chunks of x.zarr are not in the store, and read as the fill value "
