@@ -239,7 +239,7 @@ def resumable_errors(job: Job) -> Iterator[None]:
         yield
     except Exception as error:
         if is_resumable(error) and has_checkpoint(job):
-            what_to_do = f"{job.checkpoint_path} holds the fit so far: run the same command again to continue"
+            what_to_do = f"{job.checkpoint_path} contains the fit so far: run the same command again to continue"
             sentence = f"{str(error).rstrip('.')}. {what_to_do}"
             raise (OSError if isinstance(error, OSError) else RuntimeError)(sentence) from error
         raise
