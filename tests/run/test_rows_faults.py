@@ -83,9 +83,10 @@ def test_the_second_of_two_runs_is_refused(zeros, model, tmp_path):
     words = ["predict", model, zeros, "--what", "score", "-o", tmp_path / "scores.zarr"]
     with start(*words) as first:
         wait_for_chunks(first, tmp_path, 20)
+        first.send_signal(signal.SIGSTOP)  # on a busy machine it would end before the second run has begun
         with start(*words, "--overwrite") as second:
             status, said = finish(second)
-        assert first.poll() is None
+        first.send_signal(signal.SIGCONT)
         assert status == 1
         assert f"Another run (process {first.pid} on " in said.splitlines()[-1]
         assert finish(first)[0] == 0
