@@ -111,8 +111,7 @@ class Mixture(MixtureEstimator):
 
     def describe(self) -> str:
         """Return a short description of the fitted model."""
-        parts = [part.family for part in getattr(self.family_, "parts", ())] or [self.family_]
-        names = dict.fromkeys(type(family).__name__ for family in parts)
+        names = dict.fromkeys(type(family).__name__ for family in self.family_.members)
         return self._describe(f"mixture of {' x '.join(names)}")
 
     def _model(self, d: int) -> MixtureModel:

@@ -30,8 +30,7 @@ def why_stopped(model: Any) -> str:
 def reg_covar_text(model: Any) -> str | None:
     """Return the `reg_covar` of a fit, in words; None if the model has none or does not know it."""
     if hasattr(model, "family_"):  # a Mixture: each family has its own reg_covar
-        parts = [part.family for part in getattr(model.family_, "parts", ())] or [model.family_]
-        used = [getattr(family, "reg_covar", None) for family in parts]
+        used = [getattr(family, "reg_covar", None) for family in model.family_.members]
         return "; ".join(_reg_covar_text(value) for value in used if value) or None
     if not hasattr(model, "reg_covar_"):
         return None
