@@ -1,0 +1,264 @@
+// The E-step of mixtures on a block of rows. Tile by tile: joint log-densities, responsibilities, sums.
+//
+// The functions at the end are called from Python (dem/kernel/library.py) without the interpreter lock.
+#include "centred.h"
+#include "outer.h"
+
+#ifndef DIGEST
+#define DIGEST ""
+#endif
+
+// What all tasks have: rows, and where results are added. Sizes are numbers of elements unless they end in `bytes`.
+struct Rows {
+    const void *x;          // (n, d), contiguous
+    const double *weight;   // (n), or null
+    int64_t n, d, k_count;
+    double *sums;           // (F, K)
+    double *log_likelihood;
+    void *workspace;        // aligned to 64 bytes
+};
+
+struct LinearTask {
+    Rows rows;
+    const void *shift, *scale;        // (d)
+    int64_t square_column;            // 1: column d + 1 is the sum of squares of the others
+    int64_t f_count;
+    const int32_t *first, *second;    // (F): the columns of each feature; column 0 is the constant 1
+    const void *eta;                  // (K, F)
+    int64_t triangle;                 // 1: the features are 1, z and all products z_a z_b, a <= b, row by row
+};
+
+struct CentredTask {
+    Rows rows;
+    const double *means;      // (K, d)
+    const double *factors;    // (K, d, d), or (K, d) of independent columns
+    const double *constants;  // (K)
+};
+
+namespace {
+
+constexpr double no_drop = 0, drop = 1e-18;
+constexpr int64_t kept_bytes = 200000;  // features that are kept between both products
+constexpr int64_t chunk = 48;           // otherwise they are computed so many at a time, twice
+constexpr int64_t few_bytes = 1 << 18;
+constexpr int64_t wide = 32;            // from so many columns on, products of columns are summed by Outer
+
+// Parts of the workspace, one after the other. Without memory it only counts.
+struct Workspace {
+    char *at;
+    int64_t bytes = 0;
+    template <class T> T *take(int64_t n) {
+        T *found = at ? (T *)(at + bytes) : nullptr;
+        bytes += round_up(n * sizeof(T), 64);
+        return found;
+    }
+    template <class T> T *zeros(int64_t n) {
+        T *found = take<T>(n);
+        if (found) memset(found, 0, n * sizeof(T));
+        return found;
+    }
+};
+
+template <class T> Softmax<T> softmax_in(Workspace &w) {
+    constexpr int n = tile_rows<T>;
+    T *largest = w.take<T>(n), *total = w.take<T>(n), *factor = w.take<T>(n);
+    return {largest, total, factor, w.take<T>(n)};
+}
+
+template <class T> Outer<T> outer_in(Workspace &w, int64_t d, int64_t k_count) {
+    typedef Outer<T> O;
+    int64_t padded = round_up(d, Vectors<T>::cache_line);
+    T *x = w.zeros<T>(O::batch * padded), *weighted = w.zeros<T>(O::batch * padded);
+    const T **waiting = w.take<const T *>(k_count * O::batch);
+    T *resp = w.take<T>(k_count * O::batch);
+    int *count = w.zeros<int>(k_count);
+    double *products = w.zeros<double>(k_count * padded * padded), *first = w.zeros<double>(k_count * padded);
+    return {d, padded, x, weighted, waiting, resp, count, products, first, w.zeros<double>(k_count)};
+}
+
+// Adds the sums of an Outer to (F, K): counts, first moments, and the triangle of the second.
+template <class T> void add_outer(const Outer<T> &outer, int64_t k_count, double *sums) {
+    for (int64_t k = 0; k < k_count; k++) {
+        double *to = sums + k;
+        *to += outer.zeroth[k];
+        for (int64_t j = 0; j < outer.d; j++) *(to += k_count) += outer.first[k * outer.padded + j];
+        for (int64_t i = 0; i < outer.d; i++)
+            for (int64_t j = i; j < outer.d; j++)
+                *(to += k_count) += outer.products[(k * outer.padded + i) * outer.padded + j];
+    }
+}
+
+// Few components: padding them to whole vectors would cost more than a third.
+template <class T> bool few(int64_t k_count, int64_t f_count) {
+    constexpr int line = Vectors<T>::cache_line;
+    return 4 * round_up(k_count, line) > 5 * k_count && f_count * k_count * line * 8 <= few_bytes;
+}
+
+template <class T> int64_t linear(const LinearTask &task, bool run) {
+    typedef Linear<T> L;
+    constexpr int rows = tile_rows<T>;
+    const Rows &of = task.rows;
+    const int64_t d = of.d, k_count = of.k_count, f_count = task.f_count, columns = 1 + d + task.square_column;
+    const bool by_rows = few<T>(k_count, f_count), keep = f_count * rows * (int64_t)sizeof(T) <= kept_bytes;
+    const int64_t step = keep ? f_count : chunk, padded = round_up(k_count, Vectors<T>::size);
+    constexpr int lanes = Vectors<T>::cache_line;
+
+    Workspace w{run ? (char *)of.workspace : nullptr};
+    Tile<T> tile;
+    tile.weight = w.take<T>(rows);
+    T *z = w.take<T>(columns * rows), *t = w.take<T>(step * rows), *joint = w.take<T>(k_count * rows);
+    T *resp = by_rows ? joint : w.take<T>(padded * rows);
+    T *packed = w.take<T>(k_count * f_count);
+    Softmax<T> softmax = softmax_in<T>(w);
+    double *sums = w.zeros<double>(by_rows ? f_count * k_count * lanes : f_count * padded);
+    if (!run) return w.bytes;
+
+    L::pack(k_count, f_count, (const T *)task.eta, packed);
+    for (int i = 0; i < rows; i++) z[i] = 1;
+    for (int64_t at = 0; at < of.n;) {
+        at = tile.take((const T *)of.x, of.weight, at, of.n, d);
+        if (!tile.n) break;
+        tile.columns(d, (const T *)task.shift, (const T *)task.scale, z + rows);
+        if (task.square_column) {
+            T *square = z + (1 + d) * rows;
+            for (int i = 0; i < rows; i += Vectors<T>::size) {
+                typename Vectors<T>::V sum = {};
+                for (int64_t j = 1; j <= d; j++) {
+                    typename Vectors<T>::V x = Vectors<T>::load(z + j * rows + i);
+                    sum = Vectors<T>::fused(x, x, sum);
+                }
+                Vectors<T>::store(square + i, sum);
+            }
+        }
+        for (int64_t f = 0; f < f_count; f += step) {
+            int64_t n = f_count - f < step ? f_count - f : step;
+            L::features(n, task.first + f, task.second + f, z, t);
+            L::densities(k_count, f_count, f, n, packed, t, joint);
+        }
+        *of.log_likelihood += softmax(k_count, joint, tile.weight, no_drop);
+        if (by_rows) softmax.scale(k_count, joint);
+        else softmax.scale_to_rows(k_count, padded, joint, resp);
+        for (int64_t f = 0; f < f_count; f += step) {
+            int64_t n = f_count - f < step ? f_count - f : step;
+            if (!keep) L::features(n, task.first + f, task.second + f, z, t);
+            if (by_rows) L::few_sums(n, t, resp, k_count, sums + f * k_count * lanes);
+            else L::sums(n, t, resp, padded, sums + f * padded);
+        }
+    }
+    for (int64_t f = 0; f < f_count; f++)
+        for (int64_t k = 0; k < k_count; k++)
+            if (by_rows) {
+                double sum = 0;
+                for (int l = 0; l < lanes; l++) sum += sums[(f * k_count + k) * lanes + l];
+                of.sums[f * k_count + k] += sum;
+            } else of.sums[f * k_count + k] += sums[f * padded + k];
+    return w.bytes;
+}
+
+// Full covariances of many columns: without features, and rows are left out where their responsibilities do not matter.
+template <class T> int64_t wide_triangle(const LinearTask &task, bool run) {
+    typedef Linear<T> L;
+    constexpr int rows = tile_rows<T>;
+    const Rows &of = task.rows;
+    const int64_t d = of.d, k_count = of.k_count;
+    const T *shift = (const T *)task.shift, *scale = (const T *)task.scale;
+    Workspace w{run ? (char *)of.workspace : nullptr};
+    Tile<T> tile;
+    tile.weight = w.take<T>(rows);
+    T *z = w.take<T>(d * rows), *joint = w.take<T>(k_count * rows), *packed = w.take<T>(k_count * task.f_count);
+    Softmax<T> softmax = softmax_in<T>(w);
+    Outer<T> outer = outer_in<T>(w, d, k_count);
+    if (!run) return w.bytes;
+
+    L::pack_triangle(k_count, d, (const T *)task.eta, packed);
+    for (int64_t at = 0; at < of.n;) {
+        at = tile.take((const T *)of.x, of.weight, at, of.n, d);
+        if (!tile.n) break;
+        tile.columns(d, shift, scale, z);
+        L::triangle(k_count, d, packed, z, joint);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
+        for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, shift, scale);
+    }
+    for (int64_t k = 0; k < k_count; k++) outer.add(k, outer.count[k], shift, scale);
+    add_outer(outer, k_count, of.sums);
+    return w.bytes;
+}
+
+template <class T> int64_t linear_or_wide(const LinearTask &task, bool run) {
+    return task.triangle && task.rows.d >= wide ? wide_triangle<T>(task, run) : linear<T>(task, run);
+}
+
+int64_t whitened(const CentredTask &task, bool run) {
+    typedef Whitened<double> W;
+    constexpr int rows = tile_rows<double>;
+    const Rows &of = task.rows;
+    const int64_t d = of.d, k_count = of.k_count, triangle = d * (d + 1) / 2;
+    Workspace w{run ? (char *)of.workspace : nullptr};
+    Tile<double> tile;
+    tile.weight = w.take<double>(rows);
+    double *zeros = w.zeros<double>(d), *ones = w.take<double>(d), *z = w.take<double>(d * rows);
+    double *joint = w.take<double>(k_count * rows), *centred = w.take<double>(d * W::block_rows);
+    double *packed = w.take<double>(k_count * triangle);
+    Softmax<double> softmax = softmax_in<double>(w);
+    Outer<double> outer = outer_in<double>(w, d, k_count);
+    if (!run) return w.bytes;
+
+    for (int64_t j = 0; j < d; j++) ones[j] = 1;
+    for (int64_t k = 0; k < k_count; k++) W::pack(d, task.factors + k * d * d, packed + k * triangle);
+    for (int64_t at = 0; at < of.n;) {
+        at = tile.take((const double *)of.x, of.weight, at, of.n, d);
+        if (!tile.n) break;
+        tile.columns(d, zeros, ones, z);
+        for (int64_t k = 0; k < k_count; k++)
+            W::density(d, z, task.means + k * d, packed + k * triangle, task.constants[k], centred, joint + k * rows);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
+        for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, task.means + k * d, ones);
+    }
+    for (int64_t k = 0; k < k_count; k++) outer.add(k, outer.count[k], task.means + k * d, ones);
+    add_outer(outer, k_count, of.sums);
+    return w.bytes;
+}
+
+int64_t independent(const CentredTask &task, bool run) {
+    typedef Independent<double> I;
+    constexpr int rows = tile_rows<double>;
+    const Rows &of = task.rows;
+    const int64_t d = of.d, k_count = of.k_count, padded = round_up(k_count, Vectors<double>::size);
+    Workspace w{run ? (char *)of.workspace : nullptr};
+    Tile<double> tile;
+    tile.weight = w.take<double>(rows);
+    double *zeros = w.zeros<double>(d), *ones = w.take<double>(d), *z = w.take<double>(d * rows);
+    double *joint = w.take<double>(k_count * rows), *resp = w.take<double>(padded * rows);
+    double *packed = w.take<double>(2 * k_count * d), *means = w.zeros<double>(d * padded);
+    Softmax<double> softmax = softmax_in<double>(w);
+    double *sums = w.zeros<double>((1 + 2 * d) * padded);
+    if (!run) return w.bytes;
+
+    for (int64_t j = 0; j < d; j++) ones[j] = 1;
+    I::pack(k_count, d, task.means, task.factors, packed);
+    for (int64_t k = 0; k < k_count; k++)
+        for (int64_t j = 0; j < d; j++) means[j * padded + k] = task.means[k * d + j];
+    for (int64_t at = 0; at < of.n;) {
+        at = tile.take((const double *)of.x, of.weight, at, of.n, d);
+        if (!tile.n) break;
+        tile.columns(d, zeros, ones, z);
+        I::densities(k_count, d, packed, task.constants, z, joint);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight, no_drop);
+        softmax.scale_to_rows(k_count, padded, joint, resp);
+        I::sums(d, z, resp, means, padded, sums);
+    }
+    for (int64_t f = 0; f < 1 + 2 * d; f++)
+        for (int64_t k = 0; k < k_count; k++) of.sums[f * k_count + k] += sums[f * padded + k];
+    return w.bytes;
+}
+
+}  // namespace
+
+// Each function adds the sums of a block; without `run` it only returns the bytes of workspace that it needs.
+extern "C" {
+const char *dem_digest(void) { return DIGEST; }
+int64_t dem_linear_float64(const LinearTask *task, int run) { return linear_or_wide<double>(*task, run); }
+int64_t dem_linear_float32(const LinearTask *task, int run) { return linear_or_wide<float>(*task, run); }
+int64_t dem_whitened(const CentredTask *task, int run) { return whitened(*task, run); }
+int64_t dem_independent(const CentredTask *task, int run) { return independent(*task, run); }
+}

@@ -1,0 +1,67 @@
+// A tile of rows: those of positive weight, as columns of numbers in a frame.
+#pragma once
+#include "vectors.h"
+
+namespace {
+
+// The number of rows of a tile does not depend on the number of columns or components, nor on the width of vectors.
+template <class T> constexpr int tile_rows = 768 / sizeof(T);
+
+template <class T> struct Tile {
+    typedef Vectors<T> Vs;
+    typedef typename Vs::V V;
+    static constexpr int rows = tile_rows<T>;
+
+    int n;                  // the rows in the tile
+    const T *row[rows];     // their places in the block
+    T *weight;              // (rows), 0 beyond n
+
+    // Takes the next rows of positive weight; returns the index of the row after them.
+    int64_t take(const T *x, const double *weights, int64_t at, int64_t stop, int64_t d) {
+        n = 0;
+        if (!weights) {
+            for (; n < rows && at < stop; n++, at++) row[n] = x + at * d, weight[n] = 1;
+        } else {
+            for (; n < rows && at < stop; at++) {
+                row[n] = x + at * d;
+                weight[n] = (T)weights[at];
+                n += weights[at] > 0;
+            }
+        }
+        for (int i = n; i < rows; i++) weight[i] = 0;
+        return at;
+    }
+
+    // Writes columns (d, rows): (x - shift) * scale, and 0 beyond n.
+    NOINLINE void columns(int64_t d, const T *shift, const T *scale, T *out) const {
+        const int whole = n / Vs::size * Vs::size;
+        if (d < Vs::size) {
+            narrow_columns(d, 0, shift, scale, out);
+        } else {
+            for (int64_t j = 0; j < d; j += Vs::size) {
+                if (j + Vs::size > d) j = d - Vs::size;
+                V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j);
+                for (int i = 0; i < whole; i += Vs::size) {
+                    V v[Vs::size];
+                    UNROLL for (int l = 0; l < Vs::size; l++) {
+                        const T *p = row[i + l] + j;
+                        __builtin_prefetch(p + rows * d);
+                        v[l] = (Vs::load_unaligned(p) - sh) * sc;
+                    }
+                    Vs::transpose(v);
+                    UNROLL for (int l = 0; l < Vs::size; l++) Vs::store(out + (j + l) * rows + i, v[l]);
+                }
+            }
+            narrow_columns(d, whole, shift, scale, out);
+        }
+        for (int64_t j = 0; j < d; j++)
+            for (int i = n; i < rows; i++) out[j * rows + i] = 0;
+    }
+
+    void narrow_columns(int64_t d, int from, const T *shift, const T *scale, T *out) const {
+        for (int64_t j = 0; j < d; j++)
+            for (int i = from; i < n; i++) out[j * rows + i] = (row[i][j] - shift[j]) * scale[j];
+    }
+};
+
+}  // namespace

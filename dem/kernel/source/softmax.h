@@ -1,0 +1,74 @@
+// Responsibilities of a tile.
+#pragma once
+#include "rows.h"
+
+namespace {
+
+template <class T> struct Softmax {
+    typedef Vectors<T> Vs;
+    typedef typename Vs::V V;
+    static constexpr int rows = tile_rows<T>, lanes = 16;
+
+    T *largest, *total, *factor;  // (rows): the largest log-density, the sum of exponentials, weight / sum
+    T *negligible;                // (rows): exponentials below it do not matter to any sum
+
+    // Turns joint log-densities (K, rows) into exponentials; returns the weighted sum of log p(x). NaN stays NaN.
+    NOINLINE double operator()(int64_t k_count, T *joint, const T *weight, T drop) {
+        const V least = Vs::all(Bits<T>::least_log);
+        for (int i = 0; i < rows; i += Vs::size) {
+            T *p = joint + i;
+            V high = Vs::load(p), check = high, sum = {};
+            for (int64_t k = 1; k < k_count; k++) {
+                V v = Vs::load(p + k * rows);
+                high = Vs::larger(v, high);
+                check += v;
+            }
+            for (int64_t k = 0; k < k_count; k++) {
+                V e = Vs::exp(Vs::larger(Vs::load(p + k * rows) - high, least));
+                sum += e;
+                Vs::store(p + k * rows, e);
+            }
+            Vs::store(largest + i, check == check ? high : check);
+            Vs::store(total + i, sum);
+        }
+        double sums[lanes] __attribute__((aligned(64))) = {};
+        for (int i = 0; i < rows; i += Vs::size) {
+            V sum = Vs::load(total + i), w = Vs::load(weight + i), log_p = Vs::load(largest + i) + Vs::log(sum);
+            log_p = w > V{} ? log_p : V{};
+            V size = log_p < V{} ? -log_p : log_p;
+            Vs::add_to(sums + i % lanes, w * log_p);
+            Vs::store(factor + i, w / sum);
+            Vs::store(negligible + i, drop * sum / (size + T(1)));
+        }
+        double log_likelihood = 0;
+        for (int l = 0; l < lanes; l++) log_likelihood += sums[l];
+        return log_likelihood;
+    }
+
+    // Multiplies exponentials (K, rows) by `factor`: responsibilities times the weight.
+    NOINLINE void scale(int64_t k_count, T *joint) const {
+        for (int64_t k = 0; k < k_count; k++)
+            for (int i = 0; i < rows; i += Vs::size)
+                Vs::store(joint + k * rows + i, Vs::load(joint + k * rows + i) * Vs::load(factor + i));
+    }
+
+    // Writes the same as rows: (rows, padded), 0 beyond K.
+    NOINLINE void scale_to_rows(int64_t k_count, int64_t padded, const T *joint, T *out) const {
+        for (int i = 0; i < rows; i += Vs::size) {
+            V f = Vs::load(factor + i);
+            for (int64_t k = 0; k < padded; k += Vs::size) {
+                const T *p = joint + k * rows + i;
+                V v[Vs::size];
+                if (k + Vs::size <= k_count) {
+                    UNROLL for (int l = 0; l < Vs::size; l++) v[l] = Vs::load(p + l * rows) * f;
+                } else {
+                    UNROLL for (int l = 0; l < Vs::size; l++) v[l] = k + l < k_count ? Vs::load(p + l * rows) * f : V{};
+                }
+                Vs::transpose(v);
+                UNROLL for (int l = 0; l < Vs::size; l++) Vs::store(out + (i + l) * padded + k, v[l]);
+            }
+        }
+    }
+};
+
+}  // namespace
