@@ -2,6 +2,7 @@
 //
 // The functions at the end are called from Python (dem/kernel/library.py) without the interpreter lock.
 #include "centred.h"
+#include "narrow.h"
 #include "outer.h"
 
 #ifndef DIGEST
@@ -41,7 +42,11 @@ constexpr double no_drop = 0, drop = 1e-18;
 constexpr int64_t kept_bytes = 200000;  // features that are kept between both products
 constexpr int64_t chunk = 48;           // otherwise they are computed so many at a time, twice
 constexpr int64_t few_bytes = 1 << 18;
-constexpr int64_t wide = 32;            // from so many columns on, products of columns are summed by Outer
+#ifndef SC
+#define SC 24
+#endif
+constexpr int64_t sparse_columns = SC;   // Outer is used from so many columns on, and where at most half of the
+constexpr int64_t sparse_share = 2;     // responsibilities of a tile matter
 
 // Parts of the workspace, one after the other. Without memory it only counts.
 struct Workspace {
@@ -94,14 +99,29 @@ template <class T> bool few(int64_t k_count, int64_t f_count) {
     return 4 * round_up(k_count, line) > 5 * k_count && f_count * k_count * line * 8 <= few_bytes;
 }
 
+// Writes the sum of squares of columns (d, rows) after them.
+template <class T> void sum_of_squares(int64_t d, T *columns) {
+    typedef Vectors<T> Vs;
+    for (int i = 0; i < tile_rows<T>; i += Vs::size) {
+        typename Vs::V sum = {};
+        for (int64_t j = 0; j < d; j++) {
+            typename Vs::V x = Vs::load(columns + j * tile_rows<T> + i);
+            sum = Vs::fused(x, x, sum);
+        }
+        Vs::store(columns + d * tile_rows<T> + i, sum);
+    }
+}
+
 template <class T> int64_t linear(const LinearTask &task, bool run) {
     typedef Linear<T> L;
     constexpr int rows = tile_rows<T>;
     const Rows &of = task.rows;
     const int64_t d = of.d, k_count = of.k_count, f_count = task.f_count, columns = 1 + d + task.square_column;
     const bool by_rows = few<T>(k_count, f_count), keep = f_count * rows * (int64_t)sizeof(T) <= kept_bytes;
+    const bool may_be_sparse = task.triangle && d >= sparse_columns;
     const int64_t step = keep ? f_count : chunk, padded = round_up(k_count, Vectors<T>::size);
     constexpr int lanes = Vectors<T>::cache_line;
+    const T *shift = (const T *)task.shift, *scale = (const T *)task.scale;
 
     Workspace w{run ? (char *)of.workspace : nullptr};
     Tile<T> tile;
@@ -111,31 +131,32 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
     T *packed = w.take<T>(k_count * f_count);
     Softmax<T> softmax = softmax_in<T>(w);
     double *sums = w.zeros<double>(by_rows ? f_count * k_count * lanes : f_count * padded);
+    Outer<T> outer = outer_in<T>(w, d, may_be_sparse ? k_count : 0);
     if (!run) return w.bytes;
 
-    L::pack(k_count, f_count, (const T *)task.eta, packed);
+    const T *eta = (const T *)task.eta;
+    if (task.triangle && !keep) L::pack_triangle(k_count, d, eta, packed);
+    else L::pack(k_count, f_count, eta, packed);
     for (int i = 0; i < rows; i++) z[i] = 1;
     for (int64_t at = 0; at < of.n;) {
         at = tile.take((const T *)of.x, of.weight, at, of.n, d);
         if (!tile.n) break;
-        tile.columns(d, (const T *)task.shift, (const T *)task.scale, z + rows);
-        if (task.square_column) {
-            T *square = z + (1 + d) * rows;
-            for (int i = 0; i < rows; i += Vectors<T>::size) {
-                typename Vectors<T>::V sum = {};
-                for (int64_t j = 1; j <= d; j++) {
-                    typename Vectors<T>::V x = Vectors<T>::load(z + j * rows + i);
-                    sum = Vectors<T>::fused(x, x, sum);
-                }
-                Vectors<T>::store(square + i, sum);
+        tile.columns(d, shift, scale, z + rows);
+        if (task.square_column) sum_of_squares(d, z + rows);
+        if (task.triangle && !keep) {
+            L::triangle(k_count, d, packed, z + rows, joint);
+        } else {
+            for (int64_t f = 0; f < f_count; f += step) {
+                int64_t n = f_count - f < step ? f_count - f : step;
+                L::features(n, task.first + f, task.second + f, z, t);
+                L::densities(k_count, f_count, f, n, packed, t, joint);
             }
         }
-        for (int64_t f = 0; f < f_count; f += step) {
-            int64_t n = f_count - f < step ? f_count - f : step;
-            L::features(n, task.first + f, task.second + f, z, t);
-            L::densities(k_count, f_count, f, n, packed, t, joint);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
+        if (may_be_sparse && sparse_share * softmax.count(k_count, joint) <= k_count * rows) {
+            for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, shift, scale);
+            continue;
         }
-        *of.log_likelihood += softmax(k_count, joint, tile.weight, no_drop);
         if (by_rows) softmax.scale(k_count, joint);
         else softmax.scale_to_rows(k_count, padded, joint, resp);
         for (int64_t f = 0; f < f_count; f += step) {
@@ -144,6 +165,10 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
             if (by_rows) L::few_sums(n, t, resp, k_count, sums + f * k_count * lanes);
             else L::sums(n, t, resp, padded, sums + f * padded);
         }
+    }
+    if (may_be_sparse) {
+        for (int64_t k = 0; k < k_count; k++) outer.finish(k, shift, scale);
+        add_outer(outer, k_count, of.sums);
     }
     for (int64_t f = 0; f < f_count; f++)
         for (int64_t k = 0; k < k_count; k++)
@@ -155,44 +180,13 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
     return w.bytes;
 }
 
-// Full covariances of many columns: without features, and rows are left out where their responsibilities do not matter.
-template <class T> int64_t wide_triangle(const LinearTask &task, bool run) {
-    typedef Linear<T> L;
-    constexpr int rows = tile_rows<T>;
-    const Rows &of = task.rows;
-    const int64_t d = of.d, k_count = of.k_count;
-    const T *shift = (const T *)task.shift, *scale = (const T *)task.scale;
-    Workspace w{run ? (char *)of.workspace : nullptr};
-    Tile<T> tile;
-    tile.weight = w.take<T>(rows);
-    T *z = w.take<T>(d * rows), *joint = w.take<T>(k_count * rows), *packed = w.take<T>(k_count * task.f_count);
-    Softmax<T> softmax = softmax_in<T>(w);
-    Outer<T> outer = outer_in<T>(w, d, k_count);
-    if (!run) return w.bytes;
-
-    L::pack_triangle(k_count, d, (const T *)task.eta, packed);
-    for (int64_t at = 0; at < of.n;) {
-        at = tile.take((const T *)of.x, of.weight, at, of.n, d);
-        if (!tile.n) break;
-        tile.columns(d, shift, scale, z);
-        L::triangle(k_count, d, packed, z, joint);
-        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
-        for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, shift, scale);
-    }
-    for (int64_t k = 0; k < k_count; k++) outer.add(k, outer.count[k], shift, scale);
-    add_outer(outer, k_count, of.sums);
-    return w.bytes;
-}
-
-template <class T> int64_t linear_or_wide(const LinearTask &task, bool run) {
-    return task.triangle && task.rows.d >= wide ? wide_triangle<T>(task, run) : linear<T>(task, run);
-}
-
 int64_t whitened(const CentredTask &task, bool run) {
     typedef Whitened<double> W;
+    typedef Narrow<double> N;
     constexpr int rows = tile_rows<double>;
     const Rows &of = task.rows;
-    const int64_t d = of.d, k_count = of.k_count, triangle = d * (d + 1) / 2;
+    const int64_t d = of.d, k_count = of.k_count, triangle = d * (d + 1) / 2, f_count = 1 + d + triangle;
+    const bool narrow = d <= N::most_columns;
     Workspace w{run ? (char *)of.workspace : nullptr};
     Tile<double> tile;
     tile.weight = w.take<double>(rows);
@@ -200,7 +194,8 @@ int64_t whitened(const CentredTask &task, bool run) {
     double *joint = w.take<double>(k_count * rows), *centred = w.take<double>(d * W::block_rows);
     double *packed = w.take<double>(k_count * triangle);
     Softmax<double> softmax = softmax_in<double>(w);
-    Outer<double> outer = outer_in<double>(w, d, k_count);
+    double *sums = w.zeros<double>(narrow ? f_count * k_count * N::lanes : 0);
+    Outer<double> outer = outer_in<double>(w, d, narrow ? 0 : k_count);
     if (!run) return w.bytes;
 
     for (int64_t j = 0; j < d; j++) ones[j] = 1;
@@ -212,10 +207,19 @@ int64_t whitened(const CentredTask &task, bool run) {
         for (int64_t k = 0; k < k_count; k++)
             W::density(d, z, task.means + k * d, packed + k * triangle, task.constants[k], centred, joint + k * rows);
         *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
-        for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, task.means + k * d, ones);
+        if (narrow) softmax.scale(k_count, joint);
+        for (int64_t k = 0; k < k_count; k++) {
+            const double *mean = task.means + k * d;
+            if (narrow) N::add(d, z, joint + k * rows, mean, sums + k * f_count * N::lanes);
+            else outer.take(k, tile, joint + k * rows, softmax, mean, ones);
+        }
     }
-    for (int64_t k = 0; k < k_count; k++) outer.add(k, outer.count[k], task.means + k * d, ones);
-    add_outer(outer, k_count, of.sums);
+    if (narrow) {
+        N::finish(d, k_count, sums, of.sums);
+    } else {
+        for (int64_t k = 0; k < k_count; k++) outer.finish(k, task.means + k * d, ones);
+        add_outer(outer, k_count, of.sums);
+    }
     return w.bytes;
 }
 
@@ -257,8 +261,8 @@ int64_t independent(const CentredTask &task, bool run) {
 // Each function adds the sums of a block; without `run` it only returns the bytes of workspace that it needs.
 extern "C" {
 const char *dem_digest(void) { return DIGEST; }
-int64_t dem_linear_float64(const LinearTask *task, int run) { return linear_or_wide<double>(*task, run); }
-int64_t dem_linear_float32(const LinearTask *task, int run) { return linear_or_wide<float>(*task, run); }
+int64_t dem_linear_float64(const LinearTask *task, int run) { return linear<double>(*task, run); }
+int64_t dem_linear_float32(const LinearTask *task, int run) { return linear<float>(*task, run); }
 int64_t dem_whitened(const CentredTask *task, int run) { return whitened(*task, run); }
 int64_t dem_independent(const CentredTask *task, int run) { return independent(*task, run); }
 }

@@ -10,7 +10,7 @@ template <class T> struct Outer {
     typedef typename Vs::V V;
     static constexpr int rows = tile_rows<T>, size = Vs::size;
     static constexpr int group = REGISTERS >= 32 ? 8 : 4;  // columns of the first factor in a register block
-    static constexpr int batch = 64;                       // rows that are summed in the precision of T
+    static constexpr int batch = rows / 2;                 // rows that are summed in the precision of T
 
     int64_t d, padded;      // columns, and a multiple of 64 bytes
     T *x, *weighted;        // (batch, padded): x - m, and its product with the responsibility
@@ -23,43 +23,45 @@ template <class T> struct Outer {
 
     // Takes the rows of a tile that matter to component k; adds them whenever a batch is full.
     NOINLINE void take(int64_t k, const Tile<T> &tile, const T *e, const Softmax<T> &softmax, const T *m, const T *scale) {
+        T share[rows] __attribute__((aligned(64)));
+        typename Vs::I matters = {};
+        for (int i = 0; i < rows; i += size) {
+            Vs::store(share + i, Vs::load(e + i) * Vs::load(softmax.factor + i));
+            matters -= Vs::load(e + i) > Vs::load(softmax.negligible + i);
+        }
+        int64_t found = 0;
+        for (int l = 0; l < size; l++) found += matters[l];
+        if (found == rows && tile.n == rows) {
+            for (int i = 0; i < rows; i += batch) add(k, batch, tile.row + i, share + i, m, scale);
+            return;
+        }
         int c = count[k];
         const T **w = waiting + k * batch;
         T *r = resp + k * batch;
-        for (int i = 0; i < tile.n; i += size) {
-            auto matters = Vs::load(e + i) > Vs::load(softmax.negligible + i);
-            typename Vs::Int any = 0;
-            UNROLL for (int l = 0; l < size; l++) any |= matters[l];
-            if (!any) continue;
-            V share = Vs::load(e + i) * Vs::load(softmax.factor + i);
-            for (int l = 0; l < size; l++)
-                if (matters[l] && i + l < tile.n) {
-                    w[c] = tile.row[i + l];
-                    r[c] = share[l];
-                    if (++c == batch) add(k, c, m, scale), c = 0;
-                }
-        }
+        for (int i = 0; found && i < tile.n; i++)
+            if (e[i] > softmax.negligible[i]) {
+                w[c] = tile.row[i];
+                r[c] = share[i];
+                if (++c == batch) add(k, c, w, r, m, scale), c = 0;
+            }
         count[k] = c;
     }
 
-    // Adds the waiting rows of component k: n rows, about m, in units of 1 / scale.
-    NOINLINE void add(int64_t k, int n, const T *m, const T *scale) {
-        const T **w = waiting + k * batch, *r = resp + k * batch;
+    // Adds the rows that are still waiting.
+    void finish(int64_t k, const T *m, const T *scale) { add(k, count[k], waiting + k * batch, resp + k * batch, m, scale); }
+
+    // Adds n rows to the sums of component k, about m, in units of 1 / scale.
+    NOINLINE void add(int64_t k, int n, const T *const *w, const T *r, const T *m, const T *scale) {
         T sum = 0;
         for (int i = 0; i < n; i++) {
             V ri = Vs::all(r[i]);
             sum += r[i];
             T *xi = x + i * padded, *wi = weighted + i * padded;
-            int64_t j = 0;
-            for (; j + size <= d; j += size) {
+            for (int64_t j = 0; j < d; j += size) {
+                if (j + size > d) j = d - size;  // the last columns, of which some are written twice
                 V v = (Vs::load_unaligned(w[i] + j) - Vs::load_unaligned(m + j)) * Vs::load_unaligned(scale + j);
-                Vs::store(xi + j, v);
-                Vs::store(wi + j, v * ri);
-            }
-            for (; j < d; j++) {
-                T v = (w[i][j] - m[j]) * scale[j];
-                xi[j] = v;
-                wi[j] = v * r[i];
+                Vs::store_unaligned(xi + j, v);
+                Vs::store_unaligned(wi + j, v * ri);
             }
         }
         zeroth[k] += sum;

@@ -45,6 +45,16 @@ template <class T> struct Softmax {
         return log_likelihood;
     }
 
+    // The number of exponentials (K, rows) that matter.
+    NOINLINE int64_t count(int64_t k_count, const T *e) const {
+        typename Vs::I sum = {};
+        for (int64_t k = 0; k < k_count; k++)
+            for (int i = 0; i < rows; i += Vs::size) sum -= Vs::load(e + k * rows + i) > Vs::load(negligible + i);
+        int64_t total = 0;
+        for (int l = 0; l < Vs::size; l++) total += sum[l];
+        return total;
+    }
+
     // Multiplies exponentials (K, rows) by `factor`: responsibilities times the weight.
     NOINLINE void scale(int64_t k_count, T *joint) const {
         for (int64_t k = 0; k < k_count; k++)

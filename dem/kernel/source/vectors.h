@@ -77,6 +77,7 @@ template <class T> struct Vectors {
     static INLINE V load(const T *from) { return *(const V *)from; }
     static INLINE V load_unaligned(const T *from) { return *(const Unaligned *)from; }
     static INLINE void store(T *to, V v) { *(V *)to = v; }
+    static INLINE void store_unaligned(T *to, V v) { *(Unaligned *)to = v; }
     static INLINE V fused(V a, V b, V c) {  // a b + c
         if constexpr (sizeof(T) == 8) return (V)fused_multiply_add((DoubleRegister)a, (DoubleRegister)b, (DoubleRegister)c);
         else return (V)fused_multiply_add((FloatRegister)a, (FloatRegister)b, (FloatRegister)c);
