@@ -27,10 +27,11 @@ ORDER = [
     "em",
     "source",
     "scan",
+    "kernel",
     "core",
 ]
 """From the top: a package imports only from those after it. docs/architecture.md draws it."""
-WITHOUT_DASK = {"models", "families", "em", "scan", "core"}
+WITHOUT_DASK = {"models", "families", "em", "scan", "kernel", "core"}
 
 WEB = {"dask", "distributed", "zarr", "click", "rich", "matplotlib", "psutil"}
 LONGEST = 450

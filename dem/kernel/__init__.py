@@ -1,0 +1,1 @@
+"""The native E-step: which kernel is used, and where its library is."""

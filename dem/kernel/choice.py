@@ -1,0 +1,29 @@
+"""Choose the kernel of a fit. The client alone does so, since it alone reads environment variables."""
+
+from __future__ import annotations
+
+import os
+
+from dem.kernel.kernel_id import NUMPY, KernelId
+from dem.kernel.library import library, reason
+
+
+def chosen_kernel() -> KernelId:
+    """Return the kernel that the environment variable `DEM_KERNEL` names.
+
+    Without it, or if it is empty: the native kernel where there is one, otherwise NumPy.
+
+    Raises
+    ------
+    ValueError
+        If there is no native kernel and `DEM_KERNEL` is "native", or if it is an unknown word.
+    """
+    word = os.environ.get("DEM_KERNEL", "")
+    if word not in ("", "native", "numpy"):
+        raise ValueError(f"DEM_KERNEL is {word!r}: set it to 'native' or 'numpy', or leave it empty.")
+    found = None if word == "numpy" else library()
+    if found is not None:
+        return KernelId("native", found.digest)
+    if word == "native":
+        raise ValueError(f"DEM_KERNEL is 'native', but there is no native kernel. {reason()}")
+    return NUMPY

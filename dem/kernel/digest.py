@@ -1,0 +1,23 @@
+"""The digest of the native kernel's sources. It needs the standard library alone: the build uses it, too."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+SOURCE = Path(__file__).parent / "source"
+
+
+def source_digest(folder: Path = SOURCE) -> str:
+    """Return 16 hex digits of the SHA-256 of all files in a folder: their names and their bytes.
+
+    Parameters
+    ----------
+    folder : Path
+        The sources of the native kernel. The flags of the compiler are one of its files.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]

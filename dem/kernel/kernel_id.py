@@ -1,0 +1,28 @@
+"""The name of a kernel: what a client tells its workers to use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class KernelId:
+    """An implementation of the E-step.
+
+    Parameters
+    ----------
+    name : "native" or "numpy"
+        "native" is the library in C++, "numpy" is Python with NumPy.
+    digest : str
+        The digest of the sources of the native kernel; "" for NumPy.
+    """
+
+    name: Literal["native", "numpy"]
+    digest: str = ""
+
+    def __str__(self) -> str:
+        return f"native kernel {self.digest}" if self.name == "native" else "NumPy"
+
+
+NUMPY = KernelId("numpy")
