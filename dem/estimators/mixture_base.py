@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,6 +18,8 @@ from dem.estimators.checks import check_choice, check_number
 from dem.estimators.criteria import with_criteria
 from dem.estimators.density import DensityEstimator
 from dem.families.reg_covar import reg_covar_values
+from dem.kernel.choice import chosen_kernel
+from dem.kernel.kernel_id import KernelId
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.mixture.rows import mixture_outputs
@@ -70,6 +72,10 @@ class MixtureEstimator(DensityEstimator):
         """Return the model for a fit that starts from the parameters of the last fit."""
         return model
 
+    def _kernel(self) -> KernelId:
+        """Return the implementation of the E-step."""
+        return chosen_kernel()
+
     @property
     def _n_starts(self) -> int:
         """The number of starts on the sample."""
@@ -81,11 +87,12 @@ class MixtureEstimator(DensityEstimator):
 
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, MixtureStats]:
         """Run EM, from the user's parameters or those of the last fit, if there are any."""
-        model = self._model(source.n_columns)
+        kernel = self._kernel()
+        model = self._model(source.n_columns).with_kernel(kernel)
         params = model.known()
         if self.warm_start and self._can_warm_start(source.n_columns):
             model, params = self._warm_start_model(model), self._fitted()[1]
-        return fit_model(model, source, settings, params=params)
+        return fit_model(model, source, replace(settings, kernel=kernel), params=params)
 
     def _keep_fit(self, fitted: Fit[Any, MixtureStats], source: Source) -> None:
         """Store the parameters, and the sums of the responsibilities."""

@@ -24,6 +24,7 @@ from dem.engine.machines import CLIENT_GROWTH
 from dem.engine.passes import Passes
 from dem.engine.sweep.memory_plan import IDLE_WORKER_BYTES
 from dem.engine.sweep.process_memory import process_bytes
+from dem.kernel.kernel_id import NUMPY
 from dem.run import absent_chunks, resume
 from dem.run.check_chunks import UnchangedChunks
 from dem.run.check_data import Squared, check_values, doubts
@@ -105,8 +106,10 @@ def fit_model(
     workspace = model.workspace_bytes(source.n_columns)
     threads = starts_at_a_time(start, source, engine, workspace)
     held = start_bytes(start, source, threads, workspace)
-    stops = {"tol": settings.tol, "max_iter": settings.max_iter}
-    identity = partial(resume.identity, model, source, start, params, **stops)
+    others: dict[str, Any] = {"tol": settings.tol, "max_iter": settings.max_iter}
+    if settings.kernel != NUMPY:  # checkpoints without this entry were made with NumPy
+        others["kernel"] = str(settings.kernel)
+    identity = partial(resume.identity, model, source, start, params, **others)
     with (
         single_threaded_blas(),
         engine.open(source, workspace, held) as sweep,

@@ -53,9 +53,11 @@ def identity(model: Any, source: Source, start: Start, params: Any, **settings: 
 
 
 def settings_of(model: Any) -> dict[str, Any]:
-    """Return the fields of a model that are set, valid in JSON: numbers and words unchanged, arrays as digests."""
+    """Return a model's shown fields that are set, valid in JSON: numbers and words unchanged, arrays as digests."""
     found = {}
     for field in fields(model):
+        if not field.repr:
+            continue
         value = getattr(model, field.name)
         inner = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else [value]
         if value is None or (isinstance(value, Given) and all(item is None for item in inner)):

@@ -267,10 +267,28 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
     settings = as_json(identity.settings)
     if "family" not in kept["settings"] and UNSET_FAMILY.fullmatch(str(settings.get("family"))):
         del settings["family"]
+    check_kernel(path, kept["settings"].get("kernel"), settings.get("kernel"))
     if kept["settings"] != settings:
         raise ValueError(
             f"{path} is a checkpoint of a fit with other settings: {difference(kept['settings'], settings)}; {instead}"
         )
+
+
+def check_kernel(path: str | Path, kept: str | None, here: str | None) -> None:
+    """Check that a checkpoint was made with the kernel of this fit; None is NumPy.
+
+    Raises
+    ------
+    ValueError
+        The message says how to continue.
+    """
+    if kept == here:
+        return
+    if kept is None:
+        how = "set DEM_KERNEL=numpy to continue it"
+    else:
+        how = f"install the dem that has the {kept} to continue it, or {REMOVE_TO_RESTART}"
+    raise ValueError(f"{path} was made with {kept or 'NumPy'}, and this fit uses {here or 'NumPy'}: {how}")
 
 
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

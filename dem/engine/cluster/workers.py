@@ -20,6 +20,8 @@ from dem.core import human
 from dem.core.version import __version__
 from dem.em.progress import WARNING
 from dem.engine.sweep.memory_plan import Plan
+from dem.kernel.choice import chosen_kernel
+from dem.kernel.kernel_id import NUMPY, KernelId
 
 PACKAGES = ("numpy", "scipy", "zarr")
 ECHO_BYTES = 16_000_000
@@ -70,8 +72,10 @@ def inspect_workers(client: Client) -> list[Worker]:
     Raises
     ------
     RuntimeError
-        A worker has another version of Python, dem, NumPy, SciPy or Zarr than this process; the message names the
-        worker and both versions.
+        A worker has another version of Python, dem, NumPy, SciPy or Zarr than this process, or lacks its native kernel;
+        the message names the worker and both versions.
+    ValueError
+        `DEM_KERNEL` cannot be followed: see `dem.kernel.choice`.
     """
     running = client.scheduler_info(n_workers=-1)["workers"]
     answer: Any = client.get_versions(packages=list(PACKAGES))
@@ -80,13 +84,15 @@ def inspect_workers(client: Client) -> list[Worker]:
     for address, its in versions.items():  # before code is sent, which another version of Python might not run
         _compare(address, running[address]["host"], {"python": its["python"]}, here)
     here["dem"] = __version__
+    kernel = chosen_kernel()
     found = []
     for address, answer in client.run(_identify(), workers=list(versions), on_error="return").items():
         if isinstance(answer, Exception):
             continue  # this worker has left
-        host, dem, machine = answer
+        host, dem, machine, digest = answer
         its = {**versions[address], "dem": dem}
         _compare(address, host, its, here)
+        _compare_kernel(address, host, digest, kernel)
         info = running[address]
         found.append(Worker(address, host, info["nthreads"], info["memory_limit"] or 0, machine, its))
     return found
@@ -257,21 +263,35 @@ def _compare(address: str, host: str, its: dict[str, str], here: dict[str, str])
             )
 
 
-def _identify() -> Callable[[], tuple[str, str, str]]:
-    """Return a function that returns host, version of dem and kind of machine, for workers that may not have dem.
+def _compare_kernel(address: str, host: str, digest: str, kernel: KernelId) -> None:
+    """Refuse a worker without the native kernel that this process has chosen."""
+    if kernel != NUMPY and digest != kernel.digest:
+        has = f"native kernel {digest}" if digest else "no native kernel (`dem doctor` there says why)"
+        raise RuntimeError(
+            f"Worker {address} on host {host} has {has}, but this process has {kernel}: install dem on both in the "
+            "same way, or set DEM_KERNEL=numpy for this process."
+        )
+
+
+def _identify() -> Callable[[], tuple[str, str, str, str]]:
+    """Return a function that returns host, version of dem, kind of machine, and the digest of its native kernel.
+
+    Workers may not have dem; then the last three are "".
 
     A nested function is sent as code, not by its name. It imports dem by name, to get the worker's own version.
     """
 
-    def identify() -> tuple[str, str, str]:
+    def identify() -> tuple[str, str, str, str]:
         import importlib
         import socket
         from contextlib import suppress
 
-        version = machine = ""
+        version = machine = digest = ""
         with suppress(ImportError):
             version = importlib.import_module("dem").__version__
             machine = importlib.import_module("dem.core.blas").machine_kind()
-        return socket.gethostname(), version, machine
+            found = importlib.import_module("dem.kernel.library").library()
+            digest = "" if found is None else found.digest
+        return socket.gethostname(), version, machine, digest
 
     return identify

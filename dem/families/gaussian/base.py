@@ -19,6 +19,7 @@ from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle
 from dem.families.base import LinearFamily
+from dem.families.centred_map import CentredMap
 from dem.families.family import EMPTY_SHARE, Given, Settable, expand_to, safe_counts
 from dem.families.feature_columns import Column, in_frame
 from dem.families.feature_map import FeatureMap
@@ -62,44 +63,20 @@ class Gaussians:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
-@dataclass(frozen=True, eq=False)
-class CentredMap:
-    """The exact path of K Gaussians with matrices, as a small value: log N(x) = constant - 0.5 |U' (x - mu)|^2.
+def matrix_map(theta: Gaussians) -> CentredMap:
+    """Return the exact path of Gaussians with a matrix each, or one for all, as a value."""
+    k, d = theta.means.shape
+    factors = np.broadcast_to(theta.precisions_cholesky, (k, d, d))
+    constants = [np.log(np.diag(upper)).sum() - 0.5 * d * LOG_2PI for upper in factors]
+    return CentredMap(theta.means, factors, np.array(constants))
 
-    Its sums are taken about the same means: see `add_centred_sums`.
 
-    Attributes
-    ----------
-    means : array of shape (K, d)
-    factors : array of shape (K, d, d)
-        U, upper triangular with inv(C) = U U'.
-    constants : array of shape (K,)
-        The log-normalisers, in nats.
-    """
-
-    means: Float
-    factors: Float
-    constants: Float
-
-    @classmethod
-    def of(cls, theta: Gaussians) -> CentredMap:
-        """Return the map of Gaussians with one covariance each, or one for all."""
-        k, d = theta.means.shape
-        factors = np.broadcast_to(theta.precisions_cholesky, (k, d, d))
-        constants = [np.log(np.diag(upper)).sum() - 0.5 * d * LOG_2PI for upper in factors]
-        return cls(theta.means, factors, np.array(constants))
-
-    def log_density(self, x: Float, out: Float) -> None:
-        """Write the log-densities of the columns of x (d, n) into `out` (K, n)."""
-        for k in range(len(self.means)):
-            self.component_log_density(k, x, out[k])
-
-    def component_log_density(self, k: int, x: Float, out: Float) -> None:
-        """Write the log-densities of one component into `out` (n,)."""
-        whitened = self.factors[k].T @ (x - self.means[k][:, None])
-        np.einsum("ij,ij->j", whitened, whitened, out=out)
-        out *= -0.5
-        out += self.constants[k]
+def independent_map(theta: Gaussians) -> CentredMap:
+    """Return the exact path of Gaussians with a variance for each column, or one for all columns, as a value."""
+    d = theta.means.shape[1]
+    roots = theta.precisions_cholesky
+    factors = np.broadcast_to(roots if roots.ndim == 2 else roots[:, None], theta.means.shape)
+    return CentredMap(theta.means, factors, np.log(factors).sum(axis=1) - 0.5 * d * LOG_2PI)
 
 
 @dataclass(frozen=True)

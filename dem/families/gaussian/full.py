@@ -12,15 +12,16 @@ import scipy.linalg
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import covariances_from, precisions_cholesky, triangle, triangle_size, unpack
+from dem.families.centred_map import CentredMap
 from dem.families.family import safe_counts
 from dem.families.feature_columns import Column
 from dem.families.feature_map import FeatureMap, feature_map
 from dem.families.gaussian.base import (
     LOG_2PI,
-    CentredMap,
     GaussianFamily,
     Gaussians,
     add_centred_sums,
+    matrix_map,
     means_in_frame,
 )
 from dem.families.gaussian.missing import ObservedGaussian
@@ -38,9 +39,13 @@ class MatrixGaussian(GaussianFamily):
         """Return C = inv(U U')."""
         return covariances_from(precisions_cholesky)
 
+    def centred_map(self, theta: Gaussians) -> CentredMap | None:
+        """Return the exact path as a value."""
+        return matrix_map(theta)
+
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write -0.5 |U' (x - mu)|^2, plus the log-normaliser."""
-        CentredMap.of(theta).log_density(x, out)
+        matrix_map(theta).log_density(x, out)
 
     def add_sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add 1, x - mu and the triangle of (x - mu)(x - mu)', each times the responsibility."""

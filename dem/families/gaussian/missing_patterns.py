@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Float
 from dem.core.linalg import triangle, triangle_size, unpack
-from dem.families.gaussian.base import LOG_2PI, CentredMap, Gaussians, add_centred_sums
+from dem.families.gaussian.base import LOG_2PI, Gaussians, add_centred_sums, matrix_map
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class PatternRows:
         """Write the log-densities of rows of the tile x (d, n) to `out` (K, n); return the rows with their marginal."""
         marginal = marginal_of(theta, missing)
         observed = x[np.ix_(~missing, rows)]
-        found, centred = np.empty(len(rows)), CentredMap.of(marginal.theta)
+        found, centred = np.empty(len(rows)), matrix_map(marginal.theta)
         for k in range(len(out)):
             centred.component_log_density(k, observed, found)
             out[k, rows] = found

@@ -23,6 +23,7 @@ from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.families import GaussianFamily
 from dem.families.family import safe_counts
+from dem.kernel.kernel_id import KernelId
 from dem.models.mixture.kernel import MixtureParams, MixtureStats
 from dem.models.mixture.mixing import Mixing
 from dem.models.mixture.mixture import MixtureModel
@@ -178,6 +179,10 @@ class BayesianMixtureModel:
     def work(self, x: Array) -> float:
         """Return the number of operations of the mixture."""
         return self.mixture.work(x)
+
+    def with_kernel(self, e_step: KernelId) -> BayesianMixtureModel:
+        """Return the model with this implementation of the E-step."""
+        return replace(self, mixture=self.mixture.with_kernel(e_step))
 
     def bind(self, scan: Scan) -> BayesianMixtureModel:
         """Return the model in the frame of the data; missing parts of the prior come from the data."""

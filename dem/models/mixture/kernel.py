@@ -15,6 +15,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.family import CACHE_BYTES, Family, Linear
 from dem.families.features import Features
+from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture.precision import Precision
 
 T = TypeVar("T")
@@ -68,6 +69,8 @@ class MixtureStats:
         The frame of the features: statistics of different frames cannot be added.
     precision : Precision
         The arithmetic of the pass.
+    kernel : KernelId
+        The implementation of the E-step: statistics of different ones cannot be added either.
     """
 
     rows: int
@@ -76,6 +79,7 @@ class MixtureStats:
     sums: Float
     frame: Frame
     precision: Precision
+    kernel: KernelId = NUMPY
 
     def __add__(self, other: MixtureStats) -> MixtureStats:
         """Return the statistics of both sets of rows.
@@ -83,10 +87,12 @@ class MixtureStats:
         Raises
         ------
         ValueError
-            If their frames or arithmetics differ.
+            If their frames, arithmetics or kernels differ.
         """
-        if self.precision != other.precision or not self.frame.same(other.frame):
-            raise ValueError("cannot add these statistics: they have different reference points or arithmetics")
+        if self.precision != other.precision or self.kernel != other.kernel or not self.frame.same(other.frame):
+            raise ValueError(
+                "cannot add these statistics: they have different reference points, arithmetics or kernels"
+            )
         return MixtureStats(
             self.rows + other.rows,
             self.weight + other.weight,
@@ -94,6 +100,7 @@ class MixtureStats:
             self.sums + other.sums,
             self.frame,
             self.precision,
+            self.kernel,
         )
 
 
@@ -227,8 +234,12 @@ class MixtureKernel:
                 joint *= weight
                 log_likelihood += float(row_log_likelihood @ np.asarray(weight, dtype=np.float64))
             densities.add(joint, sums)
-        weight_sum = float(len(x)) if block.weight is None else float(block.weight.sum(dtype=np.float64))
-        return MixtureStats(len(x), weight_sum, log_likelihood, sums, densities.frame, densities.precision)
+        return MixtureStats(len(x), weight_of(block), log_likelihood, sums, densities.frame, densities.precision)
+
+
+def weight_of(block: Block) -> float:
+    """Return the sum of the weights of the rows."""
+    return float(len(block.x)) if block.weight is None else float(block.weight.sum(dtype=np.float64))
 
 
 def positive_weight_rows(tile: Block) -> tuple[Array, Array | None]:

@@ -10,7 +10,7 @@ import reference
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.families import COVARIANCE_TYPES, Gaussians
-from dem.families.gaussian.base import CentredMap, means_in_frame
+from dem.families.gaussian.base import matrix_map, means_in_frame
 from dem.scan.scanner import Scanner
 
 K, D, N = 3, 4, 400
@@ -197,7 +197,7 @@ def test_the_exact_path_is_a_value(kind, rng):
     """It travels, and gives the family's log-densities far from zero too."""
     _, theta, x = some(kind, rng)
     theta = replace(theta, means=theta.means + 2.0**20)
-    centred = pickle.loads(pickle.dumps(CentredMap.of(theta)))
+    centred = pickle.loads(pickle.dumps(matrix_map(theta)))
     out = np.empty((K, N))
     centred.log_density(np.ascontiguousarray((x + 2.0**20).T), out)
     expected = reference.log_densities(x + 2.0**20, theta.means, reference.dense(theta.covariances, kind, K, D))
