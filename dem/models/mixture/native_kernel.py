@@ -81,7 +81,7 @@ def centred_kernel(family: Family[Any], params: MixtureParams, kernel: KernelId)
 
 
 def has_plain_columns(features: FeatureMap, frame: Frame) -> bool:
-    """Whether the features are products of the columns of the data in the frame, and perhaps of their sum of squares."""
+    """Whether features are products of the data's columns in the frame, and perhaps of their sum of squares."""
     plain = (ONE, *in_frame(frame))
     square = Column(Op.SUM_OF_SQUARES, 1, argument=len(frame.scale))
     return features.columns in (plain, (*plain, square)) and bool((features.masks == NO_MASK).all())
