@@ -202,6 +202,21 @@ def check_cluster(path: str, as_json: bool) -> None:
 
 
 @main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def doctor(as_json: bool) -> None:
+    """Show what a bug report needs.
+
+    These are versions, processor, memory, BLAS, the kernel of the E-step and why it is used, Dask, extras and
+    environment variables, and a speed test of one second. Passwords and tokens are not shown. The exit status is 1 if
+    you must mend something.
+    """
+    from dem.cli.commands.doctor import show_doctor
+    from dem.cli.commands.session import Session
+
+    show_doctor(Session(as_json=as_json))
+
+
+@main.command()
 @click.option("--size", type=Bytes(), default="4GB", help="Size of the store that is fitted.")
 @click.option("--memory", type=Bytes(), default="1GB", help="Memory limit of all processes together.")
 @click.option("--scratch", type=click.Path(file_okay=False), default="scratch", help="Folder for all files.")

@@ -79,10 +79,14 @@ def machine_kind() -> str:
     Processes with the same text are assumed to compute the same bits. NumPy and SciPy may each have a BLAS:
     "AMD EPYC 7B13 (openblas 0.3.30 Haswell, openblas 0.3.31 Haswell)".
     """
-    libraries = [info for info in _controller().info() if info["user_api"] == "blas" and _used_here(info)]
-    facts = [[info["internal_api"], info["version"], info.get("architecture")] for info in libraries]
+    facts = [[info["internal_api"], info["version"], info.get("architecture")] for info in blas_libraries()]
     blas = ", ".join(sorted({" ".join(filter(None, fact)) for fact in facts}))
-    return f"{_processor()} ({blas})" if blas else _processor()
+    return f"{processor()} ({blas})" if blas else processor()
+
+
+def blas_libraries() -> list[dict[str, Any]]:
+    """Return what threadpoolctl knows about each BLAS library that NumPy or SciPy may use."""
+    return [info for info in _controller().info() if info["user_api"] == "blas" and _used_here(info)]
 
 
 def _used_here(info: dict[str, Any]) -> bool:
@@ -91,7 +95,8 @@ def _used_here(info: dict[str, Any]) -> bool:
     return not folder.endswith(".libs") or folder in ("numpy.libs", "scipy.libs")
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -54,7 +54,7 @@ def test_the_outputs_of_predict_are_those_of_the_models():
 
 def test_version_and_help():
     assert dem.__version__ in done("--version")
-    for name in ("fit", "predict", "transform", "score", "sample", "info", "plot", "demo"):
+    for name in ("fit", "predict", "transform", "score", "sample", "info", "plot", "doctor", "demo"):
         assert name in done("--help")
         assert "Usage" in done(name, "-h")
 

@@ -44,7 +44,7 @@ def test_libraries_of_other_packages_are_left_out(monkeypatch):
     ours = ("blas", "openblas", "0.3.30", "Zen", "/lib/python/numpy.libs/libscipy_openblas64_.so")
     others = ("blas", "openblas", "0.3.21", "Zen", "/lib/python/opencv_python.libs/libopenblas.so")
     openmp = ("openmp", "openmp", None, None, "/lib/python/scikit_learn.libs/libgomp.so")
-    monkeypatch.setattr(blas, "_processor", lambda: "Abacus")
+    monkeypatch.setattr(blas, "processor", lambda: "Abacus")
     for libraries, kind in [
         ([ours, others, openmp], "Abacus (openblas 0.3.30 Zen)"),
         ([(*ours[:3], None, "/opt/conda/lib/libopenblas.so"), openmp], "Abacus (openblas 0.3.30)"),

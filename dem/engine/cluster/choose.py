@@ -113,15 +113,21 @@ def open_cluster(request: ClusterRequest, note: Note) -> Iterator[RunningCluster
     elif client is not None:
         address = client.scheduler.address if client.scheduler else "an address unknown"
         yield _wait_until_ready(client, f"the active Dask client's scheduler at {address}", note)
-    elif configured_at := _configured_address():
+    elif configured_at := configured_address():
         with connect(configured_at) as there:
             yield _wait_until_ready(there, f"the Dask scheduler at {configured_at}, from Dask's configuration", note)
     else:
         yield None
 
 
-def _configured_address() -> str | None:
-    """Return the scheduler address of Dask's configuration, which includes DASK_SCHEDULER_ADDRESS; None if not set."""
+def configured_address() -> str | None:
+    """Return the scheduler address of Dask's configuration, which includes DASK_SCHEDULER_ADDRESS; None if not set.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        The configuration names a scheduler file that is not there, or is not one.
+    """
     address, file = (dask.config.get(key, None) for key in ("scheduler-address", "scheduler-file"))
     return address or (file and address_in(file))
 
