@@ -46,7 +46,8 @@ def write_store(path: Path, n: int, d: int, chunk_rows: int, dtype: str = "f4") 
 def mixture_kernel(path: Path):
     """Return the maker of a mixture's kernel in float64, at the true number of components."""
     x = np.asarray(zarr.open_array(path, mode="r")[:30_000])
-    model = MixtureModel(K, FullGaussian(1e-6)).with_kernel(chosen_kernel()).bind(Scanner(D, False, len(x), 0, None)()(Block(x)))
+    scan = Scanner(D, False, len(x), 0, None)()(Block(x))
+    model = MixtureModel(K, FullGaussian(1e-6)).with_kernel(chosen_kernel()).bind(scan)
     params = model.exact(model.start(Block(x), np.random.default_rng(0)))
     return partial(model.kernel, params)
 

@@ -53,6 +53,7 @@ class LinearTask(ctypes.Structure):
         ("second", c_void_p),
         ("eta", c_void_p),
         ("triangle", c_int64),
+        ("squares", c_int64),
     )
 
 
@@ -134,6 +135,7 @@ class LinearEStep:
             address(self.pairs[1]),
             address(self.eta),
             int(is_triangle(self.pairs, d)),
+            int(is_squares(self.pairs, d)),
         )
 
 
@@ -222,9 +224,10 @@ def function_of(kernel: KernelId, name: str) -> Any:
 
 def linear_workspace(kernel: KernelId, f: int, k: int, d: int) -> int:
     """Return the workspace, in bytes, of F features of K components of d columns, in float64."""
-    triangle = int(f == 1 + d + d * (d + 1) // 2)
-    task = LinearTask(rows_of(k, d), None, None, 1, f, None, None, None, triangle)
-    return int(function_of(kernel, "dem_linear_float64")(ctypes.byref(task), 0))
+    function = function_of(kernel, "dem_linear_float64")
+    forms = (int(f == 1 + d + d * (d + 1) // 2), 0), (0, int(f == 1 + 2 * d))
+    tasks = [LinearTask(rows_of(k, d), None, None, 1, f, None, None, None, *form) for form in forms]
+    return max(int(function(ctypes.byref(task), 0)) for task in tasks)
 
 
 def centred_workspace(kernel: KernelId, k: int, d: int, *, independent: bool) -> int:
@@ -245,14 +248,17 @@ def pieces(x: Array, weight: Array | None, dtype: np.dtype[Any]) -> Iterator[tup
 
 def is_triangle(pairs: Ints, d: int) -> bool:
     """Whether the features (2, F) are 1, the d columns, and all products of two columns, row by row of the triangle."""
-    if pairs.shape[1] != 1 + d + d * (d + 1) // 2:
-        return False
-    first, second = np.triu_indices(d)
-    column = np.arange(1 + d)
-    return bool(
-        (pairs[0] == np.concatenate([np.zeros(1 + d, int), 1 + first])).all()
-        and (pairs[1] == np.concatenate([column, 1 + second])).all()
-    )
+    return _are_columns_and(pairs, np.stack(np.triu_indices(d)), d)
+
+
+def is_squares(pairs: Ints, d: int) -> bool:
+    """Whether the features (2, F) are 1, the d columns, and their squares."""
+    return d > 1 and _are_columns_and(pairs, np.stack([np.arange(d)] * 2), d)
+
+
+def _are_columns_and(pairs: Ints, products: NDArray[np.intp], d: int) -> bool:
+    columns = np.stack([np.zeros(1 + d, np.intp), np.arange(1 + d)])
+    return np.array_equal(pairs, np.concatenate([columns, 1 + products], axis=1))
 
 
 def rows_of(k: int, d: int) -> Rows:

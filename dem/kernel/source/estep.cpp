@@ -2,6 +2,7 @@
 //
 // The functions at the end are called from Python (dem/kernel/library.py) without the interpreter lock.
 #include "centred.h"
+#include "few.h"
 #include "narrow.h"
 #include "outer.h"
 
@@ -26,7 +27,8 @@ struct LinearTask {
     int64_t f_count;
     const int32_t *first, *second;    // (F): the columns of each feature; column 0 is the constant 1
     const void *eta;                  // (K, F)
-    int64_t triangle;                 // 1: the features are 1, z and all products z_a z_b, a <= b, row by row
+    int64_t triangle;                 // 1: the features are 1, z, and all products z_a z_b with a <= b, row by row
+    int64_t squares;                  // 1: the features are 1, z, and z_a^2
 };
 
 struct CentredTask {
@@ -41,11 +43,8 @@ namespace {
 constexpr double no_drop = 0, drop = 1e-18;
 constexpr int64_t kept_bytes = 200000;  // features that are kept between both products
 constexpr int64_t chunk = 48;           // otherwise they are computed so many at a time, twice
-constexpr int64_t few_bytes = 1 << 18;
-#ifndef SC
-#define SC 24
-#endif
-constexpr int64_t sparse_columns = SC;   // Outer is used from so many columns on, and where at most half of the
+constexpr int64_t few_bytes = 1 << 18;  // sums of few components, with one for each place in 64 bytes
+constexpr int64_t sparse_columns = 24;  // Outer is used from so many columns on, and where at most half of the
 constexpr int64_t sparse_share = 2;     // responsibilities of a tile matter
 
 // Parts of the workspace, one after the other. Without memory it only counts.
@@ -93,10 +92,12 @@ template <class T> void add_outer(const Outer<T> &outer, int64_t k_count, double
     }
 }
 
-// Few components: padding them to whole vectors would cost more than a third.
-template <class T> bool few(int64_t k_count, int64_t f_count) {
+// Whether components are so few that padding them to 64 bytes would cost more than a quarter.
+template <class T> bool few(const LinearTask &task) {
     constexpr int line = Vectors<T>::cache_line;
-    return 4 * round_up(k_count, line) > 5 * k_count && f_count * k_count * line * 8 <= few_bytes;
+    const int64_t k_count = task.rows.k_count;
+    return (task.triangle || task.squares) && 4 * round_up(k_count, line) > 5 * k_count &&
+           task.f_count * k_count * 64 <= few_bytes;
 }
 
 // Writes the sum of squares of columns (d, rows) after them.
@@ -112,25 +113,24 @@ template <class T> void sum_of_squares(int64_t d, T *columns) {
     }
 }
 
+// Features that are products of two columns, of any kind.
 template <class T> int64_t linear(const LinearTask &task, bool run) {
     typedef Linear<T> L;
     constexpr int rows = tile_rows<T>;
     const Rows &of = task.rows;
     const int64_t d = of.d, k_count = of.k_count, f_count = task.f_count, columns = 1 + d + task.square_column;
-    const bool by_rows = few<T>(k_count, f_count), keep = f_count * rows * (int64_t)sizeof(T) <= kept_bytes;
+    const bool keep = f_count * rows * (int64_t)sizeof(T) <= kept_bytes;
     const bool may_be_sparse = task.triangle && d >= sparse_columns;
     const int64_t step = keep ? f_count : chunk, padded = round_up(k_count, Vectors<T>::size);
-    constexpr int lanes = Vectors<T>::cache_line;
     const T *shift = (const T *)task.shift, *scale = (const T *)task.scale;
 
     Workspace w{run ? (char *)of.workspace : nullptr};
     Tile<T> tile;
     tile.weight = w.take<T>(rows);
     T *z = w.take<T>(columns * rows), *t = w.take<T>(step * rows), *joint = w.take<T>(k_count * rows);
-    T *resp = by_rows ? joint : w.take<T>(padded * rows);
-    T *packed = w.take<T>(k_count * f_count);
+    T *resp = w.take<T>(padded * rows), *packed = w.take<T>(k_count * f_count);
     Softmax<T> softmax = softmax_in<T>(w);
-    double *sums = w.zeros<double>(by_rows ? f_count * k_count * lanes : f_count * padded);
+    double *sums = w.zeros<double>(f_count * padded);
     Outer<T> outer = outer_in<T>(w, d, may_be_sparse ? k_count : 0);
     if (!run) return w.bytes;
 
@@ -157,13 +157,11 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
             for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, shift, scale);
             continue;
         }
-        if (by_rows) softmax.scale(k_count, joint);
-        else softmax.scale_to_rows(k_count, padded, joint, resp);
+        softmax.scale_to_rows(k_count, padded, joint, resp);
         for (int64_t f = 0; f < f_count; f += step) {
             int64_t n = f_count - f < step ? f_count - f : step;
             if (!keep) L::features(n, task.first + f, task.second + f, z, t);
-            if (by_rows) L::few_sums(n, t, resp, k_count, sums + f * k_count * lanes);
-            else L::sums(n, t, resp, padded, sums + f * padded);
+            L::sums(n, t, resp, padded, sums + f * padded);
         }
     }
     if (may_be_sparse) {
@@ -171,13 +169,42 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
         add_outer(outer, k_count, of.sums);
     }
     for (int64_t f = 0; f < f_count; f++)
-        for (int64_t k = 0; k < k_count; k++)
-            if (by_rows) {
-                double sum = 0;
-                for (int l = 0; l < lanes; l++) sum += sums[(f * k_count + k) * lanes + l];
-                of.sums[f * k_count + k] += sum;
-            } else of.sums[f * k_count + k] += sums[f * padded + k];
+        for (int64_t k = 0; k < k_count; k++) of.sums[f * k_count + k] += sums[f * padded + k];
     return w.bytes;
+}
+
+// Few components of full or diagonal Gaussians.
+template <class T> int64_t linear_of_few(const LinearTask &task, bool run) {
+    typedef Linear<T> L;
+    constexpr int rows = tile_rows<T>, lanes = Vectors<T>::cache_line;
+    const Rows &of = task.rows;
+    const int64_t d = of.d, k_count = of.k_count, f_count = task.f_count;
+    Workspace w{run ? (char *)of.workspace : nullptr};
+    Tile<T> tile;
+    tile.weight = w.take<T>(rows);
+    T *z = w.take<T>(d * rows), *joint = w.take<T>(k_count * rows), *packed = w.take<T>(k_count * f_count);
+    Softmax<T> softmax = softmax_in<T>(w);
+    Few<T> sums{d, k_count, f_count, bool(task.triangle), w.zeros<T>(f_count * k_count * lanes), 0};
+    if (!run) return w.bytes;
+
+    const T *eta = (const T *)task.eta;
+    if (task.triangle) L::pack_triangle(k_count, d, eta, packed);
+    for (int64_t at = 0; at < of.n;) {
+        at = tile.take((const T *)of.x, of.weight, at, of.n, d);
+        if (!tile.n) break;
+        tile.columns(d, (const T *)task.shift, (const T *)task.scale, z);
+        if (task.triangle) L::triangle(k_count, d, packed, z, joint);
+        else Few<T>::densities(k_count, d, eta, z, joint);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
+        softmax.scale(k_count, joint);
+        sums.add_tile(z, joint, of.sums);
+    }
+    sums.finish(of.sums);
+    return w.bytes;
+}
+
+template <class T> int64_t linear_or_few(const LinearTask &task, bool run) {
+    return few<T>(task) ? linear_of_few<T>(task, run) : linear<T>(task, run);
 }
 
 int64_t whitened(const CentredTask &task, bool run) {
@@ -261,8 +288,8 @@ int64_t independent(const CentredTask &task, bool run) {
 // Each function adds the sums of a block; without `run` it only returns the bytes of workspace that it needs.
 extern "C" {
 const char *dem_digest(void) { return DIGEST; }
-int64_t dem_linear_float64(const LinearTask *task, int run) { return linear<double>(*task, run); }
-int64_t dem_linear_float32(const LinearTask *task, int run) { return linear<float>(*task, run); }
+int64_t dem_linear_float64(const LinearTask *task, int run) { return linear_or_few<double>(*task, run); }
+int64_t dem_linear_float32(const LinearTask *task, int run) { return linear_or_few<float>(*task, run); }
 int64_t dem_whitened(const CentredTask *task, int run) { return whitened(*task, run); }
 int64_t dem_independent(const CentredTask *task, int run) { return independent(*task, run); }
 }

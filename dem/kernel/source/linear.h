@@ -1,5 +1,5 @@
 // Exponential families: joint log-densities L = H T of a tile, and the sums S += T R'. A feature of T is the product of two
-// columns. Rows are along vectors in L; components are along vectors in S, or rows where components are few.
+// columns. Rows are along vectors in L; components are along vectors in S.
 #pragma once
 #include "softmax.h"
 
@@ -153,43 +153,6 @@ template <class T> struct Linear {
                 sums_of<w ? 8 : 4, 3>(n, t, resp + k, padded, sums + k), step = 3;
             else if (left >= 2) sums_of<w ? 12 : 6, 2>(n, t, resp + k, padded, sums + k), step = 2;
             else sums_of<w ? 24 : 12, 1>(n, t, resp + k, padded, sums + k), step = 1;
-        }
-    }
-
-    // Rows along vectors: N features by M components; adds one sum for each place in 64 bytes, (N, K, 64 bytes).
-    static constexpr int lanes = Vs::cache_line, parts = lanes / size;
-    template <int N, int M>
-    static NOINLINE void few_block(const T *t, const T *resp, int64_t k_count, double *sums) {
-        V sum[N][M][parts];
-        UNROLL for (int f = 0; f < N; f++) UNROLL for (int m = 0; m < M; m++)
-            UNROLL for (int p = 0; p < parts; p++) sum[f][m][p] = V{};
-        for (int i = 0; i < rows; i += lanes)
-            UNROLL for (int p = 0; p < parts; p++) {
-                V r[M];
-                UNROLL for (int m = 0; m < M; m++) r[m] = Vs::load(resp + m * rows + i + p * size);
-                UNROLL for (int f = 0; f < N; f++) {
-                    V x = Vs::load(t + f * rows + i + p * size);
-                    UNROLL for (int m = 0; m < M; m++) sum[f][m][p] = Vs::fused(x, r[m], sum[f][m][p]);
-                }
-            }
-        UNROLL for (int f = 0; f < N; f++) UNROLL for (int m = 0; m < M; m++)
-            UNROLL for (int p = 0; p < parts; p++)
-                Vs::add_to(sums + (f * k_count + m) * lanes + p * size, sum[f][m][p]);
-    }
-    template <int N, int M> static void few_of(int64_t n, const T *t, const T *resp, int64_t k_count, double *sums) {
-        for (; n >= N; n -= N, t += N * rows, sums += N * k_count * lanes) few_block<N, M>(t, resp, k_count, sums);
-        if constexpr (N > 1) {
-            if (n > 0) few_of<(N % 2 ? 1 : N / 2), M>(n, t, resp, k_count, sums);
-        }
-    }
-    static void few_sums(int64_t n, const T *t, const T *resp, int64_t k_count, double *sums) {
-        constexpr int budget = (many_registers ? 24 : 12) / parts;
-        for (int64_t k = 0, step; k < k_count; k += step) {
-            int64_t left = k_count - k;
-            step = left >= 3 && left != 4 ? 3 : left >= 2 ? 2 : 1;
-            if (step == 3) few_of<(budget / 3 > 0 ? budget / 3 : 1), 3>(n, t, resp + k * rows, k_count, sums + k * lanes);
-            else if (step == 2) few_of<(budget / 2 > 0 ? budget / 2 : 1), 2>(n, t, resp + k * rows, k_count, sums + k * lanes);
-            else few_of<budget, 1>(n, t, resp + k * rows, k_count, sums + k * lanes);
         }
     }
 };

@@ -38,20 +38,17 @@ template <class T> struct Tile {
         if (d < Vs::size) {
             narrow_columns(d, 0, shift, scale, out);
         } else {
-            for (int64_t j = 0; j < d; j += Vs::size) {
-                if (j + Vs::size > d) j = d - Vs::size;
-                V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j);
-                for (int i = 0; i < whole; i += Vs::size) {
-                    V v[Vs::size];
+            for (int i = 0; i < whole; i += Vs::size)
+                for (int64_t j = 0; j < d; j += Vs::size) {
+                    if (j + Vs::size > d) j = d - Vs::size;  // the last columns, of which some are written twice
+                    V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j), v[Vs::size];
                     UNROLL for (int l = 0; l < Vs::size; l++) {
                         const T *p = row[i + l] + j;
-                        __builtin_prefetch(p + rows * d);
                         v[l] = (Vs::load_unaligned(p) - sh) * sc;
                     }
                     Vs::transpose(v);
                     UNROLL for (int l = 0; l < Vs::size; l++) Vs::store(out + (j + l) * rows + i, v[l]);
                 }
-            }
             narrow_columns(d, whole, shift, scale, out);
         }
         for (int64_t j = 0; j < d; j++)
