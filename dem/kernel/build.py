@@ -40,7 +40,7 @@ class Compiler:
         return flag.replace("x86-64-", "x86_64_") if self.name == "zig" else flag
 
 
-# The library of C++ is left out: the kernel uses none of it, and not every machine has it. GCC before 13 lacks -nostdlib++.
+# The library of C++ is left out: the kernel needs none of it, nor has every machine one. GCC 12 has no -nostdlib++.
 _LINKING = ("-nostdlib++",) if sys.platform == "darwin" else ("-nodefaultlibs", "-Wl,-s", "-lc")
 
 
