@@ -73,15 +73,17 @@ def _platform() -> str:
 
 
 def _can_be_had(package: str) -> bool:
-    """Whether pip finds a package for this platform. One that cannot be had would end the installation with an error.
+    """Whether pip or uv finds a package for this platform. One that cannot be had would end the installation.
 
-    pip keeps itself and the environment that it installs into from build hooks, by these variables. Without any pip (uv
-    needs none), the answer is yes.
+    pip keeps itself from build hooks by two variables of the environment. Options on the command line are not seen here,
+    those in variables and files are. Where there is neither pip nor uv, the answer is yes.
     """
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONNOUSERSITE")}
 
-    def pip(*arguments: str) -> bool:
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
+    def succeeds(*command: str) -> bool:
         return subprocess.run(command, env=environ, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
 
-    return not pip("--version") or pip("index", "versions", "--retries", "1", package)
+    if uv := environ.get("UV"):
+        return succeeds(uv, "pip", "install", "--dry-run", "--no-deps", "--python", sys.executable, package)
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    return not succeeds(*pip, "--version") or succeeds(*pip, "index", "versions", "--retries", "1", package)
