@@ -75,7 +75,7 @@ def _platform() -> str:
 def _can_be_had(package: str) -> bool:
     """Whether pip or uv finds a package for this platform. One that cannot be had would end the installation.
 
-    pip keeps itself from build hooks by two variables of the environment. Options on the command line are not seen here,
+    pip keeps itself from build hooks by two variables. Options of its command line are not seen here,
     those in variables and files are. Where there is neither pip nor uv, the answer is yes.
     """
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONNOUSERSITE")}
