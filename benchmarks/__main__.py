@@ -18,6 +18,7 @@ from dem.core.blas import machine_kind
 MODULES = {
     "iteration-1": ("benchmarks.iteration", "1"),
     "iteration-2": ("benchmarks.iteration", "2"),
+    "demo": ("benchmarks.demo",),
     "families": ("benchmarks.families",),
     "products": ("benchmarks.products",),
     "mixture-ppca": ("benchmarks.mixture_ppca",),
@@ -63,7 +64,7 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in options.names or MODULES:
         module, *arguments = MODULES[name]
-        rows = rows_from(module, *arguments, *([options.scratch] if name in ("stores", "reading", "kmeans") else []))
+        rows = rows_from(module, *arguments, *([options.scratch] if name in ("demo", "stores", "reading", "kmeans") else []))
         record = {"on": f"{date.today()}, {machine()}", "rows": [asdict(row) for row in rows]}
         (kept / f"{name}.json").write_text(json.dumps(record))
         print(table(rows), flush=True)
