@@ -14,7 +14,7 @@ OLD_BESIDE_NEW = (  # what pyparsing says of old Matplotlib, and pytest of old s
     *("-W", "ignore::pytest.PytestRemovedIn10Warning"),
 )
 MATHS = (
-    *("tests/core", "tests/scan", "tests/em", "tests/families", "tests/models"),
+    *("tests/core", "tests/kernel", "tests/scan", "tests/em", "tests/families", "tests/models"),
     "tests/test_layers.py::test_each_package_of_the_maths_can_be_imported_first",
 )
 MATHS_NEEDS = ("numpy", "scipy", "scikit-learn", "threadpoolctl")

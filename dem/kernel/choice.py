@@ -25,5 +25,6 @@ def chosen_kernel() -> KernelId:
     if found is not None:
         return KernelId("native", found.digest)
     if word == "native":
-        raise ValueError(f"DEM_KERNEL is 'native', but there is no native kernel. {reason()}")
+        why = reason()
+        raise ValueError(f"DEM_KERNEL is 'native', but {why[0].lower()}{why[1:]}")
     return NUMPY
