@@ -5,7 +5,16 @@ from itertools import product
 import pytest
 
 
-def cross(names, *axes):
+def _named(axis):
+    """Return an axis as a dict of its values, by what to call them."""
+    return axis if isinstance(axis, dict) else {str(value): value for value in axis}
+
+
+def _parameter(quick, word, *values):
+    return pytest.param(*values, id=word, marks=() if quick else pytest.mark.slow)
+
+
+def cross(names, *axes, indirect=False):
     """Return the decorator that runs a test over the cross of some axes, of which most combinations are slow ones.
 
     With two axes those that stay quick meet each value of both; with three, each pair of values of any two.
@@ -16,13 +25,33 @@ def cross(names, *axes):
         The test's arguments, as `pytest.mark.parametrize` takes them.
     *axes : mapping of str to value, or sequence
         The values of each argument, by what to call them.
+    indirect : bool or list of str
+        Which arguments are fixtures that take the value as their parameter.
     """
-    named = [axis if isinstance(axis, dict) else {str(value): value for value in axis} for axis in axes]
+    named = [_named(axis) for axis in axes]
     shortest = min(map(len, named))
     parameters = []
     for indices in product(*(range(len(axis)) for axis in named)):
         words = [list(axis)[i] for axis, i in zip(named, indices, strict=True)]
         values = [axis[word] for axis, word in zip(named, words, strict=True)]
-        marks = () if sum(indices) % shortest == 0 else pytest.mark.slow
-        parameters.append(pytest.param(*values, id="-".join(words), marks=marks))
-    return pytest.mark.parametrize(names, parameters)
+        parameters.append(_parameter(sum(indices) % shortest == 0, "-".join(words), *values))
+    return pytest.mark.parametrize(names, parameters, indirect=indirect)
+
+
+def mostly_slow(name, axis, *, quick):
+    """Return the decorator that runs a test over one axis, of which only the values named in `quick` are quick ones.
+
+    It is for tests that take long on each value. Other tests of the file have the other values among their quick ones.
+
+    Parameters
+    ----------
+    name : str
+        The test's argument.
+    axis : mapping of str to value, or sequence
+        Its values, by what to call them.
+    quick : collection of str
+        What the quick ones are called.
+    """
+    named = _named(axis)
+    assert set(quick) <= set(named), f"no such value: {set(quick) - set(named)}"
+    return pytest.mark.parametrize(name, [_parameter(word in quick, word, value) for word, value in named.items()])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import laws
 from clustered_rows import D, K, N
-from crosses import cross
+from crosses import cross, mostly_slow
 from dem.em.seeding import METHODS
 from dem.families import GaussianFamily
 from dem.models.mixture.mixture import MixtureParams
@@ -27,6 +27,9 @@ STREAMS = pytest.mark.parametrize(
     "case", [c for c in MODELS.values() if c.streams], ids=[c.name for c in MODELS.values() if c.streams]
 )
 OWN = [case for case in MODELS.values() if case.streams and case.own_kernel]
+KINDS = [case.name for case in OWN if not case.name.endswith("-missing")]
+IN_TURN = [f"{name}-missing" if i % 2 and f"{name}-missing" in MODELS else name for i, name in enumerate(KINDS)]
+"""Every kind of model once, in turn with complete rows and with missing values."""
 
 
 @cross("case, weighted", {case.name: case for case in OWN}, {"plain": False, "weighted": True})
@@ -94,10 +97,7 @@ def test_weight_zero_is_the_row_left_out(case):
     laws.same_step(case, params, (case.x, kept.astype(float)), (case.x[kept], None))
 
 
-@pytest.mark.parametrize(
-    "case",
-    [pytest.param(c, marks=() if c.own_kernel else pytest.mark.slow, id=c.name) for c in MODELS.values() if c.streams],
-)
+@mostly_slow("case", {case.name: case for case in MODELS.values() if case.streams}, quick=IN_TURN)
 def test_rows_without_any_value_are_left_out_of_fits(case, tmp_path):
     params = laws.begun(case.name, weighted=False)[1]
     laws.empty_rows_are_left_out(case, params, case.x, tmp_path / "x.zarr")

@@ -12,10 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from click.testing import CliRunner
 
 import dem
-from dem.cli.main import main
+from command_line import done, run
 from dem.storage import checkpoint
 
 DEM = str(Path(sys.executable).with_name("dem"))
@@ -39,7 +38,7 @@ def store(tmp_path_factory):
 @pytest.fixture(scope="module")
 def straight(store, tmp_path_factory):
     path = tmp_path_factory.mktemp("straight") / "m.zarr"
-    subprocess.run([DEM, "fit", "gmm", store, *SETTINGS, "-o", path, "--quiet"], check=True)
+    done("fit", "gmm", store, *SETTINGS, "-o", path, "--quiet")
     return dem.load(path)
 
 
@@ -80,7 +79,7 @@ def test_interrupted(signals, store, straight, tmp_path):
             f"dem: interrupted; {kept} contains the fit so far: run the same command again to continue",
         )
         assert not output.exists()
-    subprocess.run(command(store, output, "--resume"), check=True, capture_output=True)
+    done(*command(store, output, "--resume")[1:])
     model = dem.load(output)
     assert same(model, straight)
     assert model.n_passes_ == straight.n_passes_
@@ -93,7 +92,7 @@ def test_killed_in_the_middle(after, store, straight, tmp_path):
     words = command(store, output, "--checkpoint", tmp_path / "kept.zarr")
     for n in after:
         assert stop(words, KILL, n) == (-KILL, "")
-    subprocess.run(words, check=True, capture_output=True)
+    done(*words[1:])
     assert same(dem.load(output), straight)
     assert not (tmp_path / "kept.zarr").exists()
 
@@ -114,24 +113,26 @@ def test_killed_while_a_checkpoint_is_written(store, straight, tmp_path):
     assert same(dem.load(output), straight)
 
 
+@pytest.mark.slow
 def test_without_a_checkpoint_nothing_is_left(store, tmp_path):
     status, said = stop(command(store, tmp_path / "m.zarr"), TERM, 1)
     assert (status, said) == (130, "dem: interrupted")
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_limits_stop_with_status_75_and_the_same_command_goes_on(store, straight, tmp_path):
     output = tmp_path / "m.zarr"
     words = command(store, output, "--max-passes", "8")
     runs = 0
-    while (done := subprocess.run(words, capture_output=True, text=True)).returncode == 75:
+    while (last := run(*words[1:])).exit_code == 75:
         runs += 1
         assert re.search(
             r"stopped after (the first scan and 7|8) passes, because the limit of passes for one run is reached",
-            done.stderr.splitlines()[-1],
+            last.stderr.splitlines()[-1],
         )
         assert not output.exists()
-    assert done.returncode == 0, done.stderr
+    assert last.exit_code == 0, last.stderr
     assert runs == (straight.n_passes_ - 1) // 8 >= 1
     assert same(dem.load(output), straight)
     assert os.listdir(tmp_path) == ["m.zarr"]
@@ -140,20 +141,20 @@ def test_limits_stop_with_status_75_and_the_same_command_goes_on(store, straight
 @pytest.mark.slow
 def test_a_limit_of_time(store, straight, tmp_path):
     output = tmp_path / "m.zarr"
-    done = subprocess.run(command(store, output, "--max-time", "1s"), capture_output=True, text=True)
-    assert done.returncode == 75
-    assert "another pass would probably exceed the time limit of 1.00 s" in done.stderr.splitlines()[-1]
+    stopped = subprocess.run(command(store, output, "--max-time", "1s"), capture_output=True, text=True)
+    assert stopped.returncode == 75
+    assert "another pass would probably exceed the time limit of 1.00 s" in stopped.stderr.splitlines()[-1]
     subprocess.run(command(store, output, "--max-time", "1h"), check=True, capture_output=True)
     assert same(dem.load(output), straight)
 
 
 def test_options_that_contradict_each_other(store, tmp_path):
-    done = CliRunner().invoke(main, command(store, tmp_path / "m", "--no-checkpoint", "--resume")[1:])
-    assert done.exit_code == 1
-    assert "--no-checkpoint conflicts with --checkpoint, --resume, --max-passes and --max-time" in done.stderr
-    done = CliRunner().invoke(main, command(store, tmp_path / "m", "--max-time", "soon")[1:])
-    assert done.exit_code == 2
-    assert "'soon' is not a duration: write, for example, 3h50m" in done.stderr
+    refused = run(*command(store, tmp_path / "m", "--no-checkpoint", "--resume")[1:])
+    assert refused.exit_code == 1
+    assert "--no-checkpoint conflicts with --checkpoint, --resume, --max-passes and --max-time" in refused.stderr
+    refused = run(*command(store, tmp_path / "m", "--max-time", "soon")[1:])
+    assert refused.exit_code == 2
+    assert "'soon' is not a duration: write, for example, 3h50m" in refused.stderr
 
 
 @pytest.mark.slow

@@ -82,9 +82,8 @@ def test_predict(way, overwrite, zeros, model, tmp_path):
         np.testing.assert_array_equal(zarr.open_array(target)[...], np.arange(3))
 
 
-@pytest.mark.parametrize(
-    "rows", [100_000, pytest.param(8_500_000, marks=pytest.mark.slow)], ids=["threads", "processes"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("rows", [100_000, 8_500_000], ids=["threads", "processes"])
 def test_fit(rows, tmp_path):
     array = zarr.create_array(tmp_path / "x.zarr", shape=(rows, 8), chunks=(20_000, 8), dtype="f4", compressors=None)
     noise = np.random.default_rng(0).normal(size=(20_000, 8)).astype("f4")

@@ -9,6 +9,7 @@ import zarr
 import dem
 import dem.cli.commands.fit
 from command_line import done, failed
+from crosses import mostly_slow
 from dem.cli import commands
 from dem.families import FAMILIES
 
@@ -55,7 +56,7 @@ FITS = {
 }
 
 
-@pytest.mark.parametrize("kind", FITS)
+@mostly_slow("kind", list(FITS), quick=["bgmm", "mppca", "ppca"])
 def test_fit_info_plot_score(store, tmp_path, kind):
     words, said = FITS[kind]
     path = tmp_path / "m.zarr"

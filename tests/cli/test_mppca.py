@@ -16,7 +16,9 @@ def test_fit_mppca(tmp_path, noise):
     x = np.concatenate([rng.normal(0, 1, (300, 3)), rng.normal(8, 2, (600, 3))])[rng.permutation(900)]
     zarr.create_array(tmp_path / "x.zarr", data=x, chunks=(200, 3))
     store, fitted = tmp_path / "x.zarr", tmp_path / "m.zarr"
-    record = json.loads(done("fit", "mppca", store, "-k", 2, "-q", 1, "--noise", noise, "-o", fitted, "--json"))
+    record = json.loads(
+        done("fit", "mppca", store, "-k", 2, "-q", 1, "--noise", noise, "--n-init", 2, "-o", fitted, "--json")
+    )
     model = dem.load(fitted)
     assert record["model"] == type(model).__name__
     assert sorted(model.means_.mean(axis=1).round()) == [0, 8]

@@ -12,6 +12,7 @@ import zarr
 
 import dem
 from command_line import done, failed, run
+from crosses import cross
 from dem.cli.options import error_message
 from dem.source.listing import fingerprint
 
@@ -39,8 +40,7 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("inside", ["x.zarr", "w.zarr", "g.zarr/other"])
-@pytest.mark.parametrize("command", WRITERS)
+@cross("command, inside", list(WRITERS), ["x.zarr", "w.zarr", "g.zarr/other"])
 def test_nothing_is_written_inside_an_array(command, inside, folder, monkeypatch):
     monkeypatch.chdir(folder)
     before = fingerprint(folder / inside)["sha256"]

@@ -10,6 +10,7 @@ import zarr
 from distributed import get_task_stream
 
 import dem
+from command_line import run
 from dem.engine.cluster import local_cluster
 
 SETTINGS = {"n_init": 2, "sample_size": 500, "random_state": 4}
@@ -55,13 +56,11 @@ def test_the_active_client_does_the_work(client, data, expected):
 
 
 def test_an_address_on_the_command_line(client, data, expected, tmp_path):
-    dem_command = Path(sys.executable).with_name("dem")
     where = ["--scheduler", client.scheduler.address, "--quiet"]
     settings = ["-k", "2", "--n-init", "2", "--sample-size", "500", "--seed", "4"]
     with get_task_stream(client) as stream:
-        command = [dem_command, "fit", "gmm", data, *settings, "-o", tmp_path / "m.zarr", *where]
-        done = subprocess.run(command, capture_output=True, text=True)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        done = run("fit", "gmm", data, *settings, "-o", tmp_path / "m.zarr", *where)
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", "")
     model = dem.load(tmp_path / "m.zarr")
     assert sums(stream) >= model.n_passes_
     assert_same(model, expected)

@@ -10,14 +10,14 @@ from sklearn.mixture import BayesianGaussianMixture as SklearnMixture
 
 import dem
 import laws
+from crosses import cross
 from dem import BayesianGaussianMixture
 from dem.cli.commands.demo import OLD_FAITHFUL
 from shared import ENDS_AT_MAX_ITER
 
 X = laws.data()
 K = 5
-TYPES = pytest.mark.parametrize("kind", ["full", "tied", "diag", "spherical"])
-MIXINGS = pytest.mark.parametrize("mixing", ["dirichlet_process", "dirichlet_distribution"])
+BOTH = cross("kind, mixing", ["full", "tied", "diag", "spherical"], ["dirichlet_process", "dirichlet_distribution"])
 SHARED = (
     "weights_",
     "means_",
@@ -54,8 +54,7 @@ def optimum_of_sklearn(ours, x):
         return other.fit(x)
 
 
-@TYPES
-@MIXINGS
+@BOTH
 def test_the_optimum_is_scikit_learns(kind, mixing):
     ours = fitted(kind, mixing, tol=1e-13, max_iter=2000).fit(X)
     assert ours.stop_reason_ == "converged" or abs(np.diff(ours.lower_bounds_[-2:])[0]) < 1e-12
@@ -67,8 +66,7 @@ def test_the_optimum_is_scikit_learns(kind, mixing):
 
 
 @ENDS_AT_MAX_ITER
-@TYPES
-@MIXINGS
+@BOTH
 def test_rows_as_scikit_learn_computes_them(kind, mixing):
     ours = fitted(kind, mixing, max_iter=5).fit(X)
     theirs = ours.to_sklearn()
@@ -80,8 +78,7 @@ def test_rows_as_scikit_learn_computes_them(kind, mixing):
 
 
 @ENDS_AT_MAX_ITER
-@TYPES
-@MIXINGS
+@BOTH
 def test_saved_and_loaded_it_says_the_same(kind, mixing, tmp_path):
     ours = fitted(kind, mixing, max_iter=3, covariance_prior=2.0 if kind == "spherical" else None).fit(X)
     ours.save(tmp_path / "model")

@@ -7,9 +7,9 @@ import pytest
 
 import dem
 
-ROWS, COLUMNS, K = 40, 4000, 4
-MOST = 16 * 2**20
-"""Bytes; a matrix of the columns by the columns has 128 MB, and the data 1.3 MB."""
+ROWS, COLUMNS, K = 40, 2500, 4
+MOST = 6 * 2**20
+"""Bytes; a matrix of the columns by the columns has 50 MB, and the data 0.8 MB."""
 SETTINGS = {"n_init": 2, "max_iter": 3, "engine": dem.Engine(workers=1)}
 
 

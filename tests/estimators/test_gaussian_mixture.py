@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from crosses import cross
 from dem import GaussianMixture
 from dem.em import loop
 from shared import ENDS_AT_MAX_ITER
@@ -40,8 +41,11 @@ def test_all_first_parameters_given_leaves_out_the_start(kind, x, monkeypatch):
     assert model.n_passes_ == 3  # scan, one step, its score
 
 
-@pytest.mark.parametrize("given", [[name] for name in start()] + [["weights_init", "means_init"]])
-@TYPES
+@cross(
+    "kind, given",
+    ["full", "tied", "diag", "spherical"],
+    {" ".join(given): given for given in [[name] for name in start()] + [["weights_init", "means_init"]]},
+)
 def test_first_parameters_given_in_part(kind, given, x):
     model = GaussianMixture(K, covariance_type=kind, **{name: start(kind)[name] for name in given}, tol=1e-8).fit(x)
     whole = GaussianMixture(K, covariance_type=kind, **start(kind), tol=1e-8).fit(x)
@@ -86,8 +90,11 @@ def test_more_starts_are_no_worse(x):
     assert one.n_passes_ - one.n_iter_ == many.n_passes_ - many.n_iter_ == 2
 
 
-@pytest.mark.parametrize("seed", [int, np.int64, np.random.RandomState, np.random.default_rng])
-@pytest.mark.parametrize("method", ["kmeans", "k-means++", "random", "random_from_data"])
+@cross(
+    "method, seed",
+    ["kmeans", "k-means++", "random", "random_from_data"],
+    {make.__name__: make for make in (int, np.int64, np.random.RandomState, np.random.default_rng)},
+)
 def test_every_seed_and_way_to_start(seed, method, x):
     model = GaussianMixture(K, init_params=method, random_state=seed(3), max_iter=200).fit(x)
     assert model.converged_

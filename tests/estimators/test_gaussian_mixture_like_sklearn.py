@@ -7,6 +7,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
+from crosses import cross
 from dem import GaussianMixture
 from shared import ENDS_AT_MAX_ITER
 
@@ -52,10 +53,13 @@ def assert_alike(ours, theirs):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9 * np.abs(b).max(), err_msg=name)
 
 
-@TYPES
-@pytest.mark.parametrize("max_iter", range(1, 7))
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("reg_covar", [0.0, 1e-2])
+@cross(
+    "kind, max_iter, weighted, reg_covar",
+    ["full", "tied", "diag", "spherical"],
+    range(1, 7),
+    {"plain": False, "weighted": True},
+    [0.0, 1e-2],
+)
 def test_iteration_by_iteration(kind, max_iter, weighted, reg_covar, rng):
     """Weights of the rows against rows repeated so often: scikit-learn's mixture has no sample_weight."""
     x = data(rng)

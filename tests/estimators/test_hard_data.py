@@ -35,8 +35,8 @@ def test_a_thin_tied_covariance_is_reported_exactly(rng, width, gap):
 )
 def test_a_common_factor_of_the_weights_changes_nothing(two, kind, weight, dtype):
     settings = {"covariance_type": kind, "reg_covar": 0}
-    plain = GaussianMixture(2, **settings).fit(two.astype(dtype))
-    scaled = GaussianMixture(2, **settings).fit(two.astype(dtype), sample_weight=np.full(len(two), weight))
+    plain = GaussianMixture(2, n_init=2, **settings).fit(two.astype(dtype))
+    scaled = GaussianMixture(2, n_init=2, **settings).fit(two.astype(dtype), sample_weight=np.full(len(two), weight))
     assert scaled.lower_bound_ == pytest.approx(plain.lower_bound_, rel=1e-9)
     order, plainly = scaled.means_[:, 0].argsort(), plain.means_[:, 0].argsort()
     np.testing.assert_allclose(scaled.means_[order], plain.means_[plainly], atol=1e-6)
@@ -73,7 +73,7 @@ def test_all_directions_have_as_many_parameters_as_all_but_one(rng):
 
 
 def test_scores_need_a_positive_weight(two):
-    model = GaussianMixture(2).fit(two)
+    model = GaussianMixture(2, n_init=2).fit(two)
     with pytest.raises(ValueError, match="weights are all zero"):
         model.score(two, sample_weight=np.zeros(len(two)))
 
@@ -81,9 +81,9 @@ def test_scores_need_a_positive_weight(two):
 def test_warm_starts_know_the_covariance_type(rng):
     """With as many components as columns, tied and diagonal covariances have the same shape."""
     x = rng.normal(size=(400, 2)) @ [[1.0, -0.9], [0.0, 0.3]]
-    model = GaussianMixture(2, covariance_type="tied", warm_start=True).fit(x)
+    model = GaussianMixture(2, n_init=2, covariance_type="tied", warm_start=True).fit(x)
     anew = model.set_params(covariance_type="diag").fit(x)
-    assert anew.lower_bound_ == GaussianMixture(2, covariance_type="diag").fit(x).lower_bound_
+    assert anew.lower_bound_ == GaussianMixture(2, n_init=2, covariance_type="diag").fit(x).lower_bound_
 
 
 def test_estimators_with_progress_can_be_cloned(two):
@@ -142,19 +142,21 @@ def test_a_fit_keeps_to_its_memory(rng, tmp_path, where):
 FILL = 9.96921e36
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(
-    "model",
-    [
-        dem.FactorAnalysis(1),
-        dem.PPCA(1),
-        dem.BayesianPCA(1),
-        dem.GaussianMixture(2),
-        dem.BayesianGaussianMixture(2),
-        dem.MixturePPCA(2),
-        dem.KMeans(2),
-    ],
-    ids=lambda model: type(model).__name__,
+@cross(
+    "model, dtype",
+    {
+        type(model).__name__: model
+        for model in (
+            dem.FactorAnalysis(1),
+            dem.PPCA(1),
+            dem.BayesianPCA(1),
+            dem.GaussianMixture(2, n_init=2),
+            dem.BayesianGaussianMixture(2, n_init=2),
+            dem.MixturePPCA(2, n_init=2),
+            dem.KMeans(2),
+        )
+    },
+    ["float32", "float64"],
 )
 def test_fill_values_in_rows_of_weight_zero(model, dtype):
     rng = np.random.default_rng(1)

@@ -7,7 +7,7 @@ import zarr
 from sklearn.base import clone
 
 import dem
-from crosses import cross
+from crosses import mostly_slow
 from dem.families import Gaussian
 from dem.models.criteria import CRITERIA
 from shared import CSV, ENDS_AT_MAX_ITER
@@ -46,13 +46,12 @@ MODELS = {
     "bpca": dem.BayesianPCA(2),
     "fa": dem.FactorAnalysis(1, solver="em"),
 }
-ANY = pytest.mark.parametrize("name", MODELS)
 NEAR_KIN = ("gmm-tied", "gmm-spherical", "bgmm-tied", "bgmm-diag", "bgmm-spherical", "mfa", "fa")
 """Models that differ from others here by their last step alone."""
 FILLS = [name for name in MODELS if name != "kmeans"]
 
 
-@ANY
+@mostly_slow("name", list(MODELS), quick=set(MODELS) - set(NEAR_KIN))
 def test_fits_and_tells_of_rows(name, tmp_path):
     y, x = data()
     model = clone(MODELS[name]).fit(y)
@@ -83,9 +82,7 @@ def test_fits_and_tells_of_rows(name, tmp_path):
     assert dem.load(tmp_path / "m.zarr").impute(y).tobytes() == filled.tobytes()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in NEAR_KIN else ()) for name in FILLS]
-)
+@mostly_slow("name", FILLS, quick=["gmm-full", "gmm-diag", "map", "mixture", "mppca", "ppca", "bpca"])
 def test_deviations_are_those_of_the_errors(name):
     """The errors of what is filled in, in units of what is said of them, have about unit variance."""
     y, x = data()
@@ -100,9 +97,7 @@ def test_deviations_are_those_of_the_errors(name):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in NEAR_KIN else ()) for name in MODELS]
-)
+@mostly_slow("name", list(MODELS), quick=["gmm-diag", "mixture", "kmeans", "mppca", "ppca"])
 def test_stores_and_lazy_arrays_give_the_same(name, tmp_path):
     y = data()[0][:400].astype(np.float32)
     zarr.create_array(tmp_path / "y.zarr", data=y, chunks=(200, 3))
@@ -127,7 +122,14 @@ def test_stores_and_lazy_arrays_give_the_same(name, tmp_path):
 
 
 @ENDS_AT_MAX_ITER
-@cross("name, workers", ["gmm-full", "gmm-diag", "mppca", "ppca"], [1, 2])
+@pytest.mark.parametrize(
+    ("name", "workers"),
+    [
+        pytest.param(name, workers, marks=() if (name, workers) in {("gmm-diag", 2), ("ppca", 1)} else pytest.mark.slow)
+        for name in ("gmm-full", "gmm-diag", "mppca", "ppca")
+        for workers in (1, 2)
+    ],
+)
 def test_checkpoints_go_on_with_the_same_bits(name, workers, tmp_path):
     y, _ = data()
     zarr.create_array(tmp_path / "y.zarr", data=y, chunks=(200, D))
@@ -155,9 +157,7 @@ def test_a_model_of_complete_rows_takes_rows_with_holes(name):
     assert model.impute(x).tobytes() == x.tobytes()
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name in (*NEAR_KIN, "student") else ()) for name in MODELS]
-)
+@mostly_slow("name", list(MODELS), quick=["gmm-full", "gmm-diag", "mixture", "kmeans", "mppca", "ppca", "bpca"])
 def test_rows_without_any_value_are_not_there(name):
     """With three times as many beside them, the fit, its criteria and the rows' outputs are those of the rows alone."""
     x = data()[0][:300]

@@ -8,7 +8,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 
 import dem
-from crosses import cross
+from crosses import cross, mostly_slow
 from dem.storage.checkpoint import Stopped
 from shared import ENDS_AT_MAX_ITER
 
@@ -44,7 +44,7 @@ def model(name, x, **settings):
     return clone(MODELS[name]).set_params(tol=0, **first, **settings)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@mostly_slow("name", list(MODELS), quick=["mixture", "kmeans", "mfa", "ppca", "fa", "bpca"])
 def test_max_iter_that_ends_a_fit_warns_at_the_line_that_called(name, x):
     kind = type(MODELS[name]).__name__
     said = f"^{kind} stopped at max_iter=2 and has not converged: set a larger max_iter, or a larger tol$"
@@ -100,7 +100,7 @@ def test_no_iteration_keeps_a_checkpoint(name, x, tmp_path):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("name", MODELS)
+@mostly_slow("name", list(MODELS), quick=["bgmm", "mixture", "kmeans", "ppca", "fa", "bpca"])
 def test_verbose_prints_the_scan_the_start_and_the_passes(name, x, capsys):
     quiet = model(name, x, max_iter=2).fit(x)
     assert capsys.readouterr().out == ""

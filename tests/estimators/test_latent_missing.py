@@ -7,6 +7,7 @@ import zarr
 from sklearn.base import clone
 
 import dem
+from crosses import mostly_slow
 from dem import PPCA, BayesianPCA, FactorAnalysis, MixtureFactorAnalysis, MixturePPCA
 from shared import ENDS_AT_MAX_ITER
 
@@ -91,7 +92,7 @@ def test_where_the_covariance_does_not_fit(name, rng, monkeypatch):
 
 
 @ENDS_AT_MAX_ITER
-@ANY
+@mostly_slow("name", list(MODELS), quick=["ppca"])
 def test_a_checkpoint_is_gone_on_from(name, rng, tmp_path):
     """With the same bits; the scan is not made twice."""
     y = holed(complete(rng), 0.2, rng)

@@ -8,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils import get_tags
 
 import dem
+from crosses import cross, mostly_slow
 from dem import (
     PPCA,
     BayesianGaussianMixture,
@@ -26,11 +27,11 @@ from dem.scan.scanner import Scanner
 from dem.source import open_source
 
 MODELS = {
-    "gmm": GaussianMixture(2),
-    "mixture": Mixture(2),
-    "bgmm": BayesianGaussianMixture(2),
-    "mfa": MixtureFactorAnalysis(2),
-    "mppca": MixturePPCA(2),
+    "gmm": GaussianMixture(2, n_init=2),
+    "mixture": Mixture(2, n_init=2),
+    "bgmm": BayesianGaussianMixture(2, n_init=2),
+    "mfa": MixtureFactorAnalysis(2, n_init=2),
+    "mppca": MixturePPCA(2, n_init=2),
     "kmeans": KMeans(2),
     "ppca": PPCA(1),
     "fa": FactorAnalysis(1),
@@ -66,7 +67,7 @@ def test_error_refuses_a_missing_value(model, form, x, tmp_path):
         model.fit(form(holed(x, SENTINEL), tmp_path))
 
 
-@ANY
+@mostly_slow("model", MODELS, quick=["gmm", "mixture", "mppca", "kmeans", "fa"])
 def test_error_refuses_rows_with_missing_values(model, x, tmp_path):
     """In all that is told of rows, of any form."""
     model = clone(model).set_params(missing="error", missing_value=SENTINEL).fit(x)
@@ -86,7 +87,7 @@ def test_error_refuses_rows_with_missing_values(model, x, tmp_path):
     assert not (tmp_path / "out.zarr").exists()
 
 
-@ANY
+@mostly_slow("model", MODELS, quick=["bgmm", "mfa", "ppca", "bpca"])
 def test_settings_are_checked_kept_and_saved(model, x, tmp_path):
     for wrong in ("drop", None, True):
         with pytest.raises(ValueError, match="missing must be one of marginalize, error, got"):
@@ -171,16 +172,14 @@ class Filling:
 
 @pytest.fixture
 def filler(x, monkeypatch):
-    model = GaussianMixture(2, missing_value=SENTINEL).fit(x)
+    model = GaussianMixture(2, n_init=2, missing_value=SENTINEL).fit(x)
     monkeypatch.setattr(GaussianMixture, "_fitted", lambda self: (Filling(), None))
     return model
 
 
-@pytest.mark.parametrize(
-    ("dtype", "filled"), [("f4", "f4"), ("f8", "f8"), ("f2", "f4"), ("i2", "f4"), ("i8", "f8"), ("g", "f8")]
-)
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_impute_asks_for_the_rows_own_dtype(form, dtype, filled, filler, x, tmp_path):
+@cross("form, dtypes", FORMS, ["f4 f4", "f8 f8", "f2 f4", "i2 f4", "i8 f8", "g f8"])
+def test_impute_asks_for_the_rows_own_dtype(form, dtypes, filler, x, tmp_path):
+    dtype, filled = dtypes.split()
     if (dtype, form) == ("g", FORMS["zarr"]):
         pytest.skip("Zarr has no long double")
     rows = holed(np.round(x), SENTINEL).astype(dtype)

@@ -180,8 +180,8 @@ def test_goes_to_disk_and_back(fitted, x, tmp_path):
 
 @ENDS_AT_MAX_ITER
 def test_checkpoints_and_warm_starts(x, tmp_path):
-    straight = dem.Mixture(2, family=MIXED, tol=0, max_iter=4).fit(x)
-    stopped = dem.Mixture(2, family=MIXED, tol=0, max_iter=4)
+    straight = dem.Mixture(2, n_init=2, family=MIXED, tol=0, max_iter=4).fit(x)
+    stopped = dem.Mixture(2, n_init=2, family=MIXED, tol=0, max_iter=4)
     for _ in range(10):
         try:
             stopped.fit(x, checkpoint=dem.Checkpoint(tmp_path / "c.zarr", max_passes=1))
@@ -206,7 +206,7 @@ def test_short_names():
 
 
 def test_a_family_of_ones_own_is_named_to_be_loaded(tmp_path, rng):
-    dem.Mixture(2, family=Rayleigh()).fit(rng.rayleigh(size=(300, 1))).save(tmp_path / "m.zarr")
+    dem.Mixture(2, n_init=2, family=Rayleigh()).fit(rng.rayleigh(size=(300, 1))).save(tmp_path / "m.zarr")
     with pytest.raises(ValueError, match=r"refers to Rayleigh of the module own_family.*modules=\["):
         dem.load(tmp_path / "m.zarr")
     back = dem.load(tmp_path / "m.zarr", modules=["own_family"])
@@ -230,7 +230,7 @@ def test_warm_starts_keep_the_categories_and_notice_another_family(rng):
     with pytest.raises(ValueError, match="but the model accepts only the codes 0 to 2"):
         model.fit(more)
     x = rng.normal(size=(300, 2))
-    model = dem.Mixture(2, family=StudentT("full"), warm_start=True).fit(x)
+    model = dem.Mixture(2, n_init=2, family=StudentT("full"), warm_start=True).fit(x)
     assert model.set_params(family=StudentT("diag")).fit(x).component_parameters_["covariances"].shape == (2, 2)
 
 
@@ -241,7 +241,7 @@ def test_top_components_of_few(x, fitted):
 
 
 def test_a_prior_of_ones_own_goes_to_disk(x, tmp_path):
-    dem.Mixture(2, prior=dem.Prior(5, 3)).fit(x).save(tmp_path / "m.zarr")
+    dem.Mixture(2, n_init=2, prior=dem.Prior(5, 3)).fit(x).save(tmp_path / "m.zarr")
     assert dem.load(tmp_path / "m.zarr").prior == dem.Prior(5, 3)
 
 

@@ -27,7 +27,7 @@ NEAR_KIN = [
 ]
 
 
-@parametrize_with_checks([GaussianMixture(), FactorAnalysis(1)])
+@parametrize_with_checks([GaussianMixture(n_init=2), FactorAnalysis(1)])
 def test_scikit_learn_check(estimator, check):
     check(estimator)
 

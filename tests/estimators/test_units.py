@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 import dem
+from crosses import cross, mostly_slow
 from dem.estimators.summary import reg_covar_text
 from dem.families import Gamma, Gaussian, StudentT
 from shared import ENDS_AT_MAX_ITER
@@ -62,7 +63,7 @@ def assert_same_fit(ours, theirs, x, units):
 
 
 @ENDS_AT_MAX_ITER
-@NAMES
+@mostly_slow("name", list(mixtures()), quick=["diag", "studentt-diag", "bayesian"])
 @given(units=SPREADS)
 def test_units_of_columns_change_nothing(name, units):
     x = clusters()
@@ -79,16 +80,15 @@ def test_nor_where_values_are_missing(name):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("unit", [1e-8, 1e-4, 1e8])
-@pytest.mark.parametrize(
-    "model",
-    [
-        dem.GaussianMixture(3, covariance_type="spherical"),
-        dem.BayesianGaussianMixture(3, covariance_type="spherical"),
-        dem.MixturePPCA(3),
-        dem.KMeans(3),
-    ],
-    ids=["spherical", "bayesian-spherical", "mppca", "kmeans"],
+@cross(
+    "model, unit",
+    {
+        "spherical": dem.GaussianMixture(3, n_init=2, covariance_type="spherical"),
+        "bayesian-spherical": dem.BayesianGaussianMixture(3, n_init=2, covariance_type="spherical"),
+        "mppca": dem.MixturePPCA(3, n_init=2),
+        "kmeans": dem.KMeans(3),
+    },
+    [1e-8, 1e-4, 1e8],
 )
 def test_one_common_unit_changes_nothing(model, unit):
     x = clusters()
@@ -146,7 +146,7 @@ def test_the_default_is_kept_in_the_model(tmp_path):
 
 def test_what_was_used_is_told(tmp_path):
     x = np.abs(clusters()) + 1
-    spherical = dem.GaussianMixture(2, covariance_type="spherical", reg_covar=0.25).fit(x)
+    spherical = dem.GaussianMixture(2, n_init=2, covariance_type="spherical", reg_covar=0.25).fit(x)
     assert reg_covar_text(spherical) == "0.25"
     product = {0: Gaussian("diag"), 1: Gamma(), 2: StudentT(reg_covar=1e-3)}
     for family, words in {
@@ -155,7 +155,7 @@ def test_what_was_used_is_told(tmp_path):
         "lognormal": None,
         tuple(product): r"\S+, from the columns' variances; 0.001",
     }.items():
-        model = dem.Mixture(2, family=product if isinstance(family, tuple) else family).fit(x)
+        model = dem.Mixture(2, family=product if isinstance(family, tuple) else family, n_init=2).fit(x)
         model.save(tmp_path / "m.zarr", overwrite=True)
         for one in (model, dem.load(tmp_path / "m.zarr")):
             told = reg_covar_text(one)

@@ -7,6 +7,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 import dem
+from crosses import mostly_slow
 from dem.core.block import Block
 from dem.em import loop
 from dem.models.mixture.kernel import MixtureParams
@@ -17,9 +18,9 @@ from laws import rows_of
 from own_family import Rayleigh
 
 N = 400
-ANY = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if "gaussian" in name else ()) for name in KNOWN]
-)
+LONG = ("bernoulli", "categorical", "vonmises")
+"""Their maximum takes long to find directly."""
+SHORT = [name for name in KNOWN if "gaussian" not in name and name not in LONG]
 
 
 def fit(kind, x, params, n_iter=20_000):
@@ -48,7 +49,7 @@ def slope(f, v, step=1e-5):
     return np.array([(f(v + e) - f(v - e)) / (2 * step) for e in unit])
 
 
-@ANY
+@mostly_slow("name", list(KNOWN), quick=SHORT)
 def test_the_likelihood_has_no_slope_at_the_fit_and_direct_maximisation_ends_there(name, rng):
     kind = KNOWN[name]
     x = kind.rows(N, rng)
@@ -64,7 +65,7 @@ def test_the_likelihood_has_no_slope_at_the_fit_and_direct_maximisation_ends_the
     assert abs(score.mean() - reported) < 1e-11 * max(1, abs(reported))
 
 
-@ANY
+@mostly_slow("name", list(KNOWN), quick=[*LONG, "exponential", "poisson"])
 def test_a_fit_from_the_samples_start_is_no_worse_than_from_the_truth(name, rng):
     """Well separated components are found, whatever the values: `coordinates` gives sensible first centres."""
     kind = KNOWN[name]

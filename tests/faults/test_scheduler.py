@@ -11,6 +11,7 @@ from faults.scripted import Running, Script, alive, until
 MINUTE = 60
 
 
+@pytest.mark.slow
 def test_it_is_killed_in_the_middle_of_a_pass(processes, source, tmp_path):
     workers = [processes.worker(), processes.worker()]
     script = Script(tmp_path, waits=frozenset([20]))

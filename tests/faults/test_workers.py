@@ -72,6 +72,7 @@ def test_all_killed_at_once(client, source, undisturbed, tmp_path):
     assert same_bits(total.result(), undisturbed)
 
 
+@pytest.mark.slow
 def test_all_lost_and_none_that_can_be_started(source, tmp_path, monkeypatch, caplog):
     monkeypatch.setitem(local.SCHEDULER_CONFIG, "distributed.scheduler.no-workers-timeout", "4s")
     script = Script(tmp_path, waits=frozenset([20]))
@@ -156,6 +157,7 @@ def test_the_one_that_holds_what_all_need(client, source, undisturbed, tmp_path)
     assert flag.exists()
 
 
+@pytest.mark.slow
 def test_nothing_is_scattered(client, source, undisturbed, tmp_path):
     def scattered(dask_scheduler):
         return [key for key, task in dask_scheduler.tasks.items() if task.run_spec is None]

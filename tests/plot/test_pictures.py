@@ -148,8 +148,7 @@ def test_outliers_do_not_shrink_the_picture():
     assert (high - low < 10).all()
 
 
-@pytest.mark.parametrize("q", [1, 3, 20])
-@pytest.mark.parametrize("n", [0, 100, 9000])
+@cross("n, q", [0, 100, 9000], [1, 3, 20])
 def test_ppca(q, n, tmp_path):
     x = RNG.normal(size=(n, 25)) if n else None
     fig = plot.figure(ppca(q=q, d=25, history_=HISTORY, **ENDED), x)
@@ -259,18 +258,20 @@ def test_loadings_are_drawn_as_correlations(q, d, tmp_path):
     fig.savefig(tmp_path / "p.png", dpi=30)
 
 
-@pytest.mark.parametrize("labels", [["a", "b"], ["a", "b", "c", "d"], [], "abc"])
-@pytest.mark.parametrize(
-    "model",
-    [
-        dem.GaussianMixture(2, n_init=1, tol=0.1),
-        dem.Mixture(2, n_init=1, tol=0.1),
-        dem.KMeans(2),
-        dem.PPCA(1),
-        dem.FactorAnalysis(1, tol=0.1),
-        dem.MixturePPCA(2, n_init=1, tol=0.1),
-    ],
-    ids=lambda model: type(model).__name__,
+@cross(
+    "model, labels",
+    {
+        type(model).__name__: model
+        for model in (
+            dem.GaussianMixture(2, n_init=1, tol=0.1),
+            dem.Mixture(2, n_init=1, tol=0.1),
+            dem.KMeans(2),
+            dem.PPCA(1),
+            dem.FactorAnalysis(1, tol=0.1),
+            dem.MixturePPCA(2, n_init=1, tol=0.1),
+        )
+    },
+    {"few": ["a", "b"], "many": ["a", "b", "c", "d"], "none": [], "word": "abc"},
 )
 def test_labels_name_every_column(model, labels):
     x = np.random.default_rng(1).normal(size=(60, 3)) + 5 * np.arange(60)[:, None] % 2

@@ -10,6 +10,7 @@ import pytest
 import zarr
 
 import dem
+from crosses import cross
 from dem.storage.hierarchy import dimension_names
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -56,12 +57,15 @@ def make_group(where, zarr_format, *, consolidated, names=("time", "band")):
             zarr.consolidate_metadata(where, zarr_format=zarr_format)
 
 
-@pytest.fixture(params=[2, 3], ids=["v2", "v3"])
+FORMATS, METADATA = {"v2": 2, "v3": 3}, {"plain": False, "consolidated": True}
+
+
+@pytest.fixture(params=FORMATS.values(), ids=FORMATS)
 def zarr_format(request):
     return request.param
 
 
-@pytest.fixture(params=[False, True], ids=["plain", "consolidated"])
+@pytest.fixture(params=METADATA.values(), ids=METADATA)
 def consolidated(request):
     return request.param
 
@@ -76,7 +80,14 @@ def opened(place, consolidated):
         return zarr.open_group(place, mode="r", use_consolidated=consolidated)
 
 
-@pytest.mark.parametrize("what", EXPECTED)
+@cross(
+    "zarr_format, consolidated, place, what",
+    FORMATS,
+    METADATA,
+    ["disk", "url"],
+    list(EXPECTED),
+    indirect=["zarr_format", "consolidated", "place"],
+)
 def test_an_array_is_one_of_the_group(what, zarr_format, consolidated, place):
     make_group(place, zarr_format, consolidated=consolidated)
     OUTPUTS[what](f"{place}/x", f"{place}/{what}")
@@ -93,7 +104,13 @@ def test_an_array_is_one_of_the_group(what, zarr_format, consolidated, place):
     assert dimension_names(array) == of_rows[: array.ndim]
 
 
-@pytest.mark.parametrize("what", OUTPUTS)
+@cross(
+    "zarr_format, consolidated, what",
+    FORMATS,
+    METADATA,
+    list(OUTPUTS),
+    indirect=["zarr_format", "consolidated"],
+)
 def test_xarray_reads_the_group(what, zarr_format, consolidated, tmp_path):
     xarray = pytest.importorskip("xarray")
     place = f"{tmp_path}/g.zarr"

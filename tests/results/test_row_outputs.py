@@ -213,6 +213,7 @@ def test_nothing_half_written_stays(error, overwrite, tmp_path):
         np.testing.assert_array_equal(zarr.open_array(path)[:], X.argmax(1))
 
 
+@pytest.mark.slow
 def test_an_interrupted_cluster_writes_nothing_after_the_end(tmp_path):
     make_store(tmp_path / "x.zarr", chunks=(50, 4))
     source = open_source(tmp_path / "x.zarr", partition_bytes=10_000)

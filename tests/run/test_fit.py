@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import zarr
 
+from crosses import cross
 from dem import Engine, GaussianMixture
 from dem.core.block import Block
 from dem.em.starts import Start
@@ -61,8 +62,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("weighted", [False, True])
+@cross("name, weighted", list(MODELS), [False, True])
 def test_every_local_sweep_gives_the_same_bits(name, weighted, store, rows):
     source = open_source(store, np.arange(N) % 3 / 2.0 if weighted else None, partition_bytes=PARTITION_BYTES)
     assert len(source.partitions) >= 8

@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 from zarr.storage import LocalStore, WrapperStore
 
+from crosses import cross
 from dem import PPCA, Engine, GaussianMixture
 from dem.em.progress import Silent
 from dem.engine.cluster import local_cluster
@@ -126,6 +127,7 @@ def interrupted(write, path, partitions, **options):
     assert "is kept: run the same command again to continue" in error.value.resumable
 
 
+@cross("write, root", list(WHAT), ["disk", "url"], indirect=True)
 def test_interrupted_five_times_is_as_if_never(write, root):
     write(f"{root}/straight.zarr", engine=engine())
     reads = sorted(Counting.reads)
@@ -148,6 +150,7 @@ def test_interrupted_five_times_is_as_if_never(write, root):
     np.testing.assert_array_equal(*(zarr.open_array(f"{root}/{name}.zarr")[...] for name in ("straight", "out")))
 
 
+@pytest.mark.parametrize("root", [pytest.param("disk", marks=pytest.mark.slow), "url"], indirect=True)
 def test_what_goes_on_runs_where_the_rest_did(data, root, tmp_path):
     write = WHAT["proba"](data)
     write(f"{root}/straight.zarr", engine=engine())
@@ -217,7 +220,7 @@ def others(data, tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", ["model", "what", "place", "chunks"])
+@cross("name, root", ["model", "what", "place", "chunks"], ["disk", "url"], indirect=["root"])
 def test_what_another_job_left_is_replaced(name, data, root, tmp_path):
     interrupted(WHAT["label"](data), f"{root}/out.zarr", 5)
     other = others(data, tmp_path)[name]

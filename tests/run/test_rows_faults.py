@@ -59,7 +59,8 @@ def finish(process):
     return process.returncode, said
 
 
-@pytest.mark.parametrize("kills", [[2], pytest.param([1, 3], marks=pytest.mark.slow)], ids=["once", "twice"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [[2], [1, 3]], ids=["once", "twice"])
 def test_killed(kills, zeros, model, tmp_path):
     target = tmp_path / "scores.zarr"
     words = ["predict", model, zeros, "--what", "score", "-o", target]

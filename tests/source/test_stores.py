@@ -8,6 +8,7 @@ import pytest
 import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
+from crosses import cross
 from dem import PPCA, GaussianMixture
 from dem.source import open_source
 from dem.source.members import arrays_in
@@ -49,8 +50,7 @@ def test_urls_are_opened_and_named(form, tmp_path):
     np.testing.assert_array_equal(np.concatenate([b.x for p in source.partitions for b in p.blocks()]), X)
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("model", [GaussianMixture, PPCA])
+@cross("form, model", {form.__name__: form for form in FORMS}, {"mixture": GaussianMixture, "ppca": PPCA})
 def test_models_are_fitted_to_urls(form, model, tmp_path):
     data, name = form(tmp_path)
     weight = np.linspace(0.5, 2, len(X))

@@ -13,6 +13,7 @@ import zarr
 from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 import dem
+from crosses import cross
 from dem.source.members import STAMPS
 from dem.storage import atomic, checkpoint, document
 from dem.storage.atomic import SAVED_MODELS
@@ -225,8 +226,7 @@ class Failing(WrapperStore):
         await self._step(lambda: self._store.delete_dir(prefix))
 
 
-@pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("local", [False, True])
+@cross("local, after", [False, True], [False, True])
 def test_a_crash_at_any_write_leaves_one_whole_model(tmp_path, monkeypatch, local, after):
     small = GroupContents("GaussianMixture", {"means_": np.ones((2, 2)), "weights_": np.array([0.5, 0.5])}, {"a": 1})
     old = replace(small, attributes={"a": 0})

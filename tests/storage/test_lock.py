@@ -52,7 +52,7 @@ def test_a_second_run_is_refused_and_the_message_names_the_first(held):
         pass
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_lock_ends_with_its_process(held, number):
     path, process = held
     refused(path)

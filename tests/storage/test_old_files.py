@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import dem
+from crosses import mostly_slow
 from dem.families import Categorical, Gamma, Gaussian, StudentT
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.class_names import current_name, name_in_files
@@ -24,6 +25,18 @@ FAMILIES = {
     "studentt": StudentT(reg_covar=1e-6),
     "studentt-holes": StudentT(reg_covar=1e-6),
 }
+KINDS = (
+    "gaussian-full",
+    "gaussian-holes",
+    "diag-holes",
+    "bayesian",
+    "product",
+    "studentt",
+    "kmeans",
+    "mfa",
+    "fa-holes",
+)
+"""One checkpoint, or two, of each class of models."""
 ROUNDING = 1e-9
 """Another processor's arithmetic, over some iterations."""
 
@@ -48,7 +61,7 @@ def test_models_are_read(name, files):
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("name", [name for name, told in TOLD.items() if told["checkpoint"]])
+@mostly_slow("name", [name for name, told in TOLD.items() if told["checkpoint"]], quick=KINDS)
 def test_fits_continue_from_old_checkpoints(name, files):
     told = TOLD[name]
     family = {"family": FAMILIES[name]} if name in FAMILIES else {}

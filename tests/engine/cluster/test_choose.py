@@ -136,7 +136,7 @@ def test_the_order(address, tmp_path, client, notes):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr("dem.engine.cluster.choose.connect", partial(connect, timeout=1))
+    monkeypatch.setattr("dem.engine.cluster.choose.connect", partial(connect, timeout=0.2))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -292,6 +292,7 @@ def test_a_copy_and_a_pickle(client, address):
     assert not back.on_cluster
 
 
+@pytest.mark.slow
 def test_dask_scheduler_address_in_the_environment(address, tmp_path):
     import os
     import subprocess

@@ -122,7 +122,8 @@ def test_a_fit_on_the_cluster_of_a_file_has_the_same_bits(store, tmp_path):
     assert models[0].history_ == models[1].history_
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_what_was_started_is_ended_after(sent, tmp_path):
     """Ctrl-C, and what batch systems send."""
     zarr.create_array(tmp_path / "x.zarr", shape=(40_000_000, 4), chunks=(500, 4), dtype="f4")  # no chunk is there

@@ -32,7 +32,10 @@ def store(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module", params=["zarr", "zarr weighed", "array", "dask", "dask unknown"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("zarr", marks=pytest.mark.slow), "zarr weighed", "array", "dask", "dask unknown"],
+)
 def source(request, store):
     x = da.from_array(X, chunks=((3000, 0, 9000, 8003), 4))
     keep = x[:, 0] > 3
@@ -62,7 +65,8 @@ def test_all_sweeps_give_the_same_bits(source, cluster):
         assert same_bits(DaskSweep(source)(make_moments), serial)
 
 
-@pytest.mark.parametrize("n_workers", [4, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_workers", [4, 1])
 def test_any_number_of_processes_gives_the_same_bits(n_workers, store, cluster):
     source = open_source(store, W, partition_bytes=50_000)
     with local_cluster(n_workers) as client:

@@ -6,6 +6,7 @@ import scipy.optimize
 import scipy.special
 from scipy.stats import multivariate_normal
 
+from crosses import mostly_slow
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.em import loop
@@ -217,7 +218,7 @@ def fitted(model, x, n_iter, tol=0.0):
     return bound, loop.fit(bound, first, loop.OneBlock(Block(x)), tol=tol, max_iter=n_iter)
 
 
-@KINDS
+@mostly_slow("noise", list(NOISE), quick=["isotropic"])
 def test_gradient_is_zero_where_the_fit_ends(noise, rng):
     """The numerical derivative of the dense observed-data likelihood, in every parameter."""
     _, _, x = some(noise, rng, k=2, d=5, q=1, n=160, least=0.3)
@@ -239,7 +240,8 @@ def test_gradient_is_zero_where_the_fit_ends(noise, rng):
     assert np.abs(gradient).max() < 2e-5
 
 
-@pytest.mark.parametrize("noise", ["isotropic", pytest.param("diagonal", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@KINDS
 def test_no_better_parameters_are_found_directly(noise, rng):
     """One component on 60 rows of 4 columns: a quasi-Newton method from two starts ends where EM does."""
     _, _, x = some(noise, rng, k=1, d=4, q=1, n=60, least=1.0)
@@ -277,7 +279,7 @@ def test_objective_never_falls_and_bounds_lie_between(noise, pattern, share, rng
     bound_lies_between(objective_never_falls(bound, first, y, weight))
 
 
-@KINDS
+@mostly_slow("noise", list(NOISE), quick=["isotropic"])
 def test_recovers_parameters_of_rows_missing_at_random(noise, rng):
     """What is missing depends on an observed column: means of what is observed are off, the fit's are not."""
     _, theta, _ = some(noise, rng, k=1, least=0.5)

@@ -185,6 +185,7 @@ def test_factor_analysers_do_not_depend_on_units(share, unit):
 
 @given(SPREADS, st.booleans())
 @settings(max_examples=10)
+@pytest.mark.slow
 def test_the_bound_of_ppcas_is_that_of_the_parameters(unit, with_holes):
     """Up to a rounding of the largest value, in deviations of the noise; and the fit is the same under one scale."""
     rng = np.random.default_rng(1)

@@ -193,7 +193,7 @@ def test_the_bound_touches_the_observed_log_density(kind, way, rng):
 def test_what_is_remembered_is_bounded_and_does_not_travel(rng):
     d = 24
     family, theta, _ = theta_of("full", d, 4, rng, 0.1)
-    x = rng.normal(size=(2000, d))
+    x = rng.normal(size=(1000, d))
     x[rng.random(x.shape) < 0.5] = np.nan
     memory = theta.by_pattern
     size = len(pickle.dumps(Gaussians(*values(theta))))

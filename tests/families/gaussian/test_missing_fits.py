@@ -104,6 +104,7 @@ def test_em_reaches_the_maximum_that_scipy_finds(kind, rng):
     assert state.objective == pytest.approx(-best.fun, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_only_the_conditional_covariance_keeps_em_from_overconfidence(rng):
     """Filling in by conditional means alone would shrink the variances: the fit recovers those of the data."""
     truth = np.array([[2.0, 1.2, 0.5], [1.2, 1.5, -0.3], [0.5, -0.3, 1.0]])

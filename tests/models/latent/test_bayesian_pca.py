@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from crosses import mostly_slow
 from dem.core.block import Block
 from dem.em import loop
 from dem.models.latent.bayesian_pca import PRUNED_SHARE, BayesianPCAModel, BayesianPCAParams, MomentsBayesianPCAModel
@@ -46,7 +47,7 @@ def test_m_step_by_the_textbook(rng):
     assert model.objective(old, stats) == pytest.approx(objective(model, old, x), rel=1e-12)
 
 
-@pytest.mark.parametrize("model", [BayesianPCAModel(D - 1), MomentsBayesianPCAModel(D - 1)], ids=["wide", "moments"])
+@mostly_slow("model", {"wide": BayesianPCAModel(D - 1), "moments": MomentsBayesianPCAModel(D - 1)}, quick=["moments"])
 def test_keeps_the_directions_of_larger_variance_and_has_no_gradient_there(model, rng):
     x = rows(rng)
     bound = bind(model, x)

@@ -137,6 +137,7 @@ def test_gradient_is_zero_where_the_fit_ends(name, rng):
     assert np.abs(gradient).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_no_better_parameters_of_ppca_are_found_directly(rng):
     x = holed(rows(rng, n=30, d=4), 0.3, rng)
     model, params = start(PPCAModel(1), x)
@@ -261,6 +262,7 @@ def test_bayesian_pca_does_without_directions_that_are_not_there(rng):
     assert kept.noise_variance == pytest.approx(1.0, abs=0.03)
 
 
+@pytest.mark.slow
 def test_recovers_what_is_missing_at_random(rng):
     """Column 0 says which rows lack the others: the fit's mean is not drawn aside, as that of what is observed is."""
     n = 30_000
