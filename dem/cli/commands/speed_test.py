@@ -13,6 +13,7 @@ from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
 from dem.engine.sweep.serial import SerialSweep
 from dem.families import COVARIANCE_TYPES
+from dem.kernel.choice import chosen_kernel
 from dem.models.mixture.mixture import MixtureModel
 from dem.scan.scanner import Scanner
 from dem.source import open_source
@@ -60,7 +61,7 @@ def _e_step(rng: np.random.Generator) -> tuple[Callable[[], object], str]:
     means = rng.normal(scale=2, size=(COMPONENTS, COLUMNS))
     x = rng.normal(size=(ROWS, COLUMNS)) + means[rng.integers(COMPONENTS, size=ROWS)]
     sweep = SerialSweep(open_source(x))
-    unbound = MixtureModel(COMPONENTS, COVARIANCE_TYPES["full"](1e-6))
+    unbound = MixtureModel(COMPONENTS, COVARIANCE_TYPES["full"](1e-6)).with_kernel(chosen_kernel())
     model = unbound.bind(sweep(Scanner(COLUMNS, unbound.needs_scatter, SAMPLE, 0, ROWS)))
     params = model.start(Block(x[:SAMPLE]), rng)
     return partial(sweep, partial(model.kernel, params)), model.precision(params).name.lower()
