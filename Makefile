@@ -74,19 +74,21 @@ clean:  ## remove what the demo wrote, caches and builds (.venv stays)
 	@rm -rf scratch dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis .nox
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
-# One stamp for each set of dependencies; a newer pyproject.toml installs again.
-$(VENV)/.installed: pyproject.toml | $(VENV)/.created
+# One stamp for each set of dependencies; a newer pyproject.toml or newer sources of the native kernel install again.
+INSTALLED_FROM := pyproject.toml hatch_build.py dem/kernel/build.py $(wildcard dem/kernel/source/*)
+
+$(VENV)/.installed: $(INSTALLED_FROM) | $(VENV)/.created
 	@echo "Installing dem into $(VENV) ..."
 	@$(PIP) --editable .
 	@touch $@
 
-$(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
+$(VENV)/.installed-%: $(INSTALLED_FROM) | $(VENV)/.created
 	@echo "Installing dem and what 'make $*' needs into $(VENV) ..."
 	@$(PIP) --editable . --group $*
 	@touch $@
 
 # Kubernetes' client and the S3 server of the tests want different versions of one package.
-.venv-cluster/.installed: pyproject.toml
+.venv-cluster/.installed: $(INSTALLED_FROM)
 	@echo "Installing dem and what 'make test-cluster' needs into .venv-cluster ..."
 	@$(if $(UV),uv venv --quiet --allow-existing --python $(PYTHON) .venv-cluster,$(PYTHON) -m venv .venv-cluster)
 	@$(if $(UV),,.venv-cluster/bin/python -m pip install -qq --disable-pip-version-check --upgrade pip)
@@ -94,7 +96,7 @@ $(VENV)/.installed-%: pyproject.toml | $(VENV)/.created
 	@touch $@
 
 # Each workflow engine in an environment of its own: what they need would not go together.
-.venv-%/.installed: pyproject.toml
+.venv-%/.installed: $(INSTALLED_FROM)
 	@echo "Installing dem and $* into .venv-$* ..."
 	@$(if $(UV),uv venv --quiet --allow-existing --python $(PYTHON) .venv-$*,$(PYTHON) -m venv .venv-$*)
 	@$(if $(UV),uv pip install --quiet --python .venv-$*/bin/python --editable .[$*],.venv-$*/bin/python -m pip install -qq --disable-pip-version-check --editable .[$*])
