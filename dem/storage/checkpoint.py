@@ -24,6 +24,8 @@ import zarr
 
 from dem.core import human
 from dem.em import loop
+from dem.kernel.kernel_id import KernelId
+from dem.kernel.library import library
 from dem.scan.scanner import Scan
 from dem.source.retry import check_reached, read_with_retries
 from dem.source.stores import address, local_path
@@ -286,6 +288,8 @@ def check_kernel(path: str | Path, kept: str | None, here: str | None) -> None:
         return
     if kept is None:
         how = "set DEM_KERNEL=numpy to continue it"
+    elif (found := library()) is not None and kept == str(KernelId("native", found.digest)):
+        how = "set DEM_KERNEL=native to continue it"
     else:
         how = f"install the dem that has the {kept} to continue it, or {REMOVE_TO_RESTART}"
     raise ValueError(f"{path} was made with {kept or 'NumPy'}, and this fit uses {here or 'NumPy'}: {how}")
