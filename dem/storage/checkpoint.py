@@ -269,11 +269,13 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
     settings = as_json(identity.settings)
     if "family" not in kept["settings"] and UNSET_FAMILY.fullmatch(str(settings.get("family"))):
         del settings["family"]
-    check_kernel(path, kept["settings"].get("kernel"), settings.get("kernel"))
-    if kept["settings"] != settings:
+    there = dict(kept["settings"])
+    kernels = there.pop("kernel", None), settings.pop("kernel", None)
+    if there != settings:
         raise ValueError(
-            f"{path} is a checkpoint of a fit with other settings: {difference(kept['settings'], settings)}; {instead}"
+            f"{path} is a checkpoint of a fit with other settings: {difference(there, settings)}; {instead}"
         )
+    check_kernel(path, *kernels)
 
 
 def check_kernel(path: str | Path, kept: str | None, here: str | None) -> None:

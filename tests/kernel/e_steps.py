@@ -61,8 +61,8 @@ class EStep:
 class Sums:
     """Sums in long double, and the sums of the magnitudes of their terms.
 
-    `responsibilities` are the sums of the magnitudes times that of the row's log-densities, since so much their rounding
-    changes a responsibility. `features` are sums over all rows, whatever the responsibilities (F, 1).
+    `responsibilities` are the sums of these magnitudes times that of the row's log-densities: a rounding of a
+    log-density changes a responsibility by so much. `features` are sums over all rows, without responsibilities (F, 1).
     """
 
     log_likelihood: Any

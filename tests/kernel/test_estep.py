@@ -11,8 +11,8 @@ from dem.models.mixture.precision import Precision
 from kernel.e_steps import NEEDS_LIBRARY, TOLERANCES, assert_like, assert_sums, in_long_double, mixture_e_step
 
 ARITHMETICS = {precision.name.lower(): precision for precision in Precision}
-# Columns, components, spread and rows. Each takes another way through the kernel: one row block or several; few components or
-# padded ones; features kept, computed twice or not at all; responsibilities that matter in all rows or in few.
+# Columns, components, spread and rows. Each takes another way through the kernel: few components or padded ones;
+# features kept, computed twice or not at all; responsibilities that matter in all rows or in few.
 SHAPES = {
     "1-column": (1, 3, 2.0, 250),
     "1-component": (3, 1, 2.0, 250),

@@ -28,10 +28,11 @@ def bound(p, kernel):
 @TYPES
 @HARD
 def test_each_row(kind, hard, rng):
-    """Within 1e-9, relative; rows in the middle of nowhere too. (Products of tied Gaussians give all rows' mean alone.)"""
+    """Within 1e-9, relative; rows in the middle of nowhere too."""
     p = problem(kind, hard, rng, n=20)
     x = np.concatenate([p.x, p.between])
     model = laws.bind(p.model, x).with_kernel(NATIVE)
+    # Products of tied Gaussians lack a term of each row: its mean over all rows is added to the mean of the rest.
     params = replace(p.params, floor=Precision.CENTRED) if kind == "tied" else p.params
     kernel = model.kernel(params)
     assert isinstance(kernel, NativeKernel)

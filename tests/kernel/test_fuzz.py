@@ -36,9 +36,7 @@ class Problem:
 
     def e_step(self):
         rng = np.random.default_rng(self.seed)
-        step = mixture_e_step(
-            self.kind, self.d, self.k, self.precision, rng, n=max(self.n, 2), spread=self.spread
-        )
+        step = mixture_e_step(self.kind, self.d, self.k, self.precision, rng, n=max(self.n, 2), spread=self.spread)
         return step.on(self.laid_out(step.x[: self.n]), self.weights_of(rng))
 
     def laid_out(self, x):

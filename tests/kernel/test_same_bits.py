@@ -17,7 +17,9 @@ pytestmark = NEEDS_LIBRARY
 ARITHMETICS = {precision.name.lower(): precision for precision in Precision}
 KINDS = {kind: kind for kind in COVARIANCE_TYPES}
 SPREADS = {"near": 0.5, "far": 5.0}
-SIZES = [(d, k) for d in (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 22, 24, 33) for k in (1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 25)]
+SIZES = [
+    (d, k) for d in (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 22, 24, 33) for k in (1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 25)
+]
 """Columns and components: all remainders by the widths of vectors and the sizes of register blocks."""
 FILES = {width.file: name for name, width in library.WIDTHS.items()}
 COMPILERS = {compiler.name: compiler for compiler in [*installed_compilers(), *zig()]}
@@ -53,7 +55,9 @@ def bits(kind, precision, spread, sizes, name, folder=None):
     with vectors(name, folder) as one:
         assert one is not None
         for d, k in sizes:
-            step = mixture_e_step(kind, d, k, precision, np.random.default_rng(d * k), n=211, spread=spread, weighted=k % 2)
+            step = mixture_e_step(
+                kind, d, k, precision, np.random.default_rng(d * k), n=211, spread=spread, weighted=k % 2
+            )
             stats = step.stats()
             found[d, k] = stats.sums.tobytes(), np.float64(stats.log_likelihood).tobytes()
     return found

@@ -174,7 +174,7 @@ def test_a_component_of_one_row_and_one_of_none_stay_finite(kind):
 
 @pytest.mark.parametrize("kind", ["full", "diag", "spherical"])
 def test_what_collapses_without_a_prior_does_not_with_one(kind):
-    """The mean of 256 rows of few binary digits is exact, and so are the sums of squares: the variance is 0, not about 0."""
+    """The mean of 256 rows of few binary digits is exact, and so are the sums of squares: the variance is exactly 0."""
     x = np.concatenate([np.round(64 * X[:251]) / 64, np.full((5, 3), 40.0)])
     family = COVARIANCE_TYPES[kind]()
     plain, weak = bound(family, 2, x, prior=None), bound(family, 2, x, prior=WEAK)
