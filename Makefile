@@ -15,7 +15,7 @@ PIP  := $(if $(UV),uv pip install --quiet --python $(BIN)/python,$(BIN)/python -
 .DELETE_ON_ERROR:
 # Tests start many processes: where no bytecode may be kept, each compiles all of dem again.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo test test-kernels test-slow test-workflows test-cluster docs-test matrix check wheel bench clean
+.PHONY: help demo test test-kernels test-sanitize test-slow test-workflows test-cluster docs-test matrix check wheel bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 23
@@ -27,13 +27,21 @@ demo: $(VENV)/.installed  ## fit Old Faithful, then a mixture to a 4 GB store in
 test: $(VENV)/.installed-test  ## run the tests
 	@$(BIN)/python -m pytest -q -m "not slow and not cluster and not workflows" -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-ARITHMETIC := $(addprefix tests/,core em estimators families models run scan) \
+ARITHMETIC := $(addprefix tests/,core em estimators families kernel models run scan) \
 	$(filter-out tests/test_layers.py tests/test_docs.py,$(wildcard tests/test_*.py))
 
-test-kernels: $(VENV)/.installed-test  ## run the tests of arithmetic by another BLAS kernel than this machine's own (x86-64)
+PYTEST_ARITHMETIC = $(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 $(ARITHMETIC) $(ARGS)
+
+test-kernels: $(VENV)/.installed-test  ## run the tests of arithmetic by NumPy alone, and by another BLAS kernel than this machine's own (x86-64)
+	@echo "Tests of arithmetic without the native kernel:"
+	@DEM_KERNEL=numpy $(PYTEST_ARITHMETIC)
 	@set -e; kernel=$$($(BIN)/python tests/other_kernel.py); [ -z "$$kernel" ] || { \
 		echo "Tests of arithmetic by the kernel $$kernel:"; \
-		OPENBLAS_CORETYPE=$$kernel $(BIN)/python -m pytest -q -m "not slow" -n auto --maxprocesses 4 $(ARITHMETIC) $(ARGS); }
+		OPENBLAS_CORETYPE=$$kernel $(PYTEST_ARITHMETIC); }
+
+test-sanitize: $(VENV)/.installed-test  ## run the tests of the native kernel with the sanitizers of addresses and undefined behaviour (g++)
+	@LD_PRELOAD=$$(g++ -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=tests \
+		$(BIN)/python -m pytest -q -m "not slow" -n 0 --capture=sys -p sanitized_kernel $(ARGS) tests/kernel
 
 test-slow: $(VENV)/.installed-test  ## run the tests that need minutes, whole crosses, and property tests with more examples
 	@$(BIN)/python -m pytest -q -m "slow or hypothesis" --hypothesis-profile thorough -n auto --maxprocesses 2 $(ARGS)

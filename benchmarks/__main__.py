@@ -64,7 +64,9 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in options.names or MODULES:
         module, *arguments = MODULES[name]
-        rows = rows_from(module, *arguments, *([options.scratch] if name in ("demo", "stores", "reading", "kmeans") else []))
+        rows = rows_from(
+            module, *arguments, *([options.scratch] if name in ("demo", "stores", "reading", "kmeans") else [])
+        )
         record = {"on": f"{date.today()}, {machine()}", "rows": [asdict(row) for row in rows]}
         (kept / f"{name}.json").write_text(json.dumps(record))
         print(table(rows), flush=True)

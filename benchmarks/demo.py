@@ -75,7 +75,9 @@ def idle_row() -> Row:
     """Return the row of an idle worker."""
     before, after = answer(IDLE)
     note = f"{after / 1e6:.1f} MB / {before / 1e6:.1f} MB"
-    return Row("an idle worker that has loaded the native kernel", "one that has not", after / before, 1.05, False, note)
+    return Row(
+        "an idle worker that has loaded the native kernel", "one that has not", after / before, 1.05, False, note
+    )
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@ from dem.em import loop
 from dem.em.row_output import find_output
 from dem.em.seeding import Seeding
 from dem.families import COVARIANCE_TYPES, FactorAnalysers, FactorAnalysisFamily, PPCAFamily
+from dem.kernel.choice import chosen_kernel
+from dem.kernel.kernel_id import KernelId
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
 from dem.models.latent.factor_analysis import ECMFactorModel, FactorModel, MomentsFactorModel
@@ -134,7 +136,9 @@ def scan(model, x, weight=None):
 
 
 def bind(model, x, weight=None):
-    return model.bind(scan(model, x, weight))
+    """Return the model bound to rows, with the kernel that a fit would use."""
+    bound = model.bind(scan(model, x, weight))
+    return bound.with_kernel(chosen_kernel()) if hasattr(bound, "with_kernel") else bound
 
 
 def begin(model, x, weight=None, seed=0):
@@ -194,7 +198,7 @@ def moved(params, shift, scale):
 
 def numbers(value):
     """Return the numbers and arrays of a value, in a fixed order."""
-    if isinstance(value, Enum | Frame) or value is None:
+    if isinstance(value, Enum | Frame | KernelId) or value is None:
         return []
     if is_dataclass(value):
         return [a for f in fields(value) for a in numbers(getattr(value, f.name))]

@@ -24,6 +24,8 @@ import zarr
 
 from dem.core import human
 from dem.em import loop
+from dem.kernel.kernel_id import KernelId
+from dem.kernel.library import library
 from dem.scan.scanner import Scan
 from dem.source.retry import check_reached, read_with_retries
 from dem.source.stores import address, local_path
@@ -267,11 +269,13 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
     settings = as_json(identity.settings)
     if "family" not in kept["settings"] and UNSET_FAMILY.fullmatch(str(settings.get("family"))):
         del settings["family"]
-    check_kernel(path, kept["settings"].get("kernel"), settings.get("kernel"))
-    if kept["settings"] != settings:
+    there = dict(kept["settings"])
+    kernels = there.pop("kernel", None), settings.pop("kernel", None)
+    if there != settings:
         raise ValueError(
-            f"{path} is a checkpoint of a fit with other settings: {difference(kept['settings'], settings)}; {instead}"
+            f"{path} is a checkpoint of a fit with other settings: {difference(there, settings)}; {instead}"
         )
+    check_kernel(path, *kernels)
 
 
 def check_kernel(path: str | Path, kept: str | None, here: str | None) -> None:
@@ -286,6 +290,8 @@ def check_kernel(path: str | Path, kept: str | None, here: str | None) -> None:
         return
     if kept is None:
         how = "set DEM_KERNEL=numpy to continue it"
+    elif (found := library()) is not None and kept == str(KernelId("native", found.digest)):
+        how = "set DEM_KERNEL=native to continue it"
     else:
         how = f"install the dem that has the {kept} to continue it, or {REMOVE_TO_RESTART}"
     raise ValueError(f"{path} was made with {kept or 'NumPy'}, and this fit uses {here or 'NumPy'}: {how}")

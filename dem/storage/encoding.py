@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from dem.storage.class_names import current_name, name_in_files
 
-VALUE_PACKAGES = tuple(f"dem.{package}." for package in ("core", "scan", "em", "families", "models"))
+VALUE_PACKAGES = tuple(f"dem.{package}." for package in ("core", "kernel", "scan", "em", "families", "models"))
 """Packages that define classes of values. Files cannot cause imports of other modules of dem."""
 
 JSON = Any

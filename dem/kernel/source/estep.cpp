@@ -38,6 +38,16 @@ struct CentredTask {
     const double *constants;  // (K)
 };
 
+// The address sanitizer also reports accesses between the parts of the workspace.
+#ifdef __SANITIZE_ADDRESS__
+extern "C" void __asan_poison_memory_region(const volatile void *, size_t);
+static void forbid(const char *from, int64_t bytes) { __asan_poison_memory_region(from, bytes); }
+constexpr int64_t gap = 64;
+#else
+static void forbid(const char *, int64_t) {}
+constexpr int64_t gap = 0;
+#endif
+
 namespace {
 
 constexpr double no_drop = 0, drop = 1e-18;
@@ -52,9 +62,11 @@ struct Workspace {
     char *at;
     int64_t bytes = 0;
     template <class T> T *take(int64_t n) {
-        T *found = at ? (T *)(at + bytes) : nullptr;
-        bytes += round_up(n * sizeof(T), 64);
-        return found;
+        const int64_t from = bytes, end = bytes + n * (int64_t)sizeof(T);
+        bytes = round_up(end, 64) + gap;
+        if (!at) return nullptr;
+        forbid(at + end, bytes - end);
+        return (T *)(at + from);
     }
     template <class T> T *zeros(int64_t n) {
         T *found = take<T>(n);

@@ -25,6 +25,7 @@ from dem.engine.cluster.workers import (
 )
 from dem.engine.engine import Engine
 from dem.engine.sweep.memory_plan import Plan
+from dem.kernel.kernel_id import NUMPY, KernelId
 from engine.cluster import fake_clusters
 from other_kernel import other_kernel
 
@@ -111,9 +112,25 @@ def test_a_later_python_of_the_same_minor_version_is_the_same(client, names, mon
 
 @pytest.mark.parametrize(("its", "said"), [("0.0.9", "has dem 0.0.9"), ("", "has no dem")])
 def test_another_dem_or_none(its, said, client, monkeypatch):
-    monkeypatch.setattr(workers, "_identify", lambda: lambda: ("node7", its, ""))
+    monkeypatch.setattr(workers, "_identify", lambda: lambda: ("node7", its, "", ""))
     with pytest.raises(RuntimeError, match=rf"on host node7 {said}, but this process has dem {HERE}: install the same"):
         inspect_workers(client)
+
+
+@pytest.mark.parametrize(
+    ("digest", "its"),
+    [("abcdef0123456789", "native kernel abcdef0123456789"), ("", "no native kernel (`dem doctor` there says why)")],
+)
+def test_another_native_kernel_or_none(digest, its, client, monkeypatch):
+    """It is refused, unless this process uses NumPy."""
+    here = KernelId("native", "0123456789abcdef")
+    monkeypatch.setattr(workers, "_identify", lambda: lambda: ("node7", HERE, "", digest))
+    monkeypatch.setattr(workers, "chosen_kernel", lambda: here)
+    said = f"on host node7 has {its}, but this process has {here}: install dem on both in the same way, or set "
+    with pytest.raises(RuntimeError, match=f"^Worker [^ ]+ {re.escape(said)}DEM_KERNEL=numpy for this process\\.$"):
+        inspect_workers(client)
+    monkeypatch.setattr(workers, "chosen_kernel", lambda: NUMPY)
+    assert len(inspect_workers(client)) == 2
 
 
 def test_a_worker_that_cannot_import_dem():

@@ -1,0 +1,165 @@
+"""E-steps of Gaussian mixtures: by the native kernel, by NumPy, and in long double."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dem.core.block import Block
+from dem.core.coordinate_frame import Frame
+from dem.core.linalg import triangle
+from dem.families import COVARIANCE_TYPES
+from dem.kernel.digest import source_digest
+from dem.kernel.kernel_id import KernelId
+from dem.kernel.library import library, reason
+from dem.models.mixture.kernel import MixtureKernel, MixtureParams, densities_of, eta_of
+from dem.models.mixture.native_kernel import native_kernel
+from dem.models.mixture.precision import Precision
+
+LONG = np.longdouble
+NATIVE = KernelId("native", source_digest())
+NEEDS_LIBRARY = pytest.mark.skipif(library() is None, reason=reason())
+TOLERANCES = {Precision.SINGLE: 1e-5, Precision.DOUBLE: 1e-12, Precision.CENTRED: 1e-12}
+"""Largest errors of sums, relative to the sums of the terms' magnitudes."""
+LEFT_OUT = 1e-18
+"""Responsibilities below this may be left out of sums."""
+
+
+@dataclass(frozen=True)
+class EStep:
+    """A mixture, the arithmetic, and rows."""
+
+    family: Any
+    params: MixtureParams
+    precision: Precision
+    frame: Frame
+    x: np.ndarray
+    weight: np.ndarray | None = None
+
+    def native(self):
+        """Return the native kernel."""
+        found = native_kernel(self.family, self.params, self.precision, self.frame, NATIVE)
+        assert found is not None
+        return found
+
+    def numpy(self):
+        """Return NumPy's kernel."""
+        densities = densities_of(self.family, self.params, self.precision, self.frame)
+        return MixtureKernel(densities, len(self.params.weights))
+
+    def stats(self, kernel=None):
+        """Return the statistics of the rows by a kernel, the native one if none is given."""
+        return (kernel or self.native())(Block(self.x, self.weight))
+
+    def on(self, x, weight=None):
+        """Return the same E-step on other rows."""
+        return replace(self, x=x, weight=weight)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Sums in long double, and the sums of the magnitudes of their terms.
+
+    `responsibilities` are the sums of these magnitudes times that of the row's log-densities: a rounding of a
+    log-density changes a responsibility by so much. `features` are sums over all rows, without responsibilities (F, 1).
+    """
+
+    log_likelihood: Any
+    sums: np.ndarray
+    log_likelihood_size: Any
+    sums_size: np.ndarray
+    responsibilities: np.ndarray
+    features: np.ndarray
+
+
+def mixture_e_step(kind, d, k, precision, rng, *, n=250, spread=2.0, weighted=False):
+    """Return the E-step of a random mixture on rows drawn about its means; variances are about 1."""
+    family = COVARIANCE_TYPES[kind]()
+    means = 3 + spread * rng.normal(size=(k, d))
+    roots = np.eye(d) + 0.3 * rng.normal(size=(k, d, d)) / np.sqrt(d)
+    full = roots @ np.swapaxes(roots, 1, 2)
+    covariances = {
+        "full": full,
+        "tied": full[0],
+        "diag": rng.uniform(0.5, 2, (k, d)),
+        "spherical": rng.uniform(0.5, 2, k),
+    }[kind]
+    x = means[rng.integers(k, size=n)] + rng.normal(size=(n, d))
+    x = x.astype(np.float32 if precision == Precision.SINGLE else np.float64)
+    params = MixtureParams(rng.dirichlet(np.full(k, 5.0)), family.from_covariances(means, covariances))
+    weight = rng.exponential(size=n) * (rng.random(n) < 0.9) if weighted else None
+    return EStep(family, params, precision, family.frame(x), x, weight)
+
+
+def in_long_double(step):
+    """Return the sums of the same numbers that the kernels are given, straight from the formulas."""
+    rows, weight = step.x, np.ones(len(step.x)) if step.weight is None else step.weight
+    rows, weight = rows[weight > 0].astype(LONG), weight[weight > 0].astype(LONG)
+    joint, size, features = centred(step, rows) if step.precision == Precision.CENTRED else linear(step, rows)
+    largest = joint.max(axis=0)
+    resp = np.exp(joint - largest)
+    total = resp.sum(axis=0)
+    resp *= weight / total
+    size, magnitudes = size.max(axis=0), np.abs(features)
+    each = magnitudes.max(axis=0) if features.ndim == 3 else magnitudes
+    return Sums(
+        log_likelihood=(weight * (largest + np.log(total))).sum(),
+        sums=weighted_sums(resp, features),
+        log_likelihood_size=(weight * size).sum(),
+        sums_size=weighted_sums(resp, magnitudes),
+        responsibilities=weighted_sums(resp * size, magnitudes),
+        features=(each * weight).sum(axis=1)[:, None],
+    )
+
+
+def weighted_sums(resp, features):
+    """Return the sums (F, K) of features (F, n), or (K, F, n) if each component has its own."""
+    return np.einsum("kn,fn->fk" if features.ndim == 2 else "kn,kfn->fk", resp, features)
+
+
+def linear(step, rows):
+    """Return H T (K, n), |H| |T|, and T (F, n), with H and the frame in the precision of the arithmetic."""
+    dtype = np.float32 if step.precision == Precision.SINGLE else np.float64
+    features = step.family.linear.features(rows.shape[1], step.frame)
+    shift, scale = (a.astype(dtype).astype(LONG) for a in (step.frame.shift, step.frame.scale))
+    z = ((rows.astype(dtype) - shift) * scale).T
+    columns = [np.ones_like(z[:1]), z, (z**2).sum(axis=0, keepdims=True)]
+    columns = np.concatenate(columns)[: len(features.columns)]
+    t = columns[features.pairs[:, 0]] * columns[features.pairs[:, 1]]
+    eta = eta_of(step.family.linear, step.params.theta, step.params.log_weights, step.frame)
+    eta = eta.astype(dtype).astype(LONG)
+    return eta @ t, np.abs(eta) @ np.abs(t), t
+
+
+def centred(step, rows):
+    """Return log-densities (K, n), their size, and the features about the means (K, F, n)."""
+    found = step.family.centred_map(step.params.theta)
+    constants = (found.constants + step.params.log_weights).astype(LONG)[:, None]
+    y = rows.T - found.means.astype(LONG)[:, :, None]
+    u = found.factors.astype(LONG)
+    white = u[:, :, None] * y if u.ndim == 2 else np.einsum("kij,kin->kjn", u, y)
+    half = (white**2).sum(axis=1) / 2
+    row, column = triangle(y.shape[1]) if u.ndim == 3 else (np.arange(y.shape[1]),) * 2
+    t = np.concatenate([np.ones_like(y[:, :1]), y, y[:, row] * y[:, column]], axis=1)
+    if step.family.n_exact_sums(y.shape[1]) < t.shape[1]:  # one sum of all squares
+        t = np.concatenate([t[:, : 1 + y.shape[1]], t[:, 1 + y.shape[1] :].sum(axis=1, keepdims=True)], axis=1)
+    return constants - half, np.abs(constants) + half, t
+
+
+def assert_sums(stats, expected, tolerance, roundings=0.0):
+    """Compare sums and log-likelihood with long double, relative to the magnitudes of their terms.
+
+    `roundings` are those of log-densities, relative to their magnitudes.
+    """
+    assert stats.sums.shape == expected.sums.shape
+    allowed = tolerance * expected.sums_size + roundings * expected.responsibilities + LEFT_OUT * expected.features
+    assert (np.abs(stats.sums - expected.sums) <= allowed).all()
+    assert abs(stats.log_likelihood - expected.log_likelihood) <= tolerance * expected.log_likelihood_size
+
+
+def assert_like(stats, other, expected, tolerance, roundings=0.0):
+    """Compare the statistics of two kernels, or of two orders of the sums, in the same way."""
+    as_expected = replace(expected, sums=other.sums, log_likelihood=other.log_likelihood)
+    assert_sums(stats, as_expected, tolerance, roundings)
+    assert (stats.rows, stats.weight) == (other.rows, pytest.approx(other.weight, rel=1e-14))

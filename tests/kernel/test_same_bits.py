@@ -1,0 +1,102 @@
+"""The same parameters and rows give the same bits with vectors of any width, by any compiler."""
+
+from contextlib import contextmanager
+from functools import cache
+
+import numpy as np
+import pytest
+
+from crosses import cross
+from dem.families import COVARIANCE_TYPES
+from dem.kernel import library
+from dem.kernel.build import build, installed_compilers, library_path, missing, widths, zig
+from dem.models.mixture.precision import Precision
+from kernel.e_steps import NEEDS_LIBRARY, mixture_e_step
+
+pytestmark = NEEDS_LIBRARY
+ARITHMETICS = {precision.name.lower(): precision for precision in Precision}
+KINDS = {kind: kind for kind in COVARIANCE_TYPES}
+SPREADS = {"near": 0.5, "far": 5.0}
+SIZES = [
+    (d, k) for d in (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 22, 24, 33) for k in (1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 17, 25)
+]
+"""Columns and components: all remainders by the widths of vectors and the sizes of register blocks."""
+FILES = {width.file: name for name, width in library.WIDTHS.items()}
+COMPILERS = {compiler.name: compiler for compiler in [*installed_compilers(), *zig()]}
+
+
+@contextmanager
+def vectors(name, folder=None):
+    """Use the library of one width only, from `folder`; yields None where it is not built or cannot run here."""
+    before = library.FOLDER
+    library.FOLDER = folder or before
+    library.limit_vectors(name)
+    try:
+        found = library.library()
+        yield found if found is not None and found.vectors == name else None
+    finally:
+        library.FOLDER = before
+        library.limit_vectors(None)
+
+
+@cache
+def widths_here():
+    """Return the widths that this machine has libraries for and can run."""
+    found = []
+    for name in library.WIDTHS:
+        with vectors(name) as one:
+            found += [name] if one is not None else []
+    return found
+
+
+def bits(kind, precision, spread, sizes, name, folder=None):
+    """Return the bytes of the statistics for each size of problem, with vectors of one width."""
+    found = {}
+    with vectors(name, folder) as one:
+        assert one is not None
+        for d, k in sizes:
+            step = mixture_e_step(
+                kind, d, k, precision, np.random.default_rng(d * k), n=211, spread=spread, weighted=k % 2
+            )
+            stats = step.stats()
+            found[d, k] = stats.sums.tobytes(), np.float64(stats.log_likelihood).tobytes()
+    return found
+
+
+def test_every_width_that_is_built_is_compared():
+    features = library.cpu_features()
+    assert widths_here() == [
+        name
+        for name, width in library.WIDTHS.items()
+        if width.needs <= features and (library.FOLDER / width.file).exists()
+    ]
+
+
+@cross("kind, precision, spread", KINDS, ARITHMETICS, SPREADS)
+def test_vectors_of_every_width_give_the_same_bits(kind, precision, spread):
+    sizes = [*SIZES[::5], (140, 3)]
+    first, *others = (bits(kind, precision, spread, sizes, name) for name in widths_here())
+    for other in others:
+        assert other == first
+
+
+@pytest.fixture(scope="module", params=COMPILERS)
+def compiled(request, tmp_path_factory):
+    """Return a folder with the libraries of one compiler, for the widths that it can build."""
+    folder = tmp_path_factory.mktemp("lib")
+    failures = build([COMPILERS[request.param]], folder)
+    assert set(missing(folder)) != set(widths()), failures
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ARITHMETICS.values(), ids=ARITHMETICS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_compiler_gives_the_same_bits(kind, precision, compiled):
+    paths = [library_path(width, compiled) for width in widths()]
+    names = [name for name in (FILES[path.name] for path in paths if path.exists()) if name in widths_here()]
+    assert names
+    for spread in SPREADS.values():
+        expected = bits(kind, precision, spread, SIZES, widths_here()[0])
+        for name in names:
+            assert bits(kind, precision, spread, SIZES, name, compiled) == expected
