@@ -30,6 +30,7 @@ MODULES = {
     "factors": ("benchmarks.factors",),
     "missing": ("benchmarks.missing",),
 }
+WITH_STORES = ("demo", "stores", "reading", "kmeans")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (
