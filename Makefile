@@ -83,7 +83,7 @@ clean:  ## remove what the demo wrote, caches and builds (.venv stays)
 	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
 
 # One stamp for each set of dependencies; a newer pyproject.toml or newer sources of the native kernel install again.
-INSTALLED_FROM := pyproject.toml hatch_build.py dem/kernel/build.py $(wildcard dem/kernel/source/*)
+INSTALLED_FROM := pyproject.toml hatch_build.py dem/kernel/build.py dem/kernel/digest.py $(wildcard dem/kernel/source/*)
 
 $(VENV)/.installed: $(INSTALLED_FROM) | $(VENV)/.created
 	@echo "Installing dem into $(VENV) ..."

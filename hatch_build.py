@@ -53,6 +53,8 @@ class KernelHook(BuildHookInterface):
         built = [library_path(width).relative_to(self.root).as_posix() for width in widths() if width not in missing()]
         if not built:
             return _say("; ".join(failures) or "no C++ compiler was found, and the package ziglang cannot be had")
+        if missing():
+            print(f"dem is installed without some kernels: {'; '.join(failures)}", file=sys.stderr)
         build_data.update(pure_python=False, tag=f"py3-none-{_platform()}")
         build_data["artifacts"] += [f"/{path}" for path in built]
         return None

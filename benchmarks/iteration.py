@@ -114,12 +114,12 @@ class Mixture:
         return lambda: model.m_step(params, sweep(partial(model.kernel, params)))
 
     def operations(self, rows: int = 19_200) -> float:
-        """Return the operations of a row: both products, without the responsibilities that the second leaves out."""
+        """Return about how many operations a row takes: both products, without responsibilities that are left out."""
         model, params = self.model(native())
         kernel = model.kernel(params)
         assert isinstance(kernel, NativeKernel)
         assert isinstance(kernel.e_step, NativeEStep)
-        f, k, d = kernel.e_step.of.shape
+        f, k, d = kernel.e_step.step.shape
         share = 1.0
         if self.case.kind == "full" and d >= 24:  # from here on the second product may be sparse
             resp = model.rows(params, model.row_outputs(params)["proba"])(Block(self.x[:rows]))

@@ -11,12 +11,13 @@ import dask
 
 from dem.core.blas import machine_kind
 from dem.engine.cluster import RunningCluster, local_cluster
-from dem.engine.cluster.workers import check_memory, check_visible
+from dem.engine.cluster.workers import check_kernel, check_memory, check_visible
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.memory_plan import plan_sweep
 from dem.engine.sweep.process_memory import process_bytes
 from dem.engine.sweep.serial import Advance, PartitionSweep, SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
+from dem.kernel.kernel_id import KernelId
 from dem.source import Delayed, Source
 
 IN_PROCESS_BYTES = 256 * 2**20
@@ -44,6 +45,9 @@ class Backend(Protocol):
 
     def check_visible(self, places: Iterable[str]) -> None:
         """Raise an OSError if a worker cannot see one of these paths or URLs."""
+
+    def check_kernel(self, kernel: KernelId) -> None:
+        """Raise a RuntimeError if a worker does not have this implementation of the E-step."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,9 @@ class ThisMachine:
     def check_visible(self, places: Iterable[str]) -> None:
         """Do nothing: the workers see the same files as this process."""
 
+    def check_kernel(self, kernel: KernelId) -> None:
+        """Do nothing: the workers have the same dem as this process."""
+
 
 @dataclass(frozen=True)
 class OnCluster:
@@ -138,6 +145,10 @@ class OnCluster:
     def check_visible(self, places: Iterable[str]) -> None:
         """Ask every worker."""
         check_visible(self.cluster.client, places)
+
+    def check_kernel(self, kernel: KernelId) -> None:
+        """Check the workers found when the cluster was opened."""
+        check_kernel(self.cluster.workers, kernel)
 
 
 def is_delayed(source: Source) -> bool:

@@ -11,6 +11,7 @@ from dem.core.stats import S
 from dem.em.progress import Progress
 from dem.engine.machines import Backend, decoded_bytes
 from dem.engine.sweep.serial import PartitionSweep
+from dem.kernel.kernel_id import KernelId
 from dem.source import Source
 from dem.source.subset import subset
 
@@ -71,6 +72,16 @@ class Passes:
             A worker cannot see one of them; the message names the worker, its host and the place.
         """
         self._backend.check_visible(places)
+
+    def check_kernel(self, kernel: KernelId) -> None:
+        """Check that every worker has this implementation of the E-step.
+
+        Raises
+        ------
+        RuntimeError
+            A worker does not have it; the message names the worker and its host.
+        """
+        self._backend.check_kernel(kernel)
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Run a pass of EM; the caller then calls ``progress.end(state)`` with the state after it."""

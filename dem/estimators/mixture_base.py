@@ -19,7 +19,7 @@ from dem.estimators.criteria import with_criteria
 from dem.estimators.density import DensityEstimator
 from dem.families.reg_covar import reg_covar_values
 from dem.kernel.choice import chosen_kernel
-from dem.kernel.kernel_id import KernelId
+from dem.kernel.kernel_id import NUMPY
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.mixture.rows import mixture_outputs
@@ -72,10 +72,6 @@ class MixtureEstimator(DensityEstimator):
         """Return the model for a fit that starts from the parameters of the last fit."""
         return model
 
-    def _kernel(self) -> KernelId:
-        """Return the implementation of the E-step."""
-        return chosen_kernel()
-
     @property
     def _n_starts(self) -> int:
         """The number of starts on the sample."""
@@ -87,8 +83,9 @@ class MixtureEstimator(DensityEstimator):
 
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, MixtureStats]:
         """Run EM, from the user's parameters or those of the last fit, if there are any."""
-        kernel = self._kernel()
-        model = self._model(source.n_columns).with_kernel(kernel)
+        model = self._model(source.n_columns)
+        kernel = chosen_kernel() if model.has_native_kernel else NUMPY
+        model = model.with_kernel(kernel)
         params = model.known()
         if self.warm_start and self._can_warm_start(source.n_columns):
             model, params = self._warm_start_model(model), self._fitted()[1]

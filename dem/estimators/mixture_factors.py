@@ -19,7 +19,6 @@ from dem.estimators.gaussian_init import check_reg_covar
 from dem.estimators.mixture_base import MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
 from dem.families.factors.algebra import canonical_rotation
-from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture.factors import FactorMixtureModel, factor_outputs
 from dem.models.mixture.kernel import MixtureParams
 
@@ -159,10 +158,6 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         family = self._family(int(self.n_factors))
         family.check_columns(d)
         return FactorMixtureModel(self.n_components, family, Seeding(self.init_params), prior=as_prior(self.prior))
-
-    def _kernel(self) -> KernelId:
-        """Return NumPy: the native kernel has no factor models."""
-        return NUMPY
 
     def _keep(self, model: FactorMixtureModel, params: MixtureParams) -> None:
         """Store the parameters in public attributes."""

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.centred_map import CentredMap
 from dem.families.family import CACHE_BYTES, ByPattern, Filling, Linear, Settable
 from dem.families.features import Features
 from dem.scan.scanner import Scan
@@ -64,10 +63,6 @@ class FamilyBase(ABC):
     @property
     def by_pattern(self) -> ByPattern[Any] | None:
         """None: rows are not grouped by pattern."""
-        return None
-
-    def centred_map(self, theta: Any) -> CentredMap | None:
-        """Return None: the exact path is Python code only."""
         return None
 
     def with_missing(self) -> Any:

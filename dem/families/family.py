@@ -6,7 +6,6 @@ are optional. An attribute gives the object that has the role, or None:
     linear              log p(x | k) = eta_k . t(x) + log h(x): the log-densities of a tile are H @ T, and the expected
                         sufficient statistics are T @ R.T: two matrix products. A family without this role has only
                         the exact path, which computes each component separately (Gaussians about their own means)
-    centred_map(theta)  the exact path as a value, which the native kernel can read
     settable            the user can set first parameters
     with_missing()      the family for rows with missing values, with the same parameters
     filling             conditional moments of missing values
@@ -26,7 +25,6 @@ import numpy as np
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
-from dem.families.centred_map import CentredMap
 from dem.families.features import Features
 from dem.scan.scanner import Scan
 from dem.scan.support import Measure
@@ -272,9 +270,6 @@ class Family(Density[T], Support, Preparation, Cost, Protocol[T]):
     @property
     def linear(self) -> Linear[T] | None:
         """The fast path."""
-
-    def centred_map(self, theta: T) -> CentredMap | None:
-        """Return the exact path as a value; None if it is Python code only."""
 
     @property
     def settable(self) -> Settable[T] | None:

@@ -46,9 +46,17 @@ _LINKING = ("-nostdlib++",) if sys.platform == "darwin" else ("-nodefaultlibs", 
 
 def installed_compilers(environ: Mapping[str, str] = os.environ) -> list[Compiler]:
     """Return the compilers of this machine, the first choice first: $CXX, g++, clang++, c++."""
-    commands = [shlex.split(environ.get("CXX", "")), ["g++"], ["clang++"], ["c++"]]
+    commands = [_words(environ.get("CXX", "")), ["g++"], ["clang++"], ["c++"]]
     found = [command for command in commands if command and shutil.which(command[0], path=environ.get("PATH"))]
     return [Compiler(shlex.join(command), tuple(command), _LINKING) for command in found]
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command; none if a quotation in it has no end."""
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
 
 
 def zig() -> list[Compiler]:
@@ -112,7 +120,7 @@ def _compile(compiler: Compiler, width: str, scratch: Path) -> Path:
     flags = [*map(compiler.flag, widths()[width]), f'-DDIGEST="{source_digest()}"']
     command = [*compiler.command, *flags, "-o", str(path), str(SOURCE / "estep.cpp"), *compiler.linking]
     cache = {name: str(scratch / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
-    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+    options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     subprocess.run(command, env=os.environ | cache, check=True, timeout=LONGEST, **options)
     if not _loads(path):
         raise OSError("its library does not load")
@@ -142,5 +150,7 @@ def _move(source: Path, target: Path) -> None:
 def _first_line(error: Exception) -> str:
     """Return the first line about an error in what a compiler printed, or else what Python says."""
     printed = getattr(error, "stderr", None) or ""
+    if isinstance(printed, bytes):  # after a time-out
+        printed = printed.decode(errors="replace")
     lines = [line for line in printed.splitlines() if "error" in line.lower()]
     return (lines or [str(error)])[0]

@@ -6,10 +6,12 @@ import hashlib
 from pathlib import Path
 
 SOURCE = Path(__file__).parent / "source"
+SUFFIXES = {".cpp", ".h", ".toml"}
+"""Other files, such as those of editors, do not count."""
 
 
 def source_digest(folder: Path = SOURCE) -> str:
-    """Return 16 hex digits of the SHA-256 of all files in a folder: their names and their bytes.
+    """Return 16 hex digits of the SHA-256 of the sources in a folder: their names and their bytes.
 
     Parameters
     ----------
@@ -17,7 +19,7 @@ def source_digest(folder: Path = SOURCE) -> str:
         The sources of the native kernel. The flags of the compiler are one of its files.
     """
     digest = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+    for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):
         content = path.read_bytes()
         digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()[:16]

@@ -6,7 +6,7 @@ The functions are in dem/kernel/source/estep.cpp. While one runs, other threads 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ctypes import c_int, c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -17,53 +17,13 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.library import library, reason
+from dem.kernel.tasks import ADD, BEGIN, COUNT, END, GENERAL, SQUARES, TRIANGLE, CentredTask, LinearTask, Rows, Task
 
 ALIGNMENT = 64
 PIECE_BYTES, LEAST_PIECE = 2**18, 192
 """Rows of another dtype or layout are converted in pieces of about so many bytes, but of at least so many rows."""
 
 Ints = NDArray[np.int32]
-
-
-class Rows(ctypes.Structure):
-    """`Rows` of estep.cpp."""
-
-    _fields_ = (
-        ("x", c_void_p),
-        ("weight", c_void_p),
-        ("n", c_int64),
-        ("d", c_int64),
-        ("k_count", c_int64),
-        ("sums", c_void_p),
-        ("log_likelihood", c_void_p),
-        ("workspace", c_void_p),
-    )
-
-
-class LinearTask(ctypes.Structure):
-    """`LinearTask` of estep.cpp."""
-
-    _fields_ = (
-        ("rows", Rows),
-        ("shift", c_void_p),
-        ("scale", c_void_p),
-        ("square_column", c_int64),
-        ("f_count", c_int64),
-        ("first", c_void_p),
-        ("second", c_void_p),
-        ("eta", c_void_p),
-        ("triangle", c_int64),
-        ("squares", c_int64),
-    )
-
-
-class CentredTask(ctypes.Structure):
-    """`CentredTask` of estep.cpp."""
-
-    _fields_ = (("rows", Rows), ("means", c_void_p), ("factors", c_void_p), ("constants", c_void_p))
-
-
-Task = LinearTask | CentredTask
 
 
 class EStep(Protocol):
@@ -134,8 +94,7 @@ class LinearEStep:
             address(self.pairs[0]),
             address(self.pairs[1]),
             address(self.eta),
-            int(is_triangle(self.pairs, d)),
-            int(is_squares(self.pairs, d)),
+            form_of(self.pairs, d),
         )
 
 
@@ -179,12 +138,12 @@ class CentredEStep:
 
 
 class NativeEStep:
-    """Runs an `EStep` on blocks; it keeps its workspace between calls, so each task has its own."""
+    """Runs an `EStep` on blocks. It keeps its workspace between calls, so each task has its own."""
 
-    def __init__(self, of: EStep, kernel: KernelId) -> None:
-        self.of, self._function = of, function_of(kernel, of.function)
-        self._task = of.task()
-        self._workspace = aligned_bytes(self._function(ctypes.byref(self._task), 0))
+    def __init__(self, step: EStep, kernel: KernelId) -> None:
+        self.step, self._function = step, function_of(kernel, step.function)
+        self._task = step.task()
+        self._workspace = aligned_bytes(self._function(ctypes.byref(self._task), COUNT))
         self._task.rows.workspace = self._workspace.ctypes.data
 
     def __call__(self, x: Array, weight: Array | None, sums: Float) -> float:
@@ -195,14 +154,19 @@ class NativeEStep:
         total = np.zeros(1)
         rows = self._task.rows
         rows.sums, rows.log_likelihood = sums.ctypes.data, total.ctypes.data
-        for part, part_weight in pieces(x, weight, self.of.dtype):
+        self._run(BEGIN)
+        for part, part_weight in pieces(x, weight, self.step.dtype):
             rows.x, rows.n = part.ctypes.data, len(part)
             rows.weight = None if part_weight is None else part_weight.ctypes.data
-            self._function(ctypes.byref(self._task), 1)
+            self._run(ADD)
+        self._run(END)
         return float(total[0])
 
+    def _run(self, phases: int) -> None:
+        self._function(ctypes.byref(self._task), phases)
 
-def function_of(kernel: KernelId, name: str) -> Any:
+
+def function_of(kernel: KernelId, name: str) -> Callable[..., int]:
     """Return a function of the library that the client has chosen.
 
     Raises
@@ -217,23 +181,20 @@ def function_of(kernel: KernelId, name: str) -> Any:
             f"This machine cannot use the {kernel}. {why} Install the same dem on all machines, or set "
             "DEM_KERNEL=numpy where the fit is started."
         )
-    function = getattr(found.functions, name)
-    function.restype, function.argtypes = c_int64, (c_void_p, c_int)
-    return function
+    prototype = ctypes.CFUNCTYPE(c_int64, c_void_p, c_int)
+    return prototype((name, found.functions))
 
 
-def linear_workspace(kernel: KernelId, f: int, k: int, d: int) -> int:
-    """Return the workspace, in bytes, of F features of K components of d columns, in float64."""
-    function = function_of(kernel, "dem_linear_float64")
-    forms = (int(f == 1 + d + d * (d + 1) // 2), 0), (0, int(f == 1 + 2 * d))
-    tasks = [LinearTask(rows_of(k, d), None, None, 1, f, None, None, None, *form) for form in forms]
-    return max(int(function(ctypes.byref(task), 0)) for task in tasks)
+def workspace_bytes(kernel: KernelId, name: str, f: int, k: int, d: int) -> int:
+    """Return the workspace of a function for F sums of K components of d columns, and of converted rows, in bytes.
 
-
-def centred_workspace(kernel: KernelId, k: int, d: int, *, independent: bool) -> int:
-    """Return the workspace, in bytes, of K Gaussians of d columns about their own means."""
-    task = CentredTask(rows_of(k, d), None, None, None)
-    return int(function_of(kernel, "dem_independent" if independent else "dem_whitened")(ctypes.byref(task), 0))
+    It does not depend on the width of the vectors here: K is rounded up to the widest.
+    """
+    shape, form = rows_of((k + 15) // 16 * 16, d), form_of_size(f, d)
+    linear = name.startswith("dem_linear")
+    task = LinearTask(shape, square_column=1, f_count=f, form=form) if linear else CentredTask(shape)
+    size = function_of(kernel, name)(ctypes.byref(task), COUNT)
+    return size + 2 * max(PIECE_BYTES, 8 * LEAST_PIECE * d)
 
 
 def pieces(x: Array, weight: Array | None, dtype: np.dtype[Any]) -> Iterator[tuple[Array, Float | None]]:
@@ -246,24 +207,28 @@ def pieces(x: Array, weight: Array | None, dtype: np.dtype[Any]) -> Iterator[tup
         yield part if ready else np.array(part, dtype=dtype, order="C"), some
 
 
-def is_triangle(pairs: Ints, d: int) -> bool:
-    """Whether the features (2, F) are 1, the d columns, and all products of two columns, row by row of the triangle."""
-    return _are_columns_and(pairs, np.stack(np.triu_indices(d)), d)
+def form_of(pairs: Ints, d: int) -> int:
+    """Return the form of features (2, F).
 
-
-def is_squares(pairs: Ints, d: int) -> bool:
-    """Whether the features (2, F) are 1, the d columns, and their squares."""
-    return d > 1 and _are_columns_and(pairs, np.stack([np.arange(d)] * 2), d)
-
-
-def _are_columns_and(pairs: Ints, products: NDArray[np.intp], d: int) -> bool:
+    TRIANGLE: 1, the d columns, and all products of two columns, row by row of the triangle. SQUARES: 1, the columns,
+    and their squares. GENERAL: any others.
+    """
+    form = form_of_size(pairs.shape[1], d)
+    if form == GENERAL:
+        return GENERAL
+    products = np.stack(np.triu_indices(d)) if form == TRIANGLE else np.stack([np.arange(d)] * 2)
     columns = np.stack([np.zeros(1 + d, np.intp), np.arange(1 + d)])
-    return np.array_equal(pairs, np.concatenate([columns, 1 + products], axis=1))
+    return form if np.array_equal(pairs, np.concatenate([columns, 1 + products], axis=1)) else GENERAL
+
+
+def form_of_size(f: int, d: int) -> int:
+    """Return the form that F features may have."""
+    return {1 + 2 * d: SQUARES, 1 + d + d * (d + 1) // 2: TRIANGLE}.get(f, GENERAL)
 
 
 def rows_of(k: int, d: int) -> Rows:
     """Return `Rows` with their shapes only."""
-    return Rows(None, None, 0, d, k, None, None, None)
+    return Rows(d=d, k_count=k)
 
 
 def address(array: Array) -> int:

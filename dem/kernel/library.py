@@ -28,7 +28,7 @@ class Width:
 
 WIDTHS: dict[Vectors, Width] = {  # the widest first
     "AVX-512": Width("estep_avx512.so", frozenset({"AVX512_SKX"})),
-    "AVX2": Width("estep_avx2.so", frozenset({"AVX2", "FMA3"})),
+    "AVX2": Width("estep_avx2.so", frozenset({"AVX2", "FMA3", "F16C"})),
     "NEON": Width("estep_neon.so", frozenset({"ASIMD"})),
 }
 
@@ -96,12 +96,14 @@ def _find(folder: Path, limit: Vectors | None) -> Library | str:
     built = [name for name in runs if (folder / WIDTHS[name].file).exists()]
     if not built:
         return "The native kernel was not built: install dem again, with a C++ compiler."
-    expected = source_digest()
+    expected, why = source_digest(), ""
     for name in built:
         found = _load(name, folder / WIDTHS[name].file)
         if isinstance(found, Library) and found.digest == expected:
+            if why:
+                log.warning("%s %s is used instead of wider vectors.", why, name)
             return found
-    why = found if isinstance(found, str) else "The native kernel was built from other sources: install dem again."
+        why = found if isinstance(found, str) else "The native kernel was built from other sources: install dem again."
     log.warning("%s NumPy is used.", why)
     return why
 

@@ -115,6 +115,7 @@ def fit_model(
         engine.open(source, workspace, held) as sweep,
         resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
+        sweep.check_kernel(settings.kernel)
         scanned = scan_for_model(sweep, model, source, settings, journal, known_scan)
         completed = completed_scan(scanned)
         bound = model.bind(completed)

@@ -56,7 +56,7 @@ def settings_of(model: Any) -> dict[str, Any]:
     """Return a model's shown fields that are set, valid in JSON: numbers and words unchanged, arrays as digests."""
     found = {}
     for field in fields(model):
-        if not field.repr:
+        if not field.repr:  # the kernel, which has an entry of its own
             continue
         value = getattr(model, field.name)
         inner = [getattr(value, f.name) for f in fields(value)] if is_dataclass(value) else [value]

@@ -10,6 +10,7 @@ from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle
 from dem.families import COVARIANCE_TYPES
+from dem.families.gaussian.forms import gaussian_form
 from dem.kernel.digest import source_digest
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.library import library, reason
@@ -134,7 +135,9 @@ def linear(step, rows):
 
 def centred(step, rows):
     """Return log-densities (K, n), their size, and the features about the means (K, F, n)."""
-    found = step.family.centred_map(step.params.theta)
+    form = gaussian_form(step.family)
+    assert form is not None
+    found = form.centred_map(step.params.theta)
     constants = (found.constants + step.params.log_weights).astype(LONG)[:, None]
     y = rows.T - found.means.astype(LONG)[:, :, None]
     u = found.factors.astype(LONG)

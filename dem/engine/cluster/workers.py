@@ -20,7 +20,6 @@ from dem.core import human
 from dem.core.version import __version__
 from dem.em.progress import WARNING
 from dem.engine.sweep.memory_plan import Plan
-from dem.kernel.choice import chosen_kernel
 from dem.kernel.kernel_id import NUMPY, KernelId
 
 PACKAGES = ("numpy", "scipy", "zarr")
@@ -45,6 +44,8 @@ class Worker:
         Processor and BLAS: see `dem.core.blas.machine_kind`.
     versions : dict of str
         Versions of python, dem, numpy, scipy and zarr.
+    kernel_digest : str
+        The digest of its native kernel; "" if it has none.
     """
 
     address: str
@@ -53,6 +54,7 @@ class Worker:
     memory: int
     machine_kind: str
     versions: dict[str, str]
+    kernel_digest: str = ""
 
 
 def wait_for_workers(client: Client, wanted: int, seconds: float) -> int:
@@ -72,10 +74,8 @@ def inspect_workers(client: Client) -> list[Worker]:
     Raises
     ------
     RuntimeError
-        A worker has another version of Python, dem, NumPy, SciPy or Zarr than this process, or lacks its native kernel;
-        the message names the worker and both versions.
-    ValueError
-        `DEM_KERNEL` cannot be followed: see `dem.kernel.choice`.
+        A worker has another version of Python, dem, NumPy, SciPy or Zarr than this process; the message names the
+        worker and both versions.
     """
     running = client.scheduler_info(n_workers=-1)["workers"]
     answer: Any = client.get_versions(packages=list(PACKAGES))
@@ -84,7 +84,6 @@ def inspect_workers(client: Client) -> list[Worker]:
     for address, its in versions.items():  # before code is sent, which another version of Python might not run
         _compare(address, running[address]["host"], {"python": its["python"]}, here)
     here["dem"] = __version__
-    kernel = chosen_kernel()
     found = []
     for address, answer in client.run(_identify(), workers=list(versions), on_error="return").items():
         if isinstance(answer, Exception):
@@ -92,10 +91,27 @@ def inspect_workers(client: Client) -> list[Worker]:
         host, dem, machine, digest = answer
         its = {**versions[address], "dem": dem}
         _compare(address, host, its, here)
-        _compare_kernel(address, host, digest, kernel)
         info = running[address]
-        found.append(Worker(address, host, info["nthreads"], info["memory_limit"] or 0, machine, its))
+        found.append(Worker(address, host, info["nthreads"], info["memory_limit"] or 0, machine, its, digest))
     return found
+
+
+def check_kernel(workers: Sequence[Worker], kernel: KernelId) -> None:
+    """Check that all workers have the kernel of a fit.
+
+    Raises
+    ------
+    RuntimeError
+        A worker does not have it; the message names the worker and its host.
+    """
+    for worker in workers:
+        if kernel != NUMPY and worker.kernel_digest != kernel.digest:
+            digest = worker.kernel_digest
+            has = f"native kernel {digest}" if digest else "no native kernel (`dem doctor` there says why)"
+            raise RuntimeError(
+                f"Worker {worker.address} on host {worker.host} has {has}, but this process has {kernel}: install dem "
+                "on both in the same way, or set DEM_KERNEL=numpy for this process."
+            )
 
 
 def machine_warnings(workers: Sequence[Worker], here: str) -> list[str]:
@@ -261,16 +277,6 @@ def _compare(address: str, host: str, its: dict[str, str], here: dict[str, str])
                 f"Worker {address} on host {host} has {has}, but this process has {name} {here[name]}: install the "
                 "same version on both."
             )
-
-
-def _compare_kernel(address: str, host: str, digest: str, kernel: KernelId) -> None:
-    """Refuse a worker without the native kernel that this process has chosen."""
-    if kernel != NUMPY and digest != kernel.digest:
-        has = f"native kernel {digest}" if digest else "no native kernel (`dem doctor` there says why)"
-        raise RuntimeError(
-            f"Worker {address} on host {host} has {has}, but this process has {kernel}: install dem on both in the "
-            "same way, or set DEM_KERNEL=numpy for this process."
-        )
 
 
 def _identify() -> Callable[[], tuple[str, str, str, str]]:

@@ -19,10 +19,10 @@ from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import triangle
 from dem.families.base import LinearFamily
-from dem.families.centred_map import CentredMap
 from dem.families.family import EMPTY_SHARE, Given, Settable, expand_to, safe_counts
 from dem.families.feature_columns import Column, in_frame
 from dem.families.feature_map import FeatureMap
+from dem.families.gaussian.centred_map import CentredMap
 from dem.families.patterns import PatternCache
 from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values, shared_reg_covar
 from dem.scan.scanner import Scan
@@ -69,14 +69,6 @@ def matrix_map(theta: Gaussians) -> CentredMap:
     factors = np.broadcast_to(theta.precisions_cholesky, (k, d, d))
     constants = [np.log(np.diag(upper)).sum() - 0.5 * d * LOG_2PI for upper in factors]
     return CentredMap(theta.means, factors, np.array(constants))
-
-
-def independent_map(theta: Gaussians) -> CentredMap:
-    """Return the exact path of Gaussians with a variance for each column, or one for all columns, as a value."""
-    d = theta.means.shape[1]
-    roots = theta.precisions_cholesky
-    factors = np.broadcast_to(roots if roots.ndim == 2 else roots[:, None], theta.means.shape)
-    return CentredMap(theta.means, factors, np.log(factors).sum(axis=1) - 0.5 * d * LOG_2PI)
 
 
 @dataclass(frozen=True)

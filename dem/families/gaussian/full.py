@@ -12,7 +12,6 @@ import scipy.linalg
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.linalg import covariances_from, precisions_cholesky, triangle, triangle_size, unpack
-from dem.families.centred_map import CentredMap
 from dem.families.family import safe_counts
 from dem.families.feature_columns import Column
 from dem.families.feature_map import FeatureMap, feature_map
@@ -38,10 +37,6 @@ class MatrixGaussian(GaussianFamily):
     def invert(self, precisions_cholesky: Float) -> Float:
         """Return C = inv(U U')."""
         return covariances_from(precisions_cholesky)
-
-    def centred_map(self, theta: Gaussians) -> CentredMap | None:
-        """Return the exact path as a value."""
-        return matrix_map(theta)
 
     def log_density(self, theta: Gaussians, x: Float, out: Float) -> None:
         """Write -0.5 |U' (x - mu)|^2, plus the log-normaliser."""

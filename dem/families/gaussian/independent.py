@@ -7,8 +7,7 @@ from abc import abstractmethod
 import numpy as np
 
 from dem.core.block import Float
-from dem.families.centred_map import CentredMap
-from dem.families.gaussian.base import GaussianFamily, Gaussians, independent_map
+from dem.families.gaussian.base import GaussianFamily, Gaussians
 
 
 class IndependentGaussian(GaussianFamily):
@@ -21,10 +20,6 @@ class IndependentGaussian(GaussianFamily):
     def invert(self, precisions_cholesky: Float) -> Float:
         """Return the variances."""
         return np.asarray(1 / precisions_cholesky**2)
-
-    def centred_map(self, theta: Gaussians) -> CentredMap | None:
-        """Return the exact path as a value."""
-        return independent_map(theta)
 
     def add_sums(self, theta: Gaussians, x: Float, reuse: None, resp: Float, out: Float) -> None:
         """Add the responsibilities, and their products with x - mu and with its squares."""

@@ -63,10 +63,6 @@ class ObservedGaussian(GaussianFamily):
         """None: the natural parameters depend on the pattern of missing values."""
         return
 
-    def centred_map(self, theta: Gaussians) -> None:
-        """Return None: the exact path depends on the pattern of missing values."""
-        return
-
     @property
     def filling(self) -> Filling[Gaussians]:
         """The family itself."""

@@ -31,10 +31,6 @@ class ObservedColumns(IndependentGaussian):
         """The family itself."""
         return self
 
-    def centred_map(self, theta: Gaussians) -> None:
-        """Return None: the exact path depends on the missing values."""
-        return
-
     def with_missing(self) -> GaussianFamily:
         """Return the family itself."""
         return self

@@ -27,9 +27,11 @@ struct LinearTask {
     int64_t f_count;
     const int32_t *first, *second;    // (F): the columns of each feature; column 0 is the constant 1
     const void *eta;                  // (K, F)
-    int64_t triangle;                 // 1: the features are 1, z, and all products z_a z_b with a <= b, row by row
-    int64_t squares;                  // 1: the features are 1, z, and z_a^2
+    int64_t form;                     // a Form
 };
+
+// The features: 1, z, and all products z_a z_b with a <= b, row by row; or 1, z, and all z_a^2; or any others.
+enum Form { general = 0, triangle = 1, squares = 2 };
 
 struct CentredTask {
     Rows rows;
@@ -50,17 +52,25 @@ constexpr int64_t gap = 0;
 
 namespace {
 
-constexpr double no_drop = 0, drop = 1e-18;
-constexpr int64_t kept_bytes = 200000;  // features that are kept between both products
-constexpr int64_t chunk = 48;           // otherwise they are computed so many at a time, twice
-constexpr int64_t few_bytes = 1 << 18;  // sums of few components, with one for each place in 64 bytes
-constexpr int64_t sparse_columns = 24;  // Outer is used from so many columns on, and where at most half of the
-constexpr int64_t sparse_share = 2;     // responsibilities of a tile matter
+// Features are kept between both products if they fit into the second-level cache of a core (measured); otherwise `chunk` of
+// them are computed at a time, twice.
+constexpr int64_t kept_bytes = 200000, chunk = 48;
+// Largest sums of few components, with one for each place in 64 bytes: they should stay in that cache, too.
+constexpr int64_t few_bytes = 1 << 18;
+// Outer is faster from so many columns on, in tiles where at most one in `sparse_share` responsibilities matters (measured).
+constexpr int64_t sparse_columns = 24, sparse_share = 2;
 
-// Parts of the workspace, one after the other. Without memory it only counts.
+// What a call does. Without any of these it only returns the bytes of the workspace.
+enum Phase { begin = 1, add = 2, end = 4 };
+
+// Parts of the workspace, one after the other. Without memory it only counts. What is set to zero when a task begins is kept
+// until it ends.
 struct Workspace {
     char *at;
+    bool begins;
     int64_t bytes = 0;
+
+    Workspace(const Rows &rows, int phases) : at(phases ? (char *)rows.workspace : nullptr), begins(phases & begin) {}
     template <class T> T *take(int64_t n) {
         const int64_t from = bytes, end = bytes + n * (int64_t)sizeof(T);
         bytes = round_up(end, 64) + gap;
@@ -70,7 +80,7 @@ struct Workspace {
     }
     template <class T> T *zeros(int64_t n) {
         T *found = take<T>(n);
-        if (found) memset(found, 0, n * sizeof(T));
+        if (found && begins) memset(found, 0, n * sizeof(T));
         return found;
     }
 };
@@ -108,7 +118,7 @@ template <class T> void add_outer(const Outer<T> &outer, int64_t k_count, double
 template <class T> bool few(const LinearTask &task) {
     constexpr int line = Vectors<T>::cache_line;
     const int64_t k_count = task.rows.k_count;
-    return (task.triangle || task.squares) && 4 * round_up(k_count, line) > 5 * k_count &&
+    return task.form != general && 4 * round_up(k_count, line) > 5 * k_count &&
            task.f_count * k_count * 64 <= few_bytes;
 }
 
@@ -126,17 +136,17 @@ template <class T> void sum_of_squares(int64_t d, T *columns) {
 }
 
 // Features that are products of two columns, of any kind.
-template <class T> int64_t linear(const LinearTask &task, bool run) {
+template <class T> int64_t linear(const LinearTask &task, int phases) {
     typedef Linear<T> L;
     constexpr int rows = tile_rows<T>;
     const Rows &of = task.rows;
     const int64_t d = of.d, k_count = of.k_count, f_count = task.f_count, columns = 1 + d + task.square_column;
     const bool keep = f_count * rows * (int64_t)sizeof(T) <= kept_bytes;
-    const bool may_be_sparse = task.triangle && d >= sparse_columns;
+    const bool may_be_sparse = task.form == triangle && d >= sparse_columns;
     const int64_t step = keep ? f_count : chunk, padded = round_up(k_count, Vectors<T>::size);
     const T *shift = (const T *)task.shift, *scale = (const T *)task.scale;
 
-    Workspace w{run ? (char *)of.workspace : nullptr};
+    Workspace w(of, phases);
     Tile<T> tile;
     tile.weight = w.take<T>(rows);
     T *z = w.take<T>(columns * rows), *t = w.take<T>(step * rows), *joint = w.take<T>(k_count * rows);
@@ -144,18 +154,20 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
     Softmax<T> softmax = softmax_in<T>(w);
     double *sums = w.zeros<double>(f_count * padded);
     Outer<T> outer = outer_in<T>(w, d, may_be_sparse ? k_count : 0);
-    if (!run) return w.bytes;
+    if (!phases) return w.bytes;
 
-    const T *eta = (const T *)task.eta;
-    if (task.triangle && !keep) L::pack_triangle(k_count, d, eta, packed);
-    else L::pack(k_count, f_count, eta, packed);
-    for (int i = 0; i < rows; i++) z[i] = 1;
-    for (int64_t at = 0; at < of.n;) {
+    if (phases & begin) {
+        const T *eta = (const T *)task.eta;
+        if (task.form == triangle && !keep) L::pack_triangle(k_count, d, eta, packed);
+        else L::pack(k_count, f_count, eta, packed);
+        for (int i = 0; i < rows; i++) z[i] = 1;
+    }
+    for (int64_t at = 0; phases & add && at < of.n;) {
         at = tile.take((const T *)of.x, of.weight, at, of.n, d);
         if (!tile.n) break;
         tile.columns(d, shift, scale, z + rows);
         if (task.square_column) sum_of_squares(d, z + rows);
-        if (task.triangle && !keep) {
+        if (task.form == triangle && !keep) {
             L::triangle(k_count, d, packed, z + rows, joint);
         } else {
             for (int64_t f = 0; f < f_count; f += step) {
@@ -164,7 +176,7 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
                 L::densities(k_count, f_count, f, n, packed, t, joint);
             }
         }
-        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight);
         if (may_be_sparse && sparse_share * softmax.count(k_count, joint) <= k_count * rows) {
             for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, shift, scale);
             continue;
@@ -176,76 +188,80 @@ template <class T> int64_t linear(const LinearTask &task, bool run) {
             L::sums(n, t, resp, padded, sums + f * padded);
         }
     }
-    if (may_be_sparse) {
+    if (may_be_sparse && phases & add)
         for (int64_t k = 0; k < k_count; k++) outer.finish(k, shift, scale);
-        add_outer(outer, k_count, of.sums);
+    if (phases & end) {
+        if (may_be_sparse) add_outer(outer, k_count, of.sums);
+        for (int64_t f = 0; f < f_count; f++)
+            for (int64_t k = 0; k < k_count; k++) of.sums[f * k_count + k] += sums[f * padded + k];
     }
-    for (int64_t f = 0; f < f_count; f++)
-        for (int64_t k = 0; k < k_count; k++) of.sums[f * k_count + k] += sums[f * padded + k];
     return w.bytes;
 }
 
 // Few components of full or diagonal Gaussians.
-template <class T> int64_t linear_of_few(const LinearTask &task, bool run) {
+template <class T> int64_t linear_of_few(const LinearTask &task, int phases) {
     typedef Linear<T> L;
     constexpr int rows = tile_rows<T>, lanes = Vectors<T>::cache_line;
     const Rows &of = task.rows;
     const int64_t d = of.d, k_count = of.k_count, f_count = task.f_count;
-    Workspace w{run ? (char *)of.workspace : nullptr};
+    Workspace w(of, phases);
     Tile<T> tile;
     tile.weight = w.take<T>(rows);
     T *z = w.take<T>(d * rows), *joint = w.take<T>(k_count * rows), *packed = w.take<T>(k_count * f_count);
     Softmax<T> softmax = softmax_in<T>(w);
-    Few<T> sums{d, k_count, f_count, bool(task.triangle), w.zeros<T>(f_count * k_count * lanes), 0};
-    if (!run) return w.bytes;
+    T *part = w.zeros<T>(f_count * k_count * lanes);
+    Few<T> sums{d, k_count, f_count, task.form == triangle, part, w.zeros<int>(1)};
+    if (!phases) return w.bytes;
 
     const T *eta = (const T *)task.eta;
-    if (task.triangle) L::pack_triangle(k_count, d, eta, packed);
-    for (int64_t at = 0; at < of.n;) {
+    if (phases & begin && task.form == triangle) L::pack_triangle(k_count, d, eta, packed);
+    for (int64_t at = 0; phases & add && at < of.n;) {
         at = tile.take((const T *)of.x, of.weight, at, of.n, d);
         if (!tile.n) break;
         tile.columns(d, (const T *)task.shift, (const T *)task.scale, z);
-        if (task.triangle) L::triangle(k_count, d, packed, z, joint);
+        if (task.form == triangle) L::triangle(k_count, d, packed, z, joint);
         else Few<T>::densities(k_count, d, eta, z, joint);
-        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight);
         softmax.scale(k_count, joint);
         sums.add_tile(z, joint, of.sums);
     }
-    sums.finish(of.sums);
+    if (phases & end) sums.finish(of.sums);
     return w.bytes;
 }
 
-template <class T> int64_t linear_or_few(const LinearTask &task, bool run) {
-    return few<T>(task) ? linear_of_few<T>(task, run) : linear<T>(task, run);
+template <class T> int64_t linear_or_few(const LinearTask &task, int phases) {
+    return few<T>(task) ? linear_of_few<T>(task, phases) : linear<T>(task, phases);
 }
 
-int64_t whitened(const CentredTask &task, bool run) {
+int64_t whitened(const CentredTask &task, int phases) {
     typedef Whitened<double> W;
     typedef Narrow<double> N;
     constexpr int rows = tile_rows<double>;
     const Rows &of = task.rows;
-    const int64_t d = of.d, k_count = of.k_count, triangle = d * (d + 1) / 2, f_count = 1 + d + triangle;
+    const int64_t d = of.d, k_count = of.k_count, matrix = d * (d + 1) / 2, f_count = 1 + d + matrix;
     const bool narrow = d <= N::most_columns;
-    Workspace w{run ? (char *)of.workspace : nullptr};
+    Workspace w(of, phases);
     Tile<double> tile;
     tile.weight = w.take<double>(rows);
     double *zeros = w.zeros<double>(d), *ones = w.take<double>(d), *z = w.take<double>(d * rows);
     double *joint = w.take<double>(k_count * rows), *centred = w.take<double>(d * W::block_rows);
-    double *packed = w.take<double>(k_count * triangle);
+    double *packed = w.take<double>(k_count * matrix);
     Softmax<double> softmax = softmax_in<double>(w);
     double *sums = w.zeros<double>(narrow ? f_count * k_count * N::lanes : 0);
     Outer<double> outer = outer_in<double>(w, d, narrow ? 0 : k_count);
-    if (!run) return w.bytes;
+    if (!phases) return w.bytes;
 
-    for (int64_t j = 0; j < d; j++) ones[j] = 1;
-    for (int64_t k = 0; k < k_count; k++) W::pack(d, task.factors + k * d * d, packed + k * triangle);
-    for (int64_t at = 0; at < of.n;) {
+    if (phases & begin) {
+        for (int64_t j = 0; j < d; j++) ones[j] = 1;
+        for (int64_t k = 0; k < k_count; k++) W::pack(d, task.factors + k * d * d, packed + k * matrix);
+    }
+    for (int64_t at = 0; phases & add && at < of.n;) {
         at = tile.take((const double *)of.x, of.weight, at, of.n, d);
         if (!tile.n) break;
         tile.columns(d, zeros, ones, z);
         for (int64_t k = 0; k < k_count; k++)
-            W::density(d, z, task.means + k * d, packed + k * triangle, task.constants[k], centred, joint + k * rows);
-        *of.log_likelihood += softmax(k_count, joint, tile.weight, drop);
+            W::density(d, z, task.means + k * d, packed + k * matrix, task.constants[k], centred, joint + k * rows);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight);
         if (narrow) softmax.scale(k_count, joint);
         for (int64_t k = 0; k < k_count; k++) {
             const double *mean = task.means + k * d;
@@ -253,21 +269,21 @@ int64_t whitened(const CentredTask &task, bool run) {
             else outer.take(k, tile, joint + k * rows, softmax, mean, ones);
         }
     }
-    if (narrow) {
-        N::finish(d, k_count, sums, of.sums);
-    } else {
+    if (!narrow && phases & add)
         for (int64_t k = 0; k < k_count; k++) outer.finish(k, task.means + k * d, ones);
-        add_outer(outer, k_count, of.sums);
+    if (phases & end) {
+        if (narrow) N::finish(d, k_count, sums, of.sums);
+        else add_outer(outer, k_count, of.sums);
     }
     return w.bytes;
 }
 
-int64_t independent(const CentredTask &task, bool run) {
+int64_t independent(const CentredTask &task, int phases) {
     typedef Independent<double> I;
     constexpr int rows = tile_rows<double>;
     const Rows &of = task.rows;
     const int64_t d = of.d, k_count = of.k_count, padded = round_up(k_count, Vectors<double>::size);
-    Workspace w{run ? (char *)of.workspace : nullptr};
+    Workspace w(of, phases);
     Tile<double> tile;
     tile.weight = w.take<double>(rows);
     double *zeros = w.zeros<double>(d), *ones = w.take<double>(d), *z = w.take<double>(d * rows);
@@ -275,33 +291,35 @@ int64_t independent(const CentredTask &task, bool run) {
     double *packed = w.take<double>(2 * k_count * d), *means = w.zeros<double>(d * padded);
     Softmax<double> softmax = softmax_in<double>(w);
     double *sums = w.zeros<double>((1 + 2 * d) * padded);
-    if (!run) return w.bytes;
+    if (!phases) return w.bytes;
 
-    for (int64_t j = 0; j < d; j++) ones[j] = 1;
-    I::pack(k_count, d, task.means, task.factors, packed);
-    for (int64_t k = 0; k < k_count; k++)
-        for (int64_t j = 0; j < d; j++) means[j * padded + k] = task.means[k * d + j];
-    for (int64_t at = 0; at < of.n;) {
+    if (phases & begin) {
+        for (int64_t j = 0; j < d; j++) ones[j] = 1;
+        I::pack(k_count, d, task.means, task.factors, packed);
+        for (int64_t k = 0; k < k_count; k++)
+            for (int64_t j = 0; j < d; j++) means[j * padded + k] = task.means[k * d + j];
+    }
+    for (int64_t at = 0; phases & add && at < of.n;) {
         at = tile.take((const double *)of.x, of.weight, at, of.n, d);
         if (!tile.n) break;
         tile.columns(d, zeros, ones, z);
         I::densities(k_count, d, packed, task.constants, z, joint);
-        *of.log_likelihood += softmax(k_count, joint, tile.weight, no_drop);
+        *of.log_likelihood += softmax(k_count, joint, tile.weight);
         softmax.scale_to_rows(k_count, padded, joint, resp);
         I::sums(d, z, resp, means, padded, sums);
     }
-    for (int64_t f = 0; f < 1 + 2 * d; f++)
+    for (int64_t f = 0; phases & end && f < 1 + 2 * d; f++)
         for (int64_t k = 0; k < k_count; k++) of.sums[f * k_count + k] += sums[f * padded + k];
     return w.bytes;
 }
 
 }  // namespace
 
-// Each function adds the sums of a block; without `run` it only returns the bytes of workspace that it needs.
+// Each function adds the sums of a block, in one call or in several (`Phase`), and returns the bytes of its workspace.
 extern "C" {
 const char *dem_digest(void) { return DIGEST; }
-int64_t dem_linear_float64(const LinearTask *task, int run) { return linear_or_few<double>(*task, run); }
-int64_t dem_linear_float32(const LinearTask *task, int run) { return linear_or_few<float>(*task, run); }
-int64_t dem_whitened(const CentredTask *task, int run) { return whitened(*task, run); }
-int64_t dem_independent(const CentredTask *task, int run) { return independent(*task, run); }
+int64_t dem_linear_float64(const LinearTask *task, int phases) { return linear_or_few<double>(*task, phases); }
+int64_t dem_linear_float32(const LinearTask *task, int phases) { return linear_or_few<float>(*task, phases); }
+int64_t dem_whitened(const CentredTask *task, int phases) { return whitened(*task, phases); }
+int64_t dem_independent(const CentredTask *task, int phases) { return independent(*task, phases); }
 }

@@ -16,7 +16,7 @@ template <class T> struct Few {
     int64_t d, k_count, f_count;
     bool triangle;  // features: 1, z, and all products z_a z_b with a <= b; otherwise 1, z, and z_a^2
     T *part;        // (F, K, lanes): sums of some tiles
-    int tiles;      // how many
+    int *tiles;     // how many
 
     T *place(int64_t f, int64_t k) const { return part + (f * k_count + k) * lanes; }
     static INLINE void add(T *to, V v) { Vs::store(to, Vs::load(to) + v); }
@@ -32,7 +32,7 @@ template <class T> struct Few {
             for (int64_t a = 0; a < d; a += columns)
                 squares_of<columns>(d - a < columns ? d - a : columns, a, z, resp);
         }
-        if (++tiles == most_tiles) finish(sums);
+        if (++*tiles == most_tiles) finish(sums);
     }
 
     // Adds the sums of the tiles so far to (F, K).
@@ -43,7 +43,7 @@ template <class T> struct Few {
             sums[i] += sum;
         }
         memset(part, 0, f_count * k_count * lanes * sizeof(T));
-        tiles = 0;
+        *tiles = 0;
     }
 
     NOINLINE void counts(int64_t k, const T *r) {

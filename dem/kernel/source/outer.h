@@ -27,7 +27,7 @@ template <class T> struct Outer {
         typename Vs::I matters = {};
         for (int i = 0; i < rows; i += size) {
             Vs::store(share + i, Vs::load(e + i) * Vs::load(softmax.factor + i));
-            matters -= Vs::load(e + i) > Vs::load(softmax.negligible + i);
+            matters += 1 + softmax.matters_not(e, i);
         }
         int64_t found = 0;
         for (int l = 0; l < size; l++) found += matters[l];
@@ -39,7 +39,7 @@ template <class T> struct Outer {
         const T **w = waiting + k * batch;
         T *r = resp + k * batch;
         for (int i = 0; found && i < tile.n; i++)
-            if (e[i] > softmax.negligible[i]) {
+            if (!(e[i] <= softmax.negligible[i])) {
                 w[c] = tile.row[i];
                 r[c] = share[i];
                 if (++c == batch) add(k, c, w, r, m, scale), c = 0;
@@ -48,7 +48,10 @@ template <class T> struct Outer {
     }
 
     // Adds the rows that are still waiting.
-    void finish(int64_t k, const T *m, const T *scale) { add(k, count[k], waiting + k * batch, resp + k * batch, m, scale); }
+    void finish(int64_t k, const T *m, const T *scale) {
+        add(k, count[k], waiting + k * batch, resp + k * batch, m, scale);
+        count[k] = 0;
+    }
 
     // Adds n rows to the sums of component k, about m, in units of 1 / scale.
     NOINLINE void add(int64_t k, int n, const T *const *w, const T *r, const T *m, const T *scale) {

@@ -10,10 +10,12 @@ template <class T> struct Softmax {
     static constexpr int rows = tile_rows<T>, lanes = 16;
 
     T *largest, *total, *factor;  // (rows): the largest log-density, the sum of exponentials, weight / sum
-    T *negligible;                // (rows): exponentials below it do not matter to any sum
+    T *negligible;                // (rows): exponentials up to this do not matter to any sum
+    static constexpr T drop = 1e-18;
 
-    // Turns joint log-densities (K, rows) into exponentials; returns the weighted sum of log p(x). NaN stays NaN.
-    NOINLINE double operator()(int64_t k_count, T *joint, const T *weight, T drop) {
+    // Turns joint log-densities (K, rows) into exponentials; returns the weighted sum of log p(x). The sum is NaN, and all
+    // responsibilities of a row are, where a log-density is NaN or all are -infinity.
+    NOINLINE double operator()(int64_t k_count, T *joint, const T *weight) {
         const V least = Vs::all(Bits<T>::least_log);
         for (int i = 0; i < rows; i += Vs::size) {
             T *p = joint + i;
@@ -28,8 +30,9 @@ template <class T> struct Softmax {
                 sum += e;
                 Vs::store(p + k * rows, e);
             }
+            check += high - high;  // NaN if infinite
             Vs::store(largest + i, check == check ? high : check);
-            Vs::store(total + i, sum);
+            Vs::store(total + i, check == check ? sum : check);
         }
         double sums[lanes] __attribute__((aligned(64))) = {};
         for (int i = 0; i < rows; i += Vs::size) {
@@ -45,11 +48,14 @@ template <class T> struct Softmax {
         return log_likelihood;
     }
 
+    // -1 where an exponential does not matter, else 0. NaN matters.
+    INLINE typename Vs::I matters_not(const T *e, int i) const { return Vs::load(e + i) <= Vs::load(negligible + i); }
+
     // The number of exponentials (K, rows) that matter.
     NOINLINE int64_t count(int64_t k_count, const T *e) const {
         typename Vs::I sum = {};
         for (int64_t k = 0; k < k_count; k++)
-            for (int i = 0; i < rows; i += Vs::size) sum -= Vs::load(e + k * rows + i) > Vs::load(negligible + i);
+            for (int i = 0; i < rows; i += Vs::size) sum += 1 + matters_not(e + k * rows, i);
         int64_t total = 0;
         for (int l = 0; l < Vs::size; l++) total += sum[l];
         return total;

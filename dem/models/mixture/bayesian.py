@@ -180,9 +180,14 @@ class BayesianMixtureModel:
         """Return the number of operations of the mixture."""
         return self.mixture.work(x)
 
-    def with_kernel(self, e_step: KernelId) -> BayesianMixtureModel:
+    @property
+    def has_native_kernel(self) -> bool:
+        """Whether the native kernel has the family."""
+        return self.mixture.has_native_kernel
+
+    def with_kernel(self, kernel_id: KernelId) -> BayesianMixtureModel:
         """Return the model with this implementation of the E-step."""
-        return replace(self, mixture=self.mixture.with_kernel(e_step))
+        return replace(self, mixture=self.mixture.with_kernel(kernel_id))
 
     def bind(self, scan: Scan) -> BayesianMixtureModel:
         """Return the model in the frame of the data; missing parts of the prior come from the data."""

@@ -20,6 +20,7 @@ from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.em.seeding import Seeding
 from dem.families.family import Family, Given, safe_counts, with_missing
+from dem.families.gaussian.forms import gaussian_form
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
@@ -60,8 +61,8 @@ class MixtureModel:
         The mean of log h(x) over all rows, in nats.
     pseudo : BoundPrior or None
         The prior in the units of the data.
-    e_step : KernelId
-        The implementation of the E-step that workers use, where it has the family; otherwise they use NumPy.
+    kernel_id : KernelId
+        The implementation of the E-step that workers use.
     """
 
     n_components: int
@@ -76,7 +77,7 @@ class MixtureModel:
     single: bool = False
     base: float = 0.0
     pseudo: BoundPrior | None = None
-    e_step: KernelId = field(default=NUMPY, repr=False)
+    kernel_id: KernelId = field(default=NUMPY, repr=False)
 
     @property
     def measure(self) -> Measure:
@@ -97,9 +98,14 @@ class MixtureModel:
         """Return the squares that the family computes with."""
         return self.family.squares_used(variances)
 
-    def with_kernel(self, e_step: KernelId) -> MixtureModel:
+    @property
+    def has_native_kernel(self) -> bool:
+        """Whether the native kernel has the family."""
+        return gaussian_form(self.family) is not None
+
+    def with_kernel(self, kernel_id: KernelId) -> MixtureModel:
         """Return the model with this implementation of the E-step."""
-        return replace(self, e_step=e_step)
+        return replace(self, kernel_id=kernel_id)
 
     def work(self, x: Array) -> float:
         """Return the approximate number of operations of an iteration on the rows x (n, d)."""
@@ -185,8 +191,8 @@ class MixtureModel:
         precision, by_pattern = self.precision(params), self.family_of_rows.by_pattern
         if by_pattern is not None and self.frame is not None and self.largest is not None:
             return PatternKernel(self.family_of_rows, by_pattern, params, ProductBounds(self.frame, self.largest))
-        if self.e_step != NUMPY:
-            native = native_kernel(self.family_of_rows, params, precision, self.frame, self.e_step)
+        if self.kernel_id != NUMPY:
+            native = native_kernel(self.family_of_rows, params, precision, self.frame, self.kernel_id)
             if native is not None:
                 return native
         densities = densities_of(self.family_of_rows, params, precision, self.frame)
@@ -252,8 +258,8 @@ class MixtureModel:
         """Return the memory of a task besides its block, in bytes; a node of the tree holds more than `ARITY` sums."""
         sums = 8 * self.family_of_rows.n_exact_sums(d) * self.n_components
         e_step = e_step_bytes(self.family_of_rows, self.n_components, d)
-        if self.e_step != NUMPY:
-            e_step = max(e_step, native_bytes(self.family_of_rows, self.n_components, d, self.e_step))
+        if self.kernel_id != NUMPY:
+            e_step = max(e_step, native_bytes(self.family_of_rows, self.n_components, d, self.kernel_id))
         return max(e_step + (ARITY + 4) * sums, scan_bytes(d, scatter=self.needs_scatter))
 
     def rows_bytes(self, d: int) -> int:

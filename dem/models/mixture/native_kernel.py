@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from dem.core.block import Block, Float
+from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
-from dem.families.family import Family
-from dem.families.feature_columns import NO_MASK, ONE, Column, Op, in_frame
+from dem.families.family import Family, Linear
 from dem.families.feature_map import FeatureMap
-from dem.kernel.estep import CentredEStep, LinearEStep, NativeEStep, centred_workspace, linear_workspace
+from dem.families.gaussian.forms import GaussianForm, gaussian_form
+from dem.kernel.estep import CentredEStep, LinearEStep, NativeEStep, workspace_bytes
 from dem.kernel.kernel_id import KernelId
 from dem.models.mixture.kernel import MixtureParams, MixtureStats, eta_of, weight_of
 from dem.models.mixture.precision import Precision
@@ -25,81 +25,69 @@ class NativeKernel:
     Attributes
     ----------
     e_step : NativeEStep
-    n_sums : int
-        F, the number of sums of the family.
     frame : Frame
     precision : Precision
-    kernel : KernelId
+    kernel_id : KernelId
+    adds_squares : bool
+        Whether the sums of the squares of all columns become one sum.
     """
 
     e_step: NativeEStep
-    n_sums: int
     frame: Frame
     precision: Precision
-    kernel: KernelId
+    kernel_id: KernelId
+    adds_squares: bool = False
 
     def __call__(self, block: Block) -> MixtureStats:
         """Return the statistics of a block of shape (n, d)."""
-        f, k, _ = self.e_step.of.shape
+        f, k, d = self.e_step.step.shape
         sums = np.zeros((f, k))
         log_likelihood = self.e_step(block.x, block.weight, sums)
-        if f > self.n_sums:  # spherical Gaussians need the sum of all squares
-            sums = np.concatenate([sums[: self.n_sums - 1], sums[self.n_sums - 1 :].sum(axis=0, keepdims=True)])
-        return MixtureStats(
-            len(block.x), weight_of(block), log_likelihood, sums, self.frame, self.precision, self.kernel
-        )
+        if self.adds_squares:
+            sums = np.concatenate([sums[: 1 + d], sums[1 + d :].sum(axis=0, keepdims=True)])
+        n, weight = len(block.x), weight_of(block)
+        return MixtureStats(n, weight, log_likelihood, sums, self.frame, self.precision, self.kernel_id)
 
 
 def native_kernel(
-    family: Family[Any], params: MixtureParams, precision: Precision, frame: Frame | None, kernel: KernelId
+    family: Family[Any], params: MixtureParams, precision: Precision, frame: Frame | None, kernel_id: KernelId
 ) -> NativeKernel | None:
     """Return the E-step of a family, or None if the native kernel does not have it: then NumPy is used."""
-    linear = family.linear
+    form, linear = gaussian_form(family), family.linear
+    if form is None:
+        return None
     if precision == Precision.CENTRED or frame is None or linear is None:
-        return centred_kernel(family, params, kernel)
+        return centred_kernel(form, params, kernel_id)
     dtype = np.dtype(np.float32 if precision == Precision.SINGLE else np.float64)
-    features = linear.features(len(frame.scale), frame)
-    if not isinstance(features, FeatureMap) or not has_plain_columns(features, frame):
-        return None
+    e_step = NativeEStep(linear_e_step(linear, params, frame, dtype), kernel_id)
+    return NativeKernel(e_step, frame, precision, kernel_id)
+
+
+def centred_kernel(form: GaussianForm, params: MixtureParams, kernel_id: KernelId) -> NativeKernel:
+    """Return the E-step of Gaussians about their own means."""
+    found = form.centred_map(params.theta)
+    arrays = found.means, found.factors, found.constants + params.log_weights
+    e_step = NativeEStep(CentredEStep(*map(np.ascontiguousarray, arrays)), kernel_id)
+    return NativeKernel(e_step, Frame.at(found.means), Precision.CENTRED, kernel_id, form.one_square)
+
+
+def linear_e_step(linear: Linear[Any], params: MixtureParams, frame: Frame, dtype: np.dtype[Any]) -> LinearEStep:
+    """Return the E-step of features of Gaussians: products of the columns in the frame."""
+    d = len(frame.scale)
+    features = linear.features(d, frame)
+    assert isinstance(features, FeatureMap)
     eta = eta_of(linear, params.theta, params.log_weights, frame)
-    return NativeKernel(
-        NativeEStep(linear_e_step(features, eta, frame, dtype), kernel), features.n_features, frame, precision, kernel
-    )
-
-
-def centred_kernel(family: Family[Any], params: MixtureParams, kernel: KernelId) -> NativeKernel | None:
-    """Return the E-step of Gaussians about their own means; None for other families."""
-    found = family.centred_map(params.theta)
-    if found is None:
-        return None
-    means, factors, constants = (
-        np.ascontiguousarray(a) for a in (found.means, found.factors, found.constants + params.log_weights)
-    )
-    n_sums = family.n_exact_sums(means.shape[1])
-    e_step = NativeEStep(CentredEStep(means, factors, constants), kernel)
-    return NativeKernel(e_step, n_sums, Frame.at(means), Precision.CENTRED, kernel)
-
-
-def has_plain_columns(features: FeatureMap, frame: Frame) -> bool:
-    """Whether features are products of the data's columns in the frame, and perhaps of their sum of squares."""
-    plain = (ONE, *in_frame(frame))
-    square = Column(Op.SUM_OF_SQUARES, 1, argument=len(frame.scale))
-    return features.columns in (plain, (*plain, square)) and bool((features.masks == NO_MASK).all())
-
-
-def linear_e_step(features: FeatureMap, eta: Float, frame: Frame, dtype: np.dtype[Any]) -> LinearEStep:
-    """Return the E-step of features that are products of plain columns, in float64 or float32."""
-    shift, scale = (np.ascontiguousarray(a, dtype=dtype) for a in (frame.shift, frame.scale))
+    eta, shift, scale = (np.ascontiguousarray(a, dtype=dtype) for a in (eta, frame.shift, frame.scale))
     pairs = np.ascontiguousarray(features.pairs.T, dtype=np.int32)
-    has_square = len(features.columns) > 1 + len(scale)
-    return LinearEStep(np.ascontiguousarray(eta, dtype=dtype), shift, scale, pairs, has_square)
+    return LinearEStep(eta, shift, scale, pairs, len(features.columns) > 1 + d)
 
 
-def native_bytes(family: Family[Any], k: int, d: int, kernel: KernelId) -> int:
+def native_bytes(family: Family[Any], k: int, d: int, kernel_id: KernelId) -> int:
     """Return the memory of the native E-step for K components of d columns, in bytes; 0 if it lacks the family."""
-    if family.linear is None:
+    form, linear = gaussian_form(family), family.linear
+    if form is None or linear is None:
         return 0
-    f = family.n_exact_sums(d)
-    linear = linear_workspace(kernel, family.linear.n_features(d), k, d)
-    centred = centred_workspace(kernel, k, d, independent=f <= 1 + 2 * d)
-    return max(linear, centred) + 4 * 8 * (family.parameter_size(k, d) + f * k)
+    f, centred = linear.n_features(d), "dem_whitened" if form.has_matrices else "dem_independent"
+    sizes = [workspace_bytes(kernel_id, f"dem_linear_{dtype}", f, k, d) for dtype in ("float64", "float32")]
+    sizes.append(workspace_bytes(kernel_id, centred, family.n_exact_sums(d), k, d))
+    return max(sizes) + 4 * 8 * (family.parameter_size(k, d) + family.n_exact_sums(d) * k)
