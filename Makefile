@@ -41,7 +41,7 @@ test-kernels: $(VENV)/.installed-test  ## run the tests of arithmetic by NumPy a
 
 test-sanitize: $(VENV)/.installed-test  ## run the tests of the native kernel with the sanitizers of addresses and undefined behaviour (g++)
 	@LD_PRELOAD=$$(g++ -print-file-name=libasan.so) ASAN_OPTIONS=detect_leaks=0 PYTHONPATH=tests \
-		$(BIN)/python -m pytest -q -m "not slow" -n 0 --capture=sys -p sanitized_kernel $(ARGS) tests/kernel
+		$(BIN)/python -m pytest -q -m "not slow" -n 0 --capture=sys -p kernel_sanitizers $(ARGS) tests/kernel
 
 test-slow: $(VENV)/.installed-test  ## run the tests that need minutes, whole crosses, and property tests with more examples
 	@$(BIN)/python -m pytest -q -m "slow or hypothesis" --hypothesis-profile thorough -n auto --maxprocesses 2 $(ARGS)
