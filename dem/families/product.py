@@ -156,10 +156,6 @@ class Product:
         """Return the sum of the parts' log h of the observed values."""
         return _sum_present(part.family.observed_log_base(x[part.index]) for part in self.parts)
 
-    def centred_map(self, theta: Theta) -> None:
-        """Return None: the exact path is Python code only."""
-        return
-
     def with_missing(self) -> Product | None:
         """Return the product of the parts' families for missing values; None if a part has no such family."""
         found = [(part, part.family.with_missing()) for part in self.parts]

@@ -111,9 +111,12 @@ def test_the_digest_depends_on_names_and_bytes(tmp_path):
             (tmp_path / name).write_text(content)
         return source_digest(tmp_path)
 
-    different = [digest(a="1", b="2"), digest(a="2", b="1"), digest(a="1", c="2"), digest(a="12", b=""), digest(a="1")]
+    a, b, c = "a.cpp", "b.h", "c.toml"
+    files = [{a: "1", b: "2"}, {a: "2", b: "1"}, {a: "1", c: "2"}, {a: "12", b: ""}, {a: "1"}]
+    different = [digest(**some) for some in files]
     assert len(set(different)) == len(different)
-    assert digest(b="2", a="1") == different[0]
+    assert digest(**{b: "2", a: "1"}) == different[0]
+    assert digest(**{a: "1", b: "2", ".DS_Store": "3", "a.cpp.orig": "4"}) == different[0]
     assert all(len(found) == 16 for found in different)
 
 

@@ -125,12 +125,11 @@ def test_another_native_kernel_or_none(digest, its, client, monkeypatch):
     """It is refused, unless this process uses NumPy."""
     here = KernelId("native", "0123456789abcdef")
     monkeypatch.setattr(workers, "_identify", lambda: lambda: ("node7", HERE, "", digest))
-    monkeypatch.setattr(workers, "chosen_kernel", lambda: here)
+    found = inspect_workers(client)
     said = f"on host node7 has {its}, but this process has {here}: install dem on both in the same way, or set "
     with pytest.raises(RuntimeError, match=f"^Worker [^ ]+ {re.escape(said)}DEM_KERNEL=numpy for this process\\.$"):
-        inspect_workers(client)
-    monkeypatch.setattr(workers, "chosen_kernel", lambda: NUMPY)
-    assert len(inspect_workers(client)) == 2
+        workers.check_kernel(found, here)
+    workers.check_kernel(found, NUMPY)
 
 
 def test_a_worker_that_cannot_import_dem():
