@@ -14,7 +14,7 @@ template <class T> struct Whitened {
     // Packs the columns of U: for each group of columns, first the rows above it, then its triangle.
     static void pack(int64_t d, const T *u, T *out) {
         for (int64_t a = 0; a < d; a += group) {
-            int64_t n = d - a < group ? d - a : group;
+            int64_t n = smaller(d - a, group);
             for (int64_t b = 0; b < a + n; b++)
                 for (int64_t l = b < a ? 0 : b - a; l < n; l++) *out++ = u[b * d + a + l];
         }
@@ -44,10 +44,6 @@ template <class T> struct Whitened {
         UNROLL for (int k = 0; k < N; k++) UNROLL for (int r = 0; r < across; r++) sum[r] = Vs::fused(y[k][r], y[k][r], sum[r]);
         return u;
     }
-    template <int N> static INLINE void last(int64_t n, int64_t a, const T *u, const T *centred, V (&sum)[across]) {
-        if (n == N) squares<N>(a, u, centred, sum);
-        else if constexpr (N > 1) last<N - 1>(n, a, u, centred, sum);
-    }
 
     // Log-densities (rows) of columns (d, rows), by the packed U. `centred` is a workspace (d, block_rows).
     static NOINLINE void density(int64_t d, const T *columns, const T *m, const T *u, T constant, T *centred, T *out) {
@@ -60,7 +56,7 @@ template <class T> struct Whitened {
             const T *packed = u;
             int64_t a = 0;
             for (; a + group <= d; a += group) packed = squares<group>(a, packed, centred, sum);
-            if (a < d) last<group - 1>(d - a, a, packed, centred, sum);
+            with_constant<group - 1>(d - a, [&](auto n) { squares<n.value>(a, packed, centred, sum); });
             UNROLL for (int r = 0; r < across; r++) Vs::store(out + i + r * size, Vs::fused(sum[r], Vs::all(T(-0.5)), Vs::all(constant)));
         }
     }
@@ -76,7 +72,7 @@ template <class T> struct Independent {
     // Packs means and factors (K, d) so that the components of a register block are adjacent.
     static void pack(int64_t k_count, int64_t d, const T *m, const T *u, T *out) {
         for (int64_t k = 0; k < k_count; k += group) {
-            int64_t n = k_count - k < group ? k_count - k : group;
+            int64_t n = smaller(k_count - k, group);
             for (int64_t j = 0; j < d; j++) {
                 for (int64_t l = 0; l < n; l++) *out++ = m[(k + l) * d + j];
                 for (int64_t l = 0; l < n; l++) *out++ = u[(k + l) * d + j];
@@ -103,17 +99,12 @@ template <class T> struct Independent {
             UNROLL for (int r = 0; r < across; r++)
                 Vs::store(joint + k * rows + r * size, Vs::fused(sum[k][r], Vs::all(T(-0.5)), Vs::all(constants[k])));
     }
-    template <int N>
-    static void densities_of(int64_t n, int64_t d, const T *packed, const T *constants, const T *columns, T *joint) {
-        if (n == N) {
-            for (int i = 0; i < rows; i += across * size) block<N>(d, packed, constants, columns + i, joint + i);
-        } else if constexpr (N > 1) {
-            densities_of<N - 1>(n, d, packed, constants, columns, joint);
-        }
-    }
     static void densities(int64_t k_count, int64_t d, const T *packed, const T *constants, const T *columns, T *joint) {
         for (int64_t k = 0; k < k_count; k += group, packed += 2 * group * d, joint += group * rows)
-            densities_of<group>(k_count - k < group ? k_count - k : group, d, packed, constants + k, columns, joint);
+            with_constant<group>(smaller(k_count - k, group), [&](auto n) {
+                for (int i = 0; i < rows; i += across * size)
+                    block<n.value>(d, packed, constants + k, columns + i, joint + i);
+            });
     }
 
     // Sums about the means of N columns for M vectors of components: r (x - m) to `first`, r (x - m)^2 to `second`.

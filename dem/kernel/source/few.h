@@ -27,10 +27,10 @@ template <class T> struct Few {
         if (triangle) {
             for (int64_t k = 0; k < k_count; k++)
                 for (int64_t a = 0; a < d; a += high)
-                    products_of<high>(d - a < high ? d - a : high, k, a, z, resp + k * rows);
+                    with_constant<high>(smaller(d - a, high), [&](auto n) { products<n.value>(k, a, z, resp + k * rows); });
         } else {
             for (int64_t a = 0; a < d; a += columns)
-                squares_of<columns>(d - a < columns ? d - a : columns, a, z, resp);
+                with_constant<columns>(smaller(d - a, columns), [&](auto n) { squares<n.value>(a, z, resp); });
         }
         if (++*tiles == most_tiles) finish(sums);
     }
@@ -55,16 +55,12 @@ template <class T> struct Few {
     }
 
     // N rows of the triangle, from row a on, for component k.
-    template <int N> void products_of(int64_t n, int64_t k, int64_t a, const T *z, const T *r) {
-        if (n == N) {
-            block<N, N, true>(k, a, a, z, r);
-            if constexpr (N == high) {  // fewer rows are the last ones, which end at the diagonal
-                int64_t b = a + N;
-                for (; b + across <= d; b += across) block<N, across, false>(k, a, b, z, r);
-                for (; b < d; b++) block<N, 1, false>(k, a, b, z, r);
-            }
-        } else if constexpr (N > 1) {
-            products_of<N - 1>(n, k, a, z, r);
+    template <int N> void products(int64_t k, int64_t a, const T *z, const T *r) {
+        block<N, N, true>(k, a, a, z, r);
+        if constexpr (N == high) {  // fewer rows are the last ones, which end at the diagonal
+            int64_t b = a + N;
+            for (; b + across <= d; b += across) block<N, across, false>(k, a, b, z, r);
+            for (; b < d; b++) block<N, 1, false>(k, a, b, z, r);
         }
     }
     // Products of columns a to a + N with b to b + M. On the diagonal a = b: those of the triangle, and first moments.
@@ -93,16 +89,12 @@ template <class T> struct Few {
     }
 
     // First moments and squares of N columns from a on, for all components.
-    template <int N> void squares_of(int64_t n, int64_t a, const T *z, const T *resp) {
-        if (n == N) {
-            int64_t k = 0;
-            for (; k + 2 <= k_count; k += 2) squares<N, 2>(k, a, z, resp + k * rows);
-            if (k < k_count) squares<N, 1>(k, a, z, resp + k * rows);
-        } else if constexpr (N > 1) {
-            squares_of<N - 1>(n, a, z, resp);
-        }
+    template <int N> void squares(int64_t a, const T *z, const T *resp) {
+        int64_t k = 0;
+        for (; k + 2 <= k_count; k += 2) squares_block<N, 2>(k, a, z, resp + k * rows);
+        if (k < k_count) squares_block<N, 1>(k, a, z, resp + k * rows);
     }
-    template <int N, int M> NOINLINE void squares(int64_t k, int64_t a, const T *z, const T *resp) {
+    template <int N, int M> NOINLINE void squares_block(int64_t k, int64_t a, const T *z, const T *resp) {
         for (int p = 0; p < parts; p++) {
             V one[N][M], two[N][M];
             UNROLL for (int i = 0; i < N; i++) UNROLL for (int m = 0; m < M; m++) one[i][m] = two[i][m] = V{};
@@ -128,14 +120,9 @@ template <class T> struct Few {
     static constexpr int group = many_registers ? 6 : 3;
     static void densities(int64_t k_count, int64_t d, const T *h, const T *z, T *joint) {
         for (int64_t k = 0; k < k_count; k += group, h += group * (1 + 2 * d), joint += group * rows)
-            densities_of<group>(k_count - k < group ? k_count - k : group, d, h, z, joint);
-    }
-    template <int N> static void densities_of(int64_t n, int64_t d, const T *h, const T *z, T *joint) {
-        if (n == N) {
-            for (int i = 0; i < rows; i += 3 * size) densities_block<N>(d, h, z + i, joint + i);
-        } else if constexpr (N > 1) {
-            densities_of<N - 1>(n, d, h, z, joint);
-        }
+            with_constant<group>(smaller(k_count - k, group), [&](auto n) {
+                for (int i = 0; i < rows; i += 3 * size) densities_block<n.value>(d, h, z + i, joint + i);
+            });
     }
     template <int N> static NOINLINE void densities_block(int64_t d, const T *h, const T *z, T *joint) {
         const int64_t f_count = 1 + 2 * d;

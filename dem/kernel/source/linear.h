@@ -25,7 +25,7 @@ template <class T> struct Linear {
     // Packs H (K, F) so that the components of a register block are adjacent.
     static void pack(int64_t k_count, int64_t f_count, const T *h, T *out) {
         for (int64_t k = 0; k < k_count; k += group) {
-            int64_t n = k_count - k < group ? k_count - k : group;
+            int64_t n = smaller(k_count - k, group);
             for (int64_t f = 0; f < f_count; f++)
                 for (int64_t l = 0; l < n; l++) *out++ = h[(k + l) * f_count + f];
         }
@@ -48,18 +48,14 @@ template <class T> struct Linear {
         UNROLL for (int k = 0; k < N; k++)
             UNROLL for (int r = 0; r < across; r++) Vs::store(joint + k * rows + r * size, sum[k][r]);
     }
-    template <int N> static void densities_of(int64_t count, int64_t n, const T *h, const T *t, T *joint, bool begin) {
-        if (count == N) {
-            for (int i = 0; i < rows; i += across * size) densities_block<N>(n, h, t + i, joint + i, begin);
-        } else if constexpr (N > 1) {
-            densities_of<N - 1>(count, n, h, t, joint, begin);
-        }
-    }
     // Features f to f + n of all F: joint (K, rows) = or += H T.
     static void densities(int64_t k_count, int64_t f_count, int64_t f, int64_t n, const T *packed, const T *t, T *joint) {
         for (int64_t k = 0; k < k_count; k += group, joint += group * rows, packed += group * f_count) {
-            int64_t count = k_count - k < group ? k_count - k : group;
-            densities_of<group>(count, n, packed + f * count, t, joint, f == 0);
+            with_constant<group>(smaller(k_count - k, group), [&](auto count) {
+                constexpr int N = count.value;
+                for (int i = 0; i < rows; i += across * size)
+                    densities_block<N>(n, packed + f * N, t + i, joint + i, f == 0);
+            });
         }
     }
 
@@ -68,7 +64,7 @@ template <class T> struct Linear {
     static void pack_triangle(int64_t k_count, int64_t d, const T *h, T *out) {
         const int64_t f_count = 1 + d + d * (d + 1) / 2;
         for (int64_t k = 0; k < k_count; k += group) {
-            int64_t n = k_count - k < group ? k_count - k : group;
+            int64_t n = smaller(k_count - k, group);
             auto put = [&](int64_t f) {
                 for (int64_t l = 0; l < n; l++) *out++ = h[(k + l) * f_count + f];
             };
@@ -109,17 +105,13 @@ template <class T> struct Linear {
                 }
         }
     }
-    template <int N> static void triangle_of(int64_t count, int64_t d, const T *h, const T *z, T *joint) {
-        if (count == N) {
-            for (int i = 0; i < rows; i += across * size) triangle_block<N>(d, h, z + i, joint + i);
-        } else if constexpr (N > 1) {
-            triangle_of<N - 1>(count, d, h, z, joint);
-        }
-    }
     static void triangle(int64_t k_count, int64_t d, const T *packed, const T *z, T *joint) {
         const int64_t f_count = 1 + d + d * (d + 1) / 2;
         for (int64_t k = 0; k < k_count; k += group, joint += group * rows, packed += group * f_count)
-            triangle_of<group>(k_count - k < group ? k_count - k : group, d, packed, z, joint);
+            with_constant<group>(smaller(k_count - k, group), [&](auto count) {
+                for (int i = 0; i < rows; i += across * size)
+                    triangle_block<count.value>(d, packed, z + i, joint + i);
+            });
     }
 
     // Components along vectors: N features by M vectors of components, sums (N, padded) += T R'.

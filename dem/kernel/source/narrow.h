@@ -60,9 +60,8 @@ template <class T> struct Narrow {
     }
 
     // Adds the sums of one component; z (d, rows), responsibilities r (rows).
-    template <int D = most_columns> static void add(int64_t d, const T *z, const T *r, const T *m, double *out) {
-        if (d == D) all_rows<D>(z, r, m, out);
-        else if constexpr (D > 1) add<D - 1>(d, z, r, m, out);
+    static void add(int64_t d, const T *z, const T *r, const T *m, double *out) {
+        with_constant<most_columns>(d, [&](auto columns) { all_rows<columns.value>(z, r, m, out); });
     }
 
     // Adds the sums of all components to (F, K): counts, first moments, and the triangle of the second.

@@ -27,6 +27,16 @@ template <int...> struct Numbers {};
 template <int N, int... I> struct CountTo : CountTo<N - 1, N - 1, I...> {};
 template <int... I> struct CountTo<0, I...> { typedef Numbers<I...> type; };
 
+// Calls f with a number that is known when this is compiled: n, from 1 to MOST.
+template <int N> struct Constant {
+    static constexpr int value = N;
+};
+template <int MOST, class F> INLINE void with_constant(int64_t n, F &&f) {
+    if (n == MOST) f(Constant<MOST>());
+    else if constexpr (MOST > 1) with_constant<MOST - 1>(n, f);
+}
+
+constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 template <class T> struct Bits;
