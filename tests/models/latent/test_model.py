@@ -93,7 +93,7 @@ def test_least_squares_undoes_the_shrinking(rng):
     """It is the regression of x on W, weighted by the noise: Bartlett's factor scores."""
     params, x = some(rng), rng.normal(size=(7, D))
     root = np.sqrt(params.noise_variance)
-    scores = [np.linalg.lstsq(params.loadings / root[:, None], (row - params.mean) / root)[0] for row in x]
+    scores = [np.linalg.lstsq(params.loadings / root[:, None], (row - params.mean) / root, rcond=None)[0] for row in x]
     z = (x - params.mean) @ projection(params)
     np.testing.assert_allclose(z @ least_squares_matrix(params), np.array(scores) @ params.loadings.T, atol=1e-12)
 
