@@ -124,6 +124,8 @@ def find_output(outputs: RowOutputs, word: str) -> RowOutput:
     ValueError
         If there is no such output; the names are listed.
     """
+    if not isinstance(word, str):
+        raise ValueError(f"the name of an output must be a text such as {next(iter(outputs))!r}, got {word!r}")
     name, colon, choice = word.partition(":")
     if name not in outputs:
         raise ValueError(f"there is no output {word!r}: choose one of {', '.join(outputs)}")

@@ -16,6 +16,8 @@ from dem.scan.scanner import Scan
 
 MAX_COUNTED = 1024
 """Largest number of categories that is counted from the data: with more, the column is probably not a code."""
+MOST_CATEGORIES = 100_000
+"""Most categories of a column: each is a feature."""
 ASSUMED_CATEGORIES = 64
 """Number of categories that the memory plan assumes before they are counted."""
 
@@ -35,8 +37,11 @@ class Categorical(OpFamily):
 
     def __post_init__(self) -> None:
         given = self.n_categories if isinstance(self.n_categories, tuple) else (self.n_categories,)
-        if not all(c is None or (isinstance(c, int | np.integer) and c > 0) for c in given):
-            raise ValueError(f"n_categories must be None, an integer > 0, or one for each column, got {given}")
+        if not all(c is None or (isinstance(c, int | np.integer) and 0 < c <= MOST_CATEGORIES) for c in given):
+            got = ", ".join(map(repr, given))
+            raise ValueError(
+                f"n_categories must be None, or from 1 to {MOST_CATEGORIES:,} (one for each column), got {got}"
+            )
 
     @property
     def wants(self) -> str:  # type: ignore[override]

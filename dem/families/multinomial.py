@@ -25,6 +25,9 @@ from dem.families.exponential_family import OpFamily, Theta, log, not_counts
 from dem.families.family import Filling, safe_counts
 from dem.scan.scanner import Scan
 
+MOST_TRIALS = 2**53
+"""Larger totals are not whole numbers in float64."""
+
 
 @dataclass(frozen=True)
 class Multinomial(OpFamily):
@@ -40,6 +43,11 @@ class Multinomial(OpFamily):
 
     wants: ClassVar[str] = "the counts 0, 1, 2, ..."
     takes_squares: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        """Check the setting."""
+        if self.n_trials is not None and not 0 <= self.n_trials <= MOST_TRIALS:
+            raise ValueError(f"n_trials must be None or from 0 to 2^53, got {self.n_trials!r}")
 
     def bind(self, scan: Scan, frame: Frame) -> Self:
         """Return the family with `n_trials`: the mean total of the data, if it is not set."""

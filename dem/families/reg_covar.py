@@ -39,6 +39,18 @@ RegCovar: TypeAlias = float | FromData | None
 """A number set by the user; or None: the default, not computed yet; or `FromData`: the default, computed."""
 
 
+def check_given_reg_covar(reg_covar: RegCovar) -> None:
+    """Check a `reg_covar` that a user gave.
+
+    Raises
+    ------
+    ValueError
+        If it is a negative or infinite number.
+    """
+    if isinstance(reg_covar, int | float) and not 0 <= reg_covar < np.inf:
+        raise ValueError(f"reg_covar must be None or a finite number >= 0, got {reg_covar!r}")
+
+
 def column_reg_covar(reg_covar: RegCovar, scan: Scan) -> RegCovar:
     """Return `reg_covar` with a default computed from the data: one number for each column.
 

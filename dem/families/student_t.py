@@ -31,7 +31,7 @@ from dem.families.gamma import log_peak, shape_of
 from dem.families.gaussian.base import LOG_2PI, GaussianFamily, Gaussians
 from dem.families.gaussian.diag import DiagonalGaussian, FilledDiagonal
 from dem.families.gaussian.full import FullGaussian, ObservedFull
-from dem.families.reg_covar import RegCovar, column_reg_covar, reg_covar_values
+from dem.families.reg_covar import RegCovar, check_given_reg_covar, column_reg_covar, reg_covar_values
 from dem.scan.scanner import Scan
 
 MIN_DF, MAX_DF, FIRST_DF = 0.5, 1e6, 10.0
@@ -76,8 +76,11 @@ class StudentT(FamilyBase):
     def __post_init__(self) -> None:
         if self.covariance_type not in KINDS:
             raise ValueError(f"covariance_type must be one of {', '.join(KINDS)}, got {self.covariance_type!r}")
-        if self.degrees_of_freedom is not None and not 0 < self.degrees_of_freedom < np.inf:
-            raise ValueError(f"degrees_of_freedom must be None or a number > 0, got {self.degrees_of_freedom!r}")
+        if self.degrees_of_freedom is not None and not MIN_DF <= self.degrees_of_freedom <= MAX_DF:
+            raise ValueError(
+                f"degrees_of_freedom must be None or from {MIN_DF:g} to {MAX_DF:g}, got {self.degrees_of_freedom!r}"
+            )
+        check_given_reg_covar(self.reg_covar)
 
     def with_missing(self) -> StudentT:
         """Return the family for rows with missing values."""

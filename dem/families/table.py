@@ -24,6 +24,7 @@ from dem.families.geometric import Geometric
 from dem.families.lognormal import LogNormal
 from dem.families.multinomial import Multinomial
 from dem.families.poisson import Poisson
+from dem.families.reg_covar import check_given_reg_covar
 from dem.families.student_t import StudentT
 from dem.families.vonmises import VonMises
 from dem.families.vonmises_fisher import VonMisesFisher
@@ -50,10 +51,11 @@ def Gaussian(covariance_type: str = "full", reg_covar: float | None = None) -> G
     Raises
     ------
     ValueError
-        If there is no such type.
+        If there is no such type, or `reg_covar` is negative or infinite.
     """
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be one of {', '.join(COVARIANCE_TYPES)}, got {covariance_type!r}")
+    check_given_reg_covar(reg_covar)
     return COVARIANCE_TYPES[covariance_type](reg_covar)
 
 

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from dem.kernel.digest import SOURCE, source_digest
+from dem.kernel.digest import SOURCE, is_whole, sealed, source_digest
 
 LIB = Path(__file__).parent / "lib"
 LONGEST = 600  # seconds
@@ -80,10 +80,14 @@ def library_path(width: str, folder: Path = LIB) -> Path:
 
 
 def missing(folder: Path = LIB) -> list[str]:
-    """Return the widths whose library is not there or was built from other sources."""
+    """Return the widths whose library is not there, is damaged or was built from other sources."""
     digest = source_digest().encode()  # read from the files: a process that has loaded one would see no newer one
-    paths = {width: library_path(width, folder) for width in widths()}
-    return [width for width, path in paths.items() if not path.exists() or digest not in path.read_bytes()]
+
+    def is_current(path: Path) -> bool:
+        content = path.read_bytes() if path.exists() else b""
+        return digest in content and is_whole(content)
+
+    return [width for width in widths() if not is_current(library_path(width, folder))]
 
 
 def build(compilers: Iterable[Compiler], folder: Path = LIB) -> list[str]:
@@ -138,10 +142,11 @@ def _loads(path: Path) -> bool:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move a file to another file system, in one step for those who read it."""
+    """Move a library to another file system, in one step for those who read it."""
     beside = target.with_name(f"{target.name}.{os.getpid()}")
     try:
-        shutil.copy(source, beside)
+        beside.write_bytes(sealed(source.read_bytes()))
+        shutil.copymode(source, beside)
         os.replace(beside, target)
     finally:
         beside.unlink(missing_ok=True)

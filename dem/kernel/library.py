@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
-from dem.kernel.digest import source_digest
+from dem.kernel.digest import SOURCE, is_whole, source_digest
 
 Vectors = Literal["AVX-512", "AVX2", "NEON"]
 
@@ -96,6 +96,8 @@ def _find(folder: Path, limit: Vectors | None) -> Library | str:
     built = [name for name in runs if (folder / WIDTHS[name].file).exists()]
     if not built:
         return "The native kernel was not built: install dem again, with a C++ compiler."
+    if not SOURCE.is_dir():
+        return "The sources of the native kernel are not there to compare with: install dem again."
     expected, why = source_digest(), ""
     for name in built:
         found = _load(name, folder / WIDTHS[name].file)
@@ -110,6 +112,8 @@ def _find(folder: Path, limit: Vectors | None) -> Library | str:
 
 def _load(name: Vectors, path: Path) -> Library | str:
     try:
+        if not is_whole(path.read_bytes()):
+            return "The native kernel is damaged: install dem again."
         functions = ctypes.CDLL(str(path))
         functions.dem_digest.restype = ctypes.c_char_p
         return Library(name, path, functions.dem_digest().decode(), functions)

@@ -108,6 +108,8 @@ def test_every_output_of_a_mixture(store, tmp_path):
         (["--family", "poisson"], "in column 0, but the model accepts only the counts"),
         (["--family", "gamma", "--family", "poisson"], "does not give the columns by their numbers"),
         (["--family", "rain=gamma"], "does not give the columns by their numbers"),
+        (["--family", "0-99999999999=gaussian"], "goes from a lower to a higher number, below 1,000,000"),
+        (["--family", "5-0=gaussian"], "--family 5-0=gaussian: a range of columns goes from a lower to a higher"),
         (["--family", "0-3=exponential"], "column 4 has no family: give each of the 5 columns exactly one family"),
         (["--family", "0,1,2,3,4=gaussian", "--family", "0=gamma"], "column 0 has several families"),
     ],

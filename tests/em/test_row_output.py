@@ -37,6 +37,7 @@ def test_a_word_is_an_output(word, dtype, shape, canonical):
         ("top-index:0", "'top-index:0': choose 1 to 5 of the 5 components, as in 'top-index:3'"),
         ("top-index:6", "choose 1 to 5"),
         ("top-index:", "choose 1 to 5"),
+        (3, "the name of an output must be a text such as 'label', got 3"),
         ("filled:int8", "'filled:int8': choose float16, float32 or float64, as in 'filled:float32'"),
     ],
 )

@@ -66,7 +66,15 @@ def test_a_name_with_settings(words, family):
             "degrees_of_freedom=none, reg_covar=none",
         ),
         ("categorical:2,x", "n_categories must be none or a whole number or whole numbers such as 2,5,5, got '2,x'; "),
-        ("categorical:0", "n_categories must be None, an integer > 0, or one for each column, got (0,); "),
+        ("categorical:0", "n_categories must be None, or from 1 to 100,000 (one for each column), got 0; "),
+        ("categorical:99999999999", "(one for each column), got 99999999999; "),
+        ("gaussian:reg_covar=-1", "reg_covar must be None or a finite number >= 0, got -1.0; settings of gaussian: "),
+        (
+            "studentt:reg_covar=-1e-9",
+            "reg_covar must be None or a finite number >= 0, got -1e-09; settings of studentt: ",
+        ),
+        ("studentt:degrees_of_freedom=1e-300", "degrees_of_freedom must be None or from 0.5 to 1e+06, got 1e-300; "),
+        ("multinomial:-1", "n_trials must be None or from 0 to 2^53, got -1; settings of multinomial: n_trials=none"),
     ],
 )
 def test_wrong_settings(words, said):

@@ -94,12 +94,37 @@ def test_a_library_of_other_sources_is_not_used(monkeypatch, caplog):
     assert [record.getMessage() for record in caplog.records] == [f"{reason()} NumPy is used."]
 
 
+@NEEDS_LIBRARY
+def test_a_truncated_library_is_not_loaded(folder, caplog):
+    """Loading it would end the process."""
+    name = next(WIDTHS[name].file for name in RUNS if (BUILT / WIDTHS[name].file).exists())
+    whole = (BUILT / name).read_bytes()
+    for size in (0, 100, 4096, len(whole) // 2, len(whole) - 1):
+        (folder / name).write_bytes(whole[:size])
+        module._find.cache_clear()
+        assert library() is None
+        assert reason() == "The native kernel is damaged: install dem again."
+        assert f"{reason()} NumPy is used." in caplog.text
+
+
+@NEEDS_LIBRARY
+def test_a_narrower_library_beside_a_damaged_one(folder, caplog):
+    names = [name for name in RUNS if (BUILT / WIDTHS[name].file).exists()]
+    if len(names) < 2:
+        pytest.skip("This machine has one library.")
+    (folder / WIDTHS[names[0]].file).write_bytes(b"no library")
+    shutil.copy(BUILT / WIDTHS[names[1]].file, folder)
+    assert library().vectors == names[1]
+    said = f"The native kernel is damaged: install dem again. {names[1]} is used instead of wider vectors."
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
 def test_a_file_that_is_no_library_is_not_used(folder, caplog):
     if not RUNS:
         pytest.skip("This processor has no vectors for the native kernel.")
     (folder / WIDTHS[RUNS[0]].file).write_bytes(b"no library")
     assert library() is None
-    assert reason().startswith("The native kernel cannot be loaded (")
+    assert reason() == "The native kernel is damaged: install dem again."
     assert "NumPy is used." in caplog.text
 
 

@@ -104,14 +104,18 @@ def kernel() -> dict[str, Any]:
     if wanted:
         return {**record, "why": f"DEM_KERNEL is {wanted}"}
     if native is not None:
+        widest = next(name for name in WIDTHS if name in _with_files())
+        if widest != native.vectors:
+            problem = f"The native kernel for {widest} is damaged or of other sources: install dem again."
+            return {**record, "why": f"{native.vectors} is the widest that can be used", "problem": problem}
         return {**record, "why": f"{native.vectors} is the widest that the processor and this installation have"}
-    return {**record, "why": why_not, "problem": why_not if _has_library_file() else None}
+    return {**record, "why": why_not, "problem": why_not if _with_files() else None}
 
 
-def _has_library_file() -> bool:
-    """Whether there is a library for this processor. If dem does not use it, it is broken or of other sources."""
+def _with_files() -> list[str]:
+    """Return the widths of this processor that have a file. If dem does not use it, it is broken or of other sources."""
     features = cpu_features()
-    return any(width.needs <= features and (FOLDER / width.file).exists() for width in WIDTHS.values())
+    return [name for name, width in WIDTHS.items() if width.needs <= features and (FOLDER / width.file).exists()]
 
 
 def scheduler() -> dict[str, Any]:

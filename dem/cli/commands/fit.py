@@ -38,6 +38,10 @@ def fit_estimator(estimator: str, data: str, output: str, session: Session, **op
     fit_job(getattr(estimators, estimator)(**settings), job, session)
 
 
+MOST_COLUMNS = 1_000_000
+"""Higher column numbers are mistakes."""
+
+
 def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str, ...], **options: Any) -> None:
     """Fit a mixture of any family, given as FAMILY or as COLUMNS=FAMILY once for each block of columns.
 
@@ -61,12 +65,16 @@ def parse_block(word: str) -> tuple[list[int], str]:
     ValueError
     """
     columns, equals, name = word.partition("=")
-    ranges = [re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip()) for part in columns.split(",")]
+    ranges = [re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip()) for part in columns.split(",")]
     if not equals or not all(ranges):
         raise ValueError(
             f"--family {word} does not give the columns by their numbers: write, for example, 0,2-5=gaussian"
         )
     ends = [(int(part[1]), int(part[2] or part[1])) for part in ranges if part]
+    if any(last < first or last >= MOST_COLUMNS for first, last in ends):
+        raise ValueError(
+            f"--family {word}: a range of columns goes from a lower to a higher number, below {MOST_COLUMNS:,}"
+        )
     return [column for first, last in ends for column in range(first, last + 1)], name
 
 
