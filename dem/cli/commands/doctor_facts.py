@@ -104,7 +104,7 @@ def kernel() -> dict[str, Any]:
     if wanted:
         return {**record, "why": f"DEM_KERNEL is {wanted}"}
     if native is not None:
-        widest = next(name for name in WIDTHS if name in _with_files())
+        widest = next(iter(_with_files()), native.vectors)
         if widest != native.vectors:
             problem = f"The native kernel for {widest} is damaged or of other sources: install dem again."
             return {**record, "why": f"{native.vectors} is the widest that can be used", "problem": problem}
@@ -113,7 +113,7 @@ def kernel() -> dict[str, Any]:
 
 
 def _with_files() -> list[str]:
-    """Return the widths of this processor that have a file. If dem does not use it, it is broken or of other sources."""
+    """Return the widths of this processor that have a file. One that dem does not use is damaged or of other sources."""
     features = cpu_features()
     return [name for name, width in WIDTHS.items() if width.needs <= features and (FOLDER / width.file).exists()]
 
