@@ -113,7 +113,7 @@ def kernel() -> dict[str, Any]:
 
 
 def _with_files() -> list[str]:
-    """Return the widths of this processor that have a file. One that dem does not use is damaged or of other sources."""
+    """Return the widths of this processor that have a file. One that is not used is damaged or of other sources."""
     features = cpu_features()
     return [name for name, width in WIDTHS.items() if width.needs <= features and (FOLDER / width.file).exists()]
 
