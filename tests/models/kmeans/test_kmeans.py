@@ -82,10 +82,12 @@ def test_the_bound_chooses_the_arithmetic(rng):
     assert model.precision(apart) == Precision.DOUBLE
     assert single.precision(apart) == Precision.SINGLE
     assert single.precision(single.exact(apart)) == Precision.DOUBLE
-    assert single.exact(single.exact(apart)) == single.exact(apart)
+    exact = single.exact(apart)
+    assert single.exact(exact) is exact
     close = KMeansParams.at(np.concatenate([x[:3], x[:1] + 1e-5]))
     assert model.precision(close) == single.precision(close) == Precision.CENTRED
-    assert single.for_new_fit(replace(single.exact(apart), settled=True)) == apart
+    again = single.for_new_fit(replace(exact, settled=True))
+    assert (again.centers is apart.centers, again.floor, again.settled) == (True, apart.floor, False)
     with pytest.raises(ValueError, match="call bind"):
         KMeansModel(K).precision(apart)
 
