@@ -51,7 +51,7 @@ def memory_row() -> Row:
     ours = iteration(source, ThreadSweep(source, THREADS), centers)
     with threadpool_limits(1, "blas"):  # as scikit-learn has it: threads over the rows
         t, t_sklearn = side_by_side([timed(ours), timed(lloyd)], rounds=5)
-    np.testing.assert_allclose(ours().centers, new, rtol=1e-9)
+    np.testing.assert_allclose(ours().params.centers, new, rtol=1e-9)
     name = f"K-means {N / 1e6:g}M x {D}, K={K}, float64, {THREADS} threads, in memory"
     return Row(name, "scikit-learn's Lloyd (time of dem's)", t / t_sklearn, 2.5, False,
                f"{t:.2f} s / {t_sklearn:.2f} s an iteration")  # fmt: skip
