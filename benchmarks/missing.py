@@ -103,7 +103,7 @@ def against_loop(name: str, y: np.ndarray, means: np.ndarray, t: float) -> Row:
     """Return the row of a full mixture beside a plain loop, timed on some of the rows and scaled to all."""
     part = y[:LOOP_ROWS]
     model, first = mixture("full", means)
-    ours = iteration(model, part, first)().theta
+    ours = iteration(model, part, first)().params.theta
     np.testing.assert_allclose(ours.means, loop(part, means)[0], rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(ours.covariances, loop(part, means)[1], rtol=1e-8, atol=1e-10)
     (some,) = side_by_side([timed(lambda: loop(part, means))])
