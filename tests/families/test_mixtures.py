@@ -103,7 +103,7 @@ def test_categories_are_counted_in_the_first_scan():
         dem.Mixture(2, family="categorical").fit(x * [1, 10_000])
     with pytest.raises(ValueError, match="n_categories has 2 entries for 3 columns"):
         dem.Mixture(2, family=dem.families.Categorical((2, 3))).fit(np.zeros((5, 3)))
-    with pytest.raises(ValueError, match="integer > 0"):
+    with pytest.raises(ValueError, match="from 1 to 100,000"):
         dem.families.Categorical(0)
     product = dem.Mixture(2, family=[(1, "poisson"), (0, dem.families.Categorical((4,)))])
     with pytest.raises(ValueError, match="holds 4 in column 0, but the model accepts only the codes 0 to 3"):
