@@ -18,7 +18,8 @@ from packaging.tags import sys_tags
 
 sys.path.insert(0, str(Path(__file__).parent))  # hatchling loads this file by its path
 
-from dem.kernel.build import LIB, build, installed_compilers, library_path, missing, widths, zig
+from dem.kernel.build import build, installed_compilers, library_path, missing, widths, zig
+from dem.kernel.library import FOLDER
 
 ZIG = "ziglang"
 
@@ -45,7 +46,7 @@ class KernelHook(BuildHookInterface):
         """
         if not _is_wanted():
             if version == "editable":
-                shutil.rmtree(LIB, ignore_errors=True)
+                shutil.rmtree(FOLDER, ignore_errors=True)
             return _say("DEM_KERNEL_BUILD is 0")
         if not widths():
             return _say("there is none for this platform")

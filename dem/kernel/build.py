@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from dem.kernel.digest import SOURCE, is_whole, sealed, source_digest
+from dem.kernel.library import FOLDER
 
-LIB = Path(__file__).parent / "lib"
 LONGEST = 600  # seconds
 PLATFORMS = ("linux", "darwin")
 
@@ -74,12 +74,12 @@ def widths() -> dict[str, list[str]]:
     return {width: flags["common"] + own for width, own in flags.get(machine, {}).items()}
 
 
-def library_path(width: str, folder: Path = LIB) -> Path:
+def library_path(width: str, folder: Path = FOLDER) -> Path:
     """Return the file of the library with this width of vectors."""
     return folder / f"estep_{width}.so"
 
 
-def missing(folder: Path = LIB) -> list[str]:
+def missing(folder: Path = FOLDER) -> list[str]:
     """Return the widths whose library is not there, is damaged or was built from other sources."""
     digest = source_digest().encode()  # read from the files: a process that has loaded one would see no newer one
 
@@ -90,7 +90,7 @@ def missing(folder: Path = LIB) -> list[str]:
     return [width for width in widths() if not is_current(library_path(width, folder))]
 
 
-def build(compilers: Iterable[Compiler], folder: Path = LIB) -> list[str]:
+def build(compilers: Iterable[Compiler], folder: Path = FOLDER) -> list[str]:
     """Compile what is missing. A width at which a compiler fails is left to the next compiler.
 
     Parameters

@@ -1,6 +1,6 @@
 // The E-step of mixtures on a block of rows. Tile by tile: joint log-densities, responsibilities, sums.
 //
-// The functions at the end are called from Python (dem/kernel/library.py) without the interpreter lock.
+// The functions at the end are called from Python (dem/kernel/estep.py) without the interpreter lock.
 #include "centred.h"
 #include "few.h"
 #include "narrow.h"
@@ -171,7 +171,7 @@ template <class T> int64_t linear(const LinearTask &task, int phases) {
             L::triangle(k_count, d, packed, z + rows, joint);
         } else {
             for (int64_t f = 0; f < f_count; f += step) {
-                int64_t n = f_count - f < step ? f_count - f : step;
+                int64_t n = smaller(f_count - f, step);
                 L::features(n, task.first + f, task.second + f, z, t);
                 L::densities(k_count, f_count, f, n, packed, t, joint);
             }
@@ -183,7 +183,7 @@ template <class T> int64_t linear(const LinearTask &task, int phases) {
         }
         softmax.scale_to_rows(k_count, padded, joint, resp);
         for (int64_t f = 0; f < f_count; f += step) {
-            int64_t n = f_count - f < step ? f_count - f : step;
+            int64_t n = smaller(f_count - f, step);
             if (!keep) L::features(n, task.first + f, task.second + f, z, t);
             L::sums(n, t, resp, padded, sums + f * padded);
         }

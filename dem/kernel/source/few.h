@@ -10,7 +10,7 @@ template <class T> struct Few {
     typedef typename Vs::V V;
     static constexpr int rows = tile_rows<T>, size = Vs::size, lanes = Vs::cache_line, parts = lanes / size;
     static constexpr int high = 4, across = many_registers ? 4 : 2;  // a register block of products: columns by columns
-    static constexpr int columns = many_registers ? 4 : 2;                // columns in a register block of squares
+    static constexpr int columns = many_registers ? 4 : 2;           // columns in a register block of squares
     static constexpr int most_tiles = 16;                            // tiles that are summed in the precision of T
 
     int64_t d, k_count, f_count;

@@ -5,8 +5,6 @@
 
 namespace {
 
-constexpr bool many_registers = REGISTERS >= 32;
-
 template <class T> struct Linear {
     typedef Vectors<T> Vs;
     typedef typename Vs::V V;

@@ -9,7 +9,7 @@ template <class T> struct Narrow {
     typedef typename Vs::V V;
     static constexpr int rows = tile_rows<T>, size = Vs::size, lanes = Vs::cache_line, parts = lanes / size;
     static constexpr int most_columns = 8;
-    static constexpr int budget = REGISTERS >= 32 ? 22 : 9;  // sums in registers
+    static constexpr int budget = many_registers ? 22 : 9;  // sums in registers
 
     // The sums of row a of the triangle: of r (x_a - m_a), and its products with x_b - m_b for b >= a.
     static constexpr int sums_of_row(int d, int a) { return 1 + d - a; }

@@ -9,7 +9,7 @@ template <class T> struct Outer {
     typedef Vectors<T> Vs;
     typedef typename Vs::V V;
     static constexpr int rows = tile_rows<T>, size = Vs::size;
-    static constexpr int group = REGISTERS >= 32 ? 8 : 4;  // columns of the first factor in a register block
+    static constexpr int group = many_registers ? 8 : 4;  // columns of the first factor in a register block
     static constexpr int batch = rows / 2;                 // rows that are summed in the precision of T
 
     int64_t d, padded;      // columns, and a multiple of 64 bytes
