@@ -14,7 +14,7 @@ def _parameter(quick, word, *values):
     return pytest.param(*values, id=word, marks=() if quick else pytest.mark.slow)
 
 
-def cross(names, *axes, indirect=False):
+def cross(names, *axes, indirect=False, one_in=None):
     """Return the decorator that runs a test over the cross of some axes, of which most combinations are slow ones.
 
     With two axes those that stay quick meet each value of both; with three, each pair of values of any two.
@@ -27,14 +27,16 @@ def cross(names, *axes, indirect=False):
         The values of each argument, by what to call them.
     indirect : bool or list of str
         Which arguments are fixtures that take the value as their parameter.
+    one_in : int, optional
+        One in so many combinations is quick; by default as many as the shortest axis is long.
     """
     named = [_named(axis) for axis in axes]
-    shortest = min(map(len, named))
+    one_in = one_in or min(map(len, named))
     parameters = []
     for indices in product(*(range(len(axis)) for axis in named)):
         words = [list(axis)[i] for axis, i in zip(named, indices, strict=True)]
         values = [axis[word] for axis, word in zip(named, words, strict=True)]
-        parameters.append(_parameter(sum(indices) % shortest == 0, "-".join(words), *values))
+        parameters.append(_parameter(sum(indices) % one_in == 0, "-".join(words), *values))
     return pytest.mark.parametrize(names, parameters, indirect=indirect)
 
 

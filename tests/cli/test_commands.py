@@ -311,6 +311,7 @@ def test_a_share_of_the_variance(folder, tmp_path):
     assert SAVED_MODELS.load(tmp_path / "m.zarr").attributes["settings"]["n_components"] == 0.9
 
 
+@pytest.mark.slow  # Dask imports all its commands
 def test_dask_runs_the_command(folder):
     command = [Path(sys.executable).with_name("dask"), "dem", "info", "x.zarr"]
     out = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
