@@ -56,7 +56,7 @@ class Live(Timed):
         self.bar.start()
 
     def advance(self, done: int, total: int) -> None:
-        """Move the bar; show the speed and the time left in this pass."""
+        """Move the bar; show the time left in this pass, and its speed."""
         if self.task is not None:
             facts = self.text or "  ".join(self.facts(done / max(1, total)))
             self.bar.update(self.task, completed=done, total=total, facts=facts)

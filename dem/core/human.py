@@ -30,7 +30,7 @@ def seconds(value: float) -> str:
 
 
 def time_range(low: float, high: float) -> str:
-    """Return a range of times: 10 to 40 minutes, 40 seconds to 5 minutes. The ends are whole numbers, rounded outwards."""
+    """Return a range of times, in whole numbers rounded outwards: 10 to 40 minutes, 40 seconds to 5 minutes."""
     lowest, highest = _in_large_unit(low), _in_large_unit(high)
     first, last = max(1, math.floor(lowest[0])), max(1, math.ceil(highest[0]))
     if lowest[1] != highest[1]:

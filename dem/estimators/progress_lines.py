@@ -121,13 +121,14 @@ class Timed:
         self.left = left
 
     def facts(self, share: float) -> list[str]:
-        """Return the finished share of the pass, its speed, and the time left in it, as texts."""
+        """Return the finished share of the pass, the time left in it, and its speed, as texts.
+
+        The speed is the last one: narrow terminals cut it off.
+        """
         elapsed = self.clock() - self.started
         rows, nbytes = (None if whole is None else whole * share for whole in (self.rows, self.nbytes))
-        facts = [f"{share:.0%}", speed(rows, nbytes, elapsed)]
-        if share:
-            facts.append(f"about {human.seconds(elapsed * (1 / share - 1))} left")
-        return [fact for fact in facts if fact]
+        left = f"about {human.seconds(elapsed * (1 / share - 1))} left" if share else ""
+        return [fact for fact in (f"{share:.0%}", left, speed(rows, nbytes, elapsed)) if fact]
 
     def end(self, state: Any) -> None:
         """Show the report of the pass; `state` is the state after it, or None."""

@@ -52,9 +52,19 @@ def test_the_bar_tells_of_the_time_left_in_any_pass():
     shown.begin("first scan", 1_000_000, 64_000_000)
     shown.advance(1, 4)
     shown.bar.refresh()
-    assert "25%  8.33 k rows/s, 533 kB/s  about 1 min 30 s left" in stream.getvalue()
+    assert "25%  about 1 min 30 s left  8.33 k rows/s, 533 kB/s" in stream.getvalue()
     shown.end(None)
     assert not shown.bar.live.is_started
+
+
+def test_a_narrow_terminal_shows_the_time_left():
+    stream, now = io.StringIO(), iter([0.0, 30.0])
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=80, color_system=None), now.__next__)
+    shown.begin("first scan", 1_000_000, 64_000_000)
+    shown.advance(1, 4)
+    shown.bar.refresh()
+    shown.close()
+    assert "25%  about 1 min 30 s le" in stream.getvalue()
 
 
 def test_the_bar_of_the_starts_keeps_its_text_when_it_moves():

@@ -1,14 +1,17 @@
 """The estimate of the passes left, held against histories whose end is known."""
 
 import itertools
+import math
 
 import pytest
 
 from dem.em.forecast import PassesLeft, passes_left
 from dem.em.loop import Pass, State, why_stop
 
+ALWAYS = itertools.repeat(True)
 
-def states(changes, *, tol, max_iter, exact=itertools.repeat(True)):
+
+def states(changes, *, tol, max_iter, exact=ALWAYS):
     """Return the states of a fit whose objective changes like this, up to its end."""
     objectives = itertools.accumulate(changes, initial=-10.0)
     found, history = [], ()
@@ -91,3 +94,21 @@ def test_a_change_of_arithmetic_is_no_change_of_the_objective():
 def test_too_few_passes_in_one_arithmetic_are_no_basis():
     fit = states(geometric(0.9), tol=1e-3, max_iter=100, exact=itertools.cycle([True, False]))
     assert {left for _, left in estimates(fit, tol=1e-3, max_iter=100)} == {None}
+
+
+@pytest.mark.parametrize("tol", [0, 5e-324, 1e-3, 1e300])
+@pytest.mark.parametrize(
+    "objectives",
+    [
+        [-1e308, -1e300, -1e290, -1e270, -1.0],
+        [-1e300, -1.0, -1e-30, -1e-60, -1e-300],
+        [-math.inf, -1.0, -0.5, -0.25, -0.125],
+        [-math.inf, -math.inf, -math.inf, -math.inf, -math.inf],
+        [-4.0, -3.0, -2.5, -2.25, math.inf],
+        [-4.0, -3.0, -3.0, -3.0, -3.0],
+    ],
+)
+def test_no_history_breaks_it(objectives, tol):
+    state = State(None, tuple(map(Pass, objectives)), 5)
+    left = passes_left(state, tol=tol, max_iter=100)
+    assert 1 <= left.least <= left.most <= 96

@@ -67,11 +67,11 @@ def test_a_long_pass_has_a_line_now_and_then(seconds, told):
     if told:
         left = {0.5: "40.0 s", 5: "7 min 30 s", 1000: "25 h 00 min"}[seconds]
         share = {0.5: "20%", 5: "10%", 1000: "10%"}[seconds]
-        assert lines[0] == f"first scan: {share}, {human.count(1000 / seconds)} rows/s, about {left} left"
+        assert lines[0] == f"first scan: {share}, about {left} left, {human.count(1000 / seconds)} rows/s"
     shown.begin("pass 1", 100_000, None)  # each pass begins anew
     now[0] += 20
     shown.advance(10, 100)
-    assert stream.getvalue().endswith("pass 1: 10%, 500 rows/s, about 3 min 00 s left\n")
+    assert stream.getvalue().endswith("pass 1: 10%, about 3 min 00 s left, 500 rows/s\n")
 
 
 def test_lines_about_the_starts_name_the_start_and_become_fewer():
