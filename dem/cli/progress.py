@@ -16,8 +16,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from dem.core import human
-from dem.estimators.progress_lines import Lines, PassReport, Timed, pass_line, speed
+from dem.estimators.progress_lines import Lines, PassReport, Timed, pass_line
 
 
 class JSONLines(Lines):
@@ -57,17 +56,14 @@ class Live(Timed):
         self.bar.start()
 
     def advance(self, done: int, total: int) -> None:
-        """Move the bar; show the speed and the time left in this pass."""
-        elapsed, share = self.clock() - self.started, done / max(1, total)
-        rows, nbytes = (None if whole is None else whole * share for whole in (self.rows, self.nbytes))
-        facts = [f"{share:4.0%}", speed(rows, nbytes, elapsed)]
-        if done:
-            facts.append(f"{human.seconds(elapsed * (1 / share - 1))} left")
+        """Move the bar; show the time left in this pass, and its speed."""
         if self.task is not None:
-            self.bar.update(self.task, completed=done, total=total, facts="  ".join(filter(None, facts)))
+            facts = self.text or "  ".join(self.facts(done / max(1, total)))
+            self.bar.update(self.task, completed=done, total=total, facts=facts)
 
     def detail(self, text: str) -> None:
         """Show the text next to the bar."""
+        super().detail(text)
         if self.task is not None:
             self.bar.update(self.task, facts=text)
 

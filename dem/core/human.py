@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 
 def count(value: float) -> str:
     """Return a number with the letter of its unit, k, M, G or T: 62.5 M."""
@@ -27,6 +29,15 @@ def seconds(value: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def time_range(low: float, high: float) -> str:
+    """Return a range of times, in whole numbers rounded outwards: 10 to 40 minutes, 40 seconds to 5 minutes."""
+    lowest, highest = _in_large_unit(low), _in_large_unit(high)
+    first, last = max(1, math.floor(lowest[0])), max(1, math.ceil(highest[0]))
+    if lowest[1] != highest[1]:
+        return f"{plural(first, lowest[1])} to {plural(last, highest[1])}"
+    return plural(last, highest[1]) if first == last else f"{first} to {plural(last, highest[1])}"
+
+
 def plural(n: int, noun: str) -> str:
     """Return a number and its noun: 1 pass, 3 passes, 1,000 iterations."""
     ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
@@ -49,6 +60,14 @@ def share(n: int, whole: int) -> str:
 def number(value: float) -> str:
     """Return a number to 6 significant digits."""
     return f"{value:.6g}"
+
+
+def _in_large_unit(seconds: float) -> tuple[float, str]:
+    """Return a time in the largest unit in which it is at least 2, or in seconds; and the unit."""
+    for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
+        if seconds >= 2 * size:
+            return seconds / size, unit
+    return seconds, "second"
 
 
 def _scaled(value: float, units: tuple[str, ...]) -> str:

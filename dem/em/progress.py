@@ -6,6 +6,7 @@ import logging
 from typing import Any, Protocol
 
 from dem.core.warn import warn
+from dem.em.forecast import PassesLeft, passes_left
 from dem.em.loop import State
 
 log = logging.getLogger("dem")
@@ -26,6 +27,9 @@ class Progress(Protocol):
     def detail(self, text: str) -> None:
         """Take a short text about the current part of a pass or of the start; called often."""
 
+    def expect(self, left: PassesLeft) -> None:
+        """Take an estimate of the passes that the fit still needs; called before `end`, once there is one."""
+
     def end(self, state: State[Any] | None) -> None:
         """End the pass; `state` is the state after it, or None."""
 
@@ -45,12 +49,23 @@ class Silent:
     def detail(self, text: str) -> None:
         """Show nothing."""
 
+    def expect(self, left: PassesLeft) -> None:
+        """Show nothing."""
+
     def end(self, state: State[Any] | None) -> None:
         """Show nothing."""
 
     def note(self, text: str) -> None:
         """Log the note; a note that warns becomes a Python warning."""
         log_or_warn(text)
+
+
+def end_pass(progress: Progress, state: State[Any], *, tol: float, max_iter: int) -> None:
+    """End a pass of EM, with an estimate of the passes left if there is a basis for it."""
+    left = passes_left(state, tol=tol, max_iter=max_iter)
+    if left is not None:
+        progress.expect(left)
+    progress.end(state)
 
 
 def log_or_warn(text: str) -> None:

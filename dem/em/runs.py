@@ -32,7 +32,7 @@ class RunProgress:
     Attributes
     ----------
     kind : str
-        The name of the runs, such as "short run".
+        The name of the runs, such as "start".
     run, runs : int
         The number of the run, from 1, and the number of all runs.
     ended : int
@@ -48,7 +48,7 @@ class RunProgress:
     state: State[Any] | None
 
     def __str__(self) -> str:
-        """Return "short run 3 of 10, iteration 12"."""
+        """Return "start 3 of 10, iteration 12"."""
         place = f"{self.kind} {self.run} of {self.runs}"
         return place if self.state is None else f"{place}, iteration {len(self.state.history)}"
 

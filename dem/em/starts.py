@@ -187,12 +187,12 @@ def best_start(
     with single_threaded_blas():
         for size in dict.fromkeys([budget.short_rows, n]):
             shorts = [partial(short, size, i) for i in range(start.n_init)]
-            errors = in_threads(shorts, n_threads, "short run", watch)
+            errors = in_threads(shorts, n_threads, "start", watch)
             if best.kept:
                 break
         else:
             raise next(error for error in errors if error is not None)
         finalists, max_iter = budget.long_runs(len(best.kept))
         longs = [partial(long, run, max_iter) for _, run in best.kept[:finalists]]
-        longer = in_threads(longs, n_threads, "long run", watch)
+        longer = in_threads(longs, n_threads, "best start", watch)
     return model.for_new_fit(max(longer, key=lambda run: run.objective).params)

@@ -45,8 +45,9 @@ PARAGRAPHS = {
     "verbose": """
         verbose : int, default=0
             With 1 or more, print a line for the first scan, the start, every `verbose_interval`-th pass and the last
-            one. If `engine` has a `progress`, that shows the passes instead. The logger "dem" reports each pass at the
-            level INFO.
+            one, with an estimate of the time left of the fit once there is a basis for it; and some lines within
+            passes and starts of more than 10 seconds. If `engine` has a `progress`, that shows the passes instead. The
+            logger "dem" reports each pass at the level INFO.
         verbose_interval : int, default=1
         """,
     "sample_size": """

@@ -13,10 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 from dem.core import human
+from dem.em.forecast import PassesLeft
 from dem.em.progress import WARNING, log_or_warn
 from dem.estimators import summary
 
 log = logging.getLogger("dem")
+
+LINE_SECONDS = 10.0
+"""Least time between two lines within a pass. If a fit has less time left than this, its line does not say so."""
+LINE_SHARE = 0.1
+"""Least share of a pass, and of the time since its begin, between two lines: long passes have nine lines at most."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,8 @@ class PassReport:
         Change of the objective (or log-likelihood) since the previous pass.
     stop_reason : str or None
         Why the fit stopped after this pass; None if it continues.
+    seconds_left : (float, float) or None
+        An estimate of the time that the fit still needs: the least and the most. None if there is no basis for it.
     """
 
     name: str
@@ -49,6 +57,7 @@ class PassReport:
     objective: float | None = None
     change: float | None = None
     stop_reason: str | None = None
+    seconds_left: tuple[float, float] | None = None
 
 
 def speed(rows: float | None, nbytes: float | None, elapsed: float) -> str:
@@ -73,6 +82,8 @@ def pass_line(report: PassReport) -> str:
         parts.append(f"({rates})")
     if report.stop_reason is not None:
         parts.append(summary.STOP_REASONS[report.stop_reason])
+    if report.seconds_left is not None and report.seconds_left[1] >= LINE_SECONDS:
+        parts.append(f"fit: about {human.time_range(*report.seconds_left)} left")
     return "  ".join(parts)
 
 
@@ -89,17 +100,35 @@ class Timed:
         self.clock = clock
         self.name, self.rows, self.nbytes = "", None, None  # type: tuple[str, int | None, int | None]
         self.started = 0.0
+        self.text = ""
+        self.left: PassesLeft | None = None
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
         """Start the clock of a pass."""
         self.name, self.rows, self.nbytes = what, rows, nbytes
+        self.text, self.left = "", None
         self.started = self.clock()
 
     def advance(self, done: int, total: int) -> None:
         """Take the number of finished partitions, and of all partitions."""
 
     def detail(self, text: str) -> None:
-        """Take a text about the current part of the pass."""
+        """Take a text about the current part of the pass. It is shown in place of speed and time left."""
+        self.text = text
+
+    def expect(self, left: PassesLeft) -> None:
+        """Take an estimate of the passes that the fit still needs."""
+        self.left = left
+
+    def facts(self, share: float) -> list[str]:
+        """Return the finished share of the pass, the time left in it, and its speed, as texts.
+
+        The speed is the last one: narrow terminals cut it off.
+        """
+        elapsed = self.clock() - self.started
+        rows, nbytes = (None if whole is None else whole * share for whole in (self.rows, self.nbytes))
+        left = f"about {human.seconds(elapsed * (1 / share - 1))} left" if share else ""
+        return [fact for fact in (f"{share:.0%}", left, speed(rows, nbytes, elapsed)) if fact]
 
     def end(self, state: Any) -> None:
         """Show the report of the pass; `state` is the state after it, or None."""
@@ -111,6 +140,8 @@ class Timed:
             report = replace(report, log_likelihood=log_likelihood)
             if log_likelihood != state.objective:
                 report = replace(report, objective=state.objective)
+            if self.left is not None:
+                report = replace(report, seconds_left=(self.left.least * elapsed, self.left.most * elapsed))
         self.show_pass(report)
 
     def show_pass(self, report: PassReport) -> None:
@@ -130,29 +161,38 @@ class Timed:
         """Restore the terminal; also called after errors."""
 
 
-DETAIL_SECONDS = 10.0
-"""Least time between two lines within a pass."""
-
-
 class Lines(Timed):
-    """Prints a line for each pass; in long passes also lines about their parts."""
+    """Prints a line for each pass; in long passes also some lines about the part that is done, or about the starts."""
 
     def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         super().__init__(clock)
         self.stream = stream or sys.stderr
-        self.last_shown = 0.0
+        self.last_line, self.last_share = 0.0, 0.0
 
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
         """Start the clock of a pass."""
         super().begin(what, rows, nbytes)
-        self.last_shown = self.started
+        self.last_line, self.last_share = self.started, 0.0
+
+    def advance(self, done: int, total: int) -> None:
+        """Print a line now and then: see `LINE_SECONDS` and `LINE_SHARE`."""
+        share = done / max(1, total)
+        if not self.text and done < total and share - self.last_share >= LINE_SHARE and self._is_time():
+            self.last_share = share
+            self.say(f"{self.name}: {', '.join(self.facts(share))}")
 
     def detail(self, text: str) -> None:
-        """Print a line if the last one is older than `DETAIL_SECONDS`."""
-        now = self.clock()
-        if now - self.last_shown >= DETAIL_SECONDS:
-            self.last_shown = now
+        """Print a line now and then: see `LINE_SECONDS` and `LINE_SHARE`."""
+        super().detail(text)
+        if self._is_time():
             self.say(f"{self.name}: {text}")
+
+    def _is_time(self) -> bool:
+        """Whether a line is due; if so, it counts as printed."""
+        now = self.clock()
+        due = now - self.last_line >= max(LINE_SECONDS, LINE_SHARE * (now - self.started))
+        self.last_line = now if due else self.last_line
+        return due
 
     def show_pass(self, report: PassReport) -> None:
         """Print a line."""

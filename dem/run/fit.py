@@ -16,7 +16,7 @@ from dem.core.error_state import default_error_state
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
-from dem.em.progress import WARNING
+from dem.em.progress import WARNING, end_pass
 from dem.em.runs import RunProgress
 from dem.em.starts import Start, best_start
 from dem.engine.engine import Engine
@@ -167,7 +167,7 @@ def iterate(
             resume.check_objective(first_state, state, source)
         unit = "a row" if state.history[-1].log_likelihood is None else "nats a row"
         log.info("pass %d: %.9g %s", len(state.history), state.objective, unit)
-        sweep.progress.end(state)
+        end_pass(sweep.progress, state, tol=settings.tol, max_iter=settings.max_iter)
         journal.keep_state(state, sweep.count)
         if settings.callback is not None:
             settings.callback(state)

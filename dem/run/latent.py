@@ -11,6 +11,7 @@ import numpy as np
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block, Float, MakeKernel
 from dem.em import loop
+from dem.em.progress import end_pass
 from dem.models.latent.algebra import LatentParams
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.latent.model import LatentModel
@@ -87,7 +88,7 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> L
         return nothing(make_kernel)
 
     def after(state: loop.State[Any]) -> None:
-        progress.end(state)
+        end_pass(progress, state, tol=settings.tol, max_iter=settings.max_iter)
         if settings.callback is not None:
             settings.callback(state)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from dem.cli import progress
 from dem.core import human
 from dem.estimators import summary
-from estimators.test_progress_lines import clock, drive
+from estimators.test_progress_lines import clock, drive, foretold
 
 
 def test_lines_tell_of_parts_now_and_then():
@@ -18,10 +18,10 @@ def test_lines_tell_of_parts_now_and_then():
     shown = progress.Lines(stream, clock())
     shown.begin("start", None, None)
     for i in range(25):
-        shown.detail(f"short run 1 of 10, iteration {i}")
+        shown.detail(f"start 1 of 10, iteration {i}")
     assert stream.getvalue().splitlines() == [
-        "start: short run 1 of 10, iteration 9",
-        "start: short run 1 of 10, iteration 19",
+        "start: start 1 of 10, iteration 9",
+        "start: start 1 of 10, iteration 19",
     ]
 
 
@@ -30,10 +30,10 @@ def test_the_bar_tells_of_parts():
     shown = progress.Live(Console(file=stream, force_terminal=True, width=100, color_system=None), clock())
     shown.detail("nothing is shown yet")
     shown.begin("start", None, None)
-    shown.detail("long run 2 of 4, iteration 7")
+    shown.detail("best start 2 of 4, iteration 7")
     shown.bar.refresh()
     shown.close()
-    assert "long run 2 of 4, iteration 7" in stream.getvalue()
+    assert "best start 2 of 4, iteration 7" in stream.getvalue()
 
 
 def test_json_lines():
@@ -41,9 +41,54 @@ def test_json_lines():
     drive(progress.JSONLines(stream, clock()))
     events = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [e["name"] for e in events] == ["first scan", "pass 1", "pass 2", "pass 3"]
-    assert events[0] == {"event": "step", "name": "first scan", "rows": 1000, "nbytes": 8000000, "seconds": 1}
+    assert events[0] == {"event": "step", "name": "first scan", "rows": 1000, "nbytes": 8000000, "seconds": 2}
     assert events[2]["change"] == 0.5
     assert events[3]["stop_reason"] == "converged"
+
+
+def test_the_bar_tells_of_the_time_left_in_any_pass():
+    stream, now = io.StringIO(), iter([0.0, 30.0, 40.0])
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=120, color_system=None), now.__next__)
+    shown.begin("first scan", 1_000_000, 64_000_000)
+    shown.advance(1, 4)
+    shown.bar.refresh()
+    assert "25%  about 1 min 30 s left  8.33 k rows/s, 533 kB/s" in stream.getvalue()
+    shown.end(None)
+    assert not shown.bar.live.is_started
+
+
+def test_a_narrow_terminal_shows_the_time_left():
+    stream, now = io.StringIO(), iter([0.0, 30.0])
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=80, color_system=None), now.__next__)
+    shown.begin("first scan", 1_000_000, 64_000_000)
+    shown.advance(1, 4)
+    shown.bar.refresh()
+    shown.close()
+    assert "25%  about 1 min 30 s le" in stream.getvalue()
+
+
+def test_the_bar_of_the_starts_keeps_its_text_when_it_moves():
+    stream = io.StringIO()
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=100, color_system=None), clock())
+    shown.begin("start", None, None)
+    shown.detail("start 3 of 10, iteration 7")
+    shown.advance(5, 10)
+    shown.bar.refresh()
+    task = shown.bar.tasks[0]
+    assert (task.completed, task.total, task.fields["facts"]) == (5, 10, "start 3 of 10, iteration 7")
+    shown.close()
+
+
+def test_the_time_left_of_the_fit_is_told():
+    live, lines, records = io.StringIO(), io.StringIO(), io.StringIO()
+    foretold(progress.Live(Console(file=live, force_terminal=True, width=150, color_system=None), clock(60)))
+    foretold(progress.Lines(lines, clock(60)))
+    foretold(progress.JSONLines(records, clock(60)))
+    for stream in (live, lines):
+        assert stream.getvalue().count("fit: about 10 to 40 minutes left\n") == 1
+    first, second = map(json.loads, records.getvalue().splitlines())
+    assert first["seconds_left"] == [600, 2400]
+    assert "seconds_left" not in second
 
 
 def test_live_leaves_a_line_for_each_pass_and_no_bar():
@@ -133,6 +178,13 @@ def test_why_a_fit_stopped(reason, reg_covar, said):
         (human.seconds(59.97), "1 min 00 s"),
         (human.seconds(125), "2 min 05 s"),
         (human.seconds(3720), "1 h 02 min"),
+        (human.time_range(1, 10), "1 to 10 seconds"),
+        (human.time_range(0, 0.2), "1 second"),
+        (human.time_range(40, 290), "40 seconds to 5 minutes"),
+        (human.time_range(630, 2350), "10 to 40 minutes"),
+        (human.time_range(3600, 7200), "60 minutes to 2 hours"),
+        (human.time_range(7200, 7200), "2 hours"),
+        (human.time_range(8000, 1e6), "2 hours to 12 days"),
         (human.plural(1, "pass"), "1 pass"),
         (human.plural(3, "pass"), "3 passes"),
         (human.plural(2000, "row"), "2,000 rows"),

@@ -21,10 +21,10 @@ def test_results_come_in_the_order_of_the_runs_and_every_iteration_is_told():
         return i
 
     four = [lambda after, i=i: run(i, after) for i in range(4)]
-    assert in_threads(four, 2, "short run", told.append) == [0, 1, 2, 3]
+    assert in_threads(four, 2, "start", told.append) == [0, 1, 2, 3]
     assert sum(step.state is not None for step in told) == 0 + 1 + 2 + 3
     assert [step.ended for step in told if step.state is None] == [1, 2, 3, 4]
-    assert {str(step) for step in told} >= {"short run 4 of 4, iteration 1", "short run 1 of 4"}
+    assert {str(step) for step in told} >= {"start 4 of 4, iteration 1", "start 1 of 4"}
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
@@ -40,7 +40,7 @@ def test_what_the_watch_raises_ends_all_runs_at_their_next_iteration(error):
         raise error("enough")
 
     with pytest.raises(error, match="enough"):
-        in_threads([endless] * 5, 2, "short run", watch)
+        in_threads([endless] * 5, 2, "start", watch)
     assert len(begun) <= 4
     assert not any(thread.name.startswith("dem-start") for thread in threading.enumerate())
 
@@ -50,7 +50,7 @@ def test_what_a_run_raises_is_raised():
         raise ZeroDivisionError("of this run")
 
     with pytest.raises(ZeroDivisionError, match="of this run"):
-        in_threads([broken], 1, "short run")
+        in_threads([broken], 1, "start")
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -80,7 +80,7 @@ def test_a_long_iteration_is_left_behind_and_the_watch_is_heard_during_it(monkey
 
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        in_threads([lambda after: go_on.wait(60)] * 2, 1, "short run", watch)
+        in_threads([lambda after: go_on.wait(60)] * 2, 1, "start", watch)
     assert time.monotonic() - begun < 10
-    assert told == ["short run 1 of 2"] * 2
+    assert told == ["start 1 of 2"] * 2
     go_on.set()

@@ -179,7 +179,7 @@ def test_a_start_on_a_budget_finds_what_the_whole_one_finds(monkeypatch, covaria
         monkeypatch.setattr(starts, name, value)
     steps = []
     cut = best_start(mixture(covariance_type), sample, Start(), 1, watch=steps.append)
-    assert sum(step.state is not None for step in steps if step.kind == "long run") <= 4 * 14
+    assert sum(step.state is not None for step in steps if step.kind == "best start") <= 4 * 14
     bound = bind(mixture(covariance_type), sample.x)
     ends = [loop.fit(bound, params, loop.OneBlock(sample), tol=1e-7, max_iter=500) for params in (cut, whole)]
     assert ends[0].objective == pytest.approx(ends[1].objective, abs=1e-3)

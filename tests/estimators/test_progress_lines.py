@@ -5,7 +5,9 @@ import itertools
 
 import pytest
 
+from dem.core import human
 from dem.em import loop
+from dem.em.forecast import PassesLeft
 from dem.em.progress import WARNING
 from dem.estimators.progress_lines import Lines, Printed
 
@@ -25,9 +27,19 @@ def drive(shown):
     shown.close()
 
 
-def clock():
-    """Return a clock that moves a second each time it is read."""
-    return itertools.count().__next__
+def clock(seconds=1):
+    """Return a clock that moves some seconds each time it is read."""
+    return itertools.count(step=seconds).__next__
+
+
+def foretold(shown):
+    """Tell of two passes; after the first, a fit of 10 to 40 more is foretold."""
+    history = (loop.Pass(-2.0, -2.0),)
+    shown.begin("pass 4", None, None)
+    shown.expect(PassesLeft(10, 40))
+    shown.end(loop.State(None, history, 4))
+    shown.begin("pass 5", None, None)
+    shown.end(loop.State(None, history, 5))
 
 
 def test_lines():
@@ -35,10 +47,53 @@ def test_lines():
     drive(Lines(stream, clock()))
     lines = stream.getvalue().splitlines()
     assert [line.split("  ")[0] for line in lines] == ["first scan", "pass 1", "pass 2", "pass 3"]
-    assert "(1 k rows/s, 8 MB/s)" in lines[0]
+    assert "(500 rows/s, 4 MB/s)" in lines[0]
     assert "-3.000000 nats a row" in lines[1]
     assert "-2.500000 nats a row  (+5.0e-01)" in lines[2]
     assert lines[3].endswith("converged")
+
+
+@pytest.mark.parametrize(("seconds", "told"), [(0.01, 0), (0.5, 4), (5, 9), (1000, 9)])
+def test_a_long_pass_has_a_line_now_and_then(seconds, told):
+    """A pass of a hundred partitions, each of so many seconds, has ten lines at most."""
+    stream, now = io.StringIO(), [0.0]
+    shown = Lines(stream, lambda: now[0])
+    shown.begin("first scan", 100_000, None)
+    for done in range(1, 101):
+        now[0] += seconds
+        shown.advance(done, 100)
+    lines = stream.getvalue().splitlines()
+    assert len(lines) == told
+    if told:
+        left = {0.5: "40.0 s", 5: "7 min 30 s", 1000: "25 h 00 min"}[seconds]
+        share = {0.5: "20%", 5: "10%", 1000: "10%"}[seconds]
+        assert lines[0] == f"first scan: {share}, about {left} left, {human.count(1000 / seconds)} rows/s"
+    shown.begin("pass 1", 100_000, None)  # each pass begins anew
+    now[0] += 20
+    shown.advance(10, 100)
+    assert stream.getvalue().endswith("pass 1: 10%, about 3 min 00 s left, 500 rows/s\n")
+
+
+def test_lines_about_the_starts_name_the_start_and_become_fewer():
+    stream, now = io.StringIO(), [0.0]
+    shown = Lines(stream, lambda: now[0])
+    shown.begin("start on 30,000 rows", None, None)
+    for second in range(3600):
+        now[0] = float(second)
+        shown.detail(f"start {1 + second // 360} of 10")
+        shown.advance(second // 360, 10)
+    lines = stream.getvalue().splitlines()
+    assert lines[0] == "start on 30,000 rows: start 1 of 10"
+    assert all(line.startswith("start on 30,000 rows: start ") and line.endswith(" of 10") for line in lines)
+    assert 30 < len(lines) < 60
+
+
+def test_an_end_that_is_near_is_not_foretold():
+    near, far = io.StringIO(), io.StringIO()
+    foretold(Lines(near, clock(0.2)))
+    foretold(Lines(far, clock(0.5)))
+    assert "left" not in near.getvalue()
+    assert far.getvalue().count("fit: about 5 to 20 seconds left") == 1
 
 
 def test_unknown_sizes_are_left_out():

@@ -243,11 +243,11 @@ def test_an_interrupt_stops_the_start_at_once_and_the_fit_continues_from_its_sca
         mixture(engine=dem.Engine(progress=told)).fit(store, checkpoint=tmp_path / "c.zarr")
     assert told.passes == ["first scan", "start on 500 rows"]
     assert len(told.details) == 5
-    assert all("short run" in text for text in told.details)
+    assert all(text.startswith("start ") for text in told.details)
     model = mixture().fit(store, checkpoint=tmp_path / "c.zarr")
     assert equal(model, straight)
-    assert any(text.startswith("start on the sample: short run 1 of ") for text in caplog.messages)
-    assert any(text.startswith("start on the sample: long run 1 of ") for text in caplog.messages)
+    assert any(text.startswith("start on the sample: start 1 of ") for text in caplog.messages)
+    assert any(text.startswith("start on the sample: best start 1 of ") for text in caplog.messages)
 
 
 @pytest.mark.parametrize("family", ["Poisson()", "Gamma(reference=None)", "Two(a=None, b=None)"])
