@@ -54,7 +54,7 @@ def row(path: Path, client, seconds: float, ratio: float, partition_bytes: int |
     whole, plain = side_by_side(
         [
             timed(lambda: DaskSweep(source, client)(work)),
-            timed(lambda: DaskSweep(source.without_read_ahead(), client)(work)),
+            timed(lambda: DaskSweep(source.reading_ahead(0), client)(work)),
         ],
         rounds,
     )
