@@ -26,11 +26,12 @@ MODULES = {
     "stores": ("benchmarks.stores",),
     "scale": ("benchmarks.scale",),
     "reading": ("benchmarks.reading",),
+    "codecs": ("benchmarks.codecs",),
     "kmeans": ("benchmarks.kmeans",),
     "factors": ("benchmarks.factors",),
     "missing": ("benchmarks.missing",),
 }
-WITH_STORES = ("demo", "stores", "reading", "kmeans")
+WITH_STORES = ("demo", "stores", "reading", "codecs", "kmeans")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (
@@ -65,9 +66,7 @@ def main() -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for name in options.names or MODULES:
         module, *arguments = MODULES[name]
-        rows = rows_from(
-            module, *arguments, *([options.scratch] if name in ("demo", "stores", "reading", "kmeans") else [])
-        )
+        rows = rows_from(module, *arguments, *([options.scratch] if name in WITH_STORES else []))
         record = {"on": f"{date.today()}, {machine()}", "rows": [asdict(row) for row in rows]}
         (kept / f"{name}.json").write_text(json.dumps(record))
         print(table(rows), flush=True)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 PAUSE = 0.1
-"""Seconds. The threads of BLAS and oneDAL keep their cores busy for a while after their work, which slowed the next piece."""
+"""Seconds before each piece: the threads of BLAS and oneDAL keep their cores busy for a while after their work."""
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,10 @@ def rows(scratch: Path) -> list[Row]:
     path = stored(scratch / "bench-slow.zarr")
     with local_cluster(1) as client:
         long = [row(path, client, seconds, ratio, LONG) for seconds in READS for ratio in RATIOS]
-        # A store of 128 MiB is itself cut into 8 partitions of 4 blocks. A partition's first block is read while
-        # nothing is computed, so that n blocks of equal fetching and computing take n + 1 turns.
-        return [*long, row(path, client, READS[0], 1.0, None)]
+        # A store of 128 MiB is itself cut into 8 partitions of 4 blocks. A partition's first blocks are read while
+        # nothing is computed.
+        short = row(path, client, READS[0], 1.0, None)
+        return [*long, short, *(several_row(path, client, seconds) for seconds in READS)]
 
 
 def row(path: Path, client, seconds: float, ratio: float, partition_bytes: int | None) -> Row:
@@ -54,7 +55,7 @@ def row(path: Path, client, seconds: float, ratio: float, partition_bytes: int |
     whole, plain = side_by_side(
         [
             timed(lambda: DaskSweep(source, client)(work)),
-            timed(lambda: DaskSweep(source.without_read_ahead(), client)(work)),
+            timed(lambda: DaskSweep(source.reading_ahead(0), client)(work)),
         ],
         rounds,
     )
@@ -62,7 +63,17 @@ def row(path: Path, client, seconds: float, ratio: float, partition_bytes: int |
     note = f"fetch {fetch:.2f} s, compute {compute:.2f} s, pass {whole:.2f} s; {plain:.2f} s without reading ahead"
     blocks = CHUNKS // len(source.partitions)
     case = f"reads of {seconds * 1e3:.0f} ms, compute {ratio:g} x fetch, {blocks} blocks a partition"
-    return Row(case, "max(fetch, compute)", whole / max(fetch, compute), 1.2, False, note)
+    return Row(case, "max(fetch, compute)", whole / max(fetch, compute), 1.15, False, note)
+
+
+def several_row(path: Path, client, seconds: float) -> Row:
+    """Return the row of several reads at the same time beside one after the other."""
+    store = SlowStore(zarr.storage.LocalStore(path, read_only=True), seconds)
+    source = open_source(zarr.open_array(store, mode="r"), partition_bytes=LONG)
+    sources = [source, source.reading_ahead(1)]
+    several, one = side_by_side([timed(lambda s=s: DaskSweep(s, client)(Busy(0.0))) for s in sources], 2)
+    case = f"reads of {seconds * 1e3:.0f} ms, {source.read_ahead} at the same time"
+    return Row(case, "one after the other", one / several, 2, True, f"{several:.2f} s / {one:.2f} s")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A store far away and a kernel of a given cost; a module of its own, for workers to import."""
+"""A store far away, a store that counts, and a kernel of a given cost; a module of its own, for workers to import."""
 
 from __future__ import annotations
 
@@ -28,6 +28,21 @@ class SlowStore(WrapperStore):
         """Return the bytes under a key, late."""
         await asyncio.sleep(self.seconds)
         return await self._store.get(key, prototype, byte_range)
+
+
+class CountingStore(WrapperStore):
+    """A store that counts the bytes of the chunks that it returns."""
+
+    def __init__(self, store) -> None:
+        super().__init__(store)
+        self.chunk_bytes = 0
+
+    async def get(self, key, prototype, byte_range=None):
+        """Return the bytes under a key, and count them."""
+        found = await self._store.get(key, prototype, byte_range)
+        if key.startswith("c/") and found is not None:
+            self.chunk_bytes += len(found)
+        return found
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import dask
+from distributed import Client
 
 from dem.core.blas import machine_kind
 from dem.engine.cluster import RunningCluster, local_cluster
 from dem.engine.cluster.workers import check_kernel, check_memory, check_visible
 from dem.engine.sweep.dask import DaskSweep
-from dem.engine.sweep.memory_plan import plan_sweep
+from dem.engine.sweep.memory_plan import Plan, plan_sweep
 from dem.engine.sweep.process_memory import process_bytes
 from dem.engine.sweep.serial import Advance, PartitionSweep, SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
@@ -134,13 +135,9 @@ class OnCluster:
                 f"The connection to {self.cluster.name} has been closed: use the engine inside its 'with' block, or "
                 "make a new engine."
             )
-        try:
-            check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
-        except MemoryError:  # it may fit without reading ahead
-            source = source.without_read_ahead()
-            check_memory(client, plan_sweep(source, workspace_bytes, 0, 1))
+        plan = fitting(client, plan_sweep(source, workspace_bytes, 0, 1))
         self.check_visible(source.stored_at)
-        yield DaskSweep(source, client, advance)
+        yield DaskSweep(plan.apply_to(source), client, advance)
 
     def check_visible(self, places: Iterable[str]) -> None:
         """Ask every worker."""
@@ -149,6 +146,23 @@ class OnCluster:
     def check_kernel(self, kernel: KernelId) -> None:
         """Check the workers found when the cluster was opened."""
         check_kernel(self.cluster.workers, kernel)
+
+
+def fitting(client: Client, plan: Plan) -> Plan:
+    """Return the plan, whose tasks read less ahead if the workers have too little memory.
+
+    Raises
+    ------
+    MemoryError
+        They have too little even if nothing is read ahead.
+    """
+    try:
+        check_memory(client, plan)
+    except MemoryError:
+        if plan.read_ahead == 0:
+            raise
+        return fitting(client, plan.reading_less_ahead())
+    return plan
 
 
 def is_delayed(source: Source) -> bool:

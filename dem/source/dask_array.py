@@ -45,6 +45,8 @@ class DaskSource:
 
     name = "Dask array"
     in_memory = False
+    read_ahead = 0
+    read_ahead_bytes = 0
     lazy = True
     compact = False
     columns = None
@@ -104,12 +106,7 @@ class DaskSource:
         """Bytes in memory while a block is computed. Estimated as twice the block, because the graph is unknown."""
         return 2 * self.block_bytes
 
-    @property
-    def read_ahead_bytes(self) -> int:
-        """Nothing is read ahead."""
-        return 0
-
-    def without_read_ahead(self) -> Self:
+    def reading_ahead(self, n: int) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 import zarr
+from numpy.typing import NDArray
 
 from dem.core.block import Array
 from dem.source.cf_attributes import CFAttributes, limits, of_kind
 from dem.source.stores import store_name
+
+PIECE = 2**16
+"""Entries that are decoded in one step: they stay in the second-level cache of a core."""
 
 
 @dataclass(frozen=True)
@@ -41,25 +45,40 @@ class Decoding:
     high: int | float | None = None
 
     def __call__(self, x: Array) -> Array:
-        """Return the decoded entries: a copy, or `x` itself (or a view of it) if nothing changes."""
+        """Return the decoded entries: a copy, or `x` itself (or a view of it) if nothing changes.
+
+        It works on pieces that stay in the cache of a core, so that memory is read once and written once.
+        """
         if self.kind is not None:
             x = x.view(of_kind(x.dtype, self.kind))
-        missing = np.zeros(x.shape, bool)
-        for value in {value for _, value in self.missing}:
-            missing |= x == value
-        if self.low is not None:
-            missing |= x < self.low
-        if self.high is not None:
-            missing |= x > self.high
-        if x.dtype == self.dtype and self.scale == 1 and self.offset == 0 and not missing.any():
-            return x
-        decoded = x.astype(self.dtype)
-        if self.scale != 1:
-            decoded *= self.scale
-        if self.offset != 0:
-            decoded += self.offset
-        decoded[missing] = np.nan
+        pieces = range(0, len(x), max(1, PIECE // max(1, x[:1].size)))
+        if x.dtype == self.dtype and self.scale == 1 and self.offset == 0:
+            some = (self._missing(x[start : start + pieces.step]).any() for start in pieces)
+            if not any(some):
+                return x
+        decoded = np.empty(x.shape, self.dtype)
+        for start in pieces:
+            self._decode(x[start : start + pieces.step], decoded[start : start + pieces.step])
         return decoded
+
+    def _decode(self, x: Array, out: Array) -> None:
+        """Write the decoded entries of `x` into `out`."""
+        out[...] = x
+        if self.scale != 1:
+            out *= self.scale
+        if self.offset != 0:
+            out += self.offset
+        if (missing := self._missing(x)).any():
+            out[missing] = np.nan
+
+    def _missing(self, x: Array) -> NDArray[np.bool_]:
+        """Return which entries are missing."""
+        tests = [x == value for value in {value for _, value in self.missing}]
+        if self.low is not None:
+            tests.append(x < self.low)
+        if self.high is not None:
+            tests.append(x > self.high)
+        return np.logical_or.reduce(tests) if tests else np.zeros(x.shape, bool)
 
     @property
     def fingerprint(self) -> dict[str, Any]:

@@ -56,6 +56,8 @@ class GeneratedSource:
 
     name = "generated rows"
     in_memory = False
+    read_ahead = 0
+    read_ahead_bytes = 0
     lazy = False
     compact = True
     decoding = None
@@ -89,12 +91,7 @@ class GeneratedSource:
         """Bytes in memory while a block is written: the rows, the chunk, and the encoded chunk."""
         return 3 * self.block_bytes
 
-    @property
-    def read_ahead_bytes(self) -> int:
-        """Nothing is read ahead."""
-        return 0
-
-    def without_read_ahead(self) -> Self:
+    def reading_ahead(self, n: int) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 

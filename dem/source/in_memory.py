@@ -62,6 +62,8 @@ class MemorySource:
     columns: tuple[str, ...] | None = None
 
     in_memory = True
+    read_ahead = 0
+    read_ahead_bytes = 0
     lazy = False
     compact = False
     stored_at = ()
@@ -113,12 +115,7 @@ class MemorySource:
         """0: reading views needs no extra memory."""
         return 0
 
-    @property
-    def read_ahead_bytes(self) -> int:
-        """Nothing is read ahead."""
-        return 0
-
-    def without_read_ahead(self) -> Self:
+    def reading_ahead(self, n: int) -> Self:
         """Return the source itself: nothing is read ahead."""
         return self
 

@@ -6,7 +6,8 @@ import asyncio
 import itertools
 import math
 import socket
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -211,19 +212,24 @@ def _store_error(error: BaseException) -> StoreReadError | None:
     return error if isinstance(error, StoreReadError) else None
 
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-def read_ahead(items: Iterator[T]) -> Iterator[T]:
-    """Yield the items in order, while a thread makes the next one.
+def read_ahead(read: Callable[[S], T], spans: Sequence[S], n: int) -> Iterator[T]:
+    """Yield ``read(span)`` for all spans in order, while n threads make the next n.
 
-    In addition to the item that was yielded, at most one more exists or is being made. An error is raised when its
-    item is requested. If the caller stops early, the thread ends after the current item.
+    In addition to the item that was yielded, at most n more exist or are being made. An error is raised when its item
+    is requested. If the caller stops early, the threads end after their current items.
     """
-    end = object()
-    with ThreadPoolExecutor(1, "dem-ahead") as reader:
-        coming = reader.submit(next, items, end)
-        while (item := coming.result()) is not end:
-            coming = reader.submit(next, items, end)
-            yield item  # type: ignore[misc]
-            del item  # free it before the next read begins
+    with ThreadPoolExecutor(n, "dem-ahead") as readers:
+        coming = deque(readers.submit(read, span) for span in spans[:n])
+        later = iter(spans[n:])
+        try:
+            while coming:
+                item = coming.popleft().result()
+                coming.extend(readers.submit(read, span) for span in itertools.islice(later, 1))
+                yield item
+                del item  # free it before the next read begins
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)

@@ -57,8 +57,10 @@ class Source(Protocol):
         The names of the columns, if known.
     stored_at : tuple of str
         The locations of the rows and their weights, if stored (see `dem.source.stores`); empty if unknown.
+    read_ahead : int
+        The number of blocks that a task reads ahead, at the same time.
     read_ahead_bytes : int
-        Additional bytes that a task needs to read the next block ahead; 0 if it does not read ahead.
+        Additional bytes that a task needs to read one block ahead; each further one needs `read_bytes`.
     fingerprint : dict of JSON values
         Metadata of the data: kind, shape, dtype, chunks, metadata, weights. No rows are read.
     """
@@ -94,6 +96,8 @@ class Source(Protocol):
     @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
+    def read_ahead(self) -> int: ...  # noqa: D102
+    @property
     def read_ahead_bytes(self) -> int: ...  # noqa: D102
     @property
     def fingerprint(self) -> dict[str, Any]: ...  # noqa: D102
@@ -111,5 +115,5 @@ class Source(Protocol):
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk, given its number in `Block.absent`, as the same kind of text."""
 
-    def without_read_ahead(self) -> Self:
-        """Return the same source, but its tasks do not read blocks ahead."""
+    def reading_ahead(self, n: int) -> Self:
+        """Return the same source, whose tasks read at most n blocks ahead."""

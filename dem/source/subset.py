@@ -47,9 +47,9 @@ class Subset:
         """The number of rows of the selected partitions."""
         return None if self.whole.n_rows is None else int(sum(self.row_chunks))
 
-    def without_read_ahead(self) -> Self:
-        """Return the same partitions, but tasks do not read blocks ahead."""
-        return replace(self, whole=self.whole.without_read_ahead())
+    def reading_ahead(self, n: int) -> Self:
+        """Return the same partitions, whose tasks read at most n blocks ahead."""
+        return replace(self, whole=self.whole.reading_ahead(n))
 
 
 def subset(source: Source, indices: Sequence[int]) -> Source:

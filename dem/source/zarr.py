@@ -21,6 +21,8 @@ from dem.source.weights import StoredWeights, Weights, as_dask
 from dem.source.zarr_rows import ZarrPartition, ZarrRows, locate_unit
 
 PARTITION_BYTES = 128 * 2**20
+REMOTE_READS, AHEAD_BYTES = 4, 256 * 2**20
+"""A task reads at most so many blocks of a remote store at the same time, in at most about so many bytes of memory."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,8 @@ class ZarrSource:
         Largest number of partitions.
     require_chunks : bool
         Missing chunks are an error. If false, they are read as the fill value and listed in `Block.absent`.
-    read_ahead : bool
-        Read the next block while the current one is processed.
+    most_ahead : int or None
+        Read at most so many blocks while one is processed; None: as many as are useful.
     """
 
     handle: ZarrRows
@@ -46,7 +48,7 @@ class ZarrSource:
     partition_bytes: int = PARTITION_BYTES
     max_partitions: int | None = MAX_PARTITIONS
     require_chunks: bool = False
-    read_ahead: bool = True
+    most_ahead: int | None = None
 
     in_memory = False
     lazy = True
@@ -123,24 +125,35 @@ class ZarrSource:
     def read_bytes(self) -> int:
         """Bytes in memory while a block is read: the block, its decompressed and compressed chunks, and stored weights.
 
-        If entries are decoded (missing values, packing), add the decoded block and masks of the missing entries.
+        If entries are decoded (missing values, packing), add the decoded block.
         """
         rows = min(self.handle.read_rows, self.n_rows)
         weights = self.weights.read_bytes(rows) if isinstance(self.weights, StoredWeights) else 0
-        decoded = 0 if self.decoding is None else self.block_bytes + 2 * rows * self.n_columns
+        decoded = 0 if self.decoding is None else self.block_bytes
         return 3 * rows * self.handle.row_bytes + decoded + weights
 
     @property
+    def read_ahead(self) -> int:
+        """The number of blocks that are read while one is processed.
+
+        One hides the time of a read behind the processing. From a remote store, where a read mostly waits, several
+        reads at the same time take about as long as one. Weights that are read from a store are read in turn.
+        """
+        several = self.handle.is_remote and not isinstance(self.weights, StoredWeights)
+        useful = max(1, min(REMOTE_READS, AHEAD_BYTES // self.read_bytes)) if several else 1
+        most = useful if self.most_ahead is None else min(useful, self.most_ahead)
+        blocks = -(-max(self.row_chunks) // self.handle.read_rows)
+        return min(most, blocks) if blocks > 1 else 0
+
+    @property
     def read_ahead_bytes(self) -> int:
-        """Additional bytes for reading the next block ahead; 0 if it is not read ahead, or there is only one block."""
-        if not self.read_ahead or self.handle.read_rows >= max(self.row_chunks):
-            return 0
+        """Additional bytes for reading one block ahead: the current block and its weights."""
         weights = self.weights.read_bytes(self.handle.read_rows) if isinstance(self.weights, StoredWeights) else 0
         return self.block_bytes + weights
 
-    def without_read_ahead(self) -> Self:
-        """Return the same source, but its tasks do not read blocks ahead."""
-        return replace(self, read_ahead=False)
+    def reading_ahead(self, n: int) -> Self:
+        """Return the same source, whose tasks read at most n blocks ahead."""
+        return replace(self, most_ahead=n)
 
     @property
     def fingerprint(self) -> dict[str, Any]:

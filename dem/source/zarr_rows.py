@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Any, NoReturn
 
 import numpy as np
 import zarr
+from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from dem.core.block import Block, Float
 from dem.source.decode import Decoding
@@ -17,6 +17,8 @@ from dem.source.reader import Reader, absent_error, n_units, read_ahead, unit_in
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights
 
+Span = tuple[int, int]
+"""The first row, and the row after the last."""
 READ_BYTES = 4 * 2**20
 """Decoded bytes of one read of small chunks, because zarr-python takes about half a millisecond per read. Measured with
 chunks of 128 kB: reads of single chunks have half the speed, and reads above 1 to 2 MB are not faster.
@@ -48,6 +50,11 @@ class ZarrRows:
     def reader(self) -> Reader:
         """Return a reader of the rows, for one task."""
         return Reader(self.array, self.name, self.decoding)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether reads may have to wait for a network."""
+        return not isinstance(self.array.store, LocalStore | MemoryStore | ZipStore)
 
     @property
     def row_bytes(self) -> int:
@@ -89,8 +96,8 @@ class ZarrPartition:
     weight : float64 array of shape (stop - start,), StoredWeights or None
     require_chunks : bool
         Missing chunks are an error.
-    read_ahead : bool
-        Read the next block while the current one is processed.
+    read_ahead : int
+        So many blocks are read while the current one is processed, at the same time.
     """
 
     source: ZarrRows
@@ -98,7 +105,7 @@ class ZarrPartition:
     stop: int
     weight: Float | StoredWeights | None = None
     require_chunks: bool = False
-    read_ahead: bool = True
+    read_ahead: int = 1
 
     @property
     def rows(self) -> int:
@@ -106,7 +113,7 @@ class ZarrPartition:
         return self.stop - self.start
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the blocks in order. Only one block is in memory here, and one more if the next is read ahead.
+        """Yield the blocks in order. Only one block is in memory here, and those that are read ahead.
 
         Raises
         ------
@@ -114,33 +121,81 @@ class ZarrPartition:
             A chunk cannot be read, or is missing although `require_chunks` is true. The message names the chunk.
         """
         spans = list(block_rows(self.start, self.stop, self.source.unit[0], self.source.read_rows))
-        read = self._read(spans)
-        blocks = read_ahead(read) if self.read_ahead and len(spans) > 1 else read
+        ahead = min(self.read_ahead, len(spans)) if len(spans) > 1 else 0
+        reads = Reads(self.source, self._weights(spans), max(1, ahead))
+        blocks = read_ahead(reads, spans, ahead) if ahead else map(reads, spans)
         for block in blocks:
             if self.require_chunks and block.absent:
                 self._refuse({*block.absent, *(n for rest in blocks for n in rest.absent)})
             yield block
             del block
+        reads.finish()
 
-    def _read(self, spans: Sequence[tuple[int, int]]) -> Iterator[Block]:
-        reader, n_own = self.source.reader(), n_units(self.source.array)
-        for (first, last), (weight, absent_weights) in zip(spans, self._weights(spans), strict=True):
-            x, absent = reader.read(first, last)
-            yield Block(x, weight, first, absent + tuple(n_own + n for n in absent_weights))
-            del x
-        reader.finish()
-
-    def _weights(self, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[Float | None, tuple[int, ...]]]:
-        if self.weight is None:
-            return repeat((None, ()), len(spans))
+    def _weights(self, spans: Sequence[Span]) -> WeightsInMemory | WeightsInTurn:
         if isinstance(self.weight, StoredWeights):
-            return self.weight.split(spans)
-        weight = self.weight
-        return ((weight[first - self.start : last - self.start], ()) for first, last in spans)
+            return WeightsInTurn(self.weight.split(spans))
+        return WeightsInMemory(self.weight, self.start)
 
     def _refuse(self, absent: set[int]) -> NoReturn:
         first = locate_unit(self.source, self.weight, min(absent))
         raise absent_error(first, len(absent), self.start, self.stop)
+
+
+@dataclass(frozen=True)
+class WeightsInMemory:
+    """The weights of a partition that begins at row `start`, or None."""
+
+    weight: Float | None
+    start: int
+
+    def __call__(self, span: Span) -> tuple[Float | None, tuple[int, ...]]:
+        """Return the weights of some rows; no chunks are absent."""
+        first, last = span
+        return None if self.weight is None else self.weight[first - self.start : last - self.start], ()
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(frozen=True)
+class WeightsInTurn:
+    """Weights that are read from a store, for one block after the other."""
+
+    items: Iterator[tuple[Float, tuple[int, ...]]]
+
+    def __call__(self, span: Span) -> tuple[Float, tuple[int, ...]]:
+        """Return the weights of the next rows, and the numbers of their absent chunks."""
+        return next(self.items)
+
+    def finish(self) -> None:
+        """Let the reader of the weights do its last check."""
+        for _ in self.items:
+            raise AssertionError("weights are left")
+
+
+class Reads:
+    """The reads of a partition's blocks, of which up to n run at the same time: each has a reader of its own."""
+
+    def __init__(self, source: ZarrRows, weights: WeightsInMemory | WeightsInTurn, n: int) -> None:
+        self._readers = [source.reader() for _ in range(n)]
+        self._free = self._readers.copy()
+        self._weights, self._n_own = weights, n_units(source.array)
+
+    def __call__(self, span: Span) -> Block:
+        """Return the block of some rows."""
+        reader = self._free.pop()
+        try:
+            x, absent = reader.read(*span)
+        finally:
+            self._free.append(reader)
+        weight, absent_weights = self._weights(span)
+        return Block(x, weight, span[0], absent + tuple(self._n_own + n for n in absent_weights))
+
+    def finish(self) -> None:
+        """Call this after the last block."""
+        self._weights.finish()
+        for reader in self._readers:
+            reader.finish()
 
 
 def locate_unit(rows: ZarrRows, weights: Any, number: int) -> str:

@@ -33,24 +33,23 @@ class Item:
 
 
 class Items:
-    """Items that are made one by one, and counted while they are in memory."""
+    """Makes items, and counts them while they are in memory."""
 
-    def __init__(self, n, fails_at=None):
-        self.n, self.fails_at = n, fails_at
+    def __init__(self, fails_at=None):
+        self.fails_at = fails_at
         self.alive = weakref.WeakSet()
-        self.most, self.begun, self.threads = 0, 0, set()
+        self.begun, self.threads, self.lock = 0, set(), threading.Lock()
 
-    def __iter__(self):
-        for i in range(self.n):
+    def __call__(self, i):
+        with self.lock:
             self.begun += 1
             self.threads.add(threading.current_thread().name)
-            if i == self.fails_at:
-                raise OSError(f"no item {i}")
-            item = Item(i)
+        if i == self.fails_at:
+            raise OSError(f"no item {i}")
+        item = Item(i)
+        with self.lock:
             self.alive.add(item)
-            self.most = max(self.most, len(self.alive))
-            yield item
-            del item
+        return item
 
 
 def wait_for(condition):
@@ -60,26 +59,42 @@ def wait_for(condition):
         time.sleep(0.001)
 
 
-def test_items_come_in_order_and_one_is_made_ahead():
-    items, seen = Items(20), []
-    for item in read_ahead(iter(items)):
-        wait_for(lambda: items.begun >= min(20, len(seen) + 2))  # the next one is begun while this one is here
-        assert items.begun <= len(seen) + 2
-        assert len(items.alive) <= 2
+AHEAD = pytest.mark.parametrize("n", [1, 3])
+
+
+@AHEAD
+def test_items_come_in_order_and_some_are_made_ahead(n):
+    items, seen = Items(), []
+    for item in read_ahead(items, range(20), n):
+        wait_for(lambda: items.begun >= min(20, len(seen) + 1 + n))  # the next are begun while this one is here
+        assert items.begun <= len(seen) + 1 + n
+        assert len(items.alive) <= 1 + n
         seen.append(item.number)
         del item
     assert seen == list(range(20))
-    assert items.most <= 2
     assert all(name.startswith("dem-ahead") for name in items.threads)
 
 
-@pytest.mark.parametrize("n", [0, 1, 2])
-def test_few_items(n):
-    assert [item.number for item in read_ahead(iter(Items(n)))] == list(range(n))
+@AHEAD
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
+def test_few_items(count, n):
+    assert [item.number for item in read_ahead(Items(), range(count), n)] == list(range(count))
 
 
-def test_an_error_is_raised_when_its_item_is_requested():
-    ahead = read_ahead(iter(Items(9, fails_at=3)))
+@AHEAD
+def test_several_are_made_at_the_same_time(n):
+    together = threading.Barrier(n, timeout=SECONDS)
+
+    def make(i):
+        together.wait()
+        return i
+
+    assert list(read_ahead(make, range(4 * n), n)) == list(range(4 * n))
+
+
+@AHEAD
+def test_an_error_is_raised_when_its_item_is_requested(n):
+    ahead = read_ahead(Items(fails_at=3), range(9), n)
     for number in range(3):
         assert next(ahead).number == number
         time.sleep(0.01)  # time for the error, while this item is here
@@ -87,28 +102,30 @@ def test_an_error_is_raised_when_its_item_is_requested():
         next(ahead)
 
 
-def test_the_thread_ends_if_the_caller_stops():
-    items = Items(9)
-    ahead = read_ahead(iter(items))
+@AHEAD
+def test_the_threads_end_if_the_caller_stops(n):
+    items = Items()
+    ahead = read_ahead(items, range(9), n)
     next(ahead)
-    assert len(reading()) == 1
+    assert 1 <= len(reading()) <= n
     ahead.close()
     assert reading() == []
-    assert items.begun <= 2
+    assert items.begun <= 1 + n
 
 
+@AHEAD
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_the_thread_ends_with_an_error_of_the_caller(error):
-    items = Items(9)
+def test_the_threads_end_with_an_error_of_the_caller(error, n):
+    items = Items()
 
     def work():
-        for _ in read_ahead(iter(items)):
+        for _ in read_ahead(items, range(9), n):
             raise error
 
     with pytest.raises(error):
         work()
     assert reading() == []
-    assert items.begun <= 2
+    assert items.begun <= 1 + n
 
 
 X = np.random.default_rng(0).normal(size=(4000, 4))
@@ -141,7 +158,7 @@ def store(tmp_path, monkeypatch):
 
 
 def test_the_next_block_is_read_during_this_one(store):
-    source = open_source(zarr.open_array(Watched(store), mode="r"))
+    source = open_source(zarr.open_array(Watched(store), mode="r")).reading_ahead(1)
     (partition,) = source.partitions
     asked = source.handle.array.store.asked
     for i, block in enumerate(partition.blocks()):
@@ -149,7 +166,7 @@ def test_the_next_block_is_read_during_this_one(store):
         assert asked == list(range(min(40, i + 2)))
         np.testing.assert_array_equal(block.x, X[100 * i : 100 * i + 100])
         del block
-    plain = open_source(zarr.open_array(Watched(store), mode="r")).without_read_ahead()
+    plain = open_source(zarr.open_array(Watched(store), mode="r")).reading_ahead(0)
     for i, _ in enumerate(plain.partitions[0].blocks()):
         assert plain.handle.array.store.asked == list(range(i + 1))
 
@@ -159,18 +176,20 @@ def test_blocks_and_bits_are_the_same(store):
     w[:] = np.random.default_rng(1).uniform(size=len(X))
     source = open_source(zarr.open_array(store, mode="r"), w, partition_bytes=16_000)
     assert len(source.partitions) > 1
-    for one, other in zip(source.partitions, source.without_read_ahead().partitions, strict=True):
+    for one, other in zip(source.partitions, source.reading_ahead(0).partitions, strict=True):
         for here, there in zip(one.blocks(), other.blocks(), strict=True):
             assert here.first == there.first
             np.testing.assert_array_equal(here.x, there.x)
             np.testing.assert_array_equal(here.weight, there.weight)
     scanner = Scanner(4, True, 100, 0, len(X))
-    scans = [SerialSweep(s)(scanner) for s in (source, source.without_read_ahead())]
+    scans = [SerialSweep(s)(scanner) for s in (source, source.reading_ahead(0))]
     assert scans[0].moments.scatter.tobytes() == scans[1].moments.scatter.tobytes()
     np.testing.assert_array_equal(scans[0].sample.x, scans[1].sample.x)
 
 
-def test_two_blocks_are_alive_at_most(store, monkeypatch):
+@pytest.mark.parametrize("remote", [False, True])
+def test_blocks_are_alive_as_planned(remote, store, monkeypatch):
+    monkeypatch.setattr(zarr_rows.ZarrRows, "is_remote", remote)
     made, most = [], []
     read = zarr_rows.Reader.read
 
@@ -185,8 +204,31 @@ def test_two_blocks_are_alive_at_most(store, monkeypatch):
     for block in source.partitions[0].blocks():
         time.sleep(0.002)
         del block
+    assert source.read_ahead == (4 if remote else 1)
     assert len(most) == 40
-    assert max(most) == 2
+    assert 2 <= max(most) <= 1 + source.read_ahead
+
+
+def test_reads_of_a_remote_store_overlap(store):
+    source = open_source(zarr.open_array(Watched(store), mode="r"))
+    assert source.read_ahead == 4
+    asked = source.handle.array.store.asked
+    for i, block in enumerate(source.partitions[0].blocks()):
+        wait_for(lambda i=i: len(asked) >= min(40, i + 5))
+        assert sorted(asked) == list(range(min(40, i + 5)))
+        np.testing.assert_array_equal(block.x, X[100 * i : 100 * i + 100])
+        del block
+
+
+def test_reads_ahead_of_a_remote_store_are_bounded(store, monkeypatch):
+    source = open_source(zarr.open_array(Watched(store), mode="r"))
+    monkeypatch.setattr("dem.source.zarr.AHEAD_BYTES", 3 * source.read_bytes)
+    assert source.read_ahead == 3
+    assert [source.reading_ahead(n).read_ahead for n in (0, 1, 2, 9)] == [0, 1, 2, 3]
+    monkeypatch.setattr("dem.source.zarr.AHEAD_BYTES", 1)
+    assert source.read_ahead == 1
+    w = zarr.create_array(MemoryStore(), shape=len(X), dtype="f8", chunks=77)
+    assert open_source(zarr.open_array(Watched(store), mode="r"), w).read_ahead == 1
 
 
 def test_an_error_of_the_store_ends_the_pass(store):
@@ -203,12 +245,12 @@ def test_an_error_of_the_kernel_ends_the_pass(store):
 
     with pytest.raises(ZeroDivisionError, match="at 0"):
         SerialSweep(source)(lambda: kernel)
-    assert len(source.handle.array.store.asked) <= 2
+    assert len(source.handle.array.store.asked) <= 5
 
 
 def test_a_single_block_needs_no_thread(store):
     source = open_source(zarr.open_array(store, mode="r"), partition_bytes=3200)
-    assert source.read_ahead_bytes == 0
+    assert source.read_ahead == 0
     for partition in source.partitions:
         for _ in partition.blocks():
             assert reading() == []

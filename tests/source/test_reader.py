@@ -274,7 +274,7 @@ def test_a_store_that_becomes_invisible_during_a_pass_is_reported(tmp_path, monk
     monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
     make(tmp_path / "x.zarr")
     remove(tmp_path / "x.zarr", 0)
-    blocks = open_source(tmp_path / "x.zarr").without_read_ahead().partitions[0].blocks()
+    blocks = open_source(tmp_path / "x.zarr").reading_ahead(0).partitions[0].blocks()
     assert next(blocks).absent == (0,)
     shutil.move(tmp_path / "x.zarr", tmp_path / "elsewhere")
     with pytest.raises(OSError, match="is not visible on"):
@@ -301,7 +301,7 @@ def test_each_read_with_absent_chunks_costs_one_more_request(tmp_path, monkeypat
     make(tmp_path / "x.zarr")
     remove(tmp_path / "x.zarr", *range(11))
     store = Failing(LocalStore(tmp_path / "x.zarr", read_only=True))
-    source = open_source(zarr.open_array(store, mode="r"))
+    source = open_source(zarr.open_array(store, mode="r")).reading_ahead(1)
     store = source.handle.array.store
     before = store.calls["zarr.json"]
     assert absent_of(source) == list(range(11))

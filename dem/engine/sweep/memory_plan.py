@@ -32,8 +32,10 @@ class Plan:
         Number of tasks that run at the same time.
     worker_bytes : int
         Memory of an idle worker process; 0 for threads of this process.
+    read_ahead : int
+        The number of blocks that a task reads ahead, at the same time.
     read_ahead_bytes : int
-        Additional memory of a task that reads the next block ahead; 0 if it does not.
+        Additional memory of a task that reads one block ahead; each further one needs `read_bytes`.
     """
 
     name: str
@@ -43,12 +45,14 @@ class Plan:
     client_bytes: int
     n_workers: int = 1
     worker_bytes: int = IDLE_WORKER_BYTES
+    read_ahead: int = 0
     read_ahead_bytes: int = 0
 
     @property
     def task_bytes(self) -> int:
         """The most memory that one task needs."""
-        return self.read_bytes + self.read_ahead_bytes + self.workspace_bytes
+        reads = self.read_bytes * max(1, self.read_ahead) + (self.read_ahead_bytes if self.read_ahead else 0)
+        return reads + self.workspace_bytes
 
     @property
     def total_bytes(self) -> int:
@@ -65,7 +69,7 @@ class Plan:
         """
         if limit_bytes is None or self.total_bytes <= limit_bytes:
             return
-        alone = replace(self, n_workers=1, read_ahead_bytes=0)
+        alone = replace(self, n_workers=1, read_ahead=0)
         enough = f"raise the memory limit to {human.size(rounded_up(alone.total_bytes))} or more"
         without_data = alone.total_bytes - alone.read_bytes
         if self.block_bytes and limit_bytes < without_data:  # smaller chunks would not help
@@ -89,23 +93,28 @@ class Plan:
         )
 
     def within(self, limit_bytes: int | None) -> Plan:
-        """Return the plan reduced to the limit: first without reading ahead, then with fewer workers.
+        """Return the plan reduced to the limit: first tasks read less ahead, then there are fewer workers.
 
         Raises
         ------
         MemoryError
             Even one worker does not fit.
         """
-        fits = limit_bytes is None or self.total_bytes <= limit_bytes
-        plan = self if fits else replace(self, read_ahead_bytes=0)
-        while limit_bytes is not None and plan.n_workers > 1 and plan.total_bytes > limit_bytes:
+        plan, limit = self, math.inf if limit_bytes is None else limit_bytes
+        while plan.read_ahead and plan.total_bytes > limit:
+            plan = plan.reading_less_ahead()
+        while plan.n_workers > 1 and plan.total_bytes > limit:
             plan = replace(plan, n_workers=plan.n_workers - 1)
         plan.check(limit_bytes)
         return plan
 
+    def reading_less_ahead(self) -> Plan:
+        """Return the plan of tasks that read half as many blocks ahead."""
+        return replace(self, read_ahead=self.read_ahead // 2)
+
     def apply_to(self, source: Source) -> Source:
-        """Return the source with or without reading ahead, as planned."""
-        return source if self.read_ahead_bytes else source.without_read_ahead()
+        """Return the source, whose tasks read as many blocks ahead as planned."""
+        return source.reading_ahead(self.read_ahead)
 
 
 def rounded_up(nbytes: int) -> int:
@@ -121,5 +130,5 @@ def plan_sweep(
     worker_bytes: int = IDLE_WORKER_BYTES,
 ) -> Plan:
     """Return the memory plan for sweeps over `source`."""
-    sizes = source.block_bytes, source.read_bytes
-    return Plan(source.name, *sizes, workspace_bytes, client_bytes, n_workers, worker_bytes, source.read_ahead_bytes)
+    block, ahead = (source.block_bytes, source.read_bytes), (source.read_ahead, source.read_ahead_bytes)
+    return Plan(source.name, *block, workspace_bytes, client_bytes, n_workers, worker_bytes, *ahead)

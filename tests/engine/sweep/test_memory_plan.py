@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,17 +28,25 @@ def test_reading_ahead_is_given_up_before_a_worker():
     source = open_source(z)
     plan = plan_sweep(source, 5_000_000, 10_000_000, 2)
     assert plan.read_ahead_bytes == source.block_bytes == 8_000_000
-    assert plan.apply_to(source) is source
+    assert plan.read_ahead == source.read_ahead == 1
     assert plan.within(plan.total_bytes) == plan
     less = plan.within(plan.total_bytes - 1)
-    assert (less.n_workers, less.read_ahead_bytes) == (2, 0)
+    assert (less.n_workers, less.read_ahead) == (2, 0)
     assert less.total_bytes == plan.total_bytes - 2 * 8_000_000
-    assert [p.read_ahead for p in source.partitions] == [True] * len(source.partitions)
-    assert [p.read_ahead for p in less.apply_to(source).partitions] == [False] * len(source.partitions)
-    assert less.apply_to(source).read_ahead_bytes == 0
+    assert [p.read_ahead for p in source.partitions] == [1] * len(source.partitions)
+    assert [p.read_ahead for p in less.apply_to(source).partitions] == [0] * len(source.partitions)
     assert plan.within(less.total_bytes - 1).n_workers == 1
     with pytest.raises(MemoryError, match=r"1 worker x"):
         plan.within(140_000_000)
+
+
+def test_several_reads_ahead_are_reduced_step_by_step():
+    plan = replace(PLAN, read_ahead=4, read_ahead_bytes=60_000_000)
+    sizes = [replace(plan, read_ahead=n).total_bytes for n in (4, 2, 1, 0)]
+    assert np.diff(sizes).tolist() == [-3 * 2 * PLAN.read_bytes, -3 * PLAN.read_bytes, -3 * 60_000_000]
+    for size, n in zip(sizes, (4, 2, 1, 0), strict=True):
+        assert (plan.within(size).read_ahead, plan.within(size).n_workers) == (n, 3)
+    assert plan.within(sizes[-1] - 1).n_workers == 2
 
 
 def test_a_plan_that_cannot_fit_is_refused_with_both_numbers():
