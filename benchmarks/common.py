@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+REST = 0.1
+"""Seconds before each run that is timed."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -42,10 +45,14 @@ class Row:
 
 
 def side_by_side(runs: Sequence[Callable[[], float]], rounds: int = 3) -> list[float]:
-    """Return the best time of each run, in seconds; the runs take turns, so that noise meets all alike."""
+    """Return the best time of each run, in seconds; the runs take turns, so that noise meets all alike.
+
+    Before each is a rest: threads of BLAS and OpenMP keep their cores busy for some time after their work.
+    """
     best = [float("inf")] * len(runs)
     for _ in range(rounds):
         for i, run in enumerate(runs):
+            time.sleep(REST)
             best[i] = min(best[i], run())
     return best
 

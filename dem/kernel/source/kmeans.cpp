@@ -27,7 +27,6 @@ struct KMeansTask {
 
 namespace {
 
-constexpr int64_t fetched_bytes = 200000;  // a larger tile would not stay in the second-level cache of a core
 constexpr int flush_tiles = 64;  // sums over so many tiles are added to the totals: long sums would round more
 
 // The rows farthest from their centres, at most K. Rows come in the order of their numbers. A heap: entry 0 is the least far;
@@ -93,18 +92,7 @@ template <class T, template <class> class Arithmetic> struct Labelled {
     }
     void find() {
         const auto of = nearest();
-        for (int i = 0; i < tile.n; i += of.block_rows) {
-            fetch(i, of.block_rows);
-            of.labels(columns + i, label + i);
-        }
-    }
-    // Asks for rows that are a tile further on than rows i to i + n of this one: they arrive while this tile is computed. (GCC
-    // would leave out the call of a function that only does this.)
-    INLINE void fetch(int i, int n) const {
-        const int64_t bytes = task.d * sizeof(T);
-        if (rows * bytes > fetched_bytes) return;
-        for (const int stop = (int)smaller(i + n, tile.n); i < stop; i++)
-            for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch((const char *)tile.row[i] + rows * bytes + at, 0, 2);
+        for (int i = 0; i < tile.n; i += of.block_rows) of.labels(columns + i, label + i);
     }
     int64_t index(int i) const { return (tile.row[i] - (const T *)task.x) / task.d; }
 };
@@ -193,7 +181,6 @@ int64_t distances(const KMeansTask &task, int phases) {
         at = rows.take(at);
         for (int i = 0; i < rows.tile.n; i += N::block_rows) {
             const int n = (int)smaller(rows.tile.n - i, N::block_rows);
-            rows.fetch(i, N::block_rows);
             double *out = task.distances + (first + i) * task.k_count;
             rows.nearest().each_block(rows.columns + i, [&](int64_t k, auto &sum) {
                 constexpr int count = sizeof(sum) / sizeof(sum[0]);
