@@ -174,7 +174,7 @@ int64_t distances(const KMeansTask &task, int phases) {
     typedef Nearest<double, Differences> N;
     Workspace w(task, phases);
     Labelled<double, Differences> rows(task, w);
-    double *part = w.take<double>(N::group * N::block_rows);
+    double *part = w.take<double>(8 * rows.rows);  // a register block of any width
     if (phases & begin) rows.begin();
     for (int64_t at = 0, first; phases & add && at < task.n;) {
         first = at;
