@@ -122,7 +122,8 @@ def _compile(compiler: Compiler, width: str, scratch: Path) -> Path:
     """Return a library that has been loaded once, in a folder for temporary files."""
     path = scratch / f"{compiler.name.replace('/', '-')}-{width}.so"
     flags = [*map(compiler.flag, widths()[width]), f'-DDIGEST="{source_digest()}"']
-    command = [*compiler.command, *flags, "-o", str(path), str(SOURCE / "estep.cpp"), *compiler.linking]
+    sources = map(str, sorted(SOURCE.glob("*.cpp")))
+    command = [*compiler.command, *flags, "-o", str(path), *sources, *compiler.linking]
     cache = {name: str(scratch / "zig") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
     options: dict[str, Any] = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "errors": "replace"}
     subprocess.run(command, env=os.environ | cache, check=True, timeout=LONGEST, **options)

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 from crosses import cross
+from dem.em.row_output import RowOutput
 from dem.families import COVARIANCE_TYPES
 from dem.kernel import library
 from dem.kernel.build import build, installed_compilers, library_path, missing, widths, zig
+from dem.models.kmeans.native_kernel import native_rows
 from dem.models.mixture.precision import Precision
-from kernel.e_steps import NEEDS_LIBRARY, mixture_e_step
+from kernel.clusters import clusters
+from kernel.e_steps import NATIVE, NEEDS_LIBRARY, mixture_e_step
 
 pytestmark = NEEDS_LIBRARY
 ARITHMETICS = {precision.name.lower(): precision for precision in Precision}
@@ -63,6 +66,22 @@ def bits(kind, precision, spread, sizes, name, folder=None):
     return found
 
 
+def kmeans_bits(precision, sizes, name, folder=None):
+    """Return the bytes of the statistics and of results for rows of K-means, with vectors of one width."""
+    found, outputs = {}, (RowOutput("label", "", np.dtype("i8")), RowOutput("score", ""))
+    with vectors(name, folder) as one:
+        assert one is not None
+        for d, k in sizes:
+            of = clusters(d, k, precision, np.random.default_rng(d * k), n=211, spread=0.5, weighted=k % 2)
+            stats = of.stats()
+            arrays = [stats.counts, stats.sums, stats.inertia, stats.farthest.key, stats.farthest.square]
+            if precision != Precision.SINGLE:
+                wanted = (*outputs, RowOutput("distance", "", columns=k))
+                arrays += [native_rows(of.centers, of.frame, precision, what, of.x, NATIVE) for what in wanted]
+            found[d, k] = [array.tobytes() for array in arrays]
+    return found
+
+
 def test_every_width_that_is_built_is_compared():
     features = library.cpu_features()
     assert widths_here() == [
@@ -80,6 +99,14 @@ def test_vectors_of_every_width_give_the_same_bits(kind, precision, spread):
         assert other == first
 
 
+@pytest.mark.parametrize("precision", ARITHMETICS.values(), ids=ARITHMETICS)
+def test_vectors_of_every_width_give_the_same_bits_of_kmeans(precision):
+    sizes = [*SIZES[::5], (140, 3)]
+    first, *others = (kmeans_bits(precision, sizes, name) for name in widths_here())
+    for other in others:
+        assert other == first
+
+
 @pytest.fixture(scope="module", params=COMPILERS)
 def compiled(request, tmp_path_factory):
     """Return a folder with the libraries of one compiler, for the widths that it can build."""
@@ -89,14 +116,28 @@ def compiled(request, tmp_path_factory):
     return folder
 
 
+def compiled_widths(folder):
+    """Return the widths of the libraries in a folder that this machine can run."""
+    paths = [library_path(width, folder) for width in widths()]
+    names = [name for name in (FILES[path.name] for path in paths if path.exists()) if name in widths_here()]
+    assert names
+    return names
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ARITHMETICS.values(), ids=ARITHMETICS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_compiler_gives_the_same_bits(kind, precision, compiled):
-    paths = [library_path(width, compiled) for width in widths()]
-    names = [name for name in (FILES[path.name] for path in paths if path.exists()) if name in widths_here()]
-    assert names
+    names = compiled_widths(compiled)
     for spread in SPREADS.values():
         expected = bits(kind, precision, spread, SIZES, widths_here()[0])
         for name in names:
             assert bits(kind, precision, spread, SIZES, name, compiled) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ARITHMETICS.values(), ids=ARITHMETICS)
+def test_every_compiler_gives_the_same_bits_of_kmeans(precision, compiled):
+    expected = kmeans_bits(precision, SIZES, widths_here()[0])
+    for name in compiled_widths(compiled):
+        assert kmeans_bits(precision, SIZES, name, compiled) == expected

@@ -5,6 +5,7 @@
 #include "few.h"
 #include "narrow.h"
 #include "outer.h"
+#include "workspace.h"
 
 #ifndef DIGEST
 #define DIGEST ""
@@ -40,16 +41,6 @@ struct CentredTask {
     const double *constants;  // (K)
 };
 
-// The address sanitizer also reports accesses between the parts of the workspace.
-#ifdef __SANITIZE_ADDRESS__
-extern "C" void __asan_poison_memory_region(const volatile void *, size_t);
-static void forbid(const char *from, int64_t bytes) { __asan_poison_memory_region(from, bytes); }
-constexpr int64_t gap = 64;
-#else
-static void forbid(const char *, int64_t) {}
-constexpr int64_t gap = 0;
-#endif
-
 namespace {
 
 // Features are kept between both products if they fit into the second-level cache of a core (measured); otherwise `chunk` of
@@ -59,31 +50,6 @@ constexpr int64_t kept_bytes = 200000, chunk = 48;
 constexpr int64_t few_bytes = 1 << 18;
 // Outer is faster from so many columns on, in tiles where at most one in `sparse_share` responsibilities matters (measured).
 constexpr int64_t sparse_columns = 24, sparse_share = 2;
-
-// What a call does. Without any of these it only returns the bytes of the workspace.
-enum Phase { begin = 1, add = 2, end = 4 };
-
-// Parts of the workspace, one after the other. Without memory it only counts. What is set to zero when a task begins is kept
-// until it ends.
-struct Workspace {
-    char *at;
-    bool begins;
-    int64_t bytes = 0;
-
-    Workspace(const Rows &rows, int phases) : at(phases ? (char *)rows.workspace : nullptr), begins(phases & begin) {}
-    template <class T> T *take(int64_t n) {
-        const int64_t from = bytes, end = bytes + n * (int64_t)sizeof(T);
-        bytes = round_up(end, 64) + gap;
-        if (!at) return nullptr;
-        forbid(at + end, bytes - end);
-        return (T *)(at + from);
-    }
-    template <class T> T *zeros(int64_t n) {
-        T *found = take<T>(n);
-        if (found && begins) memset(found, 0, n * sizeof(T));
-        return found;
-    }
-};
 
 template <class T> Softmax<T> softmax_in(Workspace &w) {
     constexpr int n = tile_rows<T>;

@@ -7,7 +7,7 @@ matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Self
 
 import numpy as np
@@ -19,6 +19,7 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.families.family import CACHE_BYTES
+from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture.kernel import positive_weight_rows, tile_rows
 from dem.models.mixture.precision import Precision
 
@@ -92,6 +93,8 @@ class KMeansStats:
     farthest : Farthest
     centers : Frame
         The centres. Only statistics about the same centres can be added.
+    kernel : KernelId
+        The implementation of the E-step: statistics of different ones cannot be added either.
     """
 
     rows: int
@@ -101,6 +104,7 @@ class KMeansStats:
     inertia: Float
     farthest: Farthest
     centers: Frame
+    kernel: KernelId = field(default=NUMPY, kw_only=True)
 
     def __add__(self, other: Self) -> Self:
         """Return the statistics of both sets of rows.
@@ -108,10 +112,12 @@ class KMeansStats:
         Raises
         ------
         ValueError
-            If they are about different centres.
+            If they are about different centres, or of different kernels.
         """
         if not self.centers.same(other.centers):
             raise ValueError("these statistics are about different centres: add only statistics of the same centres")
+        if self.kernel != other.kernel:
+            raise ValueError(f"cannot add statistics of different kernels: {self.kernel} and {other.kernel}")
         return replace(
             self,
             rows=self.rows + other.rows,
@@ -181,7 +187,7 @@ class Nearest:
 
     def coefficients(self, c: Float) -> Float:
         """Return eta (K, F) of the centres c (K, d) in the frame: of the features 1 and x."""
-        return np.concatenate([-0.5 * np.einsum("ij,ij->i", c, c)[:, None], c], axis=1)
+        return product_coefficients(c)
 
     def labels(self, rows: Array) -> Labels:
         """Return the number of the centre nearest to each of the rows (n, d), of equally near ones the lowest."""
@@ -228,6 +234,11 @@ class KMeansKernel:
             found = Farthest(squares[far], keys[far], labels[far], weight[far], residuals[far])
             farthest = farthest.merge(found, k)
         return KMeansStats(len(x), total_weight(block), counts, sums, inertia, farthest, Frame.at(nearest.centers))
+
+
+def product_coefficients(c: Float) -> Float:
+    """Return eta (K, 1 + d), (-|c|^2 / 2, c), of the centres c (K, d): the nearest has the largest eta' (1, x)."""
+    return np.concatenate([-0.5 * np.einsum("ij,ij->i", c, c)[:, None], c], axis=1)
 
 
 def rows_weights_and_keys(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:

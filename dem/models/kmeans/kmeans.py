@@ -12,7 +12,7 @@ For rows with missing values, the E-step and its statistics are in `missing`; th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -23,8 +23,10 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs, filled, output_table
+from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, kernel_bytes
 from dem.models.kmeans.missing import NearestObserved, ObservedKernel
+from dem.models.kmeans.native_kernel import OUTPUTS, NativeKMeansKernel, native_bytes, native_rows
 from dem.models.mixture.precision import Precision
 from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, label_dtype
 from dem.scan.scanner import Scan, scan_bytes
@@ -101,6 +103,9 @@ class KMeansModel:
         The data are float32 or float16, so float32 products may be used in the iterations before the last.
     missing : bool
         Rows have missing values.
+    kernel_id : KernelId
+        The implementation of the E-step and of results for rows that workers use; rows with missing values always have
+        NumPy's.
     """
 
     n_clusters: int
@@ -111,9 +116,14 @@ class KMeansModel:
     variance: float = 0.0
     single: bool = False
     missing: bool = False
+    kernel_id: KernelId = field(default=NUMPY, repr=False)
 
     needs_scatter = False
     measure = None
+
+    def with_kernel(self, kernel_id: KernelId) -> KMeansModel:
+        """Return the model with this implementation of the E-step."""
+        return replace(self, kernel_id=kernel_id)
 
     def squared(self, variances: Float) -> Float:
         """Return the mean for every column: columns of small variance matter little in distances."""
@@ -175,6 +185,8 @@ class KMeansModel:
         assert self.frame is not None
         if self.missing:
             return ObservedKernel(NearestObserved(params.centers, self.frame, precision))
+        if self.kernel_id != NUMPY:
+            return NativeKMeansKernel(params.centers, self.frame, precision, self.kernel_id)
         return KMeansKernel(Nearest(params.centers, self.frame, precision))
 
     def m_step(self, params: KMeansParams, stats: KMeansStats) -> Step[KMeansParams]:
@@ -225,6 +237,8 @@ class KMeansModel:
         frame = Frame.at(params.centers.mean(axis=0))
         low, high, whole = check_finite(block)
         found = max(sufficient_precision(params, frame, frame.largest(low, high), missing=not whole), Precision.DOUBLE)
+        if whole and self.kernel_id != NUMPY and output.name in OUTPUTS:
+            return native_rows(params.centers, frame, found, output, x, self.kernel_id)
         nearest = (Nearest if whole else NearestObserved)(params.centers, frame, found)
         for start in range(0, len(x), nearest.tile):
             rows = x[start : start + nearest.tile]
@@ -242,11 +256,15 @@ class KMeansModel:
     def workspace_bytes(self, d: int) -> int:
         """Return the bytes that a task needs in addition to its block."""
         width = 2 * d if self.missing else d  # each column, and whether it is observed
-        return max(kernel_bytes(self.n_clusters, width), scan_bytes(d, scatter=False))
+        return max(kernel_bytes(self.n_clusters, width), self._native_bytes(d), scan_bytes(d, scatter=False))
 
     def rows_bytes(self, d: int) -> int:
         """Return the bytes that a task needs for row outputs, also with missing values."""
-        return kernel_bytes(self.n_clusters, 2 * d)
+        return max(kernel_bytes(self.n_clusters, 2 * d), self._native_bytes(d))
+
+    def _native_bytes(self, d: int) -> int:
+        """Return the bytes that a task of the native kernel needs; 0 with NumPy."""
+        return 0 if self.kernel_id == NUMPY else native_bytes(self.n_clusters, d, self.kernel_id)
 
 
 def sufficient_precision(params: KMeansParams, frame: Frame, largest: Float, *, missing: bool) -> Precision:

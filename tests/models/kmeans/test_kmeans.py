@@ -110,6 +110,9 @@ def test_no_border_is_displaced_by_more_than_the_tolerance(rng, precision):
         assert model.precision(params) == precision
         nearest = Nearest(centers, model.frame, precision)
         np.testing.assert_array_equal(np.concatenate([nearest.labels(x[:7]), nearest.labels(x[7:])]), side)
+        kernel = model.kernel(params)
+        counts = [kernel(Block(x[side == one])).counts for one in (0, 1)]
+        np.testing.assert_array_equal(counts, np.diag(np.bincount(side)))
 
 
 def test_ties_go_to_the_lowest_index():
