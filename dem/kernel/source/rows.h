@@ -16,14 +16,14 @@ template <class T> struct Tile {
     const T *row[rows];     // their places in the block
     T *weight;              // (rows), 0 beyond n
 
-    // Takes the next rows of positive weight; returns the index of the row after them.
-    int64_t take(const T *x, const double *weights, int64_t at, int64_t stop, int64_t d) {
+    // Takes the next rows of positive weight, which are `width` numbers apart; returns the index of the row after them.
+    int64_t take(const T *x, const double *weights, int64_t at, int64_t stop, int64_t width) {
         n = 0;
         if (!weights) {
-            for (; n < rows && at < stop; n++, at++) row[n] = x + at * d, weight[n] = 1;
+            for (; n < rows && at < stop; n++, at++) row[n] = x + at * width, weight[n] = 1;
         } else {
             for (; n < rows && at < stop; at++) {
-                row[n] = x + at * d;
+                row[n] = x + at * width;
                 weight[n] = (T)weights[at];
                 n += weights[at] > 0;
             }
@@ -53,6 +53,26 @@ template <class T> struct Tile {
         }
         for (int64_t j = 0; j < d; j++)
             for (int i = n; i < rows; i++) out[j * rows + i] = 0;
+    }
+
+    // Writes columns (d, rows) that are stored as such, `stride` apart; rows are 1 apart. 0 beyond n.
+    NOINLINE void stored_columns(int64_t d, int64_t stride, T *out) const {
+        const bool whole = n == rows && row[rows - 1] - row[0] == rows - 1;
+        for (int64_t j = 0; j < d; j++, out += rows) {
+            if (whole) {
+                const T *from = row[0] + j * stride;
+                for (int i = 0; i < rows; i += Vs::size) Vs::store(out + i, Vs::load_unaligned(from + i));
+            } else {
+                for (int i = 0; i < n; i++) out[i] = row[i][j * stride];
+                for (int i = n; i < rows; i++) out[i] = 0;
+            }
+        }
+    }
+
+    // Repeats the first row beyond n: a function of 0 may be far larger than that of any row.
+    void repeat_first(int64_t d, T *out) const {
+        for (int64_t j = 0; n < rows && j < d; j++)
+            for (int i = n; i < rows; i++) out[j * rows + i] = out[j * rows];
     }
 
     void narrow_columns(int64_t d, int from, const T *shift, const T *scale, T *out) const {

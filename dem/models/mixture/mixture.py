@@ -20,11 +20,10 @@ from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.em.seeding import Seeding
 from dem.families.family import Family, Given, safe_counts, with_missing
-from dem.families.gaussian.forms import gaussian_form
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
-from dem.models.mixture.native_kernel import native_bytes, native_kernel
+from dem.models.mixture.native_kernel import has_native, native_bytes, native_kernel
 from dem.models.mixture.pattern_kernel import PatternKernel, ProductBounds
 from dem.models.mixture.precision import Precision, double_suffices, products_size, single_suffices
 from dem.models.mixture.prior import BoundPrior, Prior
@@ -101,7 +100,7 @@ class MixtureModel:
     @property
     def has_native_kernel(self) -> bool:
         """Whether the native kernel has the family."""
-        return gaussian_form(self.family) is not None
+        return has_native(self.family)
 
     def with_kernel(self, kernel_id: KernelId) -> MixtureModel:
         """Return the model with this implementation of the E-step."""
