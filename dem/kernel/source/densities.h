@@ -38,15 +38,18 @@ template <class T> struct LinearDensities {
     const int64_t k_count, f_count;
     const bool keep, by_triangle;
     const int64_t step;  // features that are computed at a time
+    const int64_t leading;  // features that are kept and need not be written: all columns, in their order
     Columns<T> columns;
     T *z, *t, *packed;
 
     LinearDensities(const LinearTask &task, Workspace &w)
         : task(task), k_count(task.rows.k_count), f_count(task.f_count),
           keep(f_count * rows * (int64_t)sizeof(T) <= kept_bytes), by_triangle(task.form == triangle && !keep),
-          step(keep ? f_count : chunk), columns(columns_in<T>(w, task)) {
-        z = w.take<T>((2 + task.column_count) * rows);  // the constant, the columns, and values that are not wanted
+          step(keep ? f_count : chunk), leading(keep && begins_with_columns(task) ? 1 + task.column_count : 0),
+          columns(columns_in<T>(w, task)) {
+        z = w.take<T>(larger(2 + task.column_count, keep ? f_count : 0) * rows);  // 1, columns, values that are not wanted
         t = w.take<T>(step * rows);
+        if (leading) t = z;
         packed = w.take<T>(k_count * f_count);
     }
     int64_t width() const { return task.source == stored ? 1 : task.rows.d; }
@@ -70,7 +73,15 @@ template <class T> struct LinearDensities {
         if (!keep) write_features(f, n);
         return t;
     }
-    void write_features(int64_t f, int64_t n) { L::features(n, task.first + f, task.second + f, z, t); }
+    void write_features(int64_t f, int64_t n) {
+        L::features(n - leading, task.first + f + leading, task.second + f + leading, z, t + leading * rows);
+    }
+    static bool begins_with_columns(const LinearTask &task) {
+        if (!task.first || task.f_count <= task.column_count) return false;
+        for (int64_t f = 0; f <= task.column_count; f++)
+            if (task.first[f] != 0 || task.second[f] != f) return false;
+        return true;
+    }
 };
 
 // The same for few components, and columns with all their products or squares.

@@ -44,6 +44,7 @@ template <class T> struct Tile {
                     V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j), v[Vs::size];
                     UNROLL for (int l = 0; l < Vs::size; l++) {
                         const T *p = row[i + l] + j;
+                        __builtin_prefetch((const char *)p + rows * d * (int64_t)sizeof(T), 0, 2);  // the next tile
                         v[l] = (Vs::load_unaligned(p) - sh) * sc;
                     }
                     Vs::transpose(v);

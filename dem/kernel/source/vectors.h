@@ -39,6 +39,7 @@ template <int MOST, class F> INLINE void with_constant(int64_t n, F &&f) {
 constexpr bool many_registers = REGISTERS >= 32;  // then register blocks are larger
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 template <class T> struct Bits;

@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dem.families.feature_columns import NO_MASK, Column, Op
 from dem.families.feature_map import FeatureMap
@@ -35,6 +36,12 @@ def columns_of(features: FeatureMap, d: int, dtype: np.dtype[Any]) -> Columns:
         shift, scale = np.array([(c.shift, c.scale) for c in own]).reshape(-1, 2).T
         return columns_in_frame(shift, scale, dtype, items_of(columns, masked, range(d, len(columns))))
     return columns_by_items(items_of(columns, masked, range(len(columns))), len(columns), d, dtype)
+
+
+def columns_first(pairs: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Return the order of features (F, 2) in which columns come before products: these columns are written only once."""
+    first, second = pairs.min(axis=1), pairs.max(axis=1)
+    return np.argsort(np.where(first == 0, second, pairs.max() + 1), kind="stable")
 
 
 def is_number(column: Column, source: int) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.block import Block
+from dem.core.block import Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.families.family import Family, Linear
 from dem.families.feature_map import FeatureMap
@@ -20,9 +22,10 @@ from dem.kernel.kernel_id import KernelId
 from dem.kernel.pieces import FeaturePieces, Pieces, RowPieces
 from dem.kernel.runner import NativeEStep, centred_bytes, linear_bytes
 from dem.models.mixture.kernel import MixtureParams, MixtureStats, eta_of, weight_of
-from dem.models.mixture.native_columns import columns_of
+from dem.models.mixture.native_columns import columns_first, columns_of
 from dem.models.mixture.precision import Precision
 
+Restore = Callable[[Float], Float]
 
 @dataclass(frozen=True, eq=False)
 class NativeKernel:
@@ -34,24 +37,22 @@ class NativeKernel:
     frame : Frame
     precision : Precision
     kernel_id : KernelId
-    adds_squares : bool
-        Whether the sums of the squares of all columns become one sum.
+    restore : callable
+        From the sums that the library adds to those of the family.
     """
 
     e_step: NativeEStep
     frame: Frame
     precision: Precision
     kernel_id: KernelId
-    adds_squares: bool = False
+    restore: Restore
 
     def __call__(self, block: Block) -> MixtureStats:
         """Return the statistics of a block of shape (n, d)."""
-        f, k, d = self.e_step.step.shape
+        f, k, _ = self.e_step.step.shape
         sums = np.zeros((f, k))
         log_likelihood = self.e_step(block.x, block.weight, sums)
-        if self.adds_squares:
-            sums = np.concatenate([sums[: 1 + d], sums[1 + d :].sum(axis=0, keepdims=True)])
-        n, weight = len(block.x), weight_of(block)
+        n, weight, sums = len(block.x), weight_of(block), self.restore(sums)
         return MixtureStats(n, weight, log_likelihood, sums, self.frame, self.precision, self.kernel_id)
 
 
@@ -66,20 +67,20 @@ class NativeDensities:
         How it reads the rows.
     frame : Frame
     precision : Precision
-    adds_squares : bool
-        Whether the sums of the squares of all columns become one sum.
+    restore : callable
+        From the sums that the library adds to those of the family.
     """
 
     step: EStep
     pieces: Pieces
     frame: Frame
     precision: Precision
-    adds_squares: bool = False
+    restore: Restore
 
     def kernel(self, kernel_id: KernelId) -> NativeKernel:
         """Return the E-step."""
         e_step = NativeEStep(self.step, kernel_id, self.pieces)
-        return NativeKernel(e_step, self.frame, self.precision, kernel_id, self.adds_squares)
+        return NativeKernel(e_step, self.frame, self.precision, kernel_id, self.restore)
 
 
 def has_native(family: Family[Any]) -> bool:
@@ -111,7 +112,8 @@ def centred_densities(form: GaussianForm, params: MixtureParams) -> NativeDensit
     found = form.centred_map(params.theta)
     arrays = found.means, found.factors, found.constants + params.log_weights
     step = CentredEStep(*map(np.ascontiguousarray, arrays))
-    return NativeDensities(step, RowPieces(step.dtype), Frame.at(found.means), Precision.CENTRED, form.one_square)
+    restore = one_square if form.one_square else unchanged
+    return NativeDensities(step, RowPieces(step.dtype), Frame.at(found.means), Precision.CENTRED, restore)
 
 
 def linear_densities(
@@ -121,9 +123,32 @@ def linear_densities(
     dtype = np.dtype(np.float32 if precision == Precision.SINGLE else np.float64)
     d = len(frame.scale)
     features = linear.features(d, frame)
-    eta = np.ascontiguousarray(eta_of(linear, params.theta, params.log_weights, frame), dtype=dtype)
-    step = LinearEStep(eta, kernel_columns(features, d, dtype), pairs_of(features))
-    return NativeDensities(step, pieces_of(features, dtype), frame, precision)
+    eta = eta_of(linear, params.theta, params.log_weights, frame)
+    pairs, order = pairs_of(features), columns_first(pairs_of(features))
+    step = LinearEStep(
+        np.ascontiguousarray(eta[:, order], dtype=dtype),
+        kernel_columns(features, d, dtype),
+        np.ascontiguousarray(pairs[order].T),
+    )
+    return NativeDensities(step, pieces_of(features, dtype), frame, precision, partial(in_order, order))
+
+
+def unchanged(sums: Float) -> Float:
+    """Return the sums."""
+    return sums
+
+
+def one_square(sums: Float) -> Float:
+    """Return the sums (1 + 2 d, K) with one sum of the squares of all columns (2 + d, K)."""
+    d = len(sums) // 2
+    return np.concatenate([sums[: 1 + d], sums[1 + d :].sum(axis=0, keepdims=True)])
+
+
+def in_order(order: NDArray[np.intp], sums: Float) -> Float:
+    """Return the sums in the order of the family's features."""
+    out = np.empty_like(sums)
+    out[order] = sums
+    return out
 
 
 def kernel_columns(features: Features, d: int, dtype: np.dtype[Any]) -> Columns:
@@ -134,11 +159,11 @@ def kernel_columns(features: Features, d: int, dtype: np.dtype[Any]) -> Columns:
 
 
 def pairs_of(features: Features) -> NDArray[np.int32]:
-    """Return the two columns of each feature (2, F)."""
+    """Return the two columns of each feature (F, 2)."""
     if isinstance(features, FeatureMap):
-        return np.ascontiguousarray(features.pairs.T, dtype=np.int32)
+        return np.asarray(features.pairs, dtype=np.int32)
     f = features.n_features
-    return np.stack([np.zeros(f, np.int32), np.arange(f, dtype=np.int32)])
+    return np.stack([np.zeros(f, np.int32), np.arange(f, dtype=np.int32)], axis=1)
 
 
 def pieces_of(features: Features, dtype: np.dtype[Any]) -> Pieces:
