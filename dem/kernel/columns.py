@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array
-from dem.kernel.tasks import BY_ITEMS, IN_FRAME, ITEM, STORED
+from dem.kernel.tasks import BY_ITEMS, IN_FRAME, ITEM, OBSERVED_IN_FRAME, STORED
 
 Items = NDArray[Any]
 """An array of the dtype `ITEM`. Its columns count from 0: the constant 1 is none of them."""
@@ -28,7 +28,8 @@ class Columns:
     ----------
     source : int
         IN_FRAME: columns of the data, (x - shift) * scale, and then those of items. BY_ITEMS: items only. STORED: columns
-        that were computed before.
+        that were computed before. OBSERVED_IN_FRAME: those of IN_FRAME, 0 where a value is missing, then those of items, and
+        last d columns that are 1 where there is a value and 0 where it is missing.
     count : int
         The number of columns, without the constant 1.
     shift, scale : array of shape (d,)
@@ -48,10 +49,13 @@ class Columns:
         return len(self.shift)
 
 
-def columns_in_frame(shift: Array, scale: Array, dtype: np.dtype[Any], sums: Items) -> Columns:
-    """Return the columns of the data in a frame, and after them sums of their squares."""
+def columns_in_frame(
+    shift: Array, scale: Array, dtype: np.dtype[Any], sums: Items, *, with_observed: bool = False
+) -> Columns:
+    """Return the columns of the data in a frame, sums of their squares, and perhaps where there are values."""
     shift, scale = (np.ascontiguousarray(a, dtype=dtype) for a in (shift, scale))
-    return Columns(IN_FRAME, len(shift) + len(sums), shift, scale, sums)
+    d, source = len(shift), OBSERVED_IN_FRAME if with_observed else IN_FRAME
+    return Columns(source, d + len(sums) + d * with_observed, shift, scale, sums)
 
 
 def columns_by_items(items: Items, count: int, d: int, dtype: np.dtype[Any]) -> Columns:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from ctypes import c_int, c_int64, c_void_p
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,27 +86,33 @@ class NativeEStep:
         return float(total[0])
 
 
+class OutputShape(NamedTuple):
+    """An output, and how it is stored.
+
+    Attributes
+    ----------
+    kind : int
+        An `OutputKind` of dem/kernel/tasks.py.
+    columns : int
+    item_bytes : int
+        The size of its numbers: signed integers for labels, otherwise float64 or float32.
+    """
+
+    kind: int
+    columns: int
+    item_bytes: int
+
+
 class NativeOutputs:
-    """An output for each row of blocks.
+    """An output for each row of blocks; the other parameters are those of `Runner`.
 
     Parameters
     ----------
-    step : EStep
-    kernel : KernelId
-    kind : int
-        An `OutputKind` of dem/kernel/tasks.py.
-    pieces : Pieces or None
-        None: contiguous rows.
-    columns : int
-        The number of columns of the output.
-    dtype : dtype
-        Its dtype: a signed integer for labels, otherwise float64 or float32.
+    shape : OutputShape
     """
 
-    def __init__(
-        self, step: EStep, kernel: KernelId, kind: int, pieces: Pieces | None, columns: int, dtype: np.dtype[Any]
-    ) -> None:
-        self._output = Output(kind, columns, dtype.itemsize)
+    def __init__(self, step: EStep, kernel: KernelId, shape: OutputShape, pieces: Pieces | None = None) -> None:
+        self._output = Output(*shape)
         self._runner = Runner(step, kernel, pieces, self._output)
 
     def __call__(self, x: Array, out: Array) -> None:
@@ -162,7 +168,8 @@ def workspace_bytes(kernel: KernelId, name: str, task: Task) -> int:
     output = Output(PROBA, task.rows.k_count, 8)
     task.rows.output = ctypes.addressof(output)
     most = max(sums, count(ctypes.byref(task), COUNT))
-    return most + 4 * max(PIECE_BYTES, 8 * LEAST_PIECE * task.rows.d)
+    piece = max(PIECE_BYTES, 8 * LEAST_PIECE * int(task.rows.d))
+    return most + 4 * piece
 
 
 def widest(k: int) -> int:

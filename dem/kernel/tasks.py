@@ -12,6 +12,7 @@ ITEM = np.dtype(
         ("kind", np.int64),
         ("source", np.int64),
         ("masked", np.int64),
+        ("both", np.int64),
         ("to", np.int64, 2),
         ("argument", np.float64),
         ("shift", np.float64, 2),
@@ -21,7 +22,7 @@ ITEM = np.dtype(
 """`Item`: one or two columns of features."""
 NUMBER, LOGARITHM, ANGLE, EQUALS, OBSERVED, SQUARES_SUM = range(6)
 """`Kind`: what an item computes."""
-IN_FRAME, BY_ITEMS, STORED = range(3)
+IN_FRAME, BY_ITEMS, STORED, OBSERVED_IN_FRAME = range(4)
 """`Source`: from where columns come."""
 LABEL, PROBA, SCORE, ENTROPY, COMPLETE, TOP_INDEX, TOP_WEIGHT = range(7)
 """`OutputKind`: what is computed for each row."""

@@ -3,31 +3,34 @@
 #include "angles.h"
 #include "rows.h"
 
-// What a column is. `logarithm` may also write its x / argument, and `angle` writes a cosine and a sine.
+// What an item computes from x: a number x / argument, and whether there is one; a logarithm of it, and itself; a cosine and a
+// sine; 1 if it equals a code; 1 if there is a number; the sum of squares of columns.
 enum Kind { number = 0, logarithm = 1, angle = 2, equals = 3, observed = 4, squares_sum = 5 };
 
 // One or two columns computed from the same numbers: (value - shift) * scale.
 struct Item {
     int64_t kind;
     int64_t source;     // the column of the data; of squares_sum the first column that it adds
-    int64_t masked;     // 1: 0 where the number is NaN
-    int64_t to[2];      // the columns that are written; one past all others if a value is not wanted
+    int64_t masked;     // 1: 0 where x is NaN
+    int64_t both;       // 0: the second value is not wanted
+    int64_t to[2];      // the columns that are written; one past all others if the cosine is not wanted
     double argument;    // a divisor, a code, or the number of columns to add
     double shift[2], scale[2];
 };
 
 namespace {
 
-// From where columns come: from the data in one frame; from the data by items; or computed before, and stored by columns.
-enum Source { in_frame = 0, by_items = 1, stored = 2 };
+// From where columns come: from the data in one frame; from the data by items; computed before, and stored by columns; from the
+// data in one frame with 0 for missing values, and the last d columns say where there is a value.
+enum Source { in_frame = 0, by_items = 1, stored = 2, observed_in_frame = 3 };
 
 template <class T> struct Columns {
     typedef Vectors<T> Vs;
     typedef typename Vs::V V;
     static constexpr int rows = tile_rows<T>, size = Vs::size;
 
-    int64_t source, d;          // columns of the data
-    const T *shift, *scale;     // (d); of by_items 0 and 1
+    int64_t source, d, count;   // columns of the data; columns of features
+    const T *shift, *scale;     // (d); for by_items 0 and 1
     int64_t stride;             // of stored: the distance of columns
     const Item *items;
     int64_t item_count;
@@ -35,9 +38,15 @@ template <class T> struct Columns {
 
     // Writes columns z (C, rows), without the constant before them.
     void operator()(const Tile<T> &tile, T *z) const {
-        if (source == stored) return tile.stored_columns(d, stride, z);
-        tile.columns(d, shift, scale, source == in_frame ? z : x);
-        if (source == by_items) tile.repeat_first(d, x);
+        switch (source) {
+            case in_frame: tile.columns(d, shift, scale, z); break;
+            case by_items:
+                tile.columns(d, shift, scale, x);
+                tile.repeat_first(d, x);
+                break;
+            case stored: tile.stored_columns(d, stride, z); break;
+            case observed_in_frame: tile.observed_columns(d, shift, scale, z, z + (count - d) * rows); break;
+        }
         for (int64_t i = 0; i < item_count; i++) write(items[i], z);
     }
 
@@ -45,43 +54,45 @@ template <class T> struct Columns {
         const T *from = x + item.source * rows;
         const V argument = Vs::all((T)item.argument);
         const bool divides = (T)item.argument != 1;
-        auto divided = [&](V v) { return divides ? v / argument : v; };
         switch (item.kind) {
             case number:
-                return each(item, from, z, [&](V v, V &one, V &) { one = divided(v); });
+                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = v / argument, two = is_there(v); });
+                return each(item, from, z, [&](V v, V &one, V &two) { one = v, two = is_there(v); });
             case logarithm:
-                return each(item, from, z, [&](V v, V &one, V &two) {
-                    one = divided(v);
-                    two = Vs::log(Vs::larger(Vs::all(Bits<T>::least_normal), one));
-                });
+                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v / argument); });
+                return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v); });
             case angle:
                 if (Angles<T>::reduce(rows, from, angles)) from = angles;
                 return each(item, from, z, [&](V v, V &one, V &two) { Angles<T>::cosine_and_sine(v, one, two); });
             case equals:
                 return each(item, from, z, [&](V v, V &one, V &) { one = v == argument ? Vs::all(1) : V{}; });
             case observed:
-                return each(item, from, z, [&](V v, V &one, V &) { one = v == v ? Vs::all(1) : V{}; });
+                return each(item, from, z, [&](V v, V &one, V &) { one = is_there(v); });
             case squares_sum:
                 return sum_of_squares(item, z);
         }
     }
+    static INLINE V is_there(V v) { return v == v ? Vs::all(1) : V{}; }
+    static INLINE V log(V v) { return Vs::log(Vs::larger(Vs::all(Bits<T>::least_normal), v)); }
 
     // Writes the one or two values f of each number.
-    template <class F> static INLINE void each(const Item &item, const T *from, T *z, F &&f) {
+    template <class F> static void each(const Item &item, const T *from, T *z, F &&f) {
+        if (item.both && item.masked) each_of<true, true>(item, from, z, f);
+        else if (item.both) each_of<true, false>(item, from, z, f);
+        else if (item.masked) each_of<false, true>(item, from, z, f);
+        else each_of<false, false>(item, from, z, f);
+    }
+    template <bool BOTH, bool MASKED, class F> static NOINLINE void each_of(const Item &item, const T *from, T *z, F &f) {
         const V shift[2] = {Vs::all((T)item.shift[0]), Vs::all((T)item.shift[1])};
         const V scale[2] = {Vs::all((T)item.scale[0]), Vs::all((T)item.scale[1])};
-        T *one = z + item.to[0] * rows, *two = z + item.to[1] * rows;
+        T *const to[2] = {z + item.to[0] * rows, z + item.to[1] * rows};
         for (int i = 0; i < rows; i += size) {
-            V v = Vs::load(from + i), first = {}, second = {};
-            f(v, first, second);
-            first = (first - shift[0]) * scale[0];
-            second = (second - shift[1]) * scale[1];
-            if (item.masked) {
-                first = v == v ? first : V{};
-                second = v == v ? second : V{};
+            V v = Vs::load(from + i), value[2];
+            f(v, value[0], value[1]);
+            UNROLL for (int l = 0; l < 1 + BOTH; l++) {
+                V in_units = (value[l] - shift[l]) * scale[l];
+                Vs::store(to[l] + i, MASKED ? (v == v ? in_units : V{}) : in_units);
             }
-            Vs::store(one + i, first);
-            Vs::store(two + i, second);
         }
     }
 

@@ -24,7 +24,7 @@ template <class T> Columns<T> columns_in(Workspace &w, const LinearTask &task) {
     constexpr int rows = tile_rows<T>;
     T *x = w.take<T>(task.source == by_items ? task.rows.d * rows : 0);
     T *angles = w.take<T>(task.source == by_items ? rows : 0);
-    return {task.source, task.rows.d, (const T *)task.shift, (const T *)task.scale, task.stride,
+    return {task.source, task.rows.d, task.column_count, (const T *)task.shift, (const T *)task.scale, task.stride,
             task.items, task.item_count, x, angles};
 }
 

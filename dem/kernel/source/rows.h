@@ -33,27 +33,41 @@ template <class T> struct Tile {
     }
 
     // Writes columns (d, rows): (x - shift) * scale, and 0 beyond n.
-    NOINLINE void columns(int64_t d, const T *shift, const T *scale, T *out) const {
-        const int whole = n / Vs::size * Vs::size;
-        if (d < Vs::size) {
-            narrow_columns(d, 0, shift, scale, out);
-        } else {
-            for (int i = 0; i < whole; i += Vs::size)
-                for (int64_t j = 0; j < d; j += Vs::size) {
-                    if (j + Vs::size > d) j = d - Vs::size;  // the last columns, of which some are written twice
-                    V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j), v[Vs::size];
-                    UNROLL for (int l = 0; l < Vs::size; l++) {
-                        const T *p = row[i + l] + j;
-                        __builtin_prefetch((const char *)p + rows * d * (int64_t)sizeof(T), 0, 2);  // the next tile
-                        v[l] = (Vs::load_unaligned(p) - sh) * sc;
-                    }
-                    Vs::transpose(v);
-                    UNROLL for (int l = 0; l < Vs::size; l++) Vs::store(out + (j + l) * rows + i, v[l]);
+    void columns(int64_t d, const T *shift, const T *scale, T *out) const {
+        columns_by(d, shift, scale, [&](int64_t j, int i, auto v) { put(out + j * rows + i, v); });
+    }
+    // The same with 0 where a value is missing (NaN), and columns that are 1 where there is one and 0 where it is missing.
+    void observed_columns(int64_t d, const T *shift, const T *scale, T *out, T *observed) const {
+        columns_by(d, shift, scale, [&](int64_t j, int i, auto v) {
+            const decltype(v) zero = {};
+            put(out + j * rows + i, v == v ? v : zero);
+            put(observed + j * rows + i, v == v ? zero + T(1) : zero);
+        });
+        for (int64_t j = 0; n < rows && j < d; j++)
+            for (int i = n; i < rows; i++) observed[j * rows + i] = 0;
+    }
+    static INLINE void put(T *to, V v) { Vs::store(to, v); }
+    static INLINE void put(T *to, T v) { *to = v; }
+
+    // Gives (x - shift) * scale of column j and row i, or of a vector of rows.
+    template <class F> NOINLINE void columns_by(int64_t d, const T *shift, const T *scale, F &&take) const {
+        const int whole = d < Vs::size ? 0 : n / Vs::size * Vs::size;
+        for (int i = 0; i < whole; i += Vs::size)
+            for (int64_t j = 0; j < d; j += Vs::size) {
+                if (j + Vs::size > d) j = d - Vs::size;  // the last columns, of which some are written twice
+                V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j), v[Vs::size];
+                UNROLL for (int l = 0; l < Vs::size; l++) {
+                    const T *p = row[i + l] + j;
+                    __builtin_prefetch((const char *)p + rows * d * (int64_t)sizeof(T), 0, 2);  // the next tile
+                    v[l] = (Vs::load_unaligned(p) - sh) * sc;
                 }
-            narrow_columns(d, whole, shift, scale, out);
+                Vs::transpose(v);
+                UNROLL for (int l = 0; l < Vs::size; l++) take(j + l, i, v[l]);
+            }
+        for (int64_t j = 0; j < d; j++) {
+            for (int i = whole; i < n; i++) take(j, i, (row[i][j] - shift[j]) * scale[j]);
+            for (int i = n; i < rows; i++) take(j, i, T(0));
         }
-        for (int64_t j = 0; j < d; j++)
-            for (int i = n; i < rows; i++) out[j * rows + i] = 0;
     }
 
     // Writes columns (d, rows) that are stored as such, `stride` apart; rows are 1 apart. 0 beyond n.
@@ -74,11 +88,6 @@ template <class T> struct Tile {
     void repeat_first(int64_t d, T *out) const {
         for (int64_t j = 0; n < rows && j < d; j++)
             for (int i = n; i < rows; i++) out[j * rows + i] = out[j * rows];
-    }
-
-    void narrow_columns(int64_t d, int from, const T *shift, const T *scale, T *out) const {
-        for (int64_t j = 0; j < d; j++)
-            for (int i = from; i < n; i++) out[j * rows + i] = (row[i][j] - shift[j]) * scale[j];
     }
 };
 

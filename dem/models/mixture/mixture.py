@@ -256,15 +256,20 @@ class MixtureModel:
     def workspace_bytes(self, d: int) -> int:
         """Return the memory of a task besides its block, in bytes; a node of the tree holds more than `ARITY` sums."""
         sums = 8 * self.family_of_rows.n_exact_sums(d) * self.n_components
-        e_step = e_step_bytes(self.family_of_rows, self.n_components, d)
-        if self.kernel_id != NUMPY:
-            e_step = max(e_step, native_bytes(self.family_of_rows, self.n_components, d, self.kernel_id))
+        e_step = self._e_step_bytes(self.family_of_rows, d)
         return max(e_step + (ARITY + 4) * sums, scan_bytes(d, scatter=self.needs_scatter))
 
     def rows_bytes(self, d: int) -> int:
         """Return the memory of a task for outputs of rows, in bytes, with or without missing values."""
-        families = (self.family, self.family.with_missing())
-        return max(e_step_bytes(family, self.n_components, d) for family in families if family is not None)
+        families = [family for family in (self.family, self.family.with_missing()) if family is not None]
+        return max(self._e_step_bytes(family, d) for family in families)
+
+    def _e_step_bytes(self, family: Family[Any], d: int) -> int:
+        """Return the memory of an E-step by either kernel, in bytes."""
+        by_numpy = e_step_bytes(family, self.n_components, d)
+        if self.kernel_id == NUMPY:
+            return by_numpy
+        return max(by_numpy, native_bytes(family, self.n_components, d, self.kernel_id))
 
 
 def weights_fit_float32(scan: Scan) -> bool:

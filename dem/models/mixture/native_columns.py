@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -23,18 +23,23 @@ KINDS = {
     Op.OBSERVED: OBSERVED,
     Op.SUM_OF_SQUARES: SQUARES_SUM,
 }
-SECOND_OF = {Op.LOG: Op.X, Op.SIN: Op.COS}
-"""Ops that are the second column of an item, and the op of the first one."""
+PAIRED_OPS = (Op.LOG, Op.X), (Op.COS, Op.SIN), (Op.X, Op.OBSERVED)
+"""Ops that one item computes from the same numbers."""
+Pair = tuple[int | None, int | None]
 
 
 def columns_of(features: FeatureMap, d: int, dtype: np.dtype[Any]) -> Columns:
     """Return the columns of a map, for data of d columns and this arithmetic."""
     columns = features.columns[1:]
     masked = [number != NO_MASK for number in missing_of(features.columns, features.pairs, features.masks)[1:]]
-    own, sums = columns[:d], columns[d:]
-    if all(is_number(column, j) for j, column in enumerate(own)) and not any(masked) and all(map(is_sum, sums)):
+    own, rest = columns[:d], columns[d:]
+    sums = tuple(takewhile(is_sum, rest))
+    indicators = tuple(Column(Op.OBSERVED, j) for j in range(d))
+    plain = all(is_number(column, j) for j, column in enumerate(own))
+    if plain and (rest[len(sums) :], masked[:d]) in [((), [False] * d), (indicators, [True] * d)]:
         shift, scale = np.array([(c.shift, c.scale) for c in own]).reshape(-1, 2).T
-        return columns_in_frame(shift, scale, dtype, items_of(columns, masked, range(d, len(columns))))
+        items = items_of(columns, masked, range(d, d + len(sums)))
+        return columns_in_frame(shift, scale, dtype, items, with_observed=masked[0])
     return columns_by_items(items_of(columns, masked, range(len(columns))), len(columns), d, dtype)
 
 
@@ -66,33 +71,31 @@ def items_of(columns: tuple[Column, ...], masked: list[bool], which: range) -> I
     which : range
         The columns that items compute.
     """
-    firsts: dict[Any, list[int]] = defaultdict(list)
-    for c in which:
-        if columns[c].op in SECOND_OF.values():
-            firsts[input_of(columns[c], columns[c].op, masked[c])].append(c)
-    pairs: list[tuple[int | None, int | None]] = []
-    for c in which:
-        if (op := columns[c].op) in SECOND_OF:
-            same = firsts[input_of(columns[c], SECOND_OF[op], masked[c])]
-            pairs.append((same.pop() if same else None, c))
-        elif op not in SECOND_OF.values():
-            pairs.append((c, None))
-    pairs += [(c, None) for left in firsts.values() for c in left]
-    pairs.sort(key=lambda pair: pair[0] is not None and is_sum(columns[pair[0]]))
-    return np.array([item_of(columns, masked, pair) for pair in pairs], ITEM)
+    left, found = list(which), list[Pair]()
+    for first, second in PAIRED_OPS:
+        waiting = {input_of(columns[c], masked[c]): c for c in left if columns[c].op is second}
+        for c in left:
+            if columns[c].op is first and (twin := waiting.pop(input_of(columns[c], masked[c]), None)) is not None:
+                found.append((c, twin))
+        done = {c for pair in found for c in pair}
+        left = [c for c in left if c not in done]
+    found += [(None, c) if columns[c].op is Op.SIN else (c, None) for c in left]
+    found.sort(key=lambda pair: pair[0] is not None and is_sum(columns[pair[0]]))
+    return np.array([item_of(columns, masked, pair) for pair in found], ITEM)
 
 
-def input_of(column: Column, op: Op, masked: bool) -> tuple[Op, int, float, bool]:
+def input_of(column: Column, masked: bool) -> tuple[int, float, bool]:
     """Return what two columns of one item have in common."""
-    return op, column.source, column.argument, masked
+    return column.source, column.argument, masked and (column.op is not Op.OBSERVED or column.shift == 0)
 
 
-def item_of(columns: tuple[Column, ...], masked: list[bool], pair: tuple[int | None, int | None]) -> tuple[Any, ...]:
-    """Return an item as a tuple. What is not wanted goes one past all columns."""
-    main = next(c for c in reversed(pair) if c is not None)
+def item_of(columns: tuple[Column, ...], masked: list[bool], pair: Pair) -> tuple[Any, ...]:
+    """Return an item as a tuple. A cosine that is not wanted goes one past all columns."""
+    main = next(c for c in pair if c is not None)
     column = columns[main]
     both = [Column(column.op) if c is None else columns[c] for c in pair]
     source = column.source - 1 if is_sum(column) else column.source  # the constant 1 is column 0 of a map
+    is_masked = masked[main] and column.op is not Op.OBSERVED
     to = [len(columns) if c is None else c for c in pair]
     shift, scale = [c.shift for c in both], [c.scale for c in both]
-    return KINDS[column.op], source, masked[main], to, column.argument, shift, scale
+    return KINDS[column.op], source, is_masked, pair[1] is not None, to, column.argument, shift, scale

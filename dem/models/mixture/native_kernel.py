@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Block, Float
 from dem.core.coordinate_frame import Frame
+from dem.em.row_output import RowOutput
 from dem.families.family import Family, Linear
 from dem.families.feature_map import FeatureMap
 from dem.families.features import Features
@@ -20,11 +21,21 @@ from dem.kernel.columns import Columns, columns_in_frame, no_items, stored_colum
 from dem.kernel.estep import CentredEStep, EStep, LinearEStep
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.pieces import FeaturePieces, Pieces, RowPieces
-from dem.kernel.runner import NativeEStep, centred_bytes, linear_bytes
+from dem.kernel.runner import NativeEStep, NativeOutputs, OutputShape, centred_bytes, linear_bytes
+from dem.kernel.tasks import COMPLETE, ENTROPY, LABEL, PROBA, SCORE, TOP_INDEX, TOP_WEIGHT
 from dem.models.mixture.kernel import MixtureParams, MixtureStats, eta_of, weight_of
 from dem.models.mixture.native_columns import columns_first, columns_of
 from dem.models.mixture.precision import Precision
 
+OUTPUT_KINDS = {
+    "label": LABEL,
+    "proba": PROBA,
+    "score": SCORE,
+    "entropy": ENTROPY,
+    "complete": COMPLETE,
+    "top-index": TOP_INDEX,
+    "top-weight": TOP_WEIGHT,
+}
 Restore = Callable[[Float], Float]
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +92,11 @@ class NativeDensities:
         """Return the E-step."""
         e_step = NativeEStep(self.step, kernel_id, self.pieces)
         return NativeKernel(e_step, self.frame, self.precision, kernel_id, self.restore)
+
+    def output(self, kernel_id: KernelId, output: RowOutput) -> NativeOutputs:
+        """Return the function that writes an output of rows, one of those in `OUTPUT_KINDS`, without log h."""
+        kind, columns = OUTPUT_KINDS[output.name], output.columns or 1
+        return NativeOutputs(self.step, kernel_id, OutputShape(kind, columns, output.dtype.itemsize), self.pieces)
 
 
 def has_native(family: Family[Any]) -> bool:
