@@ -37,7 +37,7 @@ template <class T> struct Outputs {
             case label: put_labels(tile.n, joint); break;
             case proba: put_responsibilities(tile, joint); break;
             case score:
-                softmax(k_count, joint, tile.weight);
+                softmax.totals(k_count, joint);
                 softmax.scores(values);
                 put(tile.n, values);
                 break;

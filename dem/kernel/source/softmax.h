@@ -33,6 +33,11 @@ template <class T> struct Softmax {
         Vs::store(total + i, check == check ? sum : check);
     }
 
+    // Keeps largest and total of log-densities (K, rows).
+    NOINLINE void totals(int64_t k_count, const T *joint) {
+        for (int i = 0; i < rows; i += Vs::size) exponentials(k_count, joint, i, [](int64_t, V, V) {});
+    }
+
     // Writes the log-likelihoods (rows) of the last tile.
     void scores(T *out) const {
         for (int i = 0; i < rows; i += Vs::size) Vs::store(out + i, Vs::load(largest + i) + Vs::log(Vs::load(total + i)));
