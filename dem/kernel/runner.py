@@ -49,6 +49,11 @@ class Runner:
         self._workspace = aligned_bytes(self._function(ctypes.byref(self._task), COUNT))
         self.rows.workspace = self._workspace.ctypes.data
 
+    @property
+    def workspace_bytes(self) -> int:
+        """The bytes of its workspace."""
+        return self._workspace.nbytes
+
     def __call__(self, x: Array, weight: Array | None, before: Callable[[int], None] | None = None) -> None:
         """Run it on the rows x (n, d); `before` is called before each piece with the number of the rows so far."""
         done = 0
