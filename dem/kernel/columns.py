@@ -27,9 +27,9 @@ class Columns:
     Attributes
     ----------
     source : int
-        IN_FRAME: columns of the data, (x - shift) * scale, and then those of items. BY_ITEMS: items only. STORED: columns
-        that were computed before. OBSERVED_IN_FRAME: those of IN_FRAME, 0 where a value is missing, then those of items, and
-        last d columns that are 1 where there is a value and 0 where it is missing.
+        IN_FRAME: columns of the data, (x - shift) * scale, and then those of items. BY_ITEMS: items only. STORED:
+        columns that were computed before. OBSERVED_IN_FRAME: those of IN_FRAME, 0 where a value is missing, then those
+        of items, and last d columns that are 1 where there is a value and 0 where it is missing.
     count : int
         The number of columns, without the constant 1.
     shift, scale : array of shape (d,)

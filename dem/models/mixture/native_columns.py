@@ -44,7 +44,7 @@ def columns_of(features: FeatureMap, d: int, dtype: np.dtype[Any]) -> Columns:
 
 
 def columns_first(pairs: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Return the order of features (F, 2) in which columns come before products: these columns are written only once."""
+    """Return the order of features (F, 2) in which columns come before products: such columns are written only once."""
     first, second = pairs.min(axis=1), pairs.max(axis=1)
     return np.argsort(np.where(first == 0, second, pairs.max() + 1), kind="stable")
 

@@ -38,6 +38,7 @@ OUTPUT_KINDS = {
 }
 Restore = Callable[[Float], Float]
 
+
 @dataclass(frozen=True, eq=False)
 class NativeKernel:
     """The E-step: a function from a block to its statistics.
@@ -132,9 +133,7 @@ def centred_densities(form: GaussianForm, params: MixtureParams) -> NativeDensit
     return NativeDensities(step, RowPieces(step.dtype), Frame.at(found.means), Precision.CENTRED, restore)
 
 
-def linear_densities(
-    linear: Linear[Any], params: MixtureParams, precision: Precision, frame: Frame
-) -> NativeDensities:
+def linear_densities(linear: Linear[Any], params: MixtureParams, precision: Precision, frame: Frame) -> NativeDensities:
     """Return the densities of an exponential family: the features are products of columns, or Python writes them."""
     dtype = np.dtype(np.float32 if precision == Precision.SINGLE else np.float64)
     d = len(frame.scale)
