@@ -34,10 +34,10 @@ template <class T> struct Columns {
     int64_t stride;             // of stored: the distance of columns
     const Item *items;
     int64_t item_count;
-    T *x, *angles;              // workspaces (d, rows), (rows)
+    T *angles;                  // a workspace (rows)
 
-    // Writes columns z (C, rows), without the constant before them.
-    void operator()(const Tile<T> &tile, T *z) const {
+    // Writes columns z (C, rows), without the constant before them. `x` is a workspace of as many columns as the data have.
+    void operator()(const Tile<T> &tile, T *x, T *z) const {
         switch (source) {
             case in_frame: tile.columns(d, shift, scale, z); break;
             case by_items:
@@ -47,19 +47,20 @@ template <class T> struct Columns {
             case stored: tile.stored_columns(d, stride, z); break;
             case observed_in_frame: tile.observed_columns(d, shift, scale, z, z + (count - d) * rows); break;
         }
-        for (int64_t i = 0; i < item_count; i++) write(items[i], z);
+        for (int64_t i = 0; i < item_count; i++) write(items[i], x, z);
     }
 
-    void write(const Item &item, T *z) const {
+    void write(const Item &item, const T *x, T *z) const {
         const T *from = x + item.source * rows;
         const V argument = Vs::all((T)item.argument);
+        const V inverse = Vs::all(1 / (T)item.argument);  // a product is several times as fast as a division
         const bool divides = (T)item.argument != 1;
         switch (item.kind) {
             case number:
-                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = v / argument, two = is_there(v); });
+                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = v * inverse, two = is_there(v); });
                 return each(item, from, z, [&](V v, V &one, V &two) { one = v, two = is_there(v); });
             case logarithm:
-                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v / argument); });
+                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v * inverse); });
                 return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v); });
             case angle:
                 if (Angles<T>::reduce(rows, from, angles)) from = angles;

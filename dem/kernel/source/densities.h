@@ -22,10 +22,9 @@ template <class T> bool few(const LinearTask &task) {
 
 template <class T> Columns<T> columns_in(Workspace &w, const LinearTask &task) {
     constexpr int rows = tile_rows<T>;
-    T *x = w.take<T>(task.source == by_items ? task.rows.d * rows : 0);
     T *angles = w.take<T>(task.source == by_items ? rows : 0);
     return {task.source, task.rows.d, task.column_count, (const T *)task.shift, (const T *)task.scale, task.stride,
-            task.items, task.item_count, x, angles};
+            task.items, task.item_count, angles};
 }
 
 // L = H T, for features that are products of two columns, of any kind.
@@ -60,7 +59,7 @@ template <class T> struct LinearDensities {
         for (int i = 0; i < rows; i++) z[i] = 1;
     }
     void operator()(const Tile<T> &tile, T *joint) {
-        columns(tile, z + rows);
+        columns(tile, joint, z + rows);  // the joint log-densities come later
         if (by_triangle) return L::triangle(k_count, task.column_count, packed, z + rows, joint);
         for (int64_t f = 0; f < f_count; f += step) {
             int64_t n = smaller(f_count - f, step);
@@ -104,7 +103,7 @@ template <class T> struct FewDensities {
         if (task.form == triangle) L::pack_triangle(k_count, c_count, (const T *)task.eta, packed);
     }
     void operator()(const Tile<T> &tile, T *joint) {
-        columns(tile, z);
+        columns(tile, joint, z);  // the joint log-densities come later
         if (task.form == triangle) L::triangle(k_count, c_count, packed, z, joint);
         else Few<T>::densities(k_count, c_count, (const T *)task.eta, z, joint);
     }

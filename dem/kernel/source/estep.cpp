@@ -18,7 +18,7 @@ template <class Densities, class Consumer, class Task> int64_t run(const Task &t
     Workspace w(of, phases);
     Tile<T> tile;
     tile.weight = w.take<T>(tile_rows<T>);
-    T *joint = w.take<T>(of.k_count * tile_rows<T>);
+    T *joint = w.take<T>(larger(of.k_count, of.d) * tile_rows<T>);  // columns of the data use this memory before
     Densities densities(task, w);
     Consumer consumer(task, densities, w);
     if (!phases) return w.bytes;
