@@ -81,4 +81,4 @@ Task = LinearTask | CentredTask
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2
 """`Form`: which features there are."""
 COUNT, BEGIN, ADD, END = 0, 1, 2, 4
-"""`Phase`: what a call does. It only returns the bytes of its workspace; or it begins, adds rows and ends, or some of it."""
+"""`Phase`: what a call does. It only returns the bytes of its workspace; or it begins, adds rows and ends."""
