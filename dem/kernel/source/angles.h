@@ -43,6 +43,7 @@ template <class T> struct Angles {
     typedef Vectors<T> Vs;
     typedef typename Vs::V V;
     typedef typename Vs::I I;
+    typedef typename Vs::U U;
 
     // Writes the angles of a column without those that are too large for `cosine_and_sine`; returns whether there are any.
     static NOINLINE bool reduce(int n, const T *x, T *out) {
@@ -74,11 +75,12 @@ template <class T> struct Angles {
         }
         s = Vs::fused(z * r, s, r);
         c = Vs::fused(z * z, c, Vs::fused(z, Vs::all(T(-0.5)), Vs::all(T(1))));
-        const I quarter = (I)k_bits, odd = -(quarter & 1);
+        const U quarter = (U)k_bits;
+        const I odd = -(I)(quarter & 1);
         constexpr int to_sign = 8 * sizeof(T) - 2;
         const V one = odd ? s : c, other = odd ? c : s;
-        cosine = (V)((I)one ^ (((quarter + 1) & 2) << to_sign));
-        sine = (V)((I)other ^ ((quarter & 2) << to_sign));
+        cosine = (V)((U)one ^ (((quarter + 1) & 2) << to_sign));
+        sine = (V)((U)other ^ ((quarter & 2) << to_sign));
     }
 };
 

@@ -87,9 +87,11 @@ template <class T> struct Vectors {
     static constexpr int size = VECTOR_BYTES / sizeof(T);
     static constexpr int cache_line = 64 / sizeof(T);  // the numbers in 64 bytes: the widest vector
     typedef typename Bits<T>::Int Int;
+    typedef typename Bits<T>::Unsigned Unsigned;
     typedef T V __attribute__((vector_size(VECTOR_BYTES), may_alias));
     typedef T Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
     typedef Int I __attribute__((vector_size(VECTOR_BYTES), may_alias));
+    typedef Unsigned U __attribute__((vector_size(VECTOR_BYTES), may_alias));
     typedef double Doubles __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
     static INLINE V all(T value) { return value - V{}; }
@@ -123,10 +125,10 @@ template <class T> struct Vectors {
 
     // log(x) for normal x > 0: k log(2) + 2 atanh(s), s = (m - 1) / (m + 1), sqrt(1/2) <= m < sqrt(2). NaN of infinity and NaN.
     static INLINE V log(V x) {
-        typedef typename Bits<T>::Unsigned U __attribute__((vector_size(VECTOR_BYTES), may_alias));
-        I bits = (I)x, biased = (I)((U)(bits - Bits<T>::root_half + (Bits<T>::bias << Bits<T>::mantissa)) >> Bits<T>::mantissa);
-        V m = (V)(bits - ((biased - Bits<T>::bias) << Bits<T>::mantissa));
-        V k = (V)(biased + (I)all(Bits<T>::to_integer)) - (Bits<T>::to_integer + T(Bits<T>::bias));
+        constexpr Unsigned one = (Unsigned)Bits<T>::bias << Bits<T>::mantissa;
+        U bits = (U)x, biased = (bits - (Unsigned)Bits<T>::root_half + one) >> Bits<T>::mantissa;
+        V m = (V)(bits - (biased << Bits<T>::mantissa) + one);
+        V k = (V)(biased + (U)all(Bits<T>::to_integer)) - (Bits<T>::to_integer + T(Bits<T>::bias));
         V s = (m - T(1)) / (m + T(1)), z = s * s, series;
         if constexpr (sizeof(T) == 4) {
             series = polynomial(z, 2 / 9., 2 / 7., 2 / 5., 2 / 3.);
