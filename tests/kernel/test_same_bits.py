@@ -86,10 +86,10 @@ def bits_of_families(precision, name, folder=None):
     return found
 
 
-def outputs_of(densities, x):
-    """Return the bytes of all outputs for three components."""
+def outputs_of(densities, x, k=3):
+    """Return the bytes of all outputs for k components."""
     found = []
-    for output in mixture_outputs(3, x.shape[1]).values():
+    for output in mixture_outputs(k, x.shape[1]).values():
         if output.name in OUTPUT_KINDS:
             out = np.empty(output.shape(len(x)), output.dtype)
             densities.output(NATIVE, output)(x, out)
@@ -126,6 +126,20 @@ def test_every_family_gives_the_same_bits(precision):
     assert first
     for other in others:
         assert other == first
+
+
+@pytest.mark.parametrize("precision", [Precision.DOUBLE, Precision.CENTRED])
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_give_the_same_bits(kind, precision):
+    found = []
+    for name in widths_here():
+        with vectors(name):
+            for d, k in [(1, 2), (3, 5), (9, 17), (26, 9)]:
+                step = mixture_e_step(kind, d, k, precision, np.random.default_rng(d * k), n=211)
+                densities = native_densities(step.family, step.params, precision, step.frame)
+                found.append(outputs_of(densities, step.x, k))
+    size = len(found) // len(widths_here())
+    assert all(found[i] == found[i % size] for i in range(len(found)))
 
 
 def test_angles_of_any_size_give_the_same_bits():
