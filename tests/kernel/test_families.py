@@ -3,49 +3,19 @@
 import numpy as np
 import pytest
 
-from clustered_rows import positive, with_holes
 from crosses import cross
 from dem.core.block import Block
-from dem.families import Categorical, DiagonalGaussian, Gamma, Poisson
-from dem.families.product import product
+from dem.families import Categorical
 from dem.kernel.runner import Runner
 from dem.kernel.tasks import PROBA, Output
 from dem.models.mixture.native_kernel import has_native, native_bytes, native_densities
 from dem.models.mixture.precision import Precision
 from families.kinds import KINDS
 from kernel.e_steps import NATIVE, NEEDS_LIBRARY, TOLERANCES, assert_like, assert_sums, in_long_double
-from kernel.features import family_e_step, weighted
-from own_family import Rayleigh
+from kernel.linear_families import LINEAR, MISSING, e_step, family_e_step, weighted
 
 pytestmark = NEEDS_LIBRARY
 ARITHMETICS = {p.name.lower(): p for p in (Precision.SINGLE, Precision.DOUBLE)}
-
-
-def mixed(seed=0, n=300):
-    """Return positive numbers and codes: columns of a Gaussian, gamma, Poisson and categorical part."""
-    x = positive(seed, n)
-    return np.column_stack([x, np.floor(x[:, ::-1]), np.clip(np.floor(x[:, 0]), 0, 3)])
-
-
-def stacked(*more):
-    parts = [("a", (0, 4), DiagonalGaussian()), ("b", (1,), Gamma()), ("c", (3, 5), Poisson()), *more]
-    return product(parts)
-
-
-OWN = product([("own", (1, 2), Rayleigh()), ("normal", (0,), DiagonalGaussian())])
-PRODUCTS = {
-    "product": (stacked(("d", (2,), Gamma()), ("e", (6,), Categorical(4))), mixed),
-    "own": (Rayleigh(), positive),
-    "product-with-own": (OWN, positive),
-}
-LINEAR = {name: (kind.fitted, kind.values) for name, kind in KINDS.items() if has_native(kind.fitted)} | PRODUCTS
-MISSING = {name for name in LINEAR if name in PRODUCTS or KINDS[name].takes_missing}
-
-
-def e_step(name, precision, *, missing=False, n=300):
-    family, rows = LINEAR[name]
-    x = with_holes(rows, n=n) if missing else rows(0, n)
-    return family_e_step(family, x.astype(np.float32 if precision == Precision.SINGLE else np.float64), precision)
 
 
 def test_all_families_but_those_of_a_latent_scale_are_native():
@@ -108,7 +78,7 @@ def test_any_chunking(name):
     assert_like(whole, parts, in_long_double(step), 1e-12)
 
 
-@pytest.mark.parametrize("name", sorted(MISSING))
+@pytest.mark.parametrize("name", MISSING)
 def test_a_column_without_any_value(name):
     step = e_step(name, Precision.DOUBLE, missing=True)
     if step.family.linear is not None:
@@ -124,7 +94,7 @@ def test_many_categories():
 
 
 @pytest.mark.parametrize("missing", [False, True])
-@pytest.mark.parametrize("name", sorted(MISSING))
+@pytest.mark.parametrize("name", MISSING)
 def test_memory_is_estimated(name, missing):
     """The estimate is at least what the sums and the outputs take."""
     step = e_step(name, Precision.DOUBLE, missing=missing)

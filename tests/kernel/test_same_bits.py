@@ -16,8 +16,8 @@ from dem.models.mixture.native_kernel import OUTPUT_KINDS, native_densities
 from dem.models.mixture.precision import Precision
 from dem.models.mixture.rows import mixture_outputs
 from kernel.e_steps import NATIVE, NEEDS_LIBRARY, mixture_e_step
-from kernel.features import native_features, weighted
-from kernel.test_families import LINEAR, MISSING, e_step
+from kernel.features import native_features
+from kernel.linear_families import LINEAR, MISSING, e_step, weighted
 
 pytestmark = NEEDS_LIBRARY
 ARITHMETICS = {precision.name.lower(): precision for precision in Precision}
