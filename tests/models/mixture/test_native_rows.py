@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import dask.array as da
 import numpy as np
 import pytest
 
@@ -152,6 +153,20 @@ def test_the_client_chooses_the_kernel(word, monkeypatch):
     monkeypatch.setattr(rows, "native_densities", lambda *args: used.append(args))
     model.predict(x)
     assert bool(used) == (word != "numpy")
+
+
+@NEEDS_LIBRARY
+def test_lazy_outputs_keep_the_kernel_of_the_call(monkeypatch):
+    """Tasks do not read the environment."""
+    x = data()
+    model = dem.GaussianMixture(3, max_iter=2, tol=0).fit(x)
+    monkeypatch.setenv("DEM_KERNEL", "numpy")
+    lazy = model.predict(da.from_array(x, chunks=(100, 3)))
+    monkeypatch.setenv("DEM_KERNEL", "native")
+    used, native = [], rows.native_densities
+    monkeypatch.setattr(rows, "native_densities", lambda *args: used.append(args) or native(*args))
+    np.testing.assert_array_equal(lazy.compute(scheduler="sync"), model.predict(x))
+    assert len(used) == 1
 
 
 def test_another_kernel_is_refused():
