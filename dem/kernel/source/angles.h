@@ -45,15 +45,18 @@ template <class T> struct Angles {
     typedef typename Vs::I I;
     typedef typename Vs::U U;
 
-    // Writes the angles of a column without those that are too large for `cosine_and_sine`; returns whether there are any.
-    static NOINLINE bool reduce(int n, const T *x, T *out) {
-        I any = {};
-        for (int i = 0; i < n; i += Vs::size) any |= Vs::magnitude(Vs::load(x + i)) >= Turn<T>::huge;
-        int found = 0;
-        for (int l = 0; l < Vs::size; l++) found |= any[l] != 0;
-        for (int i = 0; found && i < n; i++)
+    // Whether there are angles that are too large for `cosine_and_sine`.
+    static INLINE bool any_huge(int n, const T *x) {
+        V most = {};
+        for (int i = 0; i < n; i += Vs::size) most = Vs::larger(Vs::magnitude(Vs::load(x + i)), most);
+        T largest = 0;
+        for (int l = 0; l < Vs::size; l++) largest = most[l] > largest ? most[l] : largest;
+        return largest >= Turn<T>::huge;
+    }
+    // Writes the angles with smaller ones instead of those that are too large.
+    static NOINLINE void reduce(int n, const T *x, T *out) {
+        for (int i = 0; i < n; i++)
             out[i] = x[i] >= Turn<T>::huge || x[i] <= -Turn<T>::huge ? (T)within_half_turn(x[i]) : x[i];
-        return found;
     }
 
     // Of angles below `huge`: x = k pi / 2 + r, |r| <= pi / 4, and polynomials in r.
@@ -76,9 +79,9 @@ template <class T> struct Angles {
         s = Vs::fused(z * r, s, r);
         c = Vs::fused(z * z, c, Vs::fused(z, Vs::all(T(-0.5)), Vs::all(T(1))));
         const U quarter = (U)k_bits;
-        const I odd = -(I)(quarter & 1);
+        const I even = (I)(quarter & 1) == 0;
         constexpr int to_sign = 8 * sizeof(T) - 2;
-        const V one = odd ? s : c, other = odd ? c : s;
+        const V one = even ? c : s, other = even ? s : c;
         cosine = (V)((U)one ^ (((quarter + 1) & 2) << to_sign));
         sine = (V)((U)other ^ ((quarter & 2) << to_sign));
     }

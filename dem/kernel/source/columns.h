@@ -63,7 +63,10 @@ template <class T> struct Columns {
                 if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v * inverse); });
                 return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v); });
             case angle:
-                if (Angles<T>::reduce(rows, from, angles)) from = angles;
+                if (Angles<T>::any_huge(rows, from)) {
+                    Angles<T>::reduce(rows, from, angles);
+                    from = angles;
+                }
                 return each(item, from, z, [&](V v, V &one, V &two) { Angles<T>::cosine_and_sine(v, one, two); });
             case equals:
                 return each(item, from, z, [&](V v, V &one, V &) { one = v == argument ? Vs::all(1) : V{}; });
