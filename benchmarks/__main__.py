@@ -30,6 +30,7 @@ MODULES = {
     "kmeans": ("benchmarks.kmeans",),
     "factors": ("benchmarks.factors",),
     "missing": ("benchmarks.missing",),
+    "outputs": ("benchmarks.outputs",),
 }
 WITH_STORES = ("demo", "stores", "reading", "codecs", "kmeans")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")

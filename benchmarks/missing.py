@@ -16,6 +16,7 @@ from benchmarks.factors import factor_data
 from dem.core.block import Block
 from dem.engine.sweep.threads import ThreadSweep
 from dem.families import COVARIANCE_TYPES
+from dem.kernel.choice import chosen_kernel
 from dem.models.latent.ppca import PPCAModel
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
 from dem.scan.fill_sample import completed_scan
@@ -24,7 +25,7 @@ from dem.source import open_source
 
 THREADS = 2
 MIXTURES = {
-    "diag, any pattern": ("diag", 1_000_000, 32, 64, None, 1.6),
+    "diag, any pattern": ("diag", 1_000_000, 16, 16, None, 1.3),
     "full, 30 patterns": ("full", 1_000_000, 16, 16, 30, 2.0),
     "full, thousands of patterns": ("full", 200_000, 16, 8, None, 40.0),
 }
@@ -63,7 +64,7 @@ def mixture(kind: str, means: np.ndarray):
     def first(bound: MixtureModel, sample: Block) -> MixtureParams:
         return MixtureParams(np.full(k, 1 / k), bound.family.from_covariances(means, covariances))
 
-    return MixtureModel(k, COVARIANCE_TYPES[kind](0.0)), first
+    return MixtureModel(k, COVARIANCE_TYPES[kind](0.0)).with_kernel(chosen_kernel()), first
 
 
 def mixture_rows(case: str) -> list[Row]:

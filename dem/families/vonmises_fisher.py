@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln, hyp0f1, ive
+from scipy.special import gammaln, hyp0f1, i0e, i1e, ive
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
@@ -42,6 +42,8 @@ def log_partition(d: int, kappa: Float) -> Float:
 
 def mean_length(d: int, kappa: Float) -> Float:
     """Return A_d(kappa), the mean resultant length: the derivative of log Z."""
+    if d == 2:
+        return np.asarray(i1e(kappa) / i0e(kappa))  # several times as fast as what follows
     order, half = d / 2 - 1, kappa / 2
     small = half**2 < SERIES_LIMIT * d / 2
     square = np.where(small, half, 0) ** 2

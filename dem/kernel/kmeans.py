@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
-from dem.kernel.estep import LEAST_PIECE, PIECE_BYTES, address, aligned_bytes, function_of, pieces
+from dem.kernel.estep import address
 from dem.kernel.kernel_id import KernelId
+from dem.kernel.pieces import LEAST_PIECE, PIECE_BYTES, RowPieces
+from dem.kernel.runner import aligned_bytes, function_of
 from dem.kernel.tasks import ADD, BEGIN, COUNT
 
 Integers = NDArray[np.int64]
@@ -131,13 +133,13 @@ class Runner:
         """Run on the rows x (n, d). `row_bytes` are the bytes of a row in those arrays of the task that have rows."""
         task, task.first = self.task, 0
         starts = {name: getattr(task, name) for name in row_bytes}
-        for part, part_weight in pieces(x, weight, self.centers.eta.dtype):
-            task.x, task.n = part.ctypes.data, len(part)
-            task.weight = None if part_weight is None else part_weight.ctypes.data
+        for piece in RowPieces(self.centers.eta.dtype)(x, weight):
+            task.x, task.n = piece.x.ctypes.data, piece.n
+            task.weight = None if piece.weight is None else piece.weight.ctypes.data
             for name, size in row_bytes.items():
                 setattr(task, name, starts[name] + task.first * size)
             self._run(ADD)
-            task.first += len(part)
+            task.first += piece.n
 
 
 class NativeEStep:

@@ -1,13 +1,41 @@
-"""The structs of dem/kernel/source/estep.cpp, field by field."""
+"""The structs of dem/kernel/source/tasks.h and columns.h, field by field."""
 
 from __future__ import annotations
 
 import ctypes
 from ctypes import c_int64, c_void_p
 
+import numpy as np
+
+ITEM = np.dtype(
+    [
+        ("kind", np.int64),
+        ("source", np.int64),
+        ("masked", np.int64),
+        ("both", np.int64),
+        ("to", np.int64, 2),
+        ("argument", np.float64),
+        ("shift", np.float64, 2),
+        ("scale", np.float64, 2),
+    ]
+)
+"""`Item`: one or two columns of features."""
+NUMBER, LOGARITHM, ANGLE, EQUALS, OBSERVED, SQUARES_SUM = range(6)
+"""`Kind`: what an item computes."""
+IN_FRAME, BY_ITEMS, STORED, OBSERVED_IN_FRAME = range(4)
+"""`Source`: from where columns come."""
+LABEL, PROBA, SCORE, ENTROPY, COMPLETE, TOP_INDEX, TOP_WEIGHT = range(7)
+"""`OutputKind`: what is computed for each row."""
+
+
+class Output(ctypes.Structure):
+    """`Output`."""
+
+    _fields_ = (("kind", c_int64), ("columns", c_int64), ("item_bytes", c_int64), ("to", c_void_p))
+
 
 class Rows(ctypes.Structure):
-    """`Rows` of estep.cpp."""
+    """`Rows`."""
 
     _fields_ = (
         ("x", c_void_p),
@@ -17,18 +45,23 @@ class Rows(ctypes.Structure):
         ("k_count", c_int64),
         ("sums", c_void_p),
         ("log_likelihood", c_void_p),
+        ("output", c_void_p),
         ("workspace", c_void_p),
     )
 
 
 class LinearTask(ctypes.Structure):
-    """`LinearTask` of estep.cpp."""
+    """`LinearTask`."""
 
     _fields_ = (
         ("rows", Rows),
+        ("source", c_int64),
         ("shift", c_void_p),
         ("scale", c_void_p),
-        ("square_column", c_int64),
+        ("stride", c_int64),
+        ("items", c_void_p),
+        ("item_count", c_int64),
+        ("column_count", c_int64),
         ("f_count", c_int64),
         ("first", c_void_p),
         ("second", c_void_p),
@@ -38,7 +71,7 @@ class LinearTask(ctypes.Structure):
 
 
 class CentredTask(ctypes.Structure):
-    """`CentredTask` of estep.cpp."""
+    """`CentredTask`."""
 
     _fields_ = (("rows", Rows), ("means", c_void_p), ("factors", c_void_p), ("constants", c_void_p))
 
@@ -46,6 +79,6 @@ class CentredTask(ctypes.Structure):
 Task = LinearTask | CentredTask
 
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2
-"""Forms of features: `Form` of estep.cpp."""
+"""`Form`: which features there are."""
 COUNT, BEGIN, ADD, END = 0, 1, 2, 4
-"""What a function does: only return the bytes of its workspace; or begin, add rows and end, in one call or several."""
+"""`Phase`: what a call does. It only returns the bytes of its workspace; or it begins, adds rows and ends."""

@@ -155,6 +155,11 @@ def test_a_column_without_values_is_refused_by_name(model, x, monkeypatch):
 class Filling:
     """Stands for a model that fills in: 7 for what is missing, with a deviation of 2."""
 
+    has_native_kernel = False
+
+    def with_kernel(self, kernel_id):
+        return self
+
     def row_outputs(self, params, dtype):
         return output_table(filled(3, dtype), deviation(3, dtype))
 

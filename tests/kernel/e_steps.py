@@ -122,15 +122,23 @@ def weighted_sums(resp, features):
 def linear(step, rows):
     """Return H T (K, n), |H| |T|, and T (F, n), with H and the frame in the precision of the arithmetic."""
     dtype = np.float32 if step.precision == Precision.SINGLE else np.float64
-    features = step.family.linear.features(rows.shape[1], step.frame)
-    shift, scale = (a.astype(dtype).astype(LONG) for a in (step.frame.shift, step.frame.scale))
-    z = ((rows.astype(dtype) - shift) * scale).T
-    columns = [np.ones_like(z[:1]), z, (z**2).sum(axis=0, keepdims=True)]
-    columns = np.concatenate(columns)[: len(features.columns)]
-    t = columns[features.pairs[:, 0]] * columns[features.pairs[:, 1]]
+    t = features_in_long_double(step, rows, dtype)
     eta = eta_of(step.family.linear, step.params.theta, step.params.log_weights, step.frame)
     eta = eta.astype(dtype).astype(LONG)
     return eta @ t, np.abs(eta) @ np.abs(t), t
+
+
+def features_in_long_double(step, rows, dtype):
+    """Return T (F, n): of Gaussians in long double; of other families as NumPy writes it in float64."""
+    features, x = step.family.linear.features(rows.shape[1], step.frame), rows.astype(dtype)
+    if gaussian_form(step.family) is None:
+        t = np.ones((features.n_features, len(rows)))
+        features.write(x.astype(np.float64), t[1:])
+        return t.astype(LONG)
+    shift, scale = (a.astype(dtype).astype(LONG) for a in (step.frame.shift, step.frame.scale))
+    z = ((x - shift) * scale).T
+    columns = np.concatenate([np.ones_like(z[:1]), z, (z**2).sum(axis=0, keepdims=True)])[: len(features.columns)]
+    return columns[features.pairs[:, 0]] * columns[features.pairs[:, 1]]
 
 
 def centred(step, rows):

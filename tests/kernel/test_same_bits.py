@@ -9,12 +9,18 @@ import pytest
 from crosses import cross
 from dem.em.row_output import RowOutput
 from dem.families import COVARIANCE_TYPES
+from dem.families.feature_columns import Column, Op
+from dem.families.feature_map import feature_map
 from dem.kernel import library
 from dem.kernel.build import build, installed_compilers, library_path, missing, widths, zig
 from dem.models.kmeans.native_kernel import native_rows
+from dem.models.mixture.native_kernel import OUTPUT_KINDS, native_densities
 from dem.models.mixture.precision import Precision
+from dem.models.mixture.rows import mixture_outputs
 from kernel.clusters import clusters
 from kernel.e_steps import NATIVE, NEEDS_LIBRARY, mixture_e_step
+from kernel.features import native_features
+from kernel.linear_families import LINEAR, MISSING, e_step, weighted
 
 pytestmark = NEEDS_LIBRARY
 ARITHMETICS = {precision.name.lower(): precision for precision in Precision}
@@ -82,6 +88,40 @@ def kmeans_bits(precision, sizes, name, folder=None):
     return found
 
 
+def bits_of_families(precision, name, folder=None):
+    """Return the bytes of the statistics and of the outputs of each linear family, with holes and without."""
+    found = {}
+    with vectors(name, folder) as one:
+        assert one is not None
+        for family in LINEAR:
+            for missing in {False, family in MISSING}:
+                step = e_step(family, precision, missing=missing, n=211)
+                densities = native_densities(step.family, step.params, precision, step.frame)
+                if densities is None:
+                    continue
+                stats = weighted(step).stats()
+                found[family, missing] = [stats.sums.tobytes(), np.float64(stats.log_likelihood).tobytes()]
+                found[family, missing] += outputs_of(densities, step.x)
+    return found
+
+
+def outputs_of(densities, x, k=3):
+    """Return the bytes of all outputs for k components."""
+    found = []
+    for output in mixture_outputs(k, x.shape[1]).values():
+        if output.name in OUTPUT_KINDS:
+            out = np.empty(output.shape(len(x)), output.dtype)
+            densities.output(NATIVE, output)(x, out)
+            found.append(out.tobytes())
+    return found
+
+
+def huge_angles():
+    """Return the bytes of cosines and sines of angles of any size."""
+    x = 10.0 ** np.random.default_rng(0).uniform(-300, 300, (200, 1))
+    return native_features(feature_map((Column(Op.COS), Column(Op.SIN))), x).tobytes()
+
+
 def test_every_width_that_is_built_is_compared():
     features = library.cpu_features()
     assert widths_here() == [
@@ -105,6 +145,36 @@ def test_vectors_of_every_width_give_the_same_bits_of_kmeans(precision):
     first, *others = (kmeans_bits(precision, sizes, name) for name in widths_here())
     for other in others:
         assert other == first
+
+
+@pytest.mark.parametrize("precision", [Precision.SINGLE, Precision.DOUBLE])
+def test_every_family_gives_the_same_bits(precision):
+    first, *others = (bits_of_families(precision, name) for name in widths_here())
+    assert first
+    for other in others:
+        assert other == first
+
+
+@pytest.mark.parametrize("precision", [Precision.DOUBLE, Precision.CENTRED])
+@pytest.mark.parametrize("kind", KINDS)
+def test_outputs_give_the_same_bits(kind, precision):
+    found = []
+    for name in widths_here():
+        with vectors(name):
+            for d, k in [(1, 2), (3, 5), (9, 17), (26, 9)]:
+                step = mixture_e_step(kind, d, k, precision, np.random.default_rng(d * k), n=211)
+                densities = native_densities(step.family, step.params, precision, step.frame)
+                found.append(outputs_of(densities, step.x, k))
+    size = len(found) // len(widths_here())
+    assert all(found[i] == found[i % size] for i in range(len(found)))
+
+
+def test_angles_of_any_size_give_the_same_bits():
+    found = []
+    for name in widths_here():
+        with vectors(name):
+            found.append(huge_angles())
+    assert len(set(found)) == 1
 
 
 @pytest.fixture(scope="module", params=COMPILERS)
@@ -141,3 +211,11 @@ def test_every_compiler_gives_the_same_bits_of_kmeans(precision, compiled):
     expected = kmeans_bits(precision, SIZES, widths_here()[0])
     for name in compiled_widths(compiled):
         assert kmeans_bits(precision, SIZES, name, compiled) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", [Precision.SINGLE, Precision.DOUBLE])
+def test_every_compiler_gives_the_same_bits_of_families(precision, compiled):
+    expected = bits_of_families(precision, widths_here()[0])
+    for name in compiled_widths(compiled):
+        assert bits_of_families(precision, name, compiled) == expected

@@ -48,13 +48,12 @@ template <class T> struct Linear {
     }
     // Features f to f + n of all F: joint (K, rows) = or += H T.
     static void densities(int64_t k_count, int64_t f_count, int64_t f, int64_t n, const T *packed, const T *t, T *joint) {
-        for (int64_t k = 0; k < k_count; k += group, joint += group * rows, packed += group * f_count) {
-            with_constant<group>(smaller(k_count - k, group), [&](auto count) {
-                constexpr int N = count.value;
-                for (int i = 0; i < rows; i += across * size)
-                    densities_block<N>(n, packed + f * N, t + i, joint + i, f == 0);
-            });
-        }
+        for (int i = 0; i < rows; i += across * size)  // the features of these rows stay in the first-level cache
+            for (int64_t k = 0; k < k_count; k += group)
+                with_constant<group>(smaller(k_count - k, group), [&](auto count) {
+                    constexpr int N = count.value;
+                    densities_block<N>(n, packed + k * f_count + f * N, t + i, joint + k * rows + i, f == 0);
+                });
     }
 
     // All products of d columns (a <= b): sum over a of z_a (h_a + sum over b >= a of h_ab z_b), without the features.

@@ -16,14 +16,14 @@ template <class T> struct Tile {
     const T *row[rows];     // their places in the block
     T *weight;              // (rows), 0 beyond n
 
-    // Takes the next rows of positive weight; returns the index of the row after them.
-    int64_t take(const T *x, const double *weights, int64_t at, int64_t stop, int64_t d) {
+    // Takes the next rows of positive weight, which are `width` numbers apart; returns the index of the row after them.
+    int64_t take(const T *x, const double *weights, int64_t at, int64_t stop, int64_t width) {
         n = 0;
         if (!weights) {
-            for (; n < rows && at < stop; n++, at++) row[n] = x + at * d, weight[n] = 1;
+            for (; n < rows && at < stop; n++, at++) row[n] = x + at * width, weight[n] = 1;
         } else {
             for (; n < rows && at < stop; at++) {
-                row[n] = x + at * d;
+                row[n] = x + at * width;
                 weight[n] = (T)weights[at];
                 n += weights[at] > 0;
             }
@@ -33,32 +33,61 @@ template <class T> struct Tile {
     }
 
     // Writes columns (d, rows): (x - shift) * scale, and 0 beyond n.
-    NOINLINE void columns(int64_t d, const T *shift, const T *scale, T *out) const {
-        const int whole = n / Vs::size * Vs::size;
-        if (d < Vs::size) {
-            narrow_columns(d, 0, shift, scale, out);
-        } else {
-            for (int i = 0; i < whole; i += Vs::size)
-                for (int64_t j = 0; j < d; j += Vs::size) {
-                    if (j + Vs::size > d) j = d - Vs::size;  // the last columns, of which some are written twice
-                    V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j), v[Vs::size];
-                    UNROLL for (int l = 0; l < Vs::size; l++) {
-                        const T *p = row[i + l] + j;
-                        __builtin_prefetch((const char *)p + rows * d * (int64_t)sizeof(T), 0, 2);  // the next tile
-                        v[l] = (Vs::load_unaligned(p) - sh) * sc;
-                    }
-                    Vs::transpose(v);
-                    UNROLL for (int l = 0; l < Vs::size; l++) Vs::store(out + (j + l) * rows + i, v[l]);
+    void columns(int64_t d, const T *shift, const T *scale, T *out) const {
+        columns_by(d, shift, scale, [&](int64_t j, int i, auto v) { put(out + j * rows + i, v); });
+    }
+    // The same with 0 where a value is missing (NaN), and columns that are 1 where there is one and 0 where it is missing.
+    void observed_columns(int64_t d, const T *shift, const T *scale, T *out, T *observed) const {
+        columns_by(d, shift, scale, [&](int64_t j, int i, auto v) {
+            const decltype(v) zero = {};
+            put(out + j * rows + i, v == v ? v : zero);
+            put(observed + j * rows + i, v == v ? zero + T(1) : zero);
+        });
+        for (int64_t j = 0; n < rows && j < d; j++)
+            for (int i = n; i < rows; i++) observed[j * rows + i] = 0;
+    }
+    static INLINE void put(T *to, V v) { Vs::store(to, v); }
+    static INLINE void put(T *to, T v) { *to = v; }
+
+    // Gives (x - shift) * scale of column j and row i, or of a vector of rows.
+    template <class F> NOINLINE void columns_by(int64_t d, const T *shift, const T *scale, F &&take) const {
+        const int whole = d < Vs::size ? 0 : n / Vs::size * Vs::size;
+        for (int i = 0; i < whole; i += Vs::size)
+            for (int64_t j = 0; j < d; j += Vs::size) {
+                if (j + Vs::size > d) j = d - Vs::size;  // the last columns, of which some are written twice
+                V sh = Vs::load_unaligned(shift + j), sc = Vs::load_unaligned(scale + j), v[Vs::size];
+                UNROLL for (int l = 0; l < Vs::size; l++) {
+                    const T *p = row[i + l] + j;
+                    __builtin_prefetch((const char *)p + rows * d * (int64_t)sizeof(T), 0, 2);  // the next tile
+                    v[l] = (Vs::load_unaligned(p) - sh) * sc;
                 }
-            narrow_columns(d, whole, shift, scale, out);
+                Vs::transpose(v);
+                UNROLL for (int l = 0; l < Vs::size; l++) take(j + l, i, v[l]);
+            }
+        for (int64_t j = 0; j < d; j++) {
+            for (int i = whole; i < n; i++) take(j, i, (row[i][j] - shift[j]) * scale[j]);
+            for (int i = n; i < rows; i++) take(j, i, T(0));
         }
-        for (int64_t j = 0; j < d; j++)
-            for (int i = n; i < rows; i++) out[j * rows + i] = 0;
     }
 
-    void narrow_columns(int64_t d, int from, const T *shift, const T *scale, T *out) const {
-        for (int64_t j = 0; j < d; j++)
-            for (int i = from; i < n; i++) out[j * rows + i] = (row[i][j] - shift[j]) * scale[j];
+    // Writes columns (d, rows) that are stored as such, `stride` apart; rows are 1 apart. 0 beyond n.
+    NOINLINE void stored_columns(int64_t d, int64_t stride, T *out) const {
+        const bool whole = n == rows && row[rows - 1] - row[0] == rows - 1;
+        for (int64_t j = 0; j < d; j++, out += rows) {
+            if (whole) {
+                const T *from = row[0] + j * stride;
+                for (int i = 0; i < rows; i += Vs::size) Vs::store(out + i, Vs::load_unaligned(from + i));
+            } else {
+                for (int i = 0; i < n; i++) out[i] = row[i][j * stride];
+                for (int i = n; i < rows; i++) out[i] = 0;
+            }
+        }
+    }
+
+    // Repeats the first row beyond n: a function of 0 may be far larger than that of any row.
+    void repeat_first(int64_t d, T *out) const {
+        for (int64_t j = 0; n < rows && j < d; j++)
+            for (int i = n; i < rows; i++) out[j * rows + i] = out[j * rows];
     }
 };
 

@@ -13,27 +13,51 @@ template <class T> struct Softmax {
     T *negligible;                // (rows): exponentials up to this do not matter to any sum
     static constexpr T drop = 1e-18;
 
+    // Gives `take` the index k, l = log-density - largest, and e^l of some rows, for each component; keeps largest and total.
+    template <class F> INLINE void exponentials(int64_t k_count, const T *joint, int i, F &&take) {
+        const T *p = joint + i;
+        const V least = Vs::all(Bits<T>::least_log);
+        V high = Vs::load(p), check = high, sum = {};
+        for (int64_t k = 1; k < k_count; k++) {
+            V v = Vs::load(p + k * rows);
+            high = Vs::larger(v, high);
+            check += v;
+        }
+        for (int64_t k = 0; k < k_count; k++) {
+            V l = Vs::larger(Vs::load(p + k * rows) - high, least), e = Vs::exp(l);
+            sum += e;
+            take(k, l, e);
+        }
+        check += high - high;  // NaN if infinite
+        Vs::store(largest + i, check == check ? high : check);
+        Vs::store(total + i, check == check ? sum : check);
+    }
+
+    // Keeps largest and total of log-densities (K, rows).
+    NOINLINE void totals(int64_t k_count, const T *joint) {
+        for (int i = 0; i < rows; i += Vs::size) exponentials(k_count, joint, i, [](int64_t, V, V) {});
+    }
+
+    // Writes the log-likelihoods (rows) of the last tile.
+    void scores(T *out) const {
+        for (int i = 0; i < rows; i += Vs::size) Vs::store(out + i, Vs::load(largest + i) + Vs::log(Vs::load(total + i)));
+    }
+
+    // Writes the entropies (rows) of the responsibilities: log(total) - sum of e^l l / total.
+    NOINLINE void entropies(int64_t k_count, const T *joint, T *out) {
+        for (int i = 0; i < rows; i += Vs::size) {
+            V sum = {};
+            exponentials(k_count, joint, i, [&](int64_t, V l, V e) { sum = Vs::fused(l, e, sum); });
+            V all = Vs::load(total + i), entropy = Vs::log(all) - sum / all;
+            Vs::store(out + i, entropy < V{} ? V{} : entropy);
+        }
+    }
+
     // Turns joint log-densities (K, rows) into exponentials; returns the weighted sum of log p(x). The sum is NaN, and all
     // responsibilities of a row are, where a log-density is NaN or all are -infinity.
     NOINLINE double operator()(int64_t k_count, T *joint, const T *weight) {
-        const V least = Vs::all(Bits<T>::least_log);
-        for (int i = 0; i < rows; i += Vs::size) {
-            T *p = joint + i;
-            V high = Vs::load(p), check = high, sum = {};
-            for (int64_t k = 1; k < k_count; k++) {
-                V v = Vs::load(p + k * rows);
-                high = Vs::larger(v, high);
-                check += v;
-            }
-            for (int64_t k = 0; k < k_count; k++) {
-                V e = Vs::exp(Vs::larger(Vs::load(p + k * rows) - high, least));
-                sum += e;
-                Vs::store(p + k * rows, e);
-            }
-            check += high - high;  // NaN if infinite
-            Vs::store(largest + i, check == check ? high : check);
-            Vs::store(total + i, check == check ? sum : check);
-        }
+        for (int i = 0; i < rows; i += Vs::size)
+            exponentials(k_count, joint, i, [&](int64_t k, V, V e) { Vs::store(joint + k * rows + i, e); });
         double sums[lanes] __attribute__((aligned(64))) = {};
         for (int i = 0; i < rows; i += Vs::size) {
             V sum = Vs::load(total + i), w = Vs::load(weight + i), log_p = Vs::load(largest + i) + Vs::log(sum);

@@ -39,24 +39,31 @@ template <int MOST, class F> INLINE void with_constant(int64_t n, F &&f) {
 constexpr bool many_registers = REGISTERS >= 32;  // then register blocks are larger
 
 constexpr int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+constexpr int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 constexpr int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 template <class T> struct Bits;
 template <> struct Bits<double> {
     typedef int64_t Int;
+    typedef uint64_t Unsigned;
     static constexpr int mantissa = 52;
+    static constexpr Int bias = 1023, no_sign = 0x7fffffffffffffff;
     static constexpr Int root_half = 0x3fe6a09e667f3bcd;     // sqrt(1/2)
     static constexpr double to_integer = 6755399441055744.0;  // 1.5 * 2^52: adding it rounds to an integer
     static constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
     static constexpr double least_log = -600;  // see Softmax in dem/models/mixture/kernel.py
+    static constexpr double least_normal = 2.2250738585072014e-308;
 };
 template <> struct Bits<float> {
     typedef int32_t Int;
+    typedef uint32_t Unsigned;
     static constexpr int mantissa = 23;
+    static constexpr Int bias = 127, no_sign = 0x7fffffff;
     static constexpr Int root_half = 0x3f3504f3;
     static constexpr float to_integer = 12582912.0f;
     static constexpr float ln2_high = 0.693145751953125f, ln2_low = 1.42860682030941723212e-6f;
     static constexpr float least_log = -60;
+    static constexpr float least_normal = 1.17549435e-38f;
 };
 
 #if VECTOR_BYTES == 64
@@ -80,9 +87,11 @@ template <class T> struct Vectors {
     static constexpr int size = VECTOR_BYTES / sizeof(T);
     static constexpr int cache_line = 64 / sizeof(T);  // the numbers in 64 bytes: the widest vector
     typedef typename Bits<T>::Int Int;
+    typedef typename Bits<T>::Unsigned Unsigned;
     typedef T V __attribute__((vector_size(VECTOR_BYTES), may_alias));
     typedef T Unaligned __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(T)), may_alias));
     typedef Int I __attribute__((vector_size(VECTOR_BYTES), may_alias));
+    typedef Unsigned U __attribute__((vector_size(VECTOR_BYTES), may_alias));
     typedef double Doubles __attribute__((vector_size(VECTOR_BYTES), may_alias));
 
     static INLINE V all(T value) { return value - V{}; }
@@ -95,6 +104,7 @@ template <class T> struct Vectors {
         else return (V)fused_multiply_add((FloatRegister)a, (FloatRegister)b, (FloatRegister)c);
     }
     static INLINE V larger(V a, V b) { return a > b ? a : b; }  // b if either is NaN
+    static INLINE V magnitude(V a) { return (V)((I)a & Bits<T>::no_sign); }
 
     // e^x for least_log <= x <= 0: 2^k times the series of e^r, |r| <= log(2) / 2
     static INLINE V exp(V x) {
@@ -113,10 +123,12 @@ template <class T> struct Vectors {
         return (V)((I)series + (exponent << Bits<T>::mantissa));
     }
 
-    // log(x) for finite x >= 1: k log(2) + 2 atanh(s), s = (m - 1) / (m + 1), sqrt(1/2) <= m < sqrt(2)
+    // log(x) for normal x > 0: k log(2) + 2 atanh(s), s = (m - 1) / (m + 1), sqrt(1/2) <= m < sqrt(2). NaN of infinity and NaN.
     static INLINE V log(V x) {
-        I bits = (I)x, exponent = (bits - Bits<T>::root_half) >> Bits<T>::mantissa;
-        V m = (V)(bits - (exponent << Bits<T>::mantissa)), k = __builtin_convertvector(exponent, V);
+        constexpr Unsigned one = (Unsigned)Bits<T>::bias << Bits<T>::mantissa;
+        U bits = (U)x, biased = (bits - (Unsigned)Bits<T>::root_half + one) >> Bits<T>::mantissa;
+        V m = (V)(bits - (biased << Bits<T>::mantissa) + one);
+        V k = (V)(biased + (U)all(Bits<T>::to_integer)) - (Bits<T>::to_integer + T(Bits<T>::bias));
         V s = (m - T(1)) / (m + T(1)), z = s * s, series;
         if constexpr (sizeof(T) == 4) {
             series = polynomial(z, 2 / 9., 2 / 7., 2 / 5., 2 / 3.);
@@ -124,7 +136,7 @@ template <class T> struct Vectors {
             series = polynomial(z, 2 / 21., 2 / 19., 2 / 17., 2 / 15., 2 / 13., 2 / 11., 2 / 9., 2 / 7., 2 / 5., 2 / 3.);
         }
         series = fused(k, all(Bits<T>::ln2_low), fused(s, z * series, s + s));
-        return fused(k, all(Bits<T>::ln2_high), series);
+        return fused(k, all(Bits<T>::ln2_high), series) + (x - x);
     }
 
     // ((a x + b) x + c) ...

@@ -33,6 +33,11 @@ struct Workspace {
         forbid(at + end, bytes - end);
         return (T *)(at + from);
     }
+    template <class T> T *filled(int64_t n, T value) {
+        T *found = take<T>(n);
+        for (int64_t i = 0; found && begins && i < n; i++) found[i] = value;
+        return found;
+    }
     template <class T> T *zeros(int64_t n) {
         T *found = take<T>(n);
         if (found && begins) memset(found, 0, n * sizeof(T));

@@ -20,11 +20,10 @@ from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.em.seeding import Seeding
 from dem.families.family import Family, Given, safe_counts, with_missing
-from dem.families.gaussian.forms import gaussian_form
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
-from dem.models.mixture.native_kernel import native_bytes, native_kernel
+from dem.models.mixture.native_kernel import has_native, native_bytes, native_kernel
 from dem.models.mixture.pattern_kernel import PatternKernel, ProductBounds
 from dem.models.mixture.precision import Precision, double_suffices, products_size, single_suffices
 from dem.models.mixture.prior import BoundPrior, Prior
@@ -101,7 +100,7 @@ class MixtureModel:
     @property
     def has_native_kernel(self) -> bool:
         """Whether the native kernel has the family."""
-        return gaussian_form(self.family) is not None
+        return has_native(self.family)
 
     def with_kernel(self, kernel_id: KernelId) -> MixtureModel:
         """Return the model with this implementation of the E-step."""
@@ -257,15 +256,20 @@ class MixtureModel:
     def workspace_bytes(self, d: int) -> int:
         """Return the memory of a task besides its block, in bytes; a node of the tree holds more than `ARITY` sums."""
         sums = 8 * self.family_of_rows.n_exact_sums(d) * self.n_components
-        e_step = e_step_bytes(self.family_of_rows, self.n_components, d)
-        if self.kernel_id != NUMPY:
-            e_step = max(e_step, native_bytes(self.family_of_rows, self.n_components, d, self.kernel_id))
+        e_step = self._e_step_bytes(self.family_of_rows, d)
         return max(e_step + (ARITY + 4) * sums, scan_bytes(d, scatter=self.needs_scatter))
 
     def rows_bytes(self, d: int) -> int:
         """Return the memory of a task for outputs of rows, in bytes, with or without missing values."""
-        families = (self.family, self.family.with_missing())
-        return max(e_step_bytes(family, self.n_components, d) for family in families if family is not None)
+        families = [family for family in (self.family, self.family.with_missing()) if family is not None]
+        return max(self._e_step_bytes(family, d) for family in families)
+
+    def _e_step_bytes(self, family: Family[Any], d: int) -> int:
+        """Return the memory of an E-step by either kernel, in bytes."""
+        by_numpy = e_step_bytes(family, self.n_components, d)
+        if self.kernel_id == NUMPY:
+            return by_numpy
+        return max(by_numpy, native_bytes(family, self.n_components, d, self.kernel_id))
 
 
 def weights_fit_float32(scan: Scan) -> bool:

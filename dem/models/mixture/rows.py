@@ -14,7 +14,9 @@ from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
 from dem.em.row_output import REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, output_table
 from dem.families.family import Family, filling, with_missing
+from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
+from dem.models.mixture.native_kernel import native_densities
 from dem.models.mixture.precision import Precision, double_suffices, products_size
 from dem.models.row_checks import LARGEST_MAGNITUDE, NotFiniteError, check_finite, label_dtype
 from dem.scan.scanner import scan_tile_rows
@@ -27,6 +29,10 @@ class HasFamily(Protocol):
     @property
     def family(self) -> Family[Any]:
         """The family of the components."""
+
+    @property
+    def kernel_id(self) -> KernelId:
+        """The implementation of the E-step, which computes outputs too."""
 
 
 def mixture_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
@@ -68,16 +74,17 @@ def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowO
         return _filled(family, params, output, block, out, whole=whole)
     if not whole:
         family = with_missing(family)
-    densities = _densities(family, params, low, high)
-    softmax = Softmax(densities)
-    for start in range(0, len(x), densities.tile):
-        here = slice(start, start + densities.tile)
-        out[here] = _tile_output(family, output, densities.joint(x[here]), softmax, x[here])
-    return out
+    precision, frame = _arithmetic(family, params, low, high)
+    if model.kernel_id != NUMPY:
+        native = native_densities(family, params, precision, frame)
+        if native is not None:
+            native.output(model.kernel_id, output)(x, out)
+            return _with_base(family, output, x, out)
+    return _by_numpy(family, densities_of(family, params, precision, frame), output, x, out)
 
 
-def _densities(family: Family[Any], params: MixtureParams, low: Float, high: Float) -> Densities:
-    """Return the densities for rows within [low, high] (d,), in float64 products if these are accurate enough."""
+def _arithmetic(family: Family[Any], params: MixtureParams, low: Float, high: Float) -> tuple[Precision, Frame]:
+    """Return float64 products for rows within [low, high] (d,) if these are accurate enough; and the frame."""
     theta = params.theta
     frame = Frame.at(params.weights @ family.centres(theta))
     precision, linear = Precision.CENTRED, family.linear
@@ -87,7 +94,27 @@ def _densities(family: Family[Any], params: MixtureParams, low: Float, high: Flo
         and double_suffices(products_size(linear, theta, frame, linear.largest_magnitudes(low, high, frame)))
     ):
         precision = Precision.DOUBLE
-    return densities_of(family, params, precision, frame)
+    return precision, frame
+
+
+def _with_base(family: Family[Any], output: RowOutput, x: Array, out: Array) -> Array:
+    """Return log-likelihoods `out` of rows x (n, d) plus log h(x); other outputs unchanged."""
+    step = scan_tile_rows(x.shape[1])
+    for start in range(0, len(x) if output.name in ("score", "complete") else 0, step):
+        base = family.log_base(np.asarray(x[start : start + step], dtype=np.float64).T)
+        if base is None:
+            break
+        out[start : start + step] += base
+    return out
+
+
+def _by_numpy(family: Family[Any], densities: Densities, output: RowOutput, x: Array, out: Array) -> Array:
+    """Return `out` with an output of the rows x (n, d)."""
+    softmax = Softmax(densities)
+    for start in range(0, len(x), densities.tile):
+        here = slice(start, start + densities.tile)
+        out[here] = _tile_output(output, densities.joint(x[here]), softmax)
+    return _with_base(family, output, x, out)
 
 
 def _filled(
@@ -112,12 +139,14 @@ def _filled(
     return out
 
 
-def _tile_output(family: Family[Any], output: RowOutput, joint: Array, softmax: Softmax, x: Array) -> Array:
-    """Return one output of a tile x (n, d) from its joint log-densities (K, n), which it overwrites."""
+def _tile_output(output: RowOutput, joint: Array, softmax: Softmax) -> Array:
+    """Return one output of a tile, without log h, from its joint log-densities (K, n), which it overwrites."""
     name = output.name
     if name == "label":
         return np.asarray(joint.argmax(axis=0))
     log_likelihood = softmax(joint)
+    if name == "score":
+        return log_likelihood
     if name == "proba":
         return np.asarray(joint.T)
     if name in ("top-index", "top-weight"):
@@ -126,12 +155,8 @@ def _tile_output(family: Family[Any], output: RowOutput, joint: Array, softmax: 
     entropy = -np.einsum("kn,kn->n", joint, np.log(joint))  # the softmax keeps `joint` above 0
     if name == "entropy":
         return np.asarray(np.maximum(entropy, 0.0))
-    base = family.log_base(np.asarray(x, dtype=np.float64).T)
-    score = log_likelihood if base is None else log_likelihood + base
-    if name == "score":
-        return np.asarray(score)
     assert name == "complete", name
-    return np.asarray(score - entropy)
+    return np.asarray(log_likelihood - entropy)
 
 
 def check_support(family: Family[Any], block: Block) -> None:
