@@ -100,7 +100,7 @@ def ppca_row(scratch: Path, dtype: str) -> Row:
         )
     note = f"{fit:.2f} s / {reading:.2f} s"
     name = f"PPCA 2M x 64, q=8, {dtype}, from Zarr"
-    return Row(name, "reading the store alone", fit / reading, 1.5, False, note)
+    return Row(name, "reading the store alone", fit / reading, 1.4, False, note)
 
 
 FIT = """
