@@ -45,7 +45,7 @@ def rows(share):
     return x
 
 
-@cross("kind, unit, share", [*SQUARES, *WITHOUT], [1e-135, 1e145], SHARES)
+@cross("kind, unit, share", [*SQUARES, *WITHOUT], [1e-135, 1e145], SHARES, one_in=3)
 def test_the_fit_is_the_same_in_another_unit(kind, unit, share):
     x, make = rows(share), (SQUARES | WITHOUT)[kind]
     unit = 2.0 ** np.round(np.log2(unit))

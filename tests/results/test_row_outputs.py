@@ -341,7 +341,7 @@ def test_the_bytes_of_results():
     assert row_outputs.results_bytes(open_source(x[x[:, 0] > 1]), results(np.float64, 3)) == 0
 
 
-@cross("make_source, sweep, result_bytes", SOURCES, SWEEPS, [160, 700, 4000])
+@cross("make_source, sweep, result_bytes", SOURCES, SWEEPS, [160, 700, 4000], one_in=5)
 def test_blocks_are_written_by_whole_chunks(make_source, sweep, result_bytes, tmp_path, monkeypatch):
     source = make_source()
     monkeypatch.setattr(row_outputs, "RESULT_BYTES", result_bytes)
