@@ -76,6 +76,12 @@ class CentredTask(ctypes.Structure):
     _fields_ = (("rows", Rows), ("means", c_void_p), ("factors", c_void_p), ("constants", c_void_p))
 
 
+class StudentTask(CentredTask):
+    """`StudentTask`."""
+
+    _fields_ = (("degrees_of_freedom", c_void_p),)
+
+
 Task = LinearTask | CentredTask
 
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2
