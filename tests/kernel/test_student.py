@@ -134,11 +134,11 @@ def test_vectors_of_every_width_give_the_same_bits(kind):
 
 @ANY
 def test_both_kernels_give_the_same_fit(kind, rng, monkeypatch):
-    x = np.array([[0.0, 0, 0], [6, 1, -2], [-5, 7, 1]])[rng.integers(3, size=1500)] + rng.standard_t(4, size=(1500, 3))
+    x = np.array([[0.0, 0], [9, -5]])[rng.integers(2, size=600)] + rng.standard_t(4, size=(600, 2))
     fits = {}
     for word in ("native", "numpy"):
         monkeypatch.setenv("DEM_KERNEL", word)
-        fits[word] = dem.Mixture(3, family=f"studentt:{kind}", tol=1e-10, max_iter=500).fit(x)
+        fits[word] = dem.Mixture(2, family=f"studentt:{kind}", tol=1e-12, max_iter=500).fit(x)
         fits[word, "label"] = fits[word].predict(x)
     assert abs(fits["native"].lower_bound_ - fits["numpy"].lower_bound_) < 1e-9
     np.testing.assert_array_equal(fits["native", "label"], fits["numpy", "label"])
