@@ -98,11 +98,9 @@ class StudentT(FamilyBase):
     def log_density(self, theta: StudentTs, x: Float, out: Float) -> tuple[Float, Float]:
         """Write the log-densities; return E u and E log u for each row and component, (K, n)."""
         d, nu = len(x), theta.degrees_of_freedom[:, None]
-        log_det = self._log_det(theta)[:, None]
         self.gaussian.log_density(theta.gaussians, x, out)
-        distance = np.maximum(-2 * (out - log_det) - d * LOG_2PI, 0)
-        gammas = gammaln(d / 2) - betaln(nu / 2, d / 2)  # log Gamma((nu + d) / 2) - log Gamma(nu / 2)
-        out[...] = gammas + log_det - d / 2 * np.log(np.pi * nu) - (nu + d) / 2 * np.log1p(distance / nu)
+        distance = np.maximum(-2 * (out - self._log_det(theta)[:, None]) - d * LOG_2PI, 0)
+        out[...] = self.log_normalisers(theta)[:, None] - (nu + d) / 2 * np.log1p(distance / nu)
         return (nu + d) / (nu + distance), digamma((nu + d) / 2) - np.log((nu + distance) / 2)
 
     def add_sums(self, theta: StudentTs, x: Float, reuse: tuple[Float, Float], resp: Float, out: Float) -> None:
@@ -195,6 +193,12 @@ class StudentT(FamilyBase):
     def n_parameters(self, k: int, d: int) -> int:
         """Return the number of the Gaussian, plus K if the degrees of freedom are estimated."""
         return self.gaussian.n_parameters(k, d) + (k if self.degrees_of_freedom is None else 0)
+
+    def log_normalisers(self, theta: StudentTs) -> Float:
+        """Return the log-densities at the centres (K,), in nats."""
+        d, nu = theta.gaussians.means.shape[1], theta.degrees_of_freedom
+        gammas = gammaln(d / 2) - betaln(nu / 2, d / 2)  # log Gamma((nu + d) / 2) - log Gamma(nu / 2)
+        return np.asarray(gammas + self._log_det(theta) - d / 2 * np.log(np.pi * nu))
 
     def _log_det(self, theta: StudentTs) -> Float:
         """Return -0.5 log |S| (K,)."""

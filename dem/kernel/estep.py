@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.kernel.columns import Columns
-from dem.kernel.tasks import GENERAL, SQUARES, TRIANGLE, CentredTask, LinearTask, Rows, Task
+from dem.kernel.tasks import GENERAL, SQUARES, TRIANGLE, CentredTask, LinearTask, Rows, StudentTask, Task
 
 Ints = NDArray[np.int32]
 
@@ -122,6 +122,45 @@ class CentredEStep:
         """Return the task, still without rows."""
         _, k, d = self.shape
         return CentredTask(rows_of(k, d), address(self.means), address(self.factors), address(self.constants))
+
+
+@dataclass(frozen=True, eq=False)
+class StudentEStep:
+    """Student's t: log t(x) = constant - (nu + d) / 2 log(1 + D / nu), with D = |U' (x - m)|^2.
+
+    The sums are those of the Gaussians with r E u for r, then r and r log(1 + D / nu).
+
+    Attributes
+    ----------
+    gaussians : CentredEStep
+        Means, factors, and the constants of Student's t.
+    degrees_of_freedom : array of shape (K,)
+        nu.
+    """
+
+    gaussians: CentredEStep
+    degrees_of_freedom: Float
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Float64."""
+        return self.gaussians.dtype
+
+    @property
+    def function(self) -> str:
+        """The function for this form of U."""
+        return self.gaussians.function.replace("dem_", "dem_student_")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """F, K and d."""
+        f, k, d = self.gaussians.shape
+        return f + 2, k, d
+
+    def task(self) -> StudentTask:
+        """Return the task, still without rows."""
+        of = self.gaussians.task()
+        return StudentTask(of.rows, of.means, of.factors, of.constants, address(self.degrees_of_freedom))
 
 
 def form_of(pairs: Ints, d: int) -> int:

@@ -19,7 +19,7 @@ from dem.kernel.estep import EStep, address, form_of_size, rows_of
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.library import library, reason
 from dem.kernel.pieces import LEAST_PIECE, PIECE_BYTES, Pieces, RowPieces
-from dem.kernel.tasks import ADD, BEGIN, COUNT, END, PROBA, CentredTask, LinearTask, Output, Rows, Task
+from dem.kernel.tasks import ADD, BEGIN, COUNT, END, PROBA, LinearTask, Output, Rows, StudentTask, Task
 
 ALIGNMENT = 64
 
@@ -160,7 +160,7 @@ def linear_bytes(kernel: KernelId, name: str, f: int, k: int, columns: Columns) 
 
 def centred_bytes(kernel: KernelId, name: str, k: int, d: int) -> int:
     """Return the workspace of a function for K components of d columns about their means, in bytes."""
-    return workspace_bytes(kernel, name, CentredTask(rows_of(widest(k), d)))
+    return workspace_bytes(kernel, name, StudentTask(rows_of(widest(k), d)))  # it begins like a `CentredTask`
 
 
 def workspace_bytes(kernel: KernelId, name: str, task: Task) -> int:

@@ -76,7 +76,13 @@ class CentredTask(ctypes.Structure):
     _fields_ = (("rows", Rows), ("means", c_void_p), ("factors", c_void_p), ("constants", c_void_p))
 
 
-Task = LinearTask | CentredTask
+class StudentTask(ctypes.Structure):
+    """`StudentTask`."""
+
+    _fields_ = (*CentredTask._fields_, ("degrees_of_freedom", c_void_p))
+
+
+Task = LinearTask | CentredTask | StudentTask
 
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2
 """`Form`: which features there are."""

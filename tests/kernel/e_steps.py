@@ -98,11 +98,16 @@ def in_long_double(step):
     rows, weight = step.x, np.ones(len(step.x)) if step.weight is None else step.weight
     rows, weight = rows[weight > 0].astype(LONG), weight[weight > 0].astype(LONG)
     joint, size, features = centred(step, rows) if step.precision == Precision.CENTRED else linear(step, rows)
+    return sums_of(weight, joint, size, features, np.abs(features))
+
+
+def sums_of(weight, joint, size, features, magnitudes):
+    """Return the sums of features, given the joint log-densities (K, n), and the magnitudes of both."""
     largest = joint.max(axis=0)
     resp = np.exp(joint - largest)
     total = resp.sum(axis=0)
     resp *= weight / total
-    size, magnitudes = size.max(axis=0), np.abs(features)
+    size = size.max(axis=0)
     each = magnitudes.max(axis=0) if features.ndim == 3 else magnitudes
     return Sums(
         log_likelihood=(weight * (largest + np.log(total))).sum(),
@@ -147,15 +152,21 @@ def centred(step, rows):
     assert form is not None
     found = form.centred_map(step.params.theta)
     constants = (found.constants + step.params.log_weights).astype(LONG)[:, None]
+    half, t = about_means(found, rows)
+    d = rows.shape[1]
+    if step.family.n_exact_sums(d) < t.shape[1]:  # one sum of all squares
+        t = np.concatenate([t[:, : 1 + d], t[:, 1 + d :].sum(axis=1, keepdims=True)], axis=1)
+    return constants - half, np.abs(constants) + half, t
+
+
+def about_means(found, rows):
+    """Return half the squared distances (K, n) of a `CentredMap`, and the features about the means (K, F, n)."""
     y = rows.T - found.means.astype(LONG)[:, :, None]
     u = found.factors.astype(LONG)
     white = u[:, :, None] * y if u.ndim == 2 else np.einsum("kij,kin->kjn", u, y)
     half = (white**2).sum(axis=1) / 2
     row, column = triangle(y.shape[1]) if u.ndim == 3 else (np.arange(y.shape[1]),) * 2
-    t = np.concatenate([np.ones_like(y[:, :1]), y, y[:, row] * y[:, column]], axis=1)
-    if step.family.n_exact_sums(y.shape[1]) < t.shape[1]:  # one sum of all squares
-        t = np.concatenate([t[:, : 1 + y.shape[1]], t[:, 1 + y.shape[1] :].sum(axis=1, keepdims=True)], axis=1)
-    return constants - half, np.abs(constants) + half, t
+    return half, np.concatenate([np.ones_like(y[:, :1]), y, y[:, row] * y[:, column]], axis=1)
 
 
 def assert_sums(stats, expected, tolerance, roundings=0.0):

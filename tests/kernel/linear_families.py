@@ -10,7 +10,6 @@ from dem.families import Categorical, DiagonalGaussian, Gamma, Poisson
 from dem.families.family import with_missing
 from dem.families.product import product
 from dem.models.mixture.kernel import MixtureParams
-from dem.models.mixture.native_kernel import has_native
 from dem.models.mixture.precision import Precision
 from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
@@ -37,7 +36,7 @@ PRODUCTS = {
     "own": (Rayleigh(), positive),
     "product-with-own": (OWN, positive),
 }
-LINEAR = {name: (kind.fitted, kind.values) for name, kind in KINDS.items() if has_native(kind.fitted)} | PRODUCTS
+LINEAR = {name: (kind.fitted, kind.values) for name, kind in KINDS.items() if kind.fitted.linear is not None} | PRODUCTS
 MISSING = [name for name in LINEAR if name in PRODUCTS or KINDS[name].takes_missing]
 """Those whose values may be missing."""
 

@@ -3,7 +3,7 @@
 //
 // The functions at the end are called from Python (dem/kernel/estep.py) without the interpreter lock.
 #include "outputs.h"
-#include "sums.h"
+#include "student.h"
 
 #ifndef DIGEST
 #define DIGEST ""
@@ -49,6 +49,15 @@ int64_t whitened(const CentredTask &task, int phases) {
     return sums_or_outputs<WhitenedDensities, OuterSums>(task, phases);
 }
 
+template <class Sums> int64_t student(const StudentTask &task, int phases) {
+    return sums_or_outputs<typename StudentSums<Sums>::Densities, StudentSums<Sums>>(task, phases);
+}
+
+int64_t student_whitened(const StudentTask &task, int phases) {
+    if (task.rows.d <= Narrow<double>::most_columns) return student<NarrowSums>(task, phases);
+    return student<OuterSums>(task, phases);
+}
+
 }  // namespace
 
 // Each function takes the rows of a block, in one call or in several (`Phase`), and returns the bytes of its workspace.
@@ -60,4 +69,6 @@ int64_t dem_whitened(const CentredTask *task, int phases) { return whitened(*tas
 int64_t dem_independent(const CentredTask *task, int phases) {
     return sums_or_outputs<IndependentDensities, IndependentSums>(*task, phases);
 }
+int64_t dem_student_whitened(const StudentTask *task, int phases) { return student_whitened(*task, phases); }
+int64_t dem_student_independent(const StudentTask *task, int phases) { return student<IndependentSums>(*task, phases); }
 }

@@ -115,7 +115,7 @@ template <class T> struct FewSums {
     void finish() { sums.finish(of.sums); }
 };
 
-// Sums about the means, of few columns.
+// Sums about the means, of few columns. `moments` takes exponentials, as `softmax` leaves them.
 struct NarrowSums {
     typedef WhitenedDensities Densities;
     typedef Narrow<double> N;
@@ -133,6 +133,9 @@ struct NarrowSums {
           softmax(softmax_in<double>(w)), sums(w.zeros<double>(f_count * of.k_count * N::lanes)) {}
     void operator()(const Tile<double> &tile, double *joint) {
         *of.log_likelihood += softmax(of.k_count, joint, tile.weight);
+        moments(tile, joint);
+    }
+    void moments(const Tile<double> &, double *joint) {
         softmax.scale(of.k_count, joint);
         for (int64_t k = 0; k < of.k_count; k++)
             N::add(of.d, densities.z, joint + k * rows, task.means + k * of.d, sums + k * f_count * N::lanes);
@@ -147,15 +150,19 @@ struct OuterSums {
 
     const CentredTask &task;
     const Rows &of;
+    const int64_t f_count;
     const double *ones;
     Softmax<double> softmax;
     Outer<double> outer;
 
     OuterSums(const CentredTask &task, Densities &densities, Workspace &w)
-        : task(task), of(task.rows), ones(densities.ones), softmax(softmax_in<double>(w)),
-          outer(outer_in<double>(w, of.d, of.k_count)) {}
+        : task(task), of(task.rows), f_count(1 + of.d + of.d * (of.d + 1) / 2), ones(densities.ones),
+          softmax(softmax_in<double>(w)), outer(outer_in<double>(w, of.d, of.k_count)) {}
     void operator()(const Tile<double> &tile, double *joint) {
         *of.log_likelihood += softmax(of.k_count, joint, tile.weight);
+        moments(tile, joint);
+    }
+    void moments(const Tile<double> &tile, const double *joint) {
         for (int64_t k = 0; k < of.k_count; k++)
             outer.take(k, tile, joint + k * tile_rows<double>, softmax, task.means + k * of.d, ones);
     }
@@ -186,6 +193,9 @@ struct IndependentSums {
     }
     void operator()(const Tile<double> &tile, double *joint) {
         *of.log_likelihood += softmax(of.k_count, joint, tile.weight);
+        moments(tile, joint);
+    }
+    void moments(const Tile<double> &, const double *joint) {
         softmax.scale_to_rows(of.k_count, padded, joint, resp);
         Independent<double>::sums(of.d, densities.z, resp, means, padded, sums);
     }

@@ -45,3 +45,8 @@ struct CentredTask {
     const double *factors;    // (K, d, d), or (K, d) of independent columns
     const double *constants;  // (K)
 };
+
+// The constants are those of Student's t.
+struct StudentTask : CentredTask {
+    const double *degrees_of_freedom;  // (K)
+};

@@ -125,18 +125,40 @@ template <class T> struct Vectors {
 
     // log(x) for normal x > 0: k log(2) + 2 atanh(s), s = (m - 1) / (m + 1), sqrt(1/2) <= m < sqrt(2). NaN of infinity and NaN.
     static INLINE V log(V x) {
+        U biased;
+        V m = mantissa_of(x, biased);
+        return log_of_parts(m - T(1), biased) + (x - x);
+    }
+
+    // log(1 + x) for x >= 0, with few roundings where x is small, too. Infinity of infinity, NaN of NaN.
+    static INLINE V log1p(V x) {
+        V w = x + T(1), part = w - T(1), rest = (T(1) - (w - part)) + (x - part);  // 1 + x = w + rest, exactly
+        U biased;
+        V m = mantissa_of(w, biased);
+        V power = (V)((2 * (Unsigned)Bits<T>::bias - biased) << Bits<T>::mantissa);  // 2^-k
+        V f = fused(rest, w < T(1ll << 60) ? power : V{}, m - T(1));  // m 2^k + rest = (1 + f) 2^k
+        V found = log_of_parts(f, biased);
+        return x - x == V{} ? found : x;
+    }
+
+    // m of x = m 2^k, and k + bias.
+    static INLINE V mantissa_of(V x, U &biased) {
         constexpr Unsigned one = (Unsigned)Bits<T>::bias << Bits<T>::mantissa;
-        U bits = (U)x, biased = (bits - (Unsigned)Bits<T>::root_half + one) >> Bits<T>::mantissa;
-        V m = (V)(bits - (biased << Bits<T>::mantissa) + one);
+        U bits = (U)x;
+        biased = (bits - (Unsigned)Bits<T>::root_half + one) >> Bits<T>::mantissa;
+        return (V)(bits - (biased << Bits<T>::mantissa) + one);
+    }
+    // k log(2) + log(1 + f).
+    static INLINE V log_of_parts(V f, U biased) {
         V k = (V)(biased + (U)all(Bits<T>::to_integer)) - (Bits<T>::to_integer + T(Bits<T>::bias));
-        V s = (m - T(1)) / (m + T(1)), z = s * s, series;
+        V s = f / (f + T(2)), z = s * s, series;
         if constexpr (sizeof(T) == 4) {
             series = polynomial(z, 2 / 9., 2 / 7., 2 / 5., 2 / 3.);
         } else {
             series = polynomial(z, 2 / 21., 2 / 19., 2 / 17., 2 / 15., 2 / 13., 2 / 11., 2 / 9., 2 / 7., 2 / 5., 2 / 3.);
         }
         series = fused(k, all(Bits<T>::ln2_low), fused(s, z * series, s + s));
-        return fused(k, all(Bits<T>::ln2_high), series) + (x - x);
+        return fused(k, all(Bits<T>::ln2_high), series);
     }
 
     // ((a x + b) x + c) ...

@@ -16,9 +16,11 @@ from dem.em.row_output import RowOutput
 from dem.families.family import Family, Linear
 from dem.families.feature_map import FeatureMap
 from dem.families.features import Features
+from dem.families.gaussian.centred_map import CentredMap
 from dem.families.gaussian.forms import GaussianForm, gaussian_form
+from dem.families.student_form import StudentForm, student_form
 from dem.kernel.columns import Columns, columns_in_frame, no_items, stored_columns
-from dem.kernel.estep import CentredEStep, EStep, LinearEStep
+from dem.kernel.estep import CentredEStep, EStep, LinearEStep, StudentEStep
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.pieces import FeaturePieces, Pieces, RowPieces
 from dem.kernel.runner import NativeEStep, NativeOutputs, OutputShape, centred_bytes, linear_bytes
@@ -102,7 +104,7 @@ class NativeDensities:
 
 def has_native(family: Family[Any]) -> bool:
     """Whether the native kernel has a family, in some arithmetic."""
-    return family.linear is not None or gaussian_form(family) is not None
+    return family.linear is not None or exact_function(family) is not None
 
 
 def native_kernel(
@@ -119,18 +121,38 @@ def native_densities(
     """Return the densities of all components in this arithmetic, or None if the native kernel does not have them."""
     linear = family.linear
     if precision == Precision.CENTRED or frame is None or linear is None:
-        form = gaussian_form(family)
-        return None if form is None else centred_densities(form, params)
+        return exact_densities(family, params)
     return linear_densities(linear, params, precision, frame)
+
+
+def exact_densities(family: Family[Any], params: MixtureParams) -> NativeDensities | None:
+    """Return the densities of the exact path, or None if the native kernel does not have it."""
+    if (gaussian := gaussian_form(family)) is not None:
+        return centred_densities(gaussian, params)
+    student = student_form(family)
+    return None if student is None else student_densities(student, params)
 
 
 def centred_densities(form: GaussianForm, params: MixtureParams) -> NativeDensities:
     """Return the densities of Gaussians about their own means."""
-    found = form.centred_map(params.theta)
-    arrays = found.means, found.factors, found.constants + params.log_weights
-    step = CentredEStep(*map(np.ascontiguousarray, arrays))
+    step = centred_step(form.centred_map(params.theta), params.log_weights)
     restore = one_square if form.one_square else unchanged
-    return NativeDensities(step, RowPieces(step.dtype), Frame.at(found.means), Precision.CENTRED, restore)
+    return NativeDensities(step, RowPieces(step.dtype), Frame.at(step.means), Precision.CENTRED, restore)
+
+
+def student_densities(form: StudentForm, params: MixtureParams) -> NativeDensities:
+    """Return the densities of Student's t."""
+    found = form.student_map(params.theta)
+    gaussians = centred_step(found.gaussians, params.log_weights)
+    step = StudentEStep(gaussians, np.ascontiguousarray(found.degrees_of_freedom))
+    frame, restore = Frame.at(gaussians.means), partial(with_log_u, found.log_u)
+    return NativeDensities(step, RowPieces(step.dtype), frame, Precision.CENTRED, restore)
+
+
+def centred_step(found: CentredMap, log_weights: Float) -> CentredEStep:
+    """Return the arrays of the exact path, with the log-weights."""
+    arrays = found.means, found.factors, found.constants + log_weights
+    return CentredEStep(*map(np.ascontiguousarray, arrays))
 
 
 def linear_densities(linear: Linear[Any], params: MixtureParams, precision: Precision, frame: Frame) -> NativeDensities:
@@ -157,6 +179,12 @@ def one_square(sums: Float) -> Float:
     """Return the sums (1 + 2 d, K) with one sum of the squares of all columns (2 + d, K)."""
     d = len(sums) // 2
     return np.concatenate([sums[: 1 + d], sums[1 + d :].sum(axis=0, keepdims=True)])
+
+
+def with_log_u(log_u: Float, sums: Float) -> Float:
+    """Return the sums of r and of r E log u first, given E log u at the means (K,)."""
+    counts, logs = sums[-2], sums[-1]
+    return np.concatenate([[counts, log_u * counts - logs], sums[:-2]])
 
 
 def in_order(order: NDArray[np.intp], sums: Float) -> Float:
@@ -190,15 +218,30 @@ def pieces_of(features: Features, dtype: np.dtype[Any]) -> Pieces:
 
 def native_bytes(family: Family[Any], k: int, d: int, kernel_id: KernelId) -> int:
     """Return the memory of the native kernel for K components of d columns, in bytes; 0 if it lacks the family."""
-    form, linear = gaussian_form(family), family.linear
-    if linear is None:
+    exact, linear = exact_function(family), family.linear
+    sizes = [] if linear is None else linear_sizes(linear, exact is not None, k, d, kernel_id)
+    if exact is not None:
+        sizes.append(centred_bytes(kernel_id, exact, k, d))
+    if not sizes:
         return 0
-    f, double, origin = linear.n_features(d), np.dtype(np.float64), np.zeros(d)
-    if form is None:
-        columns = kernel_columns(linear.features(d, Frame.at(origin)), d, double)
-    else:
-        columns = columns_in_frame(origin, origin, double, no_items())
-    sizes = [linear_bytes(kernel_id, f"dem_linear_{name}", f, k, columns) for name in ("float64", "float32")]
-    if form is not None:
-        sizes.append(centred_bytes(kernel_id, "dem_whitened" if form.has_matrices else "dem_independent", k, d))
     return max(sizes) + 4 * 8 * (family.parameter_size(k, d) + family.n_exact_sums(d) * k)
+
+
+def linear_sizes(linear: Linear[Any], in_frame: bool, k: int, d: int, kernel_id: KernelId) -> list[int]:
+    """Return the workspaces for features of columns in a frame, or of those that the family has, in bytes."""
+    f, double, origin = linear.n_features(d), np.dtype(np.float64), np.zeros(d)
+    if in_frame:
+        columns = columns_in_frame(origin, origin, double, no_items())
+    else:
+        columns = kernel_columns(linear.features(d, Frame.at(origin)), d, double)
+    return [linear_bytes(kernel_id, f"dem_linear_{name}", f, k, columns) for name in ("float64", "float32")]
+
+
+def exact_function(family: Family[Any]) -> str | None:
+    """Return the name of the function for the exact path, or None if the native kernel does not have it."""
+    student = student_form(family)
+    gaussian = gaussian_form(family) if student is None else student.gaussian
+    if gaussian is None:
+        return None
+    name = "whitened" if gaussian.has_matrices else "independent"
+    return f"dem_{name}" if student is None else f"dem_student_{name}"

@@ -19,6 +19,7 @@ from dem.models.mixture.native_kernel import native_densities
 from dem.models.mixture.precision import Precision
 from kernel.e_steps import LONG, NATIVE, NEEDS_LIBRARY, in_long_double, mixture_e_step
 from kernel.linear_families import LINEAR, MISSING, e_step
+from kernel.student_e_steps import student_e_step
 
 NAMES = ("label", "proba", "score", "entropy", "complete", "top-index", "top-weight")
 KINDS = {kind: kind for kind in COVARIANCE_TYPES}
@@ -47,6 +48,13 @@ def assert_same(step):
 def test_every_family(name, precision):
     """Of rows in float32 and float64; the arithmetic is float64 for both."""
     assert_same(e_step(name, precision, n=250))
+
+
+@NEEDS_LIBRARY
+@pytest.mark.parametrize("kind", ["full", "diag"])
+@pytest.mark.parametrize(("d", "k"), [(1, 1), (3, 5), (12, 17)])
+def test_student_t(kind, d, k, rng):
+    assert_same(student_e_step(kind, d, k, rng))
 
 
 @NEEDS_LIBRARY
