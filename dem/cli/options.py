@@ -130,13 +130,13 @@ class PredictOutput(click.ParamType):
     name = "output"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the word."""
-        from dem.cli.commands.rows import predict_outputs
+        """Return the word; the names of outputs in Python are accepted, too."""
+        from dem.cli.commands.rows import WORDS, predict_outputs
 
-        words = predict_outputs()
-        if value not in words:
+        words, word = predict_outputs(), WORDS.get(value, value)
+        if word not in words:
             self.fail(f"{value!r} is not one of {', '.join(words)}.", param, ctx)
-        return str(value)
+        return str(word)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the words that begin so."""

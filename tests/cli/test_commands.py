@@ -122,7 +122,8 @@ def test_an_output_that_exists_is_refused_before_the_work(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("what", "method"), [("labels", "predict"), ("proba", "predict_proba"), ("score", "score_samples")]
+    ("what", "method"),
+    [("labels", "predict"), ("label", "predict"), ("proba", "predict_proba"), ("score", "score_samples")],
 )
 def test_predict_writes(folder, tmp_path, what, method):
     done("predict", folder / "gmm.zarr", folder / "x.zarr", "--what", what, "-o", tmp_path / "o.zarr")
