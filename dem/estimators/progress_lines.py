@@ -177,18 +177,18 @@ class Lines(Timed):
     def advance(self, done: int, total: int) -> None:
         """Print a line now and then: see `LINE_SECONDS` and `LINE_SHARE`."""
         share = done / max(1, total)
-        if not self.text and done < total and share - self.last_share >= LINE_SHARE and self._is_time():
+        if not self.text and done < total and share - self.last_share >= LINE_SHARE and self._count_line_if_due():
             self.last_share = share
             self.say(f"{self.name}: {', '.join(self.facts(share))}")
 
     def detail(self, text: str) -> None:
         """Print a line now and then: see `LINE_SECONDS` and `LINE_SHARE`."""
         super().detail(text)
-        if self._is_time():
+        if self._count_line_if_due():
             self.say(f"{self.name}: {text}")
 
-    def _is_time(self) -> bool:
-        """Whether a line is due; if so, it counts as printed."""
+    def _count_line_if_due(self) -> bool:
+        """Return whether a line is due; if so, count it as printed now."""
         now = self.clock()
         due = now - self.last_line >= max(LINE_SECONDS, LINE_SHARE * (now - self.started))
         self.last_line = now if due else self.last_line

@@ -19,6 +19,8 @@ from shared import ENDS_AT_MAX_ITER
 
 PART, PARTITIONS, D = 1024, 8, 3
 PARTITION_BYTES = 8 * PART * D
+TINY = 1e-300
+"""A `tol` that is never met, so that `max_iter` ends the fit; with a `tol` of 0 there are no estimates."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,7 @@ def x():
 
 def mixture(progress, **settings):
     """Return a mixture whose start is cheap and poor."""
-    settings = {"n_init": 3, "sample_size": 40, "max_iter": 6, "tol": 0, **settings}
+    settings = {"n_init": 3, "sample_size": 40, "max_iter": 6, "tol": TINY, **settings}
     return dem.GaussianMixture(2, engine=dem.Engine(progress=progress, **settings.pop("engine", {})), **settings)
 
 
@@ -93,8 +95,19 @@ def test_the_estimates_of_a_fit_bracket_its_end(x):
 @ENDS_AT_MAX_ITER
 def test_iterations_in_memory_have_estimates_too(x):
     progress = Expected()
-    dem.FactorAnalysis(1, tol=0, max_iter=6, verbose=1, engine=dem.Engine(progress=progress)).fit(x)
+    dem.FactorAnalysis(1, tol=TINY, max_iter=6, verbose=1, engine=dem.Engine(progress=progress)).fit(x)
     assert [progress.told[i].most for i in (4, 5, 6)] == [3, 2, 1]
+
+
+@pytest.mark.parametrize("tol", [1e-4, 1e-7, 0])
+def test_k_means_has_no_estimates(tol, x):
+    """It stops at a step that is short enough, or at a pass in which no row moves: its objective does not say when."""
+    progress = Expected()
+    model = dem.KMeans(8, tol=tol, random_state=0, sample_size=100, engine=dem.Engine(progress=progress)).fit(x)
+    assert model.converged_
+    assert set(progress.told) == set(range(1, len(model.history_) + 1))
+    assert len(progress.told) > 8
+    assert set(progress.told.values()) == {None}
 
 
 @ENDS_AT_MAX_ITER
