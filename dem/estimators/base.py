@@ -24,6 +24,7 @@ from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.records import history_records, source_record
+from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
 from dem.run.fit_settings import FitSettings
@@ -254,8 +255,9 @@ class RowwiseEstimator(BaseEstimator):
         return compute_rows(self._request(self._open(X), what), self.engine)
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
-        """Return the request for a row output of the fitted model."""
-        return RowRequest.of(*self._fitted(), source, what, self.missing)
+        """Return the request for a row output of the fitted model, with the kernel that is chosen here."""
+        model, params = self._fitted()
+        return RowRequest.of(with_chosen_kernel(model), params, source, what, self.missing)
 
     def _mean(self, X: Any, what: str, sample_weight: Any = None) -> Mean:
         """Return the weighted mean of a row-wise output, from one pass."""

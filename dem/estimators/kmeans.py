@@ -18,7 +18,7 @@ from dem.estimators.base import RowwiseEstimator
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_array
-from dem.kernel.choice import chosen_kernel
+from dem.kernel.choice import with_chosen_kernel
 from dem.models.kmeans.kernel import KMeansStats
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams, kmeans_outputs
 from dem.models.row_checks import check_enough_rows
@@ -148,9 +148,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         params = None
         if given:
             params = KMeansParams.at(check_array(self.init, (self.n_clusters, source.n_columns), "init"))
-        kernel = chosen_kernel()
-        model = KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol)).with_kernel(kernel)
-        settings = replace(settings, tol=0.0, kernel=kernel)  # the model tests convergence itself
+        model = with_chosen_kernel(KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol)))
+        settings = replace(settings, tol=0.0)  # the model tests convergence itself
         return fit_model(model, source, settings, params=params)
 
     def _keep_fit(self, fitted: Fit[KMeansParams, KMeansStats], source: Source) -> None:
@@ -259,8 +258,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
 
     def _fitted(self) -> tuple[KMeansModel, KMeansParams]:
         """Return the model and its parameters."""
-        model = KMeansModel(len(self.cluster_centers_)).with_kernel(chosen_kernel())
-        return model, KMeansParams.at(self.cluster_centers_)
+        return KMeansModel(len(self.cluster_centers_)), KMeansParams.at(self.cluster_centers_)
 
     @staticmethod
     def _as_int32(labels: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,15 +18,13 @@ from dem.estimators.checks import check_choice, check_number
 from dem.estimators.criteria import with_criteria
 from dem.estimators.density import DensityEstimator
 from dem.families.reg_covar import reg_covar_values
-from dem.kernel.choice import chosen_kernel
-from dem.kernel.kernel_id import NUMPY, KernelId
+from dem.kernel.choice import with_chosen_kernel
 from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.mixture.rows import mixture_outputs
 from dem.models.row_checks import check_enough_rows
 from dem.run.fit import Fit, fit_model
 from dem.run.fit_settings import FitSettings
-from dem.run.rows import RowRequest
 from dem.source import Source
 from dem.storage.document import GroupContents
 
@@ -84,19 +82,11 @@ class MixtureEstimator(DensityEstimator):
 
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, MixtureStats]:
         """Run EM, from the user's parameters or those of the last fit, if there are any."""
-        model = self._model(source.n_columns)
-        kernel = kernel_for(model)
-        model = model.with_kernel(kernel)
+        model = with_chosen_kernel(self._model(source.n_columns))
         params = model.known()
         if self.warm_start and self._can_warm_start(source.n_columns):
             model, params = self._warm_start_model(model), self._fitted()[1]
-        return fit_model(model, source, replace(settings, kernel=kernel), params=params)
-
-    def _request(self, source: Source, what: str) -> RowRequest[Any]:
-        """Return the request for a row output; the client chooses the kernel."""
-        request = super()._request(source, what)
-        model: Any = request.model
-        return replace(request, model=model.with_kernel(kernel_for(model)))
+        return fit_model(model, source, settings, params=params)
 
     def _keep_fit(self, fitted: Fit[Any, MixtureStats], source: Source) -> None:
         """Store the parameters, and the sums of the responsibilities."""
@@ -182,11 +172,6 @@ class MixtureEstimator(DensityEstimator):
         check_number("n_init", self.n_init, int, 1)
         check_choice("init_params", self.init_params, METHODS)
         as_prior(getattr(self, "prior", None))
-
-
-def kernel_for(model: Any) -> KernelId:
-    """Return the kernel that the environment names, or NumPy for a model that has no other."""
-    return chosen_kernel() if model.has_native_kernel else NUMPY
 
 
 def as_prior(prior: Any) -> Prior | None:

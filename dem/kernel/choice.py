@@ -1,11 +1,17 @@
-"""Choose the kernel of a fit. The client alone does so, since it alone reads environment variables."""
+"""Choose the kernel of a fit, or of results for rows.
+
+The client alone does so, since it alone reads environment variables.
+"""
 
 from __future__ import annotations
 
 import os
+from typing import Any, TypeVar
 
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.kernel.library import library, reason
+
+M = TypeVar("M")
 
 
 def chosen_kernel() -> KernelId:
@@ -28,3 +34,12 @@ def chosen_kernel() -> KernelId:
         why = reason()
         raise ValueError(f"DEM_KERNEL is 'native', but {why[0].lower()}{why[1:]}")
     return NUMPY
+
+
+def with_chosen_kernel(model: M) -> M:
+    """Return a model with the kernel that the environment names; unchanged if the native kernel does not have it."""
+    if not getattr(model, "has_native_kernel", False):
+        return model
+    choosable: Any = model
+    chosen: M = choosable.with_kernel(chosen_kernel())
+    return chosen

@@ -26,3 +26,9 @@ class KernelId:
 
 
 NUMPY = KernelId("numpy")
+
+
+def kernel_of(model: object) -> KernelId:
+    """Return the kernel that a model uses: NumPy for models that have no other."""
+    found: KernelId = getattr(model, "kernel_id", NUMPY)
+    return found

@@ -143,7 +143,7 @@ def function_of(kernel: KernelId, name: str) -> Callable[..., int]:
         why = reason() if found is None else "Its native kernel was built from other sources than the client's."
         raise RuntimeError(
             f"This machine cannot use the {kernel}. {why} Install the same dem on all machines, or set "
-            "DEM_KERNEL=numpy where the fit is started."
+            "DEM_KERNEL=numpy in the process that asks for the fit or the results."
         )
     prototype = ctypes.CFUNCTYPE(c_int64, c_void_p, c_int)
     return prototype((name, found.functions))

@@ -104,7 +104,7 @@ def lazy(source: Source, make_rows: MakeRows, output: RowOutput) -> da.Array:
     name, maker = f"dem-rows-{token}", f"dem-make-rows-{token}"
     empty = np.empty(output.shape(0), output.dtype)
     inner = empty.shape[1:]
-    source = source.for_results(output.row_bytes, RESULT_BYTES)
+    source = source.for_results(output.row_bytes, RESULT_BYTES).reading_ahead(1)  # no plan of memory limits these tasks
     graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
     for i, partition in enumerate(source.partitions):
         if isinstance(partition, Delayed):

@@ -24,7 +24,7 @@ from dem.engine.machines import CLIENT_GROWTH
 from dem.engine.passes import Passes
 from dem.engine.sweep.memory_plan import IDLE_WORKER_BYTES
 from dem.engine.sweep.process_memory import process_bytes
-from dem.kernel.kernel_id import NUMPY
+from dem.kernel.kernel_id import kernel_of
 from dem.run import absent_chunks, resume
 from dem.run.check_chunks import UnchangedChunks
 from dem.run.check_data import Squared, check_values, doubts
@@ -106,19 +106,17 @@ def fit_model(
     workspace = model.workspace_bytes(source.n_columns)
     threads = starts_at_a_time(start, source, engine, workspace)
     held = start_bytes(start, source, threads, workspace)
-    others: dict[str, Any] = {"tol": settings.tol, "max_iter": settings.max_iter}
-    if settings.kernel != NUMPY:  # checkpoints without this entry were made with NumPy
-        others["kernel"] = str(settings.kernel)
-    identity = partial(resume.identity, model, source, start, params, **others)
+    identity = partial(resume.identity, model, source, start, params, tol=settings.tol, max_iter=settings.max_iter)
     with (
         single_threaded_blas(),
         engine.open(source, workspace, held) as sweep,
         resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
-        sweep.check_kernel(settings.kernel)
+        sweep.check_kernel(kernel_of(model))
         scanned = scan_for_model(sweep, model, source, settings, journal, known_scan)
         completed = completed_scan(scanned)
         bound = model.bind(completed)
+        journal.use_kernel(kernel_of(bound))
         needed = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if scanned.empty_rows else 0)
         if needed > workspace:
             sweep.plan_for(needed)  # the scan has found missing values, which need more memory

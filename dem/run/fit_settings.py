@@ -10,7 +10,6 @@ from dem.em import loop
 from dem.em.progress import Progress, Silent
 from dem.em.starts import Start
 from dem.engine.engine import Engine
-from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.storage.checkpoint import Checkpoint
 
 
@@ -34,8 +33,6 @@ class FitSettings:
         Called with the `dem.em.loop.State` after each pass of EM.
     checkpoint : Checkpoint or None
         Where to save the fit after every pass. A fit saved there continues, with the same bits as without a stop.
-    kernel : KernelId
-        The implementation of the E-step. It is part of the identity of the fit in its checkpoint.
     progress : Progress
         Shows iterations in memory. The engine's progress shows passes over the data.
     """
@@ -47,5 +44,4 @@ class FitSettings:
     engine: Engine | None = None
     callback: Callable[[loop.State[Any]], object] | None = None
     checkpoint: Checkpoint | None = None
-    kernel: KernelId = NUMPY
     progress: Progress = field(default_factory=Silent)

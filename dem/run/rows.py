@@ -19,6 +19,7 @@ from dem.em.model import P, Rowwise
 from dem.em.row_output import REAL, RowOutput, find_output
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
+from dem.kernel.kernel_id import kernel_of
 from dem.models.row_checks import NotFiniteError, check_complete
 from dem.results import row_outputs
 from dem.results.row_outputs import Destination, MakeRows
@@ -124,6 +125,7 @@ def write_rows(
     identity = output_identity(model, request.params, source, what=output.word)
     held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, output)
     with (engine or Engine()).open(source, held) as passes, with_location(source):
+        passes.check_kernel(kernel_of(model))
         write_to(passes, source, request.make_rows, Destination(path, output, attributes, overwrite, identity))
 
 
@@ -244,6 +246,7 @@ def mean_of_rows(request: RowRequest[Any], engine: Engine | None = None) -> Mean
     source = request.source
     workspace = request.model.rows_bytes(source.n_columns)
     with (engine or Engine()).open(source, workspace) as passes, with_location(source):
+        passes.check_kernel(kernel_of(request.model))
         reporter = AbsentChunkReporter(passes.with_name(request.output.word), source, passes.progress)
         found = reporter(partial(_mean_kernel, request.make_rows))
         if found.empty_rows:

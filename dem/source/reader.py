@@ -1,4 +1,4 @@
-"""Read rows of a Zarr array: retry failed reads, record missing chunks, and read the next block ahead."""
+"""Read rows of a Zarr array: retry failed reads, record missing chunks, and read several blocks ahead."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_f
 from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_rows
 from dem.source.stores import array_location, store_name
 from dem.source.weights import StoredWeights, Weights, as_dask
-from dem.source.zarr_rows import ZarrPartition, ZarrRows, locate_unit
+from dem.source.zarr_rows import ZarrPartition, ZarrRows, in_turn, locate_unit
 
 PARTITION_BYTES = 128 * 2**20
 REMOTE_READS, AHEAD_BYTES = 4, 256 * 2**20
@@ -139,7 +139,7 @@ class ZarrSource:
         One hides the time of a read behind the processing. From a remote store, where a read mostly waits, several
         reads at the same time take about as long as one. Weights that are read from a store are read in turn.
         """
-        several = self.handle.is_remote and not isinstance(self.weights, StoredWeights)
+        several = self.handle.is_remote and not in_turn(self.weights)
         useful = max(1, min(REMOTE_READS, AHEAD_BYTES // self.read_bytes)) if several else 1
         most = useful if self.most_ahead is None else min(useful, self.most_ahead)
         blocks = -(-max(self.row_chunks) // self.handle.read_rows)

@@ -97,7 +97,7 @@ class ZarrPartition:
     require_chunks : bool
         Missing chunks are an error.
     read_ahead : int
-        So many blocks are read while the current one is processed, at the same time.
+        So many blocks are read while the current one is processed, at the same time; at most one with stored weights.
     """
 
     source: ZarrRows
@@ -121,7 +121,8 @@ class ZarrPartition:
             A chunk cannot be read, or is missing although `require_chunks` is true. The message names the chunk.
         """
         spans = list(block_rows(self.start, self.stop, self.source.unit[0], self.source.read_rows))
-        ahead = min(self.read_ahead, len(spans)) if len(spans) > 1 else 0
+        most = min(self.read_ahead, 1) if in_turn(self.weight) else self.read_ahead
+        ahead = min(most, len(spans)) if len(spans) > 1 else 0
         reads = Reads(self.source, self._weights(spans), max(1, ahead))
         blocks = read_ahead(reads, spans, ahead) if ahead else map(reads, spans)
         for block in blocks:
@@ -139,6 +140,11 @@ class ZarrPartition:
     def _refuse(self, absent: set[int]) -> NoReturn:
         first = locate_unit(self.source, self.weight, min(absent))
         raise absent_error(first, len(absent), self.start, self.stop)
+
+
+def in_turn(weights: object) -> bool:
+    """Whether the weights are read from a store, for one block after the other; then blocks too are read in turn."""
+    return isinstance(weights, StoredWeights)
 
 
 @dataclass(frozen=True)

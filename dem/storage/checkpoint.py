@@ -24,7 +24,7 @@ import zarr
 
 from dem.core import human
 from dem.em import loop
-from dem.kernel.kernel_id import KernelId
+from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.kernel.library import library
 from dem.scan.scanner import Scan
 from dem.source.retry import check_reached, read_with_retries
@@ -137,6 +137,8 @@ class CheckpointJournal:
         The digest of the sample of the scan. It identifies the states that belong to the scan.
     machine_kinds : tuple of str
         The kinds of machine used for the fit so far, including this run.
+    kernel : str or None
+        The kernel that computes the states; None for NumPy.
     """
 
     checkpoint: Checkpoint
@@ -145,6 +147,7 @@ class CheckpointJournal:
     run: str
     sample: str | None = None
     machine_kinds: tuple[str, ...] = ()
+    kernel: str | None = None
     started: float = field(default_factory=time.monotonic)
     last: float = field(default_factory=time.monotonic)
 
@@ -155,6 +158,18 @@ class CheckpointJournal:
         arrays, document = encode(scan)
         saved = GroupContents("Scan", arrays, {"document": document, **self._attributes()})
         SCANS.save(f"{self.checkpoint.path}/scan", saved, overwrite=True)
+
+    def use_kernel(self, kernel: KernelId) -> None:
+        """Record the kernel that computes the next states. The scan is the same with every kernel.
+
+        Raises
+        ------
+        ValueError
+            Another kernel computed the state in the checkpoint.
+        """
+        self.kernel = None if kernel == NUMPY else str(kernel)
+        if self.found.state is not None:
+            check_kernel(self.checkpoint.path, self.found.kernel, self.kernel)
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Save the state; then stop if a limit of this run is reached.
@@ -167,6 +182,8 @@ class CheckpointJournal:
         self._check_run()
         arrays, document = encode(state)
         attributes = {"document": document, "n_passes": n_passes, "sample": self.sample, **self._attributes()}
+        if self.kernel is not None:  # states without this entry were made with NumPy
+            attributes["settings"] = {**attributes["settings"], "kernel": self.kernel}
         STATES.save(f"{self.checkpoint.path}/state", GroupContents("State", arrays, attributes), overwrite=True)
         now = time.monotonic()
         pass_seconds, self.last = now - self.last, now
@@ -241,7 +258,8 @@ def read(path: str | Path, identity: FitIdentity, modules: tuple[str, ...] = ())
         if kept.attributes["sample"] != digest(scan.sample):
             raise ValueError(f"{path} is damaged: its scan and its state belong to different fits; {REMOVE_TO_RESTART}")
         state = decode(kept.arrays, kept.attributes["document"], modules)
-        return ResumePoint(scan, state, kept.attributes["n_passes"], _machine_kinds(kept))
+        kernel = kept.attributes["settings"].get("kernel")
+        return ResumePoint(scan, state, kept.attributes["n_passes"], _machine_kinds(kept), kernel)
     except (KeyError, AttributeError, ImportError, TypeError) as error:
         raise ValueError(
             f"This version of dem cannot read the checkpoint {path} ({type(error).__name__}: {error}): "
@@ -254,7 +272,9 @@ def _machine_kinds(kept: GroupContents) -> tuple[str, ...]:
 
 
 def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, Any]) -> None:
-    """Check that a checkpoint has the same data and settings as a fit. The error names the differences.
+    """Check that a checkpoint has the same data and settings as a fit, apart from the kernel.
+
+    The error names the differences.
 
     Raises
     ------
@@ -269,13 +289,11 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
     settings = as_json(identity.settings)
     if "family" not in kept["settings"] and UNSET_FAMILY.fullmatch(str(settings.get("family"))):
         del settings["family"]
-    there = dict(kept["settings"])
-    kernels = there.pop("kernel", None), settings.pop("kernel", None)
+    there = {name: value for name, value in kept["settings"].items() if name != "kernel"}
     if there != settings:
         raise ValueError(
             f"{path} is a checkpoint of a fit with other settings: {difference(there, settings)}; {instead}"
         )
-    check_kernel(path, *kernels)
 
 
 def check_kernel(path: str | Path, kept: str | None, here: str | None) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from dem.em import loop
+from dem.kernel.kernel_id import KernelId
 from dem.scan.scanner import Scan
 
 
@@ -41,12 +42,15 @@ class ResumePoint:
         Number of passes already made over the data, including the first scan.
     machine_kinds : tuple of str
         The kinds of machine used so far (see `dem.core.blas.machine_kind`); empty if not recorded.
+    kernel : str or None
+        The kernel that computed the state; None for NumPy.
     """
 
     scan: Scan | None = None
     state: loop.State[Any] | None = None
     n_passes: int = 0
     machine_kinds: tuple[str, ...] = ()
+    kernel: str | None = None
 
 
 class Journal(Protocol):
@@ -58,6 +62,9 @@ class Journal(Protocol):
 
     def keep_scan(self, scan: Scan) -> None:
         """Save the result of the first pass."""
+
+    def use_kernel(self, kernel: KernelId) -> None:
+        """Record the kernel that computes the next states; raise ValueError if another one computed the state found."""
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:
         """Save the state after `n_passes` passes; raise `Stopped` if a limit of this run is reached."""
@@ -72,6 +79,9 @@ class NoJournal:
     found = ResumePoint()
 
     def keep_scan(self, scan: Scan) -> None:
+        """Do nothing."""
+
+    def use_kernel(self, kernel: KernelId) -> None:
         """Do nothing."""
 
     def keep_state(self, state: loop.State[Any], n_passes: int) -> None:

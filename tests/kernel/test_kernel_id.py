@@ -47,7 +47,7 @@ def test_a_task_on_a_machine_without_the_library_fails(none_built, rng):
     step = mixture_e_step("full", 3, 2, Precision.DOUBLE, rng)
     said = (
         rf"^This machine cannot use the {NATIVE}\. .* Install the same dem on all machines, or set DEM_KERNEL=numpy "
-        r"where the fit is started\.$"
+        r"in the process that asks for the fit or the results\.$"
     )
     with pytest.raises(RuntimeError, match=said):
         step.native()
@@ -119,3 +119,38 @@ def test_a_checkpoint_of_the_other_kernel_is_refused(made, continued, said, x, t
 def test_a_checkpoint_of_a_kernel_that_is_not_here_is_refused():
     with pytest.raises(ValueError, match=f"install the dem that has the {OTHER} to continue it, or "):
         check_kernel("fit.zarr", str(OTHER), str(NATIVE))
+
+
+@NEEDS_LIBRARY
+@ENDS_AT_MAX_ITER
+@pytest.mark.parametrize("kind", ["full", "diag"])
+def test_a_checkpoint_belongs_to_the_kernel_that_computes(kind, x, tmp_path, monkeypatch):
+    """With missing values NumPy computes full Gaussians, whatever is chosen, and the native kernel diagonal ones."""
+    x[::10, 1] = np.nan
+    model = dem.GaussianMixture(3, covariance_type=kind, max_iter=4, tol=0, n_init=2)
+    checkpoint = tmp_path / "fit.zarr"
+    monkeypatch.setenv("DEM_KERNEL", "native")
+    expected = model.fit(x).means_
+    monkeypatch.setenv("DEM_KERNEL", "numpy")
+    with pytest.raises(dem.Stopped):
+        model.fit(x, checkpoint=dem.Checkpoint(checkpoint, max_passes=3))
+    monkeypatch.setenv("DEM_KERNEL", "native")
+    if kind == "full":
+        np.testing.assert_array_equal(model.fit(x, checkpoint=checkpoint).means_, expected)
+    else:
+        with pytest.raises(ValueError, match="set DEM_KERNEL=numpy to continue it"):
+            model.fit(x, checkpoint=checkpoint)
+
+
+@NEEDS_LIBRARY
+@ENDS_AT_MAX_ITER
+def test_a_scan_belongs_to_every_kernel(x, tmp_path, monkeypatch):
+    """A checkpoint without a state has nothing that a kernel computed."""
+    model = dem.GaussianMixture(3, max_iter=4, tol=0, n_init=2)
+    monkeypatch.setenv("DEM_KERNEL", "numpy")
+    expected = model.fit(x).means_
+    monkeypatch.setenv("DEM_KERNEL", "native")
+    with pytest.raises(dem.Stopped, match="during the start"):
+        model.fit(x, checkpoint=dem.Checkpoint(tmp_path / "fit.zarr", max_seconds=0))
+    monkeypatch.setenv("DEM_KERNEL", "numpy")
+    np.testing.assert_array_equal(model.fit(x, checkpoint=tmp_path / "fit.zarr").means_, expected)

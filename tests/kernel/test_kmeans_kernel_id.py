@@ -117,3 +117,20 @@ def test_rows_with_missing_values_use_numpy(x, monkeypatch):
     fits.append(dem.KMeans(3, random_state=0).fit(x))
     native, by_numpy = (fit.cluster_centers_ for fit in fits)
     np.testing.assert_array_equal(native, by_numpy)
+
+
+@NEEDS_LIBRARY
+@ENDS_AT_MAX_ITER
+def test_a_checkpoint_of_rows_with_missing_values_belongs_to_numpy(x, tmp_path, monkeypatch):
+    """Whatever is chosen, NumPy computes it: so it is continued whatever is chosen, with the same bits."""
+    x[::10, 1] = np.nan
+    start = np.array([[0.0, 0, 0], [0.5, 0, 0], [0, 0.5, 0]])
+    model = dem.KMeans(3, init=start, max_iter=3, tol=0)
+    expected = model.fit(x).cluster_centers_
+    for made, continued in [("numpy", "native"), ("native", "numpy")]:
+        checkpoint = dem.Checkpoint(tmp_path / f"{made}.zarr", max_passes=3)
+        monkeypatch.setenv("DEM_KERNEL", made)
+        with pytest.raises(dem.Stopped):
+            model.fit(x, checkpoint=checkpoint)
+        monkeypatch.setenv("DEM_KERNEL", continued)
+        np.testing.assert_array_equal(model.fit(x, checkpoint=checkpoint.path).cluster_centers_, expected)

@@ -104,8 +104,8 @@ class KMeansModel:
     missing : bool
         Rows have missing values.
     kernel_id : KernelId
-        The implementation of the E-step and of results for rows that workers use; rows with missing values always have
-        NumPy's.
+        The implementation of the E-step and of results for rows that workers use. Rows with missing values always have
+        NumPy's, so `bind` chooses it for data that have them.
     """
 
     n_clusters: int
@@ -120,6 +120,7 @@ class KMeansModel:
 
     needs_scatter = False
     measure = None
+    has_native_kernel = True
 
     def with_kernel(self, kernel_id: KernelId) -> KMeansModel:
         """Return the model with this implementation of the E-step."""
@@ -139,13 +140,15 @@ class KMeansModel:
         check_enough_rows(scan.rows_with_value, self.n_clusters, "n_clusters")
         check_distinct(x, self.n_clusters, "n_clusters")
         frame = Frame.near(x, isotropic=True)
+        missing = bool(scan.lacking.any())
         return replace(
             self,
             frame=frame,
             largest=frame.largest(scan.low, scan.high),
             variance=float(scan.moments.covariance.mean()),
             single=x.dtype.kind == "f" and x.dtype.itemsize <= 4,
-            missing=bool(scan.lacking.any()),
+            missing=missing,
+            kernel_id=NUMPY if missing else self.kernel_id,
         )
 
     def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:

@@ -185,6 +185,11 @@ class BayesianMixtureModel:
         """Whether the native kernel has the family."""
         return self.mixture.has_native_kernel
 
+    @property
+    def kernel_id(self) -> KernelId:
+        """The implementation of the E-step."""
+        return self.mixture.kernel_id
+
     def with_kernel(self, kernel_id: KernelId) -> BayesianMixtureModel:
         """Return the model with this implementation of the E-step."""
         return replace(self, mixture=self.mixture.with_kernel(kernel_id))

@@ -19,7 +19,7 @@ from dem.core.stats import ARITY
 from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.em.seeding import Seeding
-from dem.families.family import Family, Given, safe_counts, with_missing
+from dem.families.family import ByPattern, Family, Given, safe_counts, with_missing
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
@@ -61,7 +61,7 @@ class MixtureModel:
     pseudo : BoundPrior or None
         The prior in the units of the data.
     kernel_id : KernelId
-        The implementation of the E-step that workers use.
+        The implementation of the E-step that workers use. `bind` chooses NumPy for data that the native kernel lacks.
     """
 
     n_components: int
@@ -102,6 +102,14 @@ class MixtureModel:
         """Whether the native kernel has the family."""
         return has_native(self.family)
 
+    @property
+    def patterns(self) -> tuple[ByPattern[Any], ProductBounds] | None:
+        """For rows grouped by their missing values, which only NumPy computes; None for other rows."""
+        by_pattern = self.family_of_rows.by_pattern
+        if by_pattern is None or self.frame is None or self.largest is None:
+            return None
+        return by_pattern, ProductBounds(self.frame, self.largest)
+
     def with_kernel(self, kernel_id: KernelId) -> MixtureModel:
         """Return the model with this implementation of the E-step."""
         return replace(self, kernel_id=kernel_id)
@@ -129,7 +137,9 @@ class MixtureModel:
             )
         elif (by_pattern := family.by_pattern) is not None and by_pattern.marginals.linear is not None:
             bound = replace(bound, largest=by_pattern.marginals.linear.largest_magnitudes(scan.low, scan.high, frame))
-        return replace(bound, pseudo=None if self.prior is None else BoundPrior.of(self.prior, family, scan))
+        kernel_id = self.kernel_id if bound.patterns is None and has_native(family) else NUMPY
+        pseudo = None if self.prior is None else BoundPrior.of(self.prior, family, scan)
+        return replace(bound, kernel_id=kernel_id, pseudo=pseudo)
 
     def start(self, sample: Block, rng: np.random.Generator) -> MixtureParams:
         """Return first parameters, from first responsibilities of the sample's rows."""
@@ -187,9 +197,10 @@ class MixtureModel:
 
     def kernel(self, params: MixtureParams) -> Callable[[Block], MixtureStats]:
         """Return the kernel in the arithmetic that `precision` chooses."""
-        precision, by_pattern = self.precision(params), self.family_of_rows.by_pattern
-        if by_pattern is not None and self.frame is not None and self.largest is not None:
-            return PatternKernel(self.family_of_rows, by_pattern, params, ProductBounds(self.frame, self.largest))
+        precision = self.precision(params)
+        if self.patterns is not None:
+            by_pattern, bounds = self.patterns
+            return PatternKernel(self.family_of_rows, by_pattern, params, bounds)
         if self.kernel_id != NUMPY:
             native = native_kernel(self.family_of_rows, params, precision, self.frame, self.kernel_id)
             if native is not None:
