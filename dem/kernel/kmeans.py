@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float
 from dem.kernel.estep import address
 from dem.kernel.kernel_id import KernelId
-from dem.kernel.pieces import LEAST_PIECE, PIECE_BYTES, RowPieces
+from dem.kernel.pieces import RowPieces, piece_bytes
 from dem.kernel.runner import aligned_bytes, function_of
 from dem.kernel.tasks import ADD, BEGIN, COUNT
 
@@ -188,4 +188,4 @@ def workspace_bytes(kernel: KernelId, k: int, d: int) -> int:
     task = KMeansTask(d=d, k_count=k)
     names = ("float64", "float32", "differences", "rows_float64", "rows_differences", "distances")
     sizes = [function_of(kernel, f"dem_kmeans_{name}")(ctypes.byref(task), COUNT) for name in names]
-    return max(sizes) + 2 * max(PIECE_BYTES, 8 * LEAST_PIECE * d)
+    return max(sizes) + 2 * piece_bytes(d)
