@@ -6,7 +6,6 @@ The sources are `dem/kernel/source/kmeans.cpp` and `nearest.h`.
 from __future__ import annotations
 
 import ctypes
-from ctypes import c_int64, c_void_p
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,43 +15,14 @@ from numpy.typing import NDArray
 from dem.core.block import Array, Float
 from dem.kernel.estep import address
 from dem.kernel.kernel_id import KernelId
-from dem.kernel.pieces import LEAST_PIECE, PIECE_BYTES, RowPieces
+from dem.kernel.pieces import RowPieces, piece_bytes
 from dem.kernel.runner import aligned_bytes, function_of
-from dem.kernel.tasks import ADD, BEGIN, COUNT
+from dem.kernel.tasks import ADD, BEGIN, COUNT, KMeansTask
 
 Integers = NDArray[np.int64]
 Result = Literal["labels", "scores", "distances"]
 """For each row the number of the nearest centre, of equally near ones the lowest; minus the squared distance to it; the
 distances to all centres."""
-
-
-class KMeansTask(ctypes.Structure):
-    """`KMeansTask` of kmeans.cpp."""
-
-    _fields_ = (
-        ("x", c_void_p),
-        ("weight", c_void_p),
-        ("n", c_int64),
-        ("d", c_int64),
-        ("k_count", c_int64),
-        ("workspace", c_void_p),
-        ("shift", c_void_p),
-        ("scale", c_void_p),
-        ("eta", c_void_p),
-        ("centers", c_void_p),
-        ("counts", c_void_p),
-        ("sums", c_void_p),
-        ("inertia", c_void_p),
-        ("first", c_int64),
-        ("far_count", c_void_p),
-        ("far_square", c_void_p),
-        ("far_row", c_void_p),
-        ("far_label", c_void_p),
-        ("labels", c_void_p),
-        ("label_bytes", c_int64),
-        ("scores", c_void_p),
-        ("distances", c_void_p),
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +86,7 @@ class ClusterSums:
     far_label: Integers
 
 
-class Runner:
+class KMeansRunner:
     """Runs a function of the library on blocks. It keeps its workspace between calls, so each task has its own."""
 
     def __init__(self, function: str, centers: Centers, kernel: KernelId) -> None:
@@ -142,11 +112,11 @@ class Runner:
             task.first += piece.n
 
 
-class NativeEStep:
+class KMeansEStep:
     """The E-step of K-means."""
 
     def __init__(self, centers: Centers, kernel: KernelId) -> None:
-        self._runner = Runner(f"dem_kmeans_{centers.arithmetic}", centers, kernel)
+        self._runner = KMeansRunner(f"dem_kmeans_{centers.arithmetic}", centers, kernel)
 
     def __call__(self, x: Array, weight: Array | None) -> ClusterSums:
         """Return the sums of the rows x (n, d). Rows of weight 0 are left out, whatever values they have."""
@@ -177,15 +147,15 @@ def write_rows(what: Result, x: Array, centers: Centers, out: Array, kernel: Ker
     """
     assert centers.differences or what != "distances"
     function = "distances" if what == "distances" else f"rows_{centers.arithmetic}"
-    runner = Runner(f"dem_kmeans_{function}", centers, kernel)
+    runner = KMeansRunner(f"dem_kmeans_{function}", centers, kernel)
     runner.task.label_bytes = out.itemsize
     setattr(runner.task, what, address(out))
     runner.add(x, None, {what: out.strides[0]})
 
 
-def workspace_bytes(kernel: KernelId, k: int, d: int) -> int:
+def kmeans_bytes(kernel: KernelId, k: int, d: int) -> int:
     """Return the workspace of any of the functions for K centres of d columns, and of converted rows, in bytes."""
     task = KMeansTask(d=d, k_count=k)
     names = ("float64", "float32", "differences", "rows_float64", "rows_differences", "distances")
     sizes = [function_of(kernel, f"dem_kmeans_{name}")(ctypes.byref(task), COUNT) for name in names]
-    return max(sizes) + 2 * max(PIECE_BYTES, 8 * LEAST_PIECE * d)
+    return max(sizes) + 2 * piece_bytes(d)

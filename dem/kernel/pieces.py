@@ -96,6 +96,11 @@ def piece_rows(dtype: np.dtype[Any], d: int) -> int:
     return max(1, PIECE_BYTES // (dtype.itemsize * d) // LEAST_PIECE) * LEAST_PIECE
 
 
+def piece_bytes(d: int) -> int:
+    """Return the memory of a piece of d columns in float64, in bytes."""
+    return 8 * d * piece_rows(np.dtype(np.float64), d)
+
+
 def part_of(weight: Array | None, start: int, step: int) -> Float | None:
     """Return the weights of a piece in float64; None if there are none."""
     return None if weight is None else np.ascontiguousarray(weight[start : start + step], dtype=np.float64)

@@ -18,7 +18,7 @@ from dem.kernel.columns import Columns
 from dem.kernel.estep import EStep, address, form_of_size, rows_of
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.library import library, reason
-from dem.kernel.pieces import LEAST_PIECE, PIECE_BYTES, Pieces, RowPieces
+from dem.kernel.pieces import Pieces, RowPieces, piece_bytes
 from dem.kernel.tasks import ADD, BEGIN, COUNT, END, PROBA, LinearTask, Output, Rows, StudentTask, Task
 
 ALIGNMENT = 64
@@ -173,8 +173,7 @@ def workspace_bytes(kernel: KernelId, name: str, task: Task) -> int:
     output = Output(PROBA, task.rows.k_count, 8)
     task.rows.output = ctypes.addressof(output)
     most = max(sums, count(ctypes.byref(task), COUNT))
-    piece = max(PIECE_BYTES, 8 * LEAST_PIECE * int(task.rows.d))
-    return most + 4 * piece
+    return most + 4 * piece_bytes(task.rows.d)
 
 
 def widest(k: int) -> int:

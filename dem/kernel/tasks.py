@@ -1,4 +1,4 @@
-"""The structs of dem/kernel/source/tasks.h and columns.h, field by field."""
+"""The structs of dem/kernel/source/tasks.h, columns.h and kmeans.cpp, field by field."""
 
 from __future__ import annotations
 
@@ -80,6 +80,35 @@ class StudentTask(ctypes.Structure):
     """`StudentTask`."""
 
     _fields_ = (*CentredTask._fields_, ("degrees_of_freedom", c_void_p))
+
+
+class KMeansTask(ctypes.Structure):
+    """`KMeansTask` of kmeans.cpp."""
+
+    _fields_ = (
+        ("x", c_void_p),
+        ("weight", c_void_p),
+        ("n", c_int64),
+        ("d", c_int64),
+        ("k_count", c_int64),
+        ("workspace", c_void_p),
+        ("shift", c_void_p),
+        ("scale", c_void_p),
+        ("eta", c_void_p),
+        ("centers", c_void_p),
+        ("counts", c_void_p),
+        ("sums", c_void_p),
+        ("inertia", c_void_p),
+        ("first", c_int64),
+        ("far_count", c_void_p),
+        ("far_square", c_void_p),
+        ("far_row", c_void_p),
+        ("far_label", c_void_p),
+        ("labels", c_void_p),
+        ("label_bytes", c_int64),
+        ("scores", c_void_p),
+        ("distances", c_void_p),
+    )
 
 
 Task = LinearTask | CentredTask | StudentTask

@@ -6,6 +6,7 @@ import pytest
 import dem
 from crosses import cross
 from dem.families import Gaussian, StudentT
+from kernel.e_steps import NEEDS_LIBRARY
 
 N, D = 60, 3
 COVARIANCES = ("full", "tied", "diag", "spherical")
@@ -75,6 +76,30 @@ def test_what_is_not_squared_may_have_any_size(kind, unit, share):
             WITHOUT[kind]().fit(rows(share) * unit)
     else:
         test_the_fit_is_the_same_in_another_unit(kind, unit, share)
+
+
+@pytest.mark.parametrize("kernel", ["numpy", pytest.param("native", marks=NEEDS_LIBRARY)])
+@pytest.mark.parametrize("unit", [2.0**-140, 2.0**-100, 2.0**100, 2.0**120])
+@pytest.mark.parametrize("kind", ["exponential", "gamma", "bayesian-full"])
+def test_float32_data_of_any_unit(kind, unit, kernel, monkeypatch):
+    """Their parameters, the scales of their frames and their sums may be more than float32 holds."""
+    monkeypatch.setenv("DEM_KERNEL", kernel)
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.gamma(2.0, size=(600, D)), rng.gamma(9.0, 3.0, size=(600, D))])
+    x = np.ceil(2**9 * x) / 2**9  # exact in every unit
+    make = (SQUARES | WITHOUT)[kind]
+    expected, model = make().fit(x), make().fit((x * unit).astype(np.float32))
+    assert model.score(x * unit) == pytest.approx(expected.score(x) - D * np.log(unit), abs=1e-5)
+    np.testing.assert_allclose(model.weights_, expected.weights_, atol=1e-3)
+
+
+@pytest.mark.parametrize("kernel", ["numpy", pytest.param("native", marks=NEEDS_LIBRARY)])
+def test_float32_column_of_zeros(kernel, monkeypatch):
+    """The exponential rate of such a column is 1e150."""
+    monkeypatch.setenv("DEM_KERNEL", kernel)
+    x = np.column_stack([rows(0.0), np.zeros(N)])
+    expected, model = WITHOUT["exponential"]().fit(x), WITHOUT["exponential"]().fit(x.astype(np.float32))
+    assert model.score(x) == pytest.approx(expected.score(x), abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["gaussian-spherical", "ppca", "kmeans"])

@@ -86,8 +86,8 @@ def of_each_row(of, kernel):
     return labels, farthest
 
 
-def assert_nearest(of, labels):
-    """Each row has the label of a centre that is the nearest, within the roundings of products."""
+def squares_and_bounds(of):
+    """Return the squared distances (n, K) in long double, and the largest error (n,) of comparing two of them."""
     z, c = (of.x - of.frame.shift) * of.frame.scale, (of.centers - of.frame.shift) * of.frame.scale
     size = np.abs(z) @ np.abs(c).T + (c**2).sum(axis=1) / 2
     eps = np.finfo(np.float32 if of.precision == Precision.SINGLE else np.float64).eps
@@ -95,8 +95,24 @@ def assert_nearest(of, labels):
     squares = ((of.x.astype(LONG)[:, None] - of.centers) ** 2).sum(axis=2)
     if of.precision == Precision.CENTRED:
         error = 64 * eps * squares.min(axis=1, initial=np.inf)
+    return squares, error
+
+
+def assert_nearest(of, labels):
+    """Each row has the label of a centre that is the nearest, within the roundings of products."""
+    squares, error = squares_and_bounds(of)
     found = np.flatnonzero(labels >= 0)
     assert (squares[found, labels[found]] <= squares[found].min(axis=1) + error[found]).all()
+
+
+def clear_rows(of):
+    """Return the same clusters with those rows whose nearest centre is so by more than the roundings of products.
+
+    In float32 the label of another row may depend on the order in which a kernel adds.
+    """
+    squares, error = squares_and_bounds(of)
+    clear = (squares <= squares.min(axis=1, keepdims=True) + error[:, None]).sum(axis=1) == 1
+    return of.on(of.x[clear], None if of.weight is None else of.weight[clear])
 
 
 def assert_e_step(of, kernel):

@@ -6,12 +6,13 @@ import pytest
 from crosses import cross
 from dem.core.block import Block
 from dem.families import Categorical
+from dem.kernel.pieces import piece_bytes
 from dem.kernel.runner import Runner
 from dem.kernel.tasks import PROBA, Output
 from dem.models.mixture.native_kernel import has_native, native_bytes, native_densities
 from dem.models.mixture.precision import Precision
 from families.kinds import KINDS
-from kernel.e_steps import NATIVE, NEEDS_LIBRARY, TOLERANCES, assert_like, assert_sums, in_long_double
+from kernel.e_steps import NATIVE, NEEDS_LIBRARY, TOLERANCES, assert_like, assert_sums, in_long_double, mixture_e_step
 from kernel.linear_families import LINEAR, MISSING, e_step, family_e_step, weighted
 
 pytestmark = NEEDS_LIBRARY
@@ -93,13 +94,31 @@ def test_many_categories():
     agree(family_e_step(Categorical(300), x, Precision.DOUBLE))
 
 
+def memory(step):
+    """Return the workspace of sums or outputs, whichever is larger, and its estimate with the arrays of parameters."""
+    k, d = len(step.params.weights), step.x.shape[1]
+    found = native_densities(step.family, step.params, step.precision, step.frame)
+    taken = [Runner(found.step, NATIVE, found.pieces, o).workspace_bytes for o in (None, Output(PROBA, k, 8))]
+    return max(taken), native_bytes(step.family, k, d, NATIVE) - 4 * piece_bytes(d)
+
+
 @pytest.mark.parametrize("missing", [False, True])
 @pytest.mark.parametrize("name", MISSING)
 def test_memory_is_estimated(name, missing):
     """The estimate is at least what the sums and the outputs take."""
     step = e_step(name, Precision.DOUBLE, missing=missing)
-    if (found := native_densities(step.family, step.params, step.precision, step.frame)) is None:
-        return
-    estimate = native_bytes(step.family, 3, step.x.shape[1], NATIVE)
-    for output in (None, Output(PROBA, 3, 8)):
-        assert Runner(found.step, NATIVE, found.pieces, output).workspace_bytes < estimate
+    if native_densities(step.family, step.params, step.precision, step.frame) is not None:
+        taken, estimate = memory(step)
+        assert taken <= estimate
+
+
+@pytest.mark.parametrize("k", [5, 10, 200])
+@pytest.mark.parametrize("kind", ["full", "diag"])
+@pytest.mark.parametrize("precision", Precision)
+def test_memory_of_many_columns_is_estimated(kind, k, precision):
+    """Of few components and many; with features that are kept for both products, and too many for that."""
+    d = 64
+    step = mixture_e_step(kind, d, k, precision, np.random.default_rng(0), n=10)
+    taken, estimate = memory(step)
+    estimate -= 4 * 8 * (step.family.parameter_size(k, d) + step.family.n_exact_sums(d) * k)
+    assert taken <= estimate <= 4 * taken

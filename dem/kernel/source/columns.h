@@ -3,9 +3,15 @@
 #include "angles.h"
 #include "rows.h"
 
-// What an item computes from x: a number x / argument, and whether there is one; a logarithm of it, and itself; a cosine and a
-// sine; 1 if it equals a code; 1 if there is a number; the sum of squares of columns.
-enum Kind { number = 0, logarithm = 1, angle = 2, equals = 3, observed = 4, squares_sum = 5 };
+// What an item computes from x: one value, or two.
+enum Kind {
+    number = 0,       // x / argument; 1 if x is not NaN, otherwise 0
+    logarithm = 1,    // log(x / argument); x / argument
+    angle = 2,        // cos x; sin x
+    equals = 3,       // 1 if x == argument, otherwise 0
+    observed = 4,     // 1 if x is not NaN, otherwise 0
+    squares_sum = 5,  // the sum of the squares of columns that were written before
+};
 
 // One or two columns computed from the same numbers: (value - shift) * scale.
 struct Item {
@@ -13,7 +19,7 @@ struct Item {
     int64_t source;     // the column of the data; of squares_sum the first column that it adds
     int64_t masked;     // 1: 0 where x is NaN
     int64_t both;       // 0: the second value is not wanted
-    int64_t to[2];      // the columns that are written; one past all others if the cosine is not wanted
+    int64_t to[2];      // the columns that are written; values that nobody reads go to the column after the last one
     double argument;    // a divisor, a code, or the number of columns to add
     double shift[2], scale[2];
 };
@@ -53,15 +59,11 @@ template <class T> struct Columns {
     void write(const Item &item, const T *x, T *z) const {
         const T *from = x + item.source * rows;
         const V argument = Vs::all((T)item.argument);
-        const V inverse = Vs::all(1 / (T)item.argument);  // a product is several times as fast as a division
-        const bool divides = (T)item.argument != 1;
         switch (item.kind) {
             case number:
-                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = v * inverse, two = is_there(v); });
-                return each(item, from, z, [&](V v, V &one, V &two) { one = v, two = is_there(v); });
+                return each_quotient(item, from, z, [](V q, V &one, V &two) { one = q, two = is_there(q); });
             case logarithm:
-                if (divides) return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v * inverse); });
-                return each(item, from, z, [&](V v, V &one, V &two) { one = log(two = v); });
+                return each_quotient(item, from, z, [](V q, V &one, V &two) { one = log(two = q); });
             case angle:
                 if (Angles<T>::any_huge(rows, from)) {
                     Angles<T>::reduce(rows, from, angles);
@@ -79,6 +81,16 @@ template <class T> struct Columns {
     static INLINE V is_there(V v) { return v == v ? Vs::all(1) : V{}; }
     static INLINE V log(V v) { return Vs::log(Vs::larger(Vs::all(Bits<T>::least_normal), v)); }
 
+    // Writes the one or two values f of each number divided by the argument.
+    template <class F> static void each_quotient(const Item &item, const T *from, T *z, F &&f) {
+        const T argument = (T)item.argument, inverse = 1 / argument;
+        const V divisor = Vs::all(argument), factor = Vs::all(inverse);
+        if (argument == 1) return each(item, from, z, f);
+        // A product is several times as fast as a division, but 1 / argument may be infinite or have few digits.
+        if (__builtin_isnormal(inverse))
+            return each(item, from, z, [&](V v, V &one, V &two) { f(v * factor, one, two); });
+        return each(item, from, z, [&](V v, V &one, V &two) { f(v / divisor, one, two); });
+    }
     // Writes the one or two values f of each number.
     template <class F> static void each(const Item &item, const T *from, T *z, F &&f) {
         if (item.both && item.masked) each_of<true, true>(item, from, z, f);

@@ -47,8 +47,7 @@ template <class T> struct LinearDensities {
           step(keep ? f_count : chunk), leading(keep && begins_with_columns(task) ? 1 + task.column_count : 0),
           columns(columns_in<T>(w, task)) {
         z = w.take<T>(larger(2 + task.column_count, keep ? f_count : 0) * rows);  // 1, columns, values that are not wanted
-        t = w.take<T>(step * rows);
-        if (leading) t = z;
+        t = leading ? z : w.take<T>(step * rows);
         packed = w.take<T>(k_count * f_count);
     }
     int64_t width() const { return task.source == stored ? 1 : task.rows.d; }

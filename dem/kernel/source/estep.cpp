@@ -1,7 +1,7 @@
 // The E-step of mixtures on a block of rows. Tile by tile: joint log-densities, and what is made of them: sums, or an output
 // for each row.
 //
-// The functions at the end are called from Python (dem/kernel/estep.py) without the interpreter lock.
+// The functions at the end are called from Python (dem/kernel/runner.py) without the interpreter lock.
 #include "outputs.h"
 #include "student.h"
 

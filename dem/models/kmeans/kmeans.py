@@ -27,7 +27,7 @@ from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.kmeans.kernel import KMeansKernel, KMeansStats, Nearest, kernel_bytes
 from dem.models.kmeans.missing import NearestObserved, ObservedKernel
 from dem.models.kmeans.native_kernel import OUTPUTS, NativeKMeansKernel, native_bytes, native_rows
-from dem.models.mixture.precision import Precision
+from dem.models.mixture.precision import Precision, single_holds
 from dem.models.row_checks import check_distinct, check_enough_rows, check_finite, label_dtype
 from dem.scan.scanner import Scan, scan_bytes
 
@@ -100,7 +100,8 @@ class KMeansModel:
     variance : float
         The mean variance of the columns.
     single : bool
-        The data are float32 or float16, so float32 products may be used in the iterations before the last.
+        Float32 products may be used in the iterations before the last: the data are float32 or float16, and neither
+        too large nor too small.
     missing : bool
         Rows have missing values.
     kernel_id : KernelId
@@ -140,13 +141,13 @@ class KMeansModel:
         check_enough_rows(scan.rows_with_value, self.n_clusters, "n_clusters")
         check_distinct(x, self.n_clusters, "n_clusters")
         frame = Frame.near(x, isotropic=True)
-        missing = bool(scan.lacking.any())
+        missing, largest = bool(scan.lacking.any()), frame.largest(scan.low, scan.high)
         return replace(
             self,
             frame=frame,
-            largest=frame.largest(scan.low, scan.high),
+            largest=largest,
             variance=float(scan.moments.covariance.mean()),
-            single=x.dtype.kind == "f" and x.dtype.itemsize <= 4,
+            single=single_holds(x.dtype, frame, largest),
             missing=missing,
             kernel_id=NUMPY if missing else self.kernel_id,
         )

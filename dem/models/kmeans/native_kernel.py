@@ -9,7 +9,7 @@ from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.em.row_output import RowOutput
 from dem.kernel.kernel_id import KernelId
-from dem.kernel.kmeans import Centers, NativeEStep, Result, workspace_bytes, write_rows
+from dem.kernel.kmeans import Centers, KMeansEStep, Result, kmeans_bytes, write_rows
 from dem.models.kmeans.kernel import Farthest, KMeansStats, product_coefficients, total_weight
 from dem.models.mixture.precision import Precision
 
@@ -32,7 +32,7 @@ class NativeKMeansKernel:
 
     def __init__(self, centers: Float, frame: Frame, precision: Precision, kernel_id: KernelId) -> None:
         self.centers, self.kernel_id = centers, kernel_id
-        self._e_step = NativeEStep(native_centers(centers, frame, precision), kernel_id)
+        self._e_step = KMeansEStep(native_centers(centers, frame, precision), kernel_id)
 
     def __call__(self, block: Block) -> KMeansStats:
         """Return the statistics of a block of shape (n, d)."""
@@ -83,4 +83,4 @@ def native_rows(
 
 def native_bytes(k: int, d: int, kernel_id: KernelId) -> int:
     """Return the bytes that a task of k clusters and d columns needs; a node of the tree has `ARITY` sums."""
-    return workspace_bytes(kernel_id, k, d) + 8 * (ARITY + 6) * k * (2 * d + 6)
+    return kmeans_bytes(kernel_id, k, d) + 8 * (ARITY + 6) * k * (2 * d + 6)

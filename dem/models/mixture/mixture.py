@@ -25,7 +25,14 @@ from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
 from dem.models.mixture.native_kernel import has_native, native_bytes, native_kernel
 from dem.models.mixture.pattern_kernel import PatternKernel, ProductBounds
-from dem.models.mixture.precision import Precision, double_suffices, products_size, single_suffices
+from dem.models.mixture.precision import (
+    LARGEST_IN_SINGLE,
+    Precision,
+    double_suffices,
+    products_size,
+    single_holds,
+    single_suffices,
+)
 from dem.models.mixture.prior import BoundPrior, Prior
 from dem.models.row_checks import check_distinct, check_enough_rows
 from dem.scan.scanner import Scan, scan_bytes
@@ -53,9 +60,10 @@ class MixtureModel:
     largest : array of shape (F,)
         The largest magnitude of each feature in the frame.
     typical : array of shape (F,)
-        The typical magnitude of each feature in the frame.
+        The typical magnitude of each feature in the frame, not below 1e-20.
     single : bool
-        Whether float32 products may be used while iterating: the data are float32 or float16.
+        Whether float32 products may be used while iterating: the data are float32 or float16, and neither too large
+        nor too small.
     base : float
         The mean of log h(x) over all rows, in nats.
     pseudo : BoundPrior or None
@@ -129,11 +137,13 @@ class MixtureModel:
         base = scan.measured.base / scan.moments.weight
         bound = replace(self, family=complete, observed_family=family, frame=frame, base=base)
         if (linear := family.linear) is not None:
+            typical = linear.typical_magnitudes(scan, frame)
             bound = replace(
                 bound,
                 largest=linear.largest_magnitudes(scan.low, scan.high, frame),
-                typical=linear.typical_magnitudes(scan, frame),
-                single=x.dtype.kind == "f" and x.dtype.itemsize <= 4 and weights_fit_float32(scan),
+                typical=np.maximum(typical, 1 / LARGEST_IN_SINGLE),  # so that parameters of tiny features fit float32
+                single=single_holds(x.dtype, frame, frame.largest(scan.low, scan.high), typical)
+                and weights_fit_float32(scan),
             )
         elif (by_pattern := family.by_pattern) is not None and by_pattern.marginals.linear is not None:
             bound = replace(bound, largest=by_pattern.marginals.linear.largest_magnitudes(scan.low, scan.high, frame))

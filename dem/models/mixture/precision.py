@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,10 @@ SINGLE_TOLERANCE = 1e-4
 """Largest mean error, in nats a row, with which float32 products are used while iterating on float32 data."""
 SINGLE_ROUNDINGS = 2
 """Bound of the mean error, in roundings of |H| |T| with the root mean square of each feature in T."""
+
+LARGEST_IN_SINGLE = 1e20
+"""Largest magnitude of a number with which float32 products are used. Sums of a tile, of up to 16384 rows with weights
+up to 1e6, then fit float32."""
 
 
 class Precision(IntEnum):
@@ -44,4 +48,11 @@ def double_suffices(size: float) -> bool:
 
 def single_suffices(size: float) -> bool:
     """Whether float32 products of this size, |H| |T| with typical magnitudes, are within their tolerance."""
-    return bool(SINGLE_ROUNDINGS * np.finfo(np.float32).eps * size <= SINGLE_TOLERANCE)
+    return SINGLE_ROUNDINGS * float(np.finfo(np.float32).eps) * size <= SINGLE_TOLERANCE
+
+
+def single_holds(dtype: np.dtype[Any], frame: Frame, *magnitudes: Float) -> bool:
+    """Whether float32 holds rows of this dtype, the scale of the frame, and sums of numbers of these magnitudes."""
+    if dtype.kind != "f" or dtype.itemsize > 4:
+        return False
+    return all(bool((a <= LARGEST_IN_SINGLE).all()) for a in (frame.scale, 1 / frame.scale, *magnitudes))
