@@ -20,9 +20,9 @@ from dem.core.block import Block
 from dem.engine.sweep.serial import SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
 from dem.families import COVARIANCE_TYPES
-from dem.kernel.estep import NativeEStep
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.kernel.library import library, limit_vectors
+from dem.kernel.runner import NativeEStep
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
 from dem.models.mixture.native_kernel import NativeKernel
 from dem.models.mixture.precision import Precision

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import dem
-from crosses import cross
+from crosses import cross, mostly_slow
 from dem.families import Gaussian, StudentT
 from kernel.e_steps import NEEDS_LIBRARY
 
@@ -79,7 +79,7 @@ def test_what_is_not_squared_may_have_any_size(kind, unit, share):
 
 
 @pytest.mark.parametrize("kernel", ["numpy", pytest.param("native", marks=NEEDS_LIBRARY)])
-@pytest.mark.parametrize("unit", [2.0**-140, 2.0**-100, 2.0**100, 2.0**120])
+@mostly_slow("unit", {str(power): 2.0**power for power in (-140, -100, 100, 120)}, quick={"-140", "120"})
 @pytest.mark.parametrize("kind", ["exponential", "gamma", "bayesian-full"])
 def test_float32_data_of_any_unit(kind, unit, kernel, monkeypatch):
     """Their parameters, the scales of their frames and their sums may be more than float32 holds."""

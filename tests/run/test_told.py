@@ -10,6 +10,7 @@ import zarr
 from distributed import Client
 
 import dem
+from crosses import mostly_slow
 from dem.cli.progress import JSONLines
 from dem.em.progress import Silent
 from dem.estimators.progress_lines import Lines, Printed
@@ -37,7 +38,7 @@ def mixture(progress, **settings):
     return dem.GaussianMixture(2, engine=dem.Engine(progress=progress, **settings.pop("engine", {})), **settings)
 
 
-@pytest.mark.parametrize("sweep", ["serial", "threads", "dask", "cluster"])
+@mostly_slow("sweep", ["serial", "threads", "dask", "cluster"], quick={"serial", "cluster"})
 @ENDS_AT_MAX_ITER
 def test_every_part_of_a_slow_fit_has_lines(sweep, x, tmp_path):
     """The clock moves 11 seconds each time it is read, so that every line is due."""
