@@ -87,8 +87,8 @@ def close(array, files):
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def test_temporary_503_answers_are_retried(served, request, monkeypatch):
-    monkeypatch.setattr(retry, "FIRST_PAUSE", 0.02)
+@pytest.mark.slow  # test_retry.py has the same with a store in memory
+def test_temporary_503_answers_are_retried(served, request):
     app, options = served
     array, files = stored(options)
     source = open_source(array)
