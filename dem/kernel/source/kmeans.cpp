@@ -2,6 +2,7 @@
 //
 // The functions at the end are called from Python (dem/kernel/kmeans.py) without the interpreter lock.
 #include "nearest.h"
+#include "stored.h"
 #include "workspace.h"
 
 struct KMeansTask {
@@ -143,10 +144,6 @@ template <class T, template <class> class Arithmetic> int64_t add_sums(const KMe
     return w.bytes;
 }
 
-template <class Label, class Int> void write_labels(int n, const Int *from, void *to, int64_t at) {
-    for (int i = 0; i < n; i++) ((Label *)to)[at + i] = (Label)from[i];
-}
-
 // Labels and scores. The rows have no weights.
 template <template <class> class Arithmetic> int64_t label_rows(const KMeansTask &task, int phases) {
     Workspace w(task, phases);
@@ -157,10 +154,10 @@ template <template <class> class Arithmetic> int64_t label_rows(const KMeansTask
         at = rows.take(at);
         rows.find();
         const int n = rows.tile.n;
-        if (task.labels && task.label_bytes == 1) write_labels<int8_t>(n, rows.label, task.labels, first);
-        if (task.labels && task.label_bytes == 2) write_labels<int16_t>(n, rows.label, task.labels, first);
-        if (task.labels && task.label_bytes == 4) write_labels<int32_t>(n, rows.label, task.labels, first);
-        if (task.labels && task.label_bytes == 8) write_labels<int64_t>(n, rows.label, task.labels, first);
+        if (task.labels)
+            with_integers(task.label_bytes, task.labels, [&](auto *to) {
+                for (int i = 0; i < n; i++) to[first + i] = rows.label[i];
+            });
         for (int i = 0; task.scores && i < n; i++) {
             const double *center = task.centers + rows.label[i] * task.d;
             task.scores[first + i] = -residuals(task.d, rows.tile.row[i], center, [](int64_t, auto) {});

@@ -1,5 +1,6 @@
 // Outputs for each row: labels, responsibilities, log-likelihoods, entropies, the most probable components.
 #pragma once
+#include "stored.h"
 #include "sums.h"
 
 namespace {
@@ -56,24 +57,19 @@ template <class T> struct Outputs {
         done += tile.n;
     }
 
-    // The numbers of rows `done` on of the output, as they are stored.
-    template <class N> N *to() const { return (N *)output.to + done * output.columns; }
+    // Call f with the numbers of rows `done` on of the output.
+    template <class F> void to_integers(F &&f) const {
+        with_integers(output.item_bytes, output.to, [&](auto *to) { f(to + done * output.columns); });
+    }
+    template <class F> void to_reals(F &&f) const {
+        with_reals(output.item_bytes, output.to, [&](auto *to) { f(to + done * output.columns); });
+    }
 
     void put(int n, const T *from) const {
-        if (output.item_bytes == 8) copy(n, from, to<double>());
-        else copy(n, from, to<float>());
+        to_reals([&](auto *to) { copy(n, from, to); });
     }
     template <class N> static INLINE void copy(int64_t n, const T *from, N *to) {
         for (int64_t i = 0; i < n; i++) to[i] = (N)from[i];
-    }
-    // Calls f with where integers of this size go.
-    template <class F> void with_integers(F &&f) const {
-        switch (output.item_bytes) {
-            case 1: return f(to<int8_t>());
-            case 2: return f(to<int16_t>());
-            case 4: return f(to<int32_t>());
-            default: f(to<int64_t>());
-        }
     }
 
     // The first of the largest log-densities.
@@ -89,7 +85,7 @@ template <class T> struct Outputs {
             }
             *(I *)(labels + i) = found;
         }
-        with_integers([&](auto *to) {
+        to_integers([&](auto *to) {
             for (int i = 0; i < n; i++) to[i] = labels[i];
         });
     }
@@ -100,11 +96,9 @@ template <class T> struct Outputs {
     }
     void put_responsibilities(const Tile<T> &tile, T *joint) {
         write_responsibilities(tile, joint);
-        for (int i = 0; i < tile.n; i++) {
-            const T *from = resp + i * padded;
-            if (output.item_bytes == 8) copy(k_count, from, to<double>() + i * k_count);
-            else copy(k_count, from, to<float>() + i * k_count);
-        }
+        to_reals([&](auto *to) {
+            for (int i = 0; i < tile.n; i++) copy(k_count, resp + i * padded, to + i * k_count);
+        });
     }
 
     // The most probable components come first; of equal ones, the lowest index.
@@ -114,13 +108,13 @@ template <class T> struct Outputs {
             const T *r = resp + i * padded;
             find_best(r);
             if (output.kind == top_index) {
-                with_integers([&](auto *to) {
+                to_integers([&](auto *to) {
                     for (int64_t m = 0; m < most; m++) to[i * most + m] = best[m];
                 });
-            } else if (output.item_bytes == 8) {
-                for (int64_t m = 0; m < most; m++) to<double>()[i * most + m] = r[best[m]];
             } else {
-                for (int64_t m = 0; m < most; m++) to<float>()[i * most + m] = (float)r[best[m]];
+                to_reals([&](auto *to) {
+                    for (int64_t m = 0; m < most; m++) copy(1, r + best[m], to + i * most + m);
+                });
             }
         }
     }
