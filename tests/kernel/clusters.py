@@ -48,7 +48,7 @@ def clusters(d, k, precision, rng, *, n=250, spread=2.0, weighted=False):
     """Return clusters of unit variance, about the rows that they are given."""
     means = 3 + spread * rng.normal(size=(k, d))
     x = means[rng.integers(k, size=n)] + rng.normal(size=(n, d))
-    x = x.astype(np.float32 if precision == Precision.SINGLE else np.float64)
+    x = x.astype(precision.dtype)
     weight = rng.exponential(size=n) * (rng.random(n) < 0.9) if weighted else None
     centers = means + 0.3 * rng.normal(size=(k, d))
     return Clusters(centers, precision, Frame.near(x, isotropic=True), x, weight)
@@ -90,7 +90,7 @@ def squares_and_bounds(of):
     """Return the squared distances (n, K) in long double, and the largest error (n,) of comparing two of them."""
     z, c = (of.x - of.frame.shift) * of.frame.scale, (of.centers - of.frame.shift) * of.frame.scale
     size = np.abs(z) @ np.abs(c).T + (c**2).sum(axis=1) / 2
-    eps = np.finfo(np.float32 if of.precision == Precision.SINGLE else np.float64).eps
+    eps = np.finfo(of.precision.dtype).eps
     error = 4 * PRODUCT_ROUNDINGS * eps * size.max(axis=1, initial=0) / of.frame.scale[0] ** 2
     squares = ((of.x.astype(LONG)[:, None] - of.centers) ** 2).sum(axis=2)
     if of.precision == Precision.CENTRED:

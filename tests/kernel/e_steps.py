@@ -87,7 +87,7 @@ def mixture_e_step(kind, d, k, precision, rng, *, n=250, spread=2.0, weighted=Fa
         "spherical": rng.uniform(0.5, 2, k),
     }[kind]
     x = means[rng.integers(k, size=n)] + rng.normal(size=(n, d))
-    x = x.astype(np.float32 if precision == Precision.SINGLE else np.float64)
+    x = x.astype(precision.dtype)
     params = MixtureParams(rng.dirichlet(np.full(k, 5.0)), family.from_covariances(means, covariances))
     weight = rng.exponential(size=n) * (rng.random(n) < 0.9) if weighted else None
     return EStep(family, params, precision, family.frame(x), x, weight)
@@ -126,7 +126,7 @@ def weighted_sums(resp, features):
 
 def linear(step, rows):
     """Return H T (K, n), |H| |T|, and T (F, n), with H and the frame in the precision of the arithmetic."""
-    dtype = np.float32 if step.precision == Precision.SINGLE else np.float64
+    dtype = step.precision.dtype
     t = features_in_long_double(step, rows, dtype)
     eta = eta_of(step.family.linear, step.params.theta, step.params.log_weights, step.frame)
     eta = eta.astype(dtype).astype(LONG)

@@ -10,7 +10,6 @@ from dem.families import Categorical, DiagonalGaussian, Gamma, Poisson
 from dem.families.family import with_missing
 from dem.families.product import product
 from dem.models.mixture.kernel import MixtureParams
-from dem.models.mixture.precision import Precision
 from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from families.kinds import KINDS
@@ -45,7 +44,7 @@ def e_step(name, precision, *, missing=False, n=300):
     """Return the E-step of a family of `LINEAR` on n rows of its own."""
     family, rows = LINEAR[name]
     x = with_holes(rows, n=n) if missing else rows(0, n)
-    return family_e_step(family, x.astype(np.float32 if precision == Precision.SINGLE else np.float64), precision)
+    return family_e_step(family, x.astype(precision.dtype), precision)
 
 
 def family_e_step(family, x, precision, k=3, seed=0):

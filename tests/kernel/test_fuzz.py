@@ -76,7 +76,7 @@ def test_the_kernels_and_long_double_agree_in_any_chunking(problem, cuts):
     """NumPy's kernel is compared in float64 alone: in float32 its BLAS may round more often than `ROUNDINGS`."""
     step = problem.e_step()
     expected, tolerance = in_long_double(step), TOLERANCES[step.precision]
-    rounding = ROUNDINGS * np.finfo(np.float32 if step.precision == Precision.SINGLE else np.float64).eps
+    rounding = ROUNDINGS * np.finfo(step.precision.dtype).eps
     kernel = step.native()
     whole = step.stats(kernel)
     assert_sums(whole, expected, tolerance, rounding)

@@ -75,7 +75,7 @@ def test_rows_of_any_dtype_and_layout_in_any_chunking(problem, cuts):
     of = clusters(problem.d, problem.k, problem.precision, rng, n=max(problem.n, 2), spread=problem.spread)
     x, weight = problem.laid_out(of.x[: problem.n]), problem.weights_of(rng)
     kernel = of.native()
-    dtype = np.float32 if problem.precision == Precision.SINGLE else np.float64
+    dtype = problem.precision.dtype
     same = of.on(x.astype(dtype), weight)
     stats, _ = assert_e_step(same, kernel)
     if problem.precision != Precision.SINGLE:

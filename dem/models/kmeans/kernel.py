@@ -175,7 +175,7 @@ class Nearest:
 
     def __init__(self, centers: Float, frame: Frame, precision: Precision) -> None:
         k, d = centers.shape
-        dtype = np.float32 if precision == Precision.SINGLE else np.float64
+        dtype = precision.dtype
         self.centers, self.frame, self.precision = centers, frame, precision
         eta = self.coefficients((centers - frame.shift) * frame.scale)
         self.eta = np.ascontiguousarray(eta.T.astype(dtype))

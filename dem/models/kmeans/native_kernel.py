@@ -66,7 +66,7 @@ def native_centers(centers: Float, frame: Frame, precision: Precision) -> Center
     else:
         shift, scale = frame.shift, frame.scale
         eta = -product_coefficients((centers - shift) * scale)
-    dtype = np.float32 if precision == Precision.SINGLE else np.float64
+    dtype = precision.dtype
     eta, shift, scale = (np.ascontiguousarray(a, dtype=dtype) for a in (eta, shift, scale))
     return Centers(np.ascontiguousarray(centers), eta, shift, scale, precision == Precision.CENTRED)
 

@@ -134,7 +134,7 @@ class LinearDensities:
     """
 
     def __init__(self, features: Features, eta: Float, frame: Frame, precision: Precision) -> None:
-        dtype = np.float32 if precision == Precision.SINGLE else np.float64
+        dtype = precision.dtype
         self.features, self.frame, self.precision = features, frame, precision
         self.eta = eta.astype(dtype)
         k, self.n_sums = eta.shape
@@ -258,7 +258,7 @@ class Softmax:
     """
 
     def __init__(self, densities: Densities) -> None:
-        dtype = np.float32 if densities.precision == Precision.SINGLE else np.float64
+        dtype = densities.precision.dtype
         self._largest, self._total, self._inverse = np.empty((3, densities.tile), dtype)
         self._floor = -60.0 if dtype == np.float32 else -600.0
 
@@ -275,7 +275,7 @@ class Softmax:
         joint *= inverse
         np.log(total, out=total)
         total += largest
-        return total
+        return np.asarray(total)
 
 
 def tile_rows(bytes_per_row: int, tile_bytes: int = CACHE_BYTES) -> int:

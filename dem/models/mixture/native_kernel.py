@@ -157,7 +157,7 @@ def centred_step(found: CentredMap, log_weights: Float) -> CentredEStep:
 
 def linear_densities(linear: Linear[Any], params: MixtureParams, precision: Precision, frame: Frame) -> NativeDensities:
     """Return the densities of an exponential family: the features are products of columns, or Python writes them."""
-    dtype = np.dtype(np.float32 if precision == Precision.SINGLE else np.float64)
+    dtype = precision.dtype
     d = len(frame.scale)
     features = linear.features(d, frame)
     eta = eta_of(linear, params.theta, params.log_weights, frame)

@@ -34,6 +34,11 @@ class Precision(IntEnum):
     DOUBLE = 1
     CENTRED = 2
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of its numbers: float32 or float64."""
+        return np.dtype(np.float32 if self is Precision.SINGLE else np.float64)
+
 
 def products_size(linear: Linear[T], theta: T, frame: Frame, features: Float) -> float:
     """Return the largest |eta_k| . t over k, for magnitudes t (F,): rounding errors are proportional to it."""
