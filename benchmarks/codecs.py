@@ -73,17 +73,23 @@ def mixture_kernel(path: Path, kind: str):
     return partial(model.kernel, model.start(Block(x), np.random.default_rng(0)))
 
 
-def pass_rows(store: Stored, client) -> list[Row]:
-    """Return the rows of passes beside reading, of full and diagonal Gaussians."""
+def pass_seconds(store: Stored, client) -> dict[str, float]:
+    """Return the seconds of reading, and of passes of full and diagonal Gaussians."""
     path = store.written()
     sweep = DaskSweep(open_source(path), client)
     kernels = {kind: mixture_kernel(path, kind) for kind in ("full", "diag")}
-    works = [read_only, *kernels.values()]
-    reading, *passes = side_by_side([timed(partial(sweep, work)) for work in works])
+    works = {"reading": read_only, **kernels}
+    return dict(zip(works, side_by_side([timed(partial(sweep, work)) for work in works.values()]), strict=True))
+
+
+def pass_rows(store: Stored, client) -> list[Row]:
+    """Return the rows of passes beside reading."""
+    seconds = pass_seconds(store, client)
+    reading = seconds.pop("reading")
     name = f"a pass, D={D}, K={K}, float32, {store.codec}, chunks of {store.chunk}, 2 workers"
     return [
-        Row(f"{name}, {kind}", "reading alone", seconds / reading, 1.3, False, f"{seconds:.2f} s / {reading:.2f} s")
-        for kind, seconds in zip(kernels, passes, strict=True)
+        Row(f"{name}, {kind}", "reading alone", passed / reading, 1.3, False, f"{passed:.2f} s / {reading:.2f} s")
+        for kind, passed in seconds.items()
     ]
 
 
@@ -106,10 +112,8 @@ def table(scratch: Path) -> str:
         for codec in CODECS:
             for chunk in CHUNK_ROWS:
                 store = Stored(scratch, codec, chunk)
-                full, diag = pass_rows(store, client)
-                reading = float(full.note.split("/")[1].split()[0])
-                speeds = [values / seconds for seconds in (reading, full.ratio * reading, diag.ratio * reading)]
-                cells = " | ".join(f"{speed:.0f} MB/s" for speed in speeds)
+                seconds = pass_seconds(store, client).values()
+                cells = " | ".join(f"{values / each:.0f} MB/s" for each in seconds)
                 lines.append(f"| {codec} | {chunk} | {store.stored_bytes / values / 1e6:.2f} | {cells} |")
     return "\n".join(lines)
 

@@ -3,7 +3,6 @@
 import os
 import re
 from functools import partial
-from typing import ClassVar
 
 import dask.array as da
 import numpy as np
@@ -12,7 +11,7 @@ import zarr
 from distributed.comm import CommClosedError
 from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
-from zarr.storage import LocalStore, WrapperStore
+from zarr.storage import LocalStore
 
 from crosses import cross
 from dem import PPCA, Engine, GaussianMixture
@@ -23,6 +22,7 @@ from dem.run.rows import RowRequest, write_rows
 from dem.source import open_source
 from dem.source.generated import GeneratedSource
 from dem.storage.lock import Interrupted
+from run.counting import Counting
 
 PARTS = 8
 ROWS = PARTS * 1000 - 300
@@ -30,17 +30,6 @@ X = np.random.default_rng(7).normal(size=(ROWS, 4))
 MIXTURE = GaussianMixture.from_parameters([0.5, 0.5], [[0.0] * 4, [1.0] * 4], [1.0, 1.0], "spherical")._fitted()
 OTHER = GaussianMixture.from_parameters([0.5, 0.5], [[0.0] * 4, [-1.0] * 4], [1.0, 1.0], "spherical")._fitted()
 FACTORS = PPCA(2).fit(X)._fitted()
-
-
-class Counting(WrapperStore):
-    """A store that counts how often each chunk is read."""
-
-    reads: ClassVar = []
-
-    async def get(self, key, *args, **kwargs):
-        if key.startswith("c/"):
-            self.reads.append(key)
-        return await super().get(key, *args, **kwargs)
 
 
 class StopAfter(Silent):

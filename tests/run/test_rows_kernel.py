@@ -1,18 +1,17 @@
 """Outputs on a cluster whose workers lack the kernel of the client are refused before any row is read."""
 
-from typing import ClassVar
-
 import numpy as np
 import pytest
 import zarr
 from distributed import Client
-from zarr.storage import LocalStore, WrapperStore
+from zarr.storage import LocalStore
 
 import dem
 from dem.core.blas import machine_kind
 from dem.engine.cluster import workers
 from engine.cluster import fake_clusters
 from kernel.e_steps import NEEDS_LIBRARY
+from run.counting import Counting
 from shared import ENDS_AT_MAX_ITER
 
 X = np.random.default_rng(3).normal(size=(400, 2))
@@ -26,17 +25,6 @@ ASKS = {
     "mean": lambda model, data, path: model.mean_score(data),
     "write": lambda model, data, path: model.write(data, path, "label"),
 }
-
-
-class Counting(WrapperStore):
-    """A store that records which chunks are read."""
-
-    reads: ClassVar = []
-
-    async def get(self, key, *args, **kwargs):
-        if key.startswith("c/"):
-            self.reads.append(key)
-        return await super().get(key, *args, **kwargs)
 
 
 def without_kernel():
