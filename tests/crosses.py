@@ -28,7 +28,8 @@ def cross(names, *axes, indirect=False, one_in=None):
     indirect : bool or list of str
         Which arguments are fixtures that take the value as their parameter.
     one_in : int, optional
-        One in so many combinations is quick; by default as many as the shortest axis is long.
+        One in so many combinations is quick; by default as many as the shortest axis is long. With more, some pairs of
+        values are slow ones only.
     """
     named = [_named(axis) for axis in axes]
     one_in = one_in or min(map(len, named))

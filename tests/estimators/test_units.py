@@ -63,7 +63,7 @@ def assert_same_fit(ours, theirs, x, units):
 
 
 @ENDS_AT_MAX_ITER
-@mostly_slow("name", list(mixtures()), quick=["diag", "studentt-diag", "bayesian"])
+@mostly_slow("name", list(mixtures()), quick=["diag", "studentt-diag"])
 @given(units=SPREADS)
 def test_units_of_columns_change_nothing(name, units):
     x = clusters()

@@ -151,6 +151,7 @@ def test_one_that_is_stopped_for_a_moment(client, source, undisturbed, tmp_path)
     assert set(script.times.values()) == {1}
 
 
+@pytest.mark.slow
 def test_the_one_that_holds_what_all_need(client, source, undisturbed, tmp_path):
     flag = tmp_path / "asked"
     assert same_bits(DaskSweep(source, client, silent)(DiesWhenAsked(flag)), undisturbed)

@@ -92,7 +92,8 @@ def test_an_unguarded_script(script):
     assert gone(done.stdout.split()[1:])
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_script_that_is_stopped_leaves_no_process(sent, script, tmp_path):
     command = [sys.executable, script, "wait"]
     env = {**os.environ, "TMPDIR": str(tmp_path)}  # a killed script cannot remove its scratch folder
