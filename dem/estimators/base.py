@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from dem.core.columns import Columns
 from dem.core.error_state import default_error_state
 from dem.em import loop
 from dem.em.model import Rowwise
@@ -226,8 +227,9 @@ class RowwiseEstimator(BaseEstimator):
                 X = as_numeric(X)  # scikit-learn would drop the mask
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
+            columns = None if names is None else Columns.of_names(names)
             source: Any = open_source(X, sample_weight, missing_value=self.missing_value)
-            return replace(source, columns=names)
+            return replace(source, given_columns=columns)
         if (
             is_source(X)
             and self.missing_value is not None

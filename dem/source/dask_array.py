@@ -14,6 +14,7 @@ import scipy.sparse
 from dask.delayed import Delayed
 
 from dem.core.block import Array
+from dem.core.columns import Columns
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.delayed import block_weight, delayed_partitions
@@ -49,7 +50,6 @@ class DaskSource:
     read_ahead_bytes = 0
     lazy = True
     compact = False
-    columns = None
     stored_at = ()
 
     @property
@@ -62,6 +62,11 @@ class DaskSource:
     def n_columns(self) -> int:
         """The number of columns."""
         return int(self.x.shape[1])
+
+    @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns)
 
     @property
     def dtype(self) -> np.dtype[Any]:

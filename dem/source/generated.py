@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 
 from dem.core.block import Block
+from dem.core.columns import Columns
 from dem.source.grid import MAX_PARTITIONS, block_rows, partition_rows
 
 PARTITION_BYTES = 64 * 2**20
@@ -61,8 +62,12 @@ class GeneratedSource:
     lazy = False
     compact = True
     decoding = None
-    columns = None
     stored_at = ()
+
+    @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns)
 
     @property
     def row_bytes(self) -> int:

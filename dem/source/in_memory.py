@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse
 
 from dem.core.block import Array, Block, Float
+from dem.core.columns import Columns
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
@@ -50,8 +51,8 @@ class MemorySource:
         Target size of a partition. Together with the shape and dtype it determines the partitions.
     decoding : Decoding or None
         How the original entries were decoded to make `x`; None if they were not decoded.
-    columns : tuple of str or None
-        The names of the columns.
+    given_columns : Columns or None
+        The columns, if the data name them.
     """
 
     x: Array
@@ -59,7 +60,7 @@ class MemorySource:
     name: str = "array"
     partition_bytes: int = PARTITION_BYTES
     decoding: Decoding | None = None
-    columns: tuple[str, ...] | None = None
+    given_columns: Columns | None = None
 
     in_memory = True
     read_ahead = 0
@@ -77,6 +78,11 @@ class MemorySource:
     def n_columns(self) -> int:
         """The number of columns."""
         return int(self.x.shape[1])
+
+    @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns) if self.given_columns is None else self.given_columns
 
     @property
     def dtype(self) -> np.dtype[Any]:

@@ -9,6 +9,7 @@ import numpy as np
 from dask.delayed import Delayed
 
 from dem.core.block import Block
+from dem.core.columns import Columns
 from dem.source.decode import Decoding
 
 
@@ -53,8 +54,8 @@ class Source(Protocol):
         Partitions are small, so all of them can be sent to each task.
     decoding : Decoding or None
         How entries are decoded; None if they are not.
-    columns : tuple of str or None
-        The names of the columns, if known.
+    columns : Columns
+        Their names, variables and units.
     stored_at : tuple of str
         The locations of the rows and their weights, if stored (see `dem.source.stores`); empty if unknown.
     read_ahead : int
@@ -92,7 +93,7 @@ class Source(Protocol):
     @property
     def decoding(self) -> Decoding | None: ...  # noqa: D102
     @property
-    def columns(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    def columns(self) -> Columns: ...  # noqa: D102
     @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
     @property

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 from dask.delayed import Delayed
 
+from dem.core.columns import Columns
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
@@ -52,7 +53,6 @@ class ZarrSource:
 
     in_memory = False
     lazy = True
-    columns = None
 
     @property
     def decoding(self) -> Decoding | None:
@@ -84,6 +84,11 @@ class ZarrSource:
     def n_columns(self) -> int:
         """The number of columns."""
         return int(self.handle.array.shape[1])
+
+    @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns)
 
     @property
     def dtype(self) -> np.dtype[Any]:

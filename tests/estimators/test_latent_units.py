@@ -108,7 +108,7 @@ def test_what_cannot_be_squared_is_refused(model):
             model.fit(y * 1e160)
         with pytest.raises(ValueError, match="too small to square in columns 0, 1, 2, 3, 4: rescale"):
             model.fit(y * 1e-160)
-        with pytest.raises(ValueError, match="too small to square in columns 2: rescale"):
+        with pytest.raises(ValueError, match="too small to square in column 2: rescale"):
             model.fit(y * np.array([1, 1, 1e-170, 1, 1]))
 
 

@@ -23,7 +23,7 @@ def test_weights_that_are_too_large_are_called_so(model, weight):
 
 def test_values_that_are_too_large_are_called_so():
     for weights in (None, np.full(len(X), 1e-300)):
-        with pytest.raises(ValueError, match="has values too large to square in columns 1: rescale these columns"):
+        with pytest.raises(ValueError, match="has values too large to square in column 1: rescale this column"):
             dem.KMeans(1).fit(X * [1, 1e200], sample_weight=weights)
     with pytest.raises(ValueError, match="has values too large to square in columns 0, 1: rescale these columns"):
         dem.GaussianMixture(1).fit(X * 1e151)  # whose squares 400 rows can just be summed of
