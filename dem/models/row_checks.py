@@ -92,7 +92,7 @@ def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteE
     """Return the error for the first bad value."""
     row, column = (int(i) for i in np.argwhere(bad)[0])
     words = f"holds {block.x[row, column]} in column {column}: {advice}"
-    return NotFiniteError(words, block.first + row, column)
+    return NotFiniteError(words, block.keys.of(row), column)
 
 
 def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:

@@ -142,8 +142,7 @@ def slices(block: Block, like: Array | zarr.Array[Any], unit: int = 1) -> Iterat
     """Yield a block in parts of some `unit` rows, each with results (arrays like `like`) of at most `RESULT_BYTES`."""
     step = result_rows(row_bytes(like), unit)
     for a in range(0, len(block.x), step):
-        weight = None if block.weight is None else block.weight[a : a + step]
-        yield Block(block.x[a : a + step], weight, block.first + a)
+        yield block.part(a, a + step)
 
 
 def result_rows(row_bytes: int, unit: int = 1) -> int:

@@ -16,7 +16,6 @@ from dem.core.stats import S
 from dem.em.progress import WARNING, Progress
 from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
-from dem.source.reader import n_units
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
@@ -32,7 +31,7 @@ def describe_absent(absent: Iterable[int], source: Source) -> list[str]:
     """Return one sentence for the data and one for the weights, each only if chunks are absent."""
     if not isinstance(source, ZarrSource):  # other sources have no absent chunks
         return []
-    numbers, own = sorted(int(number) for number in absent), n_units(source.handle.array)
+    numbers, own = sorted(int(number) for number in absent), source.handle.n_units
     lacking = {source.name: [n for n in numbers if n < own]}
     if isinstance(source.weights, StoredWeights):
         name = store_name(source.weights.array)

@@ -29,7 +29,6 @@ from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
 from dem.source.decode import float_dtype
 from dem.source.generated import GeneratedSource
-from dem.source.reader import n_units
 from dem.source.zarr import ZarrSource
 from dem.storage.encoding import digest
 
@@ -181,13 +180,13 @@ def listing_fingerprint(source: Source) -> str | None:
 
     None for stores of more than `MOST_LISTED` chunks, for stores that cannot be listed, and for other sources.
     """
-    if not isinstance(source, ZarrSource) or n_units(source.handle.array) > MOST_LISTED:
+    if not isinstance(source, ZarrSource) or source.handle.n_units > MOST_LISTED:
         return None
     try:
-        found: str = listing.fingerprint(source.handle.array)["sha256"]
+        found = [listing.fingerprint(variable.array)["sha256"] for variable in source.handle.variables]
     except (ValueError, NotImplementedError):
         return None
-    return found
+    return found[0] if len(found) == 1 else listing.key_of(*found)
 
 
 MEAN_ROWS = 2**16

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Block, Float
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import Keys, RowKeys
 from dem.core.stats import ARITY
 from dem.scan.moments import BlockSums, ColumnMoments, Moments
 from dem.scan.sample import Candidates, Sample, sample_rows
@@ -178,23 +179,23 @@ class Scanner:
         sample = Candidates(self.k, d, x.dtype, self.seed, self.n_rows)
         for start in range(0, len(x), HASH_ROWS):
             part = block.part(start, start + HASH_ROWS)
-            sample.add(part.x, part.weight, part.first)
+            sample.add(part.x, part.weight, part.keys)
         tile = np.empty((d, scan_tile_rows(d)))
         for start in range(0, len(x), tile.shape[1]):
             rows = x[start : start + tile.shape[1]]
             t = tile[:, : len(rows)]
             t[...] = rows.T
-            keys: int | NDArray[np.int64] = block.first + start
+            keys: Keys = block.keys.after(start)
             weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
             lowest, highest = t.min(axis=1), t.max(axis=1)
             whole = bool(np.isfinite(lowest).all() and np.isfinite(highest).all())
             count = np.ones(len(rows), np.bool_) if weight is None else weight > 0
             if not whole:
-                nonfinite = nonfinite + NonFiniteCounts.of(t, block.first + start, count)
+                nonfinite = nonfinite + NonFiniteCounts.of(t, block.keys.after(start), count)
                 count &= ~np.isnan(t).all(axis=0)
             if not count.all():  # values in rows that do not count are ignored
                 counted = np.flatnonzero(count)
-                t, weight, keys = t[:, counted], None if weight is None else weight[counted], keys + counted
+                t, weight, keys = t[:, counted], None if weight is None else weight[counted], keys.only(counted)
                 lowest, highest = t.min(axis=1, initial=np.inf), t.max(axis=1, initial=-np.inf)
             if not whole:
                 fine = np.isfinite(t)
@@ -230,13 +231,13 @@ class NonFiniteCounts(NamedTuple):
         return cls(np.zeros(d, np.int64), np.zeros(d, np.int64), NO_POSITION, NO_POSITION, 0, 0)
 
     @classmethod
-    def of(cls, tile: Float, first: int, count: NDArray[np.bool_]) -> NonFiniteCounts:
-        """Return the counts of a tile (d, n). Row i has the key ``first + i``; `count` (n,) is a mask: weight > 0."""
+    def of(cls, tile: Float, keys: RowKeys, count: NDArray[np.bool_]) -> NonFiniteCounts:
+        """Return the counts of a tile (d, n) of rows with these keys; `count` (n,) is a mask: weight > 0."""
         nan = np.isnan(tile)
         infinite = np.isinf(tile) & count
         counts = nan.sum(axis=1), infinite.sum(axis=1)
         rows = int(nan.any(axis=0).sum()), int(nan.all(axis=0).sum())
-        return cls(*counts, _first(nan, first), _first(infinite, first), *rows)
+        return cls(*counts, _first(nan, keys), _first(infinite, keys), *rows)
 
     def __add__(self, other: NonFiniteCounts) -> NonFiniteCounts:  # type: ignore[override]
         """Return the counts of both sets of rows together."""
@@ -258,7 +259,7 @@ def scan_bytes(d: int, *, scatter: bool) -> int:
     return 8 * d * (3 * scan_tile_rows(d) + (ARITY + 4) * (d if scatter else 8))
 
 
-def _first(flags: NDArray[np.bool_], first: int) -> Position:
+def _first(flags: NDArray[np.bool_], keys: RowKeys) -> Position:
     """Return the first position of a True in `flags` (d, n), by row and then by column; `NO_POSITION` if none."""
     hits = np.flatnonzero(flags.any(axis=0))
-    return (first + int(hits[0]), int(flags[:, hits[0]].argmax())) if len(hits) else NO_POSITION
+    return (keys.of(int(hits[0])), int(flags[:, hits[0]].argmax())) if len(hits) else NO_POSITION

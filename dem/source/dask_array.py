@@ -15,6 +15,7 @@ from dask.delayed import Delayed
 
 from dem.core.block import Array
 from dem.core.columns import Columns
+from dem.core.rows import Box, RowKeys, Rows, grid_sizes, regular_size, row_boxes
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.delayed import block_weight, delayed_partitions
@@ -33,16 +34,26 @@ class DaskSource:
     Attributes
     ----------
     x : dask.array.Array of shape (n, d)
-        It has a single chunk along the columns. The number of rows may be unknown.
+        It has a single chunk along the columns. The number of rows may be unknown. With several sample dimensions, each
+        chunk has the rows of one box, in C order.
     weight : dask.array.Array of shape (n,) or None
         It has the same chunks along the rows.
     decoding : Decoding or None
         How the original entries were decoded to make `x`; None if they were not decoded.
+    given_rows : Rows or None
+        The sample dimensions; None if there is one without a name.
+    given_boxes : tuple of Box
+        The box of each chunk, if there are several sample dimensions.
+    given_columns : Columns or None
+        The columns, if the data name them.
     """
 
     x: da.Array
     weight: da.Array | None = None
     decoding: Decoding | None = None
+    given_rows: Rows | None = None
+    given_boxes: tuple[Box, ...] = ()
+    given_columns: Columns | None = None
 
     name = "Dask array"
     in_memory = False
@@ -66,7 +77,7 @@ class DaskSource:
     @property
     def columns(self) -> Columns:
         """The columns: their names, variables and units."""
-        return Columns.numbered(self.n_columns)
+        return Columns.numbered(self.n_columns) if self.given_columns is None else self.given_columns
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -81,24 +92,46 @@ class DaskSource:
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk if all chunks are equal (the last may be shorter); else None."""
-        first, *rest = self.row_chunks
-        regular = first > 0 and all(rows == first for rows in rest[:-1]) and (not rest or rest[-1] <= first)
-        return int(first) if regular else None
+        """The extent of a chunk along the first sample dimension if all chunks are equal; else None."""
+        sizes = [regular_size(sizes) for sizes in self._grid]
+        return None if None in sizes else sizes[0]
 
     @property
-    def first_rows(self) -> list[int]:
-        """The key of the first row of each partition."""
+    def chunk_sides(self) -> tuple[int, ...]:
+        """The extents of a chunk along the sample dimensions after the first."""
+        return tuple(max(sizes) for sizes in self._grid[1:])
+
+    @property
+    def _grid(self) -> tuple[tuple[Any, ...], ...]:
+        return grid_sizes(self.given_boxes) if self.given_boxes else (self.row_chunks,)
+
+    @property
+    def rows(self) -> Rows | None:
+        """The sample dimensions; None if the number of rows is unknown."""
         if self.n_rows is None:
-            return [i << UNKNOWN_BLOCK_KEYS for i in range(len(self.row_chunks))]
-        return [0, *np.cumsum(self.row_chunks[:-1], dtype=np.int64).tolist()]
+            return None
+        return Rows((self.n_rows,)) if self.given_rows is None else self.given_rows
+
+    @property
+    def boxes(self) -> list[tuple[Box, ...]]:
+        """The box of each partition; empty if the number of rows is unknown."""
+        if self.rows is None:
+            return []
+        return [(box,) for box in self.given_boxes] or row_boxes([int(n) for n in self.row_chunks])
+
+    @property
+    def keys(self) -> list[RowKeys]:
+        """The keys of the rows of each partition."""
+        if self.rows is None:
+            return [RowKeys.from_first(i << UNKNOWN_BLOCK_KEYS) for i in range(len(self.row_chunks))]
+        return [self.rows.keys(box) for (box,) in self.boxes]
 
     @cached_property
     def partitions(self) -> list[Delayed]:
         """Delayed objects that evaluate to the partitions; they share one low-level graph."""
         arrays = [self.x] if self.weight is None else [self.x, self.weight]
         make = partial(_partition, self.n_columns, self.weight is not None)
-        return delayed_partitions(make, arrays, [(first,) for first in self.first_rows])
+        return delayed_partitions(make, arrays, [(keys,) for keys in self.keys])
 
     @property
     def block_bytes(self) -> int:
@@ -127,11 +160,12 @@ class DaskSource:
 
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row, given its key, as text for messages."""
-        firsts = self.first_rows
-        block = int(np.searchsorted(firsts, row, side="right")) - 1
-        if self.n_rows is None:
-            return f"row {row - firsts[block]} of block {block} of the {self.name}"
-        return f"row {row} (block {block}) of the {self.name}"
+        if self.rows is None:
+            block, row = divmod(row, 1 << UNKNOWN_BLOCK_KEYS)
+            return f"row {row} of block {block} of the {self.name}"
+        index = self.rows.index(row)
+        block = next(i for i, (box,) in enumerate(self.boxes) if index in box)
+        return f"{self.rows.in_words(row)} (block {block}) of the {self.name}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Blocks of Dask arrays have no absent chunks."""
@@ -150,8 +184,8 @@ def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> Memo
             f"A block of the Dask array has shape {x.shape}, but the array has {n_columns} columns: "
             "correct its meta or its chunks."
         )
-    first = rest[-1]
-    return MemoryPartition(x, block_weight(rest[0], len(x), first) if weighted else None, first)
+    keys: RowKeys = rest[-1]
+    return MemoryPartition(x, block_weight(rest[0], len(x), keys.first) if weighted else None, keys)
 
 
 def _unmasked(block: Array, dtype: np.dtype[Any]) -> Array:

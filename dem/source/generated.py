@@ -11,6 +11,7 @@ import numpy as np
 
 from dem.core.block import Block
 from dem.core.columns import Columns
+from dem.core.rows import Box, RowKeys, Rows, row_boxes
 from dem.source.grid import MAX_PARTITIONS, block_rows, partition_rows
 
 PARTITION_BYTES = 64 * 2**20
@@ -32,7 +33,7 @@ class GeneratedPartition:
     def blocks(self) -> Iterator[Block]:
         """Yield a block without columns for each chunk."""
         for first, last in block_rows(self.start, self.stop, self.chunk_rows, self.chunk_rows):
-            yield Block(np.empty((last - first, 0)), None, first)
+            yield Block(np.empty((last - first, 0)), None, RowKeys.from_first(first))
 
 
 @dataclass(frozen=True)
@@ -63,11 +64,22 @@ class GeneratedSource:
     compact = True
     decoding = None
     stored_at = ()
+    chunk_sides = ()
 
     @property
     def columns(self) -> Columns:
         """The columns: their names, variables and units."""
         return Columns.numbered(self.n_columns)
+
+    @property
+    def rows(self) -> Rows:
+        """The sample dimensions."""
+        return Rows((self.n_rows,))
+
+    @property
+    def boxes(self) -> list[tuple[Box, ...]]:
+        """The box of each partition."""
+        return row_boxes(self.row_chunks)
 
     @property
     def row_bytes(self) -> int:

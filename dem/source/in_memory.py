@@ -11,6 +11,7 @@ import scipy.sparse
 
 from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
+from dem.core.rows import Box, RowKeys, Rows, row_boxes
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
@@ -27,7 +28,7 @@ class MemoryPartition:
 
     x: Array
     weight: Float | None = None
-    first: int = 0
+    keys: RowKeys = RowKeys()
 
     @property
     def rows(self) -> int:
@@ -36,7 +37,7 @@ class MemoryPartition:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows as one block: a view, no copy."""
-        yield Block(self.x, self.weight, self.first)
+        yield Block(self.x, self.weight, self.keys)
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class MemorySource:
         How the original entries were decoded to make `x`; None if they were not decoded.
     given_columns : Columns or None
         The columns, if the data name them.
+    given_rows : Rows or None
+        The sample dimensions, whose rows are in C order; by default one.
     """
 
     x: Array
@@ -61,6 +64,7 @@ class MemorySource:
     partition_bytes: int = PARTITION_BYTES
     decoding: Decoding | None = None
     given_columns: Columns | None = None
+    given_rows: Rows | None = None
 
     in_memory = True
     read_ahead = 0
@@ -68,11 +72,22 @@ class MemorySource:
     lazy = False
     compact = False
     stored_at = ()
+    chunk_sides = ()
 
     @property
     def n_rows(self) -> int:
         """The number of rows."""
         return int(self.x.shape[0])
+
+    @property
+    def rows(self) -> Rows:
+        """The sample dimensions."""
+        return Rows((self.n_rows,)) if self.given_rows is None else self.given_rows
+
+    @property
+    def boxes(self) -> list[tuple[Box, ...]]:
+        """The box of each partition, as if there were one sample dimension."""
+        return row_boxes(self.row_chunks)
 
     @property
     def n_columns(self) -> int:
@@ -109,7 +124,8 @@ class MemorySource:
     def partitions(self) -> list[MemoryPartition]:
         """Views of successive row ranges."""
         w = self.weight
-        return [MemoryPartition(self.x[a:b], None if w is None else w[a:b], a) for a, b in self._ranges]
+        keys = RowKeys()
+        return [MemoryPartition(self.x[a:b], None if w is None else w[a:b], keys.after(a)) for a, b in self._ranges]
 
     @property
     def block_bytes(self) -> int:

@@ -10,6 +10,7 @@ from dask.delayed import Delayed
 
 from dem.core.block import Block
 from dem.core.columns import Columns
+from dem.core.rows import Box, Rows
 from dem.source.decode import Decoding
 
 
@@ -35,13 +36,19 @@ class Source(Protocol):
         None if unknown (Dask arrays with unknown chunk sizes).
     n_columns : int
     dtype : numpy.dtype
+    rows : Rows or None
+        The sample dimensions; None if the number of rows is unknown.
     partitions : sequence of Partition or Delayed
         Delayed objects (of Dask arrays) compute to a Partition.
     row_chunks : tuple of int (or NaN)
         The number of rows of each partition.
+    boxes : sequence of tuple of Box
+        The boxes of rows of each partition; empty if the number of rows is unknown.
     chunk_rows : int or None
-        Rows of a chunk of the data (of an inner chunk if sharded). Outputs have chunks of the same number of rows, and
-        all partitions begin at a multiple of it. None if chunks are irregular.
+        Indices along the first sample dimension of a chunk of the data (of an inner chunk if sharded). Outputs have
+        chunks of the same extent, and all boxes begin at a multiple of it. None if chunks are irregular.
+    chunk_sides : tuple of int
+        The extents of a box along the sample dimensions after the first; empty for a matrix.
     block_bytes : int
         Decoded bytes of the largest block that a task allocates; 0 if blocks are views.
     read_bytes : int
@@ -75,6 +82,12 @@ class Source(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
     @property
+    def rows(self) -> Rows | None: ...  # noqa: D102
+    @property
+    def boxes(self) -> Sequence[tuple[Box, ...]]: ...  # noqa: D102
+    @property
+    def chunk_sides(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
     def partitions(self) -> Sequence[Partition | Delayed]: ...  # noqa: D102
     @property
     def row_chunks(self) -> tuple[float, ...]: ...  # noqa: D102
@@ -106,7 +119,7 @@ class Source(Protocol):
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row.
 
-        A partition consists of whole chunks (or shards). Neither its rows nor its results exceed about `target_bytes`,
+        A partition is one box of whole chunks (or shards), and the boxes form a regular grid. Neither its rows nor its results exceed about `target_bytes`,
         unless a single chunk (or shard) does. A Dask array keeps its own blocks.
         """
 

@@ -16,6 +16,7 @@ from fsspec import AbstractFileSystem
 
 from dem.source.members import STAMPS, arrays_in
 from dem.source.stores import address, file_system, is_url
+from dem.source.variable import dimension_names
 
 FILE_ENDINGS = frozenset(
     f".{word}"
@@ -161,15 +162,6 @@ def hidden_file_base(target: Path) -> Path:
     outer = Path(above[-1].where)
     outside = os.access(outer.parent, os.W_OK) and outer.parent.stat().st_dev == outer.stat().st_dev
     return outer.with_name(".".join(target.resolve().relative_to(outer.parent).parts)) if outside else target
-
-
-def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
-    """Return the names of the axes of an array; None for axes without a name. In Zarr v2, as written by xarray."""
-    if array.metadata.zarr_format == 3:
-        names: Any = array.metadata.dimension_names
-    else:
-        names = array.attrs.get("_ARRAY_DIMENSIONS")
-    return tuple(names) if names is not None and len(names) == array.ndim else (None,) * array.ndim
 
 
 def dimension_sizes(above: list[EnclosingNode], target: str) -> dict[str, set[int]]:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import reference
+from dem.core.rows import RowKeys
 from dem.core.block import Block
 from dem.scan.sample import MIN_SAMPLE_ROWS, SAMPLE_BYTES, hashes
 from dem.scan.scanner import NO_POSITION, Scanner
@@ -15,7 +16,7 @@ N, D = 500, 3
 
 
 def scan(x, weight=None, first=0, *, scatter=True, k=40, seed=0, n_rows=None):
-    return Scanner(x.shape[1], scatter, k, seed, n_rows)()(Block(x, weight, first))
+    return Scanner(x.shape[1], scatter, k, seed, n_rows)()(Block(x, weight, RowKeys.from_first(first)))
 
 
 def pieces(x, cuts, weight=None, **settings):

@@ -161,7 +161,7 @@ def store(tmp_path, monkeypatch):
 def test_the_next_block_is_read_during_this_one(store):
     source = open_source(zarr.open_array(Watched(store), mode="r")).reading_ahead(1)
     (partition,) = source.partitions
-    asked = source.handle.array.store.asked
+    asked = source.handle.variables[0].array.store.asked
     for i, block in enumerate(partition.blocks()):
         wait_for(lambda i=i: len(asked) >= min(40, i + 2))
         assert asked == list(range(min(40, i + 2)))
@@ -169,7 +169,7 @@ def test_the_next_block_is_read_during_this_one(store):
         del block
     plain = open_source(zarr.open_array(Watched(store), mode="r")).reading_ahead(0)
     for i, _ in enumerate(plain.partitions[0].blocks()):
-        assert plain.handle.array.store.asked == list(range(i + 1))
+        assert plain.handle.variables[0].array.store.asked == list(range(i + 1))
 
 
 def test_blocks_and_bits_are_the_same(store):
@@ -179,7 +179,7 @@ def test_blocks_and_bits_are_the_same(store):
     assert len(source.partitions) > 1
     for one, other in zip(source.partitions, source.reading_ahead(0).partitions, strict=True):
         for here, there in zip(one.blocks(), other.blocks(), strict=True):
-            assert here.first == there.first
+            assert here.keys.first == there.keys.first
             np.testing.assert_array_equal(here.x, there.x)
             np.testing.assert_array_equal(here.weight, there.weight)
     scanner = Scanner(4, True, 100, 0, len(X))
@@ -213,7 +213,7 @@ def test_blocks_are_alive_as_planned(remote, store, monkeypatch):
 def test_reads_of_a_remote_store_overlap(store):
     source = open_source(zarr.open_array(Watched(store), mode="r"))
     assert source.read_ahead == 4
-    asked = source.handle.array.store.asked
+    asked = source.handle.variables[0].array.store.asked
     for i, block in enumerate(source.partitions[0].blocks()):
         wait_for(lambda i=i: len(asked) >= min(40, i + 5))
         assert sorted(asked) == list(range(min(40, i + 5)))
@@ -262,11 +262,11 @@ def test_an_error_of_the_kernel_ends_the_pass(store):
     source = open_source(zarr.open_array(Watched(store), mode="r"))
 
     def kernel(block):
-        raise ZeroDivisionError(f"at {block.first}")
+        raise ZeroDivisionError(f"at {block.keys.first}")
 
     with pytest.raises(ZeroDivisionError, match="at 0"):
         SerialSweep(source)(lambda: kernel)
-    assert len(source.handle.array.store.asked) <= 5
+    assert len(source.handle.variables[0].array.store.asked) <= 5
 
 
 def test_a_single_block_needs_no_thread(store):

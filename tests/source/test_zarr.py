@@ -44,7 +44,7 @@ def make(store, x=X, **layout):
 
 def rows_of(source):
     blocks = [block for p in source.partitions for block in evaluate(p).blocks()]
-    firsts = [block.first for block in blocks]
+    firsts = [block.keys.first for block in blocks]
     assert firsts == [0, *np.cumsum([len(block.x) for block in blocks])[:-1]]
     w = None if blocks[0].weight is None else np.concatenate([block.weight for block in blocks])
     return np.concatenate([block.x for block in blocks]), w

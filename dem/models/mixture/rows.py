@@ -68,7 +68,7 @@ def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowO
     if large.any():
         row, column = np.argwhere(large & (np.abs(block.x) > LARGEST_MAGNITUDE))[0]
         words = f"holds {block.x[row, column]:g} in column {column}, too large to square"
-        raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
+        raise NotFiniteError(f"{words}: rescale the data", block.keys.of(int(row)), int(column))
     check_support(family, block)
     if output.name in ("filled", "deviation"):
         return _filled(family, params, output, block, out, whole=whole)
@@ -169,5 +169,5 @@ def check_support(family: Family[Any], block: Block) -> None:
     step = scan_tile_rows(block.x.shape[1])
     for start in range(0, len(block.x), step):
         x = np.asarray(block.x[start : start + step], dtype=np.float64).T
-        if (found := first_outside(family, x, block.first + start)) is not None:
+        if (found := first_outside(family, x, block.keys.after(start))) is not None:
             raise NotFiniteError(f"{found}; leave such rows out", found.row, found.column)
