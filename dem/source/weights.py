@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,6 +162,17 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
     array = array.astype(np.float64, copy=False)
     check_weight_values(array, 0, "the array of weights")
     return array
+
+
+def weights_at(weights: Weights | None, keys: Sequence[int]) -> Float | None:
+    """Return the weights of some rows, (n,); None if there are no weights."""
+    if weights is None:
+        return None
+    parts = (
+        weights.read(key, key + 1) if isinstance(weights, StoredWeights) else np.asarray(weights[key : key + 1])
+        for key in keys
+    )
+    return np.array([float(part[0]) for part in parts])
 
 
 def in_memory(weights: Weights) -> Float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
@@ -11,14 +12,16 @@ import numpy as np
 import zarr
 from dask.delayed import Delayed
 
+from dem.core.block import Array, Float
 from dem.core.columns import Columns
 from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_rows
+from dem.source.listing import listed_sha256
 from dem.source.stores import array_location, store_name
-from dem.source.weights import StoredWeights, Weights, as_dask
+from dem.source.weights import StoredWeights, Weights, as_dask, weights_at
 from dem.source.zarr_rows import ZarrPartition, ZarrRows, in_turn, locate_unit
 
 PARTITION_BYTES = 128 * 2**20
@@ -165,6 +168,19 @@ class ZarrSource:
         """The metadata of the data as JSON values. No rows are read."""
         own = {"kind": "zarr", **array_fingerprint(self.handle.array), "partition_bytes": self.partition_bytes}
         return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weights)}
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d), decoded."""
+        reader = self.handle.reader()
+        return np.concatenate([reader.read(key, key + 1)[0] for key in keys])
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+        return weights_at(self.weights, keys)
+
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows, valid in JSON; None for a store without a place, as in memory."""
+        return [*self.stored_at, self.fingerprint, listed_sha256(self.handle.array)] if self.stored_at else None
 
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions, of any number, that are small enough for the results."""
