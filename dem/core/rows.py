@@ -88,6 +88,11 @@ class Rows:
         """Return the index of a row along each dimension, given its key."""
         return tuple(int(i) for i in np.unravel_index(key, self.shape))
 
+    def box_of(self, key: int) -> Box:
+        """Return the box of one row, given its key."""
+        index = self.index(key)
+        return Box(index, tuple(i + 1 for i in index))
+
     def in_words(self, key: int) -> str:
         """Return text for a row, given its key: "row 17", or "the row at time 3, lat 5"."""
         if len(self.shape) == 1 or self.dims is None:

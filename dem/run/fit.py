@@ -240,7 +240,7 @@ def first_scan(
     if found.empty_rows:
         sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
         fill = min(scanner.k, found.rows_with_value) * SMALLEST_SAMPLE_SHARE
-        if len(found.sample.keys) < fill and resume.weights_of(source) is None:
+        if len(found.sample.keys) < fill and source.weights_at(()) is None:
             found = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
     return found
 

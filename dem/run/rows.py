@@ -25,17 +25,12 @@ from dem.results import row_outputs
 from dem.results.row_outputs import Destination, MakeRows
 from dem.run.absent_chunks import AbsentChunkReporter
 from dem.run.empty_rows import left_out_note, missing_where_empty, put_rows
-from dem.source import Source, listing
-from dem.source.dask_array import DaskSource
+from dem.source import Source
 from dem.source.decode import float_dtype
-from dem.source.generated import GeneratedSource
-from dem.source.zarr import ZarrSource
 from dem.storage.encoding import digest
 
 MISSING_TREATMENTS = ("marginalize", "error")
 """How missing values are handled: marginalised, or refused."""
-MOST_LISTED = 100_000
-"""Most chunks of a store that are listed before outputs are written; the listing takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -155,38 +150,15 @@ def write_to(passes: Passes, source: Source, make_rows: MakeRows, to: Destinatio
 
 
 def output_identity(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
-    """Return everything that the rows written depend on, valid in JSON; None if the data cannot be identified.
-
-    A store is identified by its location, metadata and listing, a Dask array by its name. Arrays in memory are not
-    identified.
-    """
-    place = (source.x.name,) if isinstance(source, DaskSource) else source.stored_at
-    if not place and not isinstance(source, GeneratedSource):
+    """Return everything that the rows written depend on, valid in JSON; None if the data cannot be identified."""
+    data = source.identity()
+    if data is None:
         return None
     try:
         model_digest = digest([model, params])
     except TypeError:  # a user's model with parameters that dem cannot encode
         return None
-    return {
-        "dem": __version__,
-        "model": model_digest,
-        "data": [*place, source.fingerprint, listing_fingerprint(source)],
-        **settings,
-    }
-
-
-def listing_fingerprint(source: Source) -> str | None:
-    """Return the fingerprint of a store's listing, which shows that rows were rewritten in place.
-
-    None for stores of more than `MOST_LISTED` chunks, for stores that cannot be listed, and for other sources.
-    """
-    if not isinstance(source, ZarrSource) or source.handle.n_units > MOST_LISTED:
-        return None
-    try:
-        found = [listing.fingerprint(variable.array)["sha256"] for variable in source.handle.variables]
-    except (ValueError, NotImplementedError):
-        return None
-    return found[0] if len(found) == 1 else listing.key_of(*found)
+    return {"dem": __version__, "model": model_digest, "data": data, **settings}
 
 
 MEAN_ROWS = 2**16

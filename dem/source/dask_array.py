@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Self
@@ -13,7 +14,7 @@ import numpy as np
 import scipy.sparse
 from dask.delayed import Delayed
 
-from dem.core.block import Array
+from dem.core.block import Array, Float
 from dem.core.columns import Columns
 from dem.core.rows import Box, RowKeys, Rows, grid_sizes, regular_size, row_boxes
 from dem.source.checks import check_dtype, check_shape
@@ -21,7 +22,7 @@ from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.in_memory import MemoryPartition
-from dem.source.weights import Weights, as_dask
+from dem.source.weights import Weights, as_dask, weights_at
 
 UNKNOWN_BLOCK_KEYS = 40
 """Bits of a row key for the row within its block, if the number of rows in the data is unknown."""
@@ -153,6 +154,31 @@ class DaskSource:
         """The metadata of the data as JSON values. No rows are read."""
         own = {"kind": "dask", **dask_fingerprint(self.x), **decoding_fingerprint(self.decoding)}
         return {**own, "weights": weights_fingerprint(self.weight)}
+
+    def _positions(self, keys: Sequence[int]) -> list[int]:
+        """Return the positions of rows in `x`, given their keys."""
+        if self.rows is None or not self.given_boxes:
+            return list(keys)
+        edges = [0, *np.cumsum(self.row_chunks, dtype=np.int64).tolist()]
+        found = []
+        for key in keys:
+            index = self.rows.index(key)
+            block, box = next((i, box) for i, box in enumerate(self.given_boxes) if index in box)
+            inside = tuple(i - a for i, a in zip(index, box.start, strict=True))
+            found.append(edges[block] + int(np.ravel_multi_index(inside, box.shape)))
+        return found
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d). The number of rows must be known."""
+        return np.asarray(self.x[self._positions(keys)])
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+        return weights_at(self.weight, [Box((at,), (at + 1,)) for at in self._positions(keys)])
+
+    def identity(self) -> list[Any]:
+        """Return what identifies the rows, valid in JSON: Dask names an array after its graph."""
+        return [self.x.name, self.fingerprint, None]
 
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: its graph determines the blocks."""

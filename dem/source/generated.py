@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
-from dem.core.block import Block
+from dem.core.block import Array, Block
 from dem.core.columns import Columns
 from dem.core.rows import Box, RowKeys, Rows, row_boxes
 from dem.source.grid import MAX_PARTITIONS, block_rows, partition_rows
@@ -117,6 +117,17 @@ class GeneratedSource:
         """The metadata of the rows as JSON values."""
         shape = [self.n_rows, self.n_columns]
         return {"kind": "generated", "shape": shape, "dtype": str(self.dtype), "chunks": [self.chunk_rows]}
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return rows without columns, (n, 0)."""
+        return np.empty((len(keys), 0))
+
+    def weights_at(self, keys: Sequence[int]) -> None:
+        """Return None: the rows have no weights."""
+
+    def identity(self) -> list[Any]:
+        """Return what identifies the rows, valid in JSON."""
+        return [self.fingerprint, None]
 
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: rows are generated in units of its blocks."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -16,7 +16,7 @@ from dem.source.checks import check_dtype, check_shape
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import bytes_for_results, partition_rows
-from dem.source.weights import Weights, in_memory
+from dem.source.weights import Weights, in_memory, weights_at
 
 PARTITION_BYTES = 16 * 2**20
 UNIT_BYTES = 2**19
@@ -146,6 +146,17 @@ class MemorySource:
         """The metadata of the data as JSON values. No rows are read."""
         own = {"kind": "array", **memory_fingerprint(self.x), "partition_bytes": self.partition_bytes}
         return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weight)}
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d)."""
+        return self.x[list(keys)]
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+        return weights_at(self.weight, [Box((key,), (key + 1,)) for key in keys])
+
+    def identity(self) -> None:
+        """Return None: arrays in memory are not identified."""
 
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same array in partitions that are small enough for results of `row_bytes` bytes per row."""

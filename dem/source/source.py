@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from dask.delayed import Delayed
 
-from dem.core.block import Block
+from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
 from dem.core.rows import Box, Rows
 from dem.source.decode import Decoding
@@ -128,6 +128,19 @@ class Source(Protocol):
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk, given its number in `Block.absent`, as the same kind of text."""
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d), decoded. The number of rows must be known."""
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows, valid in JSON; None if they cannot be identified.
+
+        A store is identified by its places, its fingerprint and its listing, a Dask array by its name. Arrays in memory
+        are not identified.
+        """
 
     def reading_ahead(self, n: int) -> Self:
         """Return the same source, whose tasks read at most n blocks ahead."""

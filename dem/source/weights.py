@@ -79,6 +79,12 @@ class StoredWeights:
             yield weight, absent
         reader.finish()
 
+    def at(self, box: Box) -> Float:
+        """Return the weights of the rows of a box."""
+        if self.axes == (0,):
+            return self.read(box.start[0], box.stop[0])
+        return next(self.of_boxes([box]))[0]
+
     def split(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
         """Yield the weights of successive row ranges, and the numbers of the absent chunks among those just read.
 
@@ -181,6 +187,16 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
     array = array.astype(np.float64, copy=False)
     check_weight_values(array, 0, "the array of weights")
     return array
+
+
+def weights_at(weights: Weights | None, boxes: Sequence[Box]) -> Float | None:
+    """Return the weights of some rows, (n,), given a box for each; None if there are no weights."""
+    if weights is None:
+        return None
+    parts = (
+        weights.at(box) if isinstance(weights, StoredWeights) else np.asarray(weights[box.slices]) for box in boxes
+    )
+    return np.array([float(part.reshape(-1)[0]) for part in parts])
 
 
 def in_memory(weights: Weights) -> Float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
@@ -11,6 +12,7 @@ import numpy as np
 import zarr
 from dask.delayed import Delayed
 
+from dem.core.block import Array, Float
 from dem.core.columns import Columns
 from dem.core.rows import Box, Rows
 from dem.source.checks import check_dtype, check_shape
@@ -18,9 +20,10 @@ from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_boxes
+from dem.source.listing import listed_sha256
 from dem.source.stores import array_location, store_name
 from dem.source.variable import Variable, dimension_names
-from dem.source.weights import StoredWeights, Weights, as_dask
+from dem.source.weights import StoredWeights, Weights, as_dask, weights_at
 from dem.source.zarr_partition import ZarrPartition, in_turn, locate_unit
 from dem.source.zarr_rows import ZarrRows
 
@@ -203,6 +206,22 @@ class ZarrSource:
             return {"kind": "zarr", **found[0], **more, **weights}
         axes = [list(variable.sample_axes) for variable in self.handle.variables]
         return {"kind": "zarr", "variables": found, "sample_axes": axes, **more, **weights}
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d), decoded."""
+        reader = self.handle.reader()
+        return np.concatenate([reader.read(self.rows.box_of(key))[0] for key in keys])
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+        return weights_at(self.weights, [self.rows.box_of(key) for key in keys])
+
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows, valid in JSON; None for a store without a place, as in memory."""
+        if not self.stored_at:
+            return None
+        listed = [listed_sha256(variable.array) for variable in self.handle.variables]
+        return [*self.stored_at, self.fingerprint, *listed]
 
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions, of any number, that are small enough for the results."""
