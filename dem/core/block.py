@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.rows import RowKeys
+from dem.core.rows import NUMBERED, RowKeys
 from dem.core.stats import S
 
 Array = NDArray[Any]
@@ -35,7 +35,7 @@ class Block(NamedTuple):
 
     x: Array
     weight: Array | None = None
-    keys: RowKeys = RowKeys()
+    keys: RowKeys = NUMBERED
     absent: tuple[int, ...] = ()
 
     def part(self, start: int, stop: int) -> Block:

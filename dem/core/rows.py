@@ -36,6 +36,12 @@ class Box:
         """The number of indices along each dimension."""
         return tuple(b - a for a, b in zip(self.start, self.stop, strict=True))
 
+    def __str__(self) -> str:
+        """Return the box as text: "rows 0 to 9", or "rows (0, 5) to (9, 7)"."""
+        last = tuple(i - 1 for i in self.stop)
+        first, last_row = (self.start[0], last[0]) if len(last) == 1 else (self.start, last)
+        return f"rows {first} to {last_row}"
+
     @property
     def size(self) -> int:
         """The number of rows."""
@@ -166,6 +172,10 @@ class RowKeys:
         start = (self.start[0] + first, *self.start[1:])
         stop = (start[0] + count, *(a + side for a, side in zip(self.start[1:], self.sides, strict=True)))
         return Box(start, stop)
+
+
+NUMBERED = RowKeys()
+"""The keys 0, 1, ..."""
 
 
 @dataclass(frozen=True)

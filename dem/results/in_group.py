@@ -49,11 +49,20 @@ def axis_names(where: str, source: Source, shape: tuple[int, ...], above: list[E
     """Return the axis names: those of the rows if they fit into the group, otherwise new ones."""
     own = PurePosixPath(where).name
     sizes = dimension_sizes(above, where)
-    known = dimension_names(source.handle.variables[0].array) if isinstance(source, ZarrSource) else (None, None)
-    columns = known[1] if shape[1:] == (source.n_columns,) else None  # otherwise the array has other columns
+    assert source.rows is not None
+    n_dims = len(source.rows.shape)
+    dims = source.rows.dims or (None,) * n_dims
+    columns = _column_dim(source) if shape[n_dims:] == (source.n_columns,) else None  # otherwise it has other columns
     found: list[str] = []
-    for name, kind, size in zip((known[0], columns), ("row", "column"), shape, strict=False):
+    for name, kind, size in zip((*dims, columns), (*["row"] * n_dims, "column"), shape, strict=False):
         wanted = [] if name is None or name in (own, *found) else [name]
         fresh = (f"{own}_{kind}{i or ''}" for i in range(len(sizes) + 2))
         found.append(next(word for word in (*wanted, *fresh) if sizes.get(word, {size}) == {size}))
     return found
+
+
+def _column_dim(source: Source) -> str | None:
+    """Return the name of the second axis of a matrix in a Zarr store."""
+    if not isinstance(source, ZarrSource) or not source.handle.variables[0].is_matrix:
+        return None
+    return dimension_names(source.handle.variables[0].array)[1]

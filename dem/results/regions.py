@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import zarr
 from zarr.core.sync import sync
 
 from dem.core.block import Array
+from dem.core.rows import Box, RowKeys
 from dem.source import Source
 from dem.storage.files import raise_cannot_write
 
@@ -19,8 +20,8 @@ class TakenOverError(FileExistsError):
     """Another run is writing the array now."""
 
 
-def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
-    """Write the rows from `first` on. Tasks call this.
+def write_region(out: zarr.Array[Any], name: str, keys: RowKeys, values: Array) -> None:
+    """Write the rows with these keys, which form a box. Tasks call this.
 
     Raises
     ------
@@ -30,12 +31,13 @@ def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> 
         The rows cannot be written.
     """
     check_owner(out, name)
+    box = keys.box(len(values))
     try:
-        out[first : first + len(values)] = values
+        out[box.slices] = values.reshape(box.shape + values.shape[1:])
     except MemoryError:
         raise
     except Exception as error:  # stores may raise any error
-        raise_cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
+        raise_cannot_write(f"{box} of {name}", error)
 
 
 def check_owner(out: zarr.Array[Any], name: str) -> None:
@@ -81,22 +83,23 @@ def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note:
     note : callable
         Called with a sentence about the regions found.
     """
-    ranges, keys, chunk = _ranges(source), _listing(out) or set(), out.chunks[0]
-    there = [key in keys for key in _chunk_keys(out)]
-    found = [i for i, (first, last) in enumerate(ranges) if all(there[first // chunk : -(-last // chunk)])]
+    boxes, keys, chunk = source.boxes, _listing(out) or set(), out.chunks[0]
+    found = [i for i, of in enumerate(boxes) if all(key in keys for box in of for key in _chunk_keys(out, box))]
     if not found:
-        return list(range(len(ranges)))
-    note(f"continuing: {len(found)} of {len(ranges)} regions are written already; checking them")
-    whole = {i for i in found if _is_whole(out, *ranges[i], max(1, rows // chunk) * chunk)}
+        return list(range(len(boxes)))
+    note(f"continuing: {len(found)} of {len(boxes)} regions are written already; checking them")
+    step = max(1, rows // math.prod(source.chunk_sides) // chunk) * chunk
+    whole = {i for i in found if all(_is_whole(out, box, step) for box in boxes[i])}
     if len(whole) < len(found):
         note(f"{len(found) - len(whole)} of these regions are damaged: writing them again")
-    return [i for i in range(len(ranges)) if i not in whole]
+    return [i for i in range(len(boxes)) if i not in whole]
 
 
-def _is_whole(out: zarr.Array[Any], first: int, last: int, step: int) -> bool:
+def _is_whole(out: zarr.Array[Any], box: Box, step: int) -> bool:
+    first, last = box.start[0], box.stop[0]
     try:
         for a in range(first, last, step):
-            out[a : min(a + step, last)]
+            out[box.along_first(a, min(a + step, last)).slices]
     except MemoryError:
         raise
     except Exception:  # codecs may raise any error; the region is written again
@@ -126,16 +129,13 @@ def check_all_written(out: zarr.Array[Any], name: str) -> None:
             sync(out.store_path.store.delete(f"{_prefix(out)}{key}"))
 
 
-def _ranges(source: Source) -> list[tuple[int, int]]:
-    """Return the first and last (exclusive) row of each partition."""
-    return list(pairwise([0, *np.cumsum(source.row_chunks, dtype=np.int64).tolist()]))
-
-
-def _chunk_keys(out: zarr.Array[Any]) -> Iterator[str]:
-    """Yield the keys of the array's chunks; the chunk grid has one column."""
-    columns = (0,) * (out.ndim - 1)
-    for i in range(-(-out.shape[0] // out.chunks[0])):
-        yield out.metadata.encode_chunk_key((i, *columns))
+def _chunk_keys(out: zarr.Array[Any], box: Box | None = None) -> Iterator[str]:
+    """Yield the keys of the chunks of a box of rows, or of all chunks. The grid has one chunk along other axes."""
+    start, stop = ((0,) * out.ndim, out.shape) if box is None else (box.start, box.stop)
+    sides = zip(start, stop, out.chunks, strict=False)
+    ranges = [range(a // chunk, -(-b // chunk)) for a, b, chunk in sides]
+    for index in itertools.product(*ranges, *[(0,)] * (out.ndim - len(ranges))):
+        yield out.metadata.encode_chunk_key(index)
 
 
 def _prefix(out: zarr.Array[Any]) -> str:

@@ -24,6 +24,7 @@ from numpy.typing import DTypeLike
 from dem.core import human
 from dem.core.block import Array, Block, Sweep
 from dem.core.error_state import default_error_state
+from dem.core.rows import RowKeys, grid_indices, grid_sizes
 from dem.core.stats import Additive
 from dem.em.row_output import RowOutput
 from dem.engine.sweep.serial import PartitionSweep, SerialSweep, empty_block
@@ -105,15 +106,20 @@ def lazy(source: Source, make_rows: MakeRows, output: RowOutput) -> da.Array:
     empty = np.empty(output.shape(0), output.dtype)
     inner = empty.shape[1:]
     source = source.for_results(output.row_bytes, RESULT_BYTES).reading_ahead(1)  # no plan of memory limits these tasks
+    boxes = [box for (box,) in source.boxes]  # none if the number of rows is unknown
+    places = grid_indices(boxes) if boxes else [(i,) for i in range(len(source.partitions))]
     graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
     for i, partition in enumerate(source.partitions):
         if isinstance(partition, Delayed):
             graph.update(partition.dask)
         rows = TaskRef(partition.key) if isinstance(partition, Delayed) else partition
-        key = (name, i) + (0,) * len(inner)
-        graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty, source.name)
-    chunks = (source.row_chunks, *((k,) for k in inner))
-    return da.Array(graph, name, chunks, dtype=output.dtype, meta=empty)
+        key = (name, *places[i]) + (0,) * len(inner)
+        shape = boxes[i].shape if boxes else None
+        graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty, source.name, shape)
+    of_rows: tuple[tuple[float, ...], ...] = grid_sizes(boxes) if boxes else (source.row_chunks,)
+    chunks = (*of_rows, *((k,) for k in inner))
+    meta = empty.reshape((0,) * len(of_rows) + inner) if all(inner) else empty
+    return da.Array(graph, name, chunks, dtype=output.dtype, meta=meta)
 
 
 def _itself(value: MakeRows) -> MakeRows:
@@ -121,7 +127,9 @@ def _itself(value: MakeRows) -> MakeRows:
 
 
 @default_error_state()
-def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str) -> Array:
+def _rows_of(
+    make_rows: MakeRows, partition: Partition, empty: Array, name: str, shape: tuple[int, ...] | None
+) -> Array:
     rows, at = make_rows(), 0
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
     for block in partition.blocks():
@@ -130,17 +138,20 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str)
                 f"some chunks of {name} are not in the store, and read as the fill value "
                 "(to refuse such chunks: dem.open_source(..., missing_chunks='error'))"
             )
-        for part in slices(block, empty):
+        for part in slices(block, row_bytes(empty)):
             out[at : at + len(part.x)] = rows(part)
             at += len(part.x)
             del part
         del block  # before the next one is read
-    return out
+    return out if shape is None else out.reshape(shape + empty.shape[1:])
 
 
-def slices(block: Block, like: Array | zarr.Array[Any], unit: int = 1) -> Iterator[Block]:
-    """Yield a block in parts of some `unit` rows, each with results (arrays like `like`) of at most `RESULT_BYTES`."""
-    step = result_rows(row_bytes(like), unit)
+def slices(block: Block, row_bytes: int, unit: int = 1) -> Iterator[Block]:
+    """Yield a block in parts, each with results of at most `RESULT_BYTES`, at `row_bytes` a row.
+
+    A part has the rows of some `unit` indices along the first sample dimension.
+    """
+    step = block.keys.slab * result_rows(block.keys.slab * row_bytes, unit)
     for a in range(0, len(block.x), step):
         yield block.part(a, a + step)
 
@@ -150,24 +161,24 @@ def result_rows(row_bytes: int, unit: int = 1) -> int:
     return unit * max(1, RESULT_BYTES // (unit * max(1, row_bytes)))
 
 
-def row_bytes(like: Array | zarr.Array[Any]) -> int:
+def row_bytes(like: Array) -> int:
     """Return the bytes of one row of an array."""
     return int(np.prod(like.shape[1:], dtype=np.int64)) * np.dtype(like.dtype).itemsize
 
 
 def collect(source: Source, make_rows: MakeRows, n_threads: int = 1) -> Array:
     """Return the results as one array in memory, with the dtype and the columns of an empty block's results."""
-    if source.n_rows is None:
+    if source.n_rows is None or source.rows is None:
         raise ValueError(f"{source.name} has an unknown number of rows: call its compute_chunk_sizes() first.")
     example = make_rows()(empty_block(source))
     out = np.empty((source.n_rows, *example.shape[1:]), example.dtype)
     sweep: Sweep = ThreadSweep(source, n_threads) if n_threads > 1 else SerialSweep(source)
 
-    def put(first: int, values: Array) -> None:
-        out[first : first + len(values)] = values
+    def put(keys: RowKeys, values: Array) -> None:
+        out[keys.first : keys.first + len(values)] = values
 
-    sweep(partial(_writing_kernel, make_rows, out, put))
-    return out
+    sweep(partial(_writing_kernel, make_rows, row_bytes(out), put))
+    return out.reshape(source.rows.shape + out.shape[1:])
 
 
 def _ignore(value: object) -> None:
@@ -185,10 +196,10 @@ def write(
 ) -> zarr.Array[Any]:
     """Write the results to a Zarr array in one pass, each block to its own rows.
 
-    The array has the row chunks of the source. If a chunk would exceed `RESULT_BYTES`, it is divided by a whole number,
-    so that no two tasks share a chunk. See `dem.results.new_array` for the place of the incomplete array. An
-    interrupted job leaves the regions that it has written. The same job continues from there: regions with correct
-    checksums stay, and the pass covers the others.
+    The array has the sample dimensions and the chunks of the source. If a chunk would exceed `RESULT_BYTES`, it is
+    divided by a whole number, so that no two tasks share a chunk. See `dem.results.new_array` for the place of the
+    incomplete array. An interrupted job leaves the regions that it has written. The same job continues from there:
+    regions with correct checksums stay, and the pass covers the others.
 
     Parameters
     ----------
@@ -210,15 +221,16 @@ def write(
     ValueError
         The rows of the source are not in chunks of equal size.
     """
-    if source.n_rows is None or source.chunk_rows is None:
+    if source.rows is None or source.chunk_rows is None:
         raise ValueError(
             f"Results for {source.name} cannot be written region by region, because its chunks have unknown or "
             "unequal sizes: call its compute_chunk_sizes() or rechunk() first."
         )
     output, path = to.output, str(to.path)
+    inner = output.shape(0)[1:]
     layout = {
-        "shape": output.shape(source.n_rows),
-        "chunks": output.shape(output_rows(source, output.row_bytes)),
+        "shape": source.rows.shape + inner,
+        "chunks": (output_rows(source, output.row_bytes), *source.chunk_sides, *inner),
         "dtype": output.dtype.str,
         "fill_value": missing_result(output.dtype),
         "zarr_format": 3,
@@ -229,12 +241,18 @@ def write(
     with new_array(to.path, source, layout, attributes, overwrite=to.overwrite, job=job) as out:
         require(array_location(out))
         every = list(range(len(source.row_chunks)))
-        held = rows_at_a_time(source, row_bytes(out))
+        held = rows_at_a_time(source, output.row_bytes)
         left = every if job is None else regions.unfinished_partitions(out, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
             done = part(
-                partial(_writing_kernel, make_rows, out, partial(regions.write_region, out, path), out.chunks[0])
+                partial(
+                    _writing_kernel,
+                    make_rows,
+                    output.row_bytes,
+                    partial(regions.write_region, out, path),
+                    out.chunks[0],
+                )
             )
             if done.missing:
                 note(
@@ -246,16 +264,19 @@ def write(
 
 
 def output_rows(source: Source, row_bytes: int) -> int:
-    """Return the rows of a chunk of results: those of a chunk of the source, or a divisor if they are too many.
+    """Return the extent of a chunk of results along the first sample dimension.
+
+    It is that of a chunk of the source, or a divisor if the results are too large.
 
     If no divisor gives chunks between a sixteenth of `RESULT_BYTES` and `RESULT_BYTES`, the chunks are larger.
     """
-    assert source.n_rows is not None
+    assert source.rows is not None
     assert source.chunk_rows is not None
-    rows, most = min(source.chunk_rows, source.n_rows), max(1, RESULT_BYTES // max(1, row_bytes))
+    extent, slab = source.rows.shape[0], math.prod(source.chunk_sides)
+    rows, most = min(source.chunk_rows, extent), max(1, RESULT_BYTES // max(1, slab * row_bytes))
     if rows <= most or isinstance(source, GeneratedSource):  # its chunks are those that the user asked for
         return rows
-    if rows == source.n_rows:  # one block: no other task writes
+    if rows == extent and slab == source.rows.size // extent:  # one block: no other task writes
         return most
     small = [k for k in range(1, math.isqrt(rows) + 1) if rows % k == 0]
     divisors = sorted({*small, *(rows // k for k in small)})
@@ -277,22 +298,24 @@ def results_bytes(source: Source, output: RowOutput) -> int:
 def rows_at_a_time(source: Source, row_bytes: int) -> int:
     """Return for how many rows a task of `write` holds results at a time."""
     assert source.n_rows is not None
+    slab = math.prod(source.chunk_sides)
     block = source.block_bytes // (source.n_columns * source.dtype.itemsize) or int(max(source.row_chunks))
-    return min(block, result_rows(row_bytes, output_rows(source, row_bytes)), source.n_rows)
+    at_a_time = slab * result_rows(slab * row_bytes, output_rows(source, row_bytes))
+    return min(block, at_a_time, source.n_rows)
 
 
 def _writing_kernel(
-    make_rows: MakeRows, like: Array | zarr.Array[Any], put: Callable[[int, Array], None], unit: int = 1
+    make_rows: MakeRows, row_bytes: int, put: Callable[[RowKeys, Array], None], unit: int = 1
 ) -> Callable[[Block], Written]:
-    """Return the kernel that passes a block's results to `put`, some units of rows at a time; `like`: see `slices`."""
+    """Return the kernel that passes a block's results to `put`, some units at a time; see `slices`."""
     rows = make_rows()
 
     def kernel(block: Block) -> Written:
         missing = 0
-        for part in slices(block, like, unit):
+        for part in slices(block, row_bytes, unit):
             values = rows(part)
             missing += count_missing(values)
-            put(part.first, values)
+            put(part.keys, values)
         return Written(len(block.x), missing)
 
     return kernel

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core import human
-from dem.core.rows import RowKeys
 from dem.core.block import Array, Block, MakeKernel, Sweep, find_empty_rows
+from dem.core.rows import RowKeys
 from dem.core.stats import S
 from dem.em.row_output import RowOutput
 from dem.models.row_checks import NotFiniteError

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.rows import Keys
 from dem.core.block import Array, Float
+from dem.core.rows import Keys
 
 
 class Measure(Protocol):

@@ -18,6 +18,7 @@ from dem.core.block import Array, Float
 from dem.core.columns import Columns
 from dem.core.rows import Box, RowKeys, Rows, grid_sizes, regular_size, row_boxes
 from dem.source.checks import check_dtype, check_shape
+from dem.source.coordinates import NO_COORDINATES, Coordinates
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
@@ -47,6 +48,8 @@ class DaskSource:
         The box of each chunk, if there are several sample dimensions.
     given_columns : Columns or None
         The columns, if the data name them.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
     """
 
     x: da.Array
@@ -55,6 +58,7 @@ class DaskSource:
     given_rows: Rows | None = None
     given_boxes: tuple[Box, ...] = ()
     given_columns: Columns | None = None
+    coordinates: Coordinates = NO_COORDINATES
 
     name = "Dask array"
     in_memory = False

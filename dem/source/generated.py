@@ -12,6 +12,7 @@ import numpy as np
 from dem.core.block import Array, Block
 from dem.core.columns import Columns
 from dem.core.rows import Box, RowKeys, Rows, row_boxes
+from dem.source.coordinates import NO_COORDINATES
 from dem.source.grid import MAX_PARTITIONS, block_rows, partition_rows
 
 PARTITION_BYTES = 64 * 2**20
@@ -65,6 +66,7 @@ class GeneratedSource:
     decoding = None
     stored_at = ()
     chunk_sides = ()
+    coordinates = NO_COORDINATES
 
     @property
     def columns(self) -> Columns:

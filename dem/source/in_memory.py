@@ -11,8 +11,9 @@ import scipy.sparse
 
 from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
-from dem.core.rows import Box, RowKeys, Rows, row_boxes
+from dem.core.rows import NUMBERED, Box, RowKeys, Rows, row_boxes
 from dem.source.checks import check_dtype, check_shape
+from dem.source.coordinates import NO_COORDINATES, Coordinates
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import bytes_for_results, partition_rows
@@ -28,7 +29,7 @@ class MemoryPartition:
 
     x: Array
     weight: Float | None = None
-    keys: RowKeys = RowKeys()
+    keys: RowKeys = NUMBERED
 
     @property
     def rows(self) -> int:
@@ -56,6 +57,8 @@ class MemorySource:
         The columns, if the data name them.
     given_rows : Rows or None
         The sample dimensions, whose rows are in C order; by default one.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
     """
 
     x: Array
@@ -65,6 +68,7 @@ class MemorySource:
     decoding: Decoding | None = None
     given_columns: Columns | None = None
     given_rows: Rows | None = None
+    coordinates: Coordinates = NO_COORDINATES
 
     in_memory = True
     read_ahead = 0
@@ -124,8 +128,7 @@ class MemorySource:
     def partitions(self) -> list[MemoryPartition]:
         """Views of successive row ranges."""
         w = self.weight
-        keys = RowKeys()
-        return [MemoryPartition(self.x[a:b], None if w is None else w[a:b], keys.after(a)) for a, b in self._ranges]
+        return [MemoryPartition(self.x[a:b], None if w is None else w[a:b], NUMBERED.after(a)) for a, b in self._ranges]
 
     @property
     def block_bytes(self) -> int:

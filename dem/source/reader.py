@@ -137,8 +137,9 @@ class Reader:
     def read(self, index: Span) -> tuple[Array, tuple[int, ...]]:
         """Return the entries with an index, decoded, and which of their chunks (or shards) are absent.
 
-        The index has a slice for each axis, with a start and a stop. Entries of absent chunks have the fill value. Chunks are numbered in C order over the grid of the array. In a
-        sharded array only whole shards count as absent, not chunks that are missing inside a shard.
+        The index has a slice for each axis, with a start and a stop. Entries of absent chunks have the fill value.
+        Chunks are numbered in C order over the grid of the array. In a sharded array only whole shards count as absent,
+        not chunks that are missing inside a shard.
 
         Raises
         ------

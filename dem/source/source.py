@@ -11,6 +11,7 @@ from dask.delayed import Delayed
 from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
 from dem.core.rows import Box, Rows
+from dem.source.coordinates import Coordinates
 from dem.source.decode import Decoding
 
 
@@ -63,6 +64,8 @@ class Source(Protocol):
         How entries are decoded; None if they are not.
     columns : Columns
         Their names, variables and units.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
     stored_at : tuple of str
         The locations of the rows and their weights, if stored (see `dem.source.stores`); empty if unknown.
     read_ahead : int
@@ -108,6 +111,8 @@ class Source(Protocol):
     @property
     def columns(self) -> Columns: ...  # noqa: D102
     @property
+    def coordinates(self) -> Coordinates: ...  # noqa: D102
+    @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def read_ahead(self) -> int: ...  # noqa: D102
@@ -119,8 +124,8 @@ class Source(Protocol):
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row.
 
-        A partition is one box of whole chunks (or shards), and the boxes form a regular grid. Neither its rows nor its results exceed about `target_bytes`,
-        unless a single chunk (or shard) does. A Dask array keeps its own blocks.
+        A partition is one box of whole chunks (or shards), and the boxes form a regular grid. Neither its rows nor its
+        results exceed about `target_bytes`, unless a single chunk (or shard) does. A Dask array keeps its own blocks.
         """
 
     def locate(self, row: int, column: int = 0) -> str:

@@ -96,8 +96,8 @@ class Variable:
         """Return the grid index of the chunk (or shard) of a value, given the row's index and the variable's column."""
         place = dict(zip(self.sample_axes, row, strict=True))
         others = [self.array.shape[axis] for axis in self.other_axes]
-        place.update(zip(self.other_axes, np.unravel_index(column, others) if others else (), strict=True))
-        return tuple(int(place[axis]) // n for axis, n in enumerate(unit_shape(self.array)))
+        place.update(zip(self.other_axes, map(int, np.unravel_index(column, others) if others else ()), strict=True))
+        return tuple(place[axis] // n for axis, n in enumerate(unit_shape(self.array)))
 
     @property
     def named_axes(self) -> Axes:
@@ -131,5 +131,3 @@ def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
     else:
         names = array.attrs.get("_ARRAY_DIMENSIONS")
     return tuple(names) if names is not None and len(names) == array.ndim else (None,) * array.ndim
-
-

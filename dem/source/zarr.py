@@ -16,6 +16,7 @@ from dem.core.block import Array, Float
 from dem.core.columns import Columns
 from dem.core.rows import Box, Rows
 from dem.source.checks import check_dtype, check_shape
+from dem.source.coordinates import NO_COORDINATES, Coordinates
 from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
@@ -51,6 +52,8 @@ class ZarrSource:
         Read at most so many blocks while one is processed; None: as many as are useful.
     given_columns : Columns or None
         The columns, if the data name them.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
     """
 
     handle: ZarrRows
@@ -60,6 +63,7 @@ class ZarrSource:
     require_chunks: bool = False
     most_ahead: int | None = None
     given_columns: Columns | None = None
+    coordinates: Coordinates = NO_COORDINATES
 
     in_memory = False
     lazy = True
@@ -199,9 +203,7 @@ class ZarrSource:
         """The metadata of the data as JSON values. No rows are read."""
         more = {"partition_bytes": self.partition_bytes}
         weights = {"weights": weights_fingerprint(self.weights)}
-        found = [
-            {**array_fingerprint(v.array), **decoding_fingerprint(v.decoding)} for v in self.handle.variables
-        ]
+        found = [{**array_fingerprint(v.array), **decoding_fingerprint(v.decoding)} for v in self.handle.variables]
         if not self.handle.is_assembled:
             return {"kind": "zarr", **found[0], **more, **weights}
         axes = [list(variable.sample_axes) for variable in self.handle.variables]

@@ -53,6 +53,8 @@ class ZarrRows:
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the decoded rows."""
         dtypes = [variable.dtype for variable in self.variables]
+        if len(dtypes) == 1:
+            return dtypes[0]
         if any(dtype.kind == "f" for dtype in dtypes):
             dtypes = [float_dtype(dtype) for dtype in dtypes]
         return np.result_type(*dtypes)
@@ -83,15 +85,14 @@ class ZarrRows:
         if len(extents) == 1:
             return extents[0]
         together = tuple(
-            min(math.lcm(*sides), max(*sides, whole))
-            for *sides, whole in zip(*extents, self.rows.shape, strict=True)
+            min(math.lcm(*sides), max(*sides, whole)) for *sides, whole in zip(*extents, self.rows.shape, strict=True)
         )
         largest = tuple(max(sides) for sides in zip(*extents, strict=True))
         return together if math.prod(together) * self.row_bytes <= MOST_TOGETHER else largest
 
     @property
     def inner_boxes(self) -> list[tuple[tuple[int, int], ...]]:
-        """The grid along the dimensions after the first: (start, stop) along each of them. A matrix has only one, ()."""
+        """The grid along the dimensions after the first: (start, stop) along each. A matrix has one entry, ()."""
         sides = zip(self.rows.shape[1:], self.unit[1:], strict=True)
         return list(itertools.product(*([(a, min(a + unit, n)) for a in range(0, n, unit)] for n, unit in sides)))
 

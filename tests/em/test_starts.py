@@ -3,8 +3,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from dem.core.rows import RowKeys
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.em import loop
 from dem.em import starts as starts
 from dem.em.starts import Start, StartBudget, best_start

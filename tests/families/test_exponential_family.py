@@ -8,9 +8,9 @@ import scipy.optimize
 import scipy.stats
 
 from clustered_rows import D, K, N, codes, counts, data, positive, with_holes
-from dem.core.rows import RowKeys
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import (

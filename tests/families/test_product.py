@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dem.core.rows import RowKeys
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.families import Exponential, Gaussian
 from dem.families.product import product
 from dem.models.mixture.kernel import MixtureParams

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crosses import cross
-from dem.core.rows import RowKeys
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.em.row_output import RowOutput
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.kmeans.native_kernel import native_centers, native_rows

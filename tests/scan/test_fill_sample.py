@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dem.core.rows import RowKeys
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.core.stats import tree_sum
 from dem.scan.fill_sample import DONORS, completed_scan, filled_rows
 from dem.scan.scanner import Scanner

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dem.core.rows import RowKeys
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.core.stats import tree_sum
 from dem.scan.scanner import Scanner
 from dem.scan.support import Measured, Outside

@@ -10,7 +10,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 from dem.engine.sweep.serial import SerialSweep
 from dem.scan.scanner import Scanner
-from dem.source import open_source, zarr_rows
+from dem.source import open_source, reader, zarr_partition, zarr_rows
 from dem.source.reader import read_ahead
 
 SECONDS = 20
@@ -192,15 +192,15 @@ def test_blocks_and_bits_are_the_same(store):
 def test_blocks_are_alive_as_planned(remote, store, monkeypatch):
     monkeypatch.setattr(zarr_rows.ZarrRows, "is_remote", remote)
     made, most = [], []
-    read, ahead = zarr_rows.Reader.read, 4 if remote else 1
+    read, ahead = reader.Reader.read, 4 if remote else 1
 
-    def counted(self, first, last):
-        x, absent = read(self, first, last)
+    def counted(self, index):
+        x, absent = read(self, index)
         made.append(weakref.ref(x))
         most.append(sum(x() is not None for x in made))
         return x, absent
 
-    monkeypatch.setattr(zarr_rows.Reader, "read", counted)
+    monkeypatch.setattr(reader.Reader, "read", counted)
     source = open_source(zarr.open_array(store, mode="r"))
     assert source.read_ahead == ahead
     for i, block in enumerate(source.partitions[0].blocks()):
@@ -241,7 +241,7 @@ def test_stored_weights_are_read_in_turn(store, monkeypatch):
         seen.append(n)
         return read_ahead(read, spans, n)
 
-    monkeypatch.setattr(zarr_rows, "read_ahead", watched)
+    monkeypatch.setattr(zarr_partition, "read_ahead", watched)
     source = open_source(zarr.open_array(Watched(store), mode="r"), w)
     partition = replace(source.partitions[0], read_ahead=4)
     found = [block.weight for block in partition.blocks()]

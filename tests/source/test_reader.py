@@ -124,7 +124,9 @@ def test_a_permanent_failure_is_reported_after_a_few_attempts(layout, tmp_path):
         f"Cannot read {source.locate_chunk(3)} after 6 attempts: BusyError: An error occurred (SlowDown) when calling "
         "the GetObject operation"
     )
-    assert source.handle.variables[0].array.store.calls[key_of(z, 3)] <= retry.ATTEMPTS * 4  # inner chunks of a shard ask each
+    assert (
+        source.handle.variables[0].array.store.calls[key_of(z, 3)] <= retry.ATTEMPTS * 4
+    )  # inner chunks of a shard ask each
 
 
 def test_a_permanent_failure_is_not_retried_again_per_chunk(tmp_path):

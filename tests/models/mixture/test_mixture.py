@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import reference
-from dem.core.rows import RowKeys
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.em import loop
 from dem.em.seeding import METHODS
 from dem.families import COVARIANCE_TYPES
