@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,6 +24,7 @@ from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.estimators.named_dims import dims_for, named_dims
 from dem.estimators.records import history_records, source_record
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
@@ -33,6 +34,7 @@ from dem.run.latent import LatentFit
 from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import decoding_of_value
+from dem.source.dimensions import SampleDims, check_unnamed
 from dem.source.in_memory import as_numeric
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
@@ -57,6 +59,8 @@ class RowwiseEstimator(BaseEstimator):
     `_check_settings`, `_check_size`, `_fit_source`, which runs the fit, and `_keep_fit`.
     """
 
+    sample_dims_: tuple[str, ...] | None = None
+    variables_: tuple[str, ...] | None = None
     converged_: bool
     stop_reason_: str
     n_iter_: int
@@ -136,20 +140,29 @@ class RowwiseEstimator(BaseEstimator):
         sample_weight: Any = None,
         callback: Callable[[loop.State[Any]], object] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
+        *,
+        sample_dims: SampleDims = None,
+        variables: str | Sequence[str] | None = None,
     ) -> Self:
         """Fit the model to rows.
 
         Parameters
         ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-            Real numbers of any dtype. Results are float64, also for float32 data.
+        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d), or xarray object
+            Real numbers of any dtype. Results are float64, also for float32 data. An xarray Dataset or DataArray, and
+            the path of a Zarr group, need `sample_dims`.
         y : ignored
-        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
-            Weights of the rows, finite and not negative.
+        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), or DataArray, optional
+            Weights of the rows, finite and not negative. A DataArray is broadcast by the names of its dimensions.
         callback : callable, optional
             Called with the `dem.em.loop.State` after each pass over the data, or each iteration in memory.
         checkpoint : str, Path or dem.Checkpoint, optional
             Where to save the fit after every pass. A fit saved there continues, with the same bits as without a stop.
+        sample_dims : str or sequence of str, optional
+            The dimensions along which rows lie, of an xarray object or of a Zarr group with named dimensions. The other
+            dimensions make columns. Later calls, such as `predict`, use the same.
+        variables : str or sequence of str, optional
+            The variables of the Dataset or Zarr group to use; by default all.
 
         Returns
         -------
@@ -169,7 +182,7 @@ class RowwiseEstimator(BaseEstimator):
         """
         self._check_settings()
         check_iterations(self)
-        source = self._open(X, sample_weight, reset=True)
+        source = self._open(X, sample_weight, reset=True, sample_dims=sample_dims, variables=variables)
         if source.n_rows is not None:
             self._check_size(source.n_rows, source.n_columns)
         fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
@@ -205,8 +218,10 @@ class RowwiseEstimator(BaseEstimator):
             progress=(engine.progress if self.verbose else None) or Silent(),
         )
 
-    def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Source:
+    def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False, **named: Any) -> Source:
         """Open X as a source of rows, and check that its columns are those of the model.
+
+        `named` are the sample dimensions and variables of a fit, with `reset`. Other calls use those of the fit.
 
         Raises
         ------
@@ -223,6 +238,8 @@ class RowwiseEstimator(BaseEstimator):
             raise ValueError(f"missing must be one of {', '.join(MISSING_TREATMENTS)}, got {self.missing!r}")
         check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
+            if reset:
+                check_unnamed(X, **named)
             if np.ma.isMaskedArray(X):
                 X = as_numeric(X)  # scikit-learn would drop the mask
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
@@ -240,9 +257,12 @@ class RowwiseEstimator(BaseEstimator):
                 f"{X.name} was opened without missing_value={self.missing_value:g}: pass missing_value to "
                 "dem.open_source"
             )
-        source = open_source(X, sample_weight, missing_value=None if is_source(X) else self.missing_value)
+        missing_value = None if is_source(X) else self.missing_value
+        named = named if reset else dims_for(X, self.sample_dims_, self.variables_)
+        source = open_source(X, sample_weight, missing_value=missing_value, **named)
         if reset:
             self.n_features_in_ = source.n_columns
+            self.sample_dims_, self.variables_ = named_dims(source)
             self.__dict__.pop("feature_names_in_", None)
         elif source.n_columns != self.n_features_in_:
             raise ValueError(
@@ -370,6 +390,8 @@ class RowwiseEstimator(BaseEstimator):
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]
+        if self.sample_dims_ is not None and self.variables_ is not None:
+            fitted |= {"sample_dims_": list(self.sample_dims_), "variables_": list(self.variables_)}
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
 
     @classmethod
@@ -381,6 +403,8 @@ class RowwiseEstimator(BaseEstimator):
             setattr(estimator, name, value[()] if number else value)
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
+        if estimator.sample_dims_ is not None and estimator.variables_ is not None:
+            estimator.sample_dims_, estimator.variables_ = tuple(estimator.sample_dims_), tuple(estimator.variables_)
         estimator._derive_missing()
         return estimator
 

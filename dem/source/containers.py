@@ -13,8 +13,14 @@ import numpy as np
 from dask.base import is_dask_collection
 
 
+def is_xarray(data: Any) -> bool:
+    """Whether the data are a Dataset or DataArray of xarray; xarray is not imported."""
+    kind = type(data)
+    return kind.__module__.partition(".")[0] == "xarray" and hasattr(kind, "coords") and hasattr(kind, "dims")
+
+
 def check_container(data: Any, name: str) -> None:
-    """Raise TypeError if `data` is a container of a lazy array, or of several arrays.
+    """Raise TypeError if `data` is a container of a lazy array that dem does not read. xarray's are read.
 
     Parameters
     ----------
@@ -27,25 +33,20 @@ def check_container(data: Any, name: str) -> None:
     TypeError
         The data are such a container. The message says what to pass instead.
     """
+    if is_xarray(data):
+        return
     kind = f"{name} is of the type {type(data).__module__.partition('.')[0]}.{type(data).__name__}"
-    if hasattr(type(data), "data_vars"):  # xarray's Dataset
-        raise TypeError(f"{kind}, which contains several arrays: pass one of them, such as {name}['temperature'].data")
     if not is_dask_collection(data) or isinstance(data, da.Array):
         return
-    if hasattr(type(data), "to_dask_array"):
-        instead = f"{name}.to_dask_array(lengths=True)"
-    else:
-        instead = f"{name}.data" if isinstance(getattr(data, "data", None), da.Array) else "made from it"
+    instead = f"{name}.to_dask_array(lengths=True)" if hasattr(type(data), "to_dask_array") else "made from it"
     raise TypeError(f"{kind}, which would be loaded as a whole: pass a Dask array, {instead}, to read it in chunks")
 
 
 def bytes_to_load(data: Any) -> int:
     """Return the number of bytes that NumPy must read to make an array of `data`; 0 if the data are in memory.
 
-    Such data are array-likes on disk, such as h5py's, and lazily indexed arrays of xarray.
+    Such data are array-likes on disk, such as h5py's.
     """
-    if isinstance(data, np.ndarray) or not hasattr(data, "chunks") or not hasattr(data, "nbytes"):
-        return 0
-    if getattr(getattr(data, "variable", None), "_in_memory", False):  # an array of xarray that is already loaded
+    if isinstance(data, np.ndarray) or is_xarray(data) or not hasattr(data, "chunks") or not hasattr(data, "nbytes"):
         return 0
     return int(data.nbytes)

@@ -50,6 +50,9 @@ class DaskSource:
         The columns, if the data name them.
     coordinates : Coordinates
         The coordinates of the sample dimensions; none for a matrix.
+    name : str
+    import_bytes : int
+        Memory that a worker needs for the modules of the graph, in bytes.
     """
 
     x: da.Array
@@ -59,8 +62,9 @@ class DaskSource:
     given_boxes: tuple[Box, ...] = ()
     given_columns: Columns | None = None
     coordinates: Coordinates = NO_COORDINATES
+    name: str = "Dask array"
+    import_bytes: int = 0
 
-    name = "Dask array"
     in_memory = False
     read_ahead = 0
     read_ahead_bytes = 0
@@ -147,7 +151,7 @@ class DaskSource:
     @property
     def read_bytes(self) -> int:
         """Bytes in memory while a block is computed. Estimated as twice the block, because the graph is unknown."""
-        return 2 * self.block_bytes
+        return 2 * self.block_bytes + self.import_bytes
 
     def reading_ahead(self, n: int) -> Self:
         """Return the source itself: nothing is read ahead."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import dask.array as da
@@ -11,12 +12,16 @@ from dask.delayed import Delayed
 from zarr import Array as ZarrArray  # in this package `zarr` would be the submodule
 from zarr import Group as ZarrGroup
 
-from dem.source.containers import check_container
+from dem.source.containers import check_container, is_xarray
 from dem.source.dask_array import open_dask
+from dem.source.dimensions import SampleDims, check_unnamed
+from dem.source.group import group_source, open_variables
 from dem.source.in_memory import as_numeric, open_memory
+from dem.source.read_options import ReadOptions
 from dem.source.source import Partition, Source
 from dem.source.stores import open_array
 from dem.source.weights import as_weights
+from dem.source.xarray_data import xarray_source
 from dem.source.zarr import open_zarr
 
 MISSING_CHUNKS = ("fill", "error")
@@ -29,16 +34,20 @@ def open_source(
     partition_bytes: int | None = None,
     missing_chunks: str = "fill",
     missing_value: float | None = None,
+    sample_dims: SampleDims = None,
+    variables: str | Sequence[str] | None = None,
 ) -> Source:
     """Open data as a source of rows.
 
     Parameters
     ----------
-    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d), or Source
+    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d), xarray object, or Source
         A path or URL of a Zarr array (``store.zarr/name`` for an array inside a group), an open Zarr array, a Dask
-        array with any chunks, or anything that NumPy can convert to an array. An open source is returned unchanged.
-    weights : array-like, str, Path, zarr.Array, dask.array.Array of shape (n,), or None
-        The weights of the rows, finite and not negative, with any chunks.
+        array with any chunks, or anything that NumPy can convert to an array; or an xarray Dataset or DataArray, or the
+        path of a Zarr group with named dimensions (see `sample_dims`). An open source is returned unchanged.
+    weights : array-like, str, Path, zarr.Array, dask.array.Array of shape (n,), DataArray, or None
+        The weights of the rows, finite and not negative, with any chunks. A DataArray is broadcast by the names of its
+        dimensions. With several sample dimensions, other weights have the shape of the rows.
     partition_bytes : int, optional
         Target size in bytes, decoded, of a partition of a Zarr array or an array in memory. A Dask array is read by
         its own chunks.
@@ -56,6 +65,13 @@ def open_source(
         `valid_range`, `valid_min` and `valid_max` are missing too. The parameter `missing_value` replaces all of these,
         and is compared with the stored entries. Packed data (`scale_factor`, `add_offset`) are always unpacked to
         float64, and `_Unsigned` is always used.
+
+    sample_dims : str or sequence of str, optional
+        The dimensions that make rows, of an xarray object or of variables of a Zarr group; the other dimensions make
+        columns. The rows are in C order over these dimensions, in the order given. It may be left out if there is
+        only one dimension.
+    variables : str or sequence of str, optional
+        The variables of a Dataset or of a Zarr group whose columns are used, side by side. By default all.
 
     Raises
     ------
@@ -82,9 +98,17 @@ def open_source(
         opened: Source = data
         return opened
     require_chunks = missing_chunks == "error"
+    stored = isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup)
+    named = sample_dims is not None or variables is not None
+    if is_xarray(data) or (stored and named):
+        options = ReadOptions(partition_bytes, require_chunks, missing_value)
+        if is_xarray(data):
+            return xarray_source(data, weights, sample_dims, variables, options)
+        return group_source(*open_variables(data, variables), sample_dims, weights, options)
+    check_unnamed(data, sample_dims, variables)
     check_container(data, "data")
     rows: int | None
-    if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
+    if stored:
         data = open_array(data)
         rows = data.shape[0] if data.shape else 0
     elif isinstance(data, da.Array):
@@ -111,5 +135,5 @@ def is_source(data: Any) -> bool:
 
 
 def is_lazy(data: Any) -> bool:
-    """Whether the data are a store, a Dask array or an open source, not an array in memory."""
-    return is_source(data) or isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array)
+    """Whether the data are a store, a Dask array, an xarray object or an open source, not a plain array in memory."""
+    return is_source(data) or isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array) or is_xarray(data)

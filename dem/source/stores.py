@@ -92,15 +92,31 @@ def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
     else:
         node, where = open_node(data), os.fspath(data)
     if isinstance(node, zarr.Array):
-        if node.attrs.get("complete") is False:  # see dem.results.row_outputs
-            raise ValueError(f"{where} is not complete: dem is still writing it, or was killed before it finished.")
+        check_whole(node, where)
         return node
-    for stamp, what in STAMPS.items():
-        if stamp in node.attrs:
-            raise ValueError(f"{where} is a {what} saved by dem, not data: pass a Zarr array of rows.")
+    check_data_group(node, where)
     inside = sorted(f"{path} {item.shape}" for path, item in arrays_in(node, where, depth=4).items())
-    listing = f"with the arrays {', '.join(inside)}" if inside else "without any arrays"
-    raise ValueError(f"{where} is a Zarr group {listing}: pass one array, as in {where}/NAME.")
+    if not inside:
+        raise ValueError(f"{where} is a Zarr group without any arrays: pass a Zarr array of rows.")
+    raise ValueError(
+        f"{where} is a Zarr group with the arrays {', '.join(inside)}: pass one array, as in {where}/NAME, or choose "
+        "variables of the group (variables=, --variables) and the dimensions that make rows (sample_dims=, "
+        "--sample-dims)."
+    )
+
+
+def check_whole(array: zarr.Array[Any], name: str | None = None) -> None:
+    """Raise ValueError if dem has not completed this array."""
+    if array.attrs.get("complete") is False:  # see dem.results.row_outputs
+        name = store_name(array) if name is None else name
+        raise ValueError(f"{name} is not complete: dem is still writing it, or was killed before it finished.")
+
+
+def check_data_group(group: zarr.Group, name: str) -> None:
+    """Raise ValueError if a group is a model or checkpoint that dem saved."""
+    for stamp, what in STAMPS.items():
+        if stamp in group.attrs:
+            raise ValueError(f"{name} is a {what} saved by dem, not data: pass a Zarr array of rows.")
 
 
 def open_node(path: str | os.PathLike[str]) -> ZarrNode:

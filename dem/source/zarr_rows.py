@@ -14,7 +14,7 @@ from zarr.storage import LocalStore, MemoryStore, ZipStore
 
 from dem.core.block import Array
 from dem.core.rows import Box, Rows
-from dem.source.decode import float_dtype
+from dem.source.dimensions import common_dtype
 from dem.source.reader import unit_index
 from dem.source.variable import Variable
 
@@ -52,12 +52,7 @@ class ZarrRows:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the decoded rows."""
-        dtypes = [variable.dtype for variable in self.variables]
-        if len(dtypes) == 1:
-            return dtypes[0]
-        if any(dtype.kind == "f" for dtype in dtypes):
-            dtypes = [float_dtype(dtype) for dtype in dtypes]
-        return np.result_type(*dtypes)
+        return common_dtype([variable.dtype for variable in self.variables])
 
     @property
     def is_remote(self) -> bool:

@@ -1,0 +1,40 @@
+"""The sample dimensions and variables of a fit, which later calls use for other data with names."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import zarr
+
+from dem.source import Source
+from dem.source.containers import is_xarray
+from dem.source.stores import open_node
+from dem.source.variable import dimension_names
+
+
+def named_dims(source: Source) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Return the sample dimensions and the variables of a source with named dimensions; else None twice."""
+    if source.rows is None or source.rows.dims is None or not source.columns.named:
+        return None, None
+    return source.rows.dims, source.columns.variables
+
+
+def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return the arguments of `dem.open_source` for data to which a model is applied.
+
+    Parameters
+    ----------
+    X : any
+        xarray objects and Zarr groups have named dimensions; all other data are opened without names.
+    sample_dims, variables : tuple of str, or None
+        Those of the fit.
+    """
+    if sample_dims is None or not (is_xarray(X) or isinstance(X, str | os.PathLike | zarr.Array | zarr.Group)):
+        return {}
+    if is_xarray(X):
+        return {"sample_dims": sample_dims, "variables": variables if hasattr(X, "data_vars") else None}
+    node = X if isinstance(X, zarr.Array | zarr.Group) else open_node(X)
+    if isinstance(node, zarr.Group):
+        return {"sample_dims": sample_dims, "variables": variables}
+    return {"sample_dims": sample_dims} if set(sample_dims) <= set(dimension_names(node)) else {}

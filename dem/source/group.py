@@ -1,0 +1,180 @@
+"""Variables of a Zarr group as a source: several arrays with named dimensions, as xarray writes them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import zarr
+
+from dem.core.rows import Rows
+from dem.source.checks import check_dtype
+from dem.source.coordinates import StoredCoordinates
+from dem.source.decode import decoding_of_array
+from dem.source.dimensions import NamedArray, SampleDims, columns_of, find_sample_dims
+from dem.source.members import arrays_in
+from dem.source.read_options import ReadOptions
+from dem.source.stores import ZarrNode, check_data_group, check_whole, open_array, open_node, store_name
+from dem.source.variable import Variable, dimension_names
+from dem.source.weights import StoredWeights, Weights
+from dem.source.weights_of_rows import weights_of_rows
+from dem.source.zarr import PARTITION_BYTES, ZarrSource
+from dem.source.zarr_rows import ZarrRows
+
+Arrays = Mapping[str, zarr.Array[Any]]
+
+
+def open_variables(
+    data: str | os.PathLike[str] | ZarrNode, variables: str | Sequence[str] | None
+) -> tuple[Arrays, Arrays, str]:
+    """Return the chosen variables of a Zarr group, the other arrays of the group, and its name.
+
+    Parameters
+    ----------
+    data : path, URL, zarr.Group or zarr.Array
+        An array is a variable of the group that contains it.
+    variables : str, sequence of str, or None
+        Names of arrays in the group. None: all arrays that are not coordinates.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        Nothing is there, or there is no such variable.
+    """
+    node = data if isinstance(data, zarr.Array | zarr.Group) else open_node(data)
+    if isinstance(node, zarr.Array):
+        check_whole(node)
+        own = node.path.rpartition("/")[2] or store_name(node).removesuffix(".zarr")
+        around = {} if not node.path else _direct(_parent(node), store_name(node))
+        return {own: node}, {name: array for name, array in around.items() if name != own}, store_name(node)
+    name = store_name(node)
+    check_data_group(node, name)
+    inside = _direct(node, name)
+    if variables is None:
+        names = [key for key in inside if key not in coordinate_names(node, inside)]
+    else:
+        names = [variables] if isinstance(variables, str) else list(variables)
+    for wanted in names:
+        if wanted not in inside:
+            near = get_close_matches(wanted, inside, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{name} has no variable {wanted!r}: it has {', '.join(inside) or 'no arrays'}.{hint}")
+    if not names:
+        raise ValueError(f"{name} has no variables: it has {', '.join(inside) or 'no arrays'}.")
+    for wanted in names:
+        check_whole(inside[wanted])
+    return {key: inside[key] for key in names}, {key: a for key, a in inside.items() if key not in names}, name
+
+
+def _parent(array: zarr.Array[Any]) -> zarr.Group | None:
+    try:
+        return zarr.open_group(array.store, path=array.path.rpartition("/")[0], mode="r", use_consolidated=False)
+    except Exception:  # stores raise many kinds of errors; without a group there are no coordinates
+        return None
+
+
+def _direct(group: zarr.Group | None, name: str) -> dict[str, zarr.Array[Any]]:
+    return {} if group is None else arrays_in(group, name, depth=1)
+
+
+def coordinate_names(group: zarr.Group, arrays: Arrays) -> set[str]:
+    """Return which arrays are coordinates: those named like their dimension, or in a `coordinates` attribute (CF 5)."""
+    found = {name for name, array in arrays.items() if dimension_names(array) == (name,)}
+    for attributes in (group.attrs, *(array.attrs for array in arrays.values())):
+        listed = attributes.get("coordinates")
+        if isinstance(listed, str):
+            found.update(listed.split())
+    return found
+
+
+def described(name: str, array: zarr.Array[Any]) -> NamedArray:
+    """Return the description of an array in a group.
+
+    Raises
+    ------
+    ValueError
+        Its dimensions have no names.
+    """
+    dims = dimension_names(array)
+    if None in dims:
+        raise ValueError(
+            f"{store_name(array)} has no dimension names, so sample_dims cannot be applied: write it with xarray, or "
+            "pass a two-dimensional array without sample_dims."
+        )
+    return NamedArray(name, tuple(str(dim) for dim in dims), array.shape, np.dtype(array.dtype), dict(array.attrs))
+
+
+def group_source(
+    arrays: Arrays,
+    others: Arrays,
+    name: str,
+    sample_dims: SampleDims,
+    weights: Any,
+    options: ReadOptions,
+) -> ZarrSource:
+    """Return the source of variables of a Zarr group.
+
+    Parameters
+    ----------
+    arrays, others : mapping of str to zarr.Array
+        The variables, and the other arrays of the group, which may be coordinates.
+    name : str
+        The name of the data in messages.
+    sample_dims : str, sequence of str, or None
+        See `dem.source.dimensions.find_sample_dims`.
+    weights
+        The weights of the rows; a word is the name of another array of the group, or a path.
+    options : ReadOptions
+    """
+    described_arrays = [described(key, array) for key, array in arrays.items()]
+    dims = find_sample_dims(described_arrays, sample_dims, name)
+    rows = Rows(tuple(described_arrays[0].size(dim) for dim in dims), dims)
+    variables = tuple(
+        Variable(array, store_name(array), decoding_of_array(array, options.missing_value), about.axes(dims))
+        for array, about in zip(arrays.values(), described_arrays, strict=True)
+    )
+    other_dims = {dim for about in described_arrays for dim in about.dims} - set(dims)
+    labels = {dim: _values(others[dim]) for dim in other_dims if dim in others and others[dim].ndim == 1}
+    coordinates = {key: array for key, array in others.items() if _lies_along(array, dims, rows)}
+    return ZarrSource(
+        ZarrRows(variables, rows, name),
+        _weights(weights, rows, options.require_chunks),
+        options.partition_bytes or PARTITION_BYTES,
+        require_chunks=options.require_chunks,
+        given_columns=columns_of(described_arrays, dims, labels),
+        coordinates=StoredCoordinates(coordinates),
+    )
+
+
+def _weights(weights: Any, rows: Rows, require_chunks: bool) -> Weights | None:
+    """Return the weights of the rows. A Zarr array has all sample dimensions, in any order."""
+    if not isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
+        return weights_of_rows(weights, rows)
+    array = open_array(weights)
+    dims, names = rows.dims or (), dimension_names(array)
+    axes = tuple(names.index(dim) for dim in dims) if set(names) == set(dims) else tuple(range(array.ndim))
+    shape = tuple(array.shape[axis] for axis in axes)
+    check_dtype(np.dtype(array.dtype), store_name(array))
+    if shape != rows.shape:
+        raise ValueError(
+            f"The weights {store_name(array)} have shape {array.shape}, but the rows have shape {rows.shape} along "
+            f"{', '.join(dims)}: give one weight for each row."
+        )
+    return StoredWeights(array, require_chunks, axes)
+
+
+def _values(array: zarr.Array[Any]) -> list[Any]:
+    """Return the decoded values of a coordinate."""
+    values = np.asarray(array[...])
+    decoding = decoding_of_array(array) if values.dtype.kind in "biuf" else None
+    return list(values if decoding is None else decoding(values))
+
+
+def _lies_along(array: zarr.Array[Any], dims: Sequence[str], rows: Rows) -> bool:
+    """Whether an array is a coordinate of the rows: it has only sample dimensions, with their extents."""
+    extent = dict(zip(dims, rows.shape, strict=True))
+    names = dimension_names(array)
+    return array.ndim > 0 and all(extent.get(str(dim)) == n for dim, n in zip(names, array.shape, strict=True))
