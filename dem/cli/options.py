@@ -242,6 +242,19 @@ missing_chunks = click.option(
     help="Chunks that are not in the store: fill reads them as the fill value and reports how many; error stops.",
 )
 weights = click.option("--weights", metavar="PATH", help="Zarr array with one weight for each row.")
+named = together(
+    click.option(
+        "--variables",
+        type=NameList(),
+        help="Variables of a Zarr group to use side by side, such as temperature,salinity  [default: all].",
+    ),
+    click.option(
+        "--sample-dims",
+        type=NameList(),
+        help="Dimensions of a Zarr group that make rows, such as time,lat,lon; the others make columns.",
+    ),
+)
+"""Options that choose rows and columns of a Zarr group by name."""
 
 labels = click.option(
     "--labels", type=NameList(), help="Names of the columns, such as a,b  [default: from the training data]."
@@ -256,6 +269,7 @@ writing = together(
 fitting = together(
     click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows in the sample for the starts."),
     click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
+    named,
     weights,
     missing_chunks,
     click.option(

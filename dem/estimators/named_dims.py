@@ -7,7 +7,7 @@ from typing import Any
 
 import zarr
 
-from dem.source import Source
+from dem.source import Source, open_source
 from dem.source.containers import is_xarray
 from dem.source.stores import open_node
 from dem.source.variable import dimension_names
@@ -38,3 +38,9 @@ def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, 
     if isinstance(node, zarr.Group):
         return {"sample_dims": sample_dims, "variables": variables}
     return {"sample_dims": sample_dims} if set(sample_dims) <= set(dimension_names(node)) else {}
+
+
+def open_for(estimator: Any, data: Any, weights: Any = None, *, missing_chunks: str = "fill") -> Source:
+    """Return data opened with the missing value, the sample dimensions and the variables of a fitted estimator."""
+    named = dims_for(data, estimator.sample_dims_, estimator.variables_)
+    return open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value, **named)

@@ -11,7 +11,7 @@ from dem.engine.engine import Engine
 from dem.engine.sweep.process_memory import process_bytes
 from dem.source import is_lazy
 from dem.source.checks import check_dtype, check_shape
-from dem.source.containers import bytes_to_load, check_container
+from dem.source.containers import bytes_to_load, check_container, is_xarray
 
 
 def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
@@ -29,7 +29,9 @@ def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
     given = {"X": X, "sample_weight": sample_weight}
     for name, data in given.items():
         check_container(data, name)
-    sizes = {name: 0 if is_lazy(data) else bytes_to_load(data) for name, data in given.items()}
+    sizes = {name: 0 if is_lazy(data) and not is_xarray(data) else bytes_to_load(data) for name, data in given.items()}
+    if is_xarray(X):
+        sizes["X"] = 0  # read lazily
     if sizes["X"]:
         check_shape(X.shape, "X")
         check_dtype(np.dtype(X.dtype), "X")

@@ -1,4 +1,4 @@
-"""Check containers such as xarray's and data frames, without importing their libraries.
+"""Check containers such as data frames, without importing their libraries.
 
 NumPy would compute a lazy container as a whole. So containers of Dask arrays are refused: the Dask array itself can be
 read in chunks.
@@ -20,7 +20,7 @@ def is_xarray(data: Any) -> bool:
 
 
 def check_container(data: Any, name: str) -> None:
-    """Raise TypeError if `data` is a container of a lazy array that dem does not read. xarray's are read.
+    """Raise TypeError if `data` is a container of a lazy array. Objects of xarray have names, and are read lazily.
 
     Parameters
     ----------
@@ -38,15 +38,20 @@ def check_container(data: Any, name: str) -> None:
     kind = f"{name} is of the type {type(data).__module__.partition('.')[0]}.{type(data).__name__}"
     if not is_dask_collection(data) or isinstance(data, da.Array):
         return
-    instead = f"{name}.to_dask_array(lengths=True)" if hasattr(type(data), "to_dask_array") else "made from it"
+    if hasattr(type(data), "to_dask_array"):
+        instead = f"{name}.to_dask_array(lengths=True)"
+    else:
+        instead = f"{name}.data" if isinstance(getattr(data, "data", None), da.Array) else "made from it"
     raise TypeError(f"{kind}, which would be loaded as a whole: pass a Dask array, {instead}, to read it in chunks")
 
 
 def bytes_to_load(data: Any) -> int:
     """Return the number of bytes that NumPy must read to make an array of `data`; 0 if the data are in memory.
 
-    Such data are array-likes on disk, such as h5py's.
+    Such data are array-likes on disk, such as h5py's, and lazily indexed arrays of xarray.
     """
-    if isinstance(data, np.ndarray) or is_xarray(data) or not hasattr(data, "chunks") or not hasattr(data, "nbytes"):
+    if isinstance(data, np.ndarray) or not hasattr(data, "chunks") or not hasattr(data, "nbytes"):
+        return 0
+    if getattr(getattr(data, "variable", None), "_in_memory", False):  # an array of xarray that is already loaded
         return 0
     return int(data.nbytes)

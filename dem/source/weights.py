@@ -16,7 +16,7 @@ from dem.core.block import Float
 from dem.core.rows import Box
 from dem.core.warn import warn
 from dem.source.checks import check_weight_array, check_weight_values
-from dem.source.containers import check_container
+from dem.source.containers import check_container, is_xarray
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name
 from dem.source.variable import Variable
@@ -167,6 +167,8 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
     """
     if weights is None:
         return None
+    if is_xarray(weights):
+        weights = weights.data
     if isinstance(weights, da.Array):
         check_weight_array(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
         return weights

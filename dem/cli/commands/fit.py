@@ -91,6 +91,8 @@ class Job:
         Replace an existing model.
     missing_chunks : {"fill", "error"}
         How chunks that are not in the store are handled.
+    variables, sample_dims : list of str, or None
+        The variables of a Zarr group, and the dimensions that make rows; see `dem.open_source`.
     checkpoint : str or None
         Where to save the fit after every pass. None means beside the output, on a cluster or if another option needs a
         checkpoint.
@@ -107,6 +109,8 @@ class Job:
     weights: str | None = None
     overwrite: bool = False
     missing_chunks: str = "fill"
+    variables: list[str] | None = None
+    sample_dims: list[str] | None = None
     checkpoint: str | None = None
     no_checkpoint: bool = False
     resume: bool = False
@@ -173,8 +177,14 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
     begun = time.monotonic()
     with explained_interrupt(job):
         SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
-        read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
-        source = open_source(data, job.weights, **read)
+        source = open_source(
+            data,
+            job.weights,
+            missing_chunks=job.missing_chunks,
+            missing_value=model.missing_value,
+            variables=job.variables,
+            sample_dims=job.sample_dims,
+        )
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             checkpoint_path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
             started = time.perf_counter()

@@ -14,6 +14,7 @@ from dem.cli.commands.session import Session
 from dem.engine.engine import Engine
 from dem.estimators import load, summary
 from dem.estimators.base import RowwiseEstimator
+from dem.estimators.named_dims import open_for
 from dem.run.fit import scan
 from dem.source.stores import address
 from dem.storage.files import check_files_free, write_files
@@ -71,7 +72,7 @@ def picture(
     rows = None
     summary.column_names(estimator, estimator.n_features_in_, labels)  # checks the labels before the scan
     if data is not None:
-        found = scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)
+        found = scan(open_for(estimator, data), engine=engine, sample_size=SAMPLE_ROWS)
         rows = found.sample.x
         if rows.shape[1] != estimator.n_features_in_:
             raise ValueError(

@@ -15,8 +15,8 @@ from dem.estimators import load
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
+from dem.estimators.named_dims import open_for
 from dem.results.new_array import check_output_free, check_place
-from dem.source import open_source
 
 WORDS = {"label": "labels"}
 """Names of outputs on the command line that differ from those in Python."""
@@ -61,7 +61,7 @@ def write_output(
         if top > k:
             raise ValueError(f"--top {top} is more than the {k} components of {model}: give at most {k}.")
         name = f"{name}:{top}"
-    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, missing_chunks=missing_chunks)
     check_place(output, source)  # fails early, before an engine starts
     with session.engine() as engine:
         started = time.perf_counter()
@@ -78,7 +78,7 @@ def write_imputed(
 ) -> None:
     """Write the rows of a store with missing values filled in; with `std`, also their standard deviations."""
     estimator: Any = load(model)
-    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, missing_chunks=missing_chunks)
     places = {"filled": output, **({"deviation": std_path(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
@@ -125,7 +125,7 @@ def score_record(
     The score is the mean log-likelihood, with the criteria if there are no weights; for variational models a bound; for
     K-means the inertia.
     """
-    source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, weights, missing_chunks=missing_chunks)
     mean = estimator.set_params(engine=engine).mean_score(source)
     rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
     if estimator.objective_name == "inertia":
