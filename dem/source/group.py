@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -27,10 +28,30 @@ from dem.source.zarr_rows import ZarrRows
 Arrays = Mapping[str, zarr.Array[Any]]
 
 
-def open_variables(
-    data: str | os.PathLike[str] | ZarrNode, variables: str | Sequence[str] | None
-) -> tuple[Arrays, Arrays, str]:
-    """Return the chosen variables of a Zarr group, the other arrays of the group, and its name.
+@dataclass(frozen=True)
+class OpenedGroup:
+    """Variables of a Zarr group.
+
+    Attributes
+    ----------
+    name : str
+        The name of the data in messages.
+    variables : mapping of str to zarr.Array
+        The chosen arrays.
+    others : mapping of str to zarr.Array
+        The other arrays of the group, which may be coordinates.
+    axes : tuple of str, or None
+        The names of the axes of all variables, if the group gives them, as OME-Zarr does.
+    """
+
+    name: str
+    variables: Arrays
+    others: Arrays
+    axes: tuple[str, ...] | None = None
+
+
+def open_variables(data: str | os.PathLike[str] | ZarrNode, variables: str | Sequence[str] | None) -> OpenedGroup:
+    """Open variables of a Zarr group.
 
     Parameters
     ----------
@@ -48,8 +69,9 @@ def open_variables(
     if isinstance(node, zarr.Array):
         check_whole(node)
         own = node.path.rpartition("/")[2] or store_name(node).removesuffix(".zarr")
-        around = {} if not node.path else _direct(_parent(node), store_name(node))
-        return {own: node}, {name: array for name, array in around.items() if name != own}, store_name(node)
+        parent = _parent(node) if node.path else None
+        others = {name: array for name, array in _direct(parent, store_name(node)).items() if name != own}
+        return OpenedGroup(store_name(node), {own: node}, others, ome_axes(parent))
     name = store_name(node)
     check_data_group(node, name)
     inside = _direct(node, name)
@@ -66,7 +88,8 @@ def open_variables(
         raise ValueError(f"{name} has no variables: it has {', '.join(inside) or 'no arrays'}.")
     for wanted in names:
         check_whole(inside[wanted])
-    return {key: inside[key] for key in names}, {key: a for key, a in inside.items() if key not in names}, name
+    others = {key: array for key, array in inside.items() if key not in names}
+    return OpenedGroup(name, {key: inside[key] for key in names}, others, ome_axes(node))
 
 
 def _parent(array: zarr.Array[Any]) -> zarr.Group | None:
@@ -90,15 +113,28 @@ def coordinate_names(group: zarr.Group, arrays: Arrays) -> set[str]:
     return found
 
 
-def described(name: str, array: zarr.Array[Any]) -> NamedArray:
-    """Return the description of an array in a group.
+def ome_axes(group: zarr.Group | None) -> tuple[str, ...] | None:
+    """Return the names of the axes of the images in an OME-Zarr group (versions 0.4 and 0.5); None for other groups."""
+    attributes = {} if group is None else group.attrs
+    of_version = attributes.get("ome", attributes)
+    images = of_version.get("multiscales") if isinstance(of_version, Mapping) else None
+    axes = images[0].get("axes") if isinstance(images, list) and images and isinstance(images[0], Mapping) else None
+    if not isinstance(axes, list) or not axes:
+        return None
+    return tuple(str(axis.get("name") if isinstance(axis, Mapping) else axis) for axis in axes)
+
+
+def described(name: str, array: zarr.Array[Any], axes: tuple[str, ...] | None = None) -> NamedArray:
+    """Return the description of an array in a group; `axes` are used if the array has no names of its own.
 
     Raises
     ------
     ValueError
         Its dimensions have no names.
     """
-    dims = dimension_names(array)
+    dims: Sequence[str | None] = dimension_names(array)
+    if None in dims and axes is not None and len(axes) == array.ndim:
+        dims = axes
     if None in dims:
         raise ValueError(
             f"{store_name(array)} has no dimension names, so sample_dims cannot be applied: write it with xarray, or "
@@ -108,9 +144,7 @@ def described(name: str, array: zarr.Array[Any]) -> NamedArray:
 
 
 def group_source(
-    arrays: Arrays,
-    others: Arrays,
-    name: str,
+    group: OpenedGroup,
     sample_dims: SampleDims,
     weights: Any,
     options: ReadOptions,
@@ -119,17 +153,15 @@ def group_source(
 
     Parameters
     ----------
-    arrays, others : mapping of str to zarr.Array
-        The variables, and the other arrays of the group, which may be coordinates.
-    name : str
-        The name of the data in messages.
+    group : OpenedGroup
     sample_dims : str, sequence of str, or None
         See `dem.source.dimensions.find_sample_dims`.
     weights
         The weights of the rows; a word is the name of another array of the group, or a path.
     options : ReadOptions
     """
-    described_arrays = [described(key, array) for key, array in arrays.items()]
+    arrays, others, name = group.variables, group.others, group.name
+    described_arrays = [described(key, array, group.axes) for key, array in arrays.items()]
     dims = find_sample_dims(described_arrays, sample_dims, name)
     rows = Rows(tuple(described_arrays[0].size(dim) for dim in dims), dims)
     variables = tuple(

@@ -104,7 +104,7 @@ def open_source(
         options = ReadOptions(partition_bytes, require_chunks, missing_value)
         if is_xarray(data):
             return xarray_source(data, weights, sample_dims, variables, options)
-        return group_source(*open_variables(data, variables), sample_dims, weights, options)
+        return group_source(open_variables(data, variables), sample_dims, weights, options)
     check_unnamed(data, sample_dims, variables)
     check_container(data, "data")
     rows: int | None
