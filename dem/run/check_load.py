@@ -29,9 +29,10 @@ def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
     given = {"X": X, "sample_weight": sample_weight}
     for name, data in given.items():
         check_container(data, name)
-    sizes = {name: 0 if is_lazy(data) and not is_xarray(data) else bytes_to_load(data) for name, data in given.items()}
-    if is_xarray(X):
-        sizes["X"] = 0  # read lazily
+    sizes = {
+        "X": 0 if is_lazy(X) else bytes_to_load(X),
+        "sample_weight": 0 if is_lazy(sample_weight) and not is_xarray(sample_weight) else bytes_to_load(sample_weight),
+    }
     if sizes["X"]:
         check_shape(X.shape, "X")
         check_dtype(np.dtype(X.dtype), "X")
