@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from numbers import Real
 from typing import Any
 
@@ -81,7 +82,7 @@ class Decoding:
             tests.append(x < self.low)
         if self.high is not None:
             tests.append(x > self.high)
-        return np.logical_or.reduce(tests) if tests else np.zeros(x.shape, bool)
+        return reduce(np.logical_or, tests) if tests else np.zeros(x.shape, bool)
 
     @property
     def fingerprint(self) -> dict[str, Any]:
