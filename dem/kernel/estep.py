@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.kernel.columns import Columns
-from dem.kernel.tasks import GENERAL, SQUARES, TRIANGLE, CentredTask, LinearTask, Rows, StudentTask, Task
+from dem.kernel.tasks import GENERAL, SQUARES, TRIANGLE, AnyTask, CentredTask, LinearTask, Rows, StudentTask, Task
 
 Ints = NDArray[np.int32]
 
 
-class EStep(Protocol):
-    """What a function of the library computes: arrays that it reads, and shapes."""
+class Step(Protocol[AnyTask]):
+    """What a function of the library computes: the arrays that it reads."""
 
     @property
     def function(self) -> str:
@@ -26,12 +26,16 @@ class EStep(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of rows."""
 
+    def task(self) -> AnyTask:
+        """Return the task, still without rows. The arrays must live as long as it does."""
+
+
+class EStep(Step[Task], Protocol):
+    """A step whose sums are an array (F, K)."""
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """F, K and d."""
-
-    def task(self) -> Task:
-        """Return the task, still without rows. The arrays must live as long as it does."""
 
 
 @dataclass(frozen=True, eq=False)

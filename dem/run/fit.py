@@ -293,7 +293,7 @@ def start_on_sample(
             log.info("start on the sample: %s: %s", run, reached)
         else:
             log.debug("start on the sample: %s: %.9g a row", run, run.state.objective)
-        sweep.progress.detail(str(run))
+        sweep.progress.detail(run.summary)
         journal.check_time(sweep.count)
 
     completion = completed.sample if scanned.lacking.any() else None

@@ -17,14 +17,14 @@ template <class Densities, class Consumer, class Task> int64_t run(const Task &t
     const Rows &of = task.rows;
     Workspace w(of, phases);
     Tile<T> tile;
-    tile.weight = w.take<T>(tile_rows<T>);
-    T *joint = w.take<T>(larger(of.k_count, of.d) * tile_rows<T>);  // columns of the data use this memory before
+    tile.weight = w.array<T>(tile_rows<T>);
+    T *joint = w.array<T>(larger(of.k_count, of.d) * tile_rows<T>);  // columns of the data use this memory before
     Densities densities(task, w);
     Consumer consumer(task, densities, w);
     if (!phases) return w.bytes;
     if (phases & begin) densities.begin();
     for (int64_t at = 0; phases & add && at < of.n;) {
-        at = tile.take((const T *)of.x, of.weight, at, of.n, densities.width());
+        at = tile.next_rows(of, at);
         if (!tile.n) break;
         densities(tile, joint);
         consumer(tile, joint);

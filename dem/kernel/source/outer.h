@@ -21,8 +21,8 @@ template <class T> struct Outer {
     double *first;          // (K, padded): sums of r (x - m)
     double *zeroth;         // (K): sums of r
 
-    // Takes the rows of a tile that matter to component k; adds them whenever a batch is full.
-    NOINLINE void take(int64_t k, const Tile<T> &tile, const T *e, const Softmax<T> &softmax, const T *m, const T *scale) {
+    // Adds the rows of a tile that matter to component k; they wait until a batch is full.
+    NOINLINE void add_tile(int64_t k, const Tile<T> &tile, const T *e, const Softmax<T> &softmax, const T *m, const T *scale) {
         T share[rows] __attribute__((aligned(64)));
         typename Vs::I matters = {};
         for (int i = 0; i < rows; i += size) {
