@@ -24,7 +24,7 @@ from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
 from dem.models.mixture.native_kernel import has_native, native_bytes, native_kernel
-from dem.models.mixture.native_patterns import native_patterns
+from dem.models.mixture.native_patterns import native_patterns, pattern_bytes
 from dem.models.mixture.pattern_kernel import NumPyKernels, PatternKernel, ProductBounds
 from dem.models.mixture.precision import (
     LARGEST_IN_SINGLE,
@@ -300,7 +300,10 @@ class MixtureModel:
         by_numpy = e_step_bytes(family, self.n_components, d)
         if self.kernel_id == NUMPY:
             return by_numpy
-        return max(by_numpy, native_bytes(family, self.n_components, d, self.kernel_id))
+        native = native_bytes(family, self.n_components, d, self.kernel_id)
+        if family.by_pattern is not None:
+            native += pattern_bytes(family.by_pattern, self.n_components, d, self.kernel_id)
+        return max(by_numpy, native)
 
 
 def weights_fit_float32(scan: Scan) -> bool:

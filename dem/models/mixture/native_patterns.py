@@ -17,12 +17,16 @@ from dem.kernel.estep import LinearEStep
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.pieces import RowPieces
 from dem.models.mixture.kernel import MixtureParams, Restore, unchanged
-from dem.models.mixture.native_kernel import NativeDensities, centred_densities, pairs_of, pattern_densities
+from dem.models.mixture.native_kernel import (
+    NativeDensities,
+    centred_densities,
+    native_bytes,
+    pairs_of,
+    pattern_densities,
+)
 from dem.models.mixture.pattern_kernel import ProductBounds, RowsKernel, about_means
 from dem.models.mixture.precision import Precision
 
-FREQUENT = 1024
-"""A pattern with at least this number of rows in a band gets its own native kernel (measured)."""
 COPIED_BYTES = 2**20
 """About so many bytes of rows (as float64) are copied at a time."""
 
@@ -40,7 +44,7 @@ class NativeKernels:
     kernel_id : KernelId
     """
 
-    frequent = FREQUENT
+    frequent = 1024  # measured: for fewer rows their own kernel is not faster
 
     def __init__(
         self,
@@ -87,3 +91,8 @@ def native_patterns(
         return None
     rare = pattern_densities(found, params.log_weights)
     return NativeKernels(rare, by_pattern, params.log_weights, products, kernel_id)
+
+
+def pattern_bytes(by_pattern: ByPattern[Gaussians], k: int, d: int, kernel_id: KernelId) -> int:
+    """Return the memory of the E-step of one frequent pattern, and of the rows that are copied, in bytes."""
+    return native_bytes(by_pattern.marginals, k, d, kernel_id) + 2 * COPIED_BYTES

@@ -41,8 +41,6 @@ from dem.models.mixture.precision import Precision, double_suffices
 
 BAND_BYTES, BAND_ROWS = 2**24, 2**17
 """A block is sorted in bands of at most this number of bytes (as float64) and of rows."""
-FREQUENT = 256
-"""A pattern with at least this number of rows in a band gets its own kernel of NumPy."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,7 @@ class NumPyKernels:
     """The E-steps by NumPy: complete rows by matrix products if these are exact enough."""
 
     kernel_id = NUMPY
-    frequent = FREQUENT
+    frequent = 256
 
     def __init__(
         self,
