@@ -70,7 +70,7 @@ def test_any_patterns_in_any_chunking(seed, kind, k, patterns, times, cuts, orde
     missing = rng.permutation(missing) if order == "mixed" else missing
     n, d = missing.shape
     step = pattern_e_step(kind, d, k, 0.0, rng, n=max(n, 2))
-    weight = None if zeros is None else rng.exponential(size=n) * (rng.random(n) >= zeros)
+    weight = None if zeros is None else rng.exponential(size=n) * (1 + rng.permutation(n) > zeros * n)
     step = step.on(np.where(missing, np.nan, step.x[:n]).astype(dtype), weight)
     expected, kernel = missing_in_long_double(step), step.native()
     whole = step.stats(kernel)

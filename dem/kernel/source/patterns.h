@@ -32,7 +32,6 @@ struct PatternDensities {
     typedef double Real;
     typedef Systems::Vs Vs;
     typedef Vs::V V;
-    typedef Vs::I I;
     static constexpr int rows = tile_rows<double>, size = Vs::size;
     static constexpr int across = many_registers ? 8 : 4, group = many_registers ? 3 : 2;  // rows, columns in registers
 
@@ -250,8 +249,9 @@ struct PatternSums {
     void add_products(int64_t c, int i) {
         for (int64_t a = 0; a < side; a += group)
             with_constant<group>(smaller(side - a, group), [&](auto n) {
+                constexpr int N = n.value;
                 for (int64_t b = a; b < side; b += group)
-                    with_constant<group>(smaller(side - b, group), [&](auto m) { block<n.value, m.value>(c, i, a, b); });
+                    with_constant<group>(smaller(side - b, group), [&](auto m) { block<N, m.value>(c, i, a, b); });
             });
     }
     // Products of columns a to a + N and b to b + M.

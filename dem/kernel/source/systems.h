@@ -29,7 +29,7 @@ struct Systems {
                 put(la, b, v);
                 pivot = Vs::fused(-sum, v, pivot);
             }
-            put(la, a, 1 / pivot);
+            put(la, a, 1.0 / pivot);
             log_det += Vs::log(pivot);
         }
         return log_det;
