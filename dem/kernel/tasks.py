@@ -1,4 +1,4 @@
-"""The structs of dem/kernel/source/block.h, columns.h, tasks.h and kmeans.cpp, field by field."""
+"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, patterns.h and kmeans.cpp, field by field."""
 
 from __future__ import annotations
 
@@ -85,6 +85,20 @@ class StudentTask(ctypes.Structure):
     _fields_ = (*CentredTask._fields_, ("degrees_of_freedom", c_void_p))
 
 
+class PatternTask(ctypes.Structure):
+    """`PatternTask` of patterns.h."""
+
+    _fields_ = (
+        ("rows", Rows),
+        ("means", c_void_p),
+        ("factors", c_void_p),
+        ("precisions", c_void_p),
+        ("covariances", c_void_p),
+        ("constants", c_void_p),
+        ("log_dets", c_void_p),
+    )
+
+
 class KMeansTask(ctypes.Structure):
     """`KMeansTask`."""
 
@@ -103,7 +117,7 @@ class KMeansTask(ctypes.Structure):
     )
 
 
-Task = LinearTask | CentredTask | StudentTask | KMeansTask
+Task = LinearTask | CentredTask | StudentTask | PatternTask | KMeansTask
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2

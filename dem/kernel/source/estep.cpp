@@ -3,6 +3,7 @@
 //
 // The functions at the end are called from Python (dem/kernel/runner.py) without the interpreter lock.
 #include "outputs.h"
+#include "patterns.h"
 #include "student.h"
 
 #ifndef DIGEST
@@ -68,6 +69,9 @@ int64_t dem_linear_float32(const LinearTask *task, int phases) { return linear<f
 int64_t dem_whitened(const CentredTask *task, int phases) { return whitened(*task, phases); }
 int64_t dem_independent(const CentredTask *task, int phases) {
     return sums_or_outputs<IndependentDensities, IndependentSums>(*task, phases);
+}
+int64_t dem_patterns(const PatternTask *task, int phases) {
+    return sums_or_outputs<PatternDensities, PatternSums>(*task, phases);
 }
 int64_t dem_student_whitened(const StudentTask *task, int phases) { return student_whitened(*task, phases); }
 int64_t dem_student_independent(const StudentTask *task, int phases) { return student<IndependentSums>(*task, phases); }
