@@ -97,6 +97,6 @@ class NativeScan:
 
 def native_scan_bytes(d: int, unit: int, *, scatter: bool) -> int:
     """Return the bytes that a `NativeScan` needs at most, with converted rows and its sums."""
-    padded = d + 7
-    tiles = (2 if scatter else 1) * min(TILE_ROWS, unit) + unit
-    return 8 * padded * (tiles + (3 * padded if scatter else 3) + 10) + 4096
+    padded = (d + 7) // 8 * 8
+    tiles = (2 if scatter else 1) * min(TILE_ROWS, unit) * padded + unit * d
+    return 8 * (tiles + 3 * (padded if scatter else 1) * padded + 8 * padded) + 2048

@@ -162,7 +162,7 @@ class Scanner:
     measure : Measure or None
         The support and base measure of the model.
     kernel : KernelId
-        What computes ranges and moments, if there is no measure.
+        What computes ranges and moments; see `kernel_used`.
     """
 
     n_columns: int
@@ -181,8 +181,8 @@ class Scanner:
 
     @property
     def kernel_used(self) -> KernelId:
-        """The kernel that computes ranges and moments: a `measure` needs NumPy's tiles."""
-        return NUMPY if self.measure is not None else self.kernel
+        """The kernel that computes ranges and moments: NumPy where the rows must be checked, too."""
+        return NUMPY if self.measure is not None and self.measure.checks_rows else self.kernel
 
     @property
     def k(self) -> int:
