@@ -22,7 +22,7 @@ struct ScanTask {
 
 namespace {
 
-constexpr int most_rows = 96;    // of a tile: a multiple of this makes a unit
+constexpr int most_rows = 96;    // of a tile: see TILE_ROWS in dem/kernel/scan.py
 constexpr int flush_tiles = 64;  // sums over so many tiles are added to the totals: long sums would round more
 
 typedef Vectors<double> D;
