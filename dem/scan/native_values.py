@@ -65,5 +65,7 @@ def middle(block: Block) -> Float | None:
 
 def runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     """Yield start and stop (exclusive) of each run of True in `flags` (n,)."""
+    if not flags.any():
+        return
     edges = np.flatnonzero(np.diff(flags, prepend=False, append=False))
     yield from zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True)
