@@ -48,14 +48,17 @@ class RowPieces:
     Attributes
     ----------
     dtype : dtype
+    rows : int or None
+        The rows of a piece that must be converted; None: `piece_rows`.
     """
 
     dtype: np.dtype[Any]
+    rows: int | None = None
 
     def __call__(self, x: Array, weight: Array | None) -> Iterator[Piece]:
         """Yield the rows, with float64 weights."""
         ready = x.dtype == self.dtype and x.flags.c_contiguous and x.flags.aligned
-        step = max(1, len(x)) if ready else piece_rows(self.dtype, x.shape[1])
+        step = max(1, len(x)) if ready else self.rows or piece_rows(self.dtype, x.shape[1])
         for start in range(0, len(x), step):
             part = x[start : start + step]
             rows = part if ready else np.array(part, dtype=self.dtype, order="C")

@@ -1,4 +1,4 @@
-"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, patterns.h and kmeans.cpp, field by field."""
+"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, patterns.h, kmeans.cpp and scan.cpp, field by field."""
 
 from __future__ import annotations
 
@@ -114,6 +114,27 @@ class KMeansTask(ctypes.Structure):
         ("far_square", c_void_p),
         ("far_row", c_void_p),
         ("far_label", c_void_p),
+    )
+
+
+class ScanTask(ctypes.Structure):
+    """`ScanTask` of scan.cpp."""
+
+    _fields_ = (
+        ("x", c_void_p),
+        ("weight", c_void_p),
+        ("n", c_int64),
+        ("d", c_int64),
+        ("scatter", c_int64),
+        ("unit", c_int64),
+        ("workspace", c_void_p),
+        ("shift", c_void_p),
+        ("left_out", c_void_p),
+        ("total", c_void_p),
+        ("low", c_void_p),
+        ("high", c_void_p),
+        ("first", c_void_p),
+        ("second", c_void_p),
     )
 
 

@@ -16,7 +16,7 @@ namespace {
 template <class Densities, class Consumer, class Task> int64_t run(const Task &task, int phases) {
     typedef typename Densities::Real T;
     const Rows &of = task.rows;
-    Workspace w(of, phases);
+    Workspace w(of.workspace, phases);
     Tile<T> tile;
     tile.weight = w.array<T>(tile_rows<T>);
     T *joint = w.array<T>(larger(of.k_count, of.d) * tile_rows<T>);  // columns of the data use this memory before

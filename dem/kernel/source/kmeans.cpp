@@ -97,7 +97,7 @@ template <class T, template <class> class Arithmetic> int64_t add_sums(const KMe
     typedef Vectors<double> D;
     const Rows &of = task.rows;
     const int64_t d = of.d, k_count = of.k_count, padded = round_up(d, lanes);
-    Workspace w(of, phases);
+    Workspace w(of.workspace, phases);
     Labelled<T, Arithmetic> rows(task, w);
     double *centers = w.array<double>(k_count * padded), *sums = w.zeros<double>(k_count * padded);
     double *counts = w.zeros<double>(k_count), *inertia = w.zeros<double>(k_count);
@@ -143,7 +143,7 @@ template <class T, template <class> class Arithmetic> int64_t add_sums(const KMe
 template <template <class> class Arithmetic> int64_t labels_or_scores(const KMeansTask &task, int phases) {
     const Rows &of = task.rows;
     const Output &output = *of.output;
-    Workspace w(of, phases);
+    Workspace w(of.workspace, phases);
     Labelled<double, Arithmetic> rows(task, w);
     if (phases & begin) rows.begin();
     for (int64_t at = 0, first; phases & add && at < of.n;) {
@@ -170,7 +170,7 @@ template <template <class> class Arithmetic> int64_t labels_or_scores(const KMea
 int64_t distances(const KMeansTask &task, int phases) {
     typedef Nearest<double, Differences> N;
     const Rows &of = task.rows;
-    Workspace w(of, phases);
+    Workspace w(of.workspace, phases);
     Labelled<double, Differences> rows(task, w);
     double *part = w.array<double>(8 * rows.rows);  // a register block of any width
     if (phases & begin) rows.begin();

@@ -25,7 +25,7 @@ struct Workspace {
     bool begins;
     int64_t bytes = 0;
 
-    Workspace(const Rows &of, int phases) : at(phases ? (char *)of.workspace : nullptr), begins(phases & begin) {}
+    Workspace(void *memory, int phases) : at(phases ? (char *)memory : nullptr), begins(phases & begin) {}
     template <class T> T *array(int64_t n) {
         const int64_t from = bytes, end = bytes + n * (int64_t)sizeof(T);
         bytes = round_up(end, 64) + gap;
