@@ -27,12 +27,13 @@ MODULES = {
     "scale": ("benchmarks.scale",),
     "reading": ("benchmarks.reading",),
     "codecs": ("benchmarks.codecs",),
+    "packed": ("benchmarks.packed",),
     "kmeans": ("benchmarks.kmeans",),
     "factors": ("benchmarks.factors",),
     "missing": ("benchmarks.missing",),
     "outputs": ("benchmarks.outputs",),
 }
-WITH_STORES = ("demo", "stores", "reading", "codecs", "kmeans")
+WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (

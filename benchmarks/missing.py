@@ -27,7 +27,7 @@ THREADS = 2
 MIXTURES = {
     "diag, any pattern": ("diag", 1_000_000, 16, 16, None, 1.3),
     "full, 30 patterns": ("full", 1_000_000, 16, 16, 30, 2.0),
-    "full, thousands of patterns": ("full", 200_000, 16, 8, None, 40.0),
+    "full, thousands of patterns": ("full", 200_000, 16, 8, None, 10.0),
 }
 """Covariances, rows, columns, components, patterns (None: each value on its own), and the bar."""
 MISSING = 0.1

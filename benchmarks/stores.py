@@ -92,7 +92,7 @@ def ppca_row(scratch: Path, dtype: str) -> Row:
     """Return the row of one dtype."""
     path = write_store(scratch / f"bench-ppca-{dtype}.zarr", 2_000_000, 64, 2**16, dtype)
     source = open_source(path)
-    scanner = Scanner(64, True, 30_000, 0, source.n_rows)
+    scanner = Scanner(64, True, 30_000, 0, source.n_rows, None, chosen_kernel())
     with local_cluster(2) as client:
         sweep = DaskSweep(source, client)
         fit, reading = side_by_side(

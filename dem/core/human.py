@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import math
 
+NEAR = 10.0
+"""A time left that is shorter than this, in seconds, is not told."""
+NEARLY = 1.1
+"""Times that differ by less than this factor are shown as one."""
+
 
 def count(value: float) -> str:
     """Return a number with the letter of its unit, k, M, G or T: 62.5 M."""
@@ -30,12 +35,22 @@ def seconds(value: float) -> str:
 
 
 def time_range(low: float, high: float) -> str:
-    """Return a range of times, in whole numbers rounded outwards: 10 to 40 minutes, 40 seconds to 5 minutes."""
-    lowest, highest = _in_large_unit(low), _in_large_unit(high)
-    first, last = max(1, math.floor(lowest[0])), max(1, math.ceil(highest[0]))
-    if lowest[1] != highest[1]:
-        return f"{plural(first, lowest[1])} to {plural(last, highest[1])}"
-    return plural(last, highest[1]) if first == last else f"{first} to {plural(last, highest[1])}"
+    """Return a range of times, in whole numbers rounded outwards: 10 to 40 minutes, 40 seconds to 5 minutes.
+
+    Two numbers that are nearly the same become one: 70 seconds.
+    """
+    (size, unit), (last_size, last_unit) = _large_unit(low), _large_unit(high)
+    first, last = max(1, math.floor(low / size)), max(1, math.ceil(high / last_size))
+    if last * last_size <= NEARLY * first * size:
+        return plural(max(1, round((low + high) / 2 / last_size)), last_unit)
+    if unit != last_unit:
+        return f"{plural(first, unit)} to {plural(last, last_unit)}"
+    return f"{first} to {plural(last, last_unit)}"
+
+
+def time_left(low: float, high: float) -> str:
+    """Return a range of times left: about 10 to 40 minutes left; nothing if it is less than `NEAR`."""
+    return f"about {time_range(low, high)} left" if high >= NEAR else ""
 
 
 def plural(n: int, noun: str) -> str:
@@ -62,12 +77,12 @@ def number(value: float) -> str:
     return f"{value:.6g}"
 
 
-def _in_large_unit(seconds: float) -> tuple[float, str]:
-    """Return a time in the largest unit in which it is at least 2, or in seconds; and the unit."""
+def _large_unit(seconds: float) -> tuple[int, str]:
+    """Return the seconds and the name of the largest unit in which a time is at least 2, or else of seconds."""
     for size, unit in ((86_400, "day"), (3600, "hour"), (60, "minute")):
         if seconds >= 2 * size:
-            return seconds / size, unit
-    return seconds, "second"
+            return size, unit
+    return 1, "second"
 
 
 def _scaled(value: float, units: tuple[str, ...]) -> str:

@@ -20,7 +20,7 @@ from dem.estimators import summary
 log = logging.getLogger("dem")
 
 LINE_SECONDS = 10.0
-"""Least time between two lines within a pass. If a fit has less time left than this, its line does not say so."""
+"""Least time between two lines within a pass."""
 LINE_SHARE = 0.1
 """Least share of a pass, and of the time since its begin, between two lines: long passes have nine lines at most."""
 
@@ -82,8 +82,8 @@ def pass_line(report: PassReport) -> str:
         parts.append(f"({rates})")
     if report.stop_reason is not None:
         parts.append(summary.STOP_REASONS[report.stop_reason])
-    if report.seconds_left is not None and report.seconds_left[1] >= LINE_SECONDS:
-        parts.append(f"fit: about {human.time_range(*report.seconds_left)} left")
+    if report.seconds_left is not None and (left := human.time_left(*report.seconds_left)):
+        parts.append(f"fit: {left}")
     return "  ".join(parts)
 
 
@@ -127,7 +127,7 @@ class Timed:
         """
         elapsed = self.clock() - self.started
         rows, nbytes = (None if whole is None else whole * share for whole in (self.rows, self.nbytes))
-        left = f"about {human.seconds(elapsed * (1 / share - 1))} left" if share else ""
+        left = f"about {human.seconds(elapsed * (1 / share - 1))} left" if 0 < share < 1 else ""
         return [fact for fact in (f"{share:.0%}", left, speed(rows, nbytes, elapsed)) if fact]
 
     def end(self, state: Any) -> None:

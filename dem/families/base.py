@@ -17,6 +17,9 @@ from dem.scan.scanner import Scan
 M_STEP_ROWS = 128
 """An M-step takes about as long as the E-step of this number of rows (measured)."""
 
+OF_ROWS = ("outside", "log_base", "observed_log_base")
+"""The functions of a family that the first pass calls with the rows."""
+
 
 class FamilyBase(ABC):
     """Base of all families. By default all numbers are in the support, the frame is the data's own coordinates.
@@ -80,6 +83,12 @@ class FamilyBase(ABC):
     def check_columns(self, d: int) -> None:
         """Accept any number of columns."""
         return
+
+    @property
+    def checks_rows(self) -> bool:
+        """Whether the family has its own support or base measure."""
+        own = type(self)
+        return any(getattr(own, name) is not getattr(FamilyBase, name) for name in OF_ROWS)
 
     def outside(self, x: Float) -> NDArray[np.bool_] | None:
         """Return a mask of the entries of a tile x (d, n) outside the support; None: there are none."""

@@ -131,6 +131,11 @@ class Product:
         for part in self.parts:
             part.family.check_columns(len(part.columns))
 
+    @property
+    def checks_rows(self) -> bool:
+        """Whether a part has its own support or base measure."""
+        return any(part.family.checks_rows for part in self.parts)
+
     def outside(self, x: Float) -> NDArray[np.bool_] | None:
         """Return a mask of the entries outside the support; None: there are none."""
         masks = [(part.index, part.family.outside(x[part.index])) for part in self.parts]

@@ -1,1 +1,1 @@
-"""The native E-step: which kernel is used, and where its library is."""
+"""The native kernel: which kernel is used, and where its library is."""

@@ -9,14 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
+from dem.core.linalg import triangle
 from dem.kernel.columns import Columns
-from dem.kernel.tasks import GENERAL, SQUARES, TRIANGLE, CentredTask, LinearTask, Rows, StudentTask, Task
+from dem.kernel.tasks import (
+    GENERAL,
+    SQUARES,
+    TRIANGLE,
+    AnyTask,
+    CentredTask,
+    LinearTask,
+    PatternTask,
+    Rows,
+    StudentTask,
+    Task,
+)
 
 Ints = NDArray[np.int32]
 
 
-class EStep(Protocol):
-    """What a function of the library computes: arrays that it reads, and shapes."""
+class Step(Protocol[AnyTask]):
+    """What a function of the library computes: the arrays that it reads."""
 
     @property
     def function(self) -> str:
@@ -26,12 +38,16 @@ class EStep(Protocol):
     def dtype(self) -> np.dtype[Any]:
         """The dtype of rows."""
 
+    def task(self) -> AnyTask:
+        """Return the task, still without rows. The arrays must live as long as it does."""
+
+
+class EStep(Step[Task], Protocol):
+    """A step whose sums are an array (F, K)."""
+
     @property
     def shape(self) -> tuple[int, int, int]:
         """F, K and d."""
-
-    def task(self) -> Task:
-        """Return the task, still without rows. The arrays must live as long as it does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,6 +179,54 @@ class StudentEStep:
         return StudentTask(of.rows, of.means, of.factors, of.constants, address(self.degrees_of_freedom))
 
 
+@dataclass(frozen=True, eq=False)
+class PatternEStep:
+    """Gaussians of rows with missing values. Rows with the same missing columns should be next to each other.
+
+    The sums are those of completed rows about the means, and the entropies of the missing values. The conditional
+    covariances of rows of which more than half of the columns are missing are left out. Instead, for these rows with
+    observed columns o there are the sums of r inv(S_oo), as a triangle (d (d + 1) / 2), and then those of r.
+
+    Attributes
+    ----------
+    gaussians : CentredEStep
+        Means, factors U, and the constants of complete rows.
+    precisions : array of shape (K, d, d)
+        P = U U'.
+    covariances : array of shape (K, d, d)
+        S = inv(P).
+    log_dets : array of shape (K,)
+        log |P|.
+    """
+
+    gaussians: CentredEStep
+    precisions: Float
+    covariances: Float
+    log_dets: Float
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Float64."""
+        return self.gaussians.dtype
+
+    @property
+    def function(self) -> str:
+        """The function."""
+        return "dem_patterns"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """F, K and d."""
+        f, k, d = self.gaussians.shape
+        return f + 1 + d * (d + 1) // 2 + 1, k, d
+
+    def task(self) -> PatternTask:
+        """Return the task, still without rows."""
+        of = self.gaussians.task()
+        precisions, covariances = address(self.precisions), address(self.covariances)
+        return PatternTask(of.rows, of.means, of.factors, precisions, covariances, of.constants, address(self.log_dets))
+
+
 def form_of(pairs: Ints, d: int) -> int:
     """Return the form of features (2, F) of d columns.
 
@@ -172,7 +236,7 @@ def form_of(pairs: Ints, d: int) -> int:
     form = form_of_size(pairs.shape[1], d)
     if form == GENERAL:
         return GENERAL
-    products = np.stack(np.triu_indices(d)) if form == TRIANGLE else np.stack([np.arange(d)] * 2)
+    products = np.stack(triangle(d)) if form == TRIANGLE else np.stack([np.arange(d)] * 2)
     columns = np.stack([np.zeros(1 + d, np.intp), np.arange(1 + d)])
     return form if np.array_equal(pairs, np.concatenate([columns, 1 + products], axis=1)) else GENERAL
 

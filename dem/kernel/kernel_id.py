@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class KernelId:
-    """An implementation of the E-step.
+    """An implementation of the E-step and of the first pass.
 
     Parameters
     ----------

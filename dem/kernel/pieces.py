@@ -23,14 +23,15 @@ class Piece(NamedTuple):
         Rows (n, d), or columns (d, n), in the dtype of the arithmetic.
     weight : array of shape (n,) or None
     n : int
-    stride : int
-        The distance of columns, in numbers.
+    row_step, column_step : int
+        The distance in x from one row to the next, and from one column to the next, in numbers.
     """
 
     x: Array
     weight: Float | None
     n: int
-    stride: int = 0
+    row_step: int
+    column_step: int
 
 
 class Pieces(Protocol):
@@ -47,18 +48,21 @@ class RowPieces:
     Attributes
     ----------
     dtype : dtype
+    rows : int or None
+        The rows of a piece that must be converted; None: `piece_rows`.
     """
 
     dtype: np.dtype[Any]
+    rows: int | None = None
 
     def __call__(self, x: Array, weight: Array | None) -> Iterator[Piece]:
         """Yield the rows, with float64 weights."""
         ready = x.dtype == self.dtype and x.flags.c_contiguous and x.flags.aligned
-        step = max(1, len(x)) if ready else piece_rows(self.dtype, x.shape[1])
+        step = max(1, len(x)) if ready else self.rows or piece_rows(self.dtype, x.shape[1])
         for start in range(0, len(x), step):
             part = x[start : start + step]
             rows = part if ready else np.array(part, dtype=self.dtype, order="C")
-            yield Piece(rows, part_of(weight, start, step), len(part))
+            yield Piece(rows, part_of(weight, start, step), len(part), x.shape[1], 1)
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class FeaturePieces:
                 rows, some = rows[some > 0], some[some > 0]
             if len(rows):
                 self.write(rows, out[:, : len(rows)])
-                yield Piece(out, some, len(rows), out.shape[1])
+                yield Piece(out, some, len(rows), 1, out.shape[1])
 
 
 def piece_rows(dtype: np.dtype[Any], d: int) -> int:

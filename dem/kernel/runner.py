@@ -1,4 +1,4 @@
-"""Run the native kernel on blocks: it adds sums and returns the log-likelihood, or writes an output for each row.
+"""Run the native kernel on blocks: it adds sums, or writes an output for each row.
 
 While one of its functions runs, other threads of Python run too.
 """
@@ -8,28 +8,28 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from ctypes import c_int, c_int64, c_void_p
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.kernel.columns import Columns
-from dem.kernel.estep import EStep, address, form_of_size, rows_of
+from dem.kernel.estep import EStep, Step, address, form_of_size, rows_of
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.library import library, reason
 from dem.kernel.pieces import Pieces, RowPieces, piece_bytes
-from dem.kernel.tasks import ADD, BEGIN, COUNT, END, PROBA, LinearTask, Output, Rows, StudentTask, Task
+from dem.kernel.tasks import ADD, BEGIN, COUNT, END, PROBA, AnyTask, LinearTask, Output, StudentTask, Task
 
 ALIGNMENT = 64
 
 
-class Runner:
-    """Runs an `EStep` on blocks. It keeps its workspace between calls, so each task has its own.
+class Runner(Generic[AnyTask]):
+    """Runs a function of the library on blocks. It keeps its workspace between calls, so each task has its own.
 
     Parameters
     ----------
-    step : EStep
+    step : Step
     kernel : KernelId
     pieces : Pieces or None
         None: contiguous rows.
@@ -38,39 +38,36 @@ class Runner:
     """
 
     def __init__(
-        self, step: EStep, kernel: KernelId, pieces: Pieces | None = None, output: Output | None = None
+        self, step: Step[AnyTask], kernel: KernelId, pieces: Pieces | None = None, output: Output | None = None
     ) -> None:
-        self.step, self.output = step, output
+        self.step, self.output, self.task = step, output, step.task()
         self._pieces = RowPieces(step.dtype) if pieces is None else pieces
-        self._function, self._task = function_of(kernel, step.function), step.task()
-        self.rows: Rows = self._task.rows
+        self._function = function_of(kernel, step.function)
         if output is not None:
-            self.rows.output = ctypes.addressof(output)
-        self._workspace = aligned_bytes(self._function(ctypes.byref(self._task), COUNT))
-        self.rows.workspace = self._workspace.ctypes.data
+            self.task.rows.output = ctypes.addressof(output)
+        self._workspace = aligned_bytes(self._run(COUNT))
+        self.task.rows.workspace = self._workspace.ctypes.data
 
     @property
     def workspace_bytes(self) -> int:
         """The bytes of its workspace."""
         return self._workspace.nbytes
 
-    def __call__(self, x: Array, weight: Array | None, before: Callable[[int], None] | None = None) -> None:
-        """Run it on the rows x (n, d); `before` is called before each piece with the number of the rows so far."""
-        done = 0
+    def __call__(self, x: Array, weight: Array | None) -> None:
+        """Run it on the rows x (n, d)."""
+        rows = self.task.rows
+        rows.first = 0
         self._run(BEGIN)
         for piece in self._pieces(x, weight):
-            self.rows.x, self.rows.n = piece.x.ctypes.data, piece.n
-            self.rows.weight = None if piece.weight is None else piece.weight.ctypes.data
-            if isinstance(self._task, LinearTask):
-                self._task.stride = piece.stride
-            if before is not None:
-                before(done)
+            rows.x, rows.n = piece.x.ctypes.data, piece.n
+            rows.weight = None if piece.weight is None else piece.weight.ctypes.data
+            rows.row_step, rows.column_step = piece.row_step, piece.column_step
             self._run(ADD)
-            done += piece.n
+            rows.first += piece.n
         self._run(END)
 
-    def _run(self, phases: int) -> None:
-        self._function(ctypes.byref(self._task), phases)
+    def _run(self, phases: int) -> int:
+        return self._function(ctypes.byref(self.task), phases)
 
 
 class NativeEStep:
@@ -85,7 +82,7 @@ class NativeEStep:
         Rows of weight 0 are left out, whatever values they have.
         """
         total = np.zeros(1)
-        rows = self._runner.rows
+        rows = self._runner.task.rows
         rows.sums, rows.log_likelihood = sums.ctypes.data, total.ctypes.data
         self._runner(x, weight)
         return float(total[0])
@@ -116,18 +113,14 @@ class NativeOutputs:
     shape : OutputShape
     """
 
-    def __init__(self, step: EStep, kernel: KernelId, shape: OutputShape, pieces: Pieces | None = None) -> None:
+    def __init__(self, step: Step[Task], kernel: KernelId, shape: OutputShape, pieces: Pieces | None = None) -> None:
         self._output = Output(*shape)
         self._runner = Runner(step, kernel, pieces, self._output)
 
     def __call__(self, x: Array, out: Array) -> None:
         """Write the outputs of the rows x (n, d) to `out`, a contiguous array (n,) or (n, columns)."""
-        start, row_bytes = address(out), self._output.columns * self._output.item_bytes
-
-        def before(done: int) -> None:
-            self._output.to = start + done * row_bytes
-
-        self._runner(x, None, before)
+        self._output.to = address(out)
+        self._runner(x, None)
 
 
 def function_of(kernel: KernelId, name: str) -> Callable[..., int]:
@@ -160,17 +153,17 @@ def linear_bytes(kernel: KernelId, name: str, f: int, k: int, columns: Columns) 
 
 def centred_bytes(kernel: KernelId, name: str, k: int, d: int) -> int:
     """Return the workspace of a function for K components of d columns about their means, in bytes."""
-    return workspace_bytes(kernel, name, StudentTask(rows_of(widest(k), d)))  # it begins like a `CentredTask`
+    return workspace_bytes(kernel, name, StudentTask(rows_of(widest(k), d)))  # all begin with rows, and no more is read
 
 
-def workspace_bytes(kernel: KernelId, name: str, task: Task) -> int:
+def workspace_bytes(kernel: KernelId, name: str, task: Task, largest: int = PROBA) -> int:
     """Return the workspace of a function for sums or outputs, and of pieces of converted rows, in bytes.
 
-    It does not depend on the width of the vectors here.
+    It does not depend on the width of the vectors here. `largest` is the kind of output that needs most.
     """
     count = function_of(kernel, name)
     sums = count(ctypes.byref(task), COUNT)
-    output = Output(PROBA, task.rows.k_count, 8)
+    output = Output(largest, task.rows.k_count, 8)
     task.rows.output = ctypes.addressof(output)
     most = max(sums, count(ctypes.byref(task), COUNT))
     return most + 4 * piece_bytes(task.rows.d)

@@ -1,9 +1,10 @@
-"""The structs of dem/kernel/source/tasks.h, columns.h and kmeans.cpp, field by field."""
+"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, patterns.h, kmeans.cpp and scan.cpp, field by field."""
 
 from __future__ import annotations
 
 import ctypes
 from ctypes import c_int64, c_void_p
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,7 +25,7 @@ NUMBER, LOGARITHM, ANGLE, EQUALS, OBSERVED, SQUARES_SUM = range(6)
 """`Kind`: what an item computes."""
 IN_FRAME, BY_ITEMS, STORED, OBSERVED_IN_FRAME = range(4)
 """`Source`: from where columns come."""
-LABEL, PROBA, SCORE, ENTROPY, COMPLETE, TOP_INDEX, TOP_WEIGHT = range(7)
+LABEL, PROBA, SCORE, ENTROPY, COMPLETE, TOP_INDEX, TOP_WEIGHT, DISTANCE = range(8)
 """`OutputKind`: what is computed for each row."""
 
 
@@ -43,6 +44,9 @@ class Rows(ctypes.Structure):
         ("n", c_int64),
         ("d", c_int64),
         ("k_count", c_int64),
+        ("row_step", c_int64),
+        ("column_step", c_int64),
+        ("first", c_int64),
         ("sums", c_void_p),
         ("log_likelihood", c_void_p),
         ("output", c_void_p),
@@ -58,7 +62,6 @@ class LinearTask(ctypes.Structure):
         ("source", c_int64),
         ("shift", c_void_p),
         ("scale", c_void_p),
-        ("stride", c_int64),
         ("items", c_void_p),
         ("item_count", c_int64),
         ("column_count", c_int64),
@@ -82,36 +85,61 @@ class StudentTask(ctypes.Structure):
     _fields_ = (*CentredTask._fields_, ("degrees_of_freedom", c_void_p))
 
 
+class PatternTask(ctypes.Structure):
+    """`PatternTask` of patterns.h."""
+
+    _fields_ = (
+        ("rows", Rows),
+        ("means", c_void_p),
+        ("factors", c_void_p),
+        ("precisions", c_void_p),
+        ("covariances", c_void_p),
+        ("constants", c_void_p),
+        ("log_dets", c_void_p),
+    )
+
+
 class KMeansTask(ctypes.Structure):
-    """`KMeansTask` of kmeans.cpp."""
+    """`KMeansTask`."""
+
+    _fields_ = (
+        ("rows", Rows),
+        ("shift", c_void_p),
+        ("scale", c_void_p),
+        ("eta", c_void_p),
+        ("centers", c_void_p),
+        ("counts", c_void_p),
+        ("inertia", c_void_p),
+        ("far_count", c_void_p),
+        ("far_square", c_void_p),
+        ("far_row", c_void_p),
+        ("far_label", c_void_p),
+    )
+
+
+class ScanTask(ctypes.Structure):
+    """`ScanTask` of scan.cpp."""
 
     _fields_ = (
         ("x", c_void_p),
         ("weight", c_void_p),
         ("n", c_int64),
         ("d", c_int64),
-        ("k_count", c_int64),
+        ("scatter", c_int64),
+        ("unit", c_int64),
         ("workspace", c_void_p),
         ("shift", c_void_p),
-        ("scale", c_void_p),
-        ("eta", c_void_p),
-        ("centers", c_void_p),
-        ("counts", c_void_p),
-        ("sums", c_void_p),
-        ("inertia", c_void_p),
-        ("first", c_int64),
-        ("far_count", c_void_p),
-        ("far_square", c_void_p),
-        ("far_row", c_void_p),
-        ("far_label", c_void_p),
-        ("labels", c_void_p),
-        ("label_bytes", c_int64),
-        ("scores", c_void_p),
-        ("distances", c_void_p),
+        ("left_out", c_void_p),
+        ("total", c_void_p),
+        ("low", c_void_p),
+        ("high", c_void_p),
+        ("first", c_void_p),
+        ("second", c_void_p),
     )
 
 
-Task = LinearTask | CentredTask | StudentTask
+Task = LinearTask | CentredTask | StudentTask | PatternTask | KMeansTask
+AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2
 """`Form`: which features there are."""

@@ -11,8 +11,9 @@ from dem.core import human
 from dem.core.block import Float
 from dem.core.columns import MOST_LISTED, Columns
 from dem.models.row_checks import LARGEST_MAGNITUDE
-from dem.scan.scanner import Position, Scan
+from dem.scan.scanner import Scan
 from dem.scan.support import Measure
+from dem.scan.values import Position
 from dem.source import Source
 
 LEAST = 1e-280

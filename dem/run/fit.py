@@ -24,6 +24,7 @@ from dem.engine.machines import CLIENT_GROWTH
 from dem.engine.passes import Passes
 from dem.engine.sweep.memory_plan import IDLE_WORKER_BYTES
 from dem.engine.sweep.process_memory import process_bytes
+from dem.kernel.choice import chosen_kernel
 from dem.kernel.kernel_id import kernel_of
 from dem.run import absent_chunks, resume
 from dem.run.check_chunks import UnchangedChunks
@@ -209,8 +210,9 @@ def scan(
     start = Start(sample_size=sample_size, seed=seed)
     check_load(data, sample_weight, engine)
     source = open_source(data, sample_weight, missing_value=missing_value)
+    scanner = scanner_of(source, start, scatter=scatter)
     with (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep:
-        return first_scan(sweep, source, start, scatter=scatter, name="scan")
+        return first_scan(sweep, source, scanner, name="scan")
 
 
 def scan_moments(source: Source, settings: FitSettings) -> Scan:
@@ -223,17 +225,14 @@ def scan_moments(source: Source, settings: FitSettings) -> Scan:
         return scan_once(sweep, source, settings, journal, scatter=True)
 
 
-def first_scan(
-    sweep: Passes,
-    source: Source,
-    start: Start,
-    *,
-    scatter: bool,
-    measure: Measure | None = None,
-    name: str = "first scan",
-) -> Scan:
+def scanner_of(source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scanner:
+    """Return the maker of the kernel of the first pass."""
+    return Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure, chosen_kernel())
+
+
+def first_scan(sweep: Passes, source: Source, scanner: Scanner, name: str = "first scan") -> Scan:
     """Return the scan of the whole source; `name` is the name of the pass in reports."""
-    scanner = Scanner(source.n_columns, scatter, start.sample_size, start.seed, source.n_rows, measure)
+    sweep.check_kernel(scanner.kernel_used)
     found = sweep.run_named(name, scanner)
     log.info("%s: %d rows of %s", name, found.rows, source.name)
     absent_chunks.report_absent(found.absent, source, sweep.progress)
@@ -257,8 +256,9 @@ def scan_once(
 ) -> Scan:
     """Return the scan in the journal, or that of a first pass, after checks of its values."""
     earlier, start, missing = journal.found, settings.start, settings.missing
+    scanner = scanner_of(source, start, scatter=scatter, measure=measure)
     if earlier.scan is None:
-        found = first_scan(sweep, source, start, scatter=scatter, measure=measure)
+        found = first_scan(sweep, source, scanner)
         check_values(found, source, missing, squared)
         for sentence in doubts(found, source, measure):
             sweep.progress.note(f"{WARNING}{sentence}")
@@ -269,7 +269,7 @@ def scan_once(
     resume.check_sampled_rows(earlier.scan, source, start.seed)
     sweep.progress.note(f"continuing after {human.passes(sweep.count)} over {source.name}")
     absent_chunks.report_absent(earlier.scan.absent, source, sweep.progress)
-    if warning := resume.machine_warning(earlier, sweep.machine_kinds):
+    for warning in resume.last_bits_warnings(earlier, sweep.machine_kinds, scanner.kernel_used):
         sweep.progress.note(warning)
     return earlier.scan
 
@@ -293,7 +293,7 @@ def start_on_sample(
             log.info("start on the sample: %s: %s", run, reached)
         else:
             log.debug("start on the sample: %s: %.9g a row", run, run.state.objective)
-        sweep.progress.detail(str(run))
+        sweep.progress.detail(run.summary)
         journal.check_time(sweep.count)
 
     completion = completed.sample if scanned.lacking.any() else None

@@ -14,6 +14,7 @@ from dem.em import loop
 from dem.em.progress import WARNING
 from dem.em.starts import Start
 from dem.families.family import Given
+from dem.kernel.kernel_id import KernelId
 from dem.scan.sample import unhash
 from dem.scan.scanner import Scan
 from dem.source import Source
@@ -74,23 +75,30 @@ def journal(
     return checkpoint.journal(of(), (type(model).__module__,), machine_kinds)
 
 
-def machine_warning(found: ResumePoint, here: tuple[str, ...]) -> str | None:
-    """Return a warning if the checkpoint was made with another processor or BLAS than this run uses; otherwise None.
+def last_bits_warnings(found: ResumePoint, machines: tuple[str, ...], kernel: KernelId) -> list[str]:
+    """Return warnings if the checkpoint was made with another processor, BLAS or kernel of the scan than this run uses.
 
     Parameters
     ----------
     found : ResumePoint
-    here : tuple of str
+        With a scan.
+    machines : tuple of str
         The kinds of machine of this run: see `dem.core.blas.machine_kind`.
+    kernel : KernelId
+        The kernel that a scan of this run would use. (For states see `dem.storage.checkpoint.check_kernel`.)
     """
-    kept = found.machine_kinds
-    ended = found.state is not None and found.state.stop_reason is not None  # nothing more is computed
-    if ended or not kept or set(kept) == set(here):
-        return None
-    return (
-        f"{WARNING}the checkpoint was made with {' and '.join(kept)}; this run uses {' and '.join(here)}: the "
-        "result may differ in the last bits from that of a fit without interruption"
-    )
+    assert found.scan is not None
+    if found.state is not None and found.state.stop_reason is not None:  # nothing more is computed
+        return []
+    kept, differences = found.machine_kinds, []
+    if kept and set(kept) != set(machines):
+        differences.append(f"the checkpoint was made with {' and '.join(kept)}; this run uses {' and '.join(machines)}")
+    if found.scan.kernel != kernel:
+        differences.append(f"the scan in the checkpoint was made with {found.scan.kernel}; this run uses {kernel}")
+    return [
+        f"{WARNING}{difference}: the result may differ in the last bits from that of a fit without interruption"
+        for difference in differences
+    ]
 
 
 def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:

@@ -153,10 +153,28 @@ class BlockSums:
 
     def moments(self) -> Moments:
         """Return the moments of the rows added so far."""
-        if self.centre is None or self.weight == 0:
-            return Moments(0.0, np.zeros(len(self.first), np.longdouble), np.zeros_like(self.second))
-        rest = self.first / self.weight
-        with np.errstate(over="ignore", invalid="ignore"):
-            between = np.outer(rest, rest) if self.second.ndim == 2 else rest * rest
-            scatter = self.second - self.weight * between
-        return Moments(self.weight, self.centre.astype(np.longdouble) + rest, scatter)
+        centre = np.zeros(len(self.first)) if self.centre is None else self.centre
+        return moments_about(centre, self.weight, self.first, self.second)
+
+
+def moments_about(centre: Float, weight: float, first: Float, second: Float) -> Moments:
+    """Return the moments of some rows, given sums about a point near their mean.
+
+    Parameters
+    ----------
+    centre : array of shape (d,)
+        The point.
+    weight : float
+        The sum of the weights.
+    first : array of shape (d,)
+        Weighted sums of the deviations from this point.
+    second : array of shape (d,) or (d, d)
+        Weighted sums of their squares, or of their products.
+    """
+    if weight == 0:
+        return Moments(0.0, np.zeros(len(first), np.longdouble), np.zeros_like(second))
+    rest = first / weight
+    with np.errstate(over="ignore", invalid="ignore"):
+        between = np.outer(rest, rest) if second.ndim == 2 else rest * rest
+        scatter = second - weight * between
+    return Moments(weight, centre.astype(np.longdouble) + rest, scatter)

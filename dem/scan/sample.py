@@ -113,8 +113,9 @@ class Candidates:
             keep = np.arange(len(rows))
         if len(self.sample.keys) == self.k:  # full: only rows with smaller hashes can enter
             keep = keep[keys[keep] < self.sample.keys[-1]]
-        if (empty := find_empty_rows(rows[keep])) is not None:
-            keep = keep[~empty]
+        keep = _with_value(rows, keep)
+        if len(keep) > self.k:
+            keep = keep[np.argpartition(keys[keep], self.k)[: self.k]]
         if len(keep):
             weights = np.ones(len(keep)) if weight is None else np.asarray(weight[keep], dtype=np.float64)
             self.sample = self.sample + Sample(self.k, keys[keep], rows[keep], weights)
@@ -122,6 +123,21 @@ class Candidates:
     def bottom(self) -> Sample:
         """Return the rows with the smallest hashes."""
         return self.sample
+
+
+def _with_value(rows: Array, keep: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return those of the rows (n, d) numbered in `keep` in which not all values are missing.
+
+    Most rows have a value in the first column, so only some rows are copied.
+    """
+    if rows.dtype.kind != "f":
+        return keep
+    lacking = np.isnan(rows[keep, 0])
+    if not lacking.any() or (empty := find_empty_rows(rows[keep[lacking]])) is None:
+        return keep
+    lacking[lacking] = empty
+    found: NDArray[np.intp] = keep[~lacking]
+    return found
 
 
 def sample_rows(sample_size: int, d: int) -> int:

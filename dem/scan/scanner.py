@@ -8,27 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Block, Float
 from dem.core.coordinate_frame import Frame
-from dem.core.rows import Keys, RowKeys
 from dem.core.stats import ARITY
-from dem.scan.moments import BlockSums, ColumnMoments, Moments
+from dem.kernel.kernel_id import NUMPY, KernelId
+from dem.kernel.scan import native_scan_bytes
+from dem.scan.moments import ColumnMoments, Moments
+from dem.scan.native_values import NativeValues
 from dem.scan.sample import Candidates, Sample, sample_rows
-from dem.scan.support import Measure, Measured, measured
+from dem.scan.support import Measure, Measured
+from dem.scan.values import BlockValues, Position, scan_tile_rows
 
-TILE_BYTES = 2**19
-"""Size of a tile in float64, in bytes. It fits into the second-level cache of a core."""
-MAX_TILE = 4096
 HASH_ROWS = 2**16
 """Number of rows whose hashes are computed in one step."""
-Position = tuple[int, int]
-"""The key of a row, and a column."""
-NO_POSITION: Position = (np.iinfo(np.int64).max, 0)
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,8 @@ class Scan:
         The chunks missing from the store, numbered as in `Block.absent`.
     measured : Measured
         The sum of the log base measure over the rows, and the first value outside the model's support.
+    kernel : KernelId
+        What computed ranges and moments: scans of different kernels cannot be added.
     """
 
     rows: int
@@ -76,9 +75,18 @@ class Scan:
     sample: Sample
     absent: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     measured: Measured = field(default_factory=Measured)
+    kernel: KernelId = NUMPY
 
     def __add__(self, other: Scan) -> Scan:
-        """Return the scan of both sets of rows together."""
+        """Return the scan of both sets of rows together.
+
+        Raises
+        ------
+        ValueError
+            If they are of different kernels.
+        """
+        if self.kernel != other.kernel:
+            raise ValueError(f"cannot add scans of different kernels: {self.kernel} and {other.kernel}")
         return Scan(
             self.rows + other.rows,
             self.moments + other.moments,
@@ -94,6 +102,7 @@ class Scan:
             self.sample + other.sample,
             np.union1d(self.absent, other.absent),
             self.measured + other.measured,
+            self.kernel,
         )
 
     @property
@@ -138,7 +147,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class Scanner:
-    """Makes the kernel of the first pass: a call without arguments returns the method `scan`.
+    """Makes the kernel of the first pass: a call without arguments returns it, a function from a block to its scan.
 
     Attributes
     ----------
@@ -152,6 +161,8 @@ class Scanner:
         The number of rows, if known. A task then returns only rows that can still be in the sample.
     measure : Measure or None
         The support and base measure of the model.
+    kernel : KernelId
+        What computes ranges and moments; see `kernel_used`.
     """
 
     n_columns: int
@@ -160,106 +171,51 @@ class Scanner:
     seed: int
     n_rows: int | None
     measure: Measure | None = None
+    kernel: KernelId = NUMPY
 
     def __call__(self) -> Callable[[Block], Scan]:
         """Return the kernel."""
-        return self.scan
+        if self.kernel_used == NUMPY:
+            return partial(self.scan, BlockValues.add)
+        return partial(self.scan, NativeValues(self.n_columns, self.scatter, self.kernel))
+
+    @property
+    def kernel_used(self) -> KernelId:
+        """The kernel that computes ranges and moments: NumPy where the rows must be checked, too."""
+        return NUMPY if self.measure is not None and self.measure.checks_rows else self.kernel
 
     @property
     def k(self) -> int:
         """Number of rows of the sample, limited by its size in bytes."""
         return sample_rows(self.sample_size, self.n_columns)
 
-    def scan(self, block: Block) -> Scan:
+    def scan(self, add_values: Callable[[BlockValues, Block], None], block: Block) -> Scan:
         """Return the scan of a block of shape (n, d)."""
         x, d = block.x, self.n_columns
-        low, high = np.full(d, np.inf), np.full(d, -np.inf)
-        nonfinite, incomplete = NonFiniteCounts.none(d), ColumnMoments.none(d)
-        sums, support = BlockSums(d, self.scatter), Measured()
         sample = Candidates(self.k, d, x.dtype, self.seed, self.n_rows)
         for start in range(0, len(x), HASH_ROWS):
             part = block.part(start, start + HASH_ROWS)
             sample.add(part.x, part.weight, part.keys)
-        tile = np.empty((d, scan_tile_rows(d)))
-        for start in range(0, len(x), tile.shape[1]):
-            rows = x[start : start + tile.shape[1]]
-            t = tile[:, : len(rows)]
-            t[...] = rows.T
-            keys: Keys = block.keys.after(start)
-            weight = None if block.weight is None else block.weight[start : start + tile.shape[1]]
-            lowest, highest = t.min(axis=1), t.max(axis=1)
-            whole = bool(np.isfinite(lowest).all() and np.isfinite(highest).all())
-            count = np.ones(len(rows), np.bool_) if weight is None else weight > 0
-            if not whole:
-                nonfinite = nonfinite + NonFiniteCounts.of(t, block.keys.after(start), count)
-                count &= ~np.isnan(t).all(axis=0)
-            if not count.all():  # values in rows that do not count are ignored
-                counted = np.flatnonzero(count)
-                t, weight, keys = t[:, counted], None if weight is None else weight[counted], keys.only(counted)
-                lowest, highest = t.min(axis=1, initial=np.inf), t.max(axis=1, initial=-np.inf)
-            if not whole:
-                fine = np.isfinite(t)
-                t[~fine] = np.nan
-                lowest = np.fmin.reduce(t, axis=1, initial=np.inf)
-                highest = np.fmax.reduce(t, axis=1, initial=-np.inf)
-            low, high = np.fmin(low, lowest), np.fmax(high, highest)
-            if self.measure is not None:
-                support = support + measured(self.measure, t, weight, keys)
-            if not whole:
-                complete = fine.all(axis=0)
-                lacking = None if weight is None else weight[~complete]
-                incomplete = incomplete + ColumnMoments.of(t[:, ~complete], fine[:, ~complete], lacking)
-                t, weight = t[:, complete], None if weight is None else weight[complete]
-            sums.add(t, weight)
-        absent = np.unique(np.array(block.absent, np.int64))
-        return Scan(len(x), sums.moments(), incomplete, low, high, *nonfinite, sample.bottom(), absent, support)
-
-
-class NonFiniteCounts(NamedTuple):
-    """Counts and first positions of missing and infinite entries. The fields are in the order of those of `Scan`."""
-
-    missing: NDArray[np.int64]
-    infinite: NDArray[np.int64]
-    first_missing: Position
-    first_infinite: Position
-    rows: int
-    empty: int
-
-    @classmethod
-    def none(cls, d: int) -> NonFiniteCounts:
-        """Return the counts of no rows."""
-        return cls(np.zeros(d, np.int64), np.zeros(d, np.int64), NO_POSITION, NO_POSITION, 0, 0)
-
-    @classmethod
-    def of(cls, tile: Float, keys: RowKeys, count: NDArray[np.bool_]) -> NonFiniteCounts:
-        """Return the counts of a tile (d, n) of rows with these keys; `count` (n,) is a mask: weight > 0."""
-        nan = np.isnan(tile)
-        infinite = np.isinf(tile) & count
-        counts = nan.sum(axis=1), infinite.sum(axis=1)
-        rows = int(nan.any(axis=0).sum()), int(nan.all(axis=0).sum())
-        return cls(*counts, _first(nan, keys), _first(infinite, keys), *rows)
-
-    def __add__(self, other: NonFiniteCounts) -> NonFiniteCounts:  # type: ignore[override]
-        """Return the counts of both sets of rows together."""
-        missing, infinite = self.missing + other.missing, self.infinite + other.infinite
-        first_missing = min(self.first_missing, other.first_missing)
-        first_infinite = min(self.first_infinite, other.first_infinite)
-        return NonFiniteCounts(
-            missing, infinite, first_missing, first_infinite, self.rows + other.rows, self.empty + other.empty
+        found = BlockValues(d, self.scatter, self.measure)
+        add_values(found, block)
+        return Scan(
+            len(x),
+            found.moments,
+            found.incomplete,
+            found.low,
+            found.high,
+            *found.nonfinite,
+            sample.bottom(),
+            np.unique(np.array(block.absent, np.int64)),
+            found.support,
+            self.kernel_used,
         )
 
 
-def scan_tile_rows(d: int) -> int:
-    """Return the number of rows in a tile of the scan, for d columns."""
-    return max(1, min(MAX_TILE, TILE_BYTES // (8 * max(1, d))))
-
-
 def scan_bytes(d: int, *, scatter: bool) -> int:
-    """Return the bytes that a scan needs in addition to its block: tiles, and the sums of one node of the tree."""
-    return 8 * d * (3 * scan_tile_rows(d) + (ARITY + 4) * (d if scatter else 8))
+    """Return the bytes that a scan needs in addition to its block: tiles, and the sums of one node of the tree.
 
-
-def _first(flags: NDArray[np.bool_], keys: RowKeys) -> Position:
-    """Return the first position of a True in `flags` (d, n), by row and then by column; `NO_POSITION` if none."""
-    hits = np.flatnonzero(flags.any(axis=0))
-    return (keys.of(int(hits[0])), int(flags[:, hits[0]].argmax())) if len(hits) else NO_POSITION
+    They suffice for every kernel.
+    """
+    tile = scan_tile_rows(d)
+    return 8 * d * (3 * tile + (ARITY + 4) * (d if scatter else 8)) + native_scan_bytes(d, tile, scatter=scatter)

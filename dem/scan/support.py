@@ -22,6 +22,10 @@ class Measure(Protocol):
     def wants(self) -> str:
         """The supported values, as text: "numbers > 0"."""
 
+    @property
+    def checks_rows(self) -> bool:
+        """Whether finite values may be outside the support, or log h may differ from 0. If not, no row is looked at."""
+
     def wants_in_column(self, column: int) -> str:
         """Return the supported values of one column, as text."""
 

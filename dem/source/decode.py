@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from numbers import Real
 from typing import Any
 
@@ -51,24 +52,27 @@ class Decoding:
         """
         if self.kind is not None:
             x = x.view(of_kind(x.dtype, self.kind))
-        pieces = range(0, len(x), max(1, PIECE // max(1, x[:1].size)))
-        if x.dtype == self.dtype and self.scale == 1 and self.offset == 0:
-            some = (self._missing(x[start : start + pieces.step]).any() for start in pieces)
-            if not any(some):
-                return x
-        decoded = np.empty(x.shape, self.dtype)
-        for start in pieces:
-            self._decode(x[start : start + pieces.step], decoded[start : start + pieces.step])
+        as_stored = x.dtype == self.dtype and self.scale == 1 and self.offset == 0
+        decoded = x if as_stored else np.empty(x.shape, self.dtype)
+        step = max(1, PIECE // max(1, x[:1].size))
+        for start in range(0, len(x), step):
+            piece = slice(start, start + step)
+            missing = self._missing(x[piece])
+            if missing.any() and decoded is x:
+                decoded = np.empty(x.shape, self.dtype)
+                decoded[:start] = x[:start]
+            if decoded is not x:
+                self._decode(x[piece], missing, decoded[piece])
         return decoded
 
-    def _decode(self, x: Array, out: Array) -> None:
+    def _decode(self, x: Array, missing: NDArray[np.bool_], out: Array) -> None:
         """Write the decoded entries of `x` into `out`."""
         out[...] = x
         if self.scale != 1:
             out *= self.scale
         if self.offset != 0:
             out += self.offset
-        if (missing := self._missing(x)).any():
+        if missing.any():
             out[missing] = np.nan
 
     def _missing(self, x: Array) -> NDArray[np.bool_]:
@@ -78,7 +82,7 @@ class Decoding:
             tests.append(x < self.low)
         if self.high is not None:
             tests.append(x > self.high)
-        return np.logical_or.reduce(tests) if tests else np.zeros(x.shape, bool)
+        return reduce(np.logical_or, tests) if tests else np.zeros(x.shape, bool)
 
     @property
     def fingerprint(self) -> dict[str, Any]:

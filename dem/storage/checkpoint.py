@@ -160,7 +160,7 @@ class CheckpointJournal:
         SCANS.save(f"{self.checkpoint.path}/scan", saved, overwrite=True)
 
     def use_kernel(self, kernel: KernelId) -> None:
-        """Record the kernel that computes the next states. The scan is the same with every kernel.
+        """Record the kernel that computes the next states. A scan has its own, and may be used by every kernel.
 
         Raises
         ------

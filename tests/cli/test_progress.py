@@ -57,6 +57,18 @@ def test_the_bar_tells_of_the_time_left_in_any_pass():
     assert not shown.bar.live.is_started
 
 
+def test_at_the_end_of_a_pass_there_is_no_time_left():
+    stream = io.StringIO()
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=120, color_system=None), clock(10))
+    shown.begin("first scan", 1000, None)
+    for done in (1, 2):
+        shown.advance(done, 2)
+        shown.bar.refresh()
+    shown.close()
+    assert "50%  about 10.0 s left  50 rows/s" in stream.getvalue()
+    assert "100%  50 rows/s" in stream.getvalue()
+
+
 @pytest.mark.parametrize(("width", "told"), [(80, "8.33 k rows/s, 533 kB/s"), (60, "8.33 k rows/s, 5…")])
 def test_a_narrow_terminal_shows_the_whole_time_left(width, told):
     stream, now = io.StringIO(), iter([0.0, 30.0])
@@ -187,6 +199,12 @@ def test_why_a_fit_stopped(reason, reg_covar, said):
         (human.time_range(3600, 7200), "60 minutes to 2 hours"),
         (human.time_range(7200, 7200), "2 hours"),
         (human.time_range(8000, 1e6), "2 hours to 12 days"),
+        (human.time_range(70.1, 70.7), "70 seconds"),
+        (human.time_range(90, 110), "90 to 110 seconds"),
+        (human.time_range(119, 120), "2 minutes"),
+        (human.time_range(7300, 8900), "2 to 3 hours"),
+        (human.time_left(5, 20), "about 5 to 20 seconds left"),
+        (human.time_left(5, 9.9), ""),
         (human.plural(1, "pass"), "1 pass"),
         (human.plural(3, "pass"), "3 passes"),
         (human.plural(2000, "row"), "2,000 rows"),

@@ -27,6 +27,40 @@ def test_results_come_in_the_order_of_the_runs_and_every_iteration_is_told():
     assert {str(step) for step in told} >= {"start 4 of 4, iteration 1", "start 1 of 4"}
 
 
+def test_the_summary_names_the_first_run_that_has_not_ended():
+    """Two runs at the same time, which take turns; the second ends first."""
+    record = runs._Record("start", 3, 2)
+    record.begin(0)
+    record.begin(1)
+    told = []
+    for i, n in [(0, 1), (1, 1), (0, 2), (1, 2), (1, None), (0, 3), (0, None)]:
+        state = None if n is None else loop.State(None, (loop.Pass(0.0),) * n)
+        record.iterate(i, state)
+        told.append(record.report(i, state).summary)
+        if (i, n) == (1, None):
+            record.begin(2)
+    one = [f"start 1 of 3, iteration {n}" for n in (1, 1, 2, 2, 2, 3)]
+    assert told == [*one, "start 3 of 3"]
+
+
+def test_after_the_first_end_the_summary_has_the_time_left(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(runs, "monotonic", lambda: now[0])
+    record, told = runs._Record("best start", 3, 1), []
+    for i in range(3):
+        record.begin(i)
+        told.append(record.report(i, None).summary)
+        now[0] += 100.0
+        record.iterate(i, STATE)
+        record.iterate(i, None)
+    assert told == [
+        "best start 1 of 3",
+        "best start 2 of 3, about 100 seconds to 7 minutes left for all",
+        "best start 3 of 3, about 70 seconds to 3 minutes left for all",
+    ]
+    assert record.report(2, None).summary == "best start 3 of 3, iteration 1"
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_what_the_watch_raises_ends_all_runs_at_their_next_iteration(error):
     begun = []

@@ -96,6 +96,19 @@ def test_an_end_that_is_near_is_not_foretold():
     assert far.getvalue().count("fit: about 5 to 20 seconds left") == 1
 
 
+def test_a_slow_pass_does_not_count_in_the_estimates_of_later_ones():
+    """The first pass after a resume includes the start of the workers."""
+    stream, now = io.StringIO(), iter([0.0, 900.0, 900.0, 920.0])
+    shown = Lines(stream, now.__next__)
+    for n in (7, 8):
+        shown.begin(f"pass {n}", None, None)
+        shown.expect(PassesLeft(1, 3))
+        shown.end(loop.State(None, (loop.Pass(-2.0, -2.0),), n))
+    first, second = stream.getvalue().splitlines()
+    assert first.endswith("fit: about 15 to 45 minutes left")
+    assert second.endswith("fit: about 20 to 60 seconds left")
+
+
 def test_unknown_sizes_are_left_out():
     stream = io.StringIO()
     shown = Lines(stream, clock())

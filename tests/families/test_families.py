@@ -138,6 +138,13 @@ def test_drawn_rows_have_the_moments(kind, rng):
 
 
 @ANY
+def test_the_first_pass_checks_the_rows_of_families_with_a_support_or_a_base_measure(kind, rng):
+    x = kind.family.draw(kind.theta, 0, 9, rng).T
+    found = [kind.family.outside(x), kind.family.log_base(x), kind.family.observed_log_base(x)]
+    assert kind.family.checks_rows == any(values is not None for values in found)
+
+
+@ANY
 def test_number_of_parameters(kind):
     d = kind.family.centres(kind.theta).shape[1]
     assert kind.family.n_parameters(2, d) == 2 * kind.known.n_parameters

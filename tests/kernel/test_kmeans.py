@@ -16,6 +16,7 @@ from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
 from dem.core.rows import RowKeys
 from dem.em.row_output import RowOutput
+from dem.kernel.pieces import RowPieces
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.kmeans.native_kernel import native_centers, native_rows
 from dem.models.mixture.precision import Precision
@@ -202,6 +203,31 @@ def test_labels_are_written_in_their_dtype(dtype, rng):
         centers, Frame.at(np.zeros(1)), Precision.DOUBLE, RowOutput("label", "", np.dtype("i8")), x, NATIVE
     )
     np.testing.assert_array_equal(wide, found)
+
+
+@pytest.mark.parametrize(("word", "columns"), {"label": None, "score": None, "distance": 3}.items())
+def test_rows_converted_in_pieces_have_their_places_in_the_block(word, columns, rng):
+    of = clusters(2, 3, Precision.DOUBLE, rng, n=40_000)
+    x, dtype = of.x.astype(np.float32), np.dtype("i1" if word == "label" else "f8")
+    assert len(list(RowPieces(np.dtype(np.float64))(x, None))) > 2
+    output = RowOutput(word, "", dtype, columns)
+    found, whole = (
+        native_rows(of.centers, of.frame, of.precision, output, rows, NATIVE) for rows in (x, x.astype(np.float64))
+    )
+    np.testing.assert_array_equal(found, whole)
+    far, far_whole = (of.on(rows).stats().farthest for rows in (x, x.astype(np.float64)))
+    np.testing.assert_array_equal(far.key, far_whole.key)
+
+
+@pytest.mark.parametrize(("word", "columns"), {"score": None, "distance": 4}.items())
+def test_outputs_are_written_in_float32(word, columns, rng):
+    of = clusters(3, 4, Precision.DOUBLE, rng)
+    narrow, wide = (
+        native_rows(of.centers, of.frame, of.precision, RowOutput(word, "", np.dtype(dtype), columns), of.x, NATIVE)
+        for dtype in ("f4", "f8")
+    )
+    assert narrow.dtype == np.float32
+    np.testing.assert_array_equal(narrow, wide.astype(np.float32))
 
 
 @cross("word, shape, dtype", ["label", "score", "distance"], SHAPES, ["<f8", "<f4", ">f8", "f2", "<i4"])

@@ -13,6 +13,7 @@ from dem.families.feature_columns import Column, Op
 from dem.families.feature_map import feature_map
 from dem.kernel import library
 from dem.kernel.build import build, installed_compilers, library_path, missing, widths, zig
+from dem.kernel.scan import NativeScan
 from dem.models.kmeans.native_kernel import native_rows
 from dem.models.mixture.native_kernel import OUTPUT_KINDS, native_densities
 from dem.models.mixture.precision import Precision
@@ -116,6 +117,27 @@ def outputs_of(densities, x, k=3):
     return found
 
 
+def scan_bits(name, folder=None):
+    """Return the bytes of the sums of the first pass, with vectors of one width."""
+    found = {}
+    with vectors(name, folder) as one:
+        assert one is not None
+        for d in (1, 2, 3, 4, 5, 7, 8, 9, 12, 16, 17, 22, 24, 33, 64, 140):
+            for dtype in (np.float32, np.float64):
+                rng = np.random.default_rng(d)
+                x, weight, shift = (
+                    rng.normal(size=(331, d)).astype(dtype),
+                    rng.exponential(size=331),
+                    rng.normal(size=d),
+                )
+                x[100, 0] = np.nan
+                for scatter in (False, True):
+                    sums = NativeScan(d, scatter, 70 + d, NATIVE)(x, weight if d % 2 else None, shift)
+                    arrays = (np.float64(sums.weight), sums.low, sums.high, sums.first, sums.second, sums.left_out)
+                    found[d, dtype, scatter] = [array.tobytes() for array in arrays]
+    return found
+
+
 def huge_angles():
     """Return the bytes of cosines and sines of angles of any size."""
     x = 10.0 ** np.random.default_rng(0).uniform(-300, 300, (200, 1))
@@ -148,6 +170,13 @@ def test_vectors_of_every_width_give_the_same_bits(kind, precision, spread):
 def test_vectors_of_every_width_give_the_same_bits_of_kmeans(precision):
     sizes = [*SIZES[::5], (140, 3)]
     first, *others = (kmeans_bits(precision, sizes, name) for name in widths_here())
+    for other in others:
+        assert other == first
+
+
+@NEEDS_WIDTHS
+def test_vectors_of_every_width_give_the_same_bits_of_scans():
+    first, *others = (scan_bits(name) for name in widths_here())
     for other in others:
         assert other == first
 
@@ -227,3 +256,10 @@ def test_every_compiler_gives_the_same_bits_of_families(precision, compiled):
     expected = bits_of_families(precision, widths_here()[0])
     for name in compiled_widths(compiled):
         assert bits_of_families(precision, name, compiled) == expected
+
+
+@pytest.mark.slow
+def test_every_compiler_gives_the_same_bits_of_scans(compiled):
+    expected = scan_bits(widths_here()[0])
+    for name in compiled_widths(compiled):
+        assert scan_bits(name, compiled) == expected

@@ -14,13 +14,15 @@ import pytest
 import zarr
 
 from crosses import cross
-from dem import Engine, GaussianMixture
+from dem import PPCA, Engine, GaussianMixture
 from dem.core.block import Block
 from dem.em.starts import Start
+from dem.engine.passes import Passes
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.serial import SerialSweep
 from dem.engine.sweep.threads import ThreadSweep
 from dem.families import COVARIANCE_TYPES
+from dem.kernel.choice import chosen_kernel
 from dem.models.latent.ppca import PPCAModel
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.precision import Precision
@@ -29,6 +31,7 @@ from dem.run.fit_settings import FitSettings
 from dem.run.rows import RowRequest, mean_of_rows
 from dem.scan.scanner import Scanner
 from dem.source import open_source
+from kernel.e_steps import NEEDS_LIBRARY
 from laws import assert_same_bits
 from shared import ENDS_AT_MAX_ITER
 
@@ -68,7 +71,7 @@ def test_every_local_sweep_gives_the_same_bits(name, weighted, store, rows):
     assert len(source.partitions) >= 8
     sweeps = [SerialSweep(source), ThreadSweep(source, 2), ThreadSweep(source, 5), DaskSweep(source)]
     model = MODELS[name]
-    scanner = Scanner(D, True, 1000, 0, N)
+    scanner = Scanner(D, True, 1000, 0, N, None, chosen_kernel())
     scans = [sweep(partial(scanner)) for sweep in sweeps]
     for other in scans[1:]:
         assert_same_bits(other, scans[0])
@@ -81,6 +84,22 @@ def test_every_local_sweep_gives_the_same_bits(name, weighted, store, rows):
         params = bound.m_step(params, sums[0]).params
         if name != "ppca":
             params = type(params)(params.weights, params.theta, Precision.CENTRED)  # the second round
+
+
+@NEEDS_LIBRARY
+@pytest.mark.parametrize("word", ["native", "numpy"])
+def test_the_first_pass_uses_the_kernel_that_is_chosen(word, rows, monkeypatch):
+    asked = []
+    monkeypatch.setattr(Passes, "check_kernel", lambda passes, kernel: asked.append(kernel))
+    monkeypatch.setenv("DEM_KERNEL", word)
+    found = scan(rows, scatter=True)
+    assert (found.kernel, asked) == (chosen_kernel(), [chosen_kernel()])
+    assert found.kernel.name == word
+    np.testing.assert_allclose(found.moments.covariance, np.cov(rows.T, ddof=0), rtol=1e-10, atol=1e-10)
+    model = PPCA(2).fit(rows)
+    assert asked == 2 * [chosen_kernel()]
+    values = np.linalg.eigvalsh(np.cov(rows.T, ddof=0))[::-1]
+    assert model.noise_variance_ == pytest.approx(values[2:].mean(), rel=1e-10)
 
 
 def parameters(model):

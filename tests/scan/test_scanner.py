@@ -10,7 +10,8 @@ import reference
 from dem.core.block import Block
 from dem.core.rows import RowKeys
 from dem.scan.sample import MIN_SAMPLE_ROWS, SAMPLE_BYTES, hashes
-from dem.scan.scanner import NO_POSITION, Scanner
+from dem.scan.scanner import Scanner
+from dem.scan.values import NO_POSITION
 
 N, D = 500, 3
 

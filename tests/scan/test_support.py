@@ -24,6 +24,8 @@ class Squares:
 
     wants = "numbers >= 0"
 
+    checks_rows = True
+
     def wants_in_column(self, column):
         return self.wants
 

@@ -18,7 +18,7 @@ from dem.engine.sweep.serial import SerialSweep
 from dem.run import resume
 from dem.scan.scanner import Scanner
 from dem.source import evaluate, open_source
-from dem.source.decode import Decoding
+from dem.source.decode import PIECE, Decoding
 
 X = np.array([[1, -999, 3], [4, 5, -999], [-999, -999, -999], [10, 11, 12], [13, -1, 15]])
 HOLES = np.where(X == -999, np.nan, X.astype(float))
@@ -93,6 +93,21 @@ def test_rows_without_missing_values_are_not_copied():
     source = open_source(x, missing_value=-999)
     assert np.shares_memory(source.partitions[0].x, x)
     assert open_source(x).decoding is None
+
+
+def test_each_entry_is_compared_once(monkeypatch):
+    compared, missing = [], Decoding._missing
+    monkeypatch.setattr(Decoding, "_missing", lambda self, x: compared.append(x.size) or missing(self, x))
+    x = np.arange(5.0 * PIECE).reshape(-1, 2)
+    holed = x.copy()
+    holed[3 * PIECE // 2 + 5, 1] = -1
+    decoding = Decoding(x.dtype, (("missing_value", -1),))
+    for rows in (x, holed):
+        compared.clear()
+        np.testing.assert_array_equal(decoding(rows), np.where(rows == -1, np.nan, rows))
+        assert sum(compared) == x.size
+    assert decoding(x) is x
+    assert not np.isnan(holed).any()
 
 
 @ANY

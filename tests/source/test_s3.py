@@ -1,6 +1,7 @@
-"""A real S3 client and a server on this machine that is sometimes too busy."""
+"""A real S3 client and a server on this machine that is sometimes too busy, or far away."""
 
 import threading
+import time
 from collections import Counter
 from functools import partial
 
@@ -9,8 +10,11 @@ import pytest
 import zarr
 from zarr.core.sync import sync
 
-from dem.source import open_source, retry
+import dem
+from dem.source import open_source, retry, zarr_rows
 from dem.source.stores import array_location
+from dem.source.zarr import REMOTE_READS
+from shared import ENDS_AT_MAX_ITER
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")
@@ -25,10 +29,16 @@ SLOW_DOWN = (
 
 
 class BusyServer:
-    """An S3 server that answers 503 as many times as `busy` gives for the end of a key, and counts these answers."""
+    """An S3 server that answers 503 as many times as `busy` gives for the end of a key, and counts these answers.
+
+    It answers requests for a part of a chunk or shard `pause` seconds late; `most` is how many of them waited at the
+    same time.
+    """
 
     def __init__(self):
         self.busy, self.refused = Counter(), Counter()
+        self.pause, self.most = 0.0, 0
+        self._waiting, self._lock = 0, threading.Lock()
         self._app = moto.DomainDispatcherApplication(moto.create_backend_app)
 
     def __call__(self, environ, start_response):
@@ -39,7 +49,17 @@ class BusyServer:
                 self.refused[key] += 1
                 start_response("503 Slow Down", [("Content-Type", "application/xml")])
                 return [SLOW_DOWN]
+        if "HTTP_RANGE" in environ and "/c/" in path:
+            self._wait()
         return self._app(environ, start_response)
+
+    def _wait(self):
+        with self._lock:
+            self._waiting += 1
+            self.most = max(self.most, self._waiting)
+        time.sleep(self.pause)
+        with self._lock:
+            self._waiting -= 1
 
 
 class Quiet(serving.WSGIRequestHandler):
@@ -70,18 +90,17 @@ def served(monkeypatch):
         server.server_close()
 
 
-def stored(options):
+def stored(options, **layout):
     """Return a store in a new bucket."""
     files = s3fs.S3FileSystem(**options)
     files.mkdir("bucket")
-    zarr.create_array("s3://bucket/x.zarr", shape=X.shape, dtype=X.dtype, chunks=(100, 4), storage_options=options)[
-        :
-    ] = X
+    zarr.create_array("s3://bucket/x.zarr", data=X, storage_options=options, **layout)
     return zarr.open_array("s3://bucket/x.zarr", mode="r", storage_options=options), files
 
 
 def close(array, files):
-    """Close the connections of the clients, which would otherwise give warnings."""
+    """Remove the bucket, which all servers of a process share, and close the connections of the clients."""
+    files.rm("bucket", recursive=True)
     sync(array.store.fs._s3.close())
     s3fs.S3FileSystem.close_session(files.loop, files._s3)
     s3fs.S3FileSystem.clear_instance_cache()
@@ -90,7 +109,7 @@ def close(array, files):
 @pytest.mark.slow  # test_retry.py has the same with a store in memory
 def test_temporary_503_answers_are_retried(served, request):
     app, options = served
-    array, files = stored(options)
+    array, files = stored(options, chunks=(100, 4))
     source = open_source(array)
     request.addfinalizer(partial(close, array, files))
     assert array_location(array) == ("s3://bucket/x.zarr",)
@@ -115,3 +134,23 @@ def test_temporary_503_answers_are_retried(served, request):
     app.busy["zarr.json"] = 10**6  # whether the array is there cannot be told: no fill value then
     with pytest.raises(OSError, match=r"Cannot read zarr.json after 6 attempts"):
         list(source.partitions[0].blocks())
+
+
+@pytest.mark.slow  # the server's packages take seconds to import
+@ENDS_AT_MAX_ITER
+def test_parts_of_shards_are_read_at_the_same_time(served, request, tmp_path, monkeypatch):
+    """Each block is one chunk of a shard, and all are in one partition. The fit has the bits of one from disk."""
+    monkeypatch.setattr(zarr_rows, "READ_BYTES", 1)
+    app, options = served
+    layout = {"chunks": (50, 4), "shards": (250, 4)}
+    array, files = stored(options, **layout)
+    request.addfinalizer(partial(close, array, files))
+    zarr.create_array(tmp_path / "x.zarr", data=X, **layout)
+    app.pause = 0.02
+    far, near = (open_source(place) for place in (array, zarr.open_array(tmp_path / "x.zarr", mode="r")))
+    assert len(far.partitions) == 1
+    settings = {"n_init": 1, "sample_size": 100, "max_iter": 2, "random_state": 0}
+    fits = [dem.GaussianMixture(2, engine=dem.Engine(workers=1), **settings).fit(rows) for rows in (far, near)]
+    assert 1 < app.most <= REMOTE_READS
+    for name in ("weights_", "means_", "covariances_"):
+        np.testing.assert_array_equal(*(getattr(fit, name) for fit in fits))

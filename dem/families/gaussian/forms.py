@@ -1,5 +1,7 @@
 """The Gaussian families whose E-step is a value, which the native kernel reads: a `FeatureMap` and a `CentredMap`.
 
+With missing values it is a `MissingMap`, or a `FeatureMap` if the columns are independent.
+
 The table has exact types: a subclass may compute other densities.
 """
 
@@ -14,9 +16,10 @@ import numpy as np
 from dem.families.gaussian.base import LOG_2PI, Gaussians, matrix_map
 from dem.families.gaussian.centred_map import CentredMap
 from dem.families.gaussian.diag import DiagonalGaussian
-from dem.families.gaussian.full import FullGaussian
+from dem.families.gaussian.full import FullGaussian, ObservedFull
+from dem.families.gaussian.missing_map import MissingMap
 from dem.families.gaussian.spherical import SphericalGaussian
-from dem.families.gaussian.tied import TiedGaussian
+from dem.families.gaussian.tied import ObservedTied, TiedGaussian
 
 
 @dataclass(frozen=True)
@@ -57,3 +60,13 @@ FORMS: dict[type, GaussianForm] = {
 def gaussian_form(family: Any) -> GaussianForm | None:
     """Return the form of a family's E-step; None if it is Python code only."""
     return FORMS.get(type(family))
+
+
+def has_missing_map(family: Any) -> bool:
+    """Whether the E-step of a family of rows with missing values is a `MissingMap`, for most parameters."""
+    return type(family) in (ObservedFull, ObservedTied)
+
+
+def missing_map(family: Any, theta: Any) -> MissingMap | None:
+    """Return a family's E-step on rows with missing values; None if it is Python code only, for these parameters."""
+    return MissingMap.of(theta) if has_missing_map(family) else None

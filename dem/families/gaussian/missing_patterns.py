@@ -1,13 +1,14 @@
 """For one pattern of missing columns: the Gaussians of the observed columns, and the distribution of the missing ones.
 
-With the missing columns first, the precision has the factor
+With the missing columns first, and the observed ones after them in reverse order, the precision has the factor
 
     P = L L',  L = [L_mm 0; L_om L_oo],  so that  inv(S_oo) = L_oo L_oo',  E[x_m | x_o] = mu_m + B (x_o - mu_o),
     B = -inv(L_mm') L_om',  cov[x_m | x_o] = inv(L_mm L_mm') = C   (PRML 2.81, 2.82)
 
 L' is the R factor of a QR decomposition of U' (P = U U', rows of U reordered). No matrix is squared, so a badly
-conditioned covariance loses no digits. Rows of one pattern are complete rows of the Gaussians of x_o. Their sums are
-turned into sums of whole rows once, by x - mu = A (x_o - mu_o), A = [I; B], and N C.
+conditioned covariance loses no digits. In the order of the data L_oo is upper triangular, as all precision factors are.
+Rows of one pattern are complete rows of the Gaussians of x_o. Their sums are turned into sums of whole rows once, by
+x - mu = A (x_o - mu_o), A = [I; B], and N C.
 """
 
 from __future__ import annotations
@@ -51,18 +52,19 @@ class GaussianMarginal:
         upper = precision_factors(theta)
         (g, d, _), m = upper.shape, int(missing.sum())
         lacking, observed = np.flatnonzero(missing), np.flatnonzero(~missing)
-        turned = upper[:, np.concatenate([lacking, observed])]
+        turned = upper[:, np.concatenate([lacking, observed[::-1]])]
         root = np.linalg.qr(np.swapaxes(turned, 1, 2), mode="r")
         root *= np.sign(np.einsum("gii->gi", root))[:, :, None]
         lower = np.swapaxes(root, 1, 2)
         inverse = np.linalg.inv(root[:, :m, :m])  # inv(L_mm')
         expand, conditional = np.zeros((g, d, d - m)), np.zeros((g, d, d))
         expand[:, observed, np.arange(d - m)] = 1
-        expand[:, lacking] = -inverse @ root[:, :m, m:]
+        expand[:, lacking] = (-inverse @ root[:, :m, m:])[:, :, ::-1]
         conditional[:, lacking[:, None], lacking] = inverse @ np.swapaxes(inverse, 1, 2)
         entropy = 0.5 * m * (1 + LOG_2PI) - np.log(np.einsum("gii->gi", root)[:, :m]).sum(axis=1)
         means = theta.means[:, observed]
-        own = np.broadcast_to(np.ascontiguousarray(lower[:, m:, m:]), (len(means), d - m, d - m))
+        own = np.ascontiguousarray(lower[:, m:, m:][:, ::-1, ::-1])
+        own = np.broadcast_to(own, (len(means), d - m, d - m))
         return cls(missing, Gaussians(means, np.empty(0), own), expand, conditional, entropy)
 
     @property

@@ -37,7 +37,7 @@ template <class T> struct Columns {
 
     int64_t source, d, count;   // columns of the data; columns of features
     const T *shift, *scale;     // (d); for by_items 0 and 1
-    int64_t stride;             // of stored: the distance of columns
+    int64_t column_step;        // of stored: the distance from one column to the next
     const Item *items;
     int64_t item_count;
     T *angles;                  // a workspace (rows)
@@ -50,7 +50,7 @@ template <class T> struct Columns {
                 tile.columns(d, shift, scale, x);
                 tile.repeat_first(d, x);
                 break;
-            case stored: tile.stored_columns(d, stride, z); break;
+            case stored: tile.stored_columns(d, column_step, z); break;
             case observed_in_frame: tile.observed_columns(d, shift, scale, z, z + (count - d) * rows); break;
         }
         for (int64_t i = 0; i < item_count; i++) write(items[i], x, z);

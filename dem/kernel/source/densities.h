@@ -22,8 +22,8 @@ template <class T> bool few(const LinearTask &task) {
 
 template <class T> Columns<T> columns_in(Workspace &w, const LinearTask &task) {
     constexpr int rows = tile_rows<T>;
-    T *angles = w.take<T>(task.source == by_items ? rows : 0);
-    return {task.source, task.rows.d, task.column_count, (const T *)task.shift, (const T *)task.scale, task.stride,
+    T *angles = w.array<T>(task.source == by_items ? rows : 0);
+    return {task.source, task.rows.d, task.column_count, (const T *)task.shift, (const T *)task.scale, task.rows.column_step,
             task.items, task.item_count, angles};
 }
 
@@ -46,11 +46,10 @@ template <class T> struct LinearDensities {
           keep(f_count * rows * (int64_t)sizeof(T) <= kept_bytes), by_triangle(task.form == triangle && !keep),
           step(keep ? f_count : chunk), leading(keep && begins_with_columns(task) ? 1 + task.column_count : 0),
           columns(columns_in<T>(w, task)) {
-        z = w.take<T>(larger(2 + task.column_count, keep ? f_count : 0) * rows);  // 1, columns, values that are not wanted
-        t = leading ? z : w.take<T>(step * rows);
-        packed = w.take<T>(k_count * f_count);
+        z = w.array<T>(larger(2 + task.column_count, keep ? f_count : 0) * rows);  // 1, columns, values that are not wanted
+        t = leading ? z : w.array<T>(step * rows);
+        packed = w.array<T>(k_count * f_count);
     }
-    int64_t width() const { return task.source == stored ? 1 : task.rows.d; }
     void begin() {
         const T *eta = (const T *)task.eta;
         if (by_triangle) L::pack_triangle(k_count, task.column_count, eta, packed);
@@ -94,10 +93,9 @@ template <class T> struct FewDensities {
 
     FewDensities(const LinearTask &task, Workspace &w)
         : task(task), k_count(task.rows.k_count), c_count(task.column_count), columns(columns_in<T>(w, task)) {
-        z = w.take<T>((1 + c_count) * tile_rows<T>);  // the columns, and values that are not wanted
-        packed = w.take<T>(k_count * task.f_count);
+        z = w.array<T>((1 + c_count) * tile_rows<T>);  // the columns, and values that are not wanted
+        packed = w.array<T>(k_count * task.f_count);
     }
-    int64_t width() const { return task.source == stored ? 1 : task.rows.d; }
     void begin() {
         if (task.form == triangle) L::pack_triangle(k_count, c_count, (const T *)task.eta, packed);
     }
@@ -120,10 +118,9 @@ struct WhitenedDensities {
 
     WhitenedDensities(const CentredTask &task, Workspace &w)
         : task(task), k_count(task.rows.k_count), d(task.rows.d), matrix(d * (d + 1) / 2) {
-        zeros = w.zeros<double>(d), ones = w.filled<double>(d, 1), z = w.take<double>(d * rows);
-        centred = w.take<double>(d * W::block_rows), packed = w.take<double>(k_count * matrix);
+        zeros = w.zeros<double>(d), ones = w.filled<double>(d, 1), z = w.array<double>(d * rows);
+        centred = w.array<double>(d * W::block_rows), packed = w.array<double>(k_count * matrix);
     }
-    int64_t width() const { return d; }
     void begin() {
         for (int64_t k = 0; k < k_count; k++) W::pack(d, task.factors + k * d * d, packed + k * matrix);
     }
@@ -144,10 +141,9 @@ struct IndependentDensities {
     double *zeros, *ones, *z, *packed;
 
     IndependentDensities(const CentredTask &task, Workspace &w) : task(task), k_count(task.rows.k_count), d(task.rows.d) {
-        zeros = w.zeros<double>(d), ones = w.filled<double>(d, 1), z = w.take<double>(d * tile_rows<double>);
-        packed = w.take<double>(2 * k_count * d);
+        zeros = w.zeros<double>(d), ones = w.filled<double>(d, 1), z = w.array<double>(d * tile_rows<double>);
+        packed = w.array<double>(2 * k_count * d);
     }
-    int64_t width() const { return d; }
     void begin() { I::pack(k_count, d, task.means, task.factors, packed); }
     void operator()(const Tile<double> &tile, double *joint) {
         tile.columns(d, zeros, ones, z);

@@ -3,6 +3,7 @@
 //
 // The functions at the end are called from Python (dem/kernel/runner.py) without the interpreter lock.
 #include "outputs.h"
+#include "patterns.h"
 #include "student.h"
 
 #ifndef DIGEST
@@ -15,16 +16,16 @@ namespace {
 template <class Densities, class Consumer, class Task> int64_t run(const Task &task, int phases) {
     typedef typename Densities::Real T;
     const Rows &of = task.rows;
-    Workspace w(of, phases);
+    Workspace w(of.workspace, phases);
     Tile<T> tile;
-    tile.weight = w.take<T>(tile_rows<T>);
-    T *joint = w.take<T>(larger(of.k_count, of.d) * tile_rows<T>);  // columns of the data use this memory before
+    tile.weight = w.array<T>(tile_rows<T>);
+    T *joint = w.array<T>(larger(of.k_count, of.d) * tile_rows<T>);  // columns of the data use this memory before
     Densities densities(task, w);
     Consumer consumer(task, densities, w);
     if (!phases) return w.bytes;
     if (phases & begin) densities.begin();
     for (int64_t at = 0; phases & add && at < of.n;) {
-        at = tile.take((const T *)of.x, of.weight, at, of.n, densities.width());
+        at = tile.next_rows(of, at);
         if (!tile.n) break;
         densities(tile, joint);
         consumer(tile, joint);
@@ -68,6 +69,9 @@ int64_t dem_linear_float32(const LinearTask *task, int phases) { return linear<f
 int64_t dem_whitened(const CentredTask *task, int phases) { return whitened(*task, phases); }
 int64_t dem_independent(const CentredTask *task, int phases) {
     return sums_or_outputs<IndependentDensities, IndependentSums>(*task, phases);
+}
+int64_t dem_patterns(const PatternTask *task, int phases) {
+    return sums_or_outputs<PatternDensities, PatternSums>(*task, phases);
 }
 int64_t dem_student_whitened(const StudentTask *task, int phases) { return student_whitened(*task, phases); }
 int64_t dem_student_independent(const StudentTask *task, int phases) { return student<IndependentSums>(*task, phases); }

@@ -1,29 +1,21 @@
 // K-means on a block of rows: the E-step, and results for rows. Tile by tile: the nearest centres, sums about them.
 //
-// The functions at the end are called from Python (dem/kernel/kmeans.py) without the interpreter lock.
+// The functions at the end are called from Python (dem/kernel/runner.py) without the interpreter lock.
 #include "nearest.h"
 #include "stored.h"
 #include "workspace.h"
 
+// What Python gives to a function: see dem/kernel/tasks.py.
 struct KMeansTask {
-    const void *x;            // (n, d), contiguous
-    const double *weight;     // (n), or null
-    int64_t n, d, k_count;
-    void *workspace;          // aligned to 64 bytes
-    const void *shift, *scale;  // (d): columns are (x - shift) * scale
-    const void *eta;          // (K, 1 + d): see Products and Differences; its first column is where the sums begin
-    const double *centers;    // (K, d)
-    // The sums of the E-step.
-    double *counts, *sums, *inertia;  // (K), (K, d), (K): added
-    int64_t first;            // the number of row 0 of x
-    int64_t *far_count;       // the farthest rows: how many there are
-    double *far_square;       // (K): their squared distances, the order that of a heap
-    int64_t *far_row, *far_label;  // (K): their numbers and their centres
-    // Results for rows.
-    void *labels;             // (n), or null: integers of `label_bytes`
-    int64_t label_bytes;
-    double *scores;           // (n), or null: -|x - c|^2
-    double *distances;        // (n, K)
+    Rows rows;
+    const void *shift, *scale;      // (d): columns are (x - shift) * scale
+    const void *eta;                // (K, 1 + d): see Products and Differences; its first column is where the sums begin
+    const double *centers;          // (K, d)
+    // Of the E-step, beside `rows.sums`.
+    double *counts, *inertia;       // (K): added
+    int64_t *far_count;             // the farthest rows: how many there are
+    double *far_square;             // (K): their squared distances, the order that of a heap
+    int64_t *far_row, *far_label;   // (K): their numbers in the block and their centres
 };
 
 namespace {
@@ -49,11 +41,11 @@ struct Farthest {
         put(b, square, row, label);
     }
     // A square that a row must exceed.
-    double least() const { return *task.far_count < task.k_count ? 0 : task.far_square[0]; }
+    double least() const { return *task.far_count < task.rows.k_count ? 0 : task.far_square[0]; }
 
     NOINLINE void add(double square, int64_t row, int64_t label) {
         int64_t n = *task.far_count, at = 0;
-        if (n < task.k_count) {
+        if (n < task.rows.k_count) {
             put(at = n, square, row, label);
             *task.far_count = n + 1;
             for (; at && nearer(at, (at - 1) / 2); at = (at - 1) / 2) swap(at, (at - 1) / 2);
@@ -74,37 +66,40 @@ template <class T, template <class> class Arithmetic> struct Labelled {
     static constexpr int rows = tile_rows<T>;
 
     const KMeansTask &task;
+    const Rows &of;
     Tile<T> tile;
     T *columns, *packed;  // (d, rows), (K, 1 + d)
     Int *label;           // (rows)
 
-    Labelled(const KMeansTask &task, Workspace &w) : task(task) {
-        tile.weight = w.take<T>(rows);
-        columns = w.take<T>(task.d * rows), packed = w.take<T>(task.k_count * (1 + task.d)), label = w.take<Int>(rows);
+    Labelled(const KMeansTask &task, Workspace &w) : task(task), of(task.rows) {
+        tile.weight = w.array<T>(rows);
+        columns = w.array<T>(of.d * rows), packed = w.array<T>(of.k_count * (1 + of.d)), label = w.array<Int>(rows);
     }
-    Nearest<T, Arithmetic> nearest() const { return {task.d, task.k_count, packed}; }
-    void begin() { Linear<T>::pack(task.k_count, 1 + task.d, (const T *)task.eta, packed); }
+    Nearest<T, Arithmetic> nearest() const { return {of.d, of.k_count, packed}; }
+    void begin() { Linear<T>::pack(of.k_count, 1 + of.d, (const T *)task.eta, packed); }
 
-    // Takes the next rows of positive weight, and returns the index of the row after them.
-    int64_t take(int64_t at) {
-        at = tile.take((const T *)task.x, task.weight, at, task.n, task.d);
-        if (tile.n) tile.columns(task.d, (const T *)task.shift, (const T *)task.scale, columns);
+    // Writes the columns of the next rows of positive weight; returns the index of the row after them.
+    int64_t next_columns(int64_t at) {
+        at = tile.next_rows(of, at);
+        if (tile.n) tile.columns(of.d, (const T *)task.shift, (const T *)task.scale, columns);
         return at;
     }
     void find() {
         const auto of = nearest();
         for (int i = 0; i < tile.n; i += of.block_rows) of.labels(columns + i, label + i);
     }
-    int64_t index(int i) const { return (tile.row[i] - (const T *)task.x) / task.d; }
+    // The index in x of a row of the tile.
+    int64_t index(int i) const { return (tile.row[i] - (const T *)of.x) / of.d; }
 };
 
 // The E-step: adds to the sums of each row's cluster.
 template <class T, template <class> class Arithmetic> int64_t add_sums(const KMeansTask &task, int phases) {
     typedef Vectors<double> D;
-    const int64_t d = task.d, k_count = task.k_count, padded = round_up(d, lanes);
-    Workspace w(task, phases);
+    const Rows &of = task.rows;
+    const int64_t d = of.d, k_count = of.k_count, padded = round_up(d, lanes);
+    Workspace w(of.workspace, phases);
     Labelled<T, Arithmetic> rows(task, w);
-    double *centers = w.take<double>(k_count * padded), *sums = w.zeros<double>(k_count * padded);
+    double *centers = w.array<double>(k_count * padded), *sums = w.zeros<double>(k_count * padded);
     double *counts = w.zeros<double>(k_count), *inertia = w.zeros<double>(k_count);
     if (!phases) return w.bytes;
 
@@ -119,17 +114,17 @@ template <class T, template <class> class Arithmetic> int64_t add_sums(const KMe
         };
         move(k_count, counts, task.counts);
         move(k_count, inertia, task.inertia);
-        for (int64_t k = 0; k < k_count; k++) move(d, sums + k * padded, task.sums + k * d);
+        for (int64_t k = 0; k < k_count; k++) move(d, sums + k * padded, of.sums + k * d);
     };
     Farthest farthest{task};
     double least = farthest.least();
     int tiles = 0;
-    for (int64_t at = 0; at < task.n;) {
-        at = rows.take(at);
+    for (int64_t at = 0; at < of.n;) {
+        at = rows.next_columns(at);
         rows.find();
         for (int i = 0; i < rows.tile.n; i++) {
             const int64_t k = rows.label[i];
-            const double weight = task.weight ? task.weight[rows.index(i)] : 1;
+            const double weight = of.weight ? of.weight[rows.index(i)] : 1;
             double *sum = sums + k * padded;
             const double square = residuals(d, rows.tile.row[i], centers + k * padded, [&](int64_t j, auto y) {
                 if constexpr (sizeof(y) == sizeof(double)) sum[j] = fused(weight, y, sum[j]);
@@ -137,31 +132,36 @@ template <class T, template <class> class Arithmetic> int64_t add_sums(const KMe
             });
             counts[k] += weight;
             inertia[k] = fused(weight, square, inertia[k]);
-            if (square > least) farthest.add(square, task.first + rows.index(i), k), least = farthest.least();
+            if (square > least) farthest.add(square, of.first + rows.index(i), k), least = farthest.least();
         }
-        if (++tiles % flush_tiles == 0 || at == task.n) flush();
+        if (++tiles % flush_tiles == 0 || at == of.n) flush();
     }
     return w.bytes;
 }
 
-// Labels and scores. The rows have no weights.
-template <template <class> class Arithmetic> int64_t label_rows(const KMeansTask &task, int phases) {
-    Workspace w(task, phases);
+// Labels or scores. The rows have no weights.
+template <template <class> class Arithmetic> int64_t labels_or_scores(const KMeansTask &task, int phases) {
+    const Rows &of = task.rows;
+    const Output &output = *of.output;
+    Workspace w(of.workspace, phases);
     Labelled<double, Arithmetic> rows(task, w);
     if (phases & begin) rows.begin();
-    for (int64_t at = 0, first; phases & add && at < task.n;) {
+    for (int64_t at = 0, first; phases & add && at < of.n;) {
         first = at;
-        at = rows.take(at);
+        at = rows.next_columns(at);
         rows.find();
         const int n = rows.tile.n;
-        if (task.labels)
-            with_integers(task.label_bytes, task.labels, [&](auto *to) {
-                for (int i = 0; i < n; i++) to[first + i] = rows.label[i];
+        if (output.kind == label)
+            with_integers(output, of.first + first, [&](auto *to) {
+                for (int i = 0; i < n; i++) to[i] = rows.label[i];
             });
-        for (int i = 0; task.scores && i < n; i++) {
-            const double *center = task.centers + rows.label[i] * task.d;
-            task.scores[first + i] = -residuals(task.d, rows.tile.row[i], center, [](int64_t, auto) {});
-        }
+        else
+            with_reals(output, of.first + first, [&](auto *to) {
+                for (int i = 0; i < n; i++) {
+                    const double *center = task.centers + rows.label[i] * of.d;
+                    to[i] = -residuals(of.d, rows.tile.row[i], center, [](int64_t, auto) {});
+                }
+            });
     }
     return w.bytes;
 }
@@ -169,36 +169,43 @@ template <template <class> class Arithmetic> int64_t label_rows(const KMeansTask
 // The distances from all centres. The rows have no weights.
 int64_t distances(const KMeansTask &task, int phases) {
     typedef Nearest<double, Differences> N;
-    Workspace w(task, phases);
+    const Rows &of = task.rows;
+    Workspace w(of.workspace, phases);
     Labelled<double, Differences> rows(task, w);
-    double *part = w.take<double>(8 * rows.rows);  // a register block of any width
+    double *part = w.array<double>(8 * rows.rows);  // a register block of any width
     if (phases & begin) rows.begin();
-    for (int64_t at = 0, first; phases & add && at < task.n;) {
+    for (int64_t at = 0, first; phases & add && at < of.n;) {
         first = at;
-        at = rows.take(at);
+        at = rows.next_columns(at);
         for (int i = 0; i < rows.tile.n; i += N::block_rows) {
             const int n = (int)smaller(rows.tile.n - i, N::block_rows);
-            double *out = task.distances + (first + i) * task.k_count;
-            rows.nearest().each_block(rows.columns + i, [&](int64_t k, auto &sum) {
-                constexpr int count = sizeof(sum) / sizeof(sum[0]);
-                memcpy(part, sum, sizeof(sum));
-                for (int j = 0; j < count * N::block_rows; j++) part[j] = __builtin_sqrt(part[j]);
-                for (int r = 0; r < n; r++)
-                    UNROLL for (int l = 0; l < count; l++) out[r * task.k_count + k + l] = part[l * N::block_rows + r];
+            with_reals(*of.output, of.first + first + i, [&](auto *to) {
+                rows.nearest().each_block(rows.columns + i, [&](int64_t k, auto &sum) {
+                    constexpr int count = sizeof(sum) / sizeof(sum[0]);
+                    memcpy(part, sum, sizeof(sum));
+                    for (int j = 0; j < count * N::block_rows; j++) part[j] = __builtin_sqrt(part[j]);
+                    for (int r = 0; r < n; r++)
+                        UNROLL for (int l = 0; l < count; l++) to[r * of.k_count + k + l] = part[l * N::block_rows + r];
+                });
             });
         }
     }
     return w.bytes;
 }
 
+template <template <class> class Arithmetic> int64_t sums_or_outputs(const KMeansTask &task, int phases) {
+    if (task.rows.output) return labels_or_scores<Arithmetic>(task, phases);
+    return add_sums<double, Arithmetic>(task, phases);
+}
+
 }  // namespace
 
 // Each function works on a block, in one call or in several (`Phase`), and returns the bytes of its workspace.
 extern "C" {
-int64_t dem_kmeans_float64(const KMeansTask *task, int phases) { return add_sums<double, Products>(*task, phases); }
+int64_t dem_kmeans_float64(const KMeansTask *task, int phases) { return sums_or_outputs<Products>(*task, phases); }
 int64_t dem_kmeans_float32(const KMeansTask *task, int phases) { return add_sums<float, Products>(*task, phases); }
-int64_t dem_kmeans_differences(const KMeansTask *task, int phases) { return add_sums<double, Differences>(*task, phases); }
-int64_t dem_kmeans_rows_float64(const KMeansTask *task, int phases) { return label_rows<Products>(*task, phases); }
-int64_t dem_kmeans_rows_differences(const KMeansTask *task, int phases) { return label_rows<Differences>(*task, phases); }
-int64_t dem_kmeans_distances(const KMeansTask *task, int phases) { return distances(*task, phases); }
+int64_t dem_kmeans_differences(const KMeansTask *task, int phases) {
+    if (task->rows.output && task->rows.output->kind == distance) return distances(*task, phases);
+    return sums_or_outputs<Differences>(*task, phases);
+}
 }

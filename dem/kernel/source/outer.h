@@ -1,6 +1,7 @@
 // Weighted sums of products of columns, sum of r (x - m)(x - m)', for one component at a time. Rows whose responsibility does
 // not matter are left out. Columns are along vectors.
 #pragma once
+#include "cross_products.h"
 #include "softmax.h"
 
 namespace {
@@ -9,8 +10,7 @@ template <class T> struct Outer {
     typedef Vectors<T> Vs;
     typedef typename Vs::V V;
     static constexpr int rows = tile_rows<T>, size = Vs::size;
-    static constexpr int group = many_registers ? 8 : 4;  // columns of the first factor in a register block
-    static constexpr int batch = rows / 2;                 // rows that are summed in the precision of T
+    static constexpr int batch = rows / 2;  // rows that are summed in the precision of T
 
     int64_t d, padded;      // columns, and a multiple of 64 bytes
     T *x, *weighted;        // (batch, padded): x - m, and its product with the responsibility
@@ -21,8 +21,8 @@ template <class T> struct Outer {
     double *first;          // (K, padded): sums of r (x - m)
     double *zeroth;         // (K): sums of r
 
-    // Takes the rows of a tile that matter to component k; adds them whenever a batch is full.
-    NOINLINE void take(int64_t k, const Tile<T> &tile, const T *e, const Softmax<T> &softmax, const T *m, const T *scale) {
+    // Adds the rows of a tile that matter to component k; they wait until a batch is full.
+    NOINLINE void add_tile(int64_t k, const Tile<T> &tile, const T *e, const Softmax<T> &softmax, const T *m, const T *scale) {
         T share[rows] __attribute__((aligned(64)));
         typename Vs::I matters = {};
         for (int i = 0; i < rows; i += size) {
@@ -73,34 +73,7 @@ template <class T> struct Outer {
             for (int i = 0; i < n; i++) s += Vs::load(weighted + i * padded + j);
             Vs::add_to(first + k * padded + j, s);
         }
-        double *to = products + k * padded * padded;
-        for (int64_t i = 0; i < d; i += group) {
-            const T *factor = weighted + i;
-            double *q = to + i * padded;
-            int64_t j = i / size * size, left = (round_up(d, size) - j) / size, step;
-            for (; left; left -= step, j += step * size) {
-                step = left == 4 ? 2 : left < 3 ? left : 3;
-                if (step == 3) block<group, 3>(n, factor, x + j, q + j);
-                else if (step == 2) block<group, 2>(n, factor, x + j, q + j);
-                else block<group, 1>(n, factor, x + j, q + j);
-            }
-        }
-    }
-
-    template <int N, int M> NOINLINE void block(int n, const T *factor, const T *from, double *to) {
-        V sum[N][M];
-        UNROLL for (int f = 0; f < N; f++) UNROLL for (int m = 0; m < M; m++) sum[f][m] = V{};
-        for (int i = 0; i < n; i++, factor += padded, from += padded) {
-            V v[M];
-            UNROLL for (int m = 0; m < M; m++) v[m] = Vs::load(from + m * size);
-            UNROLL for (int f = 0; f < N; f++) {
-                V b = Vs::all(factor[f]);
-                IN_LOOP(b);
-                UNROLL for (int m = 0; m < M; m++) sum[f][m] = Vs::fused(b, v[m], sum[f][m]);
-            }
-        }
-        UNROLL for (int f = 0; f < N; f++)
-            UNROLL for (int m = 0; m < M; m++) Vs::add_to(to + f * padded + m * size, sum[f][m]);
+        CrossProducts<T>::add(d, padded, n, weighted, x, products + k * padded * padded);
     }
 };
 

@@ -5,8 +5,6 @@
 
 namespace {
 
-enum OutputKind { label = 0, proba = 1, score = 2, entropy = 3, complete = 4, top_index = 5, top_weight = 6 };
-
 template <class T> struct Outputs {
     typedef Vectors<T> Vs;
     typedef typename Vs::V V;
@@ -19,15 +17,15 @@ template <class T> struct Outputs {
     T *values, *more;    // (rows)
     T *resp;             // (rows, padded)
     int32_t *best;       // (most): the components of one row
-    int64_t done = 0;    // rows of this call
+    int64_t at;          // the number of the next row in the block
 
     template <class Task, class Densities>
     Outputs(const Task &task, Densities &, Workspace &w)
         : output(*task.rows.output), k_count(task.rows.k_count), padded(round_up(k_count, Vs::size)),
-          most(output.columns), softmax(softmax_in<T>(w)) {
-        values = w.take<T>(rows), more = w.take<T>(rows);
-        resp = w.take<T>(output.kind == proba || is_top() ? rows * padded : 0);
-        best = w.take<int32_t>(most);
+          most(output.columns), softmax(softmax_in<T>(w)), at(task.rows.first) {
+        values = w.array<T>(rows), more = w.array<T>(rows);
+        resp = w.array<T>(output.kind == proba || is_top() ? rows * padded : 0);
+        best = w.array<int32_t>(most);
     }
     bool is_top() const { return output.kind == top_index || output.kind == top_weight; }
     void leave() {}
@@ -54,19 +52,11 @@ template <class T> struct Outputs {
                 break;
             default: put_top(tile, joint);
         }
-        done += tile.n;
-    }
-
-    // Call f with the numbers of rows `done` on of the output.
-    template <class F> void to_integers(F &&f) const {
-        with_integers(output.item_bytes, output.to, [&](auto *to) { f(to + done * output.columns); });
-    }
-    template <class F> void to_reals(F &&f) const {
-        with_reals(output.item_bytes, output.to, [&](auto *to) { f(to + done * output.columns); });
+        at += tile.n;
     }
 
     void put(int n, const T *from) const {
-        to_reals([&](auto *to) { copy(n, from, to); });
+        with_reals(output, at, [&](auto *to) { copy(n, from, to); });
     }
     template <class N> static INLINE void copy(int64_t n, const T *from, N *to) {
         for (int64_t i = 0; i < n; i++) to[i] = (N)from[i];
@@ -85,7 +75,7 @@ template <class T> struct Outputs {
             }
             *(I *)(labels + i) = found;
         }
-        to_integers([&](auto *to) {
+        with_integers(output, at, [&](auto *to) {
             for (int i = 0; i < n; i++) to[i] = labels[i];
         });
     }
@@ -96,7 +86,7 @@ template <class T> struct Outputs {
     }
     void put_responsibilities(const Tile<T> &tile, T *joint) {
         write_responsibilities(tile, joint);
-        to_reals([&](auto *to) {
+        with_reals(output, at, [&](auto *to) {
             for (int i = 0; i < tile.n; i++) copy(k_count, resp + i * padded, to + i * k_count);
         });
     }
@@ -108,11 +98,11 @@ template <class T> struct Outputs {
             const T *r = resp + i * padded;
             find_best(r);
             if (output.kind == top_index) {
-                to_integers([&](auto *to) {
+                with_integers(output, at, [&](auto *to) {
                     for (int64_t m = 0; m < most; m++) to[i * most + m] = best[m];
                 });
             } else {
-                to_reals([&](auto *to) {
+                with_reals(output, at, [&](auto *to) {
                     for (int64_t m = 0; m < most; m++) copy(1, r + best[m], to + i * most + m);
                 });
             }

@@ -1,5 +1,6 @@
 // A tile of rows: those of positive weight, as columns of numbers in a frame.
 #pragma once
+#include "block.h"
 #include "vectors.h"
 
 namespace {
@@ -16,16 +17,17 @@ template <class T> struct Tile {
     const T *row[rows];     // their places in the block
     T *weight;              // (rows), 0 beyond n
 
-    // Takes the next rows of positive weight, which are `width` numbers apart; returns the index of the row after them.
-    int64_t take(const T *x, const double *weights, int64_t at, int64_t stop, int64_t width) {
+    // Moves to the next rows of positive weight, from row `at` on; returns the index of the row after them.
+    int64_t next_rows(const Rows &of, int64_t at) {
+        const T *x = (const T *)of.x;
         n = 0;
-        if (!weights) {
-            for (; n < rows && at < stop; n++, at++) row[n] = x + at * width, weight[n] = 1;
+        if (!of.weight) {
+            for (; n < rows && at < of.n; n++, at++) row[n] = x + at * of.row_step, weight[n] = 1;
         } else {
-            for (; n < rows && at < stop; at++) {
-                row[n] = x + at * width;
-                weight[n] = (T)weights[at];
-                n += weights[at] > 0;
+            for (; n < rows && at < of.n; at++) {
+                row[n] = x + at * of.row_step;
+                weight[n] = (T)of.weight[at];
+                n += of.weight[at] > 0;
             }
         }
         for (int i = n; i < rows; i++) weight[i] = 0;
@@ -50,7 +52,7 @@ template <class T> struct Tile {
     static INLINE void put(T *to, T v) { *to = v; }
 
     // Gives (x - shift) * scale of column j and row i, or of a vector of rows.
-    template <class F> NOINLINE void columns_by(int64_t d, const T *shift, const T *scale, F &&take) const {
+    template <class F> NOINLINE void columns_by(int64_t d, const T *shift, const T *scale, F &&use) const {
         const int whole = d < Vs::size ? 0 : n / Vs::size * Vs::size;
         for (int i = 0; i < whole; i += Vs::size)
             for (int64_t j = 0; j < d; j += Vs::size) {
@@ -62,23 +64,23 @@ template <class T> struct Tile {
                     v[l] = (Vs::load_unaligned(p) - sh) * sc;
                 }
                 Vs::transpose(v);
-                UNROLL for (int l = 0; l < Vs::size; l++) take(j + l, i, v[l]);
+                UNROLL for (int l = 0; l < Vs::size; l++) use(j + l, i, v[l]);
             }
         for (int64_t j = 0; j < d; j++) {
-            for (int i = whole; i < n; i++) take(j, i, (row[i][j] - shift[j]) * scale[j]);
-            for (int i = n; i < rows; i++) take(j, i, T(0));
+            for (int i = whole; i < n; i++) use(j, i, (row[i][j] - shift[j]) * scale[j]);
+            for (int i = n; i < rows; i++) use(j, i, T(0));
         }
     }
 
-    // Writes columns (d, rows) that are stored as such, `stride` apart; rows are 1 apart. 0 beyond n.
-    NOINLINE void stored_columns(int64_t d, int64_t stride, T *out) const {
+    // Writes columns (d, rows) that are stored as such, `column_step` apart; rows are 1 apart. 0 beyond n.
+    NOINLINE void stored_columns(int64_t d, int64_t column_step, T *out) const {
         const bool whole = n == rows && row[rows - 1] - row[0] == rows - 1;
         for (int64_t j = 0; j < d; j++, out += rows) {
             if (whole) {
-                const T *from = row[0] + j * stride;
+                const T *from = row[0] + j * column_step;
                 for (int i = 0; i < rows; i += Vs::size) Vs::store(out + i, Vs::load_unaligned(from + i));
             } else {
-                for (int i = 0; i < n; i++) out[i] = row[i][j * stride];
+                for (int i = 0; i < n; i++) out[i] = row[i][j * column_step];
                 for (int i = n; i < rows; i++) out[i] = 0;
             }
         }

@@ -13,8 +13,8 @@ template <class T> struct Softmax {
     T *negligible;                // (rows): exponentials up to this do not matter to any sum
     static constexpr T drop = 1e-18;
 
-    // Gives `take` the index k, l = log-density - largest, and e^l of some rows, for each component; keeps largest and total.
-    template <class F> INLINE void exponentials(int64_t k_count, const T *joint, int i, F &&take) {
+    // Gives `use` the index k, l = log-density - largest, and e^l of some rows, for each component; keeps largest and total.
+    template <class F> INLINE void exponentials(int64_t k_count, const T *joint, int i, F &&use) {
         const T *p = joint + i;
         const V least = Vs::all(Bits<T>::least_log);
         V high = Vs::load(p), check = high, sum = {};
@@ -26,7 +26,7 @@ template <class T> struct Softmax {
         for (int64_t k = 0; k < k_count; k++) {
             V l = Vs::larger(Vs::load(p + k * rows) - high, least), e = Vs::exp(l);
             sum += e;
-            take(k, l, e);
+            use(k, l, e);
         }
         check += high - high;  // NaN if infinite
         Vs::store(largest + i, check == check ? high : check);

@@ -21,8 +21,7 @@ template <class Gaussian> struct StudentDensities {
     StudentDensities(const StudentTask &task, Workspace &w)
         : task(task), k_count(task.rows.k_count), d(task.rows.d),
           distances{task.rows, task.means, task.factors, w.zeros<double>(k_count)}, gaussian(distances, w),
-          ratios(w.take<double>(k_count * rows)), logs(w.take<double>(k_count * rows)) {}
-    int64_t width() const { return d; }
+          ratios(w.array<double>(k_count * rows)), logs(w.array<double>(k_count * rows)) {}
     void begin() { gaussian.begin(); }
     void operator()(const Tile<double> &tile, double *joint) {
         gaussian(tile, joint);
@@ -58,7 +57,7 @@ template <class GaussianSums> struct StudentSums {
 
     StudentSums(const StudentTask &task, Densities &densities, Workspace &w)
         : task(task), of(task.rows), densities(densities), gaussian(densities.distances, densities.gaussian, w),
-          sums(w.zeros<double>(of.k_count * 2 * lanes)), least(w.take<double>(rows)) {}
+          sums(w.zeros<double>(of.k_count * 2 * lanes)), least(w.array<double>(rows)) {}
     void operator()(const Tile<double> &tile, double *joint) {
         *of.log_likelihood += gaussian.softmax(of.k_count, joint, tile.weight);
         for (int i = 0; i < rows; i++) least[i] = 1;

@@ -12,16 +12,16 @@ constexpr int64_t sparse_columns = 24, sparse_share = 2;
 
 template <class T> Softmax<T> softmax_in(Workspace &w) {
     constexpr int n = tile_rows<T>;
-    T *largest = w.take<T>(n), *total = w.take<T>(n), *factor = w.take<T>(n);
-    return {largest, total, factor, w.take<T>(n)};
+    T *largest = w.array<T>(n), *total = w.array<T>(n), *factor = w.array<T>(n);
+    return {largest, total, factor, w.array<T>(n)};
 }
 
 template <class T> Outer<T> outer_in(Workspace &w, int64_t d, int64_t k_count) {
     typedef Outer<T> O;
     int64_t padded = round_up(d, Vectors<T>::cache_line);
     T *x = w.zeros<T>(O::batch * padded), *weighted = w.zeros<T>(O::batch * padded);
-    const T **waiting = w.take<const T *>(k_count * O::batch);
-    T *resp = w.take<T>(k_count * O::batch);
+    const T **waiting = w.array<const T *>(k_count * O::batch);
+    T *resp = w.array<T>(k_count * O::batch);
     int *count = w.zeros<int>(k_count);
     double *products = w.zeros<double>(k_count * padded * padded), *first = w.zeros<double>(k_count * padded);
     return {d, padded, x, weighted, waiting, resp, count, products, first, w.zeros<double>(k_count)};
@@ -64,13 +64,13 @@ template <class T> struct LinearSums {
         : task(task), of(task.rows), densities(densities), k_count(of.k_count), f_count(task.f_count),
           padded(round_up(k_count, Vectors<T>::size)),
           may_be_sparse(task.form == triangle && task.source == in_frame && !task.item_count && of.d >= sparse_columns),
-          resp(w.take<T>(padded * rows)), softmax(softmax_in<T>(w)), sums(w.zeros<double>(f_count * padded)),
+          resp(w.array<T>(padded * rows)), softmax(softmax_in<T>(w)), sums(w.zeros<double>(f_count * padded)),
           outer(outer_in<T>(w, of.d, may_be_sparse ? k_count : 0)) {}
 
     void operator()(const Tile<T> &tile, T *joint) {
         *of.log_likelihood += softmax(k_count, joint, tile.weight);
         if (may_be_sparse && sparse_share * softmax.count(k_count, joint) <= k_count * rows) {
-            for (int64_t k = 0; k < k_count; k++) outer.take(k, tile, joint + k * rows, softmax, shift(), scale());
+            for (int64_t k = 0; k < k_count; k++) outer.add_tile(k, tile, joint + k * rows, softmax, shift(), scale());
             return;
         }
         softmax.scale_to_rows(k_count, padded, joint, resp);
@@ -164,7 +164,7 @@ struct OuterSums {
     }
     void moments(const Tile<double> &tile, const double *joint) {
         for (int64_t k = 0; k < of.k_count; k++)
-            outer.take(k, tile, joint + k * tile_rows<double>, softmax, task.means + k * of.d, ones);
+            outer.add_tile(k, tile, joint + k * tile_rows<double>, softmax, task.means + k * of.d, ones);
     }
     void leave() {
         for (int64_t k = 0; k < of.k_count; k++) outer.finish(k, task.means + k * of.d, ones);
@@ -186,7 +186,7 @@ struct IndependentSums {
 
     IndependentSums(const CentredTask &task, Densities &densities, Workspace &w)
         : of(task.rows), densities(densities), f_count(1 + 2 * of.d), padded(round_up(of.k_count, Vectors<double>::size)),
-          resp(w.take<double>(padded * rows)), means(w.zeros<double>(of.d * padded)), softmax(softmax_in<double>(w)),
+          resp(w.array<double>(padded * rows)), means(w.zeros<double>(of.d * padded)), softmax(softmax_in<double>(w)),
           sums(w.zeros<double>(f_count * padded)) {
         for (int64_t k = 0; w.begins && k < of.k_count; k++)
             for (int64_t j = 0; j < of.d; j++) means[j * padded + k] = task.means[k * of.d + j];

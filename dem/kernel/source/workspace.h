@@ -1,5 +1,6 @@
 // The memory of a task between its calls.
 #pragma once
+#include "block.h"
 #include "vectors.h"
 
 // The address sanitizer also reports accesses between the parts of the workspace.
@@ -24,9 +25,8 @@ struct Workspace {
     bool begins;
     int64_t bytes = 0;
 
-    template <class Task>
-    Workspace(const Task &task, int phases) : at(phases ? (char *)task.workspace : nullptr), begins(phases & begin) {}
-    template <class T> T *take(int64_t n) {
+    Workspace(void *memory, int phases) : at(phases ? (char *)memory : nullptr), begins(phases & begin) {}
+    template <class T> T *array(int64_t n) {
         const int64_t from = bytes, end = bytes + n * (int64_t)sizeof(T);
         bytes = round_up(end, 64) + gap;
         if (!at) return nullptr;
@@ -34,12 +34,12 @@ struct Workspace {
         return (T *)(at + from);
     }
     template <class T> T *filled(int64_t n, T value) {
-        T *found = take<T>(n);
+        T *found = array<T>(n);
         for (int64_t i = 0; found && begins && i < n; i++) found[i] = value;
         return found;
     }
     template <class T> T *zeros(int64_t n) {
-        T *found = take<T>(n);
+        T *found = array<T>(n);
         if (found && begins) memset(found, 0, n * sizeof(T));
         return found;
     }

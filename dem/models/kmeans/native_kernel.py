@@ -9,12 +9,14 @@ from dem.core.coordinate_frame import Frame
 from dem.core.stats import ARITY
 from dem.em.row_output import RowOutput
 from dem.kernel.kernel_id import KernelId
-from dem.kernel.kmeans import Centers, KMeansEStep, Result, kmeans_bytes, write_rows
+from dem.kernel.kmeans import Centers, KMeansEStep, kmeans_bytes
+from dem.kernel.runner import NativeOutputs, OutputShape
+from dem.kernel.tasks import DISTANCE, LABEL, SCORE
 from dem.models.kmeans.kernel import Farthest, KMeansStats, product_coefficients, total_weight
 from dem.models.mixture.precision import Precision
 
-OUTPUTS: dict[str, Result] = {"label": "labels", "score": "scores", "distance": "distances"}
-"""The row outputs that the native kernel has, and their names there."""
+OUTPUTS = {"label": LABEL, "score": SCORE, "distance": DISTANCE}
+"""The row outputs that the native kernel has, and their kinds there."""
 
 
 class NativeKMeansKernel:
@@ -77,7 +79,9 @@ def native_rows(
     """Return one of `OUTPUTS` for complete rows x (n, d)."""
     out = np.empty(output.shape(len(x)), output.dtype)
     of = native_centers(centers, frame, Precision.CENTRED if output.name == "distance" else precision)
-    write_rows(OUTPUTS[output.name], x, of, out, kernel_id)
+    assert of.dtype == np.float64
+    shape = OutputShape(OUTPUTS[output.name], output.columns or 1, output.dtype.itemsize)
+    NativeOutputs(of, kernel_id, shape)(x, out)
     return out
 
 

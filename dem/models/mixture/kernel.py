@@ -6,6 +6,7 @@ contiguous memory. A tile is so small that its features stay in the cache. Works
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,6 +20,8 @@ from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture.precision import Precision
 
 T = TypeVar("T")
+Restore = Callable[[Float], Float]
+"""From sums that a kernel adds to those of the family."""
 
 MIN_TILE, MAX_TILE = 256, 16384
 LARGEST_TILE = 2**26
@@ -235,6 +238,11 @@ class MixtureKernel:
                 log_likelihood += float(row_log_likelihood @ np.asarray(weight, dtype=np.float64))
             densities.add(joint, sums)
         return MixtureStats(len(x), weight_of(block), log_likelihood, sums, densities.frame, densities.precision)
+
+
+def unchanged(sums: Float) -> Float:
+    """Return the sums."""
+    return sums
 
 
 def weight_of(block: Block) -> float:

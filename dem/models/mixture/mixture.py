@@ -24,7 +24,8 @@ from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture import rows as mixture_rows
 from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
 from dem.models.mixture.native_kernel import has_native, native_bytes, native_kernel
-from dem.models.mixture.pattern_kernel import PatternKernel, ProductBounds
+from dem.models.mixture.native_patterns import native_patterns, pattern_bytes
+from dem.models.mixture.pattern_kernel import NumPyKernels, PatternKernel, ProductBounds
 from dem.models.mixture.precision import (
     LARGEST_IN_SINGLE,
     Precision,
@@ -112,7 +113,7 @@ class MixtureModel:
 
     @property
     def patterns(self) -> tuple[ByPattern[Any], ProductBounds] | None:
-        """For rows grouped by their missing values, which only NumPy computes; None for other rows."""
+        """For rows grouped by their missing values; None for other rows."""
         by_pattern = self.family_of_rows.by_pattern
         if by_pattern is None or self.frame is None or self.largest is None:
             return None
@@ -147,7 +148,7 @@ class MixtureModel:
             )
         elif (by_pattern := family.by_pattern) is not None and by_pattern.marginals.linear is not None:
             bound = replace(bound, largest=by_pattern.marginals.linear.largest_magnitudes(scan.low, scan.high, frame))
-        kernel_id = self.kernel_id if bound.patterns is None and has_native(family) else NUMPY
+        kernel_id = self.kernel_id if has_native(family) else NUMPY
         pseudo = None if self.prior is None else BoundPrior.of(self.prior, family, scan)
         return replace(bound, kernel_id=kernel_id, pseudo=pseudo)
 
@@ -209,14 +210,23 @@ class MixtureModel:
         """Return the kernel in the arithmetic that `precision` chooses."""
         precision = self.precision(params)
         if self.patterns is not None:
-            by_pattern, bounds = self.patterns
-            return PatternKernel(self.family_of_rows, by_pattern, params, bounds)
+            return self._pattern_kernel(*self.patterns, params)
         if self.kernel_id != NUMPY:
             native = native_kernel(self.family_of_rows, params, precision, self.frame, self.kernel_id)
             if native is not None:
                 return native
         densities = densities_of(self.family_of_rows, params, precision, self.frame)
         return MixtureKernel(densities, self.n_components)
+
+    def _pattern_kernel(
+        self, by_pattern: ByPattern[Any], bounds: ProductBounds, params: MixtureParams
+    ) -> PatternKernel:
+        """Return the kernel for rows grouped by their missing values."""
+        family, native = self.family_of_rows, None
+        if self.kernel_id != NUMPY:
+            native = native_patterns(family, by_pattern, params, bounds, self.kernel_id)
+        kernels = NumPyKernels(family, by_pattern, params, bounds) if native is None else native
+        return PatternKernel(by_pattern, params.theta, kernels)
 
     def m_step(self, params: MixtureParams, stats: MixtureStats) -> Step[MixtureParams]:
         """Return weights N_k / N and the family's estimate; both count the rows of the prior too."""
@@ -290,7 +300,10 @@ class MixtureModel:
         by_numpy = e_step_bytes(family, self.n_components, d)
         if self.kernel_id == NUMPY:
             return by_numpy
-        return max(by_numpy, native_bytes(family, self.n_components, d, self.kernel_id))
+        native = native_bytes(family, self.n_components, d, self.kernel_id)
+        if family.by_pattern is not None:
+            native += pattern_bytes(family.by_pattern, self.n_components, d, self.kernel_id)
+        return max(by_numpy, native)
 
 
 def weights_fit_float32(scan: Scan) -> bool:

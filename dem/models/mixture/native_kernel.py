@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,16 +15,18 @@ from dem.em.row_output import RowOutput
 from dem.families.family import Family, Linear
 from dem.families.feature_map import FeatureMap
 from dem.families.features import Features
+from dem.families.gaussian.base import Gaussians
 from dem.families.gaussian.centred_map import CentredMap
-from dem.families.gaussian.forms import GaussianForm, gaussian_form
+from dem.families.gaussian.forms import GaussianForm, gaussian_form, has_missing_map, missing_map
+from dem.families.gaussian.missing_map import MissingMap
 from dem.families.student_form import StudentForm, student_form
 from dem.kernel.columns import Columns, columns_in_frame, no_items, stored_columns
-from dem.kernel.estep import CentredEStep, EStep, LinearEStep, StudentEStep
+from dem.kernel.estep import CentredEStep, EStep, LinearEStep, PatternEStep, StudentEStep
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.pieces import FeaturePieces, Pieces, RowPieces
 from dem.kernel.runner import NativeEStep, NativeOutputs, OutputShape, centred_bytes, linear_bytes
 from dem.kernel.tasks import COMPLETE, ENTROPY, LABEL, PROBA, SCORE, TOP_INDEX, TOP_WEIGHT
-from dem.models.mixture.kernel import MixtureParams, MixtureStats, eta_of, weight_of
+from dem.models.mixture.kernel import MixtureParams, MixtureStats, Restore, eta_of, unchanged, weight_of
 from dem.models.mixture.native_columns import columns_first, columns_of
 from dem.models.mixture.precision import Precision
 
@@ -38,7 +39,6 @@ OUTPUT_KINDS = {
     "top-index": TOP_INDEX,
     "top-weight": TOP_WEIGHT,
 }
-Restore = Callable[[Float], Float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,16 +128,26 @@ def native_densities(
 def exact_densities(family: Family[Any], params: MixtureParams) -> NativeDensities | None:
     """Return the densities of the exact path, or None if the native kernel does not have it."""
     if (gaussian := gaussian_form(family)) is not None:
-        return centred_densities(gaussian, params)
+        return centred_densities(gaussian, params.theta, params.log_weights)
+    if (missing := missing_map(family, params.theta)) is not None:
+        return pattern_densities(missing, params.log_weights)
     student = student_form(family)
     return None if student is None else student_densities(student, params)
 
 
-def centred_densities(form: GaussianForm, params: MixtureParams) -> NativeDensities:
+def centred_densities(form: GaussianForm, theta: Gaussians, log_weights: Float) -> NativeDensities:
     """Return the densities of Gaussians about their own means."""
-    step = centred_step(form.centred_map(params.theta), params.log_weights)
+    step = centred_step(form.centred_map(theta), log_weights)
     restore = one_square if form.one_square else unchanged
     return NativeDensities(step, RowPieces(step.dtype), Frame.at(step.means), Precision.CENTRED, restore)
+
+
+def pattern_densities(found: MissingMap, log_weights: Float) -> NativeDensities:
+    """Return the densities of full or tied Gaussians of rows with missing values."""
+    matrices = found.precisions, found.covariances, found.log_dets
+    step = PatternEStep(centred_step(found.centred, log_weights), *map(np.ascontiguousarray, matrices))
+    frame = Frame.at(found.centred.means)
+    return NativeDensities(step, RowPieces(step.dtype), frame, Precision.CENTRED, found.completed)
 
 
 def student_densities(form: StudentForm, params: MixtureParams) -> NativeDensities:
@@ -168,11 +178,6 @@ def linear_densities(linear: Linear[Any], params: MixtureParams, precision: Prec
         np.ascontiguousarray(pairs[order].T),
     )
     return NativeDensities(step, pieces_of(features, dtype), frame, precision, partial(in_order, order))
-
-
-def unchanged(sums: Float) -> Float:
-    """Return the sums."""
-    return sums
 
 
 def one_square(sums: Float) -> Float:
@@ -239,6 +244,8 @@ def linear_sizes(linear: Linear[Any], in_frame: bool, k: int, d: int, kernel_id:
 
 def exact_function(family: Family[Any]) -> str | None:
     """Return the name of the function for the exact path, or None if the native kernel does not have it."""
+    if has_missing_map(family):
+        return "dem_patterns"
     student = student_form(family)
     gaussian = gaussian_form(family) if student is None else student.gaussian
     if gaussian is None:

@@ -19,8 +19,8 @@ from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams
 from dem.models.mixture.native_kernel import native_densities
 from dem.models.mixture.precision import Precision, double_suffices, products_size
 from dem.models.row_checks import LARGEST_MAGNITUDE, NotFiniteError, check_finite, label_dtype
-from dem.scan.scanner import scan_tile_rows
 from dem.scan.support import first_outside
+from dem.scan.values import scan_tile_rows
 
 
 class HasFamily(Protocol):

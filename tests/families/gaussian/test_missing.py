@@ -13,6 +13,7 @@ from dem.families import FullGaussian, TiedGaussian
 from dem.families.gaussian import missing as gaussian_missing
 from dem.families.gaussian import missing_rows
 from dem.families.gaussian.base import Gaussians
+from dem.families.gaussian.missing_patterns import marginal_of
 from models.problems import HARDSHIPS, D, K, problem
 
 FAMILIES = {"full": FullGaussian(), "tied": TiedGaussian()}
@@ -166,6 +167,22 @@ def test_rows_without_holes_take_the_path_of_complete_rows(kind, rng):
         np.testing.assert_array_equal(a, b)
     assert family.with_missing() is family
     assert family.n_parameters(3, 5) == whole.n_parameters(3, 5)
+
+
+@KINDS
+@pytest.mark.parametrize("missing", [[0], [4], [1, 3], [0, 2, 3, 4], []])
+def test_factors_of_marginals_are_upper_triangular(kind, missing, rng):
+    """The native kernel reads nothing below the diagonal."""
+    _, theta, covariances = theta_of(kind, 5, 2, rng)
+    lacking = np.isin(np.arange(5), missing)
+    found = marginal_of(theta, lacking).theta
+    upper = found.precisions_cholesky
+    np.testing.assert_array_equal(upper, np.triu(upper))
+    assert (np.einsum("kii->ki", upper) > 0).all()
+    observed = covariances[:, ~lacking][:, :, ~lacking]
+    expected = np.broadcast_to(np.eye(5 - len(missing)), observed.shape)
+    np.testing.assert_allclose(upper @ np.swapaxes(upper, 1, 2) @ observed, expected, atol=1e-12)
+    np.testing.assert_array_equal(found.means, theta.means[:, ~lacking])
 
 
 def values(theta):

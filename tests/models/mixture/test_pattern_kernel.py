@@ -14,10 +14,13 @@ from dem.families import FullGaussian, StudentT, TiedGaussian
 from dem.families.gaussian import missing as gaussian_missing
 from dem.families.gaussian.missing_rows import LARGEST_INFLATION
 from dem.families.student_t import StudentTs
+from dem.kernel.kernel_id import kernel_of
+from dem.kernel.library import library
 from dem.models.mixture import pattern_kernel
-from dem.models.mixture.kernel import CentredDensities, LinearDensities, MixtureKernel
+from dem.models.mixture.kernel import CentredDensities, MixtureKernel
 from dem.models.mixture.mixture import MixtureModel, MixtureParams
-from dem.models.mixture.pattern_kernel import PatternKernel, about_means
+from dem.models.mixture.native_patterns import NativeKernels
+from dem.models.mixture.pattern_kernel import NumPyKernels, PatternKernel, about_means
 from dem.models.mixture.precision import Precision
 from laws import bind, rows_of
 from models.problems import HARDSHIPS, problem
@@ -25,6 +28,16 @@ from models.problems import HARDSHIPS, problem
 FAMILIES = {"full": FullGaussian(), "tied": TiedGaussian()}
 KINDS = pytest.mark.parametrize("kind", FAMILIES)
 D, K = 4, 3
+WORDS = ["numpy"] if library() is None else ["native", "numpy"]
+
+
+@pytest.fixture(params=WORDS)
+def kernel(request, monkeypatch):
+    """Use a kernel, and let patterns have their own with few rows."""
+    monkeypatch.setenv("DEM_KERNEL", request.param)
+    for kernels in (NumPyKernels, NativeKernels):
+        monkeypatch.setattr(kernels, "frequent", 8)
+    return {"native": NativeKernels, "numpy": NumPyKernels}[request.param]
 
 
 def mixture(kind, rng, d=D, k=K, noise=0.3):
@@ -67,23 +80,26 @@ def agree(found, expected, tolerance=1e-10):
 @KINDS
 @pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-def test_the_kernel_of_patterns_is_the_exact_path(kind, weighted, dtype, rng):
+def test_the_kernel_of_patterns_is_the_exact_path(kind, weighted, dtype, kernel, rng, monkeypatch):
     params = mixture(kind, rng)
     x = patterned(6000, params, rng).astype(dtype)
     weight = rng.integers(0, 4, len(x)) / 2.0 if weighted else None
+    monkeypatch.setattr(kernel, "frequent", 256)
     model = bind(MixtureModel(K, FAMILIES[kind]), x, weight)
-    kernel = model.kernel(params)
-    assert isinstance(kernel, PatternKernel)
-    used = []
-    kernel._densities = lambda *a: used.append(PatternKernel._densities(kernel, *a)) or used[-1]
-    agree(kernel(Block(x, weight)), exact(model, params)(Block(x, weight)))
-    assert len(used) == D + 1
-    assert all(isinstance(d, LinearDensities) for d in used)
+    found = model.kernel(params)
+    assert isinstance(found, PatternKernel)
+    assert isinstance(found.kernels, kernel)
+    used, complete = [], found.kernels.complete
+    found.kernels.complete = lambda *a: used.append(complete(*a)) or used[-1]
+    stats = found(Block(x, weight))
+    agree(stats, exact(model, params)(Block(x, weight)))
+    assert stats.kernel == kernel_of(model)
+    assert len(used) == D  # the rows without any value are none of them
+    assert all(one.restore != found.kernels.rare.restore for one in used)  # by products
 
 
 @KINDS
-def test_against_long_double(kind, rng, monkeypatch):
-    monkeypatch.setattr(pattern_kernel, "FREQUENT", 8)
+def test_against_long_double(kind, kernel, rng):
     params = mixture(kind, rng)
     x, weight = patterned(150, params, rng), rng.exponential(size=150)
     model = bind(MixtureModel(K, FAMILIES[kind]), x, weight)
@@ -100,9 +116,9 @@ def test_against_long_double(kind, rng, monkeypatch):
 
 @KINDS
 @pytest.mark.parametrize("hard", HARDSHIPS.values(), ids=HARDSHIPS)
-def test_hard_data(kind, hard, rng, monkeypatch):
+def test_hard_data(kind, hard, kernel, rng, monkeypatch):
     """The log-likelihood within 1e-9; products give way to centred densities where they lose digits."""
-    monkeypatch.setattr(pattern_kernel, "FREQUENT", 1)
+    monkeypatch.setattr(kernel, "frequent", 1)
     p = problem(kind, hard, rng, n=20)
     x = p.x.copy()
     x[np.arange(len(x)) % 3 == 0, 1] = np.nan
@@ -116,7 +132,7 @@ def test_hard_data(kind, hard, rng, monkeypatch):
     assert reference.relative_error(found.log_likelihood / len(x), expected) < 1e-9
 
 
-def test_rows_of_weight_0_may_hold_anything(rng):
+def test_rows_of_weight_0_may_hold_anything(kernel, rng):
     params = mixture("full", rng)
     x = patterned(2000, params, rng)
     weight = np.ones(len(x))
@@ -131,7 +147,7 @@ def test_rows_of_weight_0_may_hold_anything(rng):
     np.testing.assert_allclose(found.sums, expected.sums, rtol=1e-12, atol=1e-9)
 
 
-def test_blocks_are_taken_in_bands(rng, monkeypatch):
+def test_blocks_are_taken_in_bands(kernel, rng, monkeypatch):
     params = mixture("full", rng)
     x = patterned(3000, params, rng)
     model = bind(MixtureModel(K, FullGaussian()), x)
