@@ -123,14 +123,15 @@ def _copy(array: zarr.Array[Any], group: zarr.Group, name: str) -> None:
     sides = zip(array.shape, array.shards or array.chunks, strict=True)
     grid = itertools.product(*(range(-(-n // side)) for n, side in sides))
 
-    async def copy_chunk(key: str) -> None:
-        chunk = await (source / key).get(prototype)
-        if chunk is not None:
-            await (target / key).set(chunk)
+    documents = ["zarr.json"] if array.metadata.zarr_format == 3 else [".zarray", ".zattrs"]
+    keys = [(key,) for key in (*documents, *map(array.metadata.encode_chunk_key, grid))]
 
-    async def copy() -> None:
-        for key, document in array.metadata.to_buffer_dict(prototype).items():
-            await (target / key).set(document)
-        await concurrent_map([(array.metadata.encode_chunk_key(i),) for i in grid], copy_chunk, COPIES)
+    async def copy(key: str) -> None:
+        value = await (source / key).get(prototype)
+        if value is not None:
+            await (target / key).set(value)
 
-    sync(copy())
+    async def copy_all() -> None:
+        await concurrent_map(keys, copy, COPIES)
+
+    sync(copy_all())
