@@ -23,7 +23,9 @@ from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
+from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.estimators.labelled import label_rows
 from dem.estimators.records import history_records, source_record
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
@@ -32,6 +34,7 @@ from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit
 from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.source import Source, is_lazy, is_source, open_source
+from dem.source.containers import is_xarray
 from dem.source.decode import decoding_of_value
 from dem.source.in_memory import as_numeric
 from dem.storage.atomic import save_model
@@ -46,7 +49,7 @@ FIT_ATTRIBUTES = (
 """Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(BaseEstimator):
+class RowwiseEstimator(HasDataset, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -252,9 +255,13 @@ class RowwiseEstimator(BaseEstimator):
         return source
 
     def _rows(self, X: Any, what: str) -> Any:
-        """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise."""
+        """Return a row-wise output: a NumPy array for data in memory, else a lazy Dask array; see `label_rows`."""
         check_is_fitted(self)
-        return compute_rows(self._request(self._open(X), what), self.engine)
+        request = self._request(self._open(X), what)
+        values, rows = compute_rows(request, self.engine), request.source.rows
+        if not is_xarray(X) or rows is None or rows.dims is None:
+            return values
+        return label_rows(values, request.output, X, rows.dims, request.source.columns.variables)
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
         """Return the request for a row output of the fitted model, with the kernel that is chosen here."""

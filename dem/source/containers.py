@@ -13,6 +13,12 @@ import numpy as np
 from dask.base import is_dask_collection
 
 
+def is_xarray(data: Any) -> bool:
+    """Whether the data are a Dataset or DataArray of xarray; xarray is not imported."""
+    kind = type(data)
+    return kind.__module__.partition(".")[0] == "xarray" and hasattr(kind, "coords") and hasattr(kind, "dims")
+
+
 def check_container(data: Any, name: str) -> None:
     """Raise TypeError if `data` is a container of a lazy array, or of several arrays.
 
