@@ -6,6 +6,7 @@ import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import zarr
@@ -95,15 +96,22 @@ class XarrayCoordinates:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the coordinates."""
-        return tuple(str(name) for name in self.dataset.coords)
+        return tuple(str(name) for name in self._plain.coords)
+
+    @cached_property
+    def _plain(self) -> Any:
+        """The dataset with the levels of stacked dimensions as coordinates: Zarr has no other form for them."""
+        indexes = self.dataset.xindexes.items()
+        stacked = {index.dim for _, index in indexes if type(index).__name__ == "PandasMultiIndex"}
+        return self.dataset.reset_index(list(stacked))
 
     def dims(self, name: str) -> tuple[str | None, ...]:
         """Return the dimensions of a coordinate."""
-        return tuple(map(str, self.dataset[name].dims))
+        return tuple(map(str, self._plain[name].dims))
 
     def write_to(self, group: zarr.Group) -> None:
         """Write the coordinates by xarray."""
-        dataset = self.dataset.copy().assign_attrs(group.attrs.asdict())
+        dataset = self._plain.copy().assign_attrs(group.attrs.asdict())
         for variable in dataset.variables.values():
             variable.encoding = {key: value for key, value in variable.encoding.items() if key in DECODED_BY}
         with warnings.catch_warnings():
