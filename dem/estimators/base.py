@@ -278,19 +278,19 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
         return self._mean(X, "score", sample_weight)
 
     def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
-        """Write a row-wise output of X as a Zarr array, region by region.
+        """Write a row-wise output of X as a Zarr array, region by region; for named dimensions see docs/stores.md.
 
         Parameters
         ----------
         X : str, Path or zarr.Array of shape (n, d)
         path : str or Path
-            Of the array to write. Its chunks have as many rows as those of X.
+            Of the array or group to write. Its chunks have as many rows as those of X.
         what : str
             Which output: a name in `outputs`. "top-index:5" and "top-weight:5" give the 5 most probable components
             (without a number: at most 3). "filled" and "deviation" give the results of `impute`, in X's floating dtype;
             "filled:float32" gives another dtype.
         overwrite : bool
-            Replace an existing array at `path` when the new one is complete.
+            Replace an existing output at `path` when the new one is complete.
 
         Raises
         ------

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from dem.em.row_output import RowOutput
-from dem.results.output_attributes import MISSING_LABEL, output_attributes
+from dem.results.output_attributes import MISSING_LABEL, array_name, output_attributes
 
 
 def label_rows(values: Any, output: RowOutput, X: Any, sample_dims: Sequence[str], variables: Sequence[str]) -> Any:
@@ -53,7 +53,7 @@ def _of_rows(values: Any, output: RowOutput, X: Any, sample_dims: tuple[str, ...
         dims = (*sample_dims, axis)
         if output.axis == "component":
             coordinates = coordinates.assign_coords({axis: np.arange(output.columns)})
-    name = output.name if output.name not in taken else f"dem_{output.name}"
+    name = array_name(output.name, {*taken, *dims})
     found = xarray.DataArray(values, dims=dims, coords=coordinates.coords, name=name, attrs=output_attributes(output))
     if output.n_labels is not None:
         found.encoding["_FillValue"] = MISSING_LABEL

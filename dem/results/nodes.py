@@ -18,7 +18,7 @@ from dem.core.block import Array
 from dem.core.rows import Box
 from dem.results.axes import Axis, axis_names
 from dem.results.axis_labels import write_labels
-from dem.results.output_attributes import MISSING_LABEL, missing_result
+from dem.results.output_attributes import MISSING_LABEL, array_name, missing_result
 from dem.results.output_plan import ArrayPlan, OutputPlan
 from dem.source.coordinates import NO_COORDINATES, Coordinates, auxiliary_names
 from dem.storage.hierarchy import consolidate, dimension_sizes, enclosing_nodes
@@ -182,8 +182,7 @@ def layout_at(where: str, plan: OutputPlan) -> ArrayLayout | GroupLayout:
     zarr_format = above[0].zarr_format if above else plan.coordinates.zarr_format or 3
     reserved, labels, arrays, kept = set(plan.coordinates.names), {}, [], True
     for array in plan.arrays:
-        dims = {axis.name for axis in array.axes if axis.kind == "row"}
-        name = f"dem_{array.name}" if array.name in reserved | dims else array.name
+        name = array_name(array.name, reserved | {axis.name for axis in array.axes})
         names = axis_names(name, array.axes, taken)
         for found, axis in zip(names, array.axes, strict=True):
             taken.setdefault(found, []).append(axis)

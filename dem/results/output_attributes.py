@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,14 @@ MISSING_LABEL = -1
 def missing_result(dtype: DTypeLike) -> float:
     """Return the value of a missing result, also used as the fill value on disk: NaN for floats, -1 for labels."""
     return {"f": np.nan, "i": MISSING_LABEL}.get(np.dtype(dtype).kind, 0)
+
+
+def array_name(name: str, taken: Iterable[str | None]) -> str:
+    """Return the name of an array of results, given the names of its axes and of the coordinates of the rows.
+
+    xarray would take an array with the name of an axis as the coordinates of this axis.
+    """
+    return f"{name}_output" if name in taken else name
 
 
 def output_attributes(output: RowOutput) -> dict[str, Any]:
