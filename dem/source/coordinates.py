@@ -111,7 +111,8 @@ class XarrayCoordinates:
 
     def write_to(self, group: zarr.Group) -> None:
         """Write the coordinates by xarray."""
-        dataset = self._plain.copy().assign_attrs(group.attrs.asdict())
+        dataset = self._plain.copy()
+        dataset.attrs = group.attrs.asdict()
         for variable in dataset.variables.values():
             variable.encoding = {key: value for key, value in variable.encoding.items() if key in DECODED_BY}
         with warnings.catch_warnings():
