@@ -30,6 +30,8 @@ V2_COMPRESSOR = Zstd(level=0, checksum=True)
 """The same for Zarr format 2."""
 MEMBERS = "dem_members"
 """The attribute of a group of results that lists its arrays. A group with other members is not overwritten."""
+PROVENANCE = ("what", "model", "source")
+"""The attributes of a group of results that its arrays have too."""
 WRITE_EMPTY: Any = {"write_empty_chunks": True}
 """Chunks of zeros are written too, so that a missing chunk is always one that was not written."""
 
@@ -132,6 +134,7 @@ class GroupLayout:
         """Return the group with its coordinates and arrays."""
         members = [*self.coordinates.names, *self.labels, *(array.name for array in self.arrays)]
         own = {**attributes, **held, MEMBERS: members}
+        of_arrays = {**{name: attributes[name] for name in PROVENANCE if name in attributes}, **held}
         if again:
             group = open_to_write(where)
             group.update_attributes(own)
@@ -142,10 +145,12 @@ class GroupLayout:
             write_labels(group, name, labels)
         for array in self.arrays:
             if array.name in group:
-                group[array.name].update_attributes({**array.attributes, **held})
+                group[array.name].update_attributes({**array.attributes, **of_arrays})
             else:
                 settings = {name: value for name, value in array.settings.items() if name != "zarr_format"}
-                group.create_array(array.name, **settings, attributes={**array.attributes, **held}, config=WRITE_EMPTY)
+                group.create_array(
+                    array.name, **settings, attributes={**array.attributes, **of_arrays}, config=WRITE_EMPTY
+                )
         return open_to_write(where)
 
     def targets(self, node: zarr.Group) -> tuple[Target, ...]:
