@@ -120,9 +120,16 @@ class HasDataset:
             and "latent". If the columns have coordinates, arrays with one axis of columns are divided by variable:
             ``temperature_mean(component, depth)``. Units are those of the data. The attributes say which model it is
             and how the fit ended.
-        """
-        import xarray
 
+        Raises
+        ------
+        ImportError
+            xarray is not installed.
+        """
+        try:
+            import xarray
+        except ModuleNotFoundError:
+            raise ImportError("to_dataset needs xarray: pip install xarray") from None
         check_is_fitted(self)
         columns = columns_of(self)
         grids = _own_dims(column_grids(columns)) if any(column.at for column in columns) else []

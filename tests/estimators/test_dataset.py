@@ -1,5 +1,7 @@
 """The fitted parameters as an xarray Dataset: every model, with and without names of the columns."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -184,3 +186,10 @@ def test_parameters_without_a_fit():
     assert "converged" not in found.attrs
     with pytest.raises(Exception, match="not fitted"):
         dem.GaussianMixture().to_dataset()
+
+
+def test_without_xarray(monkeypatch):
+    model = dem.GaussianMixture.from_parameters([0.5, 0.5], np.eye(2), [1.0, 2.0], "spherical")
+    monkeypatch.setitem(sys.modules, "xarray", None)
+    with pytest.raises(ImportError, match=r"^to_dataset needs xarray: pip install xarray$"):
+        model.to_dataset()

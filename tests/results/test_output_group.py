@@ -14,8 +14,9 @@ from dem.core.columns import Column, Columns
 from dem.core.rows import Rows
 from dem.em.row_output import RowOutput
 from dem.engine.sweep.serial import SerialSweep
+from dem.results.axes import Axis
 from dem.results.nodes import layout_at
-from dem.results.output_plan import is_labelled, output_plan
+from dem.results.output_plan import ArrayPlan, OutputPlan, is_labelled, output_plan
 from dem.results.row_outputs import Destination, write
 from dem.source import open_source
 from dem.source.in_memory import MemorySource
@@ -305,3 +306,22 @@ def test_names_that_are_taken_are_not_used_again(tmp_path):
         "salinity": ["component", "salinity_depth"],
     }
     assert found.labels == {"depth": (5.0, 10.0), "salinity_depth": (10.0, 20.0)}
+
+
+def test_axes_of_another_length_get_names_of_their_own(tmp_path):
+    """Responsibilities of two models with different numbers of components in one group."""
+    place = tmp_path / "in.zarr"
+    data = write_ocean(xarray, place)
+    three = dem.GaussianMixture.from_parameters([0.2, 0.3, 0.5], np.eye(3, D), [1.0] * 3, "spherical")
+    MODEL.write(stored_source(place), place / "two", "proba")
+    three.write(stored_source(place), place / "three", "proba")
+    found = opened(place)
+    assert (found["two"].dims[-1], found["three"].dims[-1]) == ("component", "three_component")
+    np.testing.assert_allclose(found["three"].values.reshape(-1, 3), three.predict_proba(matrix(data)), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [("|u1", None), ("|b1", None), ("|i1", -1)])
+def test_in_a_v2_group_zeros_are_not_missing(dtype, fill, tmp_path):
+    zarr.create_group(tmp_path / "g.zarr", zarr_format=2)
+    plan = OutputPlan((ArrayPlan("sample", (Axis(4, "row"),), (4,), dtype),))
+    assert layout_at(str(tmp_path / "g.zarr" / "sample"), plan).settings["fill_value"] == fill
