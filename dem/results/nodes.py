@@ -188,7 +188,7 @@ def layout_at(where: str, plan: OutputPlan) -> ArrayLayout | GroupLayout:
     reserved, labels, arrays, kept = set(plan.coordinates.names), {}, [], True
     for array in plan.arrays:
         name = array_name(array.name, reserved | {axis.name for axis in array.axes})
-        names = axis_names(name, array.axes, taken)
+        names = axis_names(name, array.axes, taken, own.removesuffix(".zarr"))
         for found, axis in zip(names, array.axes, strict=True):
             taken.setdefault(found, []).append(axis)
             kept = kept and (axis.kind != "row" or found == axis.name)

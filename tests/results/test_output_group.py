@@ -325,3 +325,14 @@ def test_in_a_v2_group_zeros_are_not_missing(dtype, fill, tmp_path):
     zarr.create_group(tmp_path / "g.zarr", zarr_format=2)
     plan = OutputPlan((ArrayPlan("sample", (Axis(4, "row"),), (4,), dtype),))
     assert layout_at(str(tmp_path / "g.zarr" / "sample"), plan).settings["fill_value"] == fill
+
+
+def test_rows_of_another_group_bring_no_coordinates(tmp_path):
+    """In a group where time has another length, the rows of all variables get one new axis."""
+    write_ocean(xarray, tmp_path / "in.zarr")
+    zarr.create_group(tmp_path / "g.zarr").create_array("t", shape=(99,), dtype="f8", dimension_names=["time"])
+    MODEL.write(stored_source(tmp_path / "in.zarr"), tmp_path / "g.zarr" / "filled", "filled")
+    found = opened(tmp_path / "g.zarr" / "filled")
+    assert found["temperature"].dims == ("filled_row", "y", "x", "depth")
+    assert found["mld"].dims == ("filled_row", "y", "x")
+    assert list(found.coords) == ["depth"]
