@@ -84,7 +84,7 @@ def assert_is_output(array, what, data):
     assert array.attrs.get("units") == ("nats" if name in ("score", "entropy") else None)
 
 
-@cross("zarr_format, consolidated, what", FORMATS, METADATA, list(PLAIN), one_in=4)
+@cross("zarr_format, consolidated, what", FORMATS, METADATA, list(PLAIN), one_in=6)
 def test_alone_it_is_a_group_with_the_coordinates(zarr_format, consolidated, what, tmp_path):
     data = write_ocean(xarray, tmp_path / "in.zarr", zarr_format, consolidated=consolidated)
     MODEL.write(stored_source(tmp_path / "in.zarr"), tmp_path / "out.zarr", what)
@@ -99,7 +99,7 @@ def test_alone_it_is_a_group_with_the_coordinates(zarr_format, consolidated, wha
     assert sorted(os.listdir(tmp_path)) == ["in.zarr", "out.zarr"]
 
 
-@cross("zarr_format, consolidated, what", FORMATS, METADATA, list(PLAIN), one_in=4)
+@cross("zarr_format, consolidated, what", FORMATS, METADATA, list(PLAIN), one_in=6)
 def test_in_the_group_of_the_data_it_is_one_more_array(zarr_format, consolidated, what, tmp_path):
     place = tmp_path / "in.zarr"
     data = write_ocean(xarray, place, zarr_format, consolidated=consolidated)
