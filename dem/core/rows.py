@@ -208,16 +208,27 @@ def row_boxes(row_counts: Sequence[int]) -> list[tuple[Box, ...]]:
 
 
 def grid_sizes(boxes: Sequence[Box]) -> tuple[tuple[int, ...], ...]:
-    """Return the sizes of the boxes of a grid along each dimension."""
-    sides = ({(box.start[axis], box.stop[axis]) for box in boxes} for axis in range(len(boxes[0].start)))
-    return tuple(tuple(b - a for a, b in sorted(of_axis)) for of_axis in sides)
+    """Return the sizes of the boxes of a grid along each dimension; along a single dimension they are in order."""
+    if len(boxes[0].start) == 1:  # several of them may be empty
+        return (tuple(box.size for box in boxes),)
+    return tuple(tuple(b - a for a, b in of_axis) for of_axis in _grid_sides(boxes))
 
 
 def grid_indices(boxes: Sequence[Box]) -> list[tuple[int, ...]]:
-    """Return the index of each box in the grid that they form."""
-    starts = [sorted({box.start[axis] for box in boxes}) for axis in range(len(boxes[0].start))]
-    number = [{start: i for i, start in enumerate(of_axis)} for of_axis in starts]
-    return [tuple(of[start] for of, start in zip(number, box.start, strict=True)) for box in boxes]
+    """Return the index of each box in the grid that they form; along a single dimension they are in order."""
+    if len(boxes[0].start) == 1:
+        return [(i,) for i in range(len(boxes))]
+    number = [{side: i for i, side in enumerate(of_axis)} for of_axis in _grid_sides(boxes)]
+    return [tuple(of[side] for of, side in zip(number, _sides(box), strict=True)) for box in boxes]
+
+
+def _grid_sides(boxes: Sequence[Box]) -> list[list[tuple[int, int]]]:
+    """Return the distinct ranges of the boxes along each dimension, in order."""
+    return [sorted(set(of_axis)) for of_axis in zip(*map(_sides, boxes), strict=True)]
+
+
+def _sides(box: Box) -> list[tuple[int, int]]:
+    return list(zip(box.start, box.stop, strict=True))
 
 
 def regular_size(sizes: Sequence[float]) -> int | None:

@@ -23,7 +23,9 @@ from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
+from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import dims_for, named_dims
 from dem.estimators.records import history_records, source_record
 from dem.kernel.choice import with_chosen_kernel
@@ -33,6 +35,7 @@ from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit
 from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.source import Source, is_lazy, is_source, open_source
+from dem.source.containers import is_xarray
 from dem.source.decode import decoding_of_value
 from dem.source.dimensions import SampleDims, check_unnamed
 from dem.source.in_memory import as_numeric
@@ -48,7 +51,7 @@ FIT_ATTRIBUTES = (
 """Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(BaseEstimator):
+class RowwiseEstimator(HasDataset, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -272,9 +275,13 @@ class RowwiseEstimator(BaseEstimator):
         return source
 
     def _rows(self, X: Any, what: str) -> Any:
-        """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise."""
+        """Return a row-wise output: a NumPy array for data in memory, else a lazy Dask array; see `label_rows`."""
         check_is_fitted(self)
-        return compute_rows(self._request(self._open(X), what), self.engine)
+        request = self._request(self._open(X), what)
+        values, rows = compute_rows(request, self.engine), request.source.rows
+        if not is_xarray(X) or rows is None or rows.dims is None:
+            return values
+        return label_rows(values, request.output, X, rows.dims, request.source.columns.variables)
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
         """Return the request for a row output of the fitted model, with the kernel that is chosen here."""
@@ -291,19 +298,19 @@ class RowwiseEstimator(BaseEstimator):
         return self._mean(X, "score", sample_weight)
 
     def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
-        """Write a row-wise output of X as a Zarr array, region by region.
+        """Write a row-wise output of X as a Zarr array, region by region; for named dimensions see docs/stores.md.
 
         Parameters
         ----------
         X : str, Path or zarr.Array of shape (n, d)
         path : str or Path
-            Of the array to write. Its chunks have as many rows as those of X.
+            Of the array or group to write. Its chunks have as many rows as those of X.
         what : str
             Which output: a name in `outputs`. "top-index:5" and "top-weight:5" give the 5 most probable components
             (without a number: at most 3). "filled" and "deviation" give the results of `impute`, in X's floating dtype;
             "filled:float32" gives another dtype.
         overwrite : bool
-            Replace an existing array at `path` when the new one is complete.
+            Replace an existing output at `path` when the new one is complete.
 
         Raises
         ------

@@ -14,7 +14,7 @@ from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_array, check_covariances, check_reg_covar, precisions_of
-from dem.estimators.mixture_base import MixtureEstimator
+from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.models.mixture.bayesian import BayesianMixtureModel, BayesianParams, ComponentPrior
 from dem.models.mixture.mixing import Dirichlet, StickBreaking
@@ -116,6 +116,14 @@ class BayesianGaussianMixture(MixtureEstimator):
         "effective_counts_",
         "reg_covar_",
         "_concentration",
+    )
+    _axes = (
+        *MIXTURE_AXES,
+        ("means_", "component column"),
+        ("covariances_", "covariance"),
+        ("mean_precision_", "component"),
+        ("degrees_of_freedom_", "component"),
+        ("_concentration", "beta component"),
     )
     _saved_numbers = (
         "weight_concentration_prior_",

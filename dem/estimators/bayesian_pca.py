@@ -61,6 +61,7 @@ class BayesianPCA(PPCA):
     """
 
     _saved = (*PPCA._saved, "alpha_")
+    _axes = (*PPCA._axes, ("alpha_", "direction"))
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from dem.estimators.gaussian_init import (
     check_weights,
     precisions_of,
 )
-from dem.estimators.mixture_base import MixtureEstimator, as_prior
+from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
@@ -87,6 +87,7 @@ class GaussianMixture(MixtureEstimator):
 
     _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_", "reg_covar_")
     _saved_numbers = ("_fitted_type",)
+    _axes = (*MIXTURE_AXES, ("means_", "component column"), ("covariances_", "covariance"))
 
     def __init__(
         self,

@@ -101,6 +101,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     objective_name = "inertia"
     _saved = ("cluster_centers_", "cluster_counts_", "cluster_inertias_")
     _saved_numbers = ("inertia_",)
+    _axes = (
+        ("cluster_centers_", "component column"),
+        ("cluster_counts_", "component"),
+        ("cluster_inertias_", "component"),
+    )
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.block import Float
 from dem.core.layout import c_ordered
 from dem.estimators.checks import check_choice
+from dem.estimators.dataset import AxesOf
 from dem.estimators.density import DensityEstimator
 from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
@@ -32,6 +33,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
 
     outputs = latent_outputs(1, 1)
     _lower_bound = "log_likelihood"
+    _axes: ClassVar[AxesOf] = (("mean_", "column"), ("_loadings", "column latent"), ("noise_variance_", "column"))
     n_components_: int
     mean_: Float
 
@@ -122,6 +124,12 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         """Return inv(C), of shape (d, d), by the inverse of a (q, q) matrix   (PRML 12.42)."""
         check_is_fitted(self)
         return precision(self._fitted()[1])
+
+    @property
+    def _loadings(self) -> Float:
+        """W, of shape (d, q)."""
+        loadings: Float = self._fitted()[1].loadings
+        return loadings
 
     @property
     def posterior_covariance_(self) -> Float:

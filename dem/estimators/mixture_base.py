@@ -28,6 +28,9 @@ from dem.run.fit_settings import FitSettings
 from dem.source import Source
 from dem.storage.document import GroupContents
 
+MIXTURE_AXES = (("weights_", "component"), ("effective_counts_", "component"))
+"""The axes of the parameters of every mixture; see `HasDataset`."""
+
 
 @with_criteria("complete")
 class MixtureEstimator(DensityEstimator):

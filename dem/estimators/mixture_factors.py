@@ -14,9 +14,10 @@ from dem.em.row_output import RowOutputs
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.checks import check_number
+from dem.estimators.dataset import AxesOf
 from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_reg_covar
-from dem.estimators.mixture_base import MixtureEstimator, as_prior
+from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
 from dem.families import NOISE, FactorAnalysers, FactorFamily
 from dem.families.factors.algebra import canonical_rotation
 from dem.models.mixture.factors import FactorMixtureModel, factor_outputs
@@ -82,6 +83,12 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     outputs: ClassVar[RowOutputs] = {**MixtureEstimator.outputs, **factor_outputs(1, 1)}
     _kind: ClassVar[str] = "mixture of factor analysers"
     _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_", "reg_covar_")
+    _axes: ClassVar[AxesOf] = (
+        *MIXTURE_AXES,
+        ("means_", "component column"),
+        ("loadings_", "component column latent"),
+        ("noise_variance_", "component column"),
+    )
 
     def __init__(
         self,
@@ -186,6 +193,7 @@ class MixturePPCA(MixtureFactorAnalysis):
 
     noise: ClassVar[str] = "isotropic"
     _kind = "mixture of probabilistic PCAs"
+    _axes = (*MixtureFactorAnalysis._axes, ("noise_variance_", "component"))
 
     @property
     def explained_variance_(self) -> Float:

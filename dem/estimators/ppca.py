@@ -12,6 +12,7 @@ from dem.core.human import plural
 from dem.core.warn import warn
 from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice
+from dem.estimators.dataset import AxesOf
 from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_positive_integer, n_components_for_em
 from dem.models.latent.closed_form import PPCAParams, components_by_bic, components_by_evidence, components_by_share
@@ -100,6 +101,12 @@ class PPCA(LinearLatent):
         "mean_",
     )
     _saved_numbers = ("noise_variance_", "n_components_", "n_samples_")
+    _axes: ClassVar[AxesOf] = (
+        *LinearLatent._axes,
+        ("components_", "latent column"),
+        ("explained_variance_", "latent"),
+        ("explained_variance_ratio_", "latent"),
+    )
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import zarr
@@ -12,6 +12,7 @@ from zarr.core.sync import sync
 
 from dem.core.block import Array
 from dem.core.rows import Box, RowKeys
+from dem.results.nodes import Target
 from dem.source import Source
 from dem.storage.files import raise_cannot_write
 
@@ -20,8 +21,8 @@ class TakenOverError(FileExistsError):
     """Another run is writing the array now."""
 
 
-def write_region(out: zarr.Array[Any], name: str, keys: RowKeys, values: Array) -> None:
-    """Write the rows with these keys, which form a box. Tasks call this.
+def write_region(targets: Sequence[Target], name: str, keys: RowKeys, values: Array) -> None:
+    """Write the rows with these keys, which form a box, to all arrays of an output. Tasks call this.
 
     Raises
     ------
@@ -30,14 +31,15 @@ def write_region(out: zarr.Array[Any], name: str, keys: RowKeys, values: Array) 
     OSError
         The rows cannot be written.
     """
-    check_owner(out, name)
+    check_owner(targets[0].array, name)
     box = keys.box(len(values))
-    try:
-        out[box.slices] = values.reshape(box.shape + values.shape[1:])
-    except MemoryError:
-        raise
-    except Exception as error:  # stores may raise any error
-        raise_cannot_write(f"{box} of {name}", error)
+    for target in targets:
+        try:
+            target.array[box.slices] = target.values(values, box)
+        except MemoryError:
+            raise
+        except Exception as error:  # stores may raise any error
+            raise_cannot_write(f"{box} of {name}", error)
 
 
 def check_owner(out: zarr.Array[Any], name: str) -> None:
@@ -68,7 +70,9 @@ def has_chunks(out: zarr.Array[Any]) -> bool:
     return keys is None or any(key in keys for key in _chunk_keys(out))
 
 
-def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
+def unfinished_partitions(
+    outs: Sequence[zarr.Array[Any]], source: Source, rows: int, note: Callable[[str], None]
+) -> list[int]:
     """Return the numbers of the partitions of `source` whose results are incomplete or damaged.
 
     One listing finds the partitions that have all their chunks. Reading these chunks checks them against the checksums
@@ -76,23 +80,30 @@ def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note:
 
     Parameters
     ----------
-    out : zarr.Array
+    outs : sequence of zarr.Array
+        The arrays of an output.
     source : Source
     rows : int
         About how many rows may be in memory at a time.
     note : callable
         Called with a sentence about the regions found.
     """
-    boxes, keys, chunk = source.boxes, _listing(out) or set(), out.chunks[0]
-    found = [i for i, of in enumerate(boxes) if all(key in keys for box in of for key in _chunk_keys(out, box))]
+    boxes, chunk = source.boxes, outs[0].chunks[0]
+    keys = [_listing(out) or set() for out in outs]
+    found = [i for i, of in enumerate(boxes) if all(_are_there(outs, keys, box) for box in of)]
     if not found:
         return list(range(len(boxes)))
     note(f"continuing: {len(found)} of {len(boxes)} regions are written already; checking them")
     step = max(1, rows // math.prod(source.chunk_sides) // chunk) * chunk
-    whole = {i for i in found if all(_is_whole(out, box, step) for box in boxes[i])}
+    whole = {i for i in found if all(_is_whole(out, box, step) for out in outs for box in boxes[i])}
     if len(whole) < len(found):
         note(f"{len(found) - len(whole)} of these regions are damaged: writing them again")
     return [i for i in range(len(boxes)) if i not in whole]
+
+
+def _are_there(outs: Sequence[zarr.Array[Any]], keys: Sequence[set[str]], box: Box) -> bool:
+    """Whether the store has all chunks of a box; `keys` are those that it has for each array."""
+    return all(key in there for out, there in zip(outs, keys, strict=True) for key in _chunk_keys(out, box))
 
 
 def _is_whole(out: zarr.Array[Any], box: Box, step: int) -> bool:

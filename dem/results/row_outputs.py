@@ -16,10 +16,8 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import zarr
 from dask.task_spec import Task, TaskRef
 from distributed import warn
-from numpy.typing import DTypeLike
 
 from dem.core import human
 from dem.core.block import Array, Block, Sweep
@@ -30,10 +28,12 @@ from dem.em.row_output import RowOutput
 from dem.engine.sweep.serial import PartitionSweep, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
 from dem.results import regions
-from dem.results.new_array import MARK, new_array
+from dem.results.new_array import MARK, new_output
+from dem.results.output_attributes import missing_result
+from dem.results.output_plan import output_plan
 from dem.source import Delayed, Partition, Source
 from dem.source.generated import GeneratedSource
-from dem.source.stores import address, array_location
+from dem.source.stores import ZarrNode, array_location, open_node
 from dem.storage.encoding import digest
 
 MakeRows = Callable[[], Callable[[Block], Array]]
@@ -42,8 +42,6 @@ RESULT_BYTES = 64 * 2**20
 time."""
 WRITE_COPIES = 3
 """Copies of the results while they are written: as computed, as chunks of the output's dtype, and encoded."""
-CODECS = [{"name": "zstd", "configuration": {"level": 0, "checksum": False}}, {"name": "crc32c"}]
-"""Zarr's default codec, and a checksum that detects damaged chunks."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +82,6 @@ class Written(Additive):
     """
 
     missing: int
-
-
-def missing_result(dtype: DTypeLike) -> float:
-    """Return the value of a missing result, also used as the fill value on disk: NaN for floats, -1 for labels."""
-    return {"f": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
 
 
 def lazy(source: Source, make_rows: MakeRows, output: RowOutput) -> da.Array:
@@ -193,13 +186,13 @@ def write(
     *,
     note: Callable[[str], None] = _ignore,
     require: Callable[[tuple[str, ...]], None] = _ignore,
-) -> zarr.Array[Any]:
-    """Write the results to a Zarr array in one pass, each block to its own rows.
+) -> ZarrNode:
+    """Write the results to a Zarr array, or a group of arrays, in one pass, each block to its own rows.
 
-    The array has the sample dimensions and the chunks of the source. If a chunk would exceed `RESULT_BYTES`, it is
-    divided by a whole number, so that no two tasks share a chunk. See `dem.results.new_array` for the place of the
-    incomplete array. An interrupted job leaves the regions that it has written. The same job continues from there:
-    regions with correct checksums stay, and the pass covers the others.
+    See `dem.results.output_plan` for the arrays. They have the sample dimensions and the chunks of the source. If a
+    chunk would exceed `RESULT_BYTES`, it is divided by a whole number, so that no two tasks share a chunk. See
+    `dem.results.new_array` for the place of incomplete outputs. An interrupted job leaves the regions that it has
+    written. The same job continues from there: regions with correct checksums stay, and the pass covers the others.
 
     Parameters
     ----------
@@ -216,7 +209,7 @@ def write(
     Raises
     ------
     FileExistsError
-        `to.path` exists; with `to.overwrite`, it exists and is not an array of row-wise results. Or the data are at
+        `to.path` exists; with `to.overwrite`, it exists and is not an output that dem wrote. Or the data are at
         this path, inside it or around it.
     ValueError
         The rows of the source are not in chunks of equal size.
@@ -227,40 +220,27 @@ def write(
             "unequal sizes: call its compute_chunk_sizes() or rechunk() first."
         )
     output, path = to.output, str(to.path)
-    inner = output.shape(0)[1:]
-    layout = {
-        "shape": source.rows.shape + inner,
-        "chunks": (output_rows(source, output.row_bytes), *source.chunk_sides, *inner),
-        "dtype": output.dtype.str,
-        "fill_value": missing_result(output.dtype),
-        "zarr_format": 3,
-        "compressors": CODECS,
-    }
+    plan = output_plan(source, output, (output_rows(source, output.row_bytes), *source.chunk_sides))
     attributes = {MARK: output.word, "what": output.word, **to.attributes}
-    job = None if to.job is None else digest([to.job, layout])
-    with new_array(to.path, source, layout, attributes, overwrite=to.overwrite, job=job) as out:
-        require(array_location(out))
+    job = None if to.job is None else digest([to.job, plan.identity])
+    with new_output(to.path, source, plan, attributes, overwrite=to.overwrite, job=job) as targets:
+        arrays = [target.array for target in targets]
+        require(array_location(arrays[0]))
         every = list(range(len(source.row_chunks)))
         held = rows_at_a_time(source, output.row_bytes)
-        left = every if job is None else regions.unfinished_partitions(out, source, held, note)
+        left = every if job is None else regions.unfinished_partitions(arrays, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
-            done = part(
-                partial(
-                    _writing_kernel,
-                    make_rows,
-                    output.row_bytes,
-                    partial(regions.write_region, out, path),
-                    out.chunks[0],
-                )
-            )
+            put = partial(regions.write_region, targets, path)
+            done = part(partial(_writing_kernel, make_rows, output.row_bytes, put, arrays[0].chunks[0]))
             if done.missing:
                 note(
                     f"{human.plural(done.missing, 'row')} of {source.name} without any value: marked as missing "
                     f"({missing_result(output.dtype):g}) in {path}"
                 )
-        regions.check_all_written(out, path)
-    return zarr.open_array(address(to.path), mode="r")
+        for array in arrays:
+            regions.check_all_written(array, path)
+    return open_node(to.path)
 
 
 def output_rows(source: Source, row_bytes: int) -> int:

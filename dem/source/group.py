@@ -18,7 +18,7 @@ from dem.source.decode import decoding_of_array
 from dem.source.dimensions import NamedArray, SampleDims, columns_of, find_sample_dims
 from dem.source.members import arrays_in
 from dem.source.read_options import ReadOptions
-from dem.source.stores import ZarrNode, check_data_group, check_whole, open_array, open_node, store_name
+from dem.source.stores import ZarrNode, address, check_data_group, check_whole, open_array, open_node, store_name
 from dem.source.variable import Variable, dimension_names
 from dem.source.weights import StoredWeights, Weights
 from dem.source.weights_of_rows import weights_of_rows
@@ -26,6 +26,10 @@ from dem.source.zarr import PARTITION_BYTES, ZarrSource
 from dem.source.zarr_rows import ZarrRows
 
 Arrays = Mapping[str, zarr.Array[Any]]
+RESULT_MARK = "dem_output"
+"""The attribute of arrays of results that dem wrote: see `dem.results.new_array`. They are neither data nor coordinates
+unless they are named.
+"""
 
 
 @dataclass(frozen=True)
@@ -68,15 +72,14 @@ def open_variables(data: str | os.PathLike[str] | ZarrNode, variables: str | Seq
     node = data if isinstance(data, zarr.Array | zarr.Group) else open_node(data)
     if isinstance(node, zarr.Array):
         check_whole(node)
-        own = node.path.rpartition("/")[2] or store_name(node).removesuffix(".zarr")
-        parent = _parent(node) if node.path else None
-        others = {name: array for name, array in _direct(parent, store_name(node)).items() if name != own}
-        return OpenedGroup(store_name(node), {own: node}, others, ome_axes(parent))
+        parent, own = _parent(data if isinstance(data, str | os.PathLike) else node)
+        others = {key: array for key, array in _direct(parent, store_name(node)).items() if key != own}
+        return OpenedGroup(store_name(node), {own: node}, _without_results(others), ome_axes(parent))
     name = store_name(node)
     check_data_group(node, name)
     inside = _direct(node, name)
     if variables is None:
-        names = [key for key in inside if key not in coordinate_names(node, inside)]
+        names = [key for key in _without_results(inside) if key not in coordinate_names(node, inside)]
     else:
         names = [variables] if isinstance(variables, str) else list(variables)
     for wanted in names:
@@ -89,18 +92,30 @@ def open_variables(data: str | os.PathLike[str] | ZarrNode, variables: str | Seq
     for wanted in names:
         check_whole(inside[wanted])
     others = {key: array for key, array in inside.items() if key not in names}
-    return OpenedGroup(name, {key: inside[key] for key in names}, others, ome_axes(node))
+    return OpenedGroup(name, {key: inside[key] for key in names}, _without_results(others), ome_axes(node))
 
 
-def _parent(array: zarr.Array[Any]) -> zarr.Group | None:
+def _parent(data: str | os.PathLike[str] | zarr.Array[Any]) -> tuple[zarr.Group | None, str]:
+    """Return the group that contains an array, or None, and the name of the array in it."""
+    store: Any = None
+    if isinstance(data, zarr.Array):
+        store, (folder, _, own) = data.store, data.path.rpartition("/")
+    else:
+        folder, _, own = address(data).rstrip("/").rpartition("/")
     try:
-        return zarr.open_group(array.store, path=array.path.rpartition("/")[0], mode="r", use_consolidated=False)
+        if store is None:
+            return zarr.open_group(folder, mode="r", use_consolidated=False), own
+        return (zarr.open_group(store, path=folder, mode="r", use_consolidated=False) if own else None), own or "value"
     except Exception:  # stores raise many kinds of errors; without a group there are no coordinates
-        return None
+        return None, own.removesuffix(".zarr")
 
 
 def _direct(group: zarr.Group | None, name: str) -> dict[str, zarr.Array[Any]]:
     return {} if group is None else arrays_in(group, name, depth=1)
+
+
+def _without_results(arrays: Arrays) -> Arrays:
+    return {key: array for key, array in arrays.items() if RESULT_MARK not in array.attrs}
 
 
 def coordinate_names(group: zarr.Group, arrays: Arrays) -> set[str]:

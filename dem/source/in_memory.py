@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -11,7 +12,7 @@ import scipy.sparse
 
 from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
-from dem.core.rows import NUMBERED, Box, RowKeys, Rows, row_boxes
+from dem.core.rows import NUMBERED, Box, RowKeys, Rows
 from dem.source.checks import check_dtype, check_shape
 from dem.source.coordinates import NO_COORDINATES, Coordinates
 from dem.source.decode import Decoding, decoding_of_value, float_dtype
@@ -76,7 +77,6 @@ class MemorySource:
     lazy = False
     compact = False
     stored_at = ()
-    chunk_sides = ()
 
     @property
     def n_rows(self) -> int:
@@ -90,8 +90,18 @@ class MemorySource:
 
     @property
     def boxes(self) -> list[tuple[Box, ...]]:
-        """The box of each partition, as if there were one sample dimension."""
-        return row_boxes(self.row_chunks)
+        """The box of each partition: a range of indices along the first sample dimension."""
+        return [(self.rows.whole.along_first(a, b),) for a, b in self._ranges]
+
+    @property
+    def chunk_sides(self) -> tuple[int, ...]:
+        """The extents of a box along the sample dimensions after the first."""
+        return self.rows.shape[1:]
+
+    @property
+    def _slab_rows(self) -> int:
+        """The number of rows at one index of the first sample dimension."""
+        return math.prod(self.chunk_sides)
 
     @property
     def n_columns(self) -> int:
@@ -110,25 +120,35 @@ class MemorySource:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of about half a megabyte. Partitions are multiples of it, and outputs have chunks of it."""
+        """Indices along the first sample dimension whose rows have about half a megabyte.
+
+        Partitions are multiples of it, and outputs have chunks of it.
+        """
         unit_bytes = min(UNIT_BYTES, self.partition_bytes // 8)
-        return max(1, unit_bytes // (self.n_columns * self.dtype.itemsize))
+        return max(1, unit_bytes // self._slab_bytes)
+
+    @property
+    def _slab_bytes(self) -> int:
+        return self._slab_rows * self.n_columns * self.dtype.itemsize
 
     @property
     def _ranges(self) -> list[tuple[int, int]]:
-        row_bytes = self.n_columns * self.dtype.itemsize
-        return partition_rows(self.n_rows, self.chunk_rows, row_bytes, self.partition_bytes)
+        return partition_rows(self.rows.shape[0], self.chunk_rows, self._slab_bytes, self.partition_bytes)
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
         """The number of rows of each partition."""
-        return tuple(stop - start for start, stop in self._ranges)
+        return tuple((stop - start) * self._slab_rows for start, stop in self._ranges)
 
     @property
     def partitions(self) -> list[MemoryPartition]:
         """Views of successive row ranges."""
-        w = self.weight
-        return [MemoryPartition(self.x[a:b], None if w is None else w[a:b], NUMBERED.after(a)) for a, b in self._ranges]
+        return [self._partition(box) for (box,) in self.boxes]
+
+    def _partition(self, box: Box) -> MemoryPartition:
+        keys = self.rows.keys(box)
+        of_box = slice(keys.first, keys.first + box.size)
+        return MemoryPartition(self.x[of_box], None if self.weight is None else self.weight[of_box], keys)
 
     @property
     def block_bytes(self) -> int:

@@ -78,6 +78,10 @@ def path(request, tmp_path_factory):
     return path
 
 
+def opened(path, **more):
+    return xr.open_zarr(path, consolidated=path.name == "v2.zarr", **more)[["a", "b"]]
+
+
 def forms(path):
     """Return the same data in all forms, with the class of source that each should have."""
     return {
@@ -85,10 +89,9 @@ def forms(path):
         "path": (path, ZarrSource),
         "text": (str(path), ZarrSource),
         "group": (zarr.open_group(path, mode="r"), ZarrSource),
-        "lazy": (xr.open_zarr(path, chunks=None), ZarrSource),
-        "dask": (xr.open_zarr(path), DaskSource),
-        "dask-other-chunks": (xr.open_zarr(path).chunk(time=5, lat=4, lon=2), DaskSource),
-        "lazy-part": (xr.open_zarr(path, chunks=None).isel(time=slice(None, None, 1)), ZarrSource),
+        "lazy": (opened(path, chunks=None), ZarrSource),
+        "dask": (opened(path), DaskSource),
+        "dask-other-chunks": (opened(path).chunk(time=5, lat=4, lon=2), DaskSource),
     }
 
 
@@ -97,7 +100,7 @@ def test_all_forms_give_the_same_rows(path, dims):
     listed = (dims,) if isinstance(dims, str) else dims
     expected = stacked(DATASET, listed)
     for name, (data, kind) in forms(path).items():
-        source = open_source(data, sample_dims=dims)
+        source = open_source(data, sample_dims=dims, variables=["a", "b"])
         assert isinstance(source, kind), name
         assert source.rows.dims == listed
         np.testing.assert_array_equal(rows_of(source)[0], expected, err_msg=name)
@@ -110,14 +113,14 @@ def test_all_forms_give_the_same_rows(path, dims):
 
 def test_columns_have_the_names_coordinates_and_units_of_the_data(path):
     for data, _ in forms(path).values():
-        columns = open_source(data, sample_dims=DIMS).columns
+        columns = open_source(data, sample_dims=DIMS, variables=["a", "b"]).columns
         assert columns.names == ("a(level=5)", "a(level=10)", "b(band=0)", "b(band=1)", "b(band=2)")
         assert columns.variables == ("a", "b")
         assert (columns[0].units, columns[0].long_name, columns[0].at) == ("K", "temperature", (("level", 5.0),))
 
 
 def test_a_part_of_a_lazy_array_is_read_through_xarray(path):
-    part = xr.open_zarr(path, chunks=None).isel(time=slice(2, 11))
+    part = opened(path, chunks=None).isel(time=slice(2, 11))
     source = open_source(part, sample_dims=DIMS)
     assert isinstance(source, DaskSource)
     np.testing.assert_array_equal(rows_of(source)[0], stacked(DATASET.isel(time=slice(2, 11)), DIMS))
@@ -145,8 +148,8 @@ def test_a_data_array_needs_its_sample_dims_and_may_have_them_anywhere():
     array = DATASET["a"].isel(lat=0, lon=0)
     with pytest.raises(ValueError, match=r"'a' has the dimensions time \(13\), level \(2\): .*sample_dims='time'"):
         open_source(array)
-    for given in (array, array.T):
-        np.testing.assert_array_equal(rows_of(open_source(given, sample_dims="time"))[0], array.values)
+    for turned in (array, array.T):
+        np.testing.assert_array_equal(rows_of(open_source(turned, sample_dims="time"))[0], array.values)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +162,7 @@ def test_a_data_array_needs_its_sample_dims_and_may_have_them_anywhere():
     ],
 )
 def test_wrong_names_are_refused_in_one_sentence(path, given, message):
-    for data in (DATASET, path, xr.open_zarr(path)):
+    for data in (DATASET, path, opened(path)):
         with pytest.raises(ValueError, match=message):
             open_source(data, **{"variables": ["a", "b"], **given})
 
@@ -172,7 +175,7 @@ def test_names_for_data_without_names_are_refused():
         open_source(DATASET, sample_dims=("time", "time"))
     with pytest.raises(ValueError, match="has no dimension names"):
         open_source(zarr.create_array(MemoryStore(), data=np.zeros((4, 2))), sample_dims="time")
-    with pytest.raises(ValueError, match="expected real numbers|Expected real numbers"):
+    with pytest.raises(ValueError, match="Expected real numbers"):
         open_source(xr.Dataset({"t": ("n", np.array(["a", "b"]))}), sample_dims="n")
 
 
@@ -277,7 +280,7 @@ def test_estimators_remember_the_sample_dims(path, tmp_path):
     assert (loaded.sample_dims_, loaded.variables_) == (DIMS, ("a", "b"))
     labels = expected.predict(matrix).reshape(T, Y, X)
     more = DATASET.assign(other=("lat", np.zeros(Y)))
-    for data in (DATASET, more, path, xr.open_zarr(path)):
+    for data in (DATASET, more, path, opened(path)):
         found = loaded.predict(data)
         np.testing.assert_array_equal(np.asarray(found), labels)
     np.testing.assert_array_equal(loaded.predict(matrix), labels.reshape(-1))

@@ -30,7 +30,7 @@ from dem.scan.scanner import Scan
 from dem.source import open_source
 from dem.source.listing import fingerprint
 from dem.source.members import arrays_in
-from dem.source.stores import open_node
+from dem.source.stores import ZarrNode, open_node
 from dem.storage.atomic import SAVED_MODELS
 
 MOST_COLUMNS = 30
@@ -82,7 +82,8 @@ def _show_group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = dict(sorted(arrays_in(group, path).items()))
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
     rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
-    head = facts({path: f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"})
+    kind = f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"
+    head = facts({path: kind, "written by dem": _origin(group)})
     table = grid(["array", "shape", "dtype", "chunks"], rows)
     session.result(record, head, *([table] if rows else []), summary=False)
 
@@ -120,12 +121,12 @@ def _show_array(
     session.result(record, facts(shown), *below, summary=False)
 
 
-def _origin(array: zarr.Array[Any]) -> str | None:
-    """Return the description of an array that dem has written; None for other arrays."""
-    what, model, source = (array.attrs.get(name) for name in ("what", "model", "source"))
+def _origin(node: ZarrNode) -> str | None:
+    """Return the description of an output that dem has written; None for other arrays and groups."""
+    what, model, source = (node.attrs.get(name) for name in ("what", "model", "source"))
     if what is None or model is None:
         return None
-    whole = "" if array.attrs.get("complete", True) else ", not complete"
+    whole = "" if node.attrs.get("complete", True) else ", not complete"
     return f"{what} of {model}" + (f" for the rows of {source}" if source else "") + whole
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
-from dem.em.row_output import REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, output_table
+from dem.em.row_output import NATS, REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, output_table
 from dem.families.family import Family, filling, with_missing
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
@@ -39,13 +39,13 @@ def mixture_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
     """Return the table of outputs of a mixture of k components of d columns; filled-in rows have this dtype."""
     index, top = label_dtype(k), min(3, k)
     return output_table(
-        RowOutput("label", "the most probable component", index),
-        RowOutput("proba", "the responsibilities, the probability of each component", columns=k),
-        RowOutput("score", "the log-likelihood (of Bayesian mixtures, scikit-learn's score), in nats"),
-        RowOutput("entropy", "the entropy of the responsibilities, in nats"),
-        RowOutput("complete", "the expected complete log-likelihood, score - entropy, in nats"),
-        TopOutput("top-index", "the most probable components", index, top, most=k),
-        TopOutput("top-weight", "the responsibilities of the most probable components", columns=top, most=k),
+        RowOutput("label", "the most probable component", index, n_labels=k),
+        RowOutput("proba", "the responsibilities, the probability of each component", columns=k, axis="component"),
+        RowOutput("score", "the log-likelihood (of Bayesian mixtures, scikit-learn's score), in nats", units=NATS),
+        RowOutput("entropy", "the entropy of the responsibilities, in nats", units=NATS),
+        RowOutput("complete", "the expected complete log-likelihood, score - entropy, in nats", units=NATS),
+        TopOutput("top-index", "the most probable components", index, top, "rank", n_labels=k, most=k),
+        TopOutput("top-weight", "the responsibilities of the most probable components", REAL, top, "rank", most=k),
         filled(d, dtype),
         deviation(d, dtype),
     )
