@@ -18,6 +18,7 @@ from dem.cli.options import (
     Commands,
     PredictCommand,
     PredictOutput,
+    columns,
     execution_options,
     labels,
     missing_chunks,
@@ -46,6 +47,7 @@ main.add_command(fit)
 @click.argument("data", metavar="STORE")
 @click.option("--what", type=PredictOutput(), default="labels", help="Which output: one of those listed below.")
 @click.option("--top", type=click.IntRange(1), help="Components in top-index and top-weight  [default: 3].")
+@columns
 @missing_chunks
 @writing
 def predict(**options: Any) -> None:
@@ -62,6 +64,7 @@ def predict(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
+@columns
 @missing_chunks
 @writing
 def transform(**options: Any) -> None:
@@ -82,6 +85,7 @@ def transform(**options: Any) -> None:
     is_flag=True,
     help="Also write the standard deviations of filled values, next to the output: filled_std.zarr for filled.zarr.",
 )
+@columns
 @missing_chunks
 @writing
 def impute(**options: Any) -> None:
@@ -98,6 +102,7 @@ def impute(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
 @weights
+@columns
 @missing_chunks
 @execution_options
 def score(**options: Any) -> None:
@@ -140,7 +145,10 @@ def info(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
 @click.option(
-    "--columns", type=ColumnPair(), default="0,1", help="The two columns to draw (PPCA, FA: latents), from 0."
+    "--columns",
+    type=ColumnPair(),
+    default="0,1",
+    help="The two columns to draw, by name or by number from 0 (PPCA, FA: latents, by number).",
 )
 @labels
 @writing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -23,8 +23,10 @@ from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
+from dem.estimators.columns import choose_in_memory, columns_to_read, keep_columns, with_model_columns
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.records import history_records, source_record
+from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
@@ -33,6 +35,7 @@ from dem.run.latent import LatentFit
 from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import decoding_of_value
+from dem.source.frames import is_frame, like_frame
 from dem.source.in_memory import as_numeric
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
@@ -65,6 +68,7 @@ class RowwiseEstimator(BaseEstimator):
     lower_bounds_: list[float]
     history_: list[dict[str, Any]]
     source_: dict[str, Any]
+    columns_: Columns
     outputs: ClassVar[RowOutputs]
     """The row outputs that `write` can write, by name; the names are the same for models of any size."""
     objective_name: ClassVar[str] = "log_likelihood"
@@ -136,13 +140,15 @@ class RowwiseEstimator(BaseEstimator):
         sample_weight: Any = None,
         callback: Callable[[loop.State[Any]], object] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
+        columns: Sequence[str | int] | None = None,
     ) -> Self:
         """Fit the model to rows.
 
         Parameters
         ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-            Real numbers of any dtype. Results are float64, also for float32 data.
+        X : str, Path, zarr.Array, dask.array.Array, data frame or array-like of shape (n, d)
+            Real numbers of any dtype, in any form that `dem.open_source` opens. Results are float64, also for float32
+            data.
         y : ignored
         sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
             Weights of the rows, finite and not negative.
@@ -150,6 +156,9 @@ class RowwiseEstimator(BaseEstimator):
             Called with the `dem.em.loop.State` after each pass over the data, or each iteration in memory.
         checkpoint : str, Path or dem.Checkpoint, optional
             Where to save the fit after every pass. A fit saved there continues, with the same bits as without a stop.
+        columns : sequence of str or int, optional
+            The columns of X to use, by name or number: see `dem.open_source`. The other methods take data with these
+            columns alone; of Parquet files and Dask DataFrames they take the columns of the fit by name.
 
         Returns
         -------
@@ -169,7 +178,7 @@ class RowwiseEstimator(BaseEstimator):
         """
         self._check_settings()
         check_iterations(self)
-        source = self._open(X, sample_weight, reset=True)
+        source = self._open(X, sample_weight, reset=True, columns=columns)
         if source.n_rows is not None:
             self._check_size(source.n_rows, source.n_columns)
         fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
@@ -205,8 +214,15 @@ class RowwiseEstimator(BaseEstimator):
             progress=(engine.progress if self.verbose else None) or Silent(),
         )
 
-    def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Source:
-        """Open X as a source of rows, and check that its columns are those of the model.
+    def _open(
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        reset: bool = False,
+        columns: Sequence[str | int] | None = None,
+    ) -> Source:
+        """Open X as a source of rows, and check that its columns are those of the model, or with `reset` keep them.
 
         Raises
         ------
@@ -225,11 +241,15 @@ class RowwiseEstimator(BaseEstimator):
         if not is_lazy(X):
             if np.ma.isMaskedArray(X):
                 X = as_numeric(X)  # scikit-learn would drop the mask
+            X = X if columns is None else choose_in_memory(X, columns)
             X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
             names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
-            columns = None if names is None else Columns.of_names(names)
+            named = None if names is None else Columns.of_names(names)
             source: Any = open_source(X, sample_weight, missing_value=self.missing_value)
-            return replace(source, given_columns=columns)
+            source = replace(source, given_columns=named)
+            if reset:
+                self.columns_ = source.columns
+            return source
         if (
             is_source(X)
             and self.missing_value is not None
@@ -240,15 +260,12 @@ class RowwiseEstimator(BaseEstimator):
                 f"{X.name} was opened without missing_value={self.missing_value:g}: pass missing_value to "
                 "dem.open_source"
             )
-        source = open_source(X, sample_weight, missing_value=None if is_source(X) else self.missing_value)
-        if reset:
-            self.n_features_in_ = source.n_columns
-            self.__dict__.pop("feature_names_in_", None)
-        elif source.n_columns != self.n_features_in_:
-            raise ValueError(
-                f"{source.name} has {source.n_columns} columns, but {type(self).__name__} was fitted on "
-                f"{self.n_features_in_}: give it data with the same columns in the same order"
-            )
+        missing_value = None if is_source(X) else self.missing_value
+        chosen = columns if reset else columns_to_read(self, X, columns)
+        source = open_source(X, sample_weight, missing_value=missing_value, columns=chosen)
+        if not reset:
+            return with_model_columns(self, source)
+        keep_columns(self, source.columns)
         return source
 
     def _rows(self, X: Any, what: str) -> Any:
@@ -307,10 +324,11 @@ class RowwiseEstimator(BaseEstimator):
 
         Returns
         -------
-        array of shape (n, d), or two of them
-            The rows in X's floating dtype (for integers: float32 up to 16 bits, else float64); observed values are
-            unchanged. With `return_std` also the deviations, 0 for observed values. Both are NaN in rows without any
-            value. NumPy arrays for data in memory, lazy Dask arrays otherwise; `write` writes them as "filled" and
+        array or data frame of shape (n, d), or two of them
+            For a data frame of pandas or polars one of the same kind, with the same names and index. The rows have X's
+            floating dtype (for integers: float32 up to 16 bits, else float64); observed values are unchanged. With
+            `return_std` also the deviations, 0 for observed values. Both are NaN in rows without any value. NumPy
+            arrays for other data in memory, lazy Dask arrays otherwise; `write` writes them as "filled" and
             "deviation".
 
         Raises
@@ -318,8 +336,10 @@ class RowwiseEstimator(BaseEstimator):
         ValueError
             X does not suit the model; or values are missing and `missing` is "error".
         """
-        filled = self._rows(X, "filled")
-        return (filled, self._rows(X, "deviation")) if return_std else filled
+        results = [self._rows(X, what) for what in (("filled", "deviation") if return_std else ("filled",))]
+        if is_frame(X):
+            results = [like_frame(values, X) for values in results]
+        return tuple(results) if return_std else results[0]
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: NaN are allowed."""
@@ -370,6 +390,8 @@ class RowwiseEstimator(BaseEstimator):
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         if hasattr(self, "feature_names_in_"):
             fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]
+        if hasattr(self, "columns_") and self.columns_.named:
+            fitted["columns_"] = self.columns_.as_json()
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
 
     @classmethod
@@ -381,6 +403,8 @@ class RowwiseEstimator(BaseEstimator):
             setattr(estimator, name, value[()] if number else value)
         if hasattr(estimator, "feature_names_in_"):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
+        if isinstance(saved_columns := getattr(estimator, "columns_", None), dict):
+            estimator.columns_ = Columns.of_json(saved_columns)
         estimator._derive_missing()
         return estimator
 
@@ -390,6 +414,8 @@ class RowwiseEstimator(BaseEstimator):
             self.converged_ = self.stop_reason_ in CONVERGED_REASONS
         if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
             self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
+        if hasattr(self, "n_features_in_") and not hasattr(self, "columns_"):
+            self.columns_ = columns_of(self, self.n_features_in_)
         if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
             self.lower_bound_ = self.lower_bounds_[-1]
 

@@ -39,11 +39,14 @@ class DaskSource:
         It has the same chunks along the rows.
     decoding : Decoding or None
         How the original entries were decoded to make `x`; None if they were not decoded.
+    given_columns : Columns or None
+        The columns, if the data name them.
     """
 
     x: da.Array
     weight: da.Array | None = None
     decoding: Decoding | None = None
+    given_columns: Columns | None = None
 
     name = "Dask array"
     in_memory = False
@@ -67,7 +70,7 @@ class DaskSource:
     @property
     def columns(self) -> Columns:
         """The columns: their names, variables and units."""
-        return Columns.numbered(self.n_columns)
+        return Columns.numbered(self.n_columns) if self.given_columns is None else self.given_columns
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -136,6 +139,10 @@ class DaskSource:
 
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: its graph determines the blocks."""
+        return self
+
+    def for_writing(self) -> Self:
+        """Return the source itself."""
         return self
 
     def locate(self, row: int, column: int = 0) -> str:

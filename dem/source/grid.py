@@ -31,11 +31,15 @@ def partition_rows(
         Largest number of partitions.
     """
     n_units = -(-n_rows // unit_rows)
-    total = n_rows * row_bytes
-    n = 1 if total <= target_bytes // 4 else ARITY * -(-total // (ARITY * target_bytes))
-    n = min(n, n_units, n_units if limit is None else limit)
+    n = partition_count(n_rows * row_bytes, n_units, target_bytes, limit)
     edges = [min(n_rows, i * n_units // n * unit_rows) for i in range(n)]
     return list(zip(edges, [*edges[1:], n_rows], strict=True))
+
+
+def partition_count(total: int, n_units: int, target_bytes: int, limit: int | None) -> int:
+    """Return the number of partitions of some units with `total` decoded bytes; see `partition_rows`."""
+    n = 1 if total <= target_bytes // 4 else ARITY * -(-total // (ARITY * target_bytes))
+    return min(n, n_units, n_units if limit is None else limit)
 
 
 def bytes_for_results(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import dask.array as da
@@ -11,9 +13,13 @@ from dask.delayed import Delayed
 from zarr import Array as ZarrArray  # in this package `zarr` would be the submodule
 from zarr import Group as ZarrGroup
 
+from dem.source.chosen import choose_columns
 from dem.source.containers import check_container
 from dem.source.dask_array import open_dask
+from dem.source.frames import choose_of_frame, frame_array, frame_columns, is_frame, is_lazy_frame, lazy_array
 from dem.source.in_memory import as_numeric, open_memory
+from dem.source.parquet import open_parquet
+from dem.source.parquet_files import is_parquet
 from dem.source.source import Partition, Source
 from dem.source.stores import open_array
 from dem.source.weights import as_weights
@@ -29,14 +35,18 @@ def open_source(
     partition_bytes: int | None = None,
     missing_chunks: str = "fill",
     missing_value: float | None = None,
+    columns: Sequence[str | int] | None = None,
 ) -> Source:
     """Open data as a source of rows.
 
     Parameters
     ----------
-    data : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d), or Source
-        A path or URL of a Zarr array (``store.zarr/name`` for an array inside a group), an open Zarr array, a Dask
-        array with any chunks, or anything that NumPy can convert to an array. An open source is returned unchanged.
+    data : str, Path, zarr.Array, dask.array.Array, data frame or array-like of shape (n, d), or Source
+        A path or URL of a Zarr array (``store.zarr/name`` for an array inside a group) or of Parquet files (a file, a
+        folder of files, or a glob such as ``folder/*.parquet``); an open Zarr array, a Dask array with any chunks, a
+        Dask DataFrame, a data frame of pandas or polars, or anything that NumPy can convert to an array. Several
+        Parquet files are read in the order of their names, with numbers in names compared as numbers. An open source
+        is returned unchanged, apart from `columns`.
     weights : array-like, str, Path, zarr.Array, dask.array.Array of shape (n,), or None
         The weights of the rows, finite and not negative, with any chunks.
     partition_bytes : int, optional
@@ -55,17 +65,21 @@ def open_source(
         v2 also the fill value of arrays that have `_ARRAY_DIMENSIONS`, as in xarray), and entries outside
         `valid_range`, `valid_min` and `valid_max` are missing too. The parameter `missing_value` replaces all of these,
         and is compared with the stored entries. Packed data (`scale_factor`, `add_offset`) are always unpacked to
-        float64, and `_Unsigned` is always used.
+        float64, and `_Unsigned` is always used. In tables nulls are missing values, too.
+    columns : sequence of str or int, optional
+        The columns to use, in this order, by their names, where the data have names, or by their numbers from 0. Of
+        Parquet files and Dask DataFrames only these are read.
 
     Raises
     ------
     FileNotFoundError
         There is no Zarr store at the path.
     TypeError
-        Sparse data, objects that are not numbers, or a container of a lazy array, such as xarray's or a Dask DataFrame.
+        Sparse data, objects that are not numbers, or a container of a lazy array, such as xarray's.
     ValueError
         A group instead of an array, data that are not two-dimensional, no rows, no columns, a dtype that is not real,
-        invalid weights (shape, dtype, negative or not finite), or a `missing_value` that is not a number.
+        invalid weights (shape, dtype, negative or not finite), a `missing_value` that is not a number, a column that
+        does not exist or is not of numbers, or a file of a format that is not read.
     """
     if missing_chunks not in MISSING_CHUNKS:
         raise ValueError(f"missing_chunks must be one of {', '.join(MISSING_CHUNKS)}, got {missing_chunks!r}")
@@ -80,8 +94,32 @@ def open_source(
                 "dem.open_source(data, missing_value=...) instead."
             )
         opened: Source = data
-        return opened
+        return opened if columns is None else choose_columns(opened, opened.columns.numbers_of(columns))
     require_chunks = missing_chunks == "error"
+    if isinstance(data, str | os.PathLike) and is_parquet(data):
+        return open_parquet(
+            data,
+            weights,
+            partition_bytes,
+            columns=columns,
+            missing_value=missing_value,
+            require_chunks=require_chunks,
+        )
+    named = None
+    if is_frame(data) or is_lazy_frame(data):
+        data, columns = (data if columns is None else choose_of_frame(data, columns)), None
+        named = frame_columns(data)
+        data = lazy_array(data) if is_lazy_frame(data) else frame_array(data)
+    source = _open_array(data, weights, partition_bytes, require_chunks=require_chunks, missing_value=missing_value)
+    if named is not None:
+        return replace(source, given_columns=named)
+    return source if columns is None else choose_columns(source, source.columns.numbers_of(columns))
+
+
+def _open_array(
+    data: Any, weights: Any, partition_bytes: int | None, *, require_chunks: bool, missing_value: float | None
+) -> Any:
+    """Return the source of an array; see `open_source`."""
     check_container(data, "data")
     rows: int | None
     if isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup):
@@ -111,5 +149,6 @@ def is_source(data: Any) -> bool:
 
 
 def is_lazy(data: Any) -> bool:
-    """Whether the data are a store, a Dask array or an open source, not an array in memory."""
-    return is_source(data) or isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array)
+    """Whether the data are a store, a Dask array or frame, or an open source, not an array in memory."""
+    lazy = isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array)
+    return lazy or is_source(data) or is_lazy_frame(data)

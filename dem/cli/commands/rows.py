@@ -13,10 +13,11 @@ from dem.em.row_output import TopOutput
 from dem.engine.engine import Engine
 from dem.estimators import load
 from dem.estimators.base import RowwiseEstimator
+from dem.estimators.columns import columns_to_read
 from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
 from dem.results.new_array import check_output_free, check_place
-from dem.source import open_source
+from dem.source import Source, open_source
 
 WORDS = {"label": "labels"}
 """Names of outputs on the command line that differ from those in Python."""
@@ -44,6 +45,7 @@ def write_output(
     what: str,
     overwrite: bool,
     top: int | None = None,
+    columns: list[str] | None = None,
     missing_chunks: str = "fill",
 ) -> None:
     """Write an output of a model for every row of a store, such as labels."""
@@ -61,7 +63,7 @@ def write_output(
         if top > k:
             raise ValueError(f"--top {top} is more than the {k} components of {model}: give at most {k}.")
         name = f"{name}:{top}"
-    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, columns=columns, missing_chunks=missing_chunks)
     check_place(output, source)  # fails early, before an engine starts
     with session.engine() as engine:
         started = time.perf_counter()
@@ -73,12 +75,31 @@ def write_output(
     session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
 
 
+def open_for(estimator: Any, data: str, weights: str | None = None, *, columns: Any, missing_chunks: str) -> Source:
+    """Return the source of a store for a fitted estimator, with the columns that are given, or that it needs."""
+    return open_source(
+        data,
+        weights,
+        missing_chunks=missing_chunks,
+        missing_value=estimator.missing_value,
+        columns=columns_to_read(estimator, data, columns),
+    )
+
+
 def write_imputed(
-    model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool, missing_chunks: str = "fill"
+    model: str,
+    data: str,
+    output: str,
+    session: Session,
+    *,
+    std: bool,
+    overwrite: bool,
+    columns: list[str] | None = None,
+    missing_chunks: str = "fill",
 ) -> None:
     """Write the rows of a store with missing values filled in; with `std`, also their standard deviations."""
     estimator: Any = load(model)
-    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, columns=columns, missing_chunks=missing_chunks)
     places = {"filled": output, **({"deviation": std_path(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
@@ -105,11 +126,19 @@ def std_path(output: str) -> str:
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
-def show_score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
+def show_score(
+    model: str,
+    data: str,
+    session: Session,
+    *,
+    weights: str | None,
+    columns: list[str] | None = None,
+    missing_chunks: str = "fill",
+) -> None:
     """Show how well a model fits a store."""
     estimator = load(model)
     with session.engine() as engine:
-        found = score_record(estimator, data, engine, weights, missing_chunks)
+        found = score_record(estimator, data, engine, weights, missing_chunks, columns)
     shown = {
         **{name: f"{words}, {rows_scored(found)}" for name, words in objectives_in_words(found).items()},
         **criteria_in_words(found),
@@ -118,14 +147,19 @@ def show_score(model: str, data: str, session: Session, *, weights: str | None, 
 
 
 def score_record(
-    estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
+    estimator: Any,
+    data: str,
+    engine: Engine,
+    weights: str | None = None,
+    missing_chunks: str = "fill",
+    columns: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the number of rows, the number of rows without any value, and the score of a store; in one pass.
 
     The score is the mean log-likelihood, with the criteria if there are no weights; for variational models a bound; for
     K-means the inertia.
     """
-    source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, weights, columns=columns, missing_chunks=missing_chunks)
     mean = estimator.set_params(engine=engine).mean_score(source)
     rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
     if estimator.objective_name == "inertia":

@@ -1,0 +1,101 @@
+"""The columns that an estimator was fitted to, and the same columns in other data."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dem.core.columns import Columns
+from dem.source import Source
+from dem.source.chosen import choose_columns
+from dem.source.frames import choose_of_frame, is_frame, is_lazy_frame
+from dem.source.in_memory import as_numeric
+from dem.source.parquet_files import is_parquet
+
+MOST_NAMES = 5
+"""Most names that a message of scikit-learn lists."""
+
+
+def keep_columns(estimator: Any, columns: Columns) -> None:
+    """Store the columns of the training data: `n_features_in_`, `columns_`, and `feature_names_in_` if named."""
+    estimator.n_features_in_, estimator.columns_ = len(columns), columns
+    if columns.named:
+        estimator.feature_names_in_ = np.asarray(columns.names, dtype=object)
+    else:
+        estimator.__dict__.pop("feature_names_in_", None)
+
+
+def columns_to_read(estimator: Any, data: Any, columns: Sequence[str | int] | None = None) -> Any:
+    """Return the columns to choose when data are opened for a fitted estimator; None for all.
+
+    They are those that a user chooses. Of stored tables (Parquet and Dask DataFrames) they are the estimator's columns,
+    by name: other columns are not read, whatever they hold.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    if columns is not None or names is None:
+        return columns
+    table = is_parquet(data) if isinstance(data, str | os.PathLike) else is_lazy_frame(data)
+    return [str(name) for name in names] if table else None
+
+
+def choose_in_memory(X: Any, columns: Sequence[str | int]) -> Any:
+    """Return data in memory with only these columns; a data frame stays one."""
+    if is_frame(X):
+        return choose_of_frame(X, columns)
+    x = as_numeric(X)
+    return x[:, list(Columns.numbered(x.shape[1]).numbers_of(columns))]
+
+
+def with_model_columns(estimator: Any, source: Source) -> Source:
+    """Return the source with the columns of the estimator: by name, if it has more columns than the estimator.
+
+    Raises
+    ------
+    ValueError
+        The columns have other names, another order, or another number.
+    """
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and source.columns.named and set(names) < set(source.columns.names):
+        source = choose_columns(source, source.columns.numbers_of(list(names)))
+    _check_names(estimator, source.columns)
+    if source.n_columns != estimator.n_features_in_:
+        raise ValueError(
+            f"{source.name} has {source.n_columns} columns, but {type(estimator).__name__} was fitted on "
+            f"{estimator.n_features_in_}: give it data with the same columns in the same order"
+        )
+    return source
+
+
+def _check_names(estimator: Any, columns: Columns) -> None:
+    """Check names as scikit-learn does, with its words; its own function needs a data frame."""
+    kind, names = type(estimator).__name__, getattr(estimator, "feature_names_in_", None)
+    if names is None and not columns.named:
+        return
+    if names is None:
+        warnings.warn(f"X has feature names, but {kind} was fitted without feature names", UserWarning, stacklevel=2)
+        return
+    if not columns.named:
+        warnings.warn(
+            f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning, stacklevel=2
+        )
+        return
+    given, fitted = columns.names, tuple(names)
+    if given == fitted:
+        return
+    message = "The feature names should match those that were passed during fit.\n"
+    unexpected, missing = sorted(set(given) - set(fitted)), sorted(set(fitted) - set(given))
+    if unexpected:
+        message += "Feature names unseen at fit time:\n" + _listed(unexpected)
+    if missing:
+        message += "Feature names seen at fit time, yet now missing:\n" + _listed(missing)
+    if not unexpected and not missing:
+        message += "Feature names must be in the same order as they were in fit.\n"
+    raise ValueError(message)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return "".join(f"- {name}\n" for name in names[:MOST_NAMES]) + ("- ...\n" if len(names) > MOST_NAMES else "")
