@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from dem.core.columns import Columns
+from dem.core.warn import warn
 from dem.source import Source
 from dem.source.chosen import choose_columns
 from dem.source.frames import choose_of_frame, is_frame, is_lazy_frame
@@ -76,12 +76,10 @@ def _check_names(estimator: Any, columns: Columns) -> None:
     if names is None and not columns.named:
         return
     if names is None:
-        warnings.warn(f"X has feature names, but {kind} was fitted without feature names", UserWarning, stacklevel=2)
+        warn(f"X has feature names, but {kind} was fitted without feature names")
         return
     if not columns.named:
-        warnings.warn(
-            f"X does not have valid feature names, but {kind} was fitted with feature names", UserWarning, stacklevel=2
-        )
+        warn(f"X does not have valid feature names, but {kind} was fitted with feature names")
         return
     given, fitted = columns.names, tuple(names)
     if given == fitted:

@@ -73,6 +73,11 @@ class ChosenColumns:
         ]
 
     @property
+    def row_chunks(self) -> tuple[float, ...]:
+        """The number of rows of each partition."""
+        return self.whole.row_chunks
+
+    @property
     def block_bytes(self) -> int:
         """Bytes of the largest block."""
         return self.whole.block_bytes * self.n_columns // self.whole.n_columns
