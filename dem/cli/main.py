@@ -32,7 +32,9 @@ from dem.core.version import __version__
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="dem")
 def main() -> None:
-    """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores larger than memory.
+    """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores and Parquet files larger than memory.
+
+    STORE is a Zarr array (for one inside a group: store.zarr/name), or a Parquet file, a folder of them or a glob.
 
     Exit status: 0 success; 1 failure, with one sentence that says why; 2 wrong options; 130 interrupted; 75 stopped
     early: run the same command again to continue.

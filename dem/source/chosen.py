@@ -125,5 +125,6 @@ def choose_columns(source: Source, numbers: Sequence[int]) -> Source:
     """
     if tuple(numbers) == tuple(range(source.n_columns)):
         return source
-    own = getattr(source, "only_columns", None)
-    return cast("Source", ChosenColumns(source, tuple(numbers)) if own is None else own(tuple(numbers)))
+    if hasattr(type(source), "only_columns"):  # not that of a source inside it
+        return cast("Source", cast(Any, source).only_columns(numbers))
+    return cast("Source", ChosenColumns(source, tuple(numbers)))

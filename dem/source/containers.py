@@ -28,6 +28,8 @@ def check_container(data: Any, name: str) -> None:
         The data are such a container. The message says what to pass instead.
     """
     kind = f"{name} is of the type {type(data).__module__.partition('.')[0]}.{type(data).__name__}"
+    if hasattr(type(data), "collect_schema") and hasattr(type(data), "sink_parquet"):  # a LazyFrame of polars
+        raise TypeError(f"{kind}, which is lazy: pass {name}.collect(), or write it by sink_parquet and pass the path")
     if hasattr(type(data), "data_vars"):  # xarray's Dataset
         raise TypeError(f"{kind}, which contains several arrays: pass one of them, such as {name}['temperature'].data")
     if not is_dask_collection(data) or isinstance(data, da.Array):

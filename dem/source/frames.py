@@ -14,7 +14,7 @@ from dem.core.columns import Columns
 
 def is_frame(data: Any) -> bool:
     """Whether the data are a data frame in memory: of pandas, polars or another library with the same attributes."""
-    named = hasattr(data, "columns") and hasattr(type(data), "to_numpy") and not is_dask_collection(data)
+    named = hasattr(type(data), "to_numpy") and hasattr(data, "columns") and not is_dask_collection(data)
     return named and len(getattr(data, "shape", ())) == 2
 
 
@@ -24,8 +24,17 @@ def is_lazy_frame(data: Any) -> bool:
 
 
 def frame_columns(frame: Any) -> Columns | None:
-    """Return the columns of a data frame; None if their names are not all text, as in scikit-learn."""
+    """Return the columns of a data frame; None if their names are not all text, as in scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        Several columns have the same name.
+    """
     names = list(frame.columns)
+    if len(set(names)) < len(names):
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise ValueError(f"the data frame has several columns with the name {twice!r}: give each a name of its own")
     return Columns.of_names(names) if names and all(isinstance(name, str) for name in names) else None
 
 

@@ -82,6 +82,18 @@ def test_text_in_a_frame_is_refused():
         open_source(pd.DataFrame({"a": ["x", "y"]}))
 
 
+def test_two_columns_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="the data frame has several columns with the name 'a'"):
+        open_source(pd.DataFrame(X[:, :2], columns=["a", "a"]), columns=["a"])
+
+
+def test_lazy_frames_of_polars_are_refused():
+    lazy = pl.DataFrame(X, schema=NAMES).lazy()
+    for refused in (open_source, dem.KMeans(1).fit):
+        with pytest.raises(TypeError, match=r"polars\.LazyFrame, which is lazy: pass \w+\.collect\(\), or write it by"):
+            refused(lazy)
+
+
 def test_other_data_are_no_frames():
     assert not any(is_frame(data) or is_lazy_frame(data) for data in (X, X.tolist(), "x.zarr", pd.Series(X[:, 0])))
     assert not is_lazy_frame(MAKE["dask"]()["age"])
