@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from dem.core.columns import Columns
 from dem.core.error_state import default_error_state
@@ -23,7 +22,7 @@ from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
-from dem.estimators.columns import choose_in_memory, columns_to_read, keep_columns, with_model_columns
+from dem.estimators.columns import columns_to_read, keep_columns, open_in_memory, with_model_columns
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.records import history_records, source_record
 from dem.estimators.summary import columns_of
@@ -36,7 +35,6 @@ from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mea
 from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.decode import decoding_of_value
 from dem.source.frames import is_frame, like_frame
-from dem.source.in_memory import as_numeric
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import GroupContents
@@ -239,17 +237,7 @@ class RowwiseEstimator(BaseEstimator):
             raise ValueError(f"missing must be one of {', '.join(MISSING_TREATMENTS)}, got {self.missing!r}")
         check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
-            if np.ma.isMaskedArray(X):
-                X = as_numeric(X)  # scikit-learn would drop the mask
-            X = X if columns is None else choose_in_memory(X, columns)
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-            names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
-            named = None if names is None else Columns.of_names(names)
-            source: Any = open_source(X, sample_weight, missing_value=self.missing_value)
-            source = replace(source, given_columns=named)
-            if reset:
-                self.columns_ = source.columns
-            return source
+            return open_in_memory(self, X, sample_weight, reset=reset, columns=columns)
         if (
             is_source(X)
             and self.missing_value is not None

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import _check_n_features, check_array, validate_data
 
+from dem.core.block import Array
 from dem.core.columns import Columns
 from dem.core.warn import warn
-from dem.source import Source
+from dem.source import Source, open_source
 from dem.source.chosen import choose_columns
-from dem.source.frames import choose_of_frame, is_frame, is_lazy_frame
+from dem.source.frames import choose_of_frame, frame_array, frame_columns, is_frame, is_lazy_frame
 from dem.source.in_memory import as_numeric
 from dem.source.parquet_files import is_parquet
 
@@ -42,12 +45,47 @@ def columns_to_read(estimator: Any, data: Any, columns: Sequence[str | int] | No
     return [str(name) for name in names] if table else None
 
 
-def choose_in_memory(X: Any, columns: Sequence[str | int]) -> Any:
+def open_in_memory(
+    estimator: Any, X: Any, sample_weight: Any, *, reset: bool, columns: Sequence[str | int] | None
+) -> Source:
+    """Return the source of data in memory, after scikit-learn's checks; see `RowwiseEstimator._open`."""
+    if np.ma.isMaskedArray(X):
+        X = as_numeric(X)  # scikit-learn would drop the mask
+    X = X if columns is None else _choose(X, columns)
+    if is_frame(X) and not hasattr(X, "index"):  # not of pandas
+        X = _checked_frame(estimator, X, reset=reset)
+    else:
+        X = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+    names = getattr(estimator, "feature_names_in_", None)
+    named = None if names is None else Columns.of_names(tuple(names))
+    opened: Any = open_source(X, sample_weight, missing_value=estimator.missing_value)
+    source: Source = replace(opened, given_columns=named)
+    if reset:
+        estimator.columns_ = source.columns
+    return source
+
+
+def _choose(X: Any, columns: Sequence[str | int]) -> Any:
     """Return data in memory with only these columns; a data frame stays one."""
     if is_frame(X):
         return choose_of_frame(X, columns)
     x = as_numeric(X)
     return x[:, list(Columns.numbered(x.shape[1]).numbers_of(columns))]
+
+
+def _checked_frame(estimator: Any, X: Any, *, reset: bool) -> Array:
+    """Return a data frame as an array, as scikit-learn's `validate_data` does, with the names kept or checked.
+
+    It is for data frames of which not every version of scikit-learn sees the names, such as those of polars.
+    """
+    columns = frame_columns(X) or Columns.numbered(X.shape[1])
+    if not reset:
+        _check_names(estimator, columns)
+    x: Array = check_array(frame_array(X), dtype="numeric", ensure_all_finite=False, estimator=estimator)
+    _check_n_features(estimator, x, reset=reset)
+    if reset:
+        keep_columns(estimator, columns)
+    return x
 
 
 def with_model_columns(estimator: Any, source: Source) -> Source:
