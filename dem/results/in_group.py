@@ -12,7 +12,6 @@ from typing import Any
 from numcodecs import Zstd
 
 from dem.source import Source
-from dem.source.zarr import ZarrSource
 from dem.storage.hierarchy import EnclosingNode, dimension_names, dimension_sizes, enclosing_nodes
 
 V2_COMPRESSOR = Zstd(level=0, checksum=True)
@@ -48,7 +47,8 @@ def axis_names(where: str, source: Source, shape: tuple[int, ...], above: list[E
     """Return the axis names: those of the rows if they fit into the group, otherwise new ones."""
     own = PurePosixPath(where).name
     sizes = dimension_sizes(above, where)
-    known = dimension_names(source.handle.array) if isinstance(source, ZarrSource) else (None, None)
+    handle = getattr(source, "handle", None)  # of a Zarr array
+    known = (None, None) if handle is None else dimension_names(handle.array)
     columns = known[1] if shape[1:] == (source.n_columns,) else None  # otherwise the array has other columns
     found: list[str] = []
     for name, kind, size in zip((known[0], columns), ("row", "column"), shape, strict=False):
