@@ -81,6 +81,8 @@ def test_families_by_name(folder, tmp_path):
         assert name in shown
     said = failed(*words, "--family", "dely,t=gaussian", "--family", "count=poisson", "-o", tmp_path / "n.zarr")
     assert "family names the column 'dely'" in said
+    said = failed(*words, "--family", "0-2=gaussian", "--family", "9=poisson", "-o", tmp_path / "n.zarr")
+    assert "family has column 9, but the data have only columns 0 to 2" in said
 
 
 @pytest.mark.parametrize("columns", ["t,delay", "0,1", "1,0"])
