@@ -147,12 +147,16 @@ class Columns:
         return cls(columns, bool(saved["named"]))
 
     def in_words(self, numbers: Sequence[int]) -> str:
-        """Return some of the columns as text: "column 3" or "columns 'age', 'income'"; at most 20 are listed."""
-        return ("column " if len(numbers) == 1 else "columns ") + self.listed(numbers)
+        """Return some of the columns as text: "column 3" or "columns 'age' (years), 'sex'"; at most 20 are listed."""
+        return ("column " if len(numbers) == 1 else "columns ") + self.listed(numbers, units=True)
 
-    def listed(self, numbers: Sequence[int]) -> str:
-        """Return the names of some columns as text: "'age', 'income'"; at most 20 are listed."""
+    def listed(self, numbers: Sequence[int], *, units: bool = False) -> str:
+        """Return the names of some columns as text, with or without units: "'age', 'sex'"; at most 20 are listed."""
         words = [repr(self[j].name) if self.named else str(j) for j in numbers]
+        if units:
+            words = [
+                f"{word} ({self[j].units})" if self[j].units else word for word, j in zip(words, numbers, strict=True)
+            ]
         more = f" and {len(words) - MOST_LISTED} more" if len(words) > MOST_LISTED else ""
         return ", ".join(words[:MOST_LISTED]) + more
 

@@ -74,3 +74,5 @@ def test_grammar():
     assert Columns.numbered(3).in_words([0]) == "column 0"
     assert Columns.numbered(3).in_words([0, 1]) == "columns 0, 1"
     assert Columns.of_names("abc").in_words([0, 1]) == "columns 'a', 'b'"
+    assert DEPTHS.in_words([1]) == "column 't(depth=10)' (degC)"
+    assert DEPTHS.listed([1]) == "'t(depth=10)'"
