@@ -114,7 +114,7 @@ class Columns:
             if j is None:
                 j = self._number_of(item)
             if j in found:
-                raise ValueError(f"{self.in_words([j])} is given twice: give each column once")
+                raise ValueError(f"column {self.listed([j])} is given twice: give each column once")
             found.append(j)
         return tuple(found)
 
