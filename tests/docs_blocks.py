@@ -14,6 +14,8 @@ import textwrap
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zarr
 from sybil import Region, Sybil
@@ -54,6 +56,8 @@ def stores(folder):
     profiles = rng.normal(size=(n, 4)) @ rng.normal(size=(4, 12)) + rng.normal(size=(n, 12))
     profiles[rng.random(profiles.shape) < 0.1] = np.nan
     write("profiles.zarr/temperature", profiles)
+    people = {"name": ["someone"] * n, "age": rng.normal(40, 10, n), "income": rng.gamma(3, 1000, n)}
+    pq.write_table(pa.table(people), folder / "people.parquet", row_group_size=1000)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from dem.cli.options import (
     Commands,
     PredictCommand,
     PredictOutput,
+    columns,
     execution_options,
     labels,
     missing_chunks,
@@ -31,7 +32,9 @@ from dem.core.version import __version__
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="dem")
 def main() -> None:
-    """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores larger than memory.
+    """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores and Parquet files larger than memory.
+
+    STORE is a Zarr array (for one inside a group: store.zarr/name), or a Parquet file, a folder of them or a glob.
 
     Exit status: 0 success; 1 failure, with one sentence that says why; 2 wrong options; 130 interrupted; 75 stopped
     early: run the same command again to continue.
@@ -46,6 +49,7 @@ main.add_command(fit)
 @click.argument("data", metavar="STORE")
 @click.option("--what", type=PredictOutput(), default="labels", help="Which output: one of those listed below.")
 @click.option("--top", type=click.IntRange(1), help="Components in top-index and top-weight  [default: 3].")
+@columns
 @missing_chunks
 @writing
 def predict(**options: Any) -> None:
@@ -62,6 +66,7 @@ def predict(**options: Any) -> None:
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
+@columns
 @missing_chunks
 @writing
 def transform(**options: Any) -> None:
@@ -82,6 +87,7 @@ def transform(**options: Any) -> None:
     is_flag=True,
     help="Also write the standard deviations of filled values, next to the output: filled_std.zarr for filled.zarr.",
 )
+@columns
 @missing_chunks
 @writing
 def impute(**options: Any) -> None:
@@ -98,6 +104,7 @@ def impute(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
 @weights
+@columns
 @missing_chunks
 @execution_options
 def score(**options: Any) -> None:
@@ -140,7 +147,10 @@ def info(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
 @click.option(
-    "--columns", type=ColumnPair(), default="0,1", help="The two columns to draw (PPCA, FA: latents), from 0."
+    "--columns",
+    type=ColumnPair(),
+    default="0,1",
+    help="The two columns to draw, by name or by number from 0 (PPCA, FA: latents, by number).",
 )
 @labels
 @writing

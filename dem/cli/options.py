@@ -5,7 +5,6 @@ Like `dem.cli.main`, the module imports only click; functions import the rest.
 
 from __future__ import annotations
 
-import csv
 import errno
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from dem.cli.name_list import split_names
 from dem.cli.signals import sigterm_interrupts
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,21 +98,6 @@ class Bytes(click.ParamType):
         return size
 
 
-class ColumnPair(click.ParamType):
-    """Two column numbers, such as 0,1."""
-
-    name = "i,j"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the two numbers."""
-        parts = value.split(",") if isinstance(value, str) else value
-        try:
-            first, second = (int(part) for part in parts)
-        except ValueError:
-            self.fail(f"{value!r} is not a pair of column numbers: write, for example, 0,1.", param, ctx)
-        return first, second
-
-
 class NameList(click.ParamType):
     """Names separated by commas, such as length,width. Put a name that has a comma in double quotes."""
 
@@ -120,8 +105,20 @@ class NameList(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
         """Return the names."""
-        parts = next(csv.reader([value], skipinitialspace=True), []) if isinstance(value, str) else value
-        return [name.strip() for name in parts]
+        return split_names(value) if isinstance(value, str) else list(value)
+
+
+class ColumnPair(NameList):
+    """Two different columns, by name or number, such as 0,1 or length,width."""
+
+    name = "i,j"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the two names or numbers."""
+        pair = super().convert(value, param, ctx)
+        if len(set(pair)) != 2 or len(pair) != 2 or not all(pair):
+            self.fail(f"{value!r} is not a pair of columns: write, for example, 0,1 or length,width.", param, ctx)
+        return pair
 
 
 class PredictOutput(click.ParamType):
@@ -256,6 +253,11 @@ named = together(
 )
 """Options that choose rows and columns of a Zarr group by name."""
 
+columns = click.option(
+    "--columns",
+    type=NameList(),
+    help="Columns to use, by name or number, such as age,income or 0,2  [default: all].",
+)
 labels = click.option(
     "--labels", type=NameList(), help="Names of the columns, such as a,b  [default: from the training data]."
 )
@@ -271,6 +273,7 @@ fitting = together(
     click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
     named,
     weights,
+    columns,
     missing_chunks,
     click.option(
         "--missing",

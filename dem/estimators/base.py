@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from dem.core.columns import Columns
 from dem.core.error_state import default_error_state
@@ -23,11 +22,13 @@ from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
 from dem.estimators.checks import integer_seed
+from dem.estimators.columns import columns_to_read, keep_columns, open_in_memory, with_model_columns
 from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import dims_for, named_dims
 from dem.estimators.records import history_records, source_record
+from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
@@ -38,7 +39,7 @@ from dem.source import Source, is_lazy, is_source, open_source
 from dem.source.containers import is_xarray
 from dem.source.decode import decoding_of_value
 from dem.source.dimensions import SampleDims, check_unnamed
-from dem.source.in_memory import as_numeric
+from dem.source.frames import is_frame, like_frame
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import GroupContents
@@ -72,6 +73,7 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
     lower_bounds_: list[float]
     history_: list[dict[str, Any]]
     source_: dict[str, Any]
+    columns_: Columns
     outputs: ClassVar[RowOutputs]
     """The row outputs that `write` can write, by name; the names are the same for models of any size."""
     objective_name: ClassVar[str] = "log_likelihood"
@@ -143,7 +145,7 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
         sample_weight: Any = None,
         callback: Callable[[loop.State[Any]], object] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
-        *,
+        columns: Sequence[str | int] | None = None,
         sample_dims: SampleDims = None,
         variables: str | Sequence[str] | None = None,
     ) -> Self:
@@ -151,9 +153,9 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
 
         Parameters
         ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d), or xarray object
-            Real numbers of any dtype. Results are float64, also for float32 data. An xarray Dataset or DataArray, and
-            the path of a Zarr group, need `sample_dims`.
+        X : str, Path, zarr.Array, dask.array.Array, data frame, xarray object or array-like of shape (n, d)
+            Real numbers of any dtype, in any form that `dem.open_source` opens. Results are float64, also for float32
+            data. An xarray Dataset or DataArray, and the path of a Zarr group, need `sample_dims`.
         y : ignored
         sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), or DataArray, optional
             Weights of the rows, finite and not negative. A DataArray is broadcast by the names of its dimensions.
@@ -166,6 +168,9 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
             dimensions make columns. Later calls, such as `predict`, use the same.
         variables : str or sequence of str, optional
             The variables of the Dataset or Zarr group to use; by default all.
+        columns : sequence of str or int, optional
+            The columns of X to use, by name or number: see `dem.open_source`. The other methods take data with these
+            columns alone; of Parquet files and Dask DataFrames they take the columns of the fit by name.
 
         Returns
         -------
@@ -185,7 +190,7 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
         """
         self._check_settings()
         check_iterations(self)
-        source = self._open(X, sample_weight, reset=True, sample_dims=sample_dims, variables=variables)
+        source = self._open(X, sample_weight, reset=True, columns=columns, sample_dims=sample_dims, variables=variables)
         if source.n_rows is not None:
             self._check_size(source.n_rows, source.n_columns)
         fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
@@ -221,8 +226,16 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
             progress=(engine.progress if self.verbose else None) or Silent(),
         )
 
-    def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False, **named: Any) -> Source:
-        """Open X as a source of rows, and check that its columns are those of the model.
+    def _open(
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        reset: bool = False,
+        columns: Sequence[str | int] | None = None,
+        **named: Any,
+    ) -> Source:
+        """Open X as a source of rows, and check that its columns are those of the model, or with `reset` keep them.
 
         `named` are the sample dimensions and variables of a fit, with `reset`. Other calls use those of the fit.
 
@@ -243,13 +256,7 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
         if not is_lazy(X):
             if reset:
                 check_unnamed(X, **named)
-            if np.ma.isMaskedArray(X):
-                X = as_numeric(X)  # scikit-learn would drop the mask
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-            names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
-            columns = None if names is None else Columns.of_names(names)
-            source: Any = open_source(X, sample_weight, missing_value=self.missing_value)
-            return replace(source, given_columns=columns)
+            return open_in_memory(self, X, sample_weight, reset=reset, columns=columns)
         if (
             is_source(X)
             and self.missing_value is not None
@@ -261,17 +268,13 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
                 "dem.open_source"
             )
         missing_value = None if is_source(X) else self.missing_value
+        chosen = columns if reset else columns_to_read(self, X, columns)
         named = named if reset else dims_for(X, self.sample_dims_, self.variables_)
-        source = open_source(X, sample_weight, missing_value=missing_value, **named)
-        if reset:
-            self.n_features_in_ = source.n_columns
-            self.sample_dims_, self.variables_ = named_dims(source)
-            self.__dict__.pop("feature_names_in_", None)
-        elif source.n_columns != self.n_features_in_:
-            raise ValueError(
-                f"{source.name} has {source.n_columns} columns, but {type(self).__name__} was fitted on "
-                f"{self.n_features_in_}: give it data with the same columns in the same order"
-            )
+        source = open_source(X, sample_weight, missing_value=missing_value, columns=chosen, **named)
+        if not reset:
+            return with_model_columns(self, source)
+        keep_columns(self, source.columns)
+        self.sample_dims_, self.variables_ = named_dims(source)
         return source
 
     def _rows(self, X: Any, what: str) -> Any:
@@ -334,10 +337,11 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
 
         Returns
         -------
-        array of shape (n, d), or two of them
-            The rows in X's floating dtype (for integers: float32 up to 16 bits, else float64); observed values are
-            unchanged. With `return_std` also the deviations, 0 for observed values. Both are NaN in rows without any
-            value. NumPy arrays for data in memory, lazy Dask arrays otherwise; `write` writes them as "filled" and
+        array or data frame of shape (n, d), or two of them
+            For a data frame of pandas or polars one of the same kind, with the same names and index. The rows have X's
+            floating dtype (for integers: float32 up to 16 bits, else float64); observed values are unchanged. With
+            `return_std` also the deviations, 0 for observed values. Both are NaN in rows without any value. NumPy
+            arrays for other data in memory, lazy Dask arrays otherwise; `write` writes them as "filled" and
             "deviation".
 
         Raises
@@ -345,8 +349,10 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
         ValueError
             X does not suit the model; or values are missing and `missing` is "error".
         """
-        filled = self._rows(X, "filled")
-        return (filled, self._rows(X, "deviation")) if return_std else filled
+        results = [self._rows(X, what) for what in (("filled", "deviation") if return_std else ("filled",))]
+        if is_frame(X):
+            results = [like_frame(values, X) for values in results]
+        return tuple(results) if return_std else results[0]
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: NaN are allowed."""
@@ -399,6 +405,8 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
             fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]
         if self.sample_dims_ is not None and self.variables_ is not None:
             fitted |= {"sample_dims_": list(self.sample_dims_), "variables_": list(self.variables_)}
+        if hasattr(self, "columns_") and self.columns_.named:
+            fitted["columns_"] = self.columns_.as_json()
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
 
     @classmethod
@@ -412,6 +420,8 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
             estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
         if estimator.sample_dims_ is not None and estimator.variables_ is not None:
             estimator.sample_dims_, estimator.variables_ = tuple(estimator.sample_dims_), tuple(estimator.variables_)
+        if isinstance(saved_columns := getattr(estimator, "columns_", None), dict):
+            estimator.columns_ = Columns.of_json(saved_columns)
         estimator._derive_missing()
         return estimator
 
@@ -421,6 +431,8 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
             self.converged_ = self.stop_reason_ in CONVERGED_REASONS
         if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
             self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
+        if hasattr(self, "n_features_in_") and not hasattr(self, "columns_"):
+            self.columns_ = columns_of(self, self.n_features_in_)
         if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
             self.lower_bound_ = self.lower_bounds_[-1]
 

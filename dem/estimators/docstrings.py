@@ -122,7 +122,9 @@ PARAGRAPHS = {
     "training_data": """
         n_features_in_ : int
         feature_names_in_ : array of str
-            If the data in memory had column names.
+            If the data had column names.
+        columns_ : dem.core.columns.Columns
+            The columns: their names, variables, coordinates and units.
         source_ : dict
             Properties of the training data: see `dem.estimators.records.source_record`.
         """,

@@ -15,6 +15,7 @@ from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice
 from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_positive_integer, n_components_for_em
+from dem.estimators.summary import columns_of
 from dem.models.latent.algebra import fixed_signs
 from dem.models.latent.factor_analysis import (
     HEYWOOD_SHARE,
@@ -125,7 +126,8 @@ class FactorAnalysis(LinearLatent):
         )
         if not len(cases):
             return words
-        which = plural(len(cases), "column") if len(cases) > 20 else f"column {', '.join(map(str, cases))}"
+        named = columns_of(self, self.n_features_in_).in_words(np.asarray(cases).tolist())
+        which = plural(len(cases), "column") if len(cases) > 20 else named
         return f"{words}; no noise is left in {which} (a Heywood case: try fewer factors)"
 
     def to_sklearn(self) -> decomposition.FactorAnalysis:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import zarr
 
+from dem.estimators.columns import columns_to_read
 from dem.source import Source, open_source
 from dem.source.containers import is_xarray
 from dem.source.stores import open_node
@@ -40,7 +42,20 @@ def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, 
     return {"sample_dims": sample_dims} if set(sample_dims) <= set(dimension_names(node)) else {}
 
 
-def open_for(estimator: Any, data: Any, weights: Any = None, *, missing_chunks: str = "fill") -> Source:
-    """Return data opened with the missing value, the sample dimensions and the variables of a fitted estimator."""
-    named = dims_for(data, estimator.sample_dims_, estimator.variables_)
-    return open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value, **named)
+def open_for(
+    estimator: Any,
+    data: Any,
+    weights: Any = None,
+    *,
+    columns: Sequence[str | int] | None = None,
+    missing_chunks: str = "fill",
+) -> Source:
+    """Return data opened for a fitted estimator: with its missing value, columns, sample dimensions and variables."""
+    return open_source(
+        data,
+        weights,
+        missing_chunks=missing_chunks,
+        missing_value=estimator.missing_value,
+        columns=columns_to_read(estimator, data, columns),
+        **dims_for(data, estimator.sample_dims_, estimator.variables_),
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.columns import Columns
 from dem.core.human import passes, plural
 from dem.families.reg_covar import FromData
 
@@ -68,7 +69,7 @@ def objective_history(model: Any) -> tuple[str, str, list[float]]:
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
-    """Return the names of the columns: `labels`, else the names in the training data, else numbers.
+    """Return the names of the columns: `labels`, else the names in the training data with units, else numbers.
 
     Raises
     ------
@@ -78,8 +79,17 @@ def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
     if labels is not None and (isinstance(labels, str) or len(labels) != d):
         what = f"the word {labels!r}" if isinstance(labels, str) else plural(len(labels), "name")
         raise ValueError(f"labels must be a list with a name for each of the {plural(d, 'column')}, got {what}")
-    given = getattr(model, "feature_names_in_", None) if labels is None else labels
-    return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
+    if labels is not None:
+        return [str(name) for name in labels]
+    return list(columns_of(model, d).labels)
+
+
+def columns_of(model: Any, d: int) -> Columns:
+    """Return the columns that a model was fitted to; those of models made by hand have names, or only numbers."""
+    names = getattr(model, "feature_names_in_", None)
+    made = Columns.numbered(d) if names is None else Columns.of_names([str(name) for name in names])
+    found: Columns = getattr(model, "columns_", made)
+    return found
 
 
 def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]:

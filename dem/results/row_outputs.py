@@ -217,7 +217,8 @@ def write(
     if source.rows is None or source.chunk_rows is None:
         raise ValueError(
             f"Results for {source.name} cannot be written region by region, because its chunks have unknown or "
-            "unequal sizes: call its compute_chunk_sizes() or rechunk() first."
+            "unequal sizes: call its compute_chunk_sizes() or rechunk() first (of a Dask DataFrame, pass "
+            "df.to_dask_array(lengths=True))."
         )
     output, path = to.output, str(to.path)
     plan = output_plan(source, output, (output_rows(source, output.row_bytes), *source.chunk_sides))

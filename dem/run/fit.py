@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
@@ -189,6 +190,7 @@ def scan(
     seed: int = 0,
     scatter: bool = False,
     missing_value: float | None = None,
+    columns: Sequence[str | int] | None = None,
 ) -> Scan:
     """Return counts, moments, ranges and a sample of the rows, from one pass.
 
@@ -205,11 +207,12 @@ def scan(
     scatter : bool
         Compute the whole (d, d) scatter, not only its diagonal.
     missing_value : number, optional
+    columns : sequence of str or int, optional
         See `dem.open_source`.
     """
     start = Start(sample_size=sample_size, seed=seed)
     check_load(data, sample_weight, engine)
-    source = open_source(data, sample_weight, missing_value=missing_value)
+    source = open_source(data, sample_weight, missing_value=missing_value, columns=columns)
     scanner = scanner_of(source, start, scatter=scatter)
     with (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep:
         return first_scan(sweep, source, scanner, name="scan")

@@ -12,6 +12,7 @@ from typing import Any, Generic
 import numpy as np
 
 from dem.core.block import Array, Block, find_empty_rows
+from dem.core.columns import Columns
 from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.core.version import __version__
@@ -73,7 +74,10 @@ class RowRequest(Generic[P]):
     def make_rows(self) -> MakeRows:
         """Makes the function from a block to the output; the output is missing for rows without any value."""
         rows = partial(missing_where_empty, partial(self.model.rows, self.params, self.output), self.output)
-        return partial(_of_complete_rows, rows) if self.missing == "error" else rows
+        if self.missing == "error":
+            rows = partial(_of_complete_rows, rows)
+        columns = self.source.columns
+        return partial(_naming_columns, rows, columns) if columns.named else rows
 
 
 @default_error_state()
@@ -114,7 +118,7 @@ def write_rows(
     kind : str, optional
         Name of the model in the attributes of the array; by default its class name.
     """
-    model, source, output = request.model, request.source, request.output
+    model, source, output = request.model, request.source.for_writing(), request.output
     attributes = {"model": kind or type(model).__name__, "source": source.name}
     identity = output_identity(model, request.params, source, what=output.word)
     held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, output)
@@ -132,6 +136,19 @@ def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
         return rows(block)
 
     return complete
+
+
+def _naming_columns(make_rows: MakeRows, columns: Columns) -> Callable[[Block], Array]:
+    """Return the output function that `make_rows` makes; its errors name the columns."""
+    rows = make_rows()
+
+    def naming(block: Block) -> Array:
+        try:
+            return rows(block)
+        except NotFiniteError as error:
+            raise error.naming(columns.in_words([error.column])) from None
+
+    return naming
 
 
 @contextmanager

@@ -36,6 +36,8 @@ def check_container(data: Any, name: str) -> None:
     if is_xarray(data):
         return
     kind = f"{name} is of the type {type(data).__module__.partition('.')[0]}.{type(data).__name__}"
+    if hasattr(type(data), "collect_schema") and hasattr(type(data), "sink_parquet"):  # a LazyFrame of polars
+        raise TypeError(f"{kind}, which is lazy: pass {name}.collect(), or write it by sink_parquet and pass the path")
     if not is_dask_collection(data) or isinstance(data, da.Array):
         return
     if hasattr(type(data), "to_dask_array"):

@@ -192,6 +192,10 @@ class DaskSource:
         """Return the source itself: its graph determines the blocks."""
         return self
 
+    def for_writing(self) -> Self:
+        """Return the source itself."""
+        return self
+
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row, given its key, as text for messages."""
         if self.rows is None:

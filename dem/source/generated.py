@@ -135,6 +135,10 @@ class GeneratedSource:
         """Return the source itself: rows are generated in units of its blocks."""
         return self
 
+    def for_writing(self) -> Self:
+        """Return the source itself."""
+        return self
+
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row as text for messages."""
         return f"row {row} of the {self.name}"

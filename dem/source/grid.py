@@ -32,9 +32,7 @@ def partition_rows(
         Largest number of partitions.
     """
     n_units = -(-n_rows // unit_rows)
-    total = n_rows * row_bytes
-    n = 1 if total <= target_bytes // 4 else ARITY * -(-total // (ARITY * target_bytes))
-    n = min(n, n_units, n_units if limit is None else limit)
+    n = partition_count(n_rows * row_bytes, n_units, target_bytes, limit)
     edges = [min(n_rows, i * n_units // n * unit_rows) for i in range(n)]
     return list(zip(edges, [*edges[1:], n_rows], strict=True))
 
@@ -78,6 +76,12 @@ def partition_boxes(
     fitting = max(1, target_bytes // (n * slab_bytes))
     together = 1 if limit is None or len(ranges) > 1 else max(fitting, -(-n_inner // limit))
     return [tuple(strips[i : i + together]) for i in range(0, len(strips), together)]
+
+
+def partition_count(total: int, n_units: int, target_bytes: int, limit: int | None) -> int:
+    """Return the number of partitions of some units with `total` decoded bytes; see `partition_rows`."""
+    n = 1 if total <= target_bytes // 4 else ARITY * -(-total // (ARITY * target_bytes))
+    return min(n, n_units, n_units if limit is None else limit)
 
 
 def bytes_for_results(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:

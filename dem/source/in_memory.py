@@ -186,6 +186,10 @@ class MemorySource:
         own = self.n_columns * self.dtype.itemsize
         return replace(self, partition_bytes=bytes_for_results(own, row_bytes, target_bytes, self.partition_bytes))
 
+    def for_writing(self) -> Self:
+        """Return the source itself."""
+        return self
+
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row as text for messages."""
         return f"row {row} of the {self.name}"

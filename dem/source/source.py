@@ -128,6 +128,9 @@ class Source(Protocol):
         results exceed about `target_bytes`, unless a single chunk (or shard) does. A Dask array keeps its own blocks.
         """
 
+    def for_writing(self) -> Self:
+        """Return the same rows in partitions that begin at multiples of `chunk_rows`, where that is possible."""
+
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a value, given its row key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
 

@@ -14,6 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
 from dem.source.members import STAMPS, arrays_in, unreadable_error
+from dem.source.other_formats import how_to_convert
 from dem.source.retry import check_reached, read_with_retries
 
 ZarrNode = zarr.Array[Any] | zarr.Group
@@ -129,12 +130,14 @@ def open_node(path: str | os.PathLike[str]) -> ZarrNode:
     OSError
         The path or URL cannot be reached.
     ValueError
-        The metadata cannot be read.
+        The metadata cannot be read, or it is a file of another format: the message says how to convert it.
     """
     where = address(path)
     try:
         return read_with_retries(where, lambda: zarr.open(where, mode="r"))
     except FileNotFoundError as error:
+        if (is_url(where) or os.path.isfile(where)) and (advice := how_to_convert(os.fspath(path))):
+            raise ValueError(advice) from error
         if not is_url(where) and os.path.exists(where):
             raise FileNotFoundError(f"{path} exists, but it is not a Zarr array or group.") from error
         raise FileNotFoundError(f"No Zarr store at {path}: check the path.") from error

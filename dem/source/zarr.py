@@ -230,6 +230,10 @@ class ZarrSource:
         nbytes = bytes_for_results(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
         return _aligned(replace(self, partition_bytes=nbytes, max_partitions=None))
 
+    def for_writing(self) -> Self:
+        """Return the source itself."""
+        return self
+
     def locate(self, row: int, column: int = 0) -> str:
         """Return text for the chunk of a value, for messages."""
         return self.handle.locate(row, column)

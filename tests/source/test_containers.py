@@ -133,9 +133,11 @@ def test_dask_frames():
     pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     frame = pytest.importorskip("dask.dataframe").from_dask_array(HUGE)
-    for lazy in (frame, frame[0]):
-        with pytest.raises(TypeError, match=r"dask\.\w+, .*pass a Dask array, X\.to_dask_array\(lengths=True\)"):
-            dem.KMeans(1).fit(lazy)
+    assert open_source(frame).n_rows is None
+    with pytest.raises(TypeError, match=r"dask\.\w+, .*pass a Dask array, X\.to_dask_array\(lengths=True\)"):
+        dem.KMeans(1).fit(frame[0])
+    with pytest.raises(TypeError, match=r"sample_weight is of the type dask\.\w+, .*loaded as a whole"):
+        dem.KMeans(1).fit(X, sample_weight=frame)
 
 
 def test_h5py(tmp_path):

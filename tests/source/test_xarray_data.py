@@ -283,7 +283,8 @@ def test_estimators_remember_the_sample_dims(path, tmp_path):
     for data in (DATASET, more, path, opened(path)):
         found = loaded.predict(data)
         np.testing.assert_array_equal(np.asarray(found), labels)
-    np.testing.assert_array_equal(loaded.predict(matrix), labels.reshape(-1))
+    with pytest.warns(UserWarning, match="X does not have valid feature names"):
+        np.testing.assert_array_equal(loaded.predict(matrix), labels.reshape(-1))
 
 
 @pytest.mark.parametrize("fields", list(itertools.product([None, -999], [None, (0.5, 10.0)])))

@@ -200,9 +200,9 @@ def test_refusals(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(FileNotFoundError, match="not a Zarr array or group"):
         open_source(tmp_path / "folder")
-    (tmp_path / "file.csv").write_text("1,2\n")
+    (tmp_path / "file.bin").write_text("1,2\n")
     with pytest.raises(FileNotFoundError, match="not a Zarr array or group"):
-        open_source(tmp_path / "file.csv")
+        open_source(tmp_path / "file.bin")
     group = zarr.open_group(tmp_path / "g.zarr", mode="w")
     with pytest.raises(ValueError, match=r"g.zarr is a Zarr group without any arrays"):
         open_source(tmp_path / "g.zarr")

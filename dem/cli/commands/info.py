@@ -23,13 +23,15 @@ from dem.cli.commands.tables import (
     parameter_tables,
 )
 from dem.core import human
+from dem.core.columns import Columns
 from dem.estimators.loading import restored
 from dem.estimators.summary import reg_covar_text
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
-from dem.source import open_source
+from dem.source import Source, open_source
 from dem.source.listing import fingerprint
 from dem.source.members import arrays_in
+from dem.source.parquet_files import find_files, is_parquet, read_footers
 from dem.source.stores import ZarrNode, open_node
 from dem.storage.atomic import SAVED_MODELS
 
@@ -38,7 +40,7 @@ MOST_COLUMNS = 30
 
 
 def show_info(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None = None) -> None:
-    """Show the contents of a model, an array or a group.
+    """Show the contents of a model, an array, a group or a table.
 
     Parameters
     ----------
@@ -53,6 +55,9 @@ def show_info(path: str, session: Session, *, scan: bool, every: bool, missing_v
     """
     if SAVED_MODELS.exists(path):
         _show_model(path, session)
+        return
+    if is_parquet(path):
+        _show_table(path, session, scan=scan, every=every, missing_value=missing_value)
         return
     node = open_node(path)
     if isinstance(node, zarr.Group):
@@ -106,19 +111,54 @@ def _show_array(
     below: list[RenderableType] = []
     whole = array.attrs.get("complete") is not False
     if scan and whole and array.ndim == 2 and array.dtype.kind in "biuf" and array.size:
-        source = open_source(path, missing_value=missing_value)
-        with session.engine() as engine:
-            found = scan_data(source, engine=engine, sample_size=1)
-        decoding = None if source.decoding is None else source.decoding.fingerprint
-        counts, rows = found.missing.tolist(), (found.incomplete_rows, found.empty_rows)
-        shown.update({**decoding_facts(decoding), "missing": missing_summary(array.shape, counts, *rows)})
-        record["missing"] = {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]}
-        record["columns"] = _column_records(found)
-        below = [_column_table(record["columns"], found.rows, every=every)]
+        more_shown, more, below = _scanned(open_source(path, missing_value=missing_value), session, every=every)
+        shown.update(more_shown)
+        record.update(more)
     elif array.ndim != 2 and "what" not in array.attrs:  # outputs of dem are described above
         dimensions = human.plural(array.ndim, "dimension")
         below = [f"(models are fitted to arrays of two dimensions, rows and columns; this one has {dimensions})"]
     session.result(record, facts(shown), *below, summary=False)
+
+
+def _show_table(path: str, session: Session, *, scan: bool, every: bool, missing_value: float | None) -> None:
+    """Show the columns of Parquet files; ranges and missing values are of the columns of numbers."""
+    files = read_footers(find_files(path))
+    kinds = {name: str(kind) for name, kind in zip(files[0].columns.names, files[0].dtypes, strict=True)}
+    numbers = [name for name, kind in zip(kinds, files[0].dtypes, strict=True) if not isinstance(kind, str)]
+    rows, groups = sum(sum(file.rows) for file in files), sum(len(file.rows) for file in files)
+    stored = sum(file.mark[0] for file in files)
+    shown: dict[str, str | None] = {
+        path: f"Parquet, {human.plural(len(files), 'file')}, {human.plural(groups, 'row group')}",
+        "shape": f"{(rows, len(kinds))}",
+        "size": f"{human.size(stored)} stored",
+        "not numbers": ", ".join(f"{name} ({kinds[name]})" for name in kinds if name not in numbers) or None,
+    }
+    record: dict[str, Any] = {"path": path, "kind": "table", "shape": (rows, len(kinds)), "types": kinds}
+    record.update(files=len(files), row_groups=groups, stored_bytes=stored)
+    below: list[RenderableType] = []
+    if scan and rows and numbers:
+        source = open_source(path, missing_value=missing_value, columns=numbers)
+        more_shown, more, below = _scanned(source, session, every=every)
+        shown.update(more_shown)
+        record.update(more)
+    session.result(record, facts(shown), *below, summary=False)
+
+
+def _scanned(
+    source: Source, session: Session, *, every: bool
+) -> tuple[dict[str, str | None], dict[str, Any], list[RenderableType]]:
+    """Return what a pass over the rows finds: facts, the same for JSON, and the table of the columns."""
+    with session.engine() as engine:
+        found = scan_data(source, engine=engine, sample_size=1)
+    decoding = None if source.decoding is None else source.decoding.fingerprint
+    rows, shape = (found.incomplete_rows, found.empty_rows), (found.rows, found.n_columns)
+    shown = {**decoding_facts(decoding), "missing": missing_summary(shape, found.missing.tolist(), *rows)}
+    columns = _column_records(found, source.columns)
+    record = {
+        "missing": {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]},
+        "columns": columns,
+    }
+    return shown, record, [_column_table(columns, source.columns, found.rows, every=every)]
 
 
 def _origin(node: ZarrNode) -> str | None:
@@ -145,12 +185,13 @@ def _layout(array: zarr.Array[Any]) -> dict[str, Any]:
     }
 
 
-def _column_records(found: Scan) -> list[dict[str, Any]]:
+def _column_records(found: Scan, columns: Columns) -> list[dict[str, Any]]:
     """Return a record for each column. Ranges, means and standard deviations are of the finite values."""
     observed = found.observed
     mean, sd = observed.centre.astype(np.float64), np.sqrt(observed.variances)
     return [
         {
+            **({"name": columns[j].name, "units": columns[j].units} if columns.named else {}),
             "min": json_value(found.low[j]),
             "max": json_value(found.high[j]),
             "mean": json_value(mean[j]) if observed.weight[j] > 0 else None,
@@ -163,10 +204,10 @@ def _column_records(found: Scan) -> list[dict[str, Any]]:
     ]
 
 
-def _column_table(columns: list[dict[str, Any]], rows_in_all: int, *, every: bool) -> RenderableType:
+def _column_table(columns: list[dict[str, Any]], named: Columns, rows_in_all: int, *, every: bool) -> RenderableType:
     shown = columns if every else columns[:MOST_COLUMNS]
     rows = [
-        [str(j)]
+        [named[j].label]
         + ["-" if c[name] is None else human.number(c[name]) for name in ("min", "max", "mean", "sd")]
         + [human.share(c["missing"], rows_in_all), f"{c['inf']:,}"]
         for j, c in enumerate(shown)

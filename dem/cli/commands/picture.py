@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -29,7 +30,7 @@ def draw_picture(
     session: Session,
     *,
     data: str | None,
-    columns: tuple[int, int],
+    columns: Sequence[int | str],
     labels: list[str] | None,
     overwrite: bool,
 ) -> None:
@@ -61,7 +62,7 @@ def picture(
     estimator: RowwiseEstimator,
     model: str,
     data: str | None,
-    columns: tuple[int, int],
+    columns: Sequence[int | str],
     labels: list[str] | None,
     engine: Engine,
 ) -> Figure:
@@ -82,6 +83,6 @@ def picture(
         if hasattr(estimator, "components_"):  # latents are drawn: a row with any value has them
             lacking = holes.all(axis=1)
         else:
-            lacking = holes[:, [j for j in columns if j < holes.shape[1]]].any(axis=1)
+            lacking = holes[:, plot.column_pair(estimator, columns, holes.shape[1])].any(axis=1)
         rows = None if lacking.all() else rows[~lacking]
     return plot.figure(estimator, rows, columns, labels)

@@ -44,6 +44,7 @@ def write_output(
     what: str,
     overwrite: bool,
     top: int | None = None,
+    columns: list[str] | None = None,
     missing_chunks: str = "fill",
 ) -> None:
     """Write an output of a model for every row of a store, such as labels."""
@@ -61,7 +62,7 @@ def write_output(
         if top > k:
             raise ValueError(f"--top {top} is more than the {k} components of {model}: give at most {k}.")
         name = f"{name}:{top}"
-    source = open_for(estimator, data, missing_chunks=missing_chunks)
+    source = open_for(estimator, data, columns=columns, missing_chunks=missing_chunks)
     check_place(output, source)  # fails early, before an engine starts
     with session.engine() as engine:
         started = time.perf_counter()
@@ -74,11 +75,19 @@ def write_output(
 
 
 def write_imputed(
-    model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool, missing_chunks: str = "fill"
+    model: str,
+    data: str,
+    output: str,
+    session: Session,
+    *,
+    std: bool,
+    overwrite: bool,
+    columns: list[str] | None = None,
+    missing_chunks: str = "fill",
 ) -> None:
     """Write the rows of a store with missing values filled in; with `std`, also their standard deviations."""
     estimator: Any = load(model)
-    source = open_for(estimator, data, missing_chunks=missing_chunks)
+    source = open_for(estimator, data, columns=columns, missing_chunks=missing_chunks)
     places = {"filled": output, **({"deviation": std_path(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
@@ -105,11 +114,19 @@ def std_path(output: str) -> str:
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
-def show_score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
+def show_score(
+    model: str,
+    data: str,
+    session: Session,
+    *,
+    weights: str | None,
+    columns: list[str] | None = None,
+    missing_chunks: str = "fill",
+) -> None:
     """Show how well a model fits a store."""
     estimator = load(model)
     with session.engine() as engine:
-        found = score_record(estimator, data, engine, weights, missing_chunks)
+        found = score_record(estimator, data, engine, weights, missing_chunks, columns)
     shown = {
         **{name: f"{words}, {rows_scored(found)}" for name, words in objectives_in_words(found).items()},
         **criteria_in_words(found),
@@ -118,14 +135,19 @@ def show_score(model: str, data: str, session: Session, *, weights: str | None, 
 
 
 def score_record(
-    estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
+    estimator: Any,
+    data: str,
+    engine: Engine,
+    weights: str | None = None,
+    missing_chunks: str = "fill",
+    columns: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the number of rows, the number of rows without any value, and the score of a store; in one pass.
 
     The score is the mean log-likelihood, with the criteria if there are no weights; for variational models a bound; for
     K-means the inertia.
     """
-    source = open_for(estimator, data, weights, missing_chunks=missing_chunks)
+    source = open_for(estimator, data, weights, columns=columns, missing_chunks=missing_chunks)
     mean = estimator.set_params(engine=engine).mean_score(source)
     rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
     if estimator.objective_name == "inertia":
