@@ -75,7 +75,7 @@ ANY = pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
 
 def rows_of(source):
     blocks = [block for part in source.partitions for block in part.blocks()]
-    assert [block.first for block in blocks] == np.cumsum([0, *(len(b.x) for b in blocks[:-1])]).tolist()
+    assert [block.keys.first for block in blocks] == np.cumsum([0, *(len(b.x) for b in blocks[:-1])]).tolist()
     return np.concatenate([block.x for block in blocks])
 
 
