@@ -22,6 +22,7 @@ from dem.em.progress import Silent
 from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
+from dem.estimators import scaling
 from dem.estimators.checks import integer_seed
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.records import history_records, source_record
@@ -46,7 +47,7 @@ FIT_ATTRIBUTES = (
 """Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(BaseEstimator):
+class RowwiseEstimator(scaling.Scalable, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -169,10 +170,22 @@ class RowwiseEstimator(BaseEstimator):
         """
         self._check_settings()
         check_iterations(self)
+        scaling.check_scale(self.scale)
         source = self._open(X, sample_weight, reset=True)
         if source.n_rows is not None:
             self._check_size(source.n_rows, source.n_columns)
-        fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
+        settings = self._fit_settings(callback, checkpoint)
+        if self.scale is None:
+            self._fit_opened(source, settings)
+            scaling.forget_scaling(self)
+        else:
+            scaling.fit_scaled(self, source, settings)
+        warn_at_max_iter(self)
+        return self
+
+    def _fit_opened(self, source: Source, settings: FitSettings) -> None:
+        """Fit the model to the rows of a source, as they are."""
+        fitted = self._fit_source(source, settings)
         state = fitted.state
         assert state.stop_reason is not None
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
@@ -182,8 +195,6 @@ class RowwiseEstimator(BaseEstimator):
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
         self.lower_bound_ = self.lower_bounds_[-1]
-        warn_at_max_iter(self)
-        return self
 
     def _bounds_of_history(self) -> list[float]:
         """Return the values of `lower_bounds_` that `history_` has."""
@@ -203,6 +214,7 @@ class RowwiseEstimator(BaseEstimator):
             callback=callback,
             checkpoint=Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint,
             progress=(engine.progress if self.verbose else None) or Silent(),
+            depends_on_units=self._depends_on_units and self.scale is None,
         )
 
     def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Source:
@@ -258,7 +270,7 @@ class RowwiseEstimator(BaseEstimator):
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
         """Return the request for a row output of the fitted model, with the kernel that is chosen here."""
-        model, params = self._fitted()
+        model, params = self._model_of_rows()
         return RowRequest.of(with_chosen_kernel(model), params, source, what, self.missing)
 
     def _mean(self, X: Any, what: str, sample_weight: Any = None) -> Mean:
@@ -362,7 +374,11 @@ class RowwiseEstimator(BaseEstimator):
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that make up the fitted model."""
-        return {name: np.asarray(getattr(self, name)) for name in self._saved if hasattr(self, name)}
+        names = (*self._saved, "scale_", "shift_")
+        arrays = {name: np.asarray(getattr(self, name)) for name in names if hasattr(self, name)}
+        if self._own is not self:
+            arrays.update({scaling.ARRAYS + name: array for name, array in self._own._arrays().items()})
+        return arrays
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
@@ -376,7 +392,10 @@ class RowwiseEstimator(BaseEstimator):
     def _restore(cls, saved: GroupContents) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = cls(**saved.attributes["settings"])
-        for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
+        inner, arrays = scaling.split_arrays(saved)
+        if inner is not None:
+            estimator._inner = cls._restore(inner)
+        for name, value in {**saved.attributes["fitted"], **arrays}.items():
             number = isinstance(value, np.ndarray) and value.ndim == 0
             setattr(estimator, name, value[()] if number else value)
         if hasattr(estimator, "feature_names_in_"):

@@ -39,6 +39,7 @@ class BayesianPCA(PPCA):
     {latent_random_state}
     {latent_verbose}
     {latent_sample_size}
+    {scale}
     {missing}
     {missing_value}
     {engine}
@@ -57,6 +58,7 @@ class BayesianPCA(PPCA):
         "converged", "max_iter" or "fell".
     {latent_fit}
         "objective" includes the prior, "log_likelihood" does not.
+    {scaled}
     {training_data}
     """
 
@@ -72,6 +74,7 @@ class BayesianPCA(PPCA):
         verbose: int = 0,
         verbose_interval: int = 1,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -89,6 +92,7 @@ class BayesianPCA(PPCA):
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
 
     def _check_settings(self) -> None:
         """Raise ValueError for wrong settings, before any data are read."""

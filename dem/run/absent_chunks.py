@@ -17,6 +17,7 @@ from dem.em.progress import WARNING, Progress
 from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
 from dem.source.reader import n_units
+from dem.source.scaled import unscaled
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
@@ -30,6 +31,7 @@ def report_absent(absent: Iterable[int], source: Source, progress: Progress) -> 
 
 def describe_absent(absent: Iterable[int], source: Source) -> list[str]:
     """Return one sentence for the data and one for the weights, each only if chunks are absent."""
+    source = unscaled(source)
     if not isinstance(source, ZarrSource):  # other sources have no absent chunks
         return []
     numbers, own = sorted(int(number) for number in absent), n_units(source.handle.array)

@@ -19,6 +19,7 @@ from dem.scan.scanner import Scan
 from dem.source import Source
 from dem.source.dask_array import DaskSource
 from dem.source.in_memory import MemorySource
+from dem.source.scaled import ScaledSource, unscaled
 from dem.source.weights import StoredWeights
 from dem.source.zarr import ZarrSource
 from dem.storage.checkpoint import Checkpoint
@@ -146,6 +147,8 @@ def check_objective(before: loop.State[Any], after: loop.State[Any], source: Sou
 
 def read_row(source: Source, row: int) -> Array:
     """Return one row of a source whose length is known."""
+    if isinstance(source, ScaledSource):
+        return source.scaling(read_row(source.whole, row)[None])[0]
     if isinstance(source, ZarrSource):
         return source.handle.reader().read(row, row + 1)[0][0]
     if isinstance(source, DaskSource):
@@ -156,6 +159,7 @@ def read_row(source: Source, row: int) -> Array:
 
 def weights_of(source: Source) -> Any:
     """Return the weights of the rows in the form that the source has; None if there are none."""
+    source = unscaled(source)
     return source.weights if isinstance(source, ZarrSource) else getattr(source, "weight", None)
 
 

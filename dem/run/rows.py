@@ -12,6 +12,7 @@ from typing import Any, Generic
 import numpy as np
 
 from dem.core.block import Array, Block, find_empty_rows
+from dem.core.dtypes import float_dtype
 from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.core.version import __version__
@@ -27,7 +28,6 @@ from dem.run.absent_chunks import AbsentChunkReporter
 from dem.run.empty_rows import left_out_note, missing_where_empty, put_rows
 from dem.source import Source, listing
 from dem.source.dask_array import DaskSource
-from dem.source.decode import float_dtype
 from dem.source.generated import GeneratedSource
 from dem.source.reader import n_units
 from dem.source.zarr import ZarrSource

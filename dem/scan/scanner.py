@@ -25,6 +25,8 @@ TILE_BYTES = 2**19
 MAX_TILE = 4096
 HASH_ROWS = 2**16
 """Number of rows whose hashes are computed in one step."""
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+"""A standard deviation below this share of a column's largest magnitude is only the rounding of the mean."""
 Position = tuple[int, int]
 """The key of a row, and a column."""
 NO_POSITION: Position = (np.iinfo(np.int64).max, 0)
@@ -114,6 +116,17 @@ class Scan:
     def observed(self) -> ColumnMoments:
         """The moments of the finite values of each column, over all rows."""
         return ColumnMoments.of_complete_rows(self.moments) + self.incomplete
+
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """The columns (d,) without spread: their standard deviation is only the rounding of the mean."""
+        magnitude = np.maximum(np.abs(self.low), np.abs(self.high))
+        return np.asarray(np.sqrt(self.observed.variances) <= ROUNDING * magnitude)
+
+    @property
+    def mean_base(self) -> float:
+        """The mean of the log base measure over the rows, in nats."""
+        return self.measured.base / self.observed.rows
 
     def columns(self, at: slice | list[int]) -> Scan:
         """Return the scan of the selected columns."""

@@ -15,8 +15,9 @@ from dask.delayed import Delayed
 
 from dem.core.block import Array
 from dem.core.columns import Columns
+from dem.core.dtypes import float_dtype
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, decoding_of_value, float_dtype
+from dem.source.decode import Decoding, decoding_of_value
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.in_memory import MemoryPartition
