@@ -79,7 +79,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     means_ : array of shape (n_components, n_features)
         m.
     covariances_, precisions_, precisions_cholesky_ : array
-        inv(nu W), the expected precisions nu W and their factors, in the shape of `covariance_type`.
+        inv(nu W), the expected precisions nu W and their factors, in the shape of `covariance_type` (spherical: with
+        `scale` in units of the scaled columns).
     weight_concentration_ : array of shape (n_components,), or two of them
         alpha of the distribution; a and b of the process's Beta distributions.
     mean_precision_ : array of shape (n_components,)

@@ -50,7 +50,7 @@ class BayesianPCA(PPCA):
         The number of directions kept; at least 1.
     alpha_ : array of shape (largest number of directions,)
         The precisions of the priors, the smallest (that of the longest column) first; inf for directions that are not
-        kept.
+        kept. With `scale` they are those of scaled columns.
     components_, explained_variance_, explained_variance_ratio_, singular_values_, mean_, noise_variance_
         As in `dem.PPCA`, for the directions kept.
     n_samples_ : int

@@ -76,7 +76,7 @@ class GaussianMixture(MixtureEstimator):
     weights_ : array of shape (n_components,)
     means_ : array of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : array
-        (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical.
+        (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical (with `scale` in units of the scaled columns).
     {fit_ended}
     {lower_bound_}
     {fit_passes}

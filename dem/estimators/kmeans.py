@@ -68,7 +68,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     ----------
     cluster_centers_ : array of shape (n_clusters, n_features)
     inertia_ : float
-        Weighted sum of the squared distances of the rows to `cluster_centers_`.
+        Weighted sum of the squared distances of the rows to `cluster_centers_`. With `scale` this and all other
+        distances are those of the scaled columns; the centres are in the data's units.
     labels_ : array of shape (n,)
         The cluster of each training row, computed on first use: a NumPy array (int32) for data in memory, a lazy Dask
         array otherwise. It needs the training data, and is not saved or pickled.

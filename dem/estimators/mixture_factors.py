@@ -69,7 +69,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         first, and the entry of largest magnitude in each column positive. With isotropic noise the columns are the
         principal directions.
     noise_variance_ : array of shape (n_components, n_features)
-        The diagonal of Psi_k; of shape (n_components,) for `MixturePPCA`.
+        The diagonal of Psi_k; of shape (n_components,) for `MixturePPCA`, with `scale` in units of the scaled columns.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     reg_covar_ : float or array of shape (n_features,)
@@ -134,7 +134,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
 
     @property
     def explained_variance_(self) -> Float:
-        """The variance that each factor explains, summed over the columns, (n_components, n_factors)."""
+        """The variance that each factor explains, summed over the (scaled) columns, (n_components, n_factors)."""
         return np.asarray((self._own.loadings_**2).sum(axis=1))
 
     def transform(self, X: Any) -> Any:

@@ -76,9 +76,11 @@ class PPCA(LinearLatent):
     Attributes
     ----------
     components_ : array of shape (n_components_, n_features)
-        Principal directions, orthonormal, the one of largest variance first.
+        Principal directions, orthonormal, the one of largest variance first. With `scale` they are orthonormal for
+        scaled columns, and here in the data's units: multiplied by `scale_`.
     explained_variance_ : array of shape (n_components_,)
-        Variances along them: maximum-likelihood ones (1 / n), where scikit-learn's PCA divides by n - 1.
+        Variances along them: maximum-likelihood ones (1 / n), where scikit-learn's PCA divides by n - 1. With `scale`
+        these, `singular_values_` and `noise_variance_` are those of the scaled columns, as after a StandardScaler.
     explained_variance_ratio_ : array of shape (n_components_,)
         Shares of the model's total variance, the trace of W W' + s^2 I: on complete data that of the data.
     singular_values_ : array of shape (n_components_,)

@@ -30,8 +30,8 @@ E = TypeVar("E")
 
 ARRAYS = "scaled_"
 """The beginning of the names under which the inner estimator's arrays are saved."""
-OF_OUTER = ("scale_", "shift_", "n_features_in_", "feature_names_in_")
-"""Attributes that the inner estimator does not set."""
+TRAINING = ("_training", "_labels")
+"""Attributes that belong to the rows of the fit, which the inner estimator keeps."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,6 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
         scaling = scaling_of(estimator.scale, scan, [column.variable for column in source.columns])
         inner = _inner(estimator, scaling, source.n_columns)
         inner._fit_opened(scaled(source, scaling), settings.after_scan(scaling.of_scan(scan)))
-    forget_scaling(estimator)
     adopt(estimator, inner, scaling)
     estimator.source_ = {**inner.source_, "dtype": str(source.dtype)}
 
@@ -200,8 +199,10 @@ def same_scaling(scaling: Scaling, estimator: Any) -> bool:
 def adopt(estimator: Any, inner: Any, scaling: Scaling) -> None:
     """Give an estimator the results of the inner one, in the data's units."""
     units, settings = estimator._column_units(), estimator.get_params(deep=False)
+    for name in TRAINING:
+        estimator.__dict__.pop(name, None)
     for name, value in vars(inner).items():
-        if name in settings or name in OF_OUTER or name in ("_training", "_labels"):
+        if name in settings or name in TRAINING:
             continue
         if name in units and np.ndim(value):  # a number is one that the columns share
             value = units[name].in_data_units(value, scaling)

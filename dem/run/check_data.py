@@ -137,10 +137,10 @@ def unlike_spreads(found: Scan, source: Source) -> Iterator[str]:
         return
     least, most = int(np.nanargmin(spread)), int(np.nanargmax(spread))
     if (ratio := spread[most] / spread[least]) > MOST_UNLIKE:
-        low, high = (f"{human.number(spread[j])} in {source.columns.in_words([j])}" for j in (least, most))
+        low, high = (f"{spread[j]:.4g} in {source.columns.in_words([j])}" for j in (least, most))
         yield (
-            f"the columns of {source.name} differ in spread by a factor of {human.number(ratio)} (from {low} to "
-            f"{high}): this model depends on units; scale='standard' gives each column the same spread"
+            f"{source.name} has columns that differ in spread by a factor of {ratio:.0e} (from {low} to {high}), and "
+            "this model depends on units; scale='standard' gives each column the same spread"
         )
 
 

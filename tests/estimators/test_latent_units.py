@@ -9,9 +9,9 @@ import long_double
 from crosses import cross
 from dem import PPCA, BayesianPCA, FactorAnalysis, load
 from dem.estimators.ppca import SubspaceWarning
-from shared import ENDS_AT_MAX_ITER
+from shared import ENDS_AT_MAX_ITER, UNLIKE_SPREADS
 
-pytestmark = ENDS_AT_MAX_ITER
+pytestmark = [ENDS_AT_MAX_ITER, UNLIKE_SPREADS]
 
 
 def planted(seed, rows=150):

@@ -1,0 +1,130 @@
+"""Scaled rows, and the scan of them that follows from the scan of the rows."""
+
+import numpy as np
+import pytest
+
+import reference
+from crosses import cross
+from dem.core.block import Block
+from dem.scan.scaling import SCALINGS, Scaling, quantiles, scaling_of
+from dem.scan.scanner import Scanner
+
+N, D = 400, 4
+VARIABLES = ["t", "t", "s", "s"]
+UNITS, OFFSETS = np.array([3.0, 30.0, 1e-3, 1e6]), np.array([1e3, -5.0, 35.0, 0.0])
+
+
+def rows(*, holes=False, offset=0.0):
+    rng = np.random.default_rng(5)
+    x = rng.gamma(2.0, size=(N, D)) * UNITS + OFFSETS + offset
+    if holes:
+        x[rng.random(x.shape) < 0.2] = np.nan
+        x[7] = np.nan
+    return x
+
+
+def weights():
+    return np.random.default_rng(6).integers(0, 4, N).astype(float)
+
+
+def scan(x, weight=None, *, scatter=False):
+    return Scanner(D, scatter, N, 0, None)()(Block(x, weight))
+
+
+def by_hand(kind, x, weight):
+    """Return shift and scale of whole columns, from their observed values, with rows as often as their weights say."""
+    times = np.ones(len(x), int) if weight is None else weight.astype(int)
+    columns = [np.repeat(column, times) for column in x.T]
+    columns = [column[~np.isnan(column)].astype(reference.LONG) for column in columns]
+    variances = np.array([column.var() for column in columns])
+    if kind == "robust":
+        low, middle, high = (
+            np.array([np.quantile(column, share, method="inverted_cdf") for column in columns])
+            for share in (0.25, 0.5, 0.75)
+        )
+        return middle, (high - low) / reference.LONG("1.3489795003921635")
+    means = np.array([column.mean() for column in columns])
+    if kind == "variable":
+        variances = np.repeat([variances[:2].mean(), variances[2:].mean()], 2)
+    return means, np.sqrt(variances)
+
+
+@cross("kind, weighted, holes", [*SCALINGS], [False, True], [False, True], one_in=1)
+def test_shift_and_scale_are_those_of_whole_columns(kind, weighted, holes):
+    x, weight = rows(holes=holes), weights() if weighted else None
+    found = scaling_of(kind, scan(x, weight), VARIABLES)
+    shift, scale = by_hand(kind, x, weight)
+    np.testing.assert_allclose(found.scale, scale.astype(float), rtol=1e-13)
+    np.testing.assert_allclose(found.shift, shift.astype(float), rtol=1e-14, atol=1e-15 * scale.max().astype(float))
+
+
+@cross("scatter, weighted, holes", [False, True], [False, True], [False, True], one_in=1)
+def test_the_scan_of_scaled_rows_needs_no_pass(scatter, weighted, holes):
+    x, weight = rows(holes=holes, offset=1e6), weights() if weighted else None
+    scaling = scaling_of("standard", scan(x, weight), VARIABLES)
+    derived, made = scaling.of_scan(scan(x, weight, scatter=scatter)), scan(scaling(x), weight, scatter=scatter)
+    for name in ("low", "high", "missing", "first_missing", "incomplete_rows", "empty_rows", "rows"):
+        np.testing.assert_array_equal(getattr(derived, name), getattr(made, name), err_msg=name)
+    for name in ("x", "keys", "weight"):
+        np.testing.assert_array_equal(getattr(derived.sample, name), getattr(made.sample, name), err_msg=name)
+    for one, other in ((derived.moments, made.moments), (derived.incomplete, made.incomplete)):
+        np.testing.assert_allclose(one.weight, other.weight)
+        np.testing.assert_allclose(one.centre.astype(float), other.centre.astype(float), rtol=0, atol=1e-9)
+        np.testing.assert_allclose(one.scatter, other.scatter, rtol=0, atol=1e-9 * N)
+
+
+def test_moments_of_scaled_rows_keep_the_digits_of_long_double():
+    """The mean of scaled rows is near 0: in float64 that of rows far from zero would have lost its digits."""
+    offset = 1e6
+    x = rows(offset=offset)
+    found = scan(x, scatter=True)
+    scaling = scaling_of("standard", found, VARIABLES)
+    exact = (x.astype(reference.LONG) - scaling.shift) / scaling.scale
+    derived = scaling.of_scan(found).moments
+    unit = offset * float(np.finfo(reference.LONG).eps) / scaling.scale + float(np.finfo(float).eps)
+    assert (np.abs(derived.centre - exact.mean(axis=0)) <= 4 * unit).all()
+    centred = exact - exact.mean(axis=0)
+    np.testing.assert_allclose(derived.covariance, (centred.T @ centred / N).astype(float), rtol=0, atol=1e-12)
+
+
+def test_the_log_base_is_that_of_the_observed_values():
+    x, weight = rows(holes=True), weights()
+    scaling = scaling_of("standard", scan(x, weight), VARIABLES)
+    base = -(weight * (~np.isnan(x) @ np.log(scaling.scale))).sum()
+    assert scaling.of_scan(scan(x, weight)).measured.base == pytest.approx(base, rel=1e-13)
+
+
+@pytest.mark.parametrize("kind", SCALINGS)
+def test_columns_without_spread_get_the_scale_1(kind):
+    x = rows()
+    x[:, 1] = 0.1 + 0.2  # whose mean is rounded
+    x[:, 2:] = [7.0, -3.0]
+    scale = scaling_of(kind, scan(x), VARIABLES).scale
+    assert (scale[2:] == 1).all()
+    assert scale[0] not in (0, 1)
+    expected = {"standard": 1.0, "robust": 1.0, "variable": scale[0]}
+    assert scale[1] == expected[kind]
+
+
+def test_where_quartiles_are_equal_the_scale_is_the_standard_deviation():
+    x = rows()
+    x[: 4 * N // 5, 0] = 0.0
+    assert scaling_of("robust", scan(x), VARIABLES).scale[0] == pytest.approx(x[:, 0].std())
+
+
+def test_quantiles_count_a_row_as_often_as_its_weight(rng):
+    values, weight = rng.normal(size=50).round(1), rng.integers(0, 5, 50).astype(float)
+    shares = (0.0, 0.1, 0.25, 0.5, 0.9, 1.0)
+    expected = np.quantile(np.repeat(values, weight.astype(int)), shares, method="inverted_cdf")
+    np.testing.assert_array_equal(quantiles(values, weight, shares)[1:], expected[1:])
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint16", "int64", "float16", "float32", "float64"])
+def test_rows_are_rounded_once_in_their_floating_dtype(dtype):
+    x = np.random.default_rng(0).integers(0, 100, (70_000, 2)).astype(dtype)
+    scaling = Scaling(np.array([50.0 + 1e-5, 1.0]), np.array([3.0, 0.1]))
+    z = scaling(x)
+    assert z.dtype == (np.float32 if np.dtype(dtype).itemsize <= 2 or dtype == "float32" else np.float64)
+    np.testing.assert_array_equal(z, ((x.astype(float) - scaling.shift) / scaling.scale).astype(z.dtype))
+    np.testing.assert_allclose(scaling.back(z.astype(float)), x, atol=1e-4 if z.dtype == np.float32 else 1e-12)
+    assert not np.shares_memory(x, z)
