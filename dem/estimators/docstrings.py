@@ -62,7 +62,7 @@ PARAGRAPHS = {
             one scale for each variable, the root of the mean variance of its columns; columns without names are one
             variable. Columns without spread get the scale 1. Results are in the data's units, and so are parameters
             that you set. Only numbers that all columns share are in units of the scaled columns: a single variance,
-            `reg_covar`, distances.
+            `reg_covar`, distances. A `warm_start` needs a last fit with `scale`, too.
         """,
     "missing": """
         missing : {"marginalize", "error"}, default="marginalize"

@@ -162,13 +162,20 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
     engine = settings.engine or Engine()
     with nullcontext(engine) if source.in_memory else engine.started() as started:
         settings = replace(settings, engine=started)
-        scatter = estimator._scans_scatter(source.n_columns)
-        scan = scan_of(source, settings, scatter=scatter, scale=estimator.scale)
-        scaling = scaling_of(estimator.scale, scan, [column.variable for column in source.columns])
+        scaling, settings = _scaling_of_rows(estimator, source, settings)
         inner = _inner(estimator, scaling, source.n_columns)
-        inner._fit_opened(scaled(source, scaling), settings.after_scan(scaling.of_scan(scan)))
+        inner._fit_opened(scaled(source, scaling), settings)
     adopt(estimator, inner, scaling)
     estimator.source_ = {**inner.source_, "dtype": str(source.dtype)}
+
+
+def _scaling_of_rows(estimator: Any, source: Source, settings: FitSettings) -> tuple[Scaling, FitSettings]:
+    """Return the scaling, from a first scan, and the settings of the fit of scaled rows that follows."""
+    d = source.n_columns
+    scan = scan_of(source, settings, scatter=estimator._scans_scatter(d), scale=estimator.scale)
+    estimator._check_size(scan.rows_with_value, d)
+    scaling = scaling_of(estimator.scale, scan, [column.variable for column in source.columns])
+    return scaling, settings.after_scan(scaling.of_scan(scan))
 
 
 def _inner(estimator: E, scaling: Scaling, d: int) -> E:

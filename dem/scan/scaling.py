@@ -14,7 +14,7 @@ from dem.scan.moments import ColumnMoments, Moments
 from dem.scan.scanner import Scan
 from dem.scan.support import Measured
 
-PIECE = 2**16
+PIECE = 2**14
 """Entries that are scaled in one step: they stay in the second-level cache of a core."""
 NORMAL_IQR = 1.3489795003921634
 """The interquartile range of the standard normal distribution."""
@@ -39,11 +39,15 @@ class Scaling:
         Each entry is computed in float64 and rounded once. It works on pieces that stay in the cache of a core.
         """
         out = np.empty(x.shape, float_dtype(x.dtype))
-        step = max(1, PIECE // max(1, x[:1].size))
+        step = min(len(x), max(1, PIECE // max(1, x[:1].size)))
+        shift, scale = (np.tile(numbers, (step, 1)) for numbers in (self.shift, self.scale))  # rows may be short
+        buffer = np.empty(shift.shape, np.result_type(x.dtype, np.float64))
         with np.errstate(over="ignore", invalid="ignore"):  # values out of range become infinite, which models refuse
-            for start in range(0, len(x), step):
-                piece = x[start : start + step] - self.shift
-                out[start : start + step] = np.divide(piece, self.scale, out=piece)
+            for start in range(0, len(x), max(1, step)):
+                part = x[start : start + step]
+                n = len(part)
+                np.subtract(part, shift[:n], out=buffer[:n])
+                np.divide(buffer[:n], scale[:n], out=out[start : start + n], casting="same_kind")
         return out
 
     def back(self, z: Array) -> Array:

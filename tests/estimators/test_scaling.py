@@ -388,6 +388,8 @@ def test_labels_of_the_training_rows():
     model = dem.KMeans(K, scale="standard").fit(x)
     np.testing.assert_array_equal(model.labels_, model.predict(x))
     assert model.labels_[3] == -1
+    lazy = dem.KMeans(K, scale="standard").fit(da.from_array(x, chunks=(40, D))).labels_
+    np.testing.assert_array_equal(lazy.compute(), model.labels_)
 
 
 def test_variables_share_a_scale():
@@ -400,15 +402,24 @@ def test_variables_share_a_scale():
     np.testing.assert_allclose(model.explained_variance_ratio_, plain.explained_variance_ratio_)
 
 
-def test_too_many_columns_for_a_scatter():
-    x = np.random.default_rng(0).normal(size=(60, 200)) * np.arange(1, 201)
-    engine = dem.Engine(memory=2 * 10**6 * 2)
-    wide = dem.PPCA(2, scale="standard", engine=engine, max_iter=3, tol=1e-3)
-    assert not wide._scans_scatter(200)
-    z = (x - x.mean(axis=0)) / x.std(axis=0)
-    wide.set_params(engine=None)
-    narrow = wide.fit(x)
-    np.testing.assert_allclose(narrow.score(x), dem.PPCA(2).fit(z).score(z) - np.log(x.std(axis=0)).sum())
+@pytest.mark.parametrize("holes", [False, True])
+def test_columns_too_many_for_a_scatter(monkeypatch, holes):
+    """Then EM makes passes over the scaled rows, from a scan without scatter."""
+    monkeypatch.setattr("dem.estimators.linear_latent.scatter_fits", lambda *_: False)
+    x = rows(holes=holes)
+    mean, deviation = by_hand(x)
+    for name in ("ppca-em", "fa"):
+        model, other = ESTIMATORS[name](scale="standard").fit(x), ESTIMATORS[name]().fit((x - mean) / deviation)
+        assert model.n_passes_ == other.n_passes_ > 2
+        np.testing.assert_allclose(model.transform(x), other.transform((x - mean) / deviation), rtol=1e-6, atol=1e-6)
+
+
+def test_too_few_rows_with_a_value():
+    x = np.full((20, D), np.nan)
+    x[4] = 1.0
+    for data in (x, da.from_array(x, chunks=(5, D))):
+        with pytest.raises(ValueError, match=r"one row has no variance|1 row is too few|too few for"):
+            dem.PPCA(1, scale="standard").fit(data)
 
 
 def test_wrong_settings():
