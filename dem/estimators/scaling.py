@@ -17,7 +17,6 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.engine.engine import Engine
-from dem.estimators.checks import check_choice
 from dem.models.scaled import InDataUnits
 from dem.run.fit import scan_of
 from dem.run.fit_settings import FitSettings
@@ -143,8 +142,8 @@ class Scalable:
 
 def check_scale(scale: Any) -> None:
     """Raise ValueError if the setting `scale` is none of its values."""
-    if scale is not None:
-        check_choice("scale", scale, (*SCALINGS, "None"))
+    if scale is not None and scale not in tuple(SCALINGS):
+        raise ValueError(f"scale must be one of {', '.join(SCALINGS)} or None, got {scale!r}")
 
 
 def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:

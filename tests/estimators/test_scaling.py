@@ -259,6 +259,16 @@ def test_a_checkpoint_continues_with_the_same_bits(name, tmp_path):
         ESTIMATORS[name]().fit(x, checkpoint=path)
 
 
+def test_absent_chunks_are_reported_for_the_data(tmp_path):
+    array = zarr.create_array(tmp_path / "x.zarr", shape=(N, D), chunks=(30, D), dtype="f8", fill_value=0.5)
+    array[:90] = rows()[:90]
+    model = gaussian("diag")(scale="standard").set_params(tol=1e-3)
+    with pytest.warns(UserWarning, match="2 chunks of .*x.zarr are not in the store"), pytest.raises(dem.Stopped):
+        model.fit(tmp_path / "x.zarr", checkpoint=dem.Checkpoint(tmp_path / "c.zarr", max_passes=1))
+    with pytest.warns(UserWarning, match="the first is chunk c/3/0"):
+        model.fit(tmp_path / "x.zarr", checkpoint=tmp_path / "c.zarr")
+
+
 @pytest.mark.parametrize("kind", COVARIANCE_TYPES)
 def test_first_parameters_are_in_the_units_of_the_data(kind):
     x = rows()
@@ -424,8 +434,8 @@ def test_too_few_rows_with_a_value():
 
 def test_wrong_settings():
     for make in ESTIMATORS.values():
-        with pytest.raises(ValueError, match="scale must be one of standard, robust, variable, None, got 'sd'"):
-            make(scale="sd").fit(rows())
+        with pytest.raises(ValueError, match="scale must be one of standard, robust, variable or None, got 'None'"):
+            make(scale="None").fit(rows())
     with pytest.raises(ValueError, match=r"means_init should have the shape \(2, 4\)"):
         gaussian("full")(scale="standard", means_init=np.zeros((3, D))).fit(rows())
     with pytest.raises(ValueError, match=r"init should have the shape \(2, 4\)"):
