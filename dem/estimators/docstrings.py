@@ -60,9 +60,9 @@ PARAGRAPHS = {
             the standard deviation. "robust": minus the median, divided by the interquartile range / 1.349, both of the
             sample (where the quartiles are equal, by the standard deviation). "variable": minus the mean, divided by
             one scale for each variable, the root of the mean variance of its columns; columns without names are one
-            variable. Columns without spread get the scale 1. Results are in the data's units, and so are parameters
-            that you set. Only numbers that all columns share are in units of the scaled columns: a single variance,
-            `reg_covar`, distances. A `warm_start` needs a last fit with `scale`, too.
+            variable. Columns without spread are left as they are. Results are in the data's units, and so are
+            parameters that you set. Only numbers that all columns share are in units of the scaled columns: a single
+            variance, `reg_covar`, distances. A `warm_start` needs a last fit with `scale`, too.
         """,
     "missing": """
         missing : {"marginalize", "error"}, default="marginalize"

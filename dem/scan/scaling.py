@@ -16,6 +16,8 @@ from dem.scan.support import Measured
 
 PIECE = 2**14
 """Entries that are scaled in one step: they stay in the second-level cache of a core."""
+BITS = 40
+"""Bits of the scales; shifts are rounded to the same share of the scales, 1e-12."""
 NORMAL_IQR = 1.3489795003921634
 """The interquartile range of the standard normal distribution."""
 
@@ -135,7 +137,10 @@ SCALINGS: Mapping[str, Callable[[Scan, Sequence[str]], tuple[Float, Float]]] = {
 
 
 def scaling_of(kind: str, scan: Scan, variables: Sequence[str]) -> Scaling:
-    """Return the scaling of the rows of a scan; columns without spread get the scale 1.
+    """Return the scaling of the rows of a scan.
+
+    Columns without spread are not shifted; they get the scale 1, or that of their variable. The numbers are rounded to
+    `BITS` bits: the last bits of moments depend on the chunking, and a start on the scaled sample must not.
 
     Parameters
     ----------
@@ -147,7 +152,10 @@ def scaling_of(kind: str, scan: Scan, variables: Sequence[str]) -> Scaling:
         The variable of each column.
     """
     shift, scale = SCALINGS[kind](scan, variables)
-    return Scaling(shift, np.where(scale > 0, scale, 1.0))
+    mantissa, exponent = np.frexp(np.where(scale > 0, scale, 1.0))
+    scale = np.ldexp(np.rint(np.ldexp(mantissa, BITS)), exponent - BITS)
+    unit = np.ldexp(1.0, exponent - BITS)
+    return Scaling(np.where(scan.constant, 0.0, np.rint(shift / unit) * unit), scale)
 
 
 def quantiles(values: Float, weight: Float, shares: Sequence[float]) -> Float:

@@ -424,6 +424,19 @@ def test_columns_too_many_for_a_scatter(monkeypatch, holes):
         np.testing.assert_allclose(model.transform(x), other.transform((x - mean) / deviation), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", SCALINGS)
+def test_columns_without_spread(kind):
+    """Constant ones, and ones that are constant but for the rounding of their values."""
+    x = rows()[:, [0, 1, 0, 1]]
+    x[:, 2], x[:, 3] = 0.3, np.where(np.arange(N) % 3, 0.3, 0.1 + 0.2)
+    for name in ("full", "diag", "kmeans", "mfa"):
+        model, plain = ESTIMATORS[name](scale=kind).fit(x), ESTIMATORS[name]().fit(x)
+        centres = getattr(model, "means_", getattr(model, "cluster_centers_", None))
+        np.testing.assert_allclose(centres[:, 2:], 0.3, rtol=1e-12)
+        if name != "kmeans":
+            assert np.isfinite(plain.score(x)) == np.isfinite(model.score(x))
+
+
 def test_too_few_rows_with_a_value():
     x = np.full((20, D), np.nan)
     x[4] = 1.0

@@ -1,12 +1,15 @@
 """Scaled rows, and the scan of them that follows from the scan of the rows."""
 
+from functools import reduce
+from operator import add
+
 import numpy as np
 import pytest
 
 import reference
 from crosses import cross
 from dem.core.block import Block
-from dem.scan.scaling import SCALINGS, Scaling, quantiles, scaling_of
+from dem.scan.scaling import BITS, SCALINGS, Scaling, quantiles, scaling_of
 from dem.scan.scanner import Scanner
 
 N, D = 400, 4
@@ -25,6 +28,13 @@ def rows(*, holes=False, offset=0.0):
 
 def weights():
     return np.random.default_rng(6).integers(0, 4, N).astype(float)
+
+
+CUTS = [[(0, N)], [(0, 37), (37, N)], [(i, i + 50) for i in range(0, N, 50)]]
+
+
+def sum_of(scans):
+    return reduce(add, scans)
 
 
 def scan(x, weight=None, *, scatter=False):
@@ -54,8 +64,21 @@ def test_shift_and_scale_are_those_of_whole_columns(kind, weighted, holes):
     x, weight = rows(holes=holes), weights() if weighted else None
     found = scaling_of(kind, scan(x, weight), VARIABLES)
     shift, scale = by_hand(kind, x, weight)
-    np.testing.assert_allclose(found.scale, scale.astype(float), rtol=1e-13)
-    np.testing.assert_allclose(found.shift, shift.astype(float), rtol=1e-14, atol=1e-15 * scale.max().astype(float))
+    rounding = 2.0**-BITS  # half a unit of a number of so many bits is at most this share of it
+    assert (np.abs(found.scale - scale) <= 1.01 * rounding * scale).all()
+    assert (np.abs(found.shift - shift) <= 1.01 * rounding * scale + np.spacing(np.abs(found.shift))).all()
+
+
+@pytest.mark.parametrize("kind", SCALINGS)
+def test_the_last_bits_do_not_depend_on_the_chunks(kind):
+    """The moments' do, and a start on the scaled sample would with them."""
+    x = rows(holes=True, offset=1e3)
+    parts = [sum_of(Scanner(D, False, N, 0, None)()(Block(x[a:b], None, a)) for a, b in cuts) for cuts in CUTS]
+    assert len({tuple(part.observed.variances) for part in parts}) > 1
+    found = [scaling_of(kind, part, VARIABLES) for part in parts]
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.scale, found[0].scale)
+        np.testing.assert_array_equal(other.shift, found[0].shift)
 
 
 @cross("scatter, weighted, holes", [False, True], [False, True], [False, True], one_in=1)
@@ -95,7 +118,7 @@ def test_the_log_base_is_that_of_the_observed_values():
 
 
 @pytest.mark.parametrize("kind", SCALINGS)
-def test_columns_without_spread_get_the_scale_1(kind):
+def test_columns_without_spread_are_left_as_they_are(kind):
     x = rows()
     x[:, 1] = 0.1 + 0.2  # whose mean is rounded
     x[:, 2:] = [7.0, -3.0]
@@ -104,6 +127,9 @@ def test_columns_without_spread_get_the_scale_1(kind):
     assert scale[0] not in (0, 1)
     expected = {"standard": 1.0, "robust": 1.0, "variable": scale[0]}
     assert scale[1] == expected[kind]
+    assert (scaling_of(kind, scan(x), VARIABLES).shift[1:] == 0).all()
+    derived = scaling_of(kind, scan(x), VARIABLES).of_scan(scan(x))
+    np.testing.assert_array_equal(derived.constant, scan(x).constant)
 
 
 def test_where_quartiles_are_equal_the_scale_is_the_standard_deviation():
