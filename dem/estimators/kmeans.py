@@ -215,7 +215,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return self._as_int32(self._rows(X, "label"))
 
     def transform(self, X: Any) -> Any:
-        """Return the distances of each row to all centres, of shape (n, n_clusters).
+        """Return the distances of each row to all centres, of shape (n, n_clusters); with `scale` of scaled rows.
 
         A NumPy array for data in memory, a lazy Dask array otherwise.
         """
@@ -237,7 +237,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return super().impute(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return minus the (weighted) inertia of X, from one pass."""
+        """Return minus the (weighted) inertia of X, with `scale` of scaled rows, from one pass."""
         return self.mean_score(X, sample_weight).total
 
     def to_sklearn(self) -> SklearnKMeans:

@@ -68,13 +68,14 @@ class Scaling:
         the data's units.
         """
         base = scan.measured.base - float(scan.observed.weight @ self.log_volume)
-        low, high = (self(ends[None].astype(scan.sample.x.dtype, copy=False))[0] for ends in (scan.low, scan.high))
+        dtype = float_dtype(scan.sample.x.dtype)
+        low, high = (self(ends[None])[0].astype(dtype).astype(np.float64) for ends in (scan.low, scan.high))
         return replace(
             scan,
             moments=self._of_moments(scan.moments),
             incomplete=self._of_columns(scan.incomplete),
-            low=low.astype(np.float64),
-            high=high.astype(np.float64),
+            low=low,
+            high=high,
             sample=replace(scan.sample, x=self(scan.sample.x)),
             measured=Measured(base, scan.measured.outside),
         )
@@ -152,10 +153,11 @@ def scaling_of(kind: str, scan: Scan, variables: Sequence[str]) -> Scaling:
         The variable of each column.
     """
     shift, scale = SCALINGS[kind](scan, variables)
+    shift = np.where(scan.constant, 0.0, shift)
     mantissa, exponent = np.frexp(np.where(scale > 0, scale, 1.0))
     scale = np.ldexp(np.rint(np.ldexp(mantissa, BITS)), exponent - BITS)
     unit = np.ldexp(1.0, exponent - BITS)
-    return Scaling(np.where(scan.constant, 0.0, np.rint(shift / unit) * unit), scale)
+    return Scaling(np.rint(shift / unit) * unit, scale)
 
 
 def quantiles(values: Float, weight: Float, shares: Sequence[float]) -> Float:

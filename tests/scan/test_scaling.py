@@ -96,6 +96,18 @@ def test_the_scan_of_scaled_rows_needs_no_pass(scatter, weighted, holes):
         np.testing.assert_allclose(one.scatter, other.scatter, rtol=0, atol=1e-9 * N)
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int8", "float16", "float32"])
+def test_ranges_are_those_of_the_rounded_rows(dtype):
+    x = rows()[:, :2].round()
+    x = np.hstack([x, x[:, ::-1]]).astype(dtype)
+    if dtype == "int64":
+        x[3] = np.iinfo(np.int64).max - np.arange(D)  # no float64
+    scaling = scaling_of("robust", scan(x), VARIABLES)
+    derived, made = scaling.of_scan(scan(x)), scan(scaling(x))
+    np.testing.assert_array_equal(derived.low, made.low)
+    np.testing.assert_array_equal(derived.high, made.high)
+
+
 def test_moments_of_scaled_rows_keep_the_digits_of_long_double():
     """The mean of scaled rows is near 0: in float64 that of rows far from zero would have lost its digits."""
     offset = 1e6
