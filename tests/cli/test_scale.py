@@ -30,7 +30,7 @@ def store(tmp_path_factory):
     return path
 
 
-@mostly_slow("kind", COMMANDS, quick=["gmm", "kmeans", "ppca"])
+@mostly_slow("kind", COMMANDS, quick=["kmeans", "ppca"])
 def test_fit_show_and_draw(store, tmp_path, kind):
     model = tmp_path / "m.zarr"
     result = run("fit", *kind, store, "--scale", "standard", "-o", model)
@@ -48,12 +48,12 @@ def test_fit_show_and_draw(store, tmp_path, kind):
 def test_the_likelihood_is_that_of_the_data(store, tmp_path):
     """It can be compared with that of a fit without scaling: full covariances give the same."""
     values = []
-    for scale in ([], ["--scale", "variable"], ["--scale", "robust"]):
+    for scale in ([], ["--scale", "robust"]):
         words = ["fit", "gmm", "-k", 1, store, *scale, "-o", tmp_path / "m.zarr", "--overwrite", "--json"]
         record = json.loads(done(*words))
         values.append((record["log_likelihood"], record["bic"]))
         assert record["passes"] == 3
-    np.testing.assert_allclose(values[1:], values[:1] * 2, rtol=1e-6)
+    np.testing.assert_allclose(values[1], values[0], rtol=1e-6)
 
 
 def test_a_warning_where_it_is_missing(store, tmp_path):

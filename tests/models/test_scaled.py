@@ -26,7 +26,7 @@ def output(model, name, x, first=0):
 
 
 @pytest.mark.parametrize("rows", [data, lambda: with_holes(data)], ids=["whole", "holes"])
-@pytest.mark.parametrize("at_a_time", [1, 7, 10**6])
+@pytest.mark.parametrize("at_a_time", [41, 10**6])
 def test_outputs_some_rows_at_a_time(monkeypatch, rows, at_a_time):
     monkeypatch.setattr(scaled, "SCALED_BYTES", 8 * 3 * at_a_time)
     z = rows()
