@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,13 +21,21 @@ from dem.em.progress import Silent
 from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
+from dem.estimators import scaling
 from dem.estimators.checks import integer_seed
-from dem.estimators.columns import columns_to_read, keep_columns, open_in_memory, with_model_columns
+from dem.estimators.columns import (
+    columns_to_read,
+    keep_columns,
+    names_as_json,
+    open_in_memory,
+    restore_names,
+    with_model_columns,
+)
 from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import dims_for, named_dims
-from dem.estimators.records import history_records, source_record
+from dem.estimators.records import history_records, plain_settings, source_record
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
@@ -52,7 +60,7 @@ FIT_ATTRIBUTES = (
 """Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(HasDataset, BaseEstimator):
+class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -190,10 +198,22 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
         """
         self._check_settings()
         check_iterations(self)
+        scaling.check_scale(self.scale)
         source = self._open(X, sample_weight, reset=True, columns=columns, sample_dims=sample_dims, variables=variables)
         if source.n_rows is not None:
             self._check_size(source.n_rows, source.n_columns)
-        fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
+        settings = self._fit_settings(callback, checkpoint)
+        if self.scale is None:
+            self._fit_opened(source, settings)
+            scaling.forget_scaling(self)
+        else:
+            scaling.fit_scaled(self, source, settings)
+        warn_at_max_iter(self)
+        return self
+
+    def _fit_opened(self, source: Source, settings: FitSettings) -> None:
+        """Fit the model to the rows of a source, as they are."""
+        fitted = self._fit_source(source, settings)
         state = fitted.state
         assert state.stop_reason is not None
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
@@ -203,8 +223,6 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
         self.lower_bound_ = self.lower_bounds_[-1]
-        warn_at_max_iter(self)
-        return self
 
     def _bounds_of_history(self) -> list[float]:
         """Return the values of `lower_bounds_` that `history_` has."""
@@ -224,6 +242,7 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
             callback=callback,
             checkpoint=Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint,
             progress=(engine.progress if self.verbose else None) or Silent(),
+            depends_on_units=self._depends_on_units and self.scale is None,
         )
 
     def _open(
@@ -288,7 +307,7 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
         """Return the request for a row output of the fitted model, with the kernel that is chosen here."""
-        model, params = self._fitted()
+        model, params = self._model_of_rows()
         return RowRequest.of(with_chosen_kernel(model), params, source, what, self.missing)
 
     def _mean(self, X: Any, what: str, sample_weight: Any = None) -> Mean:
@@ -395,33 +414,30 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that make up the fitted model."""
-        return {name: np.asarray(getattr(self, name)) for name in self._saved if hasattr(self, name)}
+        names = (*self._saved, "scale_", "shift_")
+        arrays = {name: np.asarray(getattr(self, name)) for name in names if hasattr(self, name)}
+        if self._own is not self:
+            arrays.update({scaling.ARRAYS + name: array for name, array in self._own._arrays().items()})
+        return arrays
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
         names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        if hasattr(self, "feature_names_in_"):
-            fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]
-        if self.sample_dims_ is not None and self.variables_ is not None:
-            fitted |= {"sample_dims_": list(self.sample_dims_), "variables_": list(self.variables_)}
-        if hasattr(self, "columns_") and self.columns_.named:
-            fitted["columns_"] = self.columns_.as_json()
+        fitted |= names_as_json(self)
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
 
     @classmethod
     def _restore(cls, saved: GroupContents) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = cls(**saved.attributes["settings"])
-        for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
+        inner, arrays = scaling.split_arrays(saved)
+        if inner is not None:
+            estimator._inner = cls._restore(inner)
+        for name, value in {**saved.attributes["fitted"], **arrays}.items():
             number = isinstance(value, np.ndarray) and value.ndim == 0
             setattr(estimator, name, value[()] if number else value)
-        if hasattr(estimator, "feature_names_in_"):
-            estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
-        if estimator.sample_dims_ is not None and estimator.variables_ is not None:
-            estimator.sample_dims_, estimator.variables_ = tuple(estimator.sample_dims_), tuple(estimator.variables_)
-        if isinstance(saved_columns := getattr(estimator, "columns_", None), dict):
-            estimator.columns_ = Columns.of_json(saved_columns)
+        restore_names(estimator)
         estimator._derive_missing()
         return estimator
 
@@ -435,12 +451,3 @@ class RowwiseEstimator(HasDataset, BaseEstimator):
             self.columns_ = columns_of(self, self.n_features_in_)
         if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
             self.lower_bound_ = self.lower_bounds_[-1]
-
-
-def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor's arguments that JSON can hold; arrays of first parameters are left out."""
-    return {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in params.items()
-        if value is None or isinstance(value, bool | int | float | str | np.generic)
-    }

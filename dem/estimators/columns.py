@@ -135,3 +135,25 @@ def _check_names(estimator: Any, columns: Columns) -> None:
 
 def _listed(names: Sequence[str]) -> str:
     return "".join(f"- {name}\n" for name in names[:MOST_NAMES]) + ("- ...\n" if len(names) > MOST_NAMES else "")
+
+
+def names_as_json(estimator: Any) -> dict[str, Any]:
+    """Return the attributes of a fitted estimator that name its rows and columns, valid in JSON."""
+    found: dict[str, Any] = {}
+    if hasattr(estimator, "feature_names_in_"):
+        found["feature_names_in_"] = [str(name) for name in estimator.feature_names_in_]
+    if estimator.sample_dims_ is not None and estimator.variables_ is not None:
+        found |= {"sample_dims_": list(estimator.sample_dims_), "variables_": list(estimator.variables_)}
+    if hasattr(estimator, "columns_") and estimator.columns_.named:
+        found["columns_"] = estimator.columns_.as_json()
+    return found
+
+
+def restore_names(estimator: Any) -> None:
+    """Give the attributes of `names_as_json`, as they were read, their own types again."""
+    if hasattr(estimator, "feature_names_in_"):
+        estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
+    if estimator.sample_dims_ is not None and estimator.variables_ is not None:
+        estimator.sample_dims_, estimator.variables_ = tuple(estimator.sample_dims_), tuple(estimator.variables_)
+    if isinstance(saved := getattr(estimator, "columns_", None), dict):
+        estimator.columns_ = Columns.of_json(saved)

@@ -102,10 +102,11 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
         A few columns; for all columns, every type would need K d^2 numbers.
     """
     k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
+    unit = eye * shared_units(model, len(model.means_[0]))[pick] ** 2
     if hasattr(model, "loadings_"):
         loadings, noise = model.loadings_[:, pick], model.noise_variance_
-        noise = noise[:, pick] if noise.ndim == 2 else noise[:, None]
-        return np.asarray(loadings @ np.swapaxes(loadings, 1, 2) + noise[:, :, None] * eye)
+        own = noise[:, pick][:, :, None] * eye if noise.ndim == 2 else noise[:, None, None] * unit
+        return np.asarray(loadings @ np.swapaxes(loadings, 1, 2) + own)
     stored = np.asarray(model.covariances_, dtype=np.float64)
     kind = model.covariance_type
     if kind == "full":
@@ -114,7 +115,17 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
         return np.repeat(stored[np.ix_(pick, pick)][None], k, axis=0)
     if kind == "diag":
         return stored[:, pick][:, :, None] * eye
-    return stored[:, None, None] * eye
+    return stored[:, None, None] * unit
+
+
+def shared_units(model: Any, d: int) -> NDArray[np.float64]:
+    """Return the size (d,), in each column, of a number that all columns share: 1 if they were not scaled."""
+    return np.asarray(getattr(model, "scale_", np.ones(d)), dtype=np.float64)
+
+
+def in_scaled_units(model: Any) -> str:
+    """Return " in scaled units" if the columns were scaled, for texts about numbers that they share; else ""."""
+    return " in scaled units" if hasattr(model, "scale_") else ""
 
 
 def correlations(model: Any) -> NDArray[np.float64]:

@@ -65,7 +65,8 @@ def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int]
     across, up = np.meshgrid(*(np.linspace(a, b, PIXELS) for a, b in zip(low, high, strict=True)))
     plane = np.tile(centers.mean(axis=0), (across.size, 1))
     plane[:, pair] = np.column_stack([across.ravel(), up.ravel()])
-    region = cdist(plane, centers, "sqeuclidean").argmin(axis=1).reshape(across.shape)
+    unit = summary.shared_units(model, centers.shape[1])  # distances are those of scaled columns
+    region = cdist(plane / unit, centers / unit, "sqeuclidean").argmin(axis=1).reshape(across.shape)
     colours = [PALETTE[k % len(PALETTE)] for k in range(len(centers))]
     extent = (low[0], high[0], low[1], high[1])
     ax.imshow(region, origin="lower", extent=extent, aspect="auto", alpha=0.22, vmin=-0.5, vmax=len(centers) - 0.5,
@@ -128,7 +129,9 @@ def draw_spectrum(ax: Axes, model: Any) -> None:
     ax.plot(number, variance, "o-", color=PALETTE[0], label="components")
     if noise > 0:
         ax.axhline(noise, color=PALETTE[1], linestyle="--", label="noise variance")
-    ax.set(xlabel="component", ylabel="variance along it", xlim=(0.5, len(variance) + 0.5))
+    ax.set(
+        xlabel="component", ylabel=f"variance along it{summary.in_scaled_units(model)}", xlim=(0.5, len(variance) + 0.5)
+    )
     if len(variance) <= 12:
         ax.set_xticks(number)
     else:

@@ -16,6 +16,8 @@ from dem.scan.support import Measure
 from dem.scan.values import Position
 from dem.source import Source
 
+MOST_UNLIKE = 1e3
+"""Standard deviations of columns that differ by a larger factor are reported for models that depend on units."""
 LEAST = 1e-280
 """Smaller variances (of columns that are not constant) have lost precision, or their inverses overflow."""
 
@@ -127,6 +129,20 @@ def doubts(found: Scan, source: Source, measure: Measure | None) -> Iterator[str
         low, high = found.low[columns].min(), found.high[columns].max()
         listed = source.columns.in_words(columns)
         yield f"{source.name} has values from {low:g} to {high:g} in {listed}, {words}"
+
+
+def unlike_spreads(found: Scan, source: Source) -> Iterator[str]:
+    """Yield a warning if the spreads of the columns differ by more than `MOST_UNLIKE`, for models that compare them."""
+    spread = np.where(found.constant, np.nan, np.sqrt(found.observed.variances))
+    if np.isnan(spread).all():
+        return
+    least, most = int(np.nanargmin(spread)), int(np.nanargmax(spread))
+    if (ratio := spread[most] / spread[least]) > MOST_UNLIKE:
+        low, high = (f"{spread[j]:.4g} in {source.columns.in_words([j])}" for j in (least, most))
+        yield (
+            f"{source.name} has columns that differ in spread by a factor of {ratio:.0e} (from {low} to {high}), and "
+            "this model depends on units; scale='standard' gives each column the same spread"
+        )
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Position, kind: str, sign: str, advice: str) -> None:

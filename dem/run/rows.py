@@ -13,6 +13,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, find_empty_rows
 from dem.core.columns import Columns
+from dem.core.dtypes import float_dtype
 from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.core.version import __version__
@@ -27,7 +28,6 @@ from dem.results.row_outputs import Destination, MakeRows
 from dem.run.absent_chunks import AbsentChunkReporter
 from dem.run.empty_rows import left_out_note, missing_where_empty, put_rows
 from dem.source import Source
-from dem.source.decode import float_dtype
 from dem.storage.encoding import digest
 
 MISSING_TREATMENTS = ("marginalize", "error")

@@ -16,10 +16,11 @@ from dask.delayed import Delayed
 
 from dem.core.block import Array, Float
 from dem.core.columns import Columns
+from dem.core.dtypes import float_dtype
 from dem.core.rows import Box, RowKeys, Rows, grid_sizes, regular_size, row_boxes
 from dem.source.checks import check_dtype, check_shape
 from dem.source.coordinates import NO_COORDINATES, Coordinates
-from dem.source.decode import Decoding, decoding_of_value, float_dtype
+from dem.source.decode import Decoding, decoding_of_value
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.in_memory import MemoryPartition

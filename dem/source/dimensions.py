@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from dem.core.columns import Column, Columns
+from dem.core.dtypes import float_dtype
 from dem.source.checks import check_dtype
-from dem.source.decode import float_dtype
 
 SampleDims = str | Sequence[str] | None
 

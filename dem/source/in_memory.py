@@ -12,10 +12,11 @@ import scipy.sparse
 
 from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
+from dem.core.dtypes import float_dtype
 from dem.core.rows import NUMBERED, Box, RowKeys, Rows
 from dem.source.checks import check_dtype, check_shape
 from dem.source.coordinates import NO_COORDINATES, Coordinates
-from dem.source.decode import Decoding, decoding_of_value, float_dtype
+from dem.source.decode import Decoding, decoding_of_value
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import bytes_for_results, partition_rows
 from dem.source.weights import Weights, in_memory, weights_at
@@ -202,7 +203,7 @@ class MemorySource:
 def as_numeric(data: Any, name: str = "array") -> Array:
     """Return `data` as a checked two-dimensional array of real numbers. It is copied only if necessary.
 
-    Numbers in an object array become float64. Masked entries become NaN (see `dem.source.decode.float_dtype`).
+    Numbers in an object array become float64. Masked entries become NaN (see `dem.core.dtypes.float_dtype`).
 
     Raises
     ------

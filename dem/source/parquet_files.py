@@ -18,7 +18,7 @@ from dask.utils import natural_sort_key
 from fsspec import AbstractFileSystem
 
 from dem.core.columns import Column, Columns
-from dem.source.decode import float_dtype
+from dem.core.dtypes import float_dtype
 from dem.source.listing import MARKS, METADATA_NAMES
 from dem.source.retry import read_with_retries
 from dem.source.stores import address, file_system, is_url

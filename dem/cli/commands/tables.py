@@ -17,6 +17,7 @@ from dem.estimators.summary import (
     columns_of,
     covariances_among,
     history_unit,
+    in_scaled_units,
     objective_history,
 )
 
@@ -145,7 +146,11 @@ def _clusters(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
         + [f"{model.cluster_centers_[i, j]:.4g}" for j in range(shown)]
         for i in order
     ]
-    table = grid(["cluster", "weight of rows", "rms distance", *names], rows, "Clusters: centres")
+    table = grid(
+        ["cluster", "weight of rows", "rms distance", *names],
+        rows,
+        f"Clusters: centres; distances{in_scaled_units(model)}" if in_scaled_units(model) else "Clusters: centres",
+    )
     return [table, *_left_out(d - shown, k - len(order), "smaller clusters")]
 
 
@@ -163,7 +168,8 @@ def _spectrum(model: Any) -> list[RenderableType]:
             zip(model.explained_variance_, ratio, np.cumsum(ratio), strict=True)
         )
     ]
-    table = grid(["component", "variance", "share", "cumulative"], rows[:MOST_ROWS], "Components")
+    words = f", variances{in_scaled_units(model)}" if in_scaled_units(model) else ""
+    table = grid(["component", "variance", "share", "cumulative"], rows[:MOST_ROWS], f"Components{words}")
     noise = f"Noise variance in each direction left out: {human.number(float(model.noise_variance_))}"
     return [table, noise] if len(rows) <= MOST_ROWS else [table, f"({len(rows) - MOST_ROWS} more)", noise]
 
