@@ -273,23 +273,18 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
             raise ValueError(f"missing must be one of {', '.join(MISSING_TREATMENTS)}, got {self.missing!r}")
         check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
-            if reset:
-                check_unnamed(X, **named)
+            check_unnamed(X, **named)
             return open_in_memory(self, X, sample_weight, reset=reset, columns=columns)
-        if (
-            is_source(X)
-            and self.missing_value is not None
-            and X.decoding is None
-            and decoding_of_value(self.missing_value, X.dtype)
-        ):
+        not_decoded = is_source(X) and X.decoding is None
+        if not_decoded and self.missing_value is not None and decoding_of_value(self.missing_value, X.dtype):
             raise ValueError(
                 f"{X.name} was opened without missing_value={self.missing_value:g}: pass missing_value to "
                 "dem.open_source"
             )
         missing_value = None if is_source(X) else self.missing_value
-        chosen = columns if reset else columns_to_read(self, X, columns)
-        named = named if reset else dims_for(X, self.sample_dims_, self.variables_)
-        source = open_source(X, sample_weight, missing_value=missing_value, columns=chosen, **named)
+        if not reset:
+            columns, named = columns_to_read(self, X, columns), dims_for(X, self.sample_dims_, self.variables_)
+        source = open_source(X, sample_weight, missing_value=missing_value, columns=columns, **named)
         if not reset:
             return with_model_columns(self, source)
         keep_columns(self, source.columns)
