@@ -27,9 +27,7 @@ from dem.source.zarr_rows import ZarrRows
 
 Arrays = Mapping[str, zarr.Array[Any]]
 RESULT_MARK = "dem_output"
-"""The attribute of arrays of results that dem wrote: see `dem.results.new_array`. They are neither data nor coordinates
-unless they are named.
-"""
+"""The attribute of arrays of results that dem wrote: see `dem.results.new_array`. They are variables only if named."""
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,15 @@ class OpenedGroup:
         The name of the data in messages.
     variables : mapping of str to zarr.Array
         The chosen arrays.
-    others : mapping of str to zarr.Array
-        The other arrays of the group, which may be coordinates.
+    coordinates : mapping of str to zarr.Array
+        The coordinates in the group.
     axes : tuple of str, or None
         The names of the axes of all variables, if the group gives them, as OME-Zarr does.
     """
 
     name: str
     variables: Arrays
-    others: Arrays
+    coordinates: Arrays
     axes: tuple[str, ...] | None = None
 
 
@@ -73,13 +71,14 @@ def open_variables(data: str | os.PathLike[str] | ZarrNode, variables: str | Seq
     if isinstance(node, zarr.Array):
         check_whole(node)
         parent, own = _parent(data if isinstance(data, str | os.PathLike) else node)
-        others = {key: array for key, array in _direct(parent, store_name(node)).items() if key != own}
-        return OpenedGroup(store_name(node), {own: node}, _without_results(others), ome_axes(parent))
+        around = _direct(parent, store_name(node))
+        return OpenedGroup(store_name(node), {own: node}, _coordinates(parent, around, [own]), ome_axes(parent))
     name = store_name(node)
     check_data_group(node, name)
     inside = _direct(node, name)
     if variables is None:
-        names = [key for key in _without_results(inside) if key not in coordinate_names(node, inside)]
+        coordinates = coordinate_names(node, inside)
+        names = [key for key, array in inside.items() if key not in coordinates and RESULT_MARK not in array.attrs]
     else:
         names = [variables] if isinstance(variables, str) else list(variables)
     for wanted in names:
@@ -91,8 +90,7 @@ def open_variables(data: str | os.PathLike[str] | ZarrNode, variables: str | Seq
         raise ValueError(f"{name} has no variables: it has {', '.join(inside) or 'no arrays'}.")
     for wanted in names:
         check_whole(inside[wanted])
-    others = {key: array for key, array in inside.items() if key not in names}
-    return OpenedGroup(name, {key: inside[key] for key in names}, _without_results(others), ome_axes(node))
+    return OpenedGroup(name, {key: inside[key] for key in names}, _coordinates(node, inside, names), ome_axes(node))
 
 
 def _parent(data: str | os.PathLike[str] | zarr.Array[Any]) -> tuple[zarr.Group | None, str]:
@@ -114,8 +112,10 @@ def _direct(group: zarr.Group | None, name: str) -> dict[str, zarr.Array[Any]]:
     return {} if group is None else arrays_in(group, name, depth=1)
 
 
-def _without_results(arrays: Arrays) -> Arrays:
-    return {key: array for key, array in arrays.items() if RESULT_MARK not in array.attrs}
+def _coordinates(group: zarr.Group | None, inside: Arrays, variables: Sequence[str]) -> Arrays:
+    """Return the coordinates in a group, without the chosen variables."""
+    names = set() if group is None else coordinate_names(group, inside)
+    return {key: array for key, array in inside.items() if key in names and key not in variables}
 
 
 def coordinate_names(group: zarr.Group, arrays: Arrays) -> set[str]:
@@ -172,10 +172,10 @@ def group_source(
     sample_dims : str, sequence of str, or None
         See `dem.source.dimensions.find_sample_dims`.
     weights
-        The weights of the rows; a word is the name of another array of the group, or a path.
+        The weights of the rows; see `dem.open_source`.
     options : ReadOptions
     """
-    arrays, others, name = group.variables, group.others, group.name
+    arrays, others, name = group.variables, group.coordinates, group.name
     described_arrays = [described(key, array, group.axes) for key, array in arrays.items()]
     dims = find_sample_dims(described_arrays, sample_dims, name)
     rows = Rows(tuple(described_arrays[0].size(dim) for dim in dims), dims)
