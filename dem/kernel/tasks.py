@@ -1,4 +1,4 @@
-"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, patterns.h, kmeans.cpp and scan.cpp, field by field."""
+"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, kmeans.cpp and scan.cpp, field by field."""
 
 from __future__ import annotations
 
@@ -86,15 +86,12 @@ class StudentTask(ctypes.Structure):
 
 
 class PatternTask(ctypes.Structure):
-    """`PatternTask` of patterns.h."""
+    """`PatternTask`."""
 
     _fields_ = (
-        ("rows", Rows),
-        ("means", c_void_p),
-        ("factors", c_void_p),
+        *CentredTask._fields_,
         ("precisions", c_void_p),
         ("covariances", c_void_p),
-        ("constants", c_void_p),
         ("log_dets", c_void_p),
     )
 
