@@ -115,16 +115,12 @@ class KMeansTask(ctypes.Structure):
 
 
 class ScanTask(ctypes.Structure):
-    """`ScanTask` of scan.cpp."""
+    """`ScanTask`."""
 
     _fields_ = (
-        ("x", c_void_p),
-        ("weight", c_void_p),
-        ("n", c_int64),
-        ("d", c_int64),
+        ("rows", Rows),
         ("scatter", c_int64),
         ("unit", c_int64),
-        ("workspace", c_void_p),
         ("shift", c_void_p),
         ("left_out", c_void_p),
         ("total", c_void_p),
@@ -135,7 +131,7 @@ class ScanTask(ctypes.Structure):
     )
 
 
-Task = LinearTask | CentredTask | StudentTask | PatternTask | KMeansTask
+Task = LinearTask | CentredTask | StudentTask | PatternTask | KMeansTask | ScanTask
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2
