@@ -223,8 +223,8 @@ class PatternEStep:
     def task(self) -> PatternTask:
         """Return the task, still without rows."""
         of = self.gaussians.task()
-        precisions, covariances = address(self.precisions), address(self.covariances)
-        return PatternTask(of.rows, of.means, of.factors, precisions, covariances, of.constants, address(self.log_dets))
+        own = (address(array) for array in (self.precisions, self.covariances, self.log_dets))
+        return PatternTask(of.rows, of.means, of.factors, of.constants, *own)
 
 
 def form_of(pairs: Ints, d: int) -> int:

@@ -5,21 +5,52 @@ The sources are `dem/kernel/source/scan.cpp`.
 
 from __future__ import annotations
 
-import ctypes
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
-from dem.kernel.estep import address
+from dem.kernel.estep import address, rows_of
 from dem.kernel.kernel_id import KernelId
 from dem.kernel.pieces import RowPieces
-from dem.kernel.runner import aligned_bytes, function_of
-from dem.kernel.tasks import ADD, BEGIN, COUNT, END, ScanTask
+from dem.kernel.runner import Runner
+from dem.kernel.tasks import ScanTask
 
 TILE_ROWS = 96
-"""`most_rows` of scan.cpp."""
+"""`tile_rows` of rows.h in float64."""
+
+
+@dataclass(frozen=True)
+class ScanStep:
+    """A `Step`: ranges and sums of rows.
+
+    Attributes
+    ----------
+    d : int
+        Columns.
+    scatter : bool
+        Compute the products of all columns, not only the squares.
+    unit : int
+        Number of rows that are left out together if a value is not finite.
+    dtype : dtype
+        That of rows: float64 or float32.
+    """
+
+    d: int
+    scatter: bool
+    unit: int
+    dtype: np.dtype[Any]
+
+    @property
+    def function(self) -> str:
+        """The function for this dtype."""
+        return f"dem_scan_{self.dtype.name}"
+
+    def task(self) -> ScanTask:
+        """Return the task, still without rows."""
+        return ScanTask(rows_of(0, self.d), scatter=self.scatter, unit=self.unit)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,45 +84,36 @@ class NativeScan:
 
     Parameters
     ----------
-    d : int
-        Columns.
-    scatter : bool
-        Compute the products of all columns, not only the squares.
-    unit : int
-        Number of rows that are left out together if a value is not finite.
+    d, scatter, unit
+        See `ScanStep`.
     kernel : KernelId
     """
 
     def __init__(self, d: int, scatter: bool, unit: int, kernel: KernelId) -> None:
-        self.d, self.unit = d, unit
-        self.task = ScanTask(d=d, scatter=scatter, unit=unit)
-        self._functions = {
-            np.dtype(dtype): function_of(kernel, f"dem_scan_{dtype}") for dtype in ("float64", "float32")
-        }
-        self._workspace = aligned_bytes(self._run(np.dtype(np.float64), COUNT))
-        self.task.workspace = self._workspace.ctypes.data
+        self._kernel = kernel
+        self._use(ScanStep(d, scatter, unit, np.dtype(np.float64)))
 
-    def _run(self, dtype: np.dtype[np.float64], phases: int) -> int:
-        return self._functions[dtype](ctypes.byref(self.task), phases)
+    def _use(self, step: ScanStep) -> None:
+        self._step, self._runner = step, Runner(step, self._kernel, RowPieces(step.dtype, step.unit))
+
+    @property
+    def workspace_bytes(self) -> int:
+        """The bytes of its workspace."""
+        return self._runner.workspace_bytes
 
     def __call__(self, x: Array, weight: Array | None, shift: Float) -> ScanSums:
         """Return ranges and sums of the rows x (n, d) about a shift (d,). All sums are in float64."""
-        task, d = self.task, self.d
-        dtype = x.dtype if x.dtype in self._functions else np.dtype(np.float64)
-        left_out, total = np.zeros(-(-len(x) // self.unit), np.bool_), np.zeros(1)
+        dtype = np.dtype(np.float32 if x.dtype == np.float32 else np.float64)
+        if dtype != self._step.dtype:
+            self._use(replace(self._step, dtype=dtype))
+        d, task = self._step.d, self._runner.task
+        left_out, total = np.zeros(-(-len(x) // self._step.unit), np.bool_), np.zeros(1)
         low, high, first = np.empty(d), np.empty(d), np.empty(d)
-        second = np.empty((d, d) if task.scatter else d)
-        task.shift, task.total, task.low, task.high = address(shift), address(total), address(low), address(high)
+        second = np.empty((d, d) if self._step.scatter else d)
+        task.shift, task.left_out, task.total = address(shift), address(left_out), address(total)
+        task.low, task.high = address(low), address(high)
         task.first, task.second = address(first), address(second)
-        self._run(dtype, BEGIN)
-        done = 0
-        for piece in RowPieces(dtype, self.unit)(x, weight):
-            task.x, task.n = piece.x.ctypes.data, piece.n
-            task.weight = None if piece.weight is None else piece.weight.ctypes.data
-            task.left_out = left_out.ctypes.data + done // self.unit
-            self._run(dtype, ADD)
-            done += piece.n
-        self._run(dtype, END)
+        self._runner(x, weight)
         return ScanSums(float(total[0]), low + 0.0, high + 0.0, first, second, left_out)
 
 

@@ -1,4 +1,4 @@
-"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, patterns.h, kmeans.cpp and scan.cpp, field by field."""
+"""The structs of dem/kernel/source/block.h, columns.h, tasks.h, kmeans.cpp and scan.cpp, field by field."""
 
 from __future__ import annotations
 
@@ -86,15 +86,12 @@ class StudentTask(ctypes.Structure):
 
 
 class PatternTask(ctypes.Structure):
-    """`PatternTask` of patterns.h."""
+    """`PatternTask`."""
 
     _fields_ = (
-        ("rows", Rows),
-        ("means", c_void_p),
-        ("factors", c_void_p),
+        *CentredTask._fields_,
         ("precisions", c_void_p),
         ("covariances", c_void_p),
-        ("constants", c_void_p),
         ("log_dets", c_void_p),
     )
 
@@ -118,16 +115,12 @@ class KMeansTask(ctypes.Structure):
 
 
 class ScanTask(ctypes.Structure):
-    """`ScanTask` of scan.cpp."""
+    """`ScanTask`."""
 
     _fields_ = (
-        ("x", c_void_p),
-        ("weight", c_void_p),
-        ("n", c_int64),
-        ("d", c_int64),
+        ("rows", Rows),
         ("scatter", c_int64),
         ("unit", c_int64),
-        ("workspace", c_void_p),
         ("shift", c_void_p),
         ("left_out", c_void_p),
         ("total", c_void_p),
@@ -138,7 +131,7 @@ class ScanTask(ctypes.Structure):
     )
 
 
-Task = LinearTask | CentredTask | StudentTask | PatternTask | KMeansTask
+Task = LinearTask | CentredTask | StudentTask | PatternTask | KMeansTask | ScanTask
 AnyTask = TypeVar("AnyTask", bound=Task, covariant=True)
 
 GENERAL, TRIANGLE, SQUARES = 0, 1, 2

@@ -23,7 +23,6 @@ from dem.models.mixture.native_kernel import has_native, native_bytes, native_de
 from dem.models.mixture.precision import Precision
 from kernel.e_steps import NATIVE, NEEDS_LIBRARY, EStep, assert_like, assert_sums
 from kernel.pattern_e_steps import missing_in_long_double, pattern_e_step
-from kernel.test_same_bits import outputs_of, vectors, widths_here
 
 pytestmark = NEEDS_LIBRARY
 KINDS = {"full": "full", "tied": "tied"}
@@ -127,21 +126,6 @@ def test_a_row_has_the_same_outputs_beside_any_other_rows(kind, rng):
     write(step.x, out[0])
     write(step.x[order], out[1])
     np.testing.assert_array_equal(out[0][order], out[1])
-
-
-@ANY
-def test_vectors_of_every_width_give_the_same_bits(kind):
-    found = []
-    for name in widths_here():
-        with vectors(name):
-            for d, k, share in [(1, 2, 0.5), (3, 5, 0.3), (8, 1, 0.1), (9, 17, 0.5), (26, 9, 0.2), (13, 4, 0.8)]:
-                step = pattern_e_step(kind, d, k, share, np.random.default_rng(d * k), n=211, weighted=k % 2)
-                statistics = step.stats()
-                densities = native_densities(step.family, step.params, step.precision, None)
-                bits = [statistics.sums.tobytes(), np.float64(statistics.log_likelihood).tobytes()]
-                found.append(bits + outputs_of(densities, step.x, k))
-    size = len(found) // len(widths_here())
-    assert all(found[i] == found[i % size] for i in range(len(found)))
 
 
 @ANY

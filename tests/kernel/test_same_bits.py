@@ -22,6 +22,7 @@ from kernel.clusters import clusters
 from kernel.e_steps import NATIVE, NEEDS_LIBRARY, mixture_e_step
 from kernel.features import native_features
 from kernel.linear_families import LINEAR, MISSING, e_step, weighted
+from kernel.pattern_e_steps import pattern_e_step
 
 pytestmark = NEEDS_LIBRARY
 ARITHMETICS = {precision.name.lower(): precision for precision in Precision}
@@ -117,6 +118,21 @@ def outputs_of(densities, x, k=3):
     return found
 
 
+def pattern_bits(name, folder=None):
+    """Return the bytes of the statistics and of the outputs of Gaussians with missing values."""
+    found = {}
+    with vectors(name, folder) as one:
+        assert one is not None
+        for kind in ("full", "tied"):
+            for d, k, share in [(1, 2, 0.5), (3, 5, 0.3), (8, 1, 0.1), (9, 17, 0.5), (26, 9, 0.2), (13, 4, 0.8)]:
+                step = pattern_e_step(kind, d, k, share, np.random.default_rng(d * k), n=211, weighted=k % 2)
+                stats = step.stats()
+                densities = native_densities(step.family, step.params, step.precision, None)
+                found[kind, d, k] = [stats.sums.tobytes(), np.float64(stats.log_likelihood).tobytes()]
+                found[kind, d, k] += outputs_of(densities, step.x, k)
+    return found
+
+
 def scan_bits(name, folder=None):
     """Return the bytes of the sums of the first pass, with vectors of one width."""
     found = {}
@@ -175,8 +191,9 @@ def test_vectors_of_every_width_give_the_same_bits_of_kmeans(precision):
 
 
 @NEEDS_WIDTHS
-def test_vectors_of_every_width_give_the_same_bits_of_scans():
-    first, *others = (scan_bits(name) for name in widths_here())
+@pytest.mark.parametrize("bits_of", [pattern_bits, scan_bits])
+def test_vectors_of_every_width_give_the_same_bits_of_patterns_and_scans(bits_of):
+    first, *others = (bits_of(name) for name in widths_here())
     for other in others:
         assert other == first
 
@@ -259,7 +276,8 @@ def test_every_compiler_gives_the_same_bits_of_families(precision, compiled):
 
 
 @pytest.mark.slow
-def test_every_compiler_gives_the_same_bits_of_scans(compiled):
-    expected = scan_bits(widths_here()[0])
+@pytest.mark.parametrize("bits_of", [pattern_bits, scan_bits])
+def test_every_compiler_gives_the_same_bits_of_patterns_and_scans(bits_of, compiled):
+    expected = bits_of(widths_here()[0])
     for name in compiled_widths(compiled):
-        assert scan_bits(name, compiled) == expected
+        assert bits_of(name, compiled) == expected

@@ -72,5 +72,5 @@ def test_the_memory_counts_the_workspace_and_the_sums(d, scatter):
     unit = scan_tile_rows(d)
     scan = NativeScan(d, scatter, unit, NATIVE)
     found = scan(np.zeros((2, d)), None, np.zeros(d))
-    held = scan._workspace.nbytes + found.second.nbytes + 3 * found.first.nbytes + 8 * unit * d
+    held = scan.workspace_bytes + found.second.nbytes + 3 * found.first.nbytes + 8 * unit * d
     assert held <= native_scan_bytes(d, unit, scatter=scatter) <= 2 * held + 8192

@@ -3,6 +3,7 @@
 // The functions at the end are called from Python (dem/kernel/runner.py) without the interpreter lock.
 #include "nearest.h"
 #include "stored.h"
+#include "totals.h"
 #include "workspace.h"
 
 // What Python gives to a function: see dem/kernel/tasks.py.
@@ -19,8 +20,6 @@ struct KMeansTask {
 };
 
 namespace {
-
-constexpr int flush_tiles = 64;  // sums over so many tiles are added to the totals: long sums would round more
 
 // The rows farthest from their centres, at most K. Rows come in the order of their numbers. A heap: entry 0 is the least far;
 // of equally far rows, the one with the highest number.
@@ -109,12 +108,9 @@ template <class T, template <class> class Arithmetic> int64_t add_sums(const KMe
     }
     if (!(phases & add)) return w.bytes;
     auto flush = [&] {
-        auto move = [](int64_t n, double *from, double *to) {
-            for (int64_t i = 0; i < n; i++) to[i] += from[i], from[i] = 0;
-        };
-        move(k_count, counts, task.counts);
-        move(k_count, inertia, task.inertia);
-        for (int64_t k = 0; k < k_count; k++) move(d, sums + k * padded, of.sums + k * d);
+        move_to_totals(k_count, counts, task.counts);
+        move_to_totals(k_count, inertia, task.inertia);
+        for (int64_t k = 0; k < k_count; k++) move_to_totals(d, sums + k * padded, of.sums + k * d);
     };
     Farthest farthest{task};
     double least = farthest.least();

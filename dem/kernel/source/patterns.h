@@ -4,17 +4,6 @@
 #include "sums.h"
 #include "systems.h"
 
-// Covariances are S = inv(P), P = U U'.
-struct PatternTask {
-    Rows rows;
-    const double *means;        // (K, d)
-    const double *factors;      // U (K, d, d)
-    const double *precisions;   // P (K, d, d)
-    const double *covariances;  // S (K, d, d)
-    const double *constants;    // (K): of complete rows
-    const double *log_dets;     // (K): log |P|
-};
-
 namespace {
 
 constexpr double log_two_pi = 1.8378770664093453;

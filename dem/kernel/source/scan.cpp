@@ -1,19 +1,19 @@
 // The first pass on a block of rows: ranges, and sums of differences from a shift and of their squares or products.
 //
-// The functions at the end are called from Python (dem/kernel/scan.py) without the interpreter lock.
+// The functions at the end are called from Python (dem/kernel/runner.py) without the interpreter lock.
 #include "cross_products.h"
+#include "rows.h"
+#include "totals.h"
 #include "workspace.h"
 
+// What Python gives to a function: see dem/kernel/tasks.py.
 struct ScanTask {
-    const void *x;          // (n, d), contiguous
-    const double *weight;   // (n), or null
-    int64_t n, d;
+    Rows rows;              // contiguous
     int64_t scatter;        // 1: products of all columns; 0: squares
-    int64_t unit;           // rows that are left out together if any value is not finite
-    void *workspace;        // aligned to 64 bytes
+    int64_t unit;           // rows that are left out together if any value is not finite; a call has whole units, but for the last
     const double *shift;    // (d)
     // Results, of the rows of positive weight in the units that are not left out.
-    uint8_t *left_out;      // (n / unit, rounded up): 1 where a value is not finite
+    uint8_t *left_out;      // for each unit of the block: 1 where a value is not finite
     double *total;          // (1): the sum of the weights
     double *low, *high;     // (d): infinity and -infinity if there are no rows
     double *first;          // (d): weighted sums of x - shift
@@ -21,9 +21,6 @@ struct ScanTask {
 };
 
 namespace {
-
-constexpr int most_rows = 96;    // of a tile: see TILE_ROWS in dem/kernel/scan.py
-constexpr int flush_tiles = 64;  // sums over so many tiles are added to the totals: long sums would round more
 
 typedef Vectors<double> D;
 typedef D::V V;
@@ -66,7 +63,7 @@ struct Sums {
     int n;                           // the rows in the tile
 
     Sums(const ScanTask &task, Workspace &w)
-        : task(task), d(task.d), padded(round_up(d, D::cache_line)), rows(smaller(most_rows, task.unit)) {
+        : task(task), d(task.rows.d), padded(round_up(d, D::cache_line)), rows(smaller(tile_rows<double>, task.unit)) {
         x = w.zeros<double>(rows * padded);
         weighted = w.array<double>(task.scatter ? rows * padded : 0), weight = w.array<double>(rows);
         shift = w.zeros<double>(padded);
@@ -146,11 +143,8 @@ struct Sums {
     }
 
     void flush() {
-        auto move = [](int64_t n, double *from, double *to) {
-            for (int64_t i = 0; i < n; i++) to[i] += from[i], from[i] = 0;
-        };
-        move(padded, first, all_first);
-        move(squares(), second, all_second);
+        move_to_totals(padded, first, all_first);
+        move_to_totals(squares(), second, all_second);
         *tiles = 0;
     }
 
@@ -167,13 +161,15 @@ struct Sums {
 };
 
 template <class T> int64_t scan(const ScanTask &task, int phases) {
-    Workspace w(task.workspace, phases);
+    const Rows &of = task.rows;
+    Workspace w(of.workspace, phases);
     Sums sums(task, w);
-    for (int64_t at = 0, unit = 0, count; phases & add && at < task.n; at += count, unit++) {
-        count = smaller(task.unit, task.n - at);
-        const T *rows = (const T *)task.x + at * task.d;
-        task.left_out[unit] = !all_finite(count * task.d, rows);
-        if (!task.left_out[unit]) sums.add(count, rows, task.weight ? task.weight + at : nullptr);
+    for (int64_t at = 0, count; phases & add && at < of.n; at += count) {
+        count = smaller(task.unit, of.n - at);
+        const T *x = (const T *)of.x + at * of.d;
+        const bool finite = all_finite(count * of.d, x);
+        task.left_out[(of.first + at) / task.unit] = !finite;
+        if (finite) sums.add(count, x, of.weight ? of.weight + at : nullptr);
     }
     if (phases & end) sums.finish();
     return w.bytes;

@@ -26,6 +26,13 @@ struct CentredTask {
     const double *constants;  // (K)
 };
 
+// The constants are those of complete rows. Covariances are S = inv(P), P = U U'.
+struct PatternTask : CentredTask {
+    const double *precisions;   // P (K, d, d)
+    const double *covariances;  // S (K, d, d)
+    const double *log_dets;     // (K): log |P|
+};
+
 // The constants are those of Student's t.
 struct StudentTask : CentredTask {
     const double *degrees_of_freedom;  // (K)

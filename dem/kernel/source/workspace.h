@@ -38,11 +38,7 @@ struct Workspace {
         for (int64_t i = 0; found && begins && i < n; i++) found[i] = value;
         return found;
     }
-    template <class T> T *zeros(int64_t n) {
-        T *found = array<T>(n);
-        if (found && begins) memset(found, 0, n * sizeof(T));
-        return found;
-    }
+    template <class T> T *zeros(int64_t n) { return filled(n, T()); }
 };
 
 }  // namespace
