@@ -150,8 +150,7 @@ def _block(pair: Any, names: Sequence[str] | None) -> tuple[str, list[int], Any]
     if names is not None:
         words = [str(names[c]) if c < len(names) else str(c) for c in found]  # `check_columns` refuses the others
         return ", ".join(words), found, as_family(family)
-    word = "column" if len(found) == 1 else "columns"
-    return f"{word} {', '.join(map(str, found))}", found, as_family(family)
+    return ", ".join(f"column {c}" for c in found), found, as_family(family)  # checkpoints know parts by these names
 
 
 def _column(column: Any, names: Sequence[str] | None) -> int:

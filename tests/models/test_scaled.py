@@ -5,6 +5,7 @@ import pytest
 
 from clustered_rows import data, with_holes
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.em.row_output import find_output
 from dem.families import COVARIANCE_TYPES
 from dem.models import scaled
@@ -22,7 +23,7 @@ MODEL = DensityInDataUnits(INNER, SCALING)
 
 
 def output(model, name, x, first=0):
-    return model.rows(PARAMS, find_output(model.row_outputs(PARAMS), name))(Block(x, None, first))
+    return model.rows(PARAMS, find_output(model.row_outputs(PARAMS), name))(Block(x, None, RowKeys.from_first(first)))
 
 
 @pytest.mark.parametrize("rows", [data, lambda: with_holes(data)], ids=["whole", "holes"])

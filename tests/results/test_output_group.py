@@ -40,6 +40,8 @@ from results.labelled_rows import (
 
 xarray = pytest.importorskip("xarray")
 
+pytestmark = pytest.mark.filterwarnings("ignore:X has feature names, but GaussianMixture was fitted without")
+
 K, D = 2, 4
 MODEL = dem.GaussianMixture.from_parameters([0.4, 0.6], np.array([[-1.0] * D, [1.0] * D]), [1.0, 1.0], "spherical")
 OF_DEPTHS = dem.GaussianMixture.from_parameters([0.4, 0.6], np.array([[-1.0] * 3, [1.0] * 3]), [1.0, 1.0], "spherical")

@@ -9,6 +9,7 @@ import pytest
 import reference
 from crosses import cross
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.scan.scaling import BITS, SCALINGS, Scaling, quantiles, scaling_of
 from dem.scan.scanner import Scanner
 
@@ -73,7 +74,10 @@ def test_shift_and_scale_are_those_of_whole_columns(kind, weighted, holes):
 def test_the_last_bits_do_not_depend_on_the_chunks(kind):
     """The moments' do, and a start on the scaled sample would with them."""
     x = rows(holes=True, offset=1e3)
-    parts = [sum_of(Scanner(D, False, N, 0, None)()(Block(x[a:b], None, a)) for a, b in cuts) for cuts in CUTS]
+    parts = [
+        sum_of(Scanner(D, False, N, 0, None)()(Block(x[a:b], None, RowKeys.from_first(a))) for a, b in cuts)
+        for cuts in CUTS
+    ]
     assert len({tuple(part.observed.variances) for part in parts}) > 1
     found = [scaling_of(kind, part, VARIABLES) for part in parts]
     for other in found[1:]:
