@@ -60,8 +60,8 @@ def unit_text(array: zarr.Array[Any], name: str, index: Index, axes: Axes = ROWS
     what, parts = "shard" if array.shards else "chunk", []
     for axis, word in axes:
         n = unit_shape(array)[axis]
-        first = index[axis] * n
-        parts.append(f"{word} {first} to {min(first + n, array.shape[axis]) - 1}")
+        first, last = index[axis] * n, min((index[axis] + 1) * n, array.shape[axis]) - 1
+        parts.append(f"{word} {first} to {last}" if last > first or word == "rows" else f"{word} {first}")
     return f"{what} {array.metadata.encode_chunk_key(index)} ({', '.join(parts)}) of {name}"
 
 
