@@ -13,6 +13,7 @@ import zarr
 
 from dem.core.rows import Rows
 from dem.source.checks import check_dtype
+from dem.source.containers import is_xarray
 from dem.source.coordinates import StoredCoordinates
 from dem.source.decode import decoding_of_array
 from dem.source.dimensions import NamedArray, SampleDims, columns_of, find_sample_dims
@@ -21,7 +22,7 @@ from dem.source.read_options import ReadOptions
 from dem.source.stores import ZarrNode, address, check_data_group, check_whole, open_array, open_node, store_name
 from dem.source.variable import Variable, dimension_names
 from dem.source.weights import StoredWeights, Weights
-from dem.source.weights_of_rows import weights_of_rows
+from dem.source.weights_of_rows import check_labels, weights_of_rows
 from dem.source.zarr import PARTITION_BYTES, ZarrSource
 from dem.source.zarr_rows import ZarrRows
 
@@ -172,13 +173,15 @@ def group_source(
     sample_dims : str, sequence of str, or None
         See `dem.source.dimensions.find_sample_dims`.
     weights
-        The weights of the rows; a word is the name of another array of the group, or a path.
+        The weights of the rows; text is the path of an array.
     options : ReadOptions
     """
     arrays, others, name = group.variables, group.others, group.name
     described_arrays = [described(key, array, group.axes) for key, array in arrays.items()]
     dims = find_sample_dims(described_arrays, sample_dims, name)
     rows = Rows(tuple(described_arrays[0].size(dim) for dim in dims), dims)
+    if is_xarray(weights):
+        check_labels(weights, {dim: _values(others[dim]) for dim in dims if _has_numbers(others, dim)})
     variables = tuple(
         Variable(array, store_name(array), decoding_of_array(array, options.missing_value), about.axes(dims))
         for array, about in zip(arrays.values(), described_arrays, strict=True)
@@ -218,6 +221,16 @@ def _values(array: zarr.Array[Any]) -> list[Any]:
     values = np.asarray(array[...])
     decoding = decoding_of_array(array) if values.dtype.kind in "biuf" else None
     return list(values if decoding is None else decoding(values))
+
+
+def _has_numbers(arrays: Arrays, dim: str) -> bool:
+    """Whether there is a coordinate of numbers along a dimension; times are stored as numbers since another time."""
+    found = arrays.get(dim)
+    return found is not None and found.ndim == 1 and found.dtype.kind in "biuf" and " since " not in _units(found)
+
+
+def _units(array: zarr.Array[Any]) -> str:
+    return str(array.attrs.get("units", ""))
 
 
 def _lies_along(array: zarr.Array[Any], dims: Sequence[str], rows: Rows) -> bool:

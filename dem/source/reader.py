@@ -65,10 +65,13 @@ def unit_text(array: zarr.Array[Any], name: str, index: Index, axes: Axes = ROWS
     return f"{what} {array.metadata.encode_chunk_key(index)} ({', '.join(parts)}) of {name}"
 
 
-def absent_error(first: str, count: int, start: int, stop: int) -> OSError:
-    """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`."""
+def absent_error(first: str, count: int, start: int, stop: int, axis: str = "rows") -> OSError:
+    """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`.
+
+    `axis` is the word for the axis of these numbers.
+    """
     return OSError(
-        f"The store does not hold {first}: {human.plural(count, 'chunk')} of rows {start} to {stop - 1} "
+        f"The store does not hold {first}: {human.plural(count, 'chunk')} of {axis} {start} to {stop - 1} "
         f"{'is' if count == 1 else 'are'} missing. Write the missing chunks again, or read them as the fill value "
         "(missing_chunks='fill', --missing-chunks fill)."
     )

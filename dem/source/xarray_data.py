@@ -28,7 +28,7 @@ from dem.source.source import Source
 from dem.source.stores import store_name
 from dem.source.variable import Variable
 from dem.source.weights import StoredWeights
-from dem.source.weights_of_rows import weights_of_rows
+from dem.source.weights_of_rows import check_labels, weights_of_rows
 from dem.source.zarr import PARTITION_BYTES, ZarrSource
 from dem.source.zarr_rows import ZarrRows
 
@@ -48,6 +48,9 @@ def variables_in(data: Any, names: Any = None) -> dict[str, Any]:
     """
     if not hasattr(data, "data_vars"):
         return {str(data.name or "value"): data}
+    unnamed = [name for name in (*data.variables, *data.dims) if not isinstance(name, str)]
+    if unnamed:
+        raise ValueError(f"The Dataset has the name {unnamed[0]!r}, which is not text: rename it by .rename().")
     wanted = list(data.data_vars) if names is None else [names] if isinstance(names, str) else list(names)
     lacking = [name for name in wanted if name not in data.variables]
     if lacking or not wanted:
@@ -79,11 +82,14 @@ class Labels:
 
 def xarray_source(data: Any, weights: Any, sample_dims: SampleDims, variables: Any, options: ReadOptions) -> Source:
     """Return the source of a Dataset or DataArray; see `dem.open_source`."""
+    if hasattr(data, "children"):
+        raise TypeError("a DataTree has several Datasets: pass one of them, as in tree['group'].to_dataset()")
     arrays = variables_in(data, variables)
     about = [_described(name, array) for name, array in arrays.items()]
     name = "the Dataset" if hasattr(data, "data_vars") else f"the DataArray {next(iter(arrays))!r}"
     dims = find_sample_dims(about, sample_dims, name)
     along = {str(dim): data[dim].values for dim in data.dims if dim in data.coords}
+    check_labels(weights, along)
     labels = Labels(
         name,
         Rows(tuple(about[0].size(dim) for dim in dims), dims),

@@ -175,8 +175,20 @@ def test_names_for_data_without_names_are_refused():
         open_source(DATASET, sample_dims=("time", "time"))
     with pytest.raises(ValueError, match="has no dimension names"):
         open_source(zarr.create_array(MemoryStore(), data=np.zeros((4, 2))), sample_dims="time")
-    with pytest.raises(ValueError, match="Expected real numbers"):
-        open_source(xr.Dataset({"t": ("n", np.array(["a", "b"]))}), sample_dims="n")
+    with pytest.raises(TypeError, match=r"sample_dims must be the name of a dimension.*, got 3"):
+        open_source(DATASET, sample_dims=3)
+    for values in (["a", "b"], [1j, 2], np.array(["2000-01-01"], "M8[ns]"), np.array([1], "m8[ns]")):
+        for more in ({}, {"sample_dims": "n"}):
+            with pytest.raises(ValueError, match=r"Expected real numbers|Complex data"):
+                open_source(xr.Dataset({"x": ("n", np.ones(len(values))), "t": ("n", np.array(values))}), **more)
+    with pytest.raises(ValueError, match="the DataArray 'value' has no dimensions: a model needs rows"):
+        open_source(xr.DataArray(3.0))
+    with pytest.raises(ValueError, match=r"'y' in the Dataset has no dimension 'n': it has none\."):
+        open_source(xr.Dataset({"x": ("n", np.ones(2)), "y": 3.0}))
+    with pytest.raises(ValueError, match="the name 0, which is not text"):
+        open_source(xr.Dataset({0: ("n", np.ones(2))}))
+    with pytest.raises(TypeError, match="a DataTree has several Datasets"):
+        open_source(xr.DataTree.from_dict({"/": DATASET}), sample_dims=DIMS)
 
 
 @pytest.mark.parametrize("of", [("lat",), ("lon", "lat"), DIMS, ("lon", "time", "lat")])
@@ -195,6 +207,16 @@ def test_weights_are_broadcast_by_the_names_of_their_dimensions(path, of, tmp_pa
     if set(of) == set(DIMS):
         source = open_source(path, tmp_path / "w.zarr" / "w", sample_dims=DIMS)
         np.testing.assert_array_equal(rows_of(source)[1], expected.reshape(-1))
+
+
+def test_weights_with_other_coordinates_are_refused(path):
+    """They would be of other rows: xarray would bring them in the order of the rows."""
+    weights = np.cos(np.deg2rad(DATASET["lat"]))
+    for data, _ in forms(path).values():
+        assert open_source(data, weights, sample_dims=DIMS, variables=["a", "b"]).n_rows == T * Y * X
+        for turned in (weights[::-1].assign_coords(lat=DATASET["lat"].values + 1), weights[::-1] + 0):
+            with pytest.raises(ValueError, match=r"other coordinates along 'lat'.*sel\(lat=ds\.lat\)"):
+                open_source(data, turned, sample_dims=DIMS, variables=["a", "b"])
 
 
 def test_wrong_weights_are_refused(path):
