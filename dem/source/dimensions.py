@@ -131,13 +131,13 @@ def columns_of(
         units, long_name = (array.attributes.get(key) for key in ("units", "long_name"))
         for at in itertools.product(*values):
             places = tuple(zip(others, at, strict=True))
-            inside = ", ".join(f"{dim}={_in_words(value)}" for dim, value in places)
+            inside = ", ".join(f"{dim}={in_words(value)}" for dim, value in places)
             name = f"{array.name}({inside})" if inside else array.name
             found.append(Column(name, array.name, places, _text(units), _text(long_name)))
     return Columns(tuple(found))
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
     """Return a coordinate value as text: "10", "2020-01-31", "winter"."""
     if isinstance(value, float | np.floating):
         return f"{float(value):g}"

@@ -21,7 +21,7 @@ from dem.source.coordinates import XarrayCoordinates
 from dem.source.dask_array import DaskSource
 from dem.source.dask_boxes import boxes_of_dask
 from dem.source.decode import decoding_of_array
-from dem.source.dimensions import NamedArray, SampleDims, columns_of, common_dtype, find_sample_dims
+from dem.source.dimensions import NamedArray, SampleDims, columns_of, common_dtype, find_sample_dims, in_words
 from dem.source.in_memory import MemorySource, open_memory
 from dem.source.read_options import ReadOptions
 from dem.source.source import Source
@@ -93,7 +93,7 @@ def xarray_source(data: Any, weights: Any, sample_dims: SampleDims, variables: A
     labels = Labels(
         name,
         Rows(tuple(about[0].size(dim) for dim in dims), dims),
-        columns_of(about, dims, along),
+        columns_of(about, dims, {dim: _labels(values) for dim, values in along.items() if dim not in dims}),
         XarrayCoordinates(_coordinates(data, dims)),
     )
     stored = [stored_array(array, options.missing_value) for array in arrays.values()]
@@ -169,6 +169,13 @@ def _coordinates(data: Any, dims: tuple[str, ...]) -> Any:
     kept = [name for name, coordinate in data.coords.items() if coordinate.dims and set(coordinate.dims) <= set(dims)]
     dataset = data.to_dataset(name="_values") if not hasattr(data, "data_vars") else data
     return dataset[[]].reset_coords(drop=True).assign_coords({name: data.coords[name] for name in kept})
+
+
+def _labels(values: Array) -> Array:
+    """Return the values of a coordinate; those of a stacked dimension, which are tuples, as text."""
+    if values.dtype != object or not isinstance(values[0], tuple):  # no dimension has length 0
+        return values
+    return np.array([f"({', '.join(map(in_words, value))})" for value in values])
 
 
 def _in_memory(array: Any) -> bool:

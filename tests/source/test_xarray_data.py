@@ -2,6 +2,7 @@
 
 import itertools
 import pickle
+import re
 
 import numpy as np
 import pytest
@@ -165,6 +166,28 @@ def test_wrong_names_are_refused_in_one_sentence(path, given, message):
     for data in (DATASET, path, opened(path)):
         with pytest.raises(ValueError, match=message):
             open_source(data, **{"variables": ["a", "b"], **given})
+
+
+def test_stacked_dimensions_make_rows_or_columns(tmp_path):
+    """Labels of columns are text, because a fit saves them."""
+    ds = DATASET[["b"]].fillna(0).isel(band=0).stack(place=("lat", "lon"))
+    model = dem.KMeans(2, random_state=0).fit(ds, sample_dims="time")
+    assert model.columns_.names[1] == "b(place=(-50, 1))"
+    model.save(tmp_path / "m.zarr")
+    loaded = dem.load(tmp_path / "m.zarr")
+    assert loaded.columns_ == model.columns_
+    assert loaded.to_dataset()["b_center"].dims == ("component", "place")
+    weights = xr.ones_like(ds["b"].isel(time=0))
+    assert open_source(ds, weights, sample_dims="place").n_rows == Y * X
+    with pytest.raises(ValueError, match="other coordinates along 'place'"):
+        open_source(ds, weights[::-1], sample_dims="place")
+
+
+def test_messages_name_the_place_of_a_row(path):
+    for name, (data, _) in forms(path).items():
+        where = open_source(data, sample_dims=DIMS, variables=["a", "b"]).locate(67, 1)
+        expected = "chunk c.0.*time 0 to 3, lat 0 to 2, lon 0 to 4|the row at time 2, lat 1, lon 2.* of the Dataset$"
+        assert re.search(expected.replace("c.0", "(c/)?0"), where), (name, where)
 
 
 def test_names_for_data_without_names_are_refused():
