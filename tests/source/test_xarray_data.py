@@ -190,6 +190,14 @@ def test_messages_name_the_place_of_a_row(path):
         assert re.search(expected.replace("c.0", "(c/)?0"), where), (name, where)
 
 
+def test_results_need_even_chunks(tmp_path):
+    ds = DATASET.fillna(0).chunk(time=(4, 6, 3), lat=6)
+    model = dem.KMeans(2, random_state=0).fit(ds, sample_dims=DIMS)
+    with pytest.raises(ValueError, match=r"unequal sizes: give all .* as in ds\.chunk\(time=13, lat=6, lon=5\)"):
+        model.write(ds, tmp_path / "labels.zarr", "label")
+    model.write(ds.chunk(time=13, lat=6, lon=5), tmp_path / "labels.zarr", "label")
+
+
 def test_names_for_data_without_names_are_refused():
     for call in (open_source, lambda x, **more: dem.KMeans(1).fit(x, **more)):
         with pytest.raises(TypeError, match="data of the type ndarray have no names"):
