@@ -66,6 +66,10 @@ def find_sample_dims(arrays: Sequence[NamedArray], sample_dims: SampleDims, name
     sizes = {dim: array.size(dim) for array in arrays for dim in array.dims}
     dims = _named_dims(sizes, sample_dims, name)
     for array in arrays:
+        if len(set(array.dims)) < len(array.dims):
+            raise ValueError(
+                f"{array.name!r} in {name} has the same dimension twice ({', '.join(array.dims)}): rename one."
+            )
         for dim in dims:
             if dim not in array.dims:
                 raise ValueError(
@@ -100,7 +104,7 @@ def _named_dims(sizes: Mapping[str, int], sample_dims: SampleDims, name: str) ->
     for dim in dims:
         if dim not in sizes:
             raise ValueError(f"{name} has no dimension {dim!r}: it has {listed}.")
-    return dims
+    return tuple(map(str, dims))  # not NumPy's
 
 
 def check_unnamed(data: Any, sample_dims: SampleDims = None, variables: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -72,6 +73,10 @@ def weights_of_rows(weights: Any, rows: Rows) -> Float | None:
 
 def _plain_weights(weights: Any, rows: Rows) -> Float:
     """Return weights without dimension names: an array of the shape of the rows."""
+    if isinstance(weights, str | os.PathLike):
+        raise TypeError(
+            f"sample_weight is the text {str(weights)!r}: for xarray objects pass a DataArray, as in ds['w']."
+        )
     values = np.asarray(weights, np.float64)
     if values.ndim == 0:
         values = np.broadcast_to(values, rows.shape)

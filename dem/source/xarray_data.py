@@ -22,6 +22,7 @@ from dem.source.dask_array import DaskSource
 from dem.source.dask_boxes import boxes_of_dask
 from dem.source.decode import decoding_of_array
 from dem.source.dimensions import NamedArray, SampleDims, columns_of, common_dtype, find_sample_dims, in_words
+from dem.source.group import RESULT_MARK
 from dem.source.in_memory import MemorySource, open_memory
 from dem.source.read_options import ReadOptions
 from dem.source.source import Source
@@ -39,7 +40,7 @@ IMPORT_BYTES = 113 * 2**20
 
 
 def variables_in(data: Any, names: Any = None) -> dict[str, Any]:
-    """Return the variables of a Dataset (all, or those with these names), or a DataArray, by name.
+    """Return the variables of a Dataset (all but dem's results, or those with these names), or a DataArray, by name.
 
     Raises
     ------
@@ -51,7 +52,8 @@ def variables_in(data: Any, names: Any = None) -> dict[str, Any]:
     unnamed = [name for name in (*data.variables, *data.dims) if not isinstance(name, str)]
     if unnamed:
         raise ValueError(f"The Dataset has the name {unnamed[0]!r}, which is not text: rename it by .rename().")
-    wanted = list(data.data_vars) if names is None else [names] if isinstance(names, str) else list(names)
+    given = [name for name, array in data.data_vars.items() if RESULT_MARK not in array.attrs]
+    wanted = given if names is None else [names] if isinstance(names, str) else list(names)
     lacking = [name for name in wanted if name not in data.variables]
     if lacking or not wanted:
         raise ValueError(
@@ -161,6 +163,8 @@ def _dask_source(arrays: Sequence[Any], weights: Any, labels: Labels, options: R
 
 
 def _described(name: str, array: Any) -> NamedArray:
+    if not isinstance(array.dtype, np.dtype):  # one of pandas
+        raise ValueError(f"Expected real numbers, but {name!r} has dtype {array.dtype}: convert it to a float dtype.")
     return NamedArray(name, tuple(map(str, array.dims)), tuple(array.shape), np.dtype(array.dtype), array.attrs)
 
 
@@ -171,11 +175,11 @@ def _coordinates(data: Any, dims: tuple[str, ...]) -> Any:
     return dataset[[]].reset_coords(drop=True).assign_coords({name: data.coords[name] for name in kept})
 
 
-def _labels(values: Array) -> Array:
+def _labels(values: Array) -> list[Any]:
     """Return the values of a coordinate; those of a stacked dimension, which are tuples, as text."""
     if values.dtype != object or not isinstance(values[0], tuple):  # no dimension has length 0
-        return values
-    return np.array([f"({', '.join(map(in_words, value))})" for value in values])
+        return list(values)
+    return [f"({', '.join(map(in_words, value))})" for value in values]
 
 
 def _in_memory(array: Any) -> bool:

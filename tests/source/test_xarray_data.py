@@ -5,6 +5,7 @@ import pickle
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
@@ -190,6 +191,19 @@ def test_messages_name_the_place_of_a_row(path):
         assert re.search(expected.replace("c.0", "(c/)?0"), where), (name, where)
 
 
+def test_results_in_the_group_of_the_data_are_no_data(tmp_path):
+    ds = DATASET.fillna(0)
+    path = tmp_path / "x.zarr"
+    ds.to_zarr(path, zarr_format=3, consolidated=False)
+    model = dem.KMeans(2, random_state=0).fit(path, sample_dims=DIMS, variables=["a", "b"])
+    model.write(path, path / "label", "label")
+    data = xr.open_zarr(path, consolidated=False)
+    assert set(data.data_vars) == {"a", "b", "label"}
+    for form in (path, data):
+        assert set(open_source(form, sample_dims=DIMS).columns.variables) == {"a", "b"}
+    assert open_source(data, sample_dims=DIMS, variables="label").columns.names == ("label",)
+
+
 def test_results_need_even_chunks(tmp_path):
     ds = DATASET.fillna(0).chunk(time=(4, 6, 3), lat=6)
     model = dem.KMeans(2, random_state=0).fit(ds, sample_dims=DIMS)
@@ -218,6 +232,14 @@ def test_names_for_data_without_names_are_refused():
         open_source(xr.Dataset({"x": ("n", np.ones(2)), "y": 3.0}))
     with pytest.raises(ValueError, match="the name 0, which is not text"):
         open_source(xr.Dataset({0: ("n", np.ones(2))}))
+    with pytest.raises(ValueError, match="'x' has dtype Int64: convert it"):
+        open_source(xr.Dataset({"x": ("n", pd.array([1, None], "Int64"))}))
+    with pytest.warns(UserWarning, match="Duplicate"):
+        square = xr.DataArray(np.eye(2), dims=("x", "x"))
+    with pytest.raises(ValueError, match=r"the same dimension twice \(x, x\)"):
+        open_source(square, sample_dims="x")
+    with pytest.raises(TypeError, match=r"the text 'w': for xarray objects pass a DataArray, as in ds\['w'\]"):
+        open_source(DATASET, "w", sample_dims=DIMS)
     with pytest.raises(TypeError, match="a DataTree has several Datasets"):
         open_source(xr.DataTree.from_dict({"/": DATASET}), sample_dims=DIMS)
 
