@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-import zarr
-
 from dem.estimators.columns import columns_to_read
 from dem.source import Source, open_source
-from dem.source.containers import is_xarray
-from dem.source.stores import open_node
-from dem.source.variable import dimension_names
+from dem.source.group import dims_for
 
 
 def named_dims(source: Source) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
@@ -20,26 +15,6 @@ def named_dims(source: Source) -> tuple[tuple[str, ...] | None, tuple[str, ...] 
     if source.rows is None or source.rows.dims is None or not source.columns.named:
         return None, None
     return source.rows.dims, source.columns.variables
-
-
-def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, ...] | None) -> dict[str, Any]:
-    """Return the arguments of `dem.open_source` for data to which a model is applied.
-
-    Parameters
-    ----------
-    X : any
-        xarray objects and Zarr groups have named dimensions; all other data are opened without names.
-    sample_dims, variables : tuple of str, or None
-        Those of the fit.
-    """
-    if sample_dims is None or not (is_xarray(X) or isinstance(X, str | os.PathLike | zarr.Array | zarr.Group)):
-        return {}
-    if is_xarray(X):
-        return {"sample_dims": sample_dims, "variables": variables if hasattr(X, "data_vars") else None}
-    node = X if isinstance(X, zarr.Array | zarr.Group) else open_node(X)
-    if isinstance(node, zarr.Group):
-        return {"sample_dims": sample_dims, "variables": variables}
-    return {"sample_dims": sample_dims} if set(sample_dims) <= set(dimension_names(node)) else {}
 
 
 def open_for(

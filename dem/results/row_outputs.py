@@ -217,8 +217,7 @@ def write(
     if source.rows is None or source.chunk_rows is None:
         raise ValueError(
             f"Results for {source.name} cannot be written region by region, because its chunks have unknown or "
-            "unequal sizes: call its compute_chunk_sizes() or rechunk() first (of a Dask DataFrame, pass "
-            "df.to_dask_array(lengths=True))."
+            f"unequal sizes: {_even_chunks(source)}."
         )
     output, path = to.output, str(to.path)
     plan = output_plan(source, output, (output_rows(source, output.row_bytes), *source.chunk_sides))
@@ -242,6 +241,16 @@ def write(
         for array in arrays:
             regions.check_all_written(array, path)
     return open_node(to.path)
+
+
+def _even_chunks(source: Source) -> str:
+    """Return text that says how to get chunks of known and equal sizes."""
+    if source.rows is not None and source.rows.dims is not None:
+        sizes = ", ".join(f"{dim}={min(n, 100)}" for dim, n in zip(source.rows.dims, source.rows.shape, strict=True))
+        return f"give all variables the same even chunks along {', '.join(source.rows.dims)}, as in ds.chunk({sizes})"
+    return (
+        "call its compute_chunk_sizes() or rechunk() first (of a Dask DataFrame, pass df.to_dask_array(lengths=True))"
+    )
 
 
 def output_rows(source: Source, row_bytes: int) -> int:

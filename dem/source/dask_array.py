@@ -14,6 +14,7 @@ import numpy as np
 import scipy.sparse
 from dask.delayed import Delayed
 
+from dem.core import human
 from dem.core.block import Array, Float
 from dem.core.columns import Columns
 from dem.core.dtypes import float_dtype
@@ -201,14 +202,14 @@ class DaskSource:
         """Return the location of a row, given its key, as text for messages."""
         if self.rows is None:
             block, row = divmod(row, 1 << UNKNOWN_BLOCK_KEYS)
-            return f"row {row} of block {block} of the {self.name}"
+            return f"row {row} of block {block} of {human.the(self.name)}"
         index = self.rows.index(row)
         block = next(i for i, (box,) in enumerate(self.boxes) if index in box)
-        return f"{self.rows.in_words(row)} (block {block}) of the {self.name}"
+        return f"{self.rows.in_words(row)} (block {block}) of {human.the(self.name)}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Blocks of Dask arrays have no absent chunks."""
-        return f"chunk {number} of the {self.name}"
+        return f"chunk {number} of {human.the(self.name)}"
 
 
 def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> MemoryPartition:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,21 +64,12 @@ def find_sample_dims(arrays: Sequence[NamedArray], sample_dims: SampleDims, name
         `sample_dims` are not names.
     """
     sizes = {dim: array.size(dim) for array in arrays for dim in array.dims}
-    listed = ", ".join(f"{dim} ({size:,})" for dim, size in sizes.items())
-    if sample_dims is None:
-        if len(sizes) == 1:
-            return tuple(sizes)
-        raise ValueError(
-            f"{name} has the dimensions {listed}: say which of them make rows, as in "
-            f"sample_dims={next(iter(sizes), '')!r} (--sample-dims); the others make columns."
-        )
-    dims = (sample_dims,) if isinstance(sample_dims, str) else tuple(sample_dims)
-    if not dims or not all(isinstance(dim, str) for dim in dims) or len(set(dims)) < len(dims):
-        raise TypeError(f"sample_dims must be the name of a dimension, or several different names, got {sample_dims!r}")
-    for dim in dims:
-        if dim not in sizes:
-            raise ValueError(f"{name} has no dimension {dim!r}: it has {listed}.")
+    dims = _named_dims(sizes, sample_dims, name)
     for array in arrays:
+        if len(set(array.dims)) < len(array.dims):
+            raise ValueError(
+                f"{array.name!r} in {name} has the same dimension twice ({', '.join(array.dims)}): rename one."
+            )
         for dim in dims:
             if dim not in array.dims:
                 raise ValueError(
@@ -92,6 +83,28 @@ def find_sample_dims(arrays: Sequence[NamedArray], sample_dims: SampleDims, name
         if size == 0:
             raise ValueError(f"{name} is empty: its dimension {dim!r} has length 0.")
     return dims
+
+
+def _named_dims(sizes: Mapping[str, int], sample_dims: SampleDims, name: str) -> tuple[str, ...]:
+    """Return the sample dimensions, given the length of all dimensions; see `find_sample_dims`."""
+    if not sizes:
+        raise ValueError(f"{name} has no dimensions: a model needs rows.")
+    listed = ", ".join(f"{dim} ({size:,})" for dim, size in sizes.items())
+    if sample_dims is None:
+        if len(sizes) == 1:
+            return tuple(sizes)
+        raise ValueError(
+            f"{name} has the dimensions {listed}: say which of them make rows, as in "
+            f"sample_dims={next(iter(sizes))!r} (--sample-dims); the others make columns."
+        )
+    single = isinstance(sample_dims, str) or not isinstance(sample_dims, Iterable)
+    dims: tuple[Any, ...] = (sample_dims,) if single else tuple(sample_dims)
+    if not dims or not all(isinstance(dim, str) for dim in dims) or len(set(dims)) < len(dims):
+        raise TypeError(f"sample_dims must be the name of a dimension, or several different names, got {sample_dims!r}")
+    for dim in dims:
+        if dim not in sizes:
+            raise ValueError(f"{name} has no dimension {dim!r}: it has {listed}.")
+    return tuple(map(str, dims))  # not NumPy's
 
 
 def check_unnamed(data: Any, sample_dims: SampleDims = None, variables: Any = None) -> None:
@@ -122,13 +135,13 @@ def columns_of(
         units, long_name = (array.attributes.get(key) for key in ("units", "long_name"))
         for at in itertools.product(*values):
             places = tuple(zip(others, at, strict=True))
-            inside = ", ".join(f"{dim}={_in_words(value)}" for dim, value in places)
+            inside = ", ".join(f"{dim}={in_words(value)}" for dim, value in places)
             name = f"{array.name}({inside})" if inside else array.name
             found.append(Column(name, array.name, places, _text(units), _text(long_name)))
     return Columns(tuple(found))
 
 
-def _in_words(value: Any) -> str:
+def in_words(value: Any) -> str:
     """Return a coordinate value as text: "10", "2020-01-31", "winter"."""
     if isinstance(value, float | np.floating):
         return f"{float(value):g}"

@@ -13,6 +13,7 @@ import zarr
 
 from dem.core.rows import Rows
 from dem.source.checks import check_dtype
+from dem.source.containers import is_xarray
 from dem.source.coordinates import StoredCoordinates
 from dem.source.decode import decoding_of_array
 from dem.source.dimensions import NamedArray, SampleDims, columns_of, find_sample_dims
@@ -21,7 +22,7 @@ from dem.source.read_options import ReadOptions
 from dem.source.stores import ZarrNode, address, check_data_group, check_whole, open_array, open_node, store_name
 from dem.source.variable import Variable, dimension_names
 from dem.source.weights import StoredWeights, Weights
-from dem.source.weights_of_rows import weights_of_rows
+from dem.source.weights_of_rows import check_labels, weights_of_rows
 from dem.source.zarr import PARTITION_BYTES, ZarrSource
 from dem.source.zarr_rows import ZarrRows
 
@@ -172,13 +173,15 @@ def group_source(
     sample_dims : str, sequence of str, or None
         See `dem.source.dimensions.find_sample_dims`.
     weights
-        The weights of the rows; see `dem.open_source`.
+        The weights of the rows; text is the path of an array.
     options : ReadOptions
     """
     arrays, others, name = group.variables, group.coordinates, group.name
     described_arrays = [described(key, array, group.axes) for key, array in arrays.items()]
     dims = find_sample_dims(described_arrays, sample_dims, name)
     rows = Rows(tuple(described_arrays[0].size(dim) for dim in dims), dims)
+    if is_xarray(weights):
+        check_labels(weights, {dim: _values(others[dim]) for dim in dims if _has_numbers(others, dim)})
     variables = tuple(
         Variable(array, store_name(array), decoding_of_array(array, options.missing_value), about.axes(dims))
         for array, about in zip(arrays.values(), described_arrays, strict=True)
@@ -220,8 +223,38 @@ def _values(array: zarr.Array[Any]) -> list[Any]:
     return list(values if decoding is None else decoding(values))
 
 
+def _has_numbers(arrays: Arrays, dim: str) -> bool:
+    """Whether there is a coordinate of numbers along a dimension; times are stored as numbers since another time."""
+    found = arrays.get(dim)
+    return found is not None and found.ndim == 1 and found.dtype.kind in "biuf" and " since " not in _units(found)
+
+
+def _units(array: zarr.Array[Any]) -> str:
+    return str(array.attrs.get("units", ""))
+
+
 def _lies_along(array: zarr.Array[Any], dims: Sequence[str], rows: Rows) -> bool:
     """Whether an array is a coordinate of the rows: it has only sample dimensions, with their extents."""
     extent = dict(zip(dims, rows.shape, strict=True))
     names = dimension_names(array)
     return array.ndim > 0 and all(extent.get(str(dim)) == n for dim, n in zip(names, array.shape, strict=True))
+
+
+def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return the arguments of `dem.open_source` for data to which a model is applied.
+
+    Parameters
+    ----------
+    X : any
+        xarray objects and Zarr groups have named dimensions; all other data are opened without names.
+    sample_dims, variables : tuple of str, or None
+        Those of the fit.
+    """
+    if sample_dims is None or not (is_xarray(X) or isinstance(X, str | os.PathLike | zarr.Array | zarr.Group)):
+        return {}
+    if is_xarray(X):
+        return {"sample_dims": sample_dims, "variables": variables if hasattr(X, "data_vars") else None}
+    node = X if isinstance(X, zarr.Array | zarr.Group) else open_node(X)
+    if isinstance(node, zarr.Group):
+        return {"sample_dims": sample_dims, "variables": variables}
+    return {"sample_dims": sample_dims} if set(sample_dims) <= set(dimension_names(node)) else {}

@@ -10,6 +10,7 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse
 
+from dem.core import human
 from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
 from dem.core.dtypes import float_dtype
@@ -193,11 +194,11 @@ class MemorySource:
 
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row as text for messages."""
-        return f"row {row} of the {self.name}"
+        return f"{self.rows.in_words(row)} of {human.the(self.name)}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Blocks in memory have no absent chunks."""
-        return f"chunk {number} of the {self.name}"
+        return f"chunk {number} of {human.the(self.name)}"
 
 
 def as_numeric(data: Any, name: str = "array") -> Array:

@@ -60,15 +60,18 @@ def unit_text(array: zarr.Array[Any], name: str, index: Index, axes: Axes = ROWS
     what, parts = "shard" if array.shards else "chunk", []
     for axis, word in axes:
         n = unit_shape(array)[axis]
-        first = index[axis] * n
-        parts.append(f"{word} {first} to {min(first + n, array.shape[axis]) - 1}")
+        first, last = index[axis] * n, min((index[axis] + 1) * n, array.shape[axis]) - 1
+        parts.append(f"{word} {first} to {last}" if last > first or word == "rows" else f"{word} {first}")
     return f"{what} {array.metadata.encode_chunk_key(index)} ({', '.join(parts)}) of {name}"
 
 
-def absent_error(first: str, count: int, start: int, stop: int) -> OSError:
-    """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`."""
+def absent_error(first: str, count: int, start: int, stop: int, axis: str = "rows") -> OSError:
+    """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`.
+
+    `axis` is the word for the axis of these numbers.
+    """
     return OSError(
-        f"The store does not hold {first}: {human.plural(count, 'chunk')} of rows {start} to {stop - 1} "
+        f"The store does not hold {first}: {human.plural(count, 'chunk')} of {axis} {start} to {stop - 1} "
         f"{'is' if count == 1 else 'are'} missing. Write the missing chunks again, or read them as the fill value "
         "(missing_chunks='fill', --missing-chunks fill)."
     )

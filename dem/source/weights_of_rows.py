@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,32 @@ from dem.source.checks import check_weight_values
 from dem.source.containers import is_xarray
 
 
+def check_labels(weights: Any, labels: Mapping[str, Any]) -> None:
+    """Raise ValueError if weights have other coordinates than the rows: they would belong to other rows.
+
+    Parameters
+    ----------
+    weights : any
+        Only those of a DataArray have coordinates.
+    labels : mapping of str to array
+        The coordinate along each sample dimension that has one.
+    """
+    if not is_xarray(weights) or hasattr(weights, "data_vars"):
+        return
+    for dim in weights.dims:
+        if dim not in labels or dim not in weights.coords or weights.sizes[dim] != len(labels[dim]):
+            continue
+        own, theirs = weights[dim].values, np.asarray(labels[dim])
+        numeric = own.dtype.kind in "biuf" and theirs.dtype.kind in "biuf"
+        same = np.isclose(own, theirs, equal_nan=True) if numeric else own == theirs
+        if not np.all(same):
+            at = int(np.argmin(same))
+            raise ValueError(
+                f"sample_weight has other coordinates along {dim!r} than the rows: at {at} {own[at]}, the rows "
+                f"{theirs[at]}. Bring them in the order of the rows, as in sample_weight.sel({dim}=ds.{dim})."
+            )
+
+
 def weights_of_rows(weights: Any, rows: Rows) -> Float | None:
     """Return the weights of rows with named dimensions: an array of the shape of the rows, in memory.
 
@@ -20,7 +48,7 @@ def weights_of_rows(weights: Any, rows: Rows) -> Float | None:
     Raises
     ------
     ValueError
-        The weights have other dimensions, extents or coordinates than the rows.
+        The weights have other dimensions or extents than the rows.
     """
     if weights is None:
         return None
@@ -45,6 +73,10 @@ def weights_of_rows(weights: Any, rows: Rows) -> Float | None:
 
 def _plain_weights(weights: Any, rows: Rows) -> Float:
     """Return weights without dimension names: an array of the shape of the rows."""
+    if isinstance(weights, str | os.PathLike):
+        raise TypeError(
+            f"sample_weight is the text {str(weights)!r}: for xarray objects pass a DataArray, as in ds['w']."
+        )
     values = np.asarray(weights, np.float64)
     if values.ndim == 0:
         values = np.broadcast_to(values, rows.shape)

@@ -21,14 +21,15 @@ from dem.source.coordinates import XarrayCoordinates
 from dem.source.dask_array import DaskSource
 from dem.source.dask_boxes import boxes_of_dask
 from dem.source.decode import decoding_of_array
-from dem.source.dimensions import NamedArray, SampleDims, columns_of, common_dtype, find_sample_dims
+from dem.source.dimensions import NamedArray, SampleDims, columns_of, common_dtype, find_sample_dims, in_words
+from dem.source.group import RESULT_MARK
 from dem.source.in_memory import MemorySource, open_memory
 from dem.source.read_options import ReadOptions
 from dem.source.source import Source
 from dem.source.stores import store_name
 from dem.source.variable import Variable
 from dem.source.weights import StoredWeights
-from dem.source.weights_of_rows import weights_of_rows
+from dem.source.weights_of_rows import check_labels, weights_of_rows
 from dem.source.zarr import PARTITION_BYTES, ZarrSource
 from dem.source.zarr_rows import ZarrRows
 
@@ -39,7 +40,7 @@ IMPORT_BYTES = 113 * 2**20
 
 
 def variables_in(data: Any, names: Any = None) -> dict[str, Any]:
-    """Return the variables of a Dataset (all, or those with these names), or a DataArray, by name.
+    """Return the variables of a Dataset (all but dem's results, or those with these names), or a DataArray, by name.
 
     Raises
     ------
@@ -48,7 +49,11 @@ def variables_in(data: Any, names: Any = None) -> dict[str, Any]:
     """
     if not hasattr(data, "data_vars"):
         return {str(data.name or "value"): data}
-    wanted = list(data.data_vars) if names is None else [names] if isinstance(names, str) else list(names)
+    unnamed = [name for name in (*data.variables, *data.dims) if not isinstance(name, str)]
+    if unnamed:
+        raise ValueError(f"The Dataset has the name {unnamed[0]!r}, which is not text: rename it by .rename().")
+    given = [name for name, array in data.data_vars.items() if RESULT_MARK not in array.attrs]
+    wanted = given if names is None else [names] if isinstance(names, str) else list(names)
     lacking = [name for name in wanted if name not in data.variables]
     if lacking or not wanted:
         raise ValueError(
@@ -79,15 +84,18 @@ class Labels:
 
 def xarray_source(data: Any, weights: Any, sample_dims: SampleDims, variables: Any, options: ReadOptions) -> Source:
     """Return the source of a Dataset or DataArray; see `dem.open_source`."""
+    if hasattr(data, "children"):
+        raise TypeError("a DataTree has several Datasets: pass one of them, as in tree['group'].to_dataset()")
     arrays = variables_in(data, variables)
     about = [_described(name, array) for name, array in arrays.items()]
     name = "the Dataset" if hasattr(data, "data_vars") else f"the DataArray {next(iter(arrays))!r}"
     dims = find_sample_dims(about, sample_dims, name)
     along = {str(dim): data[dim].values for dim in data.dims if dim in data.coords}
+    check_labels(weights, along)
     labels = Labels(
         name,
         Rows(tuple(about[0].size(dim) for dim in dims), dims),
-        columns_of(about, dims, along),
+        columns_of(about, dims, {dim: _labels(values) for dim, values in along.items() if dim not in dims}),
         XarrayCoordinates(_coordinates(data, dims)),
     )
     stored = [stored_array(array, options.missing_value) for array in arrays.values()]
@@ -155,6 +163,8 @@ def _dask_source(arrays: Sequence[Any], weights: Any, labels: Labels, options: R
 
 
 def _described(name: str, array: Any) -> NamedArray:
+    if not isinstance(array.dtype, np.dtype):  # one of pandas
+        raise ValueError(f"Expected real numbers, but {name!r} has dtype {array.dtype}: convert it to a float dtype.")
     return NamedArray(name, tuple(map(str, array.dims)), tuple(array.shape), np.dtype(array.dtype), array.attrs)
 
 
@@ -163,6 +173,13 @@ def _coordinates(data: Any, dims: tuple[str, ...]) -> Any:
     kept = [name for name, coordinate in data.coords.items() if coordinate.dims and set(coordinate.dims) <= set(dims)]
     dataset = data.to_dataset(name="_values") if not hasattr(data, "data_vars") else data
     return dataset[[]].reset_coords(drop=True).assign_coords({name: data.coords[name] for name in kept})
+
+
+def _labels(values: Array) -> list[Any]:
+    """Return the values of a coordinate; those of a stacked dimension, which are tuples, as text."""
+    if values.dtype != object or not isinstance(values[0], tuple):  # no dimension has length 0
+        return list(values)
+    return [f"({', '.join(map(in_words, value))})" for value in values]
 
 
 def _in_memory(array: Any) -> bool:

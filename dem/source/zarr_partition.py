@@ -92,7 +92,9 @@ class ZarrPartition:
 
     def _refuse(self, absent: set[int]) -> NoReturn:
         first = locate_unit(self.source, self.weight, min(absent))
-        raise absent_error(first, len(absent), self.boxes[0].start[0], self.boxes[-1].stop[0])
+        rows = self.source.rows
+        axis = "rows" if len(rows.shape) == 1 or rows.dims is None else rows.dims[0]
+        raise absent_error(first, len(absent), self.boxes[0].start[0], self.boxes[-1].stop[0], axis)
 
 
 def in_turn(weights: object) -> bool:

@@ -2,8 +2,10 @@
 
 import itertools
 import pickle
+import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 import zarr
@@ -167,6 +169,49 @@ def test_wrong_names_are_refused_in_one_sentence(path, given, message):
             open_source(data, **{"variables": ["a", "b"], **given})
 
 
+def test_stacked_dimensions_make_rows_or_columns(tmp_path):
+    """Labels of columns are text, because a fit saves them."""
+    ds = DATASET[["b"]].fillna(0).isel(band=0).stack(place=("lat", "lon"))
+    model = dem.KMeans(2, random_state=0).fit(ds, sample_dims="time")
+    assert model.columns_.names[1] == "b(place=(-50, 1))"
+    model.save(tmp_path / "m.zarr")
+    loaded = dem.load(tmp_path / "m.zarr")
+    assert loaded.columns_ == model.columns_
+    assert loaded.to_dataset()["b_center"].dims == ("component", "place")
+    weights = xr.ones_like(ds["b"].isel(time=0))
+    assert open_source(ds, weights, sample_dims="place").n_rows == Y * X
+    with pytest.raises(ValueError, match="other coordinates along 'place'"):
+        open_source(ds, weights[::-1], sample_dims="place")
+
+
+def test_messages_name_the_place_of_a_row(path):
+    for name, (data, _) in forms(path).items():
+        where = open_source(data, sample_dims=DIMS, variables=["a", "b"]).locate(67, 1)
+        expected = "chunk c.0.*time 0 to 3, lat 0 to 2, lon 0 to 4|the row at time 2, lat 1, lon 2.* of the Dataset$"
+        assert re.search(expected.replace("c.0", "(c/)?0"), where), (name, where)
+
+
+def test_results_in_the_group_of_the_data_are_no_data(tmp_path):
+    ds = DATASET.fillna(0)
+    path = tmp_path / "x.zarr"
+    ds.to_zarr(path, zarr_format=3, consolidated=False)
+    model = dem.KMeans(2, random_state=0).fit(path, sample_dims=DIMS, variables=["a", "b"])
+    model.write(path, path / "label", "label")
+    data = xr.open_zarr(path, consolidated=False)
+    assert set(data.data_vars) == {"a", "b", "label"}
+    for form in (path, data):
+        assert set(open_source(form, sample_dims=DIMS).columns.variables) == {"a", "b"}
+    assert open_source(data, sample_dims=DIMS, variables="label").columns.names == ("label",)
+
+
+def test_results_need_even_chunks(tmp_path):
+    ds = DATASET.fillna(0).chunk(time=(4, 6, 3), lat=6)
+    model = dem.KMeans(2, random_state=0).fit(ds, sample_dims=DIMS)
+    with pytest.raises(ValueError, match=r"unequal sizes: give all .* as in ds\.chunk\(time=13, lat=6, lon=5\)"):
+        model.write(ds, tmp_path / "labels.zarr", "label")
+    model.write(ds.chunk(time=13, lat=6, lon=5), tmp_path / "labels.zarr", "label")
+
+
 def test_names_for_data_without_names_are_refused():
     for call in (open_source, lambda x, **more: dem.KMeans(1).fit(x, **more)):
         with pytest.raises(TypeError, match="data of the type ndarray have no names"):
@@ -175,8 +220,28 @@ def test_names_for_data_without_names_are_refused():
         open_source(DATASET, sample_dims=("time", "time"))
     with pytest.raises(ValueError, match="has no dimension names"):
         open_source(zarr.create_array(MemoryStore(), data=np.zeros((4, 2))), sample_dims="time")
-    with pytest.raises(ValueError, match="Expected real numbers"):
-        open_source(xr.Dataset({"t": ("n", np.array(["a", "b"]))}), sample_dims="n")
+    with pytest.raises(TypeError, match=r"sample_dims must be the name of a dimension.*, got 3"):
+        open_source(DATASET, sample_dims=3)
+    for values in (["a", "b"], [1j, 2], np.array(["2000-01-01"], "M8[ns]"), np.array([1], "m8[ns]")):
+        for more in ({}, {"sample_dims": "n"}):
+            with pytest.raises(ValueError, match=r"Expected real numbers|Complex data"):
+                open_source(xr.Dataset({"x": ("n", np.ones(len(values))), "t": ("n", np.array(values))}), **more)
+    with pytest.raises(ValueError, match="the DataArray 'value' has no dimensions: a model needs rows"):
+        open_source(xr.DataArray(3.0))
+    with pytest.raises(ValueError, match=r"'y' in the Dataset has no dimension 'n': it has none\."):
+        open_source(xr.Dataset({"x": ("n", np.ones(2)), "y": 3.0}))
+    with pytest.raises(ValueError, match="the name 0, which is not text"):
+        open_source(xr.Dataset({0: ("n", np.ones(2))}))
+    with pytest.raises(ValueError, match="'x' has dtype Int64: convert it"):
+        open_source(xr.Dataset({"x": ("n", pd.array([1, None], "Int64"))}))
+    with pytest.warns(UserWarning, match="Duplicate"):
+        square = xr.DataArray(np.eye(2), dims=("x", "x"))
+    with pytest.raises(ValueError, match=r"the same dimension twice \(x, x\)"):
+        open_source(square, sample_dims="x")
+    with pytest.raises(TypeError, match=r"the text 'w': for xarray objects pass a DataArray, as in ds\['w'\]"):
+        open_source(DATASET, "w", sample_dims=DIMS)
+    with pytest.raises(TypeError, match="a DataTree has several Datasets"):
+        open_source(xr.DataTree.from_dict({"/": DATASET}), sample_dims=DIMS)
 
 
 @pytest.mark.parametrize("of", [("lat",), ("lon", "lat"), DIMS, ("lon", "time", "lat")])
@@ -195,6 +260,16 @@ def test_weights_are_broadcast_by_the_names_of_their_dimensions(path, of, tmp_pa
     if set(of) == set(DIMS):
         source = open_source(path, tmp_path / "w.zarr" / "w", sample_dims=DIMS)
         np.testing.assert_array_equal(rows_of(source)[1], expected.reshape(-1))
+
+
+def test_weights_with_other_coordinates_are_refused(path):
+    """They would be of other rows: xarray would bring them in the order of the rows."""
+    weights = np.cos(np.deg2rad(DATASET["lat"]))
+    for data, _ in forms(path).values():
+        assert open_source(data, weights, sample_dims=DIMS, variables=["a", "b"]).n_rows == T * Y * X
+        for turned in (weights[::-1].assign_coords(lat=DATASET["lat"].values + 1), weights[::-1] + 0):
+            with pytest.raises(ValueError, match=r"other coordinates along 'lat'.*sel\(lat=ds\.lat\)"):
+                open_source(data, turned, sample_dims=DIMS, variables=["a", "b"])
 
 
 def test_wrong_weights_are_refused(path):
