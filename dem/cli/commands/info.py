@@ -29,10 +29,12 @@ from dem.estimators.summary import reg_covar_text
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import Source, open_source
+from dem.source.group import described, open_variables
 from dem.source.listing import fingerprint
 from dem.source.members import arrays_in
 from dem.source.parquet_files import find_files, is_parquet, read_footers
 from dem.source.stores import ZarrNode, open_node
+from dem.source.variable import dimension_names
 from dem.storage.atomic import SAVED_MODELS
 
 MOST_COLUMNS = 30
@@ -74,6 +76,8 @@ def _show_model(path: str, session: Session) -> None:
     shown = {
         path: model.describe(),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
+        "variables": ", ".join(model.variables_ or ()) or None,
+        "rows along": ", ".join(model.sample_dims_ or ()) or None,
         "missing": missing_in_training(source),
         "ended": how_it_ended(model) if source else None,
         **objectives_in_words(final_objective(model)),
@@ -85,12 +89,41 @@ def _show_model(path: str, session: Session) -> None:
 
 def _show_group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = dict(sorted(arrays_in(group, path).items()))
+    dims = {name: dimension_names(array) for name, array in arrays.items()}
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
-    rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
+    for name, layout in record["arrays"].items():
+        layout["dims"] = None if None in dims[name] else list(dims[name])
+    choice = group_choice(group, path)
+    rows = [
+        [name, str(a.shape), _dims_text(dims[name]), str(a.dtype), str(a.chunks)] for name, a in arrays.items()
+    ]
     kind = f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"
-    head = facts({path: kind, "written by dem": _origin(group)})
-    table = grid(["array", "shape", "dtype", "chunks"], rows)
-    session.result(record, head, *([table] if rows else []), summary=False)
+    shown = {path: kind, "written by dem": _origin(group)}
+    if choice is not None:
+        variables, shared = choice
+        record.update(variables=list(variables), sample_dims=list(shared))
+        shown["--variables"] = f"{', '.join(variables)} (all of them without the option)"
+        sizes = ", ".join(f"{dim} ({n:,})" for dim, n in shared.items())
+        shown["--sample-dims"] = f"some of {sizes}" if sizes else "none: the variables have no dimension in common"
+    table = grid(["array", "shape", "dimensions", "dtype", "chunks"], rows)
+    session.result(record, facts(shown), *([table] if rows else []), summary=False)
+
+
+def group_choice(group: zarr.Group, path: str) -> tuple[tuple[str, ...], dict[str, int]] | None:
+    """Return the variables of a group, and the dimensions that all of them have, with their lengths.
+
+    None if there are no variables with named dimensions.
+    """
+    with suppress(ValueError):  # there are no variables, or one is not complete or has no names
+        found = open_variables(group, None)
+        about = [described(name, array, found.axes) for name, array in found.variables.items()]
+        common = [dim for dim in about[0].dims if all(dim in array.dims for array in about)]
+        return tuple(found.variables), {dim: about[0].size(dim) for dim in common}
+    return None
+
+
+def _dims_text(dims: tuple[str | None, ...]) -> str:
+    return "" if None in dims else ", ".join(str(dim) for dim in dims)
 
 
 def _show_array(
