@@ -52,7 +52,7 @@ main.add_command(fit)
     "--what",
     type=PredictOutputs(),
     default="labels",
-    help="Which output: one of those listed below; or several, with commas between them, if the output is a Zarr group.",
+    help="Which output: one of those listed below; or several, with commas between, if the output is a Zarr group.",
 )
 @click.option("--top", type=click.IntRange(1), help="Components in top-index and top-weight  [default: 3].")
 @columns

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
-
-import zarr
 
 from dem.estimators.columns import columns_to_read
 from dem.source import Source, open_source
 from dem.source.containers import is_xarray
-from dem.source.stores import open_node
-from dem.source.variable import dimension_names
+from dem.source.group import is_stored, stored_choice
 
 
 def named_dims(source: Source) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
@@ -32,14 +28,11 @@ def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, 
     sample_dims, variables : tuple of str, or None
         Those of the fit.
     """
-    if sample_dims is None or not (is_xarray(X) or isinstance(X, str | os.PathLike | zarr.Array | zarr.Group)):
+    if sample_dims is None:
         return {}
     if is_xarray(X):
         return {"sample_dims": sample_dims, "variables": variables if hasattr(X, "data_vars") else None}
-    node = X if isinstance(X, zarr.Array | zarr.Group) else open_node(X)
-    if isinstance(node, zarr.Group):
-        return {"sample_dims": sample_dims, "variables": variables}
-    return {"sample_dims": sample_dims} if set(sample_dims) <= set(dimension_names(node)) else {}
+    return stored_choice(X, sample_dims, variables) if is_stored(X) else {}
 
 
 def open_for(

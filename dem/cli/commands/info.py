@@ -29,12 +29,11 @@ from dem.estimators.summary import reg_covar_text
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import Source, open_source
-from dem.source.group import described, open_variables
+from dem.source.group import axis_names, described, ome_axes, open_variables, stored_axis_names
 from dem.source.listing import fingerprint
 from dem.source.members import arrays_in
 from dem.source.parquet_files import find_files, is_parquet, read_footers
 from dem.source.stores import ZarrNode, open_node
-from dem.source.variable import dimension_names
 from dem.storage.atomic import SAVED_MODELS
 
 MOST_COLUMNS = 30
@@ -89,14 +88,13 @@ def _show_model(path: str, session: Session) -> None:
 
 def _show_group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = dict(sorted(arrays_in(group, path).items()))
-    dims = {name: dimension_names(array) for name, array in arrays.items()}
+    axes = ome_axes(group)
+    dims = {name: axis_names(array, axes) for name, array in arrays.items()}
     record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
     for name, layout in record["arrays"].items():
         layout["dims"] = None if None in dims[name] else list(dims[name])
     choice = group_choice(group, path)
-    rows = [
-        [name, str(a.shape), _dims_text(dims[name]), str(a.dtype), str(a.chunks)] for name, a in arrays.items()
-    ]
+    rows = [[name, str(a.shape), _dims_text(dims[name]), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
     kind = f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"
     shown = {path: kind, "written by dem": _origin(group)}
     if choice is not None:
@@ -104,21 +102,22 @@ def _show_group(path: str, group: zarr.Group, session: Session) -> None:
         record.update(variables=list(variables), sample_dims=list(shared))
         shown["--variables"] = f"{', '.join(variables)} (all of them without the option)"
         sizes = ", ".join(f"{dim} ({n:,})" for dim, n in shared.items())
-        shown["--sample-dims"] = f"some of {sizes}" if sizes else "none: the variables have no dimension in common"
+        shown["--sample-dims"] = f"some of {sizes}" if sizes else "choose variables that have a dimension in common"
     table = grid(["array", "shape", "dimensions", "dtype", "chunks"], rows)
     session.result(record, facts(shown), *([table] if rows else []), summary=False)
 
 
 def group_choice(group: zarr.Group, path: str) -> tuple[tuple[str, ...], dict[str, int]] | None:
-    """Return the variables of a group, and the dimensions that all of them have, with their lengths.
+    """Return the variables of a group, and the dimensions that all of them have, of the same length.
 
     None if there are no variables with named dimensions.
     """
     with suppress(ValueError):  # there are no variables, or one is not complete or has no names
         found = open_variables(group, None)
         about = [described(name, array, found.axes) for name, array in found.variables.items()]
-        common = [dim for dim in about[0].dims if all(dim in array.dims for array in about)]
-        return tuple(found.variables), {dim: about[0].size(dim) for dim in common}
+        sizes = [{dim: array.size(dim) for dim in array.dims} for array in about]
+        common = {dim: n for dim, n in sizes[0].items() if all(own.get(dim) == n for own in sizes)}
+        return tuple(found.variables), common
     return None
 
 
@@ -132,9 +131,11 @@ def _show_array(
     layout = _layout(array)
     stored, chunk = layout["stored_bytes"], math.prod(array.chunks) * array.dtype.itemsize
     ratio = "" if not stored else f", {human.size(stored)} stored ({array.nbytes / stored:.2f} to 1)"
+    names = stored_axis_names(path, array)
     shown = {
         path: f"Zarr array (v{array.metadata.zarr_format})",
         "shape": f"{array.shape}, {array.dtype}",
+        "dimensions": _dims_text(names) or None,
         "chunks": f"{array.chunks}, {human.size(chunk)} each decoded",
         "shards": f"{array.shards}" if array.shards else None,
         "size": f"{human.size(array.nbytes)} decoded{ratio}",
@@ -148,8 +149,9 @@ def _show_array(
         shown.update(more_shown)
         record.update(more)
     elif array.ndim != 2 and "what" not in array.attrs:  # outputs of dem are described above
-        dimensions = human.plural(array.ndim, "dimension")
-        below = [f"(models are fitted to arrays of two dimensions, rows and columns; this one has {dimensions})"]
+        dimensions, named = human.plural(array.ndim, "dimension"), names and None not in names
+        how = "--sample-dims says which of them make rows" if named else "models need two: rows and columns"
+        below = [f"(this array has {dimensions}: {how})"]
     session.result(record, facts(shown), *below, summary=False)
 
 
