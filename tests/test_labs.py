@@ -66,4 +66,4 @@ def test_pixels_by_commands(tmp_path):
     assert "(3, 24, 24) c, y, x uint16" in " ".join(done("info", image.parent).split())
     said = " ".join(done("info", image).split())
     assert "dimensions c, y, x" in said
-    assert said.endswith("(this array has 3 dimensions: --sample-dims says which of them make rows)")
+    assert said.endswith("(--sample-dims chooses rows; this array has 3 dimensions)")

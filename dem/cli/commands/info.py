@@ -90,9 +90,8 @@ def _show_group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = dict(sorted(arrays_in(group, path).items()))
     axes = ome_axes(group)
     dims = {name: axis_names(array, axes) for name, array in arrays.items()}
-    record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
-    for name, layout in record["arrays"].items():
-        layout["dims"] = None if None in dims[name] else list(dims[name])
+    layouts = {name: {**_layout(a), "dims": None if None in dims[name] else dims[name]} for name, a in arrays.items()}
+    record: dict[str, Any] = {"path": path, "kind": "group", "arrays": layouts}
     choice = group_choice(group, path)
     rows = [[name, str(a.shape), _dims_text(dims[name]), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
     kind = f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"
@@ -149,9 +148,9 @@ def _show_array(
         shown.update(more_shown)
         record.update(more)
     elif array.ndim != 2 and "what" not in array.attrs:  # outputs of dem are described above
-        dimensions, named = human.plural(array.ndim, "dimension"), names and None not in names
-        how = "--sample-dims says which of them make rows" if named else "models need two: rows and columns"
-        below = [f"(this array has {dimensions}: {how})"]
+        unnamed, named = "models are fitted to arrays of two dimensions, rows and columns", "--sample-dims chooses rows"
+        words = unnamed if None in names else named
+        below = [f"({words}; this array has {human.plural(array.ndim, 'dimension')})"]
     session.result(record, facts(shown), *below, summary=False)
 
 
