@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,9 @@ from sybil import Region, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
-COMMANDS = r"(?:\. |dem|export|make|mv|pip|prefect|python3?)\b"
+from lab_stores import write_cells, write_grid, write_image, write_profiles
+
+COMMANDS = r"(?:\. |cp|dem|export|make|mv|pip|prefect|python3?)\b"
 SHELL = re.compile(rf"(?<=\n\n)    {COMMANDS}[^\n]*\n(?:(?:    [^\n]*)?\n)*", re.MULTILINE)
 
 
@@ -57,6 +60,10 @@ def stores(folder):
     profiles[rng.random(profiles.shape) < 0.1] = np.nan
     write("profiles.zarr/temperature", profiles)
     people = {"name": ["someone"] * n, "age": rng.normal(40, 10, n), "income": rng.gamma(3, 1000, n)}
+    write_profiles(folder / "argo.zarr")
+    write_grid(folder / "sst.zarr")
+    write_cells(folder / "cells.zarr")
+    write_image(folder / "image.zarr")
     pq.write_table(pa.table(people), folder / "people.parquet", row_group_size=1000)
 
 
@@ -84,7 +91,9 @@ class Python(PythonEvaluator):
         before = Path.cwd()
         os.chdir(example.namespace["folders"][0])
         try:
-            super().__call__(example)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+                super().__call__(example)
         finally:
             os.chdir(before)
 

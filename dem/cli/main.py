@@ -17,7 +17,7 @@ from dem.cli.options import (
     ColumnPair,
     Commands,
     PredictCommand,
-    PredictOutput,
+    PredictOutputs,
     columns,
     execution_options,
     labels,
@@ -34,7 +34,8 @@ from dem.core.version import __version__
 def main() -> None:
     """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores and Parquet files larger than memory.
 
-    STORE is a Zarr array (for one inside a group: store.zarr/name), or a Parquet file, a folder of them or a glob.
+    STORE is a Zarr array (for one inside a group: store.zarr/name); or a Zarr group whose arrays have named dimensions,
+    as xarray writes it; or a Parquet file, a folder of them or a glob.
 
     Exit status: 0 success; 1 failure, with one sentence that says why; 2 wrong options; 130 interrupted; 75 stopped
     early: run the same command again to continue.
@@ -47,7 +48,12 @@ main.add_command(fit)
 @main.command(cls=PredictCommand)
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
-@click.option("--what", type=PredictOutput(), default="labels", help="Which output: one of those listed below.")
+@click.option(
+    "--what",
+    type=PredictOutputs(),
+    default="labels",
+    help="Which output: one of those listed below; or several, with commas between, if the output is a Zarr group.",
+)
 @click.option("--top", type=click.IntRange(1), help="Components in top-index and top-weight  [default: 3].")
 @columns
 @missing_chunks
@@ -57,10 +63,15 @@ def predict(**options: Any) -> None:
 
     Each kind of model has some of the outputs below. Latents are written by `dem transform`, rows with their missing
     values filled in by `dem impute`.
-    """
-    from dem.cli.commands.rows import write_output
 
-    write_output(**options)
+    Several outputs go into a Zarr group that exists, such as that of the data: `--what labels,proba -o STORE.zarr`
+    writes the arrays STORE.zarr/label and STORE.zarr/proba. If such a command was interrupted, add --overwrite.
+
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
+    """
+    from dem.cli.commands.rows import write_outputs
+
+    write_outputs(**options)
 
 
 @main.command()
@@ -73,10 +84,12 @@ def transform(**options: Any) -> None:
     """Write the latents of each row: posterior means.
 
     The model is PPCA, Bayesian PCA, factor analysis or a mixture of these.
-    """
-    from dem.cli.commands.rows import write_output
 
-    write_output(what="latent", **options)
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
+    """
+    from dem.cli.commands.rows import write_outputs
+
+    write_outputs(what=["latent"], **options)
 
 
 @main.command()
@@ -94,6 +107,8 @@ def impute(**options: Any) -> None:
     """Write rows with missing values filled in.
 
     A missing value is replaced by its mean given the observed values of the row. Observed values do not change.
+
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import write_imputed
 
@@ -111,6 +126,8 @@ def score(**options: Any) -> None:
     """Print how well a model fits a store.
 
     The score is the mean log-likelihood of the rows; for K-means it is the inertia.
+
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import show_score
 

@@ -121,25 +121,28 @@ class ColumnPair(NameList):
         return pair
 
 
-class PredictOutput(click.ParamType):
-    """The word for an output of `dem predict`; the models say which there are."""
+class PredictOutputs(NameList):
+    """The words for outputs of `dem predict`, separated by commas; the models say which there are."""
 
-    name = "output"
+    name = "output,output,..."
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the word; the names of outputs in Python are accepted, too."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the words, each once; the names of outputs in Python are accepted, too."""
         from dem.cli.commands.rows import WORDS, predict_outputs
 
-        words, word = predict_outputs(), WORDS.get(value, value)
-        if word not in words:
-            self.fail(f"{value!r} is not one of {', '.join(words)}.", param, ctx)
-        return str(word)
+        words = predict_outputs()
+        given = [WORDS.get(word, word) for word in super().convert(value, param, ctx)]
+        for word in given or [""]:
+            if word not in words:
+                self.fail(f"{word!r} is not one of {', '.join(words)}.", param, ctx)
+        return list(dict.fromkeys(given))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the words that begin so."""
+        """Return the words with which the last one may go on."""
         from dem.cli.commands.rows import predict_outputs
 
-        return [CompletionItem(word) for word in predict_outputs() if word.startswith(incomplete)]
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + word) for word in predict_outputs() if word.startswith(last)]
 
 
 class PredictCommand(click.Command):

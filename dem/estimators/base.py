@@ -34,7 +34,7 @@ from dem.estimators.columns import (
 from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.labelled import label_rows
-from dem.estimators.named_dims import named_dims
+from dem.estimators.named_dims import dims_for, named_dims
 from dem.estimators.records import history_records, plain_settings, source_record
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
@@ -48,7 +48,6 @@ from dem.source.containers import is_xarray
 from dem.source.decode import decoding_of_value
 from dem.source.dimensions import SampleDims, check_unnamed
 from dem.source.frames import is_frame, like_frame
-from dem.source.group import dims_for
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import GroupContents

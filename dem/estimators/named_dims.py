@@ -7,7 +7,8 @@ from typing import Any
 
 from dem.estimators.columns import columns_to_read
 from dem.source import Source, open_source
-from dem.source.group import dims_for
+from dem.source.containers import is_xarray
+from dem.source.group import is_stored, stored_choice
 
 
 def named_dims(source: Source) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
@@ -15,6 +16,23 @@ def named_dims(source: Source) -> tuple[tuple[str, ...] | None, tuple[str, ...] 
     if source.rows is None or source.rows.dims is None or not source.columns.named:
         return None, None
     return source.rows.dims, source.columns.variables
+
+
+def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, ...] | None) -> dict[str, Any]:
+    """Return the arguments of `dem.open_source` for data to which a model is applied.
+
+    Parameters
+    ----------
+    X : any
+        xarray objects and Zarr groups have named dimensions; all other data are opened without names.
+    sample_dims, variables : tuple of str, or None
+        Those of the fit.
+    """
+    if sample_dims is None:
+        return {}
+    if is_xarray(X):
+        return {"sample_dims": sample_dims, "variables": variables if hasattr(X, "data_vars") else None}
+    return stored_choice(X, sample_dims, variables) if is_stored(X) else {}
 
 
 def open_for(

@@ -140,6 +140,34 @@ def ome_axes(group: zarr.Group | None) -> tuple[str, ...] | None:
     return tuple(str(axis.get("name") if isinstance(axis, Mapping) else axis) for axis in axes)
 
 
+def axis_names(array: zarr.Array[Any], axes: tuple[str, ...] | None = None) -> tuple[str | None, ...]:
+    """Return the names of the axes of an array in a group; `axes` are used if the array has no names of its own."""
+    own = dimension_names(array)
+    return axes if None in own and axes is not None and len(axes) == array.ndim else own
+
+
+def stored_axis_names(data: str | os.PathLike[str] | zarr.Array[Any], array: zarr.Array[Any]) -> tuple[str | None, ...]:
+    """Return the names of the axes of the array at a path (or given open), its own or those of its OME-Zarr group."""
+    own = dimension_names(array)
+    return axis_names(array, ome_axes(_parent(data)[0])) if None in own else own
+
+
+def is_stored(data: Any) -> bool:
+    """Whether the data are a path, a URL, or an open Zarr array or group."""
+    return isinstance(data, str | os.PathLike | zarr.Array | zarr.Group)
+
+
+def stored_choice(
+    data: str | os.PathLike[str] | ZarrNode, sample_dims: Sequence[str], variables: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return which of these arguments of `dem.open_source` apply to stored data: an array has no variables."""
+    node = data if isinstance(data, zarr.Array | zarr.Group) else open_node(data)
+    if isinstance(node, zarr.Group):
+        return {"sample_dims": sample_dims, "variables": variables}
+    names = stored_axis_names(data if isinstance(data, str | os.PathLike) else node, node)
+    return {"sample_dims": sample_dims} if set(sample_dims) <= set(names) else {}
+
+
 def described(name: str, array: zarr.Array[Any], axes: tuple[str, ...] | None = None) -> NamedArray:
     """Return the description of an array in a group; `axes` are used if the array has no names of its own.
 
@@ -148,9 +176,7 @@ def described(name: str, array: zarr.Array[Any], axes: tuple[str, ...] | None = 
     ValueError
         Its dimensions have no names.
     """
-    dims: Sequence[str | None] = dimension_names(array)
-    if None in dims and axes is not None and len(axes) == array.ndim:
-        dims = axes
+    dims = axis_names(array, axes)
     if None in dims:
         raise ValueError(
             f"{store_name(array)} has no dimension names, so sample_dims cannot be applied: write it with xarray, or "
@@ -238,23 +264,3 @@ def _lies_along(array: zarr.Array[Any], dims: Sequence[str], rows: Rows) -> bool
     extent = dict(zip(dims, rows.shape, strict=True))
     names = dimension_names(array)
     return array.ndim > 0 and all(extent.get(str(dim)) == n for dim, n in zip(names, array.shape, strict=True))
-
-
-def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, ...] | None) -> dict[str, Any]:
-    """Return the arguments of `dem.open_source` for data to which a model is applied.
-
-    Parameters
-    ----------
-    X : any
-        xarray objects and Zarr groups have named dimensions; all other data are opened without names.
-    sample_dims, variables : tuple of str, or None
-        Those of the fit.
-    """
-    if sample_dims is None or not (is_xarray(X) or isinstance(X, str | os.PathLike | zarr.Array | zarr.Group)):
-        return {}
-    if is_xarray(X):
-        return {"sample_dims": sample_dims, "variables": variables if hasattr(X, "data_vars") else None}
-    node = X if isinstance(X, zarr.Array | zarr.Group) else open_node(X)
-    if isinstance(node, zarr.Group):
-        return {"sample_dims": sample_dims, "variables": variables}
-    return {"sample_dims": sample_dims} if set(sample_dims) <= set(dimension_names(node)) else {}

@@ -18,7 +18,7 @@ from dem.source.containers import check_container, is_xarray
 from dem.source.dask_array import open_dask
 from dem.source.dimensions import SampleDims, check_unnamed
 from dem.source.frames import choose_of_frame, frame_array, frame_columns, is_frame, is_lazy_frame, lazy_array
-from dem.source.group import group_source, open_variables
+from dem.source.group import group_source, is_stored, open_variables
 from dem.source.in_memory import as_numeric, open_memory
 from dem.source.parquet import open_parquet
 from dem.source.parquet_files import is_parquet
@@ -119,10 +119,6 @@ def open_source(
     return source if columns is None else choose_columns(source, source.columns.numbers_of(columns))
 
 
-def _is_stored(data: Any) -> bool:
-    return isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup)
-
-
 def _open_named(
     data: Any,
     weights: Any,
@@ -133,7 +129,7 @@ def _open_named(
     variables: str | Sequence[str] | None,
 ) -> Any:
     """Return the source of data that have names: xarray objects, Zarr groups and tables; None for arrays."""
-    if is_xarray(data) or (_is_stored(data) and (sample_dims is not None or variables is not None)):
+    if is_xarray(data) or (is_stored(data) and (sample_dims is not None or variables is not None)):
         if is_xarray(data):
             source = xarray_source(data, weights, sample_dims, variables, options)
         else:
@@ -162,7 +158,7 @@ def _open_array(data: Any, weights: Any, options: ReadOptions) -> Any:
     missing_value = options.missing_value
     check_container(data, "data")
     rows: int | None
-    if _is_stored(data):
+    if is_stored(data):
         data = open_array(data)
         rows = data.shape[0] if data.shape else 0
     elif isinstance(data, da.Array):

@@ -18,6 +18,8 @@ from dem.source.other_formats import how_to_convert
 from dem.source.retry import check_reached, read_with_retries
 
 ZarrNode = zarr.Array[Any] | zarr.Group
+SPARSE = ("csr_matrix", "csc_matrix")
+"""The values of the attribute `encoding-type` by which AnnData marks groups that hold a sparse matrix."""
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -85,8 +87,8 @@ def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
     FileNotFoundError
         Nothing is there.
     ValueError
-        It is a group (the message lists the arrays inside), a model or checkpoint saved by dem, or an array that is not
-        complete; or its metadata cannot be read.
+        It is a group (the message lists the arrays inside), a sparse matrix, a model or checkpoint saved by dem, or an
+        array that is not complete; or its metadata cannot be read.
     """
     if isinstance(data, zarr.Array | zarr.Group):
         node, where = data, store_name(data)
@@ -114,7 +116,13 @@ def check_whole(array: zarr.Array[Any], name: str | None = None) -> None:
 
 
 def check_data_group(group: zarr.Group, name: str) -> None:
-    """Raise ValueError if a group is a model or checkpoint that dem saved."""
+    """Raise ValueError if a group is a sparse matrix, or a model or checkpoint that dem saved."""
+    kind = group.attrs.get("encoding-type")
+    if kind in SPARSE:
+        raise ValueError(
+            f"{name} is a sparse matrix ({kind}), and dem reads dense arrays: pass a dense array of the same rows, "
+            "such as obsm/X_pca, or write the matrix as a dense Zarr array first."
+        )
     for stamp, what in STAMPS.items():
         if stamp in group.attrs:
             raise ValueError(f"{name} is a {what} saved by dem, not data: pass a Zarr array of rows.")

@@ -37,7 +37,7 @@ def joint(model, x):
     """Return log w_k p(x | k), (K, n), by scipy alone."""
     parts = model.component_parameters_
     rate = parts["column 0"]["rate"]
-    means, covariances = parts["columns 1, 2"].values()
+    means, covariances = parts["column 1, column 2"].values()
     return np.array(
         [
             np.log(w) + stats.expon(scale=1 / rate[k, 0]).logpdf(x[:, 0])

@@ -29,6 +29,7 @@ from dem.estimators.summary import reg_covar_text
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import Source, open_source
+from dem.source.group import axis_names, described, ome_axes, open_variables, stored_axis_names
 from dem.source.listing import fingerprint
 from dem.source.members import arrays_in
 from dem.source.parquet_files import find_files, is_parquet, read_footers
@@ -74,6 +75,8 @@ def _show_model(path: str, session: Session) -> None:
     shown = {
         path: model.describe(),
         "fitted to": f"{source['name']}, shape {tuple(source['shape'])}, {source['dtype']}" if source else None,
+        "variables": ", ".join(model.variables_ or ()) or None,
+        "rows along": ", ".join(model.sample_dims_ or ()) or None,
         "missing": missing_in_training(source),
         "ended": how_it_ended(model) if source else None,
         **objectives_in_words(final_objective(model)),
@@ -85,12 +88,40 @@ def _show_model(path: str, session: Session) -> None:
 
 def _show_group(path: str, group: zarr.Group, session: Session) -> None:
     arrays = dict(sorted(arrays_in(group, path).items()))
-    record = {"path": path, "kind": "group", "arrays": {name: _layout(a) for name, a in arrays.items()}}
-    rows = [[name, str(a.shape), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
+    axes = ome_axes(group)
+    dims = {name: axis_names(array, axes) for name, array in arrays.items()}
+    layouts = {name: {**_layout(a), "dims": None if None in dims[name] else dims[name]} for name, a in arrays.items()}
+    record: dict[str, Any] = {"path": path, "kind": "group", "arrays": layouts}
+    choice = group_choice(group, path)
+    rows = [[name, str(a.shape), _dims_text(dims[name]), str(a.dtype), str(a.chunks)] for name, a in arrays.items()]
     kind = f"Zarr group (v{group.metadata.zarr_format}) of {human.plural(len(arrays), 'array')}"
-    head = facts({path: kind, "written by dem": _origin(group)})
-    table = grid(["array", "shape", "dtype", "chunks"], rows)
-    session.result(record, head, *([table] if rows else []), summary=False)
+    shown = {path: kind, "written by dem": _origin(group)}
+    if choice is not None:
+        variables, shared = choice
+        record.update(variables=list(variables), sample_dims=list(shared))
+        shown["--variables"] = f"{', '.join(variables)} (all of them without the option)"
+        sizes = ", ".join(f"{dim} ({n:,})" for dim, n in shared.items())
+        shown["--sample-dims"] = f"some of {sizes}" if sizes else "choose variables that have a dimension in common"
+    table = grid(["array", "shape", "dimensions", "dtype", "chunks"], rows)
+    session.result(record, facts(shown), *([table] if rows else []), summary=False)
+
+
+def group_choice(group: zarr.Group, path: str) -> tuple[tuple[str, ...], dict[str, int]] | None:
+    """Return the variables of a group, and the dimensions that all of them have, of the same length.
+
+    None if there are no variables with named dimensions.
+    """
+    with suppress(ValueError):  # there are no variables, or one is not complete or has no names
+        found = open_variables(group, None)
+        about = [described(name, array, found.axes) for name, array in found.variables.items()]
+        sizes = [{dim: array.size(dim) for dim in array.dims} for array in about]
+        common = {dim: n for dim, n in sizes[0].items() if all(own.get(dim) == n for own in sizes)}
+        return tuple(found.variables), common
+    return None
+
+
+def _dims_text(dims: tuple[str | None, ...]) -> str:
+    return "" if None in dims else ", ".join(str(dim) for dim in dims)
 
 
 def _show_array(
@@ -99,9 +130,11 @@ def _show_array(
     layout = _layout(array)
     stored, chunk = layout["stored_bytes"], math.prod(array.chunks) * array.dtype.itemsize
     ratio = "" if not stored else f", {human.size(stored)} stored ({array.nbytes / stored:.2f} to 1)"
+    names = stored_axis_names(path, array)
     shown = {
         path: f"Zarr array (v{array.metadata.zarr_format})",
         "shape": f"{array.shape}, {array.dtype}",
+        "dimensions": _dims_text(names) or None,
         "chunks": f"{array.chunks}, {human.size(chunk)} each decoded",
         "shards": f"{array.shards}" if array.shards else None,
         "size": f"{human.size(array.nbytes)} decoded{ratio}",
@@ -115,8 +148,9 @@ def _show_array(
         shown.update(more_shown)
         record.update(more)
     elif array.ndim != 2 and "what" not in array.attrs:  # outputs of dem are described above
-        dimensions = human.plural(array.ndim, "dimension")
-        below = [f"(models are fitted to arrays of two dimensions, rows and columns; this one has {dimensions})"]
+        unnamed, named = "models are fitted to arrays of two dimensions, rows and columns", "--sample-dims chooses rows"
+        words = unnamed if None in names else named
+        below = [f"({words}; this array has {human.plural(array.ndim, 'dimension')})"]
     session.result(record, facts(shown), *below, summary=False)
 
 
