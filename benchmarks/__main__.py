@@ -32,8 +32,9 @@ MODULES = {
     "factors": ("benchmarks.factors",),
     "missing": ("benchmarks.missing",),
     "outputs": ("benchmarks.outputs",),
+    "datasets": ("benchmarks.datasets",),
 }
-WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans")
+WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans", "datasets")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (

@@ -98,7 +98,7 @@ def bytes_row(store: Stored) -> Row:
     counted = CountingStore(zarr.storage.LocalStore(store.written(), read_only=True))
     source = open_source(zarr.open_array(counted, mode="r"))
     SerialSweep(source)(read_only)
-    asked = source.handle.array.store.chunk_bytes
+    asked = source.handle.variables[0].array.store.chunk_bytes
     name = f"bytes read in a pass, {store.codec}, chunks of {store.chunk}"
     return Row(name, "bytes of the store", asked / store.stored_bytes, 1, False, f"{asked / 1e6:.0f} MB")
 

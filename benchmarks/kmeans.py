@@ -66,7 +66,7 @@ def store_row(scratch: Path, chunk: str) -> Row:
     """
     path = write_store(scratch / f"bench-kmeans-{CHUNK_ROWS[chunk]}.zarr", N, D, CHUNK_ROWS[chunk], "float64")
     source = open_source(path)
-    centers = np.asarray(source.handle.array[:K])
+    centers = np.asarray(source.handle.variables[0].array[:K])
 
     def fit(iterations: int) -> None:
         x = da.from_zarr(path)

@@ -11,16 +11,21 @@ import re
 import subprocess
 import sys
 import textwrap
+import warnings
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zarr
 from sybil import Region, Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser, SkipParser
 
-COMMANDS = r"(?:\. |dem|export|make|mv|pip|prefect|python3?)\b"
+from lab_stores import write_cells, write_grid, write_image, write_profiles
+
+COMMANDS = r"(?:\. |cp|dem|export|make|mv|pip|prefect|python3?)\b"
 SHELL = re.compile(rf"(?<=\n\n)    {COMMANDS}[^\n]*\n(?:(?:    [^\n]*)?\n)*", re.MULTILINE)
 
 
@@ -54,6 +59,12 @@ def stores(folder):
     profiles = rng.normal(size=(n, 4)) @ rng.normal(size=(4, 12)) + rng.normal(size=(n, 12))
     profiles[rng.random(profiles.shape) < 0.1] = np.nan
     write("profiles.zarr/temperature", profiles)
+    people = {"name": ["someone"] * n, "age": rng.normal(40, 10, n), "income": rng.gamma(3, 1000, n)}
+    write_profiles(folder / "argo.zarr")
+    write_grid(folder / "sst.zarr")
+    write_cells(folder / "cells.zarr")
+    write_image(folder / "image.zarr")
+    pq.write_table(pa.table(people), folder / "people.parquet", row_group_size=1000)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +91,9 @@ class Python(PythonEvaluator):
         before = Path.cwd()
         os.chdir(example.namespace["folders"][0])
         try:
-            super().__call__(example)
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Consolidated metadata is currently not part")
+                super().__call__(example)
         finally:
             os.chdir(before)
 

@@ -9,5 +9,6 @@ import pytest
 DATA = Path(os.environ.get("DEM_SHARED", Path(__file__).parents[2] / "shared")) / "data"
 CSV = DATA / "csv"
 
+UNLIKE_SPREADS = pytest.mark.filterwarnings("ignore:.*differ in spread by a factor")
 ENDS_AT_MAX_ITER = pytest.mark.filterwarnings("ignore:.*stopped at max_iter:sklearn.exceptions.ConvergenceWarning")
 """Of tests whose fits end there on purpose."""

@@ -27,7 +27,7 @@ import dem
 from dem.cli.commands.fit import fit_estimator
 from dem.cli.commands.report import report as write_report
 from dem.cli.commands.rows import show_score as score_rows
-from dem.cli.commands.rows import write_output as write_rows
+from dem.cli.commands.rows import write_outputs as write_rows
 from dem.cli.commands.session import Session, json_value
 from dem.source.listing import fingerprint, key_of
 from dem.source.stores import address, require_local_path
@@ -111,7 +111,7 @@ def label(store: str, run: str, where: JSON) -> str:
     """Write each row's component; return the path of the array."""
     labels = f"{run}/labels.zarr"
     if not Path(labels).exists():  # it appears when it is complete
-        write_rows(f"{run}/model.zarr", store, labels, _session(where), what="labels", overwrite=False)
+        write_rows(f"{run}/model.zarr", store, labels, _session(where), what=["labels"], overwrite=False)
     return labels
 
 

@@ -34,6 +34,12 @@ REG_COVAR = click.option(
     type=click.FloatRange(0),
     help="Number added to the variances, in squared units of the data  [default: 1e-6 of each column's variance].",
 )
+SCALE = click.option(
+    "--scale",
+    type=click.Choice(["standard", "robust", "variable"]),
+    help="Scale the columns first: standard (by the standard deviation), robust (by the interquartile range) or "
+    "variable (one scale for all columns of a variable). Results are in the data's units  [default: no scaling].",
+)
 SOLVER_HELP = "Algorithm: em, or {}, which is faster but needs the covariance matrix in memory. auto chooses."
 
 
@@ -74,6 +80,7 @@ def fit() -> None:
 @REG_COVAR
 @PRIOR
 @STARTS
+@SCALE
 @fitting
 def fit_gmm(**options: Any) -> None:
     """Fit a Gaussian mixture."""
@@ -100,6 +107,7 @@ def fit_gmm(**options: Any) -> None:
 @stops(1e-3, 100)
 @REG_COVAR
 @STARTS
+@SCALE
 @fitting
 def fit_bgmm(**options: Any) -> None:
     """Fit a Bayesian Gaussian mixture.
@@ -167,6 +175,7 @@ def fit_mixture(**options: Any) -> None:
     help="Largest number of iterations, each one pass over the store; 0 keeps the first centres.",
 )
 @STARTS
+@SCALE
 @fitting
 def fit_kmeans(**options: Any) -> None:
     """Fit K-means.
@@ -195,6 +204,7 @@ def fit_kmeans(**options: Any) -> None:
 )
 @PRIOR
 @STARTS
+@SCALE
 @fitting
 def fit_mppca(noise: str, **options: Any) -> None:
     """Fit a mixture of PPCA or factor analysis models."""
@@ -215,6 +225,7 @@ def fit_mppca(noise: str, **options: Any) -> None:
     "--solver", type=click.Choice(["auto", "closed_form", "em"]), default="auto", help=SOLVER_HELP.format("closed_form")
 )
 @stops(1e-6, 500, "an iteration")
+@SCALE
 @fitting
 def fit_ppca(**options: Any) -> None:
     """Fit probabilistic PCA."""
@@ -231,6 +242,7 @@ def fit_ppca(**options: Any) -> None:
     help="Largest number of latent dimensions  [default: all].",
 )
 @stops(1e-6, 500, "an iteration")
+@SCALE
 @fitting
 def fit_bpca(**options: Any) -> None:
     """Fit Bayesian PCA.
@@ -248,6 +260,7 @@ def fit_bpca(**options: Any) -> None:
 )
 @click.option("--solver", type=click.Choice(["auto", "ecm", "em"]), default="auto", help=SOLVER_HELP.format("ecm"))
 @stops(1e-6, 1000, "an iteration")
+@SCALE
 @fitting
 def fit_fa(**options: Any) -> None:
     """Fit factor analysis.

@@ -17,7 +17,8 @@ from dem.cli.options import (
     ColumnPair,
     Commands,
     PredictCommand,
-    PredictOutput,
+    PredictOutputs,
+    columns,
     execution_options,
     labels,
     missing_chunks,
@@ -31,7 +32,10 @@ from dem.core.version import __version__
 @click.group("dem", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="dem")
 def main() -> None:
-    """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores larger than memory.
+    """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores and Parquet files larger than memory.
+
+    STORE is a Zarr array (for one inside a group: store.zarr/name); or a Zarr group whose arrays have named dimensions,
+    as xarray writes it; or a Parquet file, a folder of them or a glob.
 
     Exit status: 0 success; 1 failure, with one sentence that says why; 2 wrong options; 130 interrupted; 75 stopped
     early: run the same command again to continue.
@@ -44,8 +48,14 @@ main.add_command(fit)
 @main.command(cls=PredictCommand)
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
-@click.option("--what", type=PredictOutput(), default="labels", help="Which output: one of those listed below.")
+@click.option(
+    "--what",
+    type=PredictOutputs(),
+    default="labels",
+    help="Which output: one of those listed below; or several, with commas between, if the output is a Zarr group.",
+)
 @click.option("--top", type=click.IntRange(1), help="Components in top-index and top-weight  [default: 3].")
+@columns
 @missing_chunks
 @writing
 def predict(**options: Any) -> None:
@@ -53,25 +63,33 @@ def predict(**options: Any) -> None:
 
     Each kind of model has some of the outputs below. Latents are written by `dem transform`, rows with their missing
     values filled in by `dem impute`.
-    """
-    from dem.cli.commands.rows import write_output
 
-    write_output(**options)
+    Several outputs go into a Zarr group that exists, such as that of the data: `--what labels,proba -o STORE.zarr`
+    writes the arrays STORE.zarr/label and STORE.zarr/proba. If such a command was interrupted, add --overwrite.
+
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
+    """
+    from dem.cli.commands.rows import write_outputs
+
+    write_outputs(**options)
 
 
 @main.command()
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
+@columns
 @missing_chunks
 @writing
 def transform(**options: Any) -> None:
     """Write the latents of each row: posterior means.
 
     The model is PPCA, Bayesian PCA, factor analysis or a mixture of these.
-    """
-    from dem.cli.commands.rows import write_output
 
-    write_output(what="latent", **options)
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
+    """
+    from dem.cli.commands.rows import write_outputs
+
+    write_outputs(what=["latent"], **options)
 
 
 @main.command()
@@ -82,12 +100,15 @@ def transform(**options: Any) -> None:
     is_flag=True,
     help="Also write the standard deviations of filled values, next to the output: filled_std.zarr for filled.zarr.",
 )
+@columns
 @missing_chunks
 @writing
 def impute(**options: Any) -> None:
     """Write rows with missing values filled in.
 
     A missing value is replaced by its mean given the observed values of the row. Observed values do not change.
+
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import write_imputed
 
@@ -98,12 +119,15 @@ def impute(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.argument("data", metavar="STORE")
 @weights
+@columns
 @missing_chunks
 @execution_options
 def score(**options: Any) -> None:
     """Print how well a model fits a store.
 
     The score is the mean log-likelihood of the rows; for K-means it is the inertia.
+
+    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import show_score
 
@@ -140,7 +164,10 @@ def info(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
 @click.option(
-    "--columns", type=ColumnPair(), default="0,1", help="The two columns to draw (PPCA, FA: latents), from 0."
+    "--columns",
+    type=ColumnPair(),
+    default="0,1",
+    help="The two columns to draw, by name or by number from 0 (PPCA, FA: latents, by number).",
 )
 @labels
 @writing

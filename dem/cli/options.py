@@ -5,7 +5,6 @@ Like `dem.cli.main`, the module imports only click; functions import the rest.
 
 from __future__ import annotations
 
-import csv
 import errno
 import os
 import re
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from dem.cli.name_list import split_names
 from dem.cli.signals import sigterm_interrupts
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -98,21 +98,6 @@ class Bytes(click.ParamType):
         return size
 
 
-class ColumnPair(click.ParamType):
-    """Two column numbers, such as 0,1."""
-
-    name = "i,j"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Return the two numbers."""
-        parts = value.split(",") if isinstance(value, str) else value
-        try:
-            first, second = (int(part) for part in parts)
-        except ValueError:
-            self.fail(f"{value!r} is not a pair of column numbers: write, for example, 0,1.", param, ctx)
-        return first, second
-
-
 class NameList(click.ParamType):
     """Names separated by commas, such as length,width. Put a name that has a comma in double quotes."""
 
@@ -120,29 +105,44 @@ class NameList(click.ParamType):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
         """Return the names."""
-        parts = next(csv.reader([value], skipinitialspace=True), []) if isinstance(value, str) else value
-        return [name.strip() for name in parts]
+        return split_names(value) if isinstance(value, str) else list(value)
 
 
-class PredictOutput(click.ParamType):
-    """The word for an output of `dem predict`; the models say which there are."""
+class ColumnPair(NameList):
+    """Two different columns, by name or number, such as 0,1 or length,width."""
 
-    name = "output"
+    name = "i,j"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the word; the names of outputs in Python are accepted, too."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the two names or numbers."""
+        pair = super().convert(value, param, ctx)
+        if len(set(pair)) != 2 or len(pair) != 2 or not all(pair):
+            self.fail(f"{value!r} is not a pair of columns: write, for example, 0,1 or length,width.", param, ctx)
+        return pair
+
+
+class PredictOutputs(NameList):
+    """The words for outputs of `dem predict`, separated by commas; the models say which there are."""
+
+    name = "output,output,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
+        """Return the words, each once; the names of outputs in Python are accepted, too."""
         from dem.cli.commands.rows import WORDS, predict_outputs
 
-        words, word = predict_outputs(), WORDS.get(value, value)
-        if word not in words:
-            self.fail(f"{value!r} is not one of {', '.join(words)}.", param, ctx)
-        return str(word)
+        words = predict_outputs()
+        given = [WORDS.get(word, word) for word in super().convert(value, param, ctx)]
+        for word in given or [""]:
+            if word not in words:
+                self.fail(f"{word!r} is not one of {', '.join(words)}.", param, ctx)
+        return list(dict.fromkeys(given))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Return the words that begin so."""
+        """Return the words with which the last one may go on."""
         from dem.cli.commands.rows import predict_outputs
 
-        return [CompletionItem(word) for word in predict_outputs() if word.startswith(incomplete)]
+        before, comma, last = incomplete.rpartition(",")
+        return [CompletionItem(before + comma + word) for word in predict_outputs() if word.startswith(last)]
 
 
 class PredictCommand(click.Command):
@@ -242,7 +242,25 @@ missing_chunks = click.option(
     help="Chunks that are not in the store: fill reads them as the fill value and reports how many; error stops.",
 )
 weights = click.option("--weights", metavar="PATH", help="Zarr array with one weight for each row.")
+named = together(
+    click.option(
+        "--variables",
+        type=NameList(),
+        help="Variables of a Zarr group to use side by side, such as temperature,salinity  [default: all].",
+    ),
+    click.option(
+        "--sample-dims",
+        type=NameList(),
+        help="Dimensions of a Zarr group that make rows, such as time,lat,lon; the others make columns.",
+    ),
+)
+"""Options that choose rows and columns of a Zarr group by name."""
 
+columns = click.option(
+    "--columns",
+    type=NameList(),
+    help="Columns to use, by name or number, such as age,income or 0,2  [default: all].",
+)
 labels = click.option(
     "--labels", type=NameList(), help="Names of the columns, such as a,b  [default: from the training data]."
 )
@@ -256,7 +274,9 @@ writing = together(
 fitting = together(
     click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows in the sample for the starts."),
     click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
+    named,
     weights,
+    columns,
     missing_chunks,
     click.option(
         "--missing",

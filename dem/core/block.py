@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.rows import NUMBERED, RowKeys
 from dem.core.stats import S
 
 Array = NDArray[Any]
@@ -23,9 +24,9 @@ class Block(NamedTuple):
         The rows, of any real dtype. Missing values are NaN.
     weight : array of shape (n,) or None
         The weights of the rows, finite and not negative; None means weight 1 for each row.
-    first : int
-        The key of the first row; row i has the key ``first + i``. If the length of the source is known, the
-        key is the row's index in the whole data, so it does not depend on the chunking.
+    keys : RowKeys
+        The keys of the rows: if the length of the source is known, their indices in the whole data, which do not
+        depend on the chunking.
     absent : tuple of int
         Numbers of the chunks (or shards) of these rows that are missing from the store. Chunks are numbered in C
         order over the grid; chunks of stored weights are numbered after all chunks of the data. Rows of missing
@@ -34,13 +35,13 @@ class Block(NamedTuple):
 
     x: Array
     weight: Array | None = None
-    first: int = 0
+    keys: RowKeys = NUMBERED
     absent: tuple[int, ...] = ()
 
     def part(self, start: int, stop: int) -> Block:
         """Return rows `start` to `stop` (exclusive) as a block, without the list of absent chunks."""
         weight = None if self.weight is None else self.weight[start:stop]
-        return Block(self.x[start:stop], weight, self.first + start)
+        return Block(self.x[start:stop], weight, self.keys.after(start))
 
 
 ENTRIES_AT_ONCE = 2**18

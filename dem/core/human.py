@@ -10,6 +10,11 @@ NEARLY = 1.1
 """Times that differ by less than this factor are shown as one."""
 
 
+def the(name: str) -> str:
+    """Return the name of data after "the": the array, the Dataset."""
+    return name if name.startswith("the ") else f"the {name}"
+
+
 def count(value: float) -> str:
     """Return a number with the letter of its unit, k, M, G or T: 62.5 M."""
     return _scaled(value, ("", " k", " M", " G", " T"))

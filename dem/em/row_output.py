@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 REAL = np.dtype(np.float64)
+NATS = "nats"
+"""The units of log-likelihoods and entropies."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,21 @@ class RowOutput:
     dtype : dtype
     columns : int or None
         Results have shape (n, columns); None for (n,).
+    axis : {"component", "latent", "component_latent", "rank", "column"}
+        What the columns of the results stand for; "column" if they are those of the data.
+    units : str or None
+        The units of the results; None if unknown.
+    n_labels : int or None
+        The results are labels 0 to n_labels - 1; None if they are not labels.
     """
 
     name: str
     meaning: str
     dtype: np.dtype[Any] = REAL
     columns: int | None = None
+    axis: str = "column"
+    units: str | None = None
+    n_labels: int | None = None
 
     @property
     def word(self) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
+from dem.core.columns import Columns
 from dem.core.error_state import default_error_state
 from dem.em import loop
 from dem.em.model import Rowwise
@@ -21,9 +21,22 @@ from dem.em.progress import Silent
 from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
+from dem.estimators import scaling
 from dem.estimators.checks import integer_seed
+from dem.estimators.columns import (
+    columns_to_read,
+    keep_columns,
+    names_as_json,
+    open_in_memory,
+    restore_names,
+    with_model_columns,
+)
+from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
-from dem.estimators.records import history_records, source_record
+from dem.estimators.labelled import label_rows
+from dem.estimators.named_dims import dims_for, named_dims
+from dem.estimators.records import history_records, plain_settings, source_record
+from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
@@ -31,8 +44,10 @@ from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit
 from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
 from dem.source import Source, is_lazy, is_source, open_source
+from dem.source.containers import is_xarray
 from dem.source.decode import decoding_of_value
-from dem.source.in_memory import as_numeric
+from dem.source.dimensions import SampleDims, check_unnamed
+from dem.source.frames import is_frame, like_frame
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import GroupContents
@@ -45,7 +60,7 @@ FIT_ATTRIBUTES = (
 """Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(BaseEstimator):
+class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -56,6 +71,8 @@ class RowwiseEstimator(BaseEstimator):
     `_check_settings`, `_check_size`, `_fit_source`, which runs the fit, and `_keep_fit`.
     """
 
+    sample_dims_: tuple[str, ...] | None = None
+    variables_: tuple[str, ...] | None = None
     converged_: bool
     stop_reason_: str
     n_iter_: int
@@ -64,6 +81,7 @@ class RowwiseEstimator(BaseEstimator):
     lower_bounds_: list[float]
     history_: list[dict[str, Any]]
     source_: dict[str, Any]
+    columns_: Columns
     outputs: ClassVar[RowOutputs]
     """The row outputs that `write` can write, by name; the names are the same for models of any size."""
     objective_name: ClassVar[str] = "log_likelihood"
@@ -135,20 +153,32 @@ class RowwiseEstimator(BaseEstimator):
         sample_weight: Any = None,
         callback: Callable[[loop.State[Any]], object] | None = None,
         checkpoint: str | Path | Checkpoint | None = None,
+        columns: Sequence[str | int] | None = None,
+        sample_dims: SampleDims = None,
+        variables: str | Sequence[str] | None = None,
     ) -> Self:
         """Fit the model to rows.
 
         Parameters
         ----------
-        X : str, Path, zarr.Array, dask.array.Array or array-like of shape (n, d)
-            Real numbers of any dtype. Results are float64, also for float32 data.
+        X : str, Path, zarr.Array, dask.array.Array, data frame, xarray object or array-like of shape (n, d)
+            Real numbers of any dtype, in any form that `dem.open_source` opens. Results are float64, also for float32
+            data. An xarray Dataset or DataArray, and the path of a Zarr group, need `sample_dims`.
         y : ignored
-        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), optional
-            Weights of the rows, finite and not negative.
+        sample_weight : array-like, Dask or Zarr array, or path, of shape (n,), or DataArray, optional
+            Weights of the rows, finite and not negative. A DataArray is broadcast by the names of its dimensions.
         callback : callable, optional
             Called with the `dem.em.loop.State` after each pass over the data, or each iteration in memory.
         checkpoint : str, Path or dem.Checkpoint, optional
             Where to save the fit after every pass. A fit saved there continues, with the same bits as without a stop.
+        sample_dims : str or sequence of str, optional
+            The dimensions along which rows lie, of an xarray object or of a Zarr group with named dimensions. The other
+            dimensions make columns. Later calls, such as `predict`, use the same.
+        variables : str or sequence of str, optional
+            The variables of the Dataset or Zarr group to use; by default all.
+        columns : sequence of str or int, optional
+            The columns of X to use, by name or number: see `dem.open_source`. The other methods take data with these
+            columns alone; of Parquet files and Dask DataFrames they take the columns of the fit by name.
 
         Returns
         -------
@@ -168,10 +198,22 @@ class RowwiseEstimator(BaseEstimator):
         """
         self._check_settings()
         check_iterations(self)
-        source = self._open(X, sample_weight, reset=True)
+        scaling.check_scale(self.scale)
+        source = self._open(X, sample_weight, reset=True, columns=columns, sample_dims=sample_dims, variables=variables)
         if source.n_rows is not None:
             self._check_size(source.n_rows, source.n_columns)
-        fitted = self._fit_source(source, self._fit_settings(callback, checkpoint))
+        settings = self._fit_settings(callback, checkpoint)
+        if self.scale is None:
+            self._fit_opened(source, settings)
+            scaling.forget_scaling(self)
+        else:
+            scaling.fit_scaled(self, source, settings)
+        warn_at_max_iter(self)
+        return self
+
+    def _fit_opened(self, source: Source, settings: FitSettings) -> None:
+        """Fit the model to the rows of a source, as they are."""
+        fitted = self._fit_source(source, settings)
         state = fitted.state
         assert state.stop_reason is not None
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
@@ -181,8 +223,6 @@ class RowwiseEstimator(BaseEstimator):
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
         self.lower_bound_ = self.lower_bounds_[-1]
-        warn_at_max_iter(self)
-        return self
 
     def _bounds_of_history(self) -> list[float]:
         """Return the values of `lower_bounds_` that `history_` has."""
@@ -202,10 +242,21 @@ class RowwiseEstimator(BaseEstimator):
             callback=callback,
             checkpoint=Checkpoint(checkpoint) if isinstance(checkpoint, str | Path) else checkpoint,
             progress=(engine.progress if self.verbose else None) or Silent(),
+            depends_on_units=self._depends_on_units and self.scale is None,
         )
 
-    def _open(self, X: Any, sample_weight: Any = None, *, reset: bool = False) -> Source:
-        """Open X as a source of rows, and check that its columns are those of the model.
+    def _open(
+        self,
+        X: Any,
+        sample_weight: Any = None,
+        *,
+        reset: bool = False,
+        columns: Sequence[str | int] | None = None,
+        **named: Any,
+    ) -> Source:
+        """Open X as a source of rows, and check that its columns are those of the model, or with `reset` keep them.
+
+        `named` are the sample dimensions and variables of a fit, with `reset`. Other calls use those of the fit.
 
         Raises
         ------
@@ -222,41 +273,36 @@ class RowwiseEstimator(BaseEstimator):
             raise ValueError(f"missing must be one of {', '.join(MISSING_TREATMENTS)}, got {self.missing!r}")
         check_load(X, sample_weight, self.engine)
         if not is_lazy(X):
-            if np.ma.isMaskedArray(X):
-                X = as_numeric(X)  # scikit-learn would drop the mask
-            X = validate_data(self, X, reset=reset, dtype="numeric", ensure_all_finite=False)
-            names = tuple(self.feature_names_in_) if hasattr(self, "feature_names_in_") else None
-            source: Any = open_source(X, sample_weight, missing_value=self.missing_value)
-            return replace(source, columns=names)
-        if (
-            is_source(X)
-            and self.missing_value is not None
-            and X.decoding is None
-            and decoding_of_value(self.missing_value, X.dtype)
-        ):
+            check_unnamed(X, **named)
+            return open_in_memory(self, X, sample_weight, reset=reset, columns=columns)
+        not_decoded = is_source(X) and X.decoding is None
+        if not_decoded and self.missing_value is not None and decoding_of_value(self.missing_value, X.dtype):
             raise ValueError(
                 f"{X.name} was opened without missing_value={self.missing_value:g}: pass missing_value to "
                 "dem.open_source"
             )
-        source = open_source(X, sample_weight, missing_value=None if is_source(X) else self.missing_value)
-        if reset:
-            self.n_features_in_ = source.n_columns
-            self.__dict__.pop("feature_names_in_", None)
-        elif source.n_columns != self.n_features_in_:
-            raise ValueError(
-                f"{source.name} has {source.n_columns} columns, but {type(self).__name__} was fitted on "
-                f"{self.n_features_in_}: give it data with the same columns in the same order"
-            )
+        missing_value = None if is_source(X) else self.missing_value
+        if not reset:
+            columns, named = columns_to_read(self, X, columns), dims_for(X, self.sample_dims_, self.variables_)
+        source = open_source(X, sample_weight, missing_value=missing_value, columns=columns, **named)
+        if not reset:
+            return with_model_columns(self, source)
+        keep_columns(self, source.columns)
+        self.sample_dims_, self.variables_ = named_dims(source)
         return source
 
     def _rows(self, X: Any, what: str) -> Any:
-        """Return a row-wise output: a NumPy array for data in memory, a lazy Dask array otherwise."""
+        """Return a row-wise output: a NumPy array for data in memory, else a lazy Dask array; see `label_rows`."""
         check_is_fitted(self)
-        return compute_rows(self._request(self._open(X), what), self.engine)
+        request = self._request(self._open(X), what)
+        values, rows = compute_rows(request, self.engine), request.source.rows
+        if not is_xarray(X) or rows is None or rows.dims is None:
+            return values
+        return label_rows(values, request.output, X, rows.dims, request.source.columns.variables)
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
         """Return the request for a row output of the fitted model, with the kernel that is chosen here."""
-        model, params = self._fitted()
+        model, params = self._model_of_rows()
         return RowRequest.of(with_chosen_kernel(model), params, source, what, self.missing)
 
     def _mean(self, X: Any, what: str, sample_weight: Any = None) -> Mean:
@@ -269,19 +315,19 @@ class RowwiseEstimator(BaseEstimator):
         return self._mean(X, "score", sample_weight)
 
     def write(self, X: Any, path: str | Path, what: str, *, overwrite: bool = False) -> None:
-        """Write a row-wise output of X as a Zarr array, region by region.
+        """Write a row-wise output of X as a Zarr array, region by region; for named dimensions see docs/stores.md.
 
         Parameters
         ----------
         X : str, Path or zarr.Array of shape (n, d)
         path : str or Path
-            Of the array to write. Its chunks have as many rows as those of X.
+            Of the array or group to write. Its chunks have as many rows as those of X.
         what : str
             Which output: a name in `outputs`. "top-index:5" and "top-weight:5" give the 5 most probable components
             (without a number: at most 3). "filled" and "deviation" give the results of `impute`, in X's floating dtype;
             "filled:float32" gives another dtype.
         overwrite : bool
-            Replace an existing array at `path` when the new one is complete.
+            Replace an existing output at `path` when the new one is complete.
 
         Raises
         ------
@@ -305,10 +351,11 @@ class RowwiseEstimator(BaseEstimator):
 
         Returns
         -------
-        array of shape (n, d), or two of them
-            The rows in X's floating dtype (for integers: float32 up to 16 bits, else float64); observed values are
-            unchanged. With `return_std` also the deviations, 0 for observed values. Both are NaN in rows without any
-            value. NumPy arrays for data in memory, lazy Dask arrays otherwise; `write` writes them as "filled" and
+        array or data frame of shape (n, d), or two of them
+            For a data frame of pandas or polars one of the same kind, with the same names and index. The rows have X's
+            floating dtype (for integers: float32 up to 16 bits, else float64); observed values are unchanged. With
+            `return_std` also the deviations, 0 for observed values. Both are NaN in rows without any value. NumPy
+            arrays for other data in memory, lazy Dask arrays otherwise; `write` writes them as "filled" and
             "deviation".
 
         Raises
@@ -316,8 +363,10 @@ class RowwiseEstimator(BaseEstimator):
         ValueError
             X does not suit the model; or values are missing and `missing` is "error".
         """
-        filled = self._rows(X, "filled")
-        return (filled, self._rows(X, "deviation")) if return_std else filled
+        results = [self._rows(X, what) for what in (("filled", "deviation") if return_std else ("filled",))]
+        if is_frame(X):
+            results = [like_frame(values, X) for values in results]
+        return tuple(results) if return_std else results[0]
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: NaN are allowed."""
@@ -360,25 +409,30 @@ class RowwiseEstimator(BaseEstimator):
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that make up the fitted model."""
-        return {name: np.asarray(getattr(self, name)) for name in self._saved if hasattr(self, name)}
+        names = (*self._saved, "scale_", "shift_")
+        arrays = {name: np.asarray(getattr(self, name)) for name in names if hasattr(self, name)}
+        if self._own is not self:
+            arrays.update({scaling.ARRAYS + name: array for name, array in self._own._arrays().items()})
+        return arrays
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
         names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        if hasattr(self, "feature_names_in_"):
-            fitted["feature_names_in_"] = [str(name) for name in self.feature_names_in_]
+        fitted |= names_as_json(self)
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
 
     @classmethod
     def _restore(cls, saved: GroupContents) -> Self:
         """Return the estimator that `save` wrote."""
         estimator = cls(**saved.attributes["settings"])
-        for name, value in {**saved.attributes["fitted"], **saved.arrays}.items():
+        inner, arrays = scaling.split_arrays(saved)
+        if inner is not None:
+            estimator._inner = cls._restore(inner)
+        for name, value in {**saved.attributes["fitted"], **arrays}.items():
             number = isinstance(value, np.ndarray) and value.ndim == 0
             setattr(estimator, name, value[()] if number else value)
-        if hasattr(estimator, "feature_names_in_"):
-            estimator.feature_names_in_ = np.asarray(estimator.feature_names_in_, dtype=object)
+        restore_names(estimator)
         estimator._derive_missing()
         return estimator
 
@@ -388,14 +442,7 @@ class RowwiseEstimator(BaseEstimator):
             self.converged_ = self.stop_reason_ in CONVERGED_REASONS
         if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
             self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
+        if hasattr(self, "n_features_in_") and not hasattr(self, "columns_"):
+            self.columns_ = columns_of(self, self.n_features_in_)
         if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
             self.lower_bound_ = self.lower_bounds_[-1]
-
-
-def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor's arguments that JSON can hold; arrays of first parameters are left out."""
-    return {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in params.items()
-        if value is None or isinstance(value, bool | int | float | str | np.generic)
-    }

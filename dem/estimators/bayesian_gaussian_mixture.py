@@ -14,7 +14,8 @@ from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_array, check_covariances, check_reg_covar, precisions_of
-from dem.estimators.mixture_base import MixtureEstimator
+from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator
+from dem.estimators.scaling import POSITION, ColumnUnit, gaussian_units, refuse_scaled
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.models.mixture.bayesian import BayesianMixtureModel, BayesianParams, ComponentPrior
 from dem.models.mixture.mixing import Dirichlet, StickBreaking
@@ -66,6 +67,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     {warm_start}
     {verbose}
     {sample_size}
+    {scale}
     {missing}
     {missing_value}
     {engine}
@@ -77,7 +79,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     means_ : array of shape (n_components, n_features)
         m.
     covariances_, precisions_, precisions_cholesky_ : array
-        inv(nu W), the expected precisions nu W and their factors, in the shape of `covariance_type`.
+        inv(nu W), the expected precisions nu W and their factors, in the shape of `covariance_type` (spherical: with
+        `scale` in units of the scaled columns).
     weight_concentration_ : array of shape (n_components,), or two of them
         alpha of the distribution; a and b of the process's Beta distributions.
     mean_precision_ : array of shape (n_components,)
@@ -100,6 +103,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     {fit_passes}
         Its "log_likelihood" is None.
     {fit_ended}
+    {scaled}
     {training_data}
     """
 
@@ -116,6 +120,14 @@ class BayesianGaussianMixture(MixtureEstimator):
         "effective_counts_",
         "reg_covar_",
         "_concentration",
+    )
+    _axes = (
+        *MIXTURE_AXES,
+        ("means_", "component column"),
+        ("covariances_", "covariance"),
+        ("mean_precision_", "component"),
+        ("degrees_of_freedom_", "component"),
+        ("_concentration", "beta component"),
     )
     _saved_numbers = (
         "weight_concentration_prior_",
@@ -145,6 +157,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         verbose: int = 0,
         verbose_interval: int = 1,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -164,6 +177,7 @@ class BayesianGaussianMixture(MixtureEstimator):
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar
         self.weight_concentration_prior_type = weight_concentration_prior_type
@@ -192,6 +206,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
         """Return the fitted scikit-learn mixture with the same distributions."""
         check_is_fitted(self)
+        if self.covariance_type == "spherical":
+            refuse_scaled(self, "in the data's units its components are not spherical; use covariance_type='diag'")
         model = SklearnBayesianGaussianMixture(**self._shared_settings(SklearnBayesianGaussianMixture))
         posterior = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
         scales = ("weight_concentration_", "mean_precision_", "degrees_of_freedom_")
@@ -203,6 +219,18 @@ class BayesianGaussianMixture(MixtureEstimator):
         """Return a short description of the fitted model."""
         used = f"{self.n_components_used_} of them with a row or more"
         return self._describe("variational Gaussian mixture", used, f"{self.covariance_type} covariances")
+
+    @property
+    def _depends_on_units(self) -> bool:
+        """Whether columns share a variance."""
+        return self.covariance_type == "spherical"
+
+    def _column_units(self) -> dict[str, ColumnUnit]:
+        """Return the units of the fitted attributes and settings that have those of the columns."""
+        covariances = dict.fromkeys(("covariances_", "covariance_prior", "covariance_prior_"), "covariance")
+        more = {"precisions_cholesky_": "factor", "reg_covar_": "reg_covar"}
+        positions = dict.fromkeys(("means_", "mean_prior", "mean_prior_"), POSITION)
+        return {**gaussian_units(self.covariance_type, **covariances, **more), **positions}
 
     def _model(self, d: int) -> BayesianMixtureModel:
         """Return the model, with the user's priors."""

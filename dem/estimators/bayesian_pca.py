@@ -39,6 +39,7 @@ class BayesianPCA(PPCA):
     {latent_random_state}
     {latent_verbose}
     {latent_sample_size}
+    {scale}
     {missing}
     {missing_value}
     {engine}
@@ -49,7 +50,7 @@ class BayesianPCA(PPCA):
         The number of directions kept; at least 1.
     alpha_ : array of shape (largest number of directions,)
         The precisions of the priors, the smallest (that of the longest column) first; inf for directions that are not
-        kept.
+        kept. With `scale` they are those of scaled columns.
     components_, explained_variance_, explained_variance_ratio_, singular_values_, mean_, noise_variance_
         As in `dem.PPCA`, for the directions kept.
     n_samples_ : int
@@ -57,10 +58,12 @@ class BayesianPCA(PPCA):
         "converged", "max_iter" or "fell".
     {latent_fit}
         "objective" includes the prior, "log_likelihood" does not.
+    {scaled}
     {training_data}
     """
 
     _saved = (*PPCA._saved, "alpha_")
+    _axes = (*PPCA._axes, ("alpha_", "direction"))
 
     def __init__(
         self,
@@ -72,6 +75,7 @@ class BayesianPCA(PPCA):
         verbose: int = 0,
         verbose_interval: int = 1,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -89,6 +93,7 @@ class BayesianPCA(PPCA):
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
 
     def _check_settings(self) -> None:
         """Raise ValueError for wrong settings, before any data are read."""

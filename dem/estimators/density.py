@@ -16,6 +16,7 @@ from dem.em.model import Generative
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.checks import check_number, integer_seed
 from dem.estimators.criteria import with_criteria
+from dem.models.scaled import DensityInDataUnits
 from dem.run import draw_rows
 from dem.source.generated import GeneratedSource
 
@@ -27,6 +28,7 @@ SAMPLE_CHUNK_BYTES = 16 * 2**20
 class DensityEstimator(DensityMixin, RowwiseEstimator):
     """Base of the estimators with a density."""
 
+    _in_data_units = DensityInDataUnits
     bic: Callable[[Any], float]
     aic: Callable[[Any], float]
     hqic: Callable[[Any], float]
@@ -50,7 +52,7 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
     def n_parameters_(self) -> int:
         """Number of free parameters."""
         check_is_fitted(self)
-        return self._fitted()[0].n_parameters(self.n_features_in_)
+        return self._model_of_rows()[0].n_parameters(self.n_features_in_)
 
     def _draw(self, n_samples: int, chunks: Any) -> tuple[Any, Any]:
         """Return rows drawn from the model (n, d) and their latent variables: the same rows for any chunks.
@@ -59,7 +61,7 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
         """
         check_is_fitted(self)
         check_number("n_samples", n_samples, int, 1)
-        fitted, d, seed = self._fitted(), self.n_features_in_, integer_seed(self.random_state)
+        fitted, d, seed = self._model_of_rows(), self.n_features_in_, integer_seed(self.random_state)
         if chunks is None:
             return draw_rows.draw(*fitted, d, 0, n_samples, seed)
         rows = draw_rows.chunk_rows(d, np.float64, SAMPLE_CHUNK_BYTES) if chunks == "auto" else chunks
@@ -99,7 +101,7 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
         rows = draw_rows.chunk_rows(d, kind, SAMPLE_CHUNK_BYTES) if chunk_rows is None else chunk_rows
         check_number("chunk_rows", rows, int, 1)
         draw_rows.write_drawn(
-            *self._fitted(),
+            *self._model_of_rows(),
             GeneratedSource(n_samples, min(rows, n_samples), d, kind),
             path,
             seed=integer_seed(self.random_state),

@@ -54,6 +54,16 @@ PARAGRAPHS = {
         sample_size : int, default=30000
             Rows in the sample (fewer if they would need more than 64 MiB).
         """,
+    "scale": """
+        scale : {"standard", "robust", "variable"} or None, default=None
+            Scale the columns, from the first pass, before the model sees them. "standard": minus the mean, divided by
+            the standard deviation. "robust": minus the median, divided by the interquartile range / 1.349, both of the
+            sample (where the quartiles are equal, by the standard deviation). "variable": minus the mean, divided by
+            one scale for each variable, the root of the mean variance of its columns; columns without names are one
+            variable. Columns without spread are left as they are. Results are in the data's units, and so are
+            parameters that you set. Only numbers that all columns share are in units of the scaled columns: a single
+            variance, `reg_covar`, distances. A `warm_start` needs a last fit with `scale`, too.
+        """,
     "missing": """
         missing : {"marginalize", "error"}, default="marginalize"
             How missing values are handled in fits and outputs: they are marginalised exactly, as values missing at
@@ -119,10 +129,16 @@ PARAGRAPHS = {
         history_ : list of dict
             One record for each iteration: see `dem.estimators.records.history_records`. Empty for a closed form.
         """,
+    "scaled": """
+        scale_, shift_ : array of shape (n_features,)
+            With `scale`: the model is that of (x - shift_) / scale_.
+        """,
     "training_data": """
         n_features_in_ : int
         feature_names_in_ : array of str
-            If the data in memory had column names.
+            If the data had column names.
+        columns_ : dem.core.columns.Columns
+            The columns: their names, variables, coordinates and units.
         source_ : dict
             Properties of the training data: see `dem.estimators.records.source_record`.
         """,

@@ -15,6 +15,8 @@ from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice
 from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_positive_integer, n_components_for_em
+from dem.estimators.scaling import VARIANCE, ColumnUnit
+from dem.estimators.summary import columns_of
 from dem.models.latent.algebra import fixed_signs
 from dem.models.latent.factor_analysis import (
     HEYWOOD_SHARE,
@@ -59,6 +61,7 @@ class FactorAnalysis(LinearLatent):
     {latent_random_state}
     {latent_verbose}
     {latent_sample_size}
+    {scale}
     {missing}
     {missing_value}
     {engine}
@@ -80,6 +83,7 @@ class FactorAnalysis(LinearLatent):
     stop_reason_ : str
         "converged", "max_iter" or "fell".
     {latent_fit}
+    {scaled}
     {training_data}
     """
 
@@ -98,6 +102,7 @@ class FactorAnalysis(LinearLatent):
         verbose: int = 0,
         verbose_interval: int = 1,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -114,6 +119,7 @@ class FactorAnalysis(LinearLatent):
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
         self.rotation = rotation
         self.solver = solver
 
@@ -125,7 +131,8 @@ class FactorAnalysis(LinearLatent):
         )
         if not len(cases):
             return words
-        which = plural(len(cases), "column") if len(cases) > 20 else f"column {', '.join(map(str, cases))}"
+        named = columns_of(self, self.n_features_in_).in_words(np.asarray(cases).tolist())
+        which = plural(len(cases), "column") if len(cases) > 20 else named
         return f"{words}; no noise is left in {which} (a Heywood case: try fewer factors)"
 
     def to_sklearn(self) -> decomposition.FactorAnalysis:
@@ -142,6 +149,10 @@ class FactorAnalysis(LinearLatent):
         if self.rotation is not None:
             check_choice("rotation", self.rotation, ROTATIONS)
         check_choice("solver", self.solver, ("auto", "ecm", "em"))
+
+    def _column_units(self) -> dict[str, ColumnUnit]:
+        """Return the units of the fitted attributes that have those of the columns."""
+        return {**super()._column_units(), "noise_variance_": VARIANCE}
 
     def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
         """Fit by ECM or EM on the moments."""

@@ -147,7 +147,10 @@ def _block(pair: Any, names: Sequence[str] | None) -> tuple[str, list[int], Any]
     found = [_column(column, names) for column in (columns if several else [columns])]
     if not found:
         raise ValueError("a part of family has no columns: give at least one column for each family")
-    return ", ".join(f"column {c}" if names is None else str(names[c]) for c in found), found, as_family(family)
+    if names is not None:
+        words = [str(names[c]) if c < len(names) else str(c) for c in found]  # `check_columns` refuses the others
+        return ", ".join(words), found, as_family(family)
+    return ", ".join(f"column {c}" for c in found), found, as_family(family)  # checkpoints know parts by these names
 
 
 def _column(column: Any, names: Sequence[str] | None) -> int:

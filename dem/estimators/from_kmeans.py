@@ -11,6 +11,7 @@ from dem.core.block import Float
 from dem.core.error_state import default_error_state
 from dem.estimators.gaussian_init import covariance_shape
 from dem.estimators.kmeans import KMeans
+from dem.estimators.summary import shared_units
 
 M = TypeVar("M")
 
@@ -23,7 +24,7 @@ def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **se
     are spherical: the variance is the mean squared distance of a cluster's rows to its centre, per column (for the tied
     type: of all rows). K-means already has these sums, so no pass over the data is needed; the first M-step gives the
     covariances their shapes. K-means is the EM of this mixture in the limit of equal variances that go to 0 (PRML
-    9.3.2). The settings `missing` and `missing_value` are taken from the K-means.
+    9.3.2). The settings `scale`, `missing` and `missing_value` are taken from the K-means.
 
     Parameters
     ----------
@@ -36,18 +37,24 @@ def from_kmeans(cls: type[M], km: KMeans, *, covariance_type: str = "full", **se
     Raises
     ------
     ValueError
-        If all rows lie on their centres, so that there is no variance to start with.
+        If all rows lie on their centres, so that there is no variance to start with; or for spherical covariances, if
+        `scale` is not that of the K-means.
     """
     check_is_fitted(km)
     variances = cluster_variances(km)
     k, d = km.cluster_centers_.shape
     weights = np.maximum(km.cluster_counts_, np.finfo(float).tiny)
-    scales = np.atleast_1d(1 / (weights @ variances / weights.sum()) if covariance_type == "tied" else 1 / variances)
-    shape = covariance_shape(covariance_type, k, d)
+    shares = np.atleast_1d(1 / (weights @ variances / weights.sum()) if covariance_type == "tied" else 1 / variances)
+    shape, settings = covariance_shape(covariance_type, k, d), {"scale": km.scale, **settings}
+    by_column = shares[:, None] / shared_units(km, d) ** 2
     if covariance_type in ("full", "tied"):
-        precisions = np.reshape(scales[:, None, None] * np.eye(d), shape)
+        precisions = np.reshape(by_column[:, None] * np.eye(d), shape)
+    elif covariance_type == "diag":
+        precisions = by_column
+    elif settings["scale"] == km.scale:
+        precisions = shares
     else:
-        precisions = np.broadcast_to(scales[:, None] if covariance_type == "diag" else scales, shape).copy()
+        raise ValueError(f"spherical covariances need the scale of the K-means, {km.scale!r}: leave out scale")
     return cls(
         k,  # type: ignore[call-arg]
         covariance_type=covariance_type,

@@ -23,7 +23,8 @@ from dem.estimators.gaussian_init import (
     check_weights,
     precisions_of,
 )
-from dem.estimators.mixture_base import MixtureEstimator, as_prior
+from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
+from dem.estimators.scaling import POSITION, ColumnUnit, gaussian_units, refuse_scaled
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
@@ -65,6 +66,7 @@ class GaussianMixture(MixtureEstimator):
     {warm_start}
     {verbose}
     {sample_size}
+    {scale}
     {missing}
     {missing_value}
     {engine}
@@ -74,7 +76,7 @@ class GaussianMixture(MixtureEstimator):
     weights_ : array of shape (n_components,)
     means_ : array of shape (n_components, n_features)
     covariances_, precisions_, precisions_cholesky_ : array
-        (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical.
+        (K, d, d) full, (d, d) tied, (K, d) diag, (K,) spherical (with `scale` in units of the scaled columns).
     {fit_ended}
     {lower_bound_}
     {fit_passes}
@@ -82,11 +84,13 @@ class GaussianMixture(MixtureEstimator):
         The number added to the variances.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities: the weight of the rows that each component has.
+    {scaled}
     {training_data}
     """
 
     _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_", "reg_covar_")
     _saved_numbers = ("_fitted_type",)
+    _axes = (*MIXTURE_AXES, ("means_", "component column"), ("covariances_", "covariance"))
 
     def __init__(
         self,
@@ -107,6 +111,7 @@ class GaussianMixture(MixtureEstimator):
         verbose: int = 0,
         verbose_interval: int = 1,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -126,6 +131,7 @@ class GaussianMixture(MixtureEstimator):
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
         self.covariance_type = covariance_type
         self.reg_covar = reg_covar
         self.weights_init = weights_init
@@ -174,6 +180,20 @@ class GaussianMixture(MixtureEstimator):
         """Return a short description of the fitted model."""
         return self._describe("Gaussian mixture", f"{self.covariance_type} covariances")
 
+    @property
+    def _depends_on_units(self) -> bool:
+        """Whether columns share a variance."""
+        return self.covariance_type == "spherical"
+
+    def _column_units(self) -> dict[str, ColumnUnit]:
+        """Return the units of the fitted attributes and settings that have those of the columns."""
+        return {
+            **gaussian_units(self.covariance_type, covariances_="covariance", precisions_cholesky_="factor"),
+            **gaussian_units(self.covariance_type, precisions_init="precision", reg_covar_="reg_covar"),
+            "means_": POSITION,
+            "means_init": POSITION,
+        }
+
     def _model(self, d: int) -> MixtureModel:
         """Return the model, with the first parameters that the user has set, if any."""
         k = self.n_components
@@ -185,6 +205,8 @@ class GaussianMixture(MixtureEstimator):
     def to_sklearn(self) -> SklearnGaussianMixture:
         """Return the fitted scikit-learn mixture with the same parameters."""
         check_is_fitted(self)
+        if self.covariance_type == "spherical":
+            refuse_scaled(self, "in the data's units its components are not spherical; use covariance_type='diag'")
         model = SklearnGaussianMixture(**self._shared_settings(SklearnGaussianMixture))
         names = ("weights_", "means_", "covariances_", "precisions_", "precisions_cholesky_")
         return self._copy_fitted_to(model, (*names, "converged_", "n_iter_", "lower_bound_", "lower_bounds_"))

@@ -18,6 +18,7 @@ from dem.estimators.base import RowwiseEstimator
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_array
+from dem.estimators.scaling import POSITION, ColumnUnit, refuse_scaled
 from dem.kernel.choice import with_chosen_kernel
 from dem.models.kmeans.kernel import KMeansStats
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams, kmeans_outputs
@@ -56,6 +57,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     {verbose}
     {random_state}
     {sample_size}
+    {scale}
     missing : {"marginalize", "error"}, default="marginalize"
         How missing values are handled in fits and outputs: distances use the observed columns of a row (see the notes),
         or missing values are an error.
@@ -66,7 +68,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     ----------
     cluster_centers_ : array of shape (n_clusters, n_features)
     inertia_ : float
-        Weighted sum of the squared distances of the rows to `cluster_centers_`.
+        Weighted sum of the squared distances of the rows to `cluster_centers_`. With `scale` this and all other
+        distances are those of the scaled columns; the centres are in the data's units.
     labels_ : array of shape (n,)
         The cluster of each training row, computed on first use: a NumPy array (int32) for data in memory, a lazy Dask
         array otherwise. It needs the training data, and is not saved or pickled.
@@ -86,6 +89,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     history_ : list of dict
         For each pass "inertia" and "objective", which is minus the inertia per row. "elbo_e" equals the objective, and
         "elbo_m" is the objective of the new centres with the old labels. Neither step lowers the objective.
+    {scaled}
     {training_data}
 
     Notes
@@ -101,6 +105,11 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     objective_name = "inertia"
     _saved = ("cluster_centers_", "cluster_counts_", "cluster_inertias_")
     _saved_numbers = ("inertia_",)
+    _axes = (
+        ("cluster_centers_", "component column"),
+        ("cluster_counts_", "component"),
+        ("cluster_inertias_", "component"),
+    )
 
     def __init__(
         self,
@@ -114,6 +123,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         verbose_interval: int = 1,
         random_state: Any = None,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -129,6 +139,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
         self.n_clusters = n_clusters
         self.init = init
         self.n_init = n_init
@@ -137,6 +148,21 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     def _n_starts(self) -> int:
         """The number of starts on the sample."""
         return AUTO_STARTS if self.n_init == "auto" else int(self.n_init)
+
+    @property
+    def _depends_on_units(self) -> bool:
+        """Yes: distances are sums over the columns."""
+        return True
+
+    def _scans_scatter(self, d: int) -> bool:
+        """No; raise ValueError for wrong centres."""
+        if not isinstance(self.init, str):
+            check_array(self.init, (self.n_clusters, d), "init")
+        return False
+
+    def _column_units(self) -> dict[str, ColumnUnit]:
+        """Return the units of the centres."""
+        return {"cluster_centers_": POSITION, "init": POSITION}
 
     def _check_size(self, n: int, d: int) -> None:
         """Raise ValueError if there are fewer rows than clusters."""
@@ -167,6 +193,8 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     @property
     def labels_(self) -> Any:
         """The cluster of each training row."""
+        if self._own is not self:
+            return self._own.labels_
         if self.__dict__.get("_labels") is not None:
             return self._labels
         source = self.__dict__.get("_training")
@@ -192,7 +220,7 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return self._as_int32(self._rows(X, "label"))
 
     def transform(self, X: Any) -> Any:
-        """Return the distances of each row to all centres, of shape (n, n_clusters).
+        """Return the distances of each row to all centres, of shape (n, n_clusters); with `scale` of scaled rows.
 
         A NumPy array for data in memory, a lazy Dask array otherwise.
         """
@@ -214,12 +242,13 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return super().impute(X)
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
-        """Return minus the (weighted) inertia of X, from one pass."""
+        """Return minus the (weighted) inertia of X, with `scale` of scaled rows, from one pass."""
         return self.mean_score(X, sample_weight).total
 
     def to_sklearn(self) -> SklearnKMeans:
         """Return the fitted scikit-learn K-means with the same centres; with `labels_` if they are in memory."""
         check_is_fitted(self)
+        refuse_scaled(self, "its distances are those of scaled columns; fit scikit-learn's on (X - shift_) / scale_")
         model = SklearnKMeans(**self._shared_settings(SklearnKMeans))
         self._copy_fitted_to(model, ("cluster_centers_", "inertia_", "n_iter_"))
         labels = getattr(self, "labels_", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -13,13 +13,16 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.block import Float
 from dem.core.layout import c_ordered
 from dem.estimators.checks import check_choice
+from dem.estimators.dataset import AxesOf
 from dem.estimators.density import DensityEstimator
+from dem.estimators.scaling import LENGTH, POSITION, ColumnUnit
 from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.models.latent.rows import latent_outputs
-from dem.run.fit import scan_moments
+from dem.run.fit import scan_of
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit, fit_by_passes, scatter_fits
+from dem.scan.scaling import Scaling
 from dem.scan.scanner import Scan
 from dem.source import Source
 
@@ -32,6 +35,7 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
 
     outputs = latent_outputs(1, 1)
     _lower_bound = "log_likelihood"
+    _axes: ClassVar[AxesOf] = (("mean_", "column"), ("_loadings", "column latent"), ("noise_variance_", "column"))
     n_components_: int
     mean_: Float
 
@@ -54,13 +58,19 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
 
     def _fit_source(self, source: Source, settings: FitSettings) -> LatentFit:
         """Fit on the moments if they fit in memory and no value is missing; otherwise with a pass per iteration."""
-        engine, scan = settings.engine, None
-        if scatter_fits(source.n_columns, None if engine is None else engine.memory_bytes):
-            scan = scan_moments(source, settings)
-            self._check_size(scan.rows_with_value, source.n_columns)
-        if scan is None or scan.incomplete.rows > 0:  # missing values in rows of weight 0 do not matter
-            return fit_by_passes(self._em_model(source.n_columns, scan), source, settings, known_scan=scan)
-        return self._fit_moments(scan, settings)
+        scan, d = settings.scan, source.n_columns
+        if scan is None and self._scans_scatter(d):
+            scan = scan_of(source, settings, scatter=True)
+            self._check_size(scan.rows_with_value, d)
+            settings = settings.after_scan(scan)
+        whole = scan if scan is not None and scan.moments.scatter.ndim == 2 else None
+        if whole is None or whole.incomplete.rows > 0:  # missing values in rows of weight 0 do not matter
+            return fit_by_passes(self._em_model(d, whole), source, settings)
+        return self._fit_moments(whole, settings)
+
+    def _scans_scatter(self, d: int) -> bool:
+        """Whether the first pass gathers the (d, d) scatter: it does if that fits in memory."""
+        return scatter_fits(d, None if self.engine is None else self.engine.memory_bytes)
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: NaN are allowed if `n_components` is an integer."""
@@ -101,9 +111,10 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
                 f"inverse_transform needs an array of {self.n_components_} columns, as transform returns it, "
                 f"but got the shape {latents.shape}"
             )
-        params = self._fitted()[1]
+        params = self._own._fitted()[1]
         back = params.loadings.T if reconstruct == "mean" else least_squares_matrix(params)
-        return latents @ back + self.mean_
+        rows = latents @ back + self._own.mean_
+        return rows if self._own is self else rows * self.scale_ + self.shift_
 
     def sample(self, n_samples: int = 1, chunks: Any = None) -> Any:
         """Return n rows W z + mu + noise, of shape (n, d).
@@ -116,18 +127,34 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
     def get_covariance(self) -> Float:
         """Return C = W W' + Psi, of shape (d, d)   (PRML 12.36)."""
         check_is_fitted(self)
-        return covariance(self._fitted()[1])
+        return self._per_pair(covariance(self._own._fitted()[1]), 1)
 
     def get_precision(self) -> Float:
         """Return inv(C), of shape (d, d), by the inverse of a (q, q) matrix   (PRML 12.42)."""
         check_is_fitted(self)
-        return precision(self._fitted()[1])
+        return self._per_pair(precision(self._own._fitted()[1]), -1)
+
+    @property
+    def _loadings(self) -> Float:
+        """W, of shape (d, q)."""
+        loadings: Float = self._fitted()[1].loadings
+        return loadings
 
     @property
     def posterior_covariance_(self) -> Float:
         """Covariance of z given x, inv(I + W' inv(Psi) W), (q, q): the same for every row   (PRML 12.42)."""
         check_is_fitted(self)
-        return posterior_covariance(self._fitted()[1])
+        return posterior_covariance(self._own._fitted()[1])
+
+    def _per_pair(self, matrix: Float, power: int) -> Float:
+        """Return a matrix (d, d) of the model in units of the columns to a power."""
+        if self._own is self:
+            return matrix
+        return ColumnUnit(power, axes=(-1, -2)).in_data_units(matrix, Scaling(self.shift_, self.scale_))
+
+    def _column_units(self) -> dict[str, ColumnUnit]:
+        """Return the units of the fitted attributes that have those of the columns."""
+        return {"mean_": POSITION, "components_": LENGTH}
 
     @property
     def _n_features_out(self) -> int:

@@ -13,7 +13,7 @@ from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.docstrings import documented
 from dem.estimators.family_spec import as_family
-from dem.estimators.mixture_base import MixtureEstimator, as_prior
+from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
 from dem.families import FAMILIES
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
@@ -65,6 +65,7 @@ class Mixture(MixtureEstimator):
     """
 
     _saved = ("weights_", "effective_counts_")
+    _axes = MIXTURE_AXES
 
     def __init__(
         self,

@@ -28,6 +28,9 @@ from dem.run.fit_settings import FitSettings
 from dem.source import Source
 from dem.storage.document import GroupContents
 
+MIXTURE_AXES = (("weights_", "component"), ("effective_counts_", "component"))
+"""The axes of the parameters of every mixture; see `HasDataset`."""
+
 
 @with_criteria("complete")
 class MixtureEstimator(DensityEstimator):
@@ -71,6 +74,10 @@ class MixtureEstimator(DensityEstimator):
         """Return the model for a fit that starts from the parameters of the last fit."""
         return model
 
+    def _scans_scatter(self, d: int) -> bool:
+        """Whether the model needs the whole scatter; raise ValueError for wrong parameters."""
+        return bool(self._model(d).needs_scatter)
+
     @property
     def _n_starts(self) -> int:
         """The number of starts on the sample."""
@@ -84,7 +91,7 @@ class MixtureEstimator(DensityEstimator):
         """Run EM, from the user's parameters or those of the last fit, if there are any."""
         model = with_chosen_kernel(self._model(source.n_columns))
         params = model.known()
-        if self.warm_start and self._can_warm_start(source.n_columns):
+        if self.warm_start and self._own is self and self._can_warm_start(source.n_columns):
             model, params = self._warm_start_model(model), self._fitted()[1]
         return fit_model(model, source, settings, params=params)
 

@@ -14,9 +14,11 @@ from dem.em.row_output import RowOutputs
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.checks import check_number
+from dem.estimators.dataset import AxesOf
 from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_reg_covar
-from dem.estimators.mixture_base import MixtureEstimator, as_prior
+from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
+from dem.estimators.scaling import LOADINGS, POSITION, VARIANCE, ColumnUnit
 from dem.families import NOISE, FactorAnalysers, FactorFamily
 from dem.families.factors.algebra import canonical_rotation
 from dem.models.mixture.factors import FactorMixtureModel, factor_outputs
@@ -54,6 +56,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     {warm_start}
     {verbose}
     {sample_size}
+    {scale}
     {missing}
     {missing_value}
     {engine}
@@ -67,7 +70,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         first, and the entry of largest magnitude in each column positive. With isotropic noise the columns are the
         principal directions.
     noise_variance_ : array of shape (n_components, n_features)
-        The diagonal of Psi_k; of shape (n_components,) for `MixturePPCA`.
+        The diagonal of Psi_k; of shape (n_components,) for `MixturePPCA`, with `scale` in units of the scaled columns.
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     reg_covar_ : float or array of shape (n_features,)
@@ -75,6 +78,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     {fit_ended}
     {lower_bound_}
     {fit_passes}
+    {scaled}
     {training_data}
     """
 
@@ -82,6 +86,12 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     outputs: ClassVar[RowOutputs] = {**MixtureEstimator.outputs, **factor_outputs(1, 1)}
     _kind: ClassVar[str] = "mixture of factor analysers"
     _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_", "reg_covar_")
+    _axes: ClassVar[AxesOf] = (
+        *MIXTURE_AXES,
+        ("means_", "component column"),
+        ("loadings_", "component column latent"),
+        ("noise_variance_", "component column"),
+    )
 
     def __init__(
         self,
@@ -99,6 +109,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
         verbose: int = 0,
         verbose_interval: int = 1,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -118,6 +129,7 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
         self.n_factors = n_factors
         self.reg_covar = reg_covar
         self.prior = prior
@@ -129,8 +141,8 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
 
     @property
     def explained_variance_(self) -> Float:
-        """The variance that each factor explains, summed over the columns, (n_components, n_factors)."""
-        return np.asarray((self.loadings_**2).sum(axis=1))
+        """The variance that each factor explains, summed over the (scaled) columns, (n_components, n_factors)."""
+        return np.asarray((self._own.loadings_**2).sum(axis=1))
 
     def transform(self, X: Any) -> Any:
         """Return each row's latents, E[z | x] under its most probable component (see `predict`), (n, n_factors).
@@ -142,6 +154,16 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     def describe(self) -> str:
         """Return a short description of the fitted model."""
         return self._describe(self._kind, f"{plural(self.loadings_.shape[2], 'factor')} each")
+
+    @property
+    def _depends_on_units(self) -> bool:
+        """Whether columns share a noise variance."""
+        return self.noise == "isotropic"
+
+    def _column_units(self) -> dict[str, ColumnUnit]:
+        """Return the units of the fitted attributes that have those of the columns."""
+        own = {} if self.noise == "isotropic" else {"noise_variance_": VARIANCE, "reg_covar_": VARIANCE}
+        return {"means_": POSITION, "loadings_": LOADINGS, **own}
 
     def _check_settings(self) -> None:
         """Raise ValueError for wrong settings, before any data are read."""
@@ -186,8 +208,9 @@ class MixturePPCA(MixtureFactorAnalysis):
 
     noise: ClassVar[str] = "isotropic"
     _kind = "mixture of probabilistic PCAs"
+    _axes = (*MixtureFactorAnalysis._axes, ("noise_variance_", "component"))
 
     @property
     def explained_variance_(self) -> Float:
         """The variance along each principal direction, with the noise as in `dem.PPCA`, (n_components, n_factors)."""
-        return np.asarray((self.loadings_**2).sum(axis=1) + self.noise_variance_[:, None])
+        return np.asarray((self._own.loadings_**2).sum(axis=1) + self.noise_variance_[:, None])

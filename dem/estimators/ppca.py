@@ -12,8 +12,10 @@ from dem.core.human import plural
 from dem.core.warn import warn
 from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice
+from dem.estimators.dataset import AxesOf
 from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_positive_integer, n_components_for_em
+from dem.estimators.scaling import refuse_scaled
 from dem.models.latent.closed_form import PPCAParams, components_by_bic, components_by_evidence, components_by_share
 from dem.models.latent.ppca import MomentsPPCAModel, PPCAModel
 from dem.run.fit_settings import FitSettings
@@ -67,6 +69,7 @@ class PPCA(LinearLatent):
     {latent_random_state}
     {latent_verbose}
     {latent_sample_size}
+    {scale}
     {missing}
     {missing_value}
     {engine}
@@ -74,9 +77,11 @@ class PPCA(LinearLatent):
     Attributes
     ----------
     components_ : array of shape (n_components_, n_features)
-        Principal directions, orthonormal, the one of largest variance first.
+        Principal directions, orthonormal, the one of largest variance first. With `scale` they are orthonormal for
+        scaled columns, and here in the data's units: multiplied by `scale_`.
     explained_variance_ : array of shape (n_components_,)
-        Variances along them: maximum-likelihood ones (1 / n), where scikit-learn's PCA divides by n - 1.
+        Variances along them: maximum-likelihood ones (1 / n), where scikit-learn's PCA divides by n - 1. With `scale`
+        these, `singular_values_` and `noise_variance_` are those of the scaled columns, as after a StandardScaler.
     explained_variance_ratio_ : array of shape (n_components_,)
         Shares of the model's total variance, the trace of W W' + s^2 I: on complete data that of the data.
     singular_values_ : array of shape (n_components_,)
@@ -89,6 +94,7 @@ class PPCA(LinearLatent):
     stop_reason_ : str
         "closed_form", "converged", "max_iter" or "fell".
     {latent_fit}
+    {scaled}
     {training_data}
     """
 
@@ -100,6 +106,12 @@ class PPCA(LinearLatent):
         "mean_",
     )
     _saved_numbers = ("noise_variance_", "n_components_", "n_samples_")
+    _axes: ClassVar[AxesOf] = (
+        *LinearLatent._axes,
+        ("components_", "latent column"),
+        ("explained_variance_", "latent"),
+        ("explained_variance_ratio_", "latent"),
+    )
 
     def __init__(
         self,
@@ -112,6 +124,7 @@ class PPCA(LinearLatent):
         verbose: int = 0,
         verbose_interval: int = 1,
         sample_size: int = 30_000,
+        scale: str | None = None,
         missing: str = "marginalize",
         missing_value: float | None = None,
         engine: Engine | None = None,
@@ -128,6 +141,7 @@ class PPCA(LinearLatent):
             missing_value=missing_value,
             engine=engine,
         )
+        self.scale = scale
         self.solver = solver
 
     def describe(self) -> str:
@@ -138,6 +152,7 @@ class PPCA(LinearLatent):
     def to_sklearn(self) -> decomposition.PCA:
         """Return the fitted scikit-learn PCA with the same directions, mean and variances."""
         check_is_fitted(self)
+        refuse_scaled(self, "its components are not orthogonal in the data's units; fit scikit-learn's on scaled data")
         model = decomposition.PCA(self.n_components_)
         names = ("components_", "mean_", "explained_variance_", "explained_variance_ratio_", "singular_values_")
         return self._copy_fitted_to(model, (*names, "noise_variance_", "n_components_", "n_samples_"))
@@ -153,6 +168,11 @@ class PPCA(LinearLatent):
                 f"got {q!r}"
             )
         check_choice("solver", self.solver, ("auto", "closed_form", "em"))
+
+    @property
+    def _depends_on_units(self) -> bool:
+        """Yes: all columns have the same noise variance."""
+        return True
 
     def _fit_moments(self, scan: Scan, settings: FitSettings) -> LatentFit:
         """Fit in closed form, or by EM on the moments."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from dem.em import loop
 from dem.scan.scanner import Scan
@@ -48,4 +51,13 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
         "missing": scan.missing.tolist() if scan.missing.any() else [],
         "incomplete_rows": scan.incomplete_rows,
         "empty_rows": scan.empty_rows,
+    }
+
+
+def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constructor's arguments that JSON can hold; arrays of first parameters are left out."""
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in params.items()
+        if value is None or isinstance(value, bool | int | float | str | np.generic)
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core.columns import Columns
 from dem.core.human import passes, plural
 from dem.families.reg_covar import FromData
 
@@ -68,7 +69,7 @@ def objective_history(model: Any) -> tuple[str, str, list[float]]:
 
 
 def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
-    """Return the names of the columns: `labels`, else the names in the training data, else numbers.
+    """Return the names of the columns: `labels`, else the names in the training data with units, else numbers.
 
     Raises
     ------
@@ -78,8 +79,17 @@ def column_names(model: Any, d: int, labels: Sequence[str] | None) -> list[str]:
     if labels is not None and (isinstance(labels, str) or len(labels) != d):
         what = f"the word {labels!r}" if isinstance(labels, str) else plural(len(labels), "name")
         raise ValueError(f"labels must be a list with a name for each of the {plural(d, 'column')}, got {what}")
-    given = getattr(model, "feature_names_in_", None) if labels is None else labels
-    return [f"column {i}" for i in range(d)] if given is None else [str(name) for name in given]
+    if labels is not None:
+        return [str(name) for name in labels]
+    return list(columns_of(model, d).labels)
+
+
+def columns_of(model: Any, d: int) -> Columns:
+    """Return the columns that a model was fitted to; those of models made by hand have names, or only numbers."""
+    names = getattr(model, "feature_names_in_", None)
+    made = Columns.numbered(d) if names is None else Columns.of_names([str(name) for name in names])
+    found: Columns = getattr(model, "columns_", made)
+    return found
 
 
 def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]:
@@ -92,10 +102,11 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
         A few columns; for all columns, every type would need K d^2 numbers.
     """
     k, eye, pick = len(model.weights_), np.eye(len(columns)), list(columns)
+    unit = eye * shared_units(model, len(model.means_[0]))[pick] ** 2
     if hasattr(model, "loadings_"):
         loadings, noise = model.loadings_[:, pick], model.noise_variance_
-        noise = noise[:, pick] if noise.ndim == 2 else noise[:, None]
-        return np.asarray(loadings @ np.swapaxes(loadings, 1, 2) + noise[:, :, None] * eye)
+        own = noise[:, pick][:, :, None] * eye if noise.ndim == 2 else noise[:, None, None] * unit
+        return np.asarray(loadings @ np.swapaxes(loadings, 1, 2) + own)
     stored = np.asarray(model.covariances_, dtype=np.float64)
     kind = model.covariance_type
     if kind == "full":
@@ -104,7 +115,17 @@ def covariances_among(model: Any, columns: Sequence[int]) -> NDArray[np.float64]
         return np.repeat(stored[np.ix_(pick, pick)][None], k, axis=0)
     if kind == "diag":
         return stored[:, pick][:, :, None] * eye
-    return stored[:, None, None] * eye
+    return stored[:, None, None] * unit
+
+
+def shared_units(model: Any, d: int) -> NDArray[np.float64]:
+    """Return the size (d,), in each column, of a number that all columns share: 1 if they were not scaled."""
+    return np.asarray(getattr(model, "scale_", np.ones(d)), dtype=np.float64)
+
+
+def in_scaled_units(model: Any) -> str:
+    """Return " in scaled units" if the columns were scaled, for texts about numbers that they share; else ""."""
+    return " in scaled units" if hasattr(model, "scale_") else ""
 
 
 def correlations(model: Any) -> NDArray[np.float64]:

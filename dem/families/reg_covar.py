@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dem.core.block import Float
 from dem.scan.scanner import Scan
@@ -18,8 +17,6 @@ SHARE = 1e-6
 """The default, as a share of each column's variance."""
 CONSTANT = 1e-6
 """The default for a column without variance."""
-ROUNDING = 8 * float(np.finfo(np.float64).eps)
-"""A standard deviation below this share of a column's largest magnitude is only the rounding of the mean."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ def column_reg_covar(reg_covar: RegCovar, scan: Scan) -> RegCovar:
     """
     if not (reg_covar is None or isinstance(reg_covar, FromData)):
         return reg_covar
-    variances, constant = _variances(scan)
+    variances, constant = scan.moments.variances, scan.constant
     return FromData(np.where(constant, CONSTANT, SHARE * variances))
 
 
@@ -83,7 +80,7 @@ def shared_reg_covar(reg_covar: RegCovar, scan: Scan, widest: int = 0) -> RegCov
     """
     if not (reg_covar is None or isinstance(reg_covar, FromData)):
         return reg_covar
-    variances, constant = _variances(scan)
+    variances, constant = scan.moments.variances, scan.constant
     if constant.all():
         return FromData(CONSTANT)
     ascending = np.sort(np.where(constant, 0.0, variances))
@@ -104,10 +101,3 @@ def reg_covar_values(reg_covar: RegCovar) -> float | Float:
             "reg_covar is not known, because it depends on the data: call bind(scan, frame) of the family first"
         )
     return reg_covar.values if isinstance(reg_covar, FromData) else reg_covar
-
-
-def _variances(scan: Scan) -> tuple[Float, NDArray[np.bool_]]:
-    """Return the variances (d,) of the columns, and which of them are constant."""
-    variances = scan.moments.variances
-    magnitude = np.maximum(np.abs(scan.low), np.abs(scan.high))
-    return variances, np.sqrt(variances) <= ROUNDING * magnitude

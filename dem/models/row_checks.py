@@ -34,6 +34,10 @@ class NotFiniteError(ValueError):
     def __str__(self) -> str:
         return f"row {self.row} {self.words}"
 
+    def naming(self, column: str) -> NotFiniteError:
+        """Return the same error with a name for the column, such as "column 'age'", instead of its number."""
+        return NotFiniteError(self.words.replace(f"column {self.column}", column, 1), self.row, self.column)
+
 
 def label_dtype(k: int) -> np.dtype[Any]:
     """Return the smallest dtype of labels 0 to k - 1, and of -1, the label of rows without any value."""
@@ -92,7 +96,7 @@ def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteE
     """Return the error for the first bad value."""
     row, column = (int(i) for i in np.argwhere(bad)[0])
     words = f"holds {block.x[row, column]} in column {column}: {advice}"
-    return NotFiniteError(words, block.first + row, column)
+    return NotFiniteError(words, block.keys.of(row), column)
 
 
 def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:
@@ -104,9 +108,8 @@ def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:
         If there are fewer.
     """
     if n_rows < k:
-        raise ValueError(
-            f"{n_rows} rows are too few for {name}={k}: Expected n_samples >= {name} but got n_samples = {n_rows}"
-        )
+        rows = "1 row is" if n_rows == 1 else f"{n_rows} rows are"
+        raise ValueError(f"{rows} too few for {name}={k}: Expected n_samples >= {name} but got n_samples = {n_rows}")
 
 
 def check_distinct(sample: Array, k: int, name: str = "n_components") -> None:

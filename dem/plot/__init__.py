@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from dem.plot.pictures import figure, history, kmeans, mixture, staircase
+from dem.plot.pictures import column_pair, figure, history, kmeans, mixture, staircase
 
-__all__ = ["figure", "history", "kmeans", "mixture", "staircase"]
+__all__ = ["column_pair", "figure", "history", "kmeans", "mixture", "staircase"]

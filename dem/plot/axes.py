@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.spatial.distance import cdist
 from dem.core import human
 from dem.core.block import Float
 from dem.estimators import summary
+from dem.source.in_memory import open_memory
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A4B00", "#5D3FD3")
 """Colours that colour-blind readers can distinguish too, after Okabe and Ito."""
@@ -63,7 +65,8 @@ def draw_regions(ax: Axes, model: Any, x: Float | None, columns: tuple[int, int]
     across, up = np.meshgrid(*(np.linspace(a, b, PIXELS) for a, b in zip(low, high, strict=True)))
     plane = np.tile(centers.mean(axis=0), (across.size, 1))
     plane[:, pair] = np.column_stack([across.ravel(), up.ravel()])
-    region = cdist(plane, centers, "sqeuclidean").argmin(axis=1).reshape(across.shape)
+    unit = summary.shared_units(model, centers.shape[1])  # distances are those of scaled columns
+    region = cdist(plane / unit, centers / unit, "sqeuclidean").argmin(axis=1).reshape(across.shape)
     colours = [PALETTE[k % len(PALETTE)] for k in range(len(centers))]
     extent = (low[0], high[0], low[1], high[1])
     ax.imshow(region, origin="lower", extent=extent, aspect="auto", alpha=0.22, vmin=-0.5, vmax=len(centers) - 0.5,
@@ -126,7 +129,9 @@ def draw_spectrum(ax: Axes, model: Any) -> None:
     ax.plot(number, variance, "o-", color=PALETTE[0], label="components")
     if noise > 0:
         ax.axhline(noise, color=PALETTE[1], linestyle="--", label="noise variance")
-    ax.set(xlabel="component", ylabel="variance along it", xlim=(0.5, len(variance) + 0.5))
+    ax.set(
+        xlabel="component", ylabel=f"variance along it{summary.in_scaled_units(model)}", xlim=(0.5, len(variance) + 0.5)
+    )
     if len(variance) <= 12:
         ax.set_xticks(number)
     else:
@@ -159,7 +164,10 @@ def draw_loadings(ax: Axes, model: Any, names: Sequence[str]) -> None:
 
 def draw_latents(ax: Axes, model: Any, x: Float, columns: tuple[int, int]) -> None:
     """Draw rows in the latent space of a linear latent model."""
-    z = np.asarray(model.transform(x), dtype=np.float64)
+    rows: Any = x
+    if hasattr(model, "feature_names_in_"):  # scikit-learn warns of rows without the names
+        rows = replace(open_memory(np.asarray(x)), given_columns=model.columns_)
+    z = np.asarray(model.transform(rows), dtype=np.float64)
     if z.shape[1] == 1:
         (low,), (high,) = axis_limits(z)
         ax.hist(z[:, 0], bins=_bins(z[:, 0], low, high), color=PALETTE[5])
@@ -236,6 +244,6 @@ def _legend(ax: Axes, weights: Float) -> None:
 
 
 def check_columns(columns: Sequence[int], n: int, what: str) -> None:
-    """Refuse anything other than two existing columns."""
-    if len(columns) != 2 or not all(0 <= c < n for c in columns):
+    """Refuse anything other than two different columns that exist; the only one of a single column is (0, 0)."""
+    if len(columns) != 2 or not all(0 <= c < n for c in columns) or len(set(columns)) < min(2, n):
         raise ValueError(f"columns must be two of the {n} {what}, numbered from 0, got {tuple(columns)}.")

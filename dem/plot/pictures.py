@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from dem.estimators.summary import column_names
+from dem.estimators.summary import column_names, columns_of
 from dem.plot.axes import (
     check_columns,
     draw_densities,
@@ -34,7 +34,7 @@ DRAWN_ROWS = 3000
 def figure(
     model: Any,
     x: ArrayLike | None = None,
-    columns: tuple[int, int] = (0, 1),
+    columns: Sequence[int | str] = (0, 1),
     labels: Sequence[str] | None = None,
 ) -> Figure:
     """Return the picture of a fitted model and of the history of its fit.
@@ -45,8 +45,8 @@ def figure(
         A fitted model.
     x : array-like of shape (n, d), optional
         Rows to draw with the model; a sample of some thousands is enough.
-    columns : (int, int)
-        The two columns to draw (for PPCA with rows: the two latents).
+    columns : two of int or str
+        The two columns to draw, by number or by name (for PPCA with rows: the two latents, by number).
     labels : sequence of str, optional
         Names of all columns; by default the names of the training data, or numbers.
 
@@ -67,7 +67,7 @@ def figure(
 def mixture(
     model: Any,
     x: ArrayLike | None = None,
-    columns: tuple[int, int] = (0, 1),
+    columns: Sequence[int | str] = (0, 1),
     labels: Sequence[str] | None = None,
 ) -> Figure:
     """Return the picture of rows and components: ellipses of 1 and 2 sigma in two columns, curves for one column.
@@ -80,7 +80,7 @@ def mixture(
 def kmeans(
     model: Any,
     x: ArrayLike | None = None,
-    columns: tuple[int, int] = (0, 1),
+    columns: Sequence[int | str] = (0, 1),
     labels: Sequence[str] | None = None,
 ) -> Figure:
     """Return the picture of rows, centres and the borders between the clusters, in two columns.
@@ -145,27 +145,27 @@ def _figure_with_history(model: Any | None) -> tuple[Figure, Axes]:
 def _mixture_figure(
     model: Any,
     x: ArrayLike | None,
-    columns: tuple[int, int],
+    columns: Sequence[int | str],
     labels: Sequence[str] | None,
     *,
     with_history: bool,
 ) -> Figure:
     rows = None if x is None else np.asarray(x, dtype=np.float64)
     d = model.means_.shape[1]
-    check_columns(columns if d > 1 else (0, 0), d, "columns")
+    pair = column_pair(model, columns, d)
     names = column_names(model, d, labels)
     fig, ax = _figure_with_history(model if with_history else None)
     if d == 1:
         draw_densities(ax, model, rows, names[0])
     else:
-        draw_ellipses(ax, model, rows, columns, names)
+        draw_ellipses(ax, model, rows, pair, names)
     return fig
 
 
 def _kmeans_figure(
     model: Any,
     x: ArrayLike | None,
-    columns: tuple[int, int],
+    columns: Sequence[int | str],
     labels: Sequence[str] | None,
     *,
     with_history: bool,
@@ -173,29 +173,31 @@ def _kmeans_figure(
     d = model.cluster_centers_.shape[1]
     if d < 2:
         raise ValueError("A picture of K-means needs at least two columns: this model has one.")
-    check_columns(columns, d, "columns")
+    pair = column_pair(model, columns, d)
     fig, ax = _figure_with_history(model if with_history else None)
     rows = None if x is None else np.asarray(x, dtype=np.float64)
-    draw_regions(ax, model, rows, columns, column_names(model, d, labels))
+    draw_regions(ax, model, rows, pair, column_names(model, d, labels))
     return fig
 
 
 def _components_figure(
-    model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None
+    model: Any, x: ArrayLike | None, columns: Sequence[int | str], labels: Sequence[str] | None
 ) -> Figure:
     d, traced = model.n_features_in_, bool(getattr(model, "history_", ()))
-    check_columns(columns if d > 1 else (0, 0), d, "columns")
+    pair = column_pair(model, columns, d)
     rows = model.sample(DRAWN_ROWS)[0] if x is None else np.asarray(x, dtype=np.float64)
     fig, ax = _figure_with_history(model if traced else None)
     names = column_names(model, d, labels)
     if d == 1:
         draw_component_densities(ax, model, rows, names[0], drawn=x is None)
     else:
-        draw_participation(ax, model, rows, columns, names, drawn=x is None)
+        draw_participation(ax, model, rows, pair, names, drawn=x is None)
     return fig
 
 
-def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], labels: Sequence[str] | None) -> Figure:
+def _latent_figure(
+    model: Any, x: ArrayLike | None, columns: Sequence[int | str], labels: Sequence[str] | None
+) -> Figure:
     names = column_names(model, len(model.mean_), labels)
     traced = len(getattr(model, "history_", ())) > 1
     panels = 1 + (x is not None) + traced
@@ -206,7 +208,32 @@ def _latent_figure(model: Any, x: ArrayLike | None, columns: tuple[int, int], la
     else:
         draw_loadings(axes.pop(0), model, names)
     if x is not None:
-        draw_latents(axes.pop(0), model, np.asarray(x, dtype=np.float64), columns)
+        draw_latents(axes.pop(0), model, np.asarray(x, dtype=np.float64), _latents(columns))
     if traced:
         draw_history(axes.pop(0), model)
     return fig
+
+
+def column_pair(model: Any, columns: Sequence[int | str], d: int) -> tuple[int, int]:
+    """Return the numbers of the two columns to draw, of d columns; (0, 0) for a single column.
+
+    Raises
+    ------
+    ValueError
+        They are not two different columns that exist.
+    """
+    if d == 1:
+        return (0, 0)
+    if any(isinstance(column, str) for column in columns):
+        columns = columns_of(model, d).numbers_of(columns)
+    check_columns(columns, d, "columns")  # type: ignore[arg-type]
+    first, second = (int(column) for column in columns)
+    return first, second
+
+
+def _latents(columns: Sequence[int | str]) -> tuple[int, int]:
+    """Return the numbers of two latents, which have no names."""
+    if not all(isinstance(column, int | np.integer) or column.isdecimal() for column in columns):
+        raise ValueError(f"columns must be the numbers of two latents, from 0, got {', '.join(map(str, columns))}.")
+    first, second = (int(column) for column in columns)
+    return first, second

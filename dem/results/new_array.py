@@ -1,8 +1,8 @@
-"""Write a new Zarr array: it appears at its path only when it is complete, and replaces only arrays that dem wrote.
+"""Write a new output: it appears at its path only when it is complete, and replaces only outputs that dem wrote.
 
-An unfinished array is kept where the same job finds it again. On a local disk it has a hidden name next to the target.
-At a URL it is at the target itself, since object stores cannot rename, with the attribute ``complete`` false. In a Zarr
-group the array has the group's format (see `dem.results.in_group`), and dem leaves no other files there.
+An output is a Zarr array, or a group (see `dem.results.nodes`). An unfinished output is kept where the same job finds
+it again. On a local disk it has a hidden name next to the target. At a URL it is at the target itself, since object
+stores cannot rename, with the attribute ``complete`` false. In a Zarr group dem leaves no other files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -24,34 +24,35 @@ from distributed.comm import CommClosedError
 from distributed.scheduler import NoWorkerError
 from zarr.core.sync import sync
 
-from dem.results.in_group import fitted_to_group
+from dem.results.nodes import MEMBERS, NodeLayout, Target, layout_at, open_to_write
+from dem.results.output_plan import OutputPlan
 from dem.results.regions import TakenOverError, check_owner, has_chunks
 from dem.source import Source
-from dem.source.stores import address, address_location, file_system, is_url, overlap
+from dem.source.stores import ZarrNode, address, address_location, file_system, is_url, overlap
 from dem.storage.files import raise_cannot_write
 from dem.storage.hierarchy import check_name, check_outside_arrays, hidden_file_base, update_enclosing_groups
 from dem.storage.lock import Interrupted, write_lock
 
 MARK = "dem_output"
-"""The attribute of the arrays that dem wrote and may replace."""
+"""The attribute of the arrays and groups that dem wrote and may replace."""
 
 CLUSTER_LOST = (KilledWorker, NoWorkerError, FutureCancelledError, CommClosedError)
 """Causes of a failed pass that are not in the data: workers or the scheduler were lost."""
 
 
-def new_array(
+def new_output(
     path: str | os.PathLike[str],
     source: Source,
-    layout: dict[str, Any],
+    plan: OutputPlan,
     attributes: dict[str, Any],
     *,
     overwrite: bool,
     job: str | None = None,
-) -> AbstractContextManager[zarr.Array[Any]]:
-    """Return a context that yields an array to write to: a new one, or one that the same job has begun.
+) -> AbstractContextManager[tuple[Target, ...]]:
+    """Return a context that yields the arrays to write to: new ones, or those that the same job has begun.
 
-    On a local disk the array is written under a hidden name and moved to `path` at the end. At a URL it is written
-    in place, with the attribute ``complete`` false until the end. After an error the array is removed, unless
+    On a local disk the output is written under a hidden name and moved to `path` at the end. At a URL it is written
+    in place, with the attribute ``complete`` false until the end. After an error the output is removed, unless
     the job can continue later (see `is_resumable`): then it is kept, and the error message says so.
 
     Parameters
@@ -60,14 +61,14 @@ def new_array(
         A path, or a URL that zarr can write.
     source : Source
         The data; they are never overwritten.
-    layout : dict
-        Shape, chunks, dtype, codecs and format, as `zarr.create_array` takes them.
+    plan : OutputPlan
+        The arrays.
     attributes : dict
-        Attributes of the array, including `MARK`.
+        Attributes of the output, including `MARK`.
     overwrite : bool
-        Replace an existing array, if it has the attribute `MARK`.
+        Replace an existing output, if it has the attribute `MARK`.
     job : str, optional
-        A digest of everything that determines the array, including its layout. Without it an unfinished array is
+        A digest of everything that determines the output, including its plan. Without it an unfinished output is
         never kept.
 
     Raises
@@ -82,7 +83,7 @@ def new_array(
     where = address(path)
     check = partial(check_output_free, path, source, overwrite=overwrite, job=job)
     check()
-    layout, attributes = fitted_to_group(where, source, layout, attributes)
+    layout = layout_at(where, plan)
     attributes = attributes if job is None else {**attributes, "job": job}
     if is_url(where):
         return _new_at_url(str(path), where, layout, attributes, job)
@@ -115,7 +116,7 @@ def check_output_free(
 ) -> None:
     """Refuse a path where data are stored, a path inside an array, and a path where something exists.
 
-    With `overwrite`, an array of row-wise results may exist there.
+    With `overwrite`, an output that dem wrote may exist there.
 
     Raises
     ------
@@ -157,61 +158,65 @@ def check_place(path: str | os.PathLike[str], source: Source | None = None) -> b
     return exists
 
 
-def _array_at(where: str | Path) -> zarr.Array[Any] | None:
-    """Return the array that dem wrote at this path, complete or not; None if there is none."""
+def _output_at(where: str | Path) -> ZarrNode | None:
+    """Return the output that dem wrote at this path, complete or not; None if there is none.
+
+    A group in which others have written too is not an output.
+    """
     try:
-        with zarr.config.set({"array.write_empty_chunks": True}):  # for later writes to this array
-            node = zarr.open(where, mode="r+")
+        node: ZarrNode = open_to_write(where)
+        if isinstance(node, zarr.Group):
+            members: Any = node.attrs.get(MEMBERS)
+            if not isinstance(members, list) or not set(node.keys()) <= set(members):
+                return None
     except Exception:  # stores and codecs may raise any error: dem did not write this
         return None
-    return node if isinstance(node, zarr.Array) and MARK in node.attrs else None
+    return node if MARK in node.attrs else None
 
 
 def _is_output(where: str) -> bool:
-    return _array_at(where) is not None
+    return _output_at(where) is not None
 
 
-def _unfinished(where: str) -> zarr.Array[Any] | None:
-    """Return the unfinished array of dem at this path; None if there is none."""
-    array = _array_at(where)
-    return array if array is not None and array.attrs.get("complete") is False else None
+def _unfinished(where: str) -> ZarrNode | None:
+    """Return the unfinished output of dem at this path; None if there is none."""
+    node = _output_at(where)
+    return node if node is not None and node.attrs.get("complete") is False else None
 
 
-def _begin(
-    name: str, where: str | Path, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
-) -> zarr.Array[Any]:
-    """Return the array that the same job has begun, or a new one that replaces whatever is there."""
-    begun = None if job is None else _array_at(where)
-    if begun is not None and begun.attrs.get("job") == job and begun.attrs.get("complete") is not True:
-        begun.update_attributes(attributes)
-        return begun
-    # Chunks of zeros are written too, so that a missing chunk is always one that was not written.
+def _begin(where: str | Path, name: str, layout: NodeLayout, attributes: dict[str, Any], held: dict[str, Any]) -> Any:
+    """Return the output that the same job has begun, or a new one that replaces whatever is there."""
+    job = attributes.get("job")
+    begun = None if job is None else _output_at(where)
+    again = begun is not None and begun.attrs.get("job") == job and begun.attrs.get("complete") is not True
     try:
-        return zarr.create_array(
-            where, **layout, attributes=attributes, overwrite=True, config={"write_empty_chunks": True}
-        )
+        return layout.begin(where, attributes, held, again=again)
     except OSError as error:
         raise_cannot_write(name, error)
 
 
 @contextmanager
 def _new_at_url(
-    name: str, url: str, layout: dict[str, Any], attributes: dict[str, Any], job: str | None
-) -> Iterator[zarr.Array[Any]]:
-    """Yield an array to write to; it replaces whatever is at the URL."""
+    name: str, url: str, layout: NodeLayout, attributes: dict[str, Any], job: str | None
+) -> Iterator[tuple[Target, ...]]:
+    """Yield the arrays to write to; they replace whatever is at the URL."""
     held = {"complete": False, "run": uuid.uuid4().hex}
-    out = _begin(name, url, layout, {**attributes, **held}, job)
+    out = _begin(url, name, layout, attributes, held)
+    targets = layout.targets(out)
     try:
-        yield out
-        check_owner(out, name)
+        yield targets
+        for target in targets:
+            check_owner(target.array, name)
+            target.array.attrs["complete"] = True
         out.attrs["complete"] = True
+        layout.finish(url)
     except BaseException as error:
         if isinstance(error, TakenOverError):
             raise
-        if job is not None and is_resumable(error) and has_chunks(out):
+        if job is not None and is_resumable(error) and _has_chunks(targets):
             _raise_resumable(error, name, name)
         with suppress(Exception):  # only the first failure is reported
-            check_owner(out, name)
+            check_owner(targets[0].array, name)
             sync(out.store_path.delete_dir())
             update_enclosing_groups(name)
         raise
@@ -222,12 +227,12 @@ def _new_at_url(
 def _new_on_disk(
     name: str,
     target: Path,
-    layout: dict[str, Any],
+    layout: NodeLayout,
     attributes: dict[str, Any],
     job: str | None,
     check_output_free: Callable[[], None],
-) -> Iterator[zarr.Array[Any]]:
-    """Yield an array to write to; move it to `target` at the end. After an error `target` is unchanged."""
+) -> Iterator[tuple[Target, ...]]:
+    """Yield the arrays to write to; move the output to `target` at the end. After an error `target` is unchanged."""
     with write_lock(name):
         check_output_free()  # again, since another run may just have ended
         named = hidden_file_base(target)
@@ -235,22 +240,27 @@ def _new_on_disk(
         for other in _partials_of(named):
             if other != new:  # from another job, or from a run that was killed
                 _remove_path(other)
-        out = None
+        targets: tuple[Target, ...] = ()
         try:
-            out = _begin(name, new, layout, attributes, job)
-            yield out
+            targets = layout.targets(_begin(new, name, layout, attributes, {}))
+            yield targets
+            layout.finish(new)
             check_output_free()  # again, since the pass may have taken long
             _replace(target, new)
             update_enclosing_groups(target)
         except BaseException as error:
-            if job is not None and is_resumable(error) and out is not None and new.exists() and has_chunks(out):
+            if job is not None and is_resumable(error) and new.exists() and _has_chunks(targets):
                 _raise_resumable(error, name, str(new))
             _remove_path(new)
             raise
 
 
+def _has_chunks(targets: Sequence[Target]) -> bool:
+    return any(has_chunks(target.array) for target in targets)
+
+
 def _partials_of(target: Path) -> list[Path]:
-    """Return the unfinished arrays next to a target."""
+    """Return the unfinished outputs next to a target."""
     name = re.compile(rf"\.{re.escape(target.name)}\.[0-9a-f]{{16}}\.partial")
     return [path for path in target.parent.iterdir() if name.fullmatch(path.name)]
 

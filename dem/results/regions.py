@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import zarr
 from zarr.core.sync import sync
 
 from dem.core.block import Array
+from dem.core.rows import Box, RowKeys
+from dem.results.nodes import Target
 from dem.source import Source
 from dem.storage.files import raise_cannot_write
 
@@ -19,8 +21,8 @@ class TakenOverError(FileExistsError):
     """Another run is writing the array now."""
 
 
-def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> None:
-    """Write the rows from `first` on. Tasks call this.
+def write_region(targets: Sequence[Target], name: str, keys: RowKeys, values: Array) -> None:
+    """Write the rows with these keys, which form a box, to all arrays of an output. Tasks call this.
 
     Raises
     ------
@@ -29,13 +31,15 @@ def write_region(out: zarr.Array[Any], name: str, first: int, values: Array) -> 
     OSError
         The rows cannot be written.
     """
-    check_owner(out, name)
-    try:
-        out[first : first + len(values)] = values
-    except MemoryError:
-        raise
-    except Exception as error:  # stores may raise any error
-        raise_cannot_write(f"rows {first} to {first + len(values) - 1} of {name}", error)
+    check_owner(targets[0].array, name)
+    box = keys.box(len(values))
+    for target in targets:
+        try:
+            target.array[box.slices] = target.values(values, box)
+        except MemoryError:
+            raise
+        except Exception as error:  # stores may raise any error
+            raise_cannot_write(f"{box} of {name}", error)
 
 
 def check_owner(out: zarr.Array[Any], name: str) -> None:
@@ -66,7 +70,9 @@ def has_chunks(out: zarr.Array[Any]) -> bool:
     return keys is None or any(key in keys for key in _chunk_keys(out))
 
 
-def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note: Callable[[str], None]) -> list[int]:
+def unfinished_partitions(
+    outs: Sequence[zarr.Array[Any]], source: Source, rows: int, note: Callable[[str], None]
+) -> list[int]:
     """Return the numbers of the partitions of `source` whose results are incomplete or damaged.
 
     One listing finds the partitions that have all their chunks. Reading these chunks checks them against the checksums
@@ -74,29 +80,37 @@ def unfinished_partitions(out: zarr.Array[Any], source: Source, rows: int, note:
 
     Parameters
     ----------
-    out : zarr.Array
+    outs : sequence of zarr.Array
+        The arrays of an output.
     source : Source
     rows : int
         About how many rows may be in memory at a time.
     note : callable
         Called with a sentence about the regions found.
     """
-    ranges, keys, chunk = _ranges(source), _listing(out) or set(), out.chunks[0]
-    there = [key in keys for key in _chunk_keys(out)]
-    found = [i for i, (first, last) in enumerate(ranges) if all(there[first // chunk : -(-last // chunk)])]
+    boxes, chunk = source.boxes, outs[0].chunks[0]
+    keys = [_listing(out) or set() for out in outs]
+    found = [i for i, of in enumerate(boxes) if all(_are_there(outs, keys, box) for box in of)]
     if not found:
-        return list(range(len(ranges)))
-    note(f"continuing: {len(found)} of {len(ranges)} regions are written already; checking them")
-    whole = {i for i in found if _is_whole(out, *ranges[i], max(1, rows // chunk) * chunk)}
+        return list(range(len(boxes)))
+    note(f"continuing: {len(found)} of {len(boxes)} regions are written already; checking them")
+    step = max(1, rows // math.prod(source.chunk_sides) // chunk) * chunk
+    whole = {i for i in found if all(_is_whole(out, box, step) for out in outs for box in boxes[i])}
     if len(whole) < len(found):
         note(f"{len(found) - len(whole)} of these regions are damaged: writing them again")
-    return [i for i in range(len(ranges)) if i not in whole]
+    return [i for i in range(len(boxes)) if i not in whole]
 
 
-def _is_whole(out: zarr.Array[Any], first: int, last: int, step: int) -> bool:
+def _are_there(outs: Sequence[zarr.Array[Any]], keys: Sequence[set[str]], box: Box) -> bool:
+    """Whether the store has all chunks of a box; `keys` are those that it has for each array."""
+    return all(key in there for out, there in zip(outs, keys, strict=True) for key in _chunk_keys(out, box))
+
+
+def _is_whole(out: zarr.Array[Any], box: Box, step: int) -> bool:
+    first, last = box.start[0], box.stop[0]
     try:
         for a in range(first, last, step):
-            out[a : min(a + step, last)]
+            out[box.along_first(a, min(a + step, last)).slices]
     except MemoryError:
         raise
     except Exception:  # codecs may raise any error; the region is written again
@@ -126,16 +140,13 @@ def check_all_written(out: zarr.Array[Any], name: str) -> None:
             sync(out.store_path.store.delete(f"{_prefix(out)}{key}"))
 
 
-def _ranges(source: Source) -> list[tuple[int, int]]:
-    """Return the first and last (exclusive) row of each partition."""
-    return list(pairwise([0, *np.cumsum(source.row_chunks, dtype=np.int64).tolist()]))
-
-
-def _chunk_keys(out: zarr.Array[Any]) -> Iterator[str]:
-    """Yield the keys of the array's chunks; the chunk grid has one column."""
-    columns = (0,) * (out.ndim - 1)
-    for i in range(-(-out.shape[0] // out.chunks[0])):
-        yield out.metadata.encode_chunk_key((i, *columns))
+def _chunk_keys(out: zarr.Array[Any], box: Box | None = None) -> Iterator[str]:
+    """Yield the keys of the chunks of a box of rows, or of all chunks. The grid has one chunk along other axes."""
+    start, stop = ((0,) * out.ndim, out.shape) if box is None else (box.start, box.stop)
+    sides = zip(start, stop, out.chunks, strict=False)
+    ranges = [range(a // chunk, -(-b // chunk)) for a, b, chunk in sides]
+    for index in itertools.product(*ranges, *[(0,)] * (out.ndim - len(ranges))):
+        yield out.metadata.encode_chunk_key(index)
 
 
 def _prefix(out: zarr.Array[Any]) -> str:

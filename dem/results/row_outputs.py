@@ -16,23 +16,24 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
-import zarr
 from dask.task_spec import Task, TaskRef
 from distributed import warn
-from numpy.typing import DTypeLike
 
 from dem.core import human
 from dem.core.block import Array, Block, Sweep
 from dem.core.error_state import default_error_state
+from dem.core.rows import RowKeys, grid_indices, grid_sizes
 from dem.core.stats import Additive
 from dem.em.row_output import RowOutput
 from dem.engine.sweep.serial import PartitionSweep, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
 from dem.results import regions
-from dem.results.new_array import MARK, new_array
+from dem.results.new_array import MARK, new_output
+from dem.results.output_attributes import missing_result
+from dem.results.output_plan import output_plan
 from dem.source import Delayed, Partition, Source
 from dem.source.generated import GeneratedSource
-from dem.source.stores import address, array_location
+from dem.source.stores import ZarrNode, array_location, open_node
 from dem.storage.encoding import digest
 
 MakeRows = Callable[[], Callable[[Block], Array]]
@@ -41,8 +42,6 @@ RESULT_BYTES = 64 * 2**20
 time."""
 WRITE_COPIES = 3
 """Copies of the results while they are written: as computed, as chunks of the output's dtype, and encoded."""
-CODECS = [{"name": "zstd", "configuration": {"level": 0, "checksum": False}}, {"name": "crc32c"}]
-"""Zarr's default codec, and a checksum that detects damaged chunks."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +84,6 @@ class Written(Additive):
     missing: int
 
 
-def missing_result(dtype: DTypeLike) -> float:
-    """Return the value of a missing result, also used as the fill value on disk: NaN for floats, -1 for labels."""
-    return {"f": np.nan, "i": -1}.get(np.dtype(dtype).kind, 0)
-
-
 def lazy(source: Source, make_rows: MakeRows, output: RowOutput) -> da.Array:
     """Return the results as a Dask array of blocks of about `RESULT_BYTES`, where the chunks of the rows allow it.
 
@@ -105,15 +99,20 @@ def lazy(source: Source, make_rows: MakeRows, output: RowOutput) -> da.Array:
     empty = np.empty(output.shape(0), output.dtype)
     inner = empty.shape[1:]
     source = source.for_results(output.row_bytes, RESULT_BYTES).reading_ahead(1)  # no plan of memory limits these tasks
+    boxes = [box for (box,) in source.boxes]  # none if the number of rows is unknown
+    places = grid_indices(boxes) if boxes else [(i,) for i in range(len(source.partitions))]
     graph: dict[Any, Any] = {maker: Task(maker, _itself, make_rows)}
     for i, partition in enumerate(source.partitions):
         if isinstance(partition, Delayed):
             graph.update(partition.dask)
         rows = TaskRef(partition.key) if isinstance(partition, Delayed) else partition
-        key = (name, i) + (0,) * len(inner)
-        graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty, source.name)
-    chunks = (source.row_chunks, *((k,) for k in inner))
-    return da.Array(graph, name, chunks, dtype=output.dtype, meta=empty)
+        key = (name, *places[i]) + (0,) * len(inner)
+        shape = boxes[i].shape if boxes else None
+        graph[key] = Task(key, _rows_of, TaskRef(maker), rows, empty, source.name, shape)
+    of_rows: tuple[tuple[float, ...], ...] = grid_sizes(boxes) if boxes else (source.row_chunks,)
+    chunks = (*of_rows, *((k,) for k in inner))
+    meta = empty.reshape((0,) * len(of_rows) + inner) if all(inner) else empty
+    return da.Array(graph, name, chunks, dtype=output.dtype, meta=meta)
 
 
 def _itself(value: MakeRows) -> MakeRows:
@@ -121,7 +120,9 @@ def _itself(value: MakeRows) -> MakeRows:
 
 
 @default_error_state()
-def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str) -> Array:
+def _rows_of(
+    make_rows: MakeRows, partition: Partition, empty: Array, name: str, shape: tuple[int, ...] | None
+) -> Array:
     rows, at = make_rows(), 0
     out = np.empty((partition.rows, *empty.shape[1:]), empty.dtype)
     for block in partition.blocks():
@@ -130,20 +131,22 @@ def _rows_of(make_rows: MakeRows, partition: Partition, empty: Array, name: str)
                 f"some chunks of {name} are not in the store, and read as the fill value "
                 "(to refuse such chunks: dem.open_source(..., missing_chunks='error'))"
             )
-        for part in slices(block, empty):
+        for part in slices(block, row_bytes(empty)):
             out[at : at + len(part.x)] = rows(part)
             at += len(part.x)
             del part
         del block  # before the next one is read
-    return out
+    return out if shape is None else out.reshape(shape + empty.shape[1:])
 
 
-def slices(block: Block, like: Array | zarr.Array[Any], unit: int = 1) -> Iterator[Block]:
-    """Yield a block in parts of some `unit` rows, each with results (arrays like `like`) of at most `RESULT_BYTES`."""
-    step = result_rows(row_bytes(like), unit)
+def slices(block: Block, row_bytes: int, unit: int = 1) -> Iterator[Block]:
+    """Yield a block in parts, each with results of at most `RESULT_BYTES`, at `row_bytes` a row.
+
+    A part has the rows of some `unit` indices along the first sample dimension.
+    """
+    step = block.keys.slab * result_rows(block.keys.slab * row_bytes, unit)
     for a in range(0, len(block.x), step):
-        weight = None if block.weight is None else block.weight[a : a + step]
-        yield Block(block.x[a : a + step], weight, block.first + a)
+        yield block.part(a, a + step)
 
 
 def result_rows(row_bytes: int, unit: int = 1) -> int:
@@ -151,24 +154,24 @@ def result_rows(row_bytes: int, unit: int = 1) -> int:
     return unit * max(1, RESULT_BYTES // (unit * max(1, row_bytes)))
 
 
-def row_bytes(like: Array | zarr.Array[Any]) -> int:
+def row_bytes(like: Array) -> int:
     """Return the bytes of one row of an array."""
     return int(np.prod(like.shape[1:], dtype=np.int64)) * np.dtype(like.dtype).itemsize
 
 
 def collect(source: Source, make_rows: MakeRows, n_threads: int = 1) -> Array:
     """Return the results as one array in memory, with the dtype and the columns of an empty block's results."""
-    if source.n_rows is None:
+    if source.n_rows is None or source.rows is None:
         raise ValueError(f"{source.name} has an unknown number of rows: call its compute_chunk_sizes() first.")
     example = make_rows()(empty_block(source))
     out = np.empty((source.n_rows, *example.shape[1:]), example.dtype)
     sweep: Sweep = ThreadSweep(source, n_threads) if n_threads > 1 else SerialSweep(source)
 
-    def put(first: int, values: Array) -> None:
-        out[first : first + len(values)] = values
+    def put(keys: RowKeys, values: Array) -> None:
+        out[keys.first : keys.first + len(values)] = values
 
-    sweep(partial(_writing_kernel, make_rows, out, put))
-    return out
+    sweep(partial(_writing_kernel, make_rows, row_bytes(out), put))
+    return out.reshape(source.rows.shape + out.shape[1:])
 
 
 def _ignore(value: object) -> None:
@@ -183,13 +186,13 @@ def write(
     *,
     note: Callable[[str], None] = _ignore,
     require: Callable[[tuple[str, ...]], None] = _ignore,
-) -> zarr.Array[Any]:
-    """Write the results to a Zarr array in one pass, each block to its own rows.
+) -> ZarrNode:
+    """Write the results to a Zarr array, or a group of arrays, in one pass, each block to its own rows.
 
-    The array has the row chunks of the source. If a chunk would exceed `RESULT_BYTES`, it is divided by a whole number,
-    so that no two tasks share a chunk. See `dem.results.new_array` for the place of the incomplete array. An
-    interrupted job leaves the regions that it has written. The same job continues from there: regions with correct
-    checksums stay, and the pass covers the others.
+    See `dem.results.output_plan` for the arrays. They have the sample dimensions and the chunks of the source. If a
+    chunk would exceed `RESULT_BYTES`, it is divided by a whole number, so that no two tasks share a chunk. See
+    `dem.results.new_array` for the place of incomplete outputs. An interrupted job leaves the regions that it has
+    written. The same job continues from there: regions with correct checksums stay, and the pass covers the others.
 
     Parameters
     ----------
@@ -206,57 +209,64 @@ def write(
     Raises
     ------
     FileExistsError
-        `to.path` exists; with `to.overwrite`, it exists and is not an array of row-wise results. Or the data are at
+        `to.path` exists; with `to.overwrite`, it exists and is not an output that dem wrote. Or the data are at
         this path, inside it or around it.
     ValueError
         The rows of the source are not in chunks of equal size.
     """
-    if source.n_rows is None or source.chunk_rows is None:
+    if source.rows is None or source.chunk_rows is None:
         raise ValueError(
             f"Results for {source.name} cannot be written region by region, because its chunks have unknown or "
-            "unequal sizes: call its compute_chunk_sizes() or rechunk() first."
+            f"unequal sizes: {_even_chunks(source)}."
         )
     output, path = to.output, str(to.path)
-    layout = {
-        "shape": output.shape(source.n_rows),
-        "chunks": output.shape(output_rows(source, output.row_bytes)),
-        "dtype": output.dtype.str,
-        "fill_value": missing_result(output.dtype),
-        "zarr_format": 3,
-        "compressors": CODECS,
-    }
+    plan = output_plan(source, output, (output_rows(source, output.row_bytes), *source.chunk_sides))
     attributes = {MARK: output.word, "what": output.word, **to.attributes}
-    job = None if to.job is None else digest([to.job, layout])
-    with new_array(to.path, source, layout, attributes, overwrite=to.overwrite, job=job) as out:
-        require(array_location(out))
+    job = None if to.job is None else digest([to.job, plan.identity])
+    with new_output(to.path, source, plan, attributes, overwrite=to.overwrite, job=job) as targets:
+        arrays = [target.array for target in targets]
+        require(array_location(arrays[0]))
         every = list(range(len(source.row_chunks)))
-        held = rows_at_a_time(source, row_bytes(out))
-        left = every if job is None else regions.unfinished_partitions(out, source, held, note)
+        held = rows_at_a_time(source, output.row_bytes)
+        left = every if job is None else regions.unfinished_partitions(arrays, source, held, note)
         if left:
             part = sweep if left == every else sweep.only(left)
-            done = part(
-                partial(_writing_kernel, make_rows, out, partial(regions.write_region, out, path), out.chunks[0])
-            )
+            put = partial(regions.write_region, targets, path)
+            done = part(partial(_writing_kernel, make_rows, output.row_bytes, put, arrays[0].chunks[0]))
             if done.missing:
                 note(
                     f"{human.plural(done.missing, 'row')} of {source.name} without any value: marked as missing "
                     f"({missing_result(output.dtype):g}) in {path}"
                 )
-        regions.check_all_written(out, path)
-    return zarr.open_array(address(to.path), mode="r")
+        for array in arrays:
+            regions.check_all_written(array, path)
+    return open_node(to.path)
+
+
+def _even_chunks(source: Source) -> str:
+    """Return text that says how to get chunks of known and equal sizes."""
+    if source.rows is not None and source.rows.dims is not None:
+        sizes = ", ".join(f"{dim}={min(n, 100)}" for dim, n in zip(source.rows.dims, source.rows.shape, strict=True))
+        return f"give all variables the same even chunks along {', '.join(source.rows.dims)}, as in ds.chunk({sizes})"
+    return (
+        "call its compute_chunk_sizes() or rechunk() first (of a Dask DataFrame, pass df.to_dask_array(lengths=True))"
+    )
 
 
 def output_rows(source: Source, row_bytes: int) -> int:
-    """Return the rows of a chunk of results: those of a chunk of the source, or a divisor if they are too many.
+    """Return the extent of a chunk of results along the first sample dimension.
+
+    It is that of a chunk of the source, or a divisor if the results are too large.
 
     If no divisor gives chunks between a sixteenth of `RESULT_BYTES` and `RESULT_BYTES`, the chunks are larger.
     """
-    assert source.n_rows is not None
+    assert source.rows is not None
     assert source.chunk_rows is not None
-    rows, most = min(source.chunk_rows, source.n_rows), max(1, RESULT_BYTES // max(1, row_bytes))
+    extent, slab = source.rows.shape[0], math.prod(source.chunk_sides)
+    rows, most = min(source.chunk_rows, extent), max(1, RESULT_BYTES // max(1, slab * row_bytes))
     if rows <= most or isinstance(source, GeneratedSource):  # its chunks are those that the user asked for
         return rows
-    if rows == source.n_rows:  # one block: no other task writes
+    if rows == extent and slab == source.rows.size // extent:  # one block: no other task writes
         return most
     small = [k for k in range(1, math.isqrt(rows) + 1) if rows % k == 0]
     divisors = sorted({*small, *(rows // k for k in small)})
@@ -278,22 +288,24 @@ def results_bytes(source: Source, output: RowOutput) -> int:
 def rows_at_a_time(source: Source, row_bytes: int) -> int:
     """Return for how many rows a task of `write` holds results at a time."""
     assert source.n_rows is not None
+    slab = math.prod(source.chunk_sides)
     block = source.block_bytes // (source.n_columns * source.dtype.itemsize) or int(max(source.row_chunks))
-    return min(block, result_rows(row_bytes, output_rows(source, row_bytes)), source.n_rows)
+    at_a_time = slab * result_rows(slab * row_bytes, output_rows(source, row_bytes))
+    return min(block, at_a_time, source.n_rows)
 
 
 def _writing_kernel(
-    make_rows: MakeRows, like: Array | zarr.Array[Any], put: Callable[[int, Array], None], unit: int = 1
+    make_rows: MakeRows, row_bytes: int, put: Callable[[RowKeys, Array], None], unit: int = 1
 ) -> Callable[[Block], Written]:
-    """Return the kernel that passes a block's results to `put`, some units of rows at a time; `like`: see `slices`."""
+    """Return the kernel that passes a block's results to `put`, some units at a time; see `slices`."""
     rows = make_rows()
 
     def kernel(block: Block) -> Written:
         missing = 0
-        for part in slices(block, like, unit):
+        for part in slices(block, row_bytes, unit):
             values = rows(part)
             missing += count_missing(values)
-            put(part.first, values)
+            put(part.keys, values)
         return Written(len(block.x), missing)
 
     return kernel

@@ -16,10 +16,8 @@ from dem.core.stats import S
 from dem.em.progress import WARNING, Progress
 from dem.engine.sweep.serial import PartitionSweep
 from dem.source import Source
-from dem.source.reader import n_units
 from dem.source.stores import store_name
 from dem.source.weights import StoredWeights
-from dem.source.zarr import ZarrSource
 
 
 def report_absent(absent: Iterable[int], source: Source, progress: Progress) -> None:
@@ -30,12 +28,14 @@ def report_absent(absent: Iterable[int], source: Source, progress: Progress) -> 
 
 def describe_absent(absent: Iterable[int], source: Source) -> list[str]:
     """Return one sentence for the data and one for the weights, each only if chunks are absent."""
-    if not isinstance(source, ZarrSource):  # other sources have no absent chunks
+    handle = getattr(source, "handle", None)  # of a Zarr array: other sources have no absent chunks
+    if handle is None:
         return []
-    numbers, own = sorted(int(number) for number in absent), n_units(source.handle.array)
+    numbers, own = sorted(int(number) for number in absent), handle.n_units
     lacking = {source.name: [n for n in numbers if n < own]}
-    if isinstance(source.weights, StoredWeights):
-        name = store_name(source.weights.array)
+    weights = getattr(source, "weights", None)
+    if isinstance(weights, StoredWeights):
+        name = store_name(weights.array)
         lacking[name if name != source.name else f"the weights {name}"] = [n for n in numbers if n >= own]
     return [
         f"{human.plural(len(found), 'chunk')} of {name} {'is' if len(found) == 1 else 'are'} not in the "

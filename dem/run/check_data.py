@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dem.core import human
 from dem.core.block import Float
+from dem.core.columns import MOST_LISTED, Columns
 from dem.models.row_checks import LARGEST_MAGNITUDE
 from dem.scan.scanner import Scan
 from dem.scan.support import Measure
 from dem.scan.values import Position
 from dem.source import Source
 
+MOST_UNLIKE = 1e3
+"""Standard deviations of columns that differ by a larger factor are reported for models that depend on units."""
 LEAST = 1e-280
 """Smaller variances (of columns that are not constant) have lost precision, or their inverses overflow."""
 
@@ -57,18 +60,18 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
         which = "the weights" if not found.empty_rows else "the weights of the rows that have a value"
         raise ValueError(f"{which} of {source.name} are all zero: give some rows a positive sample_weight")
     if not (observed.weight > 0).all():
-        lacking, columns = np.flatnonzero(~(observed.weight > 0)), source.columns
-        one, listed = len(lacking) == 1, column_list(lacking.tolist(), columns)
+        lacking = np.flatnonzero(~(observed.weight > 0)).tolist()
+        one, listed = len(lacking) == 1, source.columns.in_words(lacking)
         raise ValueError(
-            f"{source.name} has no value at all in {'column' if one else 'columns'} {listed} (NaN in every "
+            f"{source.name} has no value at all in {listed} (NaN in every "
             f"row of positive weight): leave {'this column' if one else 'these columns'} out"
         )
     if (outside := found.measured.outside) is not None:
         place = source.locate(outside.row, outside.column)
         row = "" if source.n_rows is None or place.startswith("row ") else f"row {outside.row}, in "
+        told = str(outside).replace(f"column {outside.column}", source.columns.in_words([outside.column]), 1)
         raise ValueError(
-            f"{source.name} {outside}; the first such value is in {row}{place}. Leave such rows out, or use another "
-            "family"
+            f"{source.name} {told}; the first such value is in {row}{place}. Leave such rows out, or use another family"
         )
     _check_squares(found, source, squared)
 
@@ -90,9 +93,10 @@ def _check_squares(found: Scan, source: Source, squared: Squared) -> None:
             if bad.any():
                 if size == "large":
                     _refuse_large_weights(found, source, largest[bad])
-                columns = ", ".join(str(j) for j in np.flatnonzero(bad)[:20])
+                at = np.flatnonzero(bad).tolist()
+                rescale = f"rescale {'this column' if len(at) == 1 else 'these columns'}"
                 raise ValueError(
-                    f"{source.name} has values too {size} to square in columns {columns}: rescale these columns"
+                    f"{source.name} has values too {size} to square in {source.columns.in_words(at)}: {rescale}"
                 )
 
 
@@ -123,29 +127,37 @@ def doubts(found: Scan, source: Source, measure: Measure | None) -> Iterator[str
     for words in dict.fromkeys(warnings.values()):
         columns = [j for j, of_column in warnings.items() if of_column == words]
         low, high = found.low[columns].min(), found.high[columns].max()
-        listed = ("column " if len(columns) == 1 else "columns ") + column_list(columns, source.columns)
+        listed = source.columns.in_words(columns)
         yield f"{source.name} has values from {low:g} to {high:g} in {listed}, {words}"
 
 
-def column_list(columns: Sequence[int], names: Sequence[str] | None) -> str:
-    """Return a list of columns in words, by name or else by number; at most 20 are listed."""
-    words = [str(j) if names is None else repr(names[j]) for j in columns]
-    return ", ".join(words[:20]) + (f" and {len(words) - 20} more" if len(words) > 20 else "")
+def unlike_spreads(found: Scan, source: Source) -> Iterator[str]:
+    """Yield a warning if the spreads of the columns differ by more than `MOST_UNLIKE`, for models that compare them."""
+    spread = np.where(found.constant, np.nan, np.sqrt(found.observed.variances))
+    if np.isnan(spread).all():
+        return
+    least, most = int(np.nanargmin(spread)), int(np.nanargmax(spread))
+    if (ratio := spread[most] / spread[least]) > MOST_UNLIKE:
+        low, high = (f"{spread[j]:.4g} in {source.columns.in_words([j])}" for j in (least, most))
+        yield (
+            f"{source.name} has columns that differ in spread by a factor of {ratio:.0e} (from {low} to {high}), and "
+            "this model depends on units; scale='standard' gives each column the same spread"
+        )
 
 
 def _refuse(source: Source, counts: NDArray[np.int64], first: Position, kind: str, sign: str, advice: str) -> None:
     """Raise the error about values of one kind; `counts` (d,) is their number in each column."""
     raise ValueError(
         f"{source.name} has {human.plural(int(counts.sum()), f'{kind} value')} ({sign}), in "
-        f"{columns_in_words(counts)}; the first is in {source.locate(*first)}; {advice}"
+        f"{columns_in_words(counts, source.columns)}; the first is in {source.locate(*first)}; {advice}"
     )
 
 
-def columns_in_words(counts: NDArray[np.int64]) -> str:
+def columns_in_words(counts: NDArray[np.int64], columns: Columns) -> str:
     """Return the columns whose count (d,) is not 0, with the counts: "columns 0 (1), 2 (14)"."""
-    hit = np.flatnonzero(counts)
+    hit = np.flatnonzero(counts).tolist()
     if len(hit) == 1:
-        return f"column {hit[0]}"
-    if len(hit) > 20:
+        return columns.in_words(hit)
+    if len(hit) > MOST_LISTED:
         return f"{len(hit)} of {len(counts)} columns"
-    return "columns " + ", ".join(f"{j} ({counts[j]:,})" for j in hit)
+    return "columns " + ", ".join(f"{columns.listed([j])} ({counts[j]:,})" for j in hit)

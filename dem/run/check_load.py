@@ -11,7 +11,8 @@ from dem.engine.engine import Engine
 from dem.engine.sweep.process_memory import process_bytes
 from dem.source import is_lazy
 from dem.source.checks import check_dtype, check_shape
-from dem.source.containers import bytes_to_load, check_container
+from dem.source.containers import bytes_to_load, check_container, is_xarray
+from dem.source.frames import is_lazy_frame
 
 
 def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
@@ -28,8 +29,12 @@ def check_load(X: Any, sample_weight: Any, engine: Engine | None) -> None:
     """
     given = {"X": X, "sample_weight": sample_weight}
     for name, data in given.items():
-        check_container(data, name)
-    sizes = {name: 0 if is_lazy(data) else bytes_to_load(data) for name, data in given.items()}
+        if name != "X" or not is_lazy_frame(data):
+            check_container(data, name)
+    sizes = {
+        "X": 0 if is_lazy(X) else bytes_to_load(X),
+        "sample_weight": 0 if is_lazy(sample_weight) and not is_xarray(sample_weight) else bytes_to_load(sample_weight),
+    }
     if sizes["X"]:
         check_shape(X.shape, "X")
         check_dtype(np.dtype(X.dtype), "X")

@@ -104,4 +104,4 @@ def chunk_rows(d: int, dtype: DTypeLike, nbytes: int) -> int:
 
 def _drawer(model: Generative[P], params: P, d: int, seed: int, which: int) -> Callable[[Block], Array]:
     """Return the function that draws the rows of a block (`which` = 0) or their latent variables (`which` = 1)."""
-    return lambda block: draw(model, params, d, block.first, len(block.x), seed)[which]
+    return lambda block: draw(model, params, d, block.keys.first, len(block.x), seed)[which]

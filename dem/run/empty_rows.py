@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from dem.core import human
 from dem.core.block import Array, Block, MakeKernel, Sweep, find_empty_rows
+from dem.core.rows import RowKeys
 from dem.core.stats import S
 from dem.em.row_output import RowOutput
 from dem.models.row_checks import NotFiniteError
@@ -99,7 +100,7 @@ def put_rows(rows: Callable[[Block], Array], block: Block, leave: NDArray[np.boo
         try:
             out[places] = rows(part)
         except NotFiniteError as error:
-            at = block.first + int(places[error.row - part.first])
+            at = block.keys.of(int(places[error.row - part.keys.first]))
             raise NotFiniteError(error.words, at, error.column) from None
 
 
@@ -119,4 +120,4 @@ def _parts(block: Block, leave: NDArray[np.bool_]) -> Iterator[tuple[Block, NDAr
     for start in range(0, max(1, len(kept)), step):
         places = kept[start : start + step]
         weight = None if block.weight is None else block.weight[places]
-        yield Block(block.x[places], weight, block.first + start), places
+        yield Block(block.x[places], weight, RowKeys.from_first(start)), places

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
@@ -28,7 +29,7 @@ from dem.kernel.choice import chosen_kernel
 from dem.kernel.kernel_id import kernel_of
 from dem.run import absent_chunks, resume
 from dem.run.check_chunks import UnchangedChunks
-from dem.run.check_data import Squared, check_values, doubts
+from dem.run.check_data import Squared, check_values, doubts, unlike_spreads
 from dem.run.check_load import check_load
 from dem.run.empty_rows import WithoutEmptyRows, copied_bytes, left_out_note
 from dem.run.fit_settings import FitSettings
@@ -77,7 +78,6 @@ def fit_model(
     settings: FitSettings,
     *,
     params: P | None = None,
-    known_scan: Scan | None = None,
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
 
@@ -89,8 +89,6 @@ def fit_model(
     settings : FitSettings
     params : P, optional
         The first parameters, if they are known; then no start is made on the sample.
-    known_scan : Scan, optional
-        The result of the first pass, if it has been made already.
 
     Raises
     ------
@@ -114,7 +112,7 @@ def fit_model(
         resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
         sweep.check_kernel(kernel_of(model))
-        scanned = scan_for_model(sweep, model, source, settings, journal, known_scan)
+        scanned = scan_for_model(sweep, model, source, settings, journal)
         completed = completed_scan(scanned)
         bound = model.bind(completed)
         journal.use_kernel(kernel_of(bound))
@@ -131,11 +129,10 @@ def fit_model(
         return Fit(bound, state, completed, sweep.count)
 
 
-def scan_for_model(
-    sweep: Passes, model: Model[P, S], source: Source, settings: FitSettings, journal: Journal, known_scan: Scan | None
-) -> Scan:
-    """Return the scan that a model needs: `known_scan`, the one in the journal, or that of a first pass."""
-    if known_scan is None or journal.found.scan is not None:
+def scan_for_model(sweep: Passes, model: Model[P, S], source: Source, settings: FitSettings, journal: Journal) -> Scan:
+    """Return the scan that a model needs: that of the settings, the one in the journal, or that of a first pass."""
+    known = settings.scan
+    if known is None or journal.found.scan is not None:
         return scan_once(
             sweep,
             source,
@@ -146,8 +143,8 @@ def scan_for_model(
             squared=model.squared,
         )
     sweep.count = 1
-    journal.keep_scan(known_scan)
-    return known_scan
+    journal.keep_scan(known)
+    return known
 
 
 def iterate(
@@ -189,6 +186,7 @@ def scan(
     seed: int = 0,
     scatter: bool = False,
     missing_value: float | None = None,
+    columns: Sequence[str | int] | None = None,
 ) -> Scan:
     """Return counts, moments, ranges and a sample of the rows, from one pass.
 
@@ -205,24 +203,35 @@ def scan(
     scatter : bool
         Compute the whole (d, d) scatter, not only its diagonal.
     missing_value : number, optional
+    columns : sequence of str or int, optional
         See `dem.open_source`.
     """
     start = Start(sample_size=sample_size, seed=seed)
     check_load(data, sample_weight, engine)
-    source = open_source(data, sample_weight, missing_value=missing_value)
+    source = open_source(data, sample_weight, missing_value=missing_value, columns=columns)
     scanner = scanner_of(source, start, scatter=scatter)
     with (engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep:
         return first_scan(sweep, source, scanner, name="scan")
 
 
-def scan_moments(source: Source, settings: FitSettings) -> Scan:
-    """Return the checked scan with the whole scatter: the one pass of fits on moments."""
-    identity = partial(resume.identity, None, source, settings.start, None, scatter=True)
+def scan_of(source: Source, settings: FitSettings, *, scatter: bool, **identity: Any) -> Scan:
+    """Return the checked scan of a fit as a pass of its own, with a checkpoint of its own.
+
+    Parameters
+    ----------
+    source : Source
+    settings : FitSettings
+    scatter : bool
+        Compute the whole (d, d) scatter.
+    **identity
+        Further settings of the fit that its checkpoint must agree with, valid in JSON.
+    """
+    known = partial(resume.identity, None, source, settings.start, None, scatter=scatter, **identity)
     with (
-        (settings.engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=True)) as sweep,
-        resume.journal(settings.checkpoint, identity, sweep.machine_kinds) as journal,
+        (settings.engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep,
+        resume.journal(settings.checkpoint, known, sweep.machine_kinds) as journal,
     ):
-        return scan_once(sweep, source, settings, journal, scatter=True)
+        return scan_once(sweep, source, settings, journal, scatter=scatter)
 
 
 def scanner_of(source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scanner:
@@ -239,7 +248,7 @@ def first_scan(sweep: Passes, source: Source, scanner: Scanner, name: str = "fir
     if found.empty_rows:
         sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
         fill = min(scanner.k, found.rows_with_value) * SMALLEST_SAMPLE_SHARE
-        if len(found.sample.keys) < fill and resume.weights_of(source) is None:
+        if len(found.sample.keys) < fill and source.weights_at(()) is None:
             found = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
     return found
 
@@ -260,7 +269,10 @@ def scan_once(
     if earlier.scan is None:
         found = first_scan(sweep, source, scanner)
         check_values(found, source, missing, squared)
-        for sentence in doubts(found, source, measure):
+        for sentence in (
+            *doubts(found, source, measure),
+            *(unlike_spreads(found, source) if settings.depends_on_units else ()),
+        ):
             sweep.progress.note(f"{WARNING}{sentence}")
         journal.keep_scan(found)
         return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dem.em import loop
 from dem.em.progress import Progress, Silent
 from dem.em.starts import Start
 from dem.engine.engine import Engine
+from dem.scan.scanner import Scan
 from dem.storage.checkpoint import Checkpoint
 
 
@@ -35,6 +36,10 @@ class FitSettings:
         Where to save the fit after every pass. A fit saved there continues, with the same bits as without a stop.
     progress : Progress
         Shows iterations in memory. The engine's progress shows passes over the data.
+    scan : Scan or None
+        The result of the first pass, if it has been made already.
+    depends_on_units : bool
+        Whether the result depends on the units of the columns: then very different spreads are reported.
     """
 
     tol: float
@@ -45,3 +50,14 @@ class FitSettings:
     callback: Callable[[loop.State[Any]], object] | None = None
     checkpoint: Checkpoint | None = None
     progress: Progress = field(default_factory=Silent)
+    scan: Scan | None = None
+    depends_on_units: bool = False
+
+    def after_scan(self, scan: Scan) -> FitSettings:
+        """Return the settings of a fit that begins with this scan.
+
+        The scan has a checkpoint of its own; that of the fit is inside it.
+        """
+        kept = self.checkpoint
+        inside = None if kept is None else replace(kept, path=f"{kept.path}/em")
+        return replace(self, scan=scan, checkpoint=inside)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ def eigenvalues(scan: Scan) -> Float:
 def fit_closed_form(scan: Scan, n_components: int) -> LatentFit:
     """Return the maximum-likelihood parameters of probabilistic PCA from the moments."""
     params, values, components = closed_form(scan.moments, n_components)
-    log_likelihood = closed_form_log_likelihood(values, n_components, params.noise_variance)
+    log_likelihood = closed_form_log_likelihood(values, n_components, params.noise_variance) + scan.mean_base
     state = loop.State(params, n_iter=1, stop_reason="closed_form")
     return LatentFit(params, components, scan, 1, log_likelihood, state)
 
@@ -96,17 +96,9 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> L
     return _latent_fit(bound, scan, 1, state)
 
 
-def fit_by_passes(
-    model: LatentModel[Any], source: Source, settings: FitSettings, *, known_scan: Scan | None = None
-) -> LatentFit:
-    """Fit by EM with a pass per iteration, without any (d, d) matrix.
-
-    A `known_scan` already has its own checkpoint; the checkpoint of EM is inside it.
-    """
-    kept = settings.checkpoint
-    if kept is not None and known_scan is not None:
-        settings = replace(settings, checkpoint=replace(kept, path=f"{kept.path}/em"))
-    fitted = fit_model(model, source, settings, known_scan=known_scan)
+def fit_by_passes(model: LatentModel[Any], source: Source, settings: FitSettings) -> LatentFit:
+    """Fit by EM with a pass per iteration, without any (d, d) matrix."""
+    fitted = fit_model(model, source, settings)
     return _latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
 

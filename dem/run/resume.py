@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from dem.core.block import Array, find_empty_rows
+from dem.core.block import find_empty_rows
 from dem.em import loop
 from dem.em.progress import WARNING
 from dem.em.starts import Start
@@ -18,10 +18,6 @@ from dem.kernel.kernel_id import KernelId
 from dem.scan.sample import unhash
 from dem.scan.scanner import Scan
 from dem.source import Source
-from dem.source.dask_array import DaskSource
-from dem.source.in_memory import MemorySource
-from dem.source.weights import StoredWeights
-from dem.source.zarr import ZarrSource
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.encoding import digest
 from dem.storage.progress_log import FitIdentity, Journal, NoJournal, ResumePoint
@@ -124,7 +120,8 @@ def check_sampled_rows(scan: Scan, source: Source, seed: int) -> None:
     n_checked = max(3, min(MAX_CHECKED_ROWS, n_chunks // CHUNKS_PER_CHECKED_ROW))
     rows = unhash(scan.sample.keys[:n_checked], seed).tolist()
     for row, kept, weight in zip(rows, scan.sample.x, scan.sample.weight, strict=False):
-        if read_row(source, row).astype(kept.dtype).tobytes() != kept.tobytes() or read_weight(source, row) != weight:
+        (now,), weights = source.rows_at([row]), source.weights_at([row])
+        if now.astype(kept.dtype).tobytes() != kept.tobytes() or (1.0 if weights is None else weights[0]) != weight:
             raise ValueError(
                 f"{source.name} has changed since its checkpoint was written (row {row} differs), so the fit cannot "
                 "continue: remove the checkpoint to start again"
@@ -150,28 +147,3 @@ def check_objective(before: loop.State[Any], after: loop.State[Any], source: Sou
             f"{source.name} has changed since its checkpoint was written: the objective of its parameters is now "
             f"{after.objective:.6g} a row, but was at least {least:.6g}: remove the checkpoint to start again"
         )
-
-
-def read_row(source: Source, row: int) -> Array:
-    """Return one row of a source whose length is known."""
-    if isinstance(source, ZarrSource):
-        return source.handle.reader().read(row, row + 1)[0][0]
-    if isinstance(source, DaskSource):
-        return np.asarray(source.x[row].compute())
-    assert isinstance(source, MemorySource)
-    return source.x[row]
-
-
-def weights_of(source: Source) -> Any:
-    """Return the weights of the rows in the form that the source has; None if there are none."""
-    return source.weights if isinstance(source, ZarrSource) else getattr(source, "weight", None)
-
-
-def read_weight(source: Source, row: int) -> float:
-    """Return the weight of one row; 1 if there are no weights."""
-    weights = weights_of(source)
-    if weights is None:
-        return 1.0
-    return float(
-        (weights.read(row, row + 1) if isinstance(weights, StoredWeights) else np.asarray(weights[row : row + 1]))[0]
-    )

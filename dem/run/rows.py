@@ -12,6 +12,8 @@ from typing import Any, Generic
 import numpy as np
 
 from dem.core.block import Array, Block, find_empty_rows
+from dem.core.columns import Columns
+from dem.core.dtypes import float_dtype
 from dem.core.error_state import default_error_state
 from dem.core.stats import Additive
 from dem.core.version import __version__
@@ -25,18 +27,11 @@ from dem.results import row_outputs
 from dem.results.row_outputs import Destination, MakeRows
 from dem.run.absent_chunks import AbsentChunkReporter
 from dem.run.empty_rows import left_out_note, missing_where_empty, put_rows
-from dem.source import Source, listing
-from dem.source.dask_array import DaskSource
-from dem.source.decode import float_dtype
-from dem.source.generated import GeneratedSource
-from dem.source.reader import n_units
-from dem.source.zarr import ZarrSource
+from dem.source import Source
 from dem.storage.encoding import digest
 
 MISSING_TREATMENTS = ("marginalize", "error")
 """How missing values are handled: marginalised, or refused."""
-MOST_LISTED = 100_000
-"""Most chunks of a store that are listed before outputs are written; the listing takes some seconds."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +74,10 @@ class RowRequest(Generic[P]):
     def make_rows(self) -> MakeRows:
         """Makes the function from a block to the output; the output is missing for rows without any value."""
         rows = partial(missing_where_empty, partial(self.model.rows, self.params, self.output), self.output)
-        return partial(_of_complete_rows, rows) if self.missing == "error" else rows
+        if self.missing == "error":
+            rows = partial(_of_complete_rows, rows)
+        columns = self.source.columns
+        return partial(_naming_columns, rows, columns) if columns.named else rows
 
 
 @default_error_state()
@@ -120,7 +118,7 @@ def write_rows(
     kind : str, optional
         Name of the model in the attributes of the array; by default its class name.
     """
-    model, source, output = request.model, request.source, request.output
+    model, source, output = request.model, request.source.for_writing(), request.output
     attributes = {"model": kind or type(model).__name__, "source": source.name}
     identity = output_identity(model, request.params, source, what=output.word)
     held = model.rows_bytes(source.n_columns) + row_outputs.results_bytes(source, output)
@@ -140,6 +138,19 @@ def _of_complete_rows(make_rows: MakeRows) -> Callable[[Block], Array]:
     return complete
 
 
+def _naming_columns(make_rows: MakeRows, columns: Columns) -> Callable[[Block], Array]:
+    """Return the output function that `make_rows` makes; its errors name the columns."""
+    rows = make_rows()
+
+    def naming(block: Block) -> Array:
+        try:
+            return rows(block)
+        except NotFiniteError as error:
+            raise error.naming(columns.in_words([error.column])) from None
+
+    return naming
+
+
 @contextmanager
 def with_location(source: Source) -> Iterator[None]:
     """Add the chunk to the message of an error about a value that is not finite."""
@@ -156,38 +167,15 @@ def write_to(passes: Passes, source: Source, make_rows: MakeRows, to: Destinatio
 
 
 def output_identity(model: Rowwise[P], params: P, source: Source, **settings: Any) -> Any:
-    """Return everything that the rows written depend on, valid in JSON; None if the data cannot be identified.
-
-    A store is identified by its location, metadata and listing, a Dask array by its name. Arrays in memory are not
-    identified.
-    """
-    place = (source.x.name,) if isinstance(source, DaskSource) else source.stored_at
-    if not place and not isinstance(source, GeneratedSource):
+    """Return everything that the rows written depend on, valid in JSON; None if the data cannot be identified."""
+    data = source.identity()
+    if data is None:
         return None
     try:
         model_digest = digest([model, params])
     except TypeError:  # a user's model with parameters that dem cannot encode
         return None
-    return {
-        "dem": __version__,
-        "model": model_digest,
-        "data": [*place, source.fingerprint, listing_fingerprint(source)],
-        **settings,
-    }
-
-
-def listing_fingerprint(source: Source) -> str | None:
-    """Return the fingerprint of a store's listing, which shows that rows were rewritten in place.
-
-    None for stores of more than `MOST_LISTED` chunks, for stores that cannot be listed, and for other sources.
-    """
-    if not isinstance(source, ZarrSource) or n_units(source.handle.array) > MOST_LISTED:
-        return None
-    try:
-        found: str = listing.fingerprint(source.handle.array)["sha256"]
-    except (ValueError, NotImplementedError):
-        return None
-    return found
+    return {"dem": __version__, "model": model_digest, "data": data, **settings}
 
 
 MEAN_ROWS = 2**16

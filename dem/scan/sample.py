@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float, find_empty_rows
+from dem.core.rows import RowKeys
 
 SAMPLE_BYTES = 64 * 2**20
 """Largest size of the sample, for any requested number of rows; but `MIN_SAMPLE_ROWS` rows are always allowed."""
@@ -101,9 +102,9 @@ class Candidates:
         self.share = 1.0 if n_rows is None else min(1.0, (k + 6 * k**0.5) / n_rows)
         self.sample = Sample(k, np.empty(0, np.uint64), np.empty((0, d), dtype), np.empty(0))
 
-    def add(self, rows: Array, weight: Array | None, first: int) -> None:
-        """Add those of `rows` (n, d) that may belong to the sample. Row i has the key ``first + i``."""
-        keys = hashes(np.arange(first, first + len(rows), dtype=np.uint64), self.seed)
+    def add(self, rows: Array, weight: Array | None, row_keys: RowKeys) -> None:
+        """Add those of `rows` (n, d), with these keys, that may belong to the sample."""
+        keys = hashes(row_keys.of(np.arange(len(rows))).astype(np.uint64), self.seed)
         if weight is not None:
             keep = np.flatnonzero(weight > 0)
         elif self.share < 1:

@@ -26,6 +26,8 @@ from dem.scan.values import BlockValues, Position, scan_tile_rows
 
 HASH_ROWS = 2**16
 """Number of rows whose hashes are computed in one step."""
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+"""A standard deviation below this share of a column's largest magnitude is only the rounding of the mean."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,17 @@ class Scan:
         """The moments of the finite values of each column, over all rows."""
         return ColumnMoments.of_complete_rows(self.moments) + self.incomplete
 
+    @property
+    def constant(self) -> NDArray[np.bool_]:
+        """The columns (d,) without spread: their standard deviation is only the rounding of the mean."""
+        magnitude = np.maximum(np.abs(self.low), np.abs(self.high))
+        return np.asarray(np.sqrt(self.observed.variances) <= ROUNDING * magnitude)
+
+    @property
+    def mean_base(self) -> float:
+        """The mean of the log base measure over the rows, in nats."""
+        return self.measured.base / self.observed.rows
+
     def columns(self, at: slice | list[int]) -> Scan:
         """Return the scan of the selected columns."""
         m = self.moments
@@ -195,7 +208,7 @@ class Scanner:
         sample = Candidates(self.k, d, x.dtype, self.seed, self.n_rows)
         for start in range(0, len(x), HASH_ROWS):
             part = block.part(start, start + HASH_ROWS)
-            sample.add(part.x, part.weight, part.first)
+            sample.add(part.x, part.weight, part.keys)
         found = BlockValues(d, self.scatter, self.measure)
         add_values(found, block)
         return Scan(

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
+from dem.core.rows import Keys
 
 
 class Measure(Protocol):
@@ -84,15 +85,15 @@ class Measured:
         return Measured(self.base + other.base, min(found, default=None))
 
 
-def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> Outside | None:
+def first_outside(measure: Measure, x: Float, keys: Keys) -> Outside | None:
     """Return the first entry of x (d, n) outside the support; None if there is none.
 
     Parameters
     ----------
     measure : Measure
     x : array of shape (d, n)
-    keys : int, or array of shape (n,)
-        The key of the first row, or the keys of all rows.
+    keys : RowKeys or SelectedKeys
+        The keys of the rows.
     """
     mask = measure.outside(x)
     if mask is None or not mask.any():
@@ -102,11 +103,10 @@ def first_outside(measure: Measure, x: Float, keys: NDArray[np.int64] | int) -> 
         return None
     i = int(mask.any(axis=0).argmax())
     column = int(mask[:, i].argmax())
-    row = keys + i if isinstance(keys, int) else int(keys[i])
-    return Outside(row, column, float(x[column, i]), measure.wants_in_column(column))
+    return Outside(keys.of(i), column, float(x[column, i]), measure.wants_in_column(column))
 
 
-def measured(measure: Measure, x: Float, weight: Array | None, keys: NDArray[np.int64] | int) -> Measured:
+def measured(measure: Measure, x: Float, weight: Array | None, keys: Keys) -> Measured:
     """Return the base measure, and the first value outside the support, of the rows in x (d, n).
 
     Parameters
@@ -116,12 +116,12 @@ def measured(measure: Measure, x: Float, weight: Array | None, keys: NDArray[np.
         Finite, or NaN where missing.
     weight : array of shape (n,) or None
         The weights of the rows; None means 1 each. Values in rows of weight 0 are ignored.
-    keys : int, or array of shape (n,)
-        The key of the first row, or the keys of all rows.
+    keys : RowKeys or SelectedKeys
+        The keys of the rows.
     """
     if weight is not None and (weight == 0).any():
         kept = np.flatnonzero(weight)
-        x, weight, keys = x[:, kept], weight[kept], keys + kept if isinstance(keys, int) else keys[kept]
+        x, weight, keys = x[:, kept], weight[kept], keys.only(kept)
     if (outside := first_outside(measure, x, keys)) is not None:
         return Measured(0.0, outside)
     base = measure.log_base(x)

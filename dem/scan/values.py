@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dem.core.block import Array, Block, Float
+from dem.core.rows import Keys, RowKeys
 from dem.scan.moments import BlockSums, ColumnMoments, Moments
 from dem.scan.support import Measure, Measured, measured
 
@@ -59,20 +60,20 @@ class BlockValues:
             part = block.part(start, start + tile.shape[1])
             t = tile[:, : len(part.x)]
             t[...] = part.x.T
-            self._add_tile(t, part.weight, part.first)
+            self._add_tile(t, part.weight, part.keys)
 
-    def _add_tile(self, t: Float, weight: Array | None, first: int) -> None:
-        """Add the rows of a tile (d, n), which is changed. Row i has the key ``first + i``."""
+    def _add_tile(self, t: Float, weight: Array | None, row_keys: RowKeys) -> None:
+        """Add the rows of a tile (d, n) with these keys; the tile is changed."""
         lowest, highest = t.min(axis=1), t.max(axis=1)
         whole = bool(np.isfinite(lowest).all() and np.isfinite(highest).all())
-        keys: int | NDArray[np.int64] = first
+        keys: Keys = row_keys
         count = np.ones(t.shape[1], np.bool_) if weight is None else weight > 0
         if not whole:
-            self.nonfinite = self.nonfinite + NonFiniteCounts.of(t, first, count)
+            self.nonfinite = self.nonfinite + NonFiniteCounts.of(t, row_keys, count)
             count &= ~np.isnan(t).all(axis=0)
         if not count.all():  # values in rows that do not count are ignored
             counted = np.flatnonzero(count)
-            t, weight, keys = t[:, counted], None if weight is None else weight[counted], keys + counted
+            t, weight, keys = t[:, counted], None if weight is None else weight[counted], keys.only(counted)
             lowest, highest = t.min(axis=1, initial=np.inf), t.max(axis=1, initial=-np.inf)
         if not whole:
             fine = np.isfinite(t)
@@ -106,13 +107,13 @@ class NonFiniteCounts(NamedTuple):
         return cls(np.zeros(d, np.int64), np.zeros(d, np.int64), NO_POSITION, NO_POSITION, 0, 0)
 
     @classmethod
-    def of(cls, tile: Float, first: int, count: NDArray[np.bool_]) -> NonFiniteCounts:
-        """Return the counts of a tile (d, n). Row i has the key ``first + i``; `count` (n,) is a mask: weight > 0."""
+    def of(cls, tile: Float, keys: RowKeys, count: NDArray[np.bool_]) -> NonFiniteCounts:
+        """Return the counts of a tile (d, n) of rows with these keys; `count` (n,) is a mask: weight > 0."""
         nan = np.isnan(tile)
         infinite = np.isinf(tile) & count
         counts = nan.sum(axis=1), infinite.sum(axis=1)
         rows = int(nan.any(axis=0).sum()), int(nan.all(axis=0).sum())
-        return cls(*counts, _first(nan, first), _first(infinite, first), *rows)
+        return cls(*counts, _first(nan, keys), _first(infinite, keys), *rows)
 
     def __add__(self, other: NonFiniteCounts) -> NonFiniteCounts:  # type: ignore[override]
         """Return the counts of both sets of rows together."""
@@ -129,7 +130,7 @@ def scan_tile_rows(d: int) -> int:
     return max(1, min(MAX_TILE, TILE_BYTES // (8 * max(1, d))))
 
 
-def _first(flags: NDArray[np.bool_], first: int) -> Position:
+def _first(flags: NDArray[np.bool_], keys: RowKeys) -> Position:
     """Return the first position of a True in `flags` (d, n), by row and then by column; `NO_POSITION` if none."""
     hits = np.flatnonzero(flags.any(axis=0))
-    return (first + int(hits[0]), int(flags[:, hits[0]].argmax())) if len(hits) else NO_POSITION
+    return (keys.of(int(hits[0])), int(flags[:, hits[0]].argmax())) if len(hits) else NO_POSITION

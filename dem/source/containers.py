@@ -1,4 +1,4 @@
-"""Check containers such as xarray's and data frames, without importing their libraries.
+"""Check containers such as data frames, without importing their libraries.
 
 NumPy would compute a lazy container as a whole. So containers of Dask arrays are refused: the Dask array itself can be
 read in chunks.
@@ -13,8 +13,14 @@ import numpy as np
 from dask.base import is_dask_collection
 
 
+def is_xarray(data: Any) -> bool:
+    """Whether the data are a Dataset or DataArray of xarray; xarray is not imported."""
+    kind = type(data)
+    return kind.__module__.partition(".")[0] == "xarray" and hasattr(kind, "coords") and hasattr(kind, "dims")
+
+
 def check_container(data: Any, name: str) -> None:
-    """Raise TypeError if `data` is a container of a lazy array, or of several arrays.
+    """Raise TypeError if `data` is a container of a lazy array. Objects of xarray have names, and are read lazily.
 
     Parameters
     ----------
@@ -27,9 +33,11 @@ def check_container(data: Any, name: str) -> None:
     TypeError
         The data are such a container. The message says what to pass instead.
     """
+    if is_xarray(data):
+        return
     kind = f"{name} is of the type {type(data).__module__.partition('.')[0]}.{type(data).__name__}"
-    if hasattr(type(data), "data_vars"):  # xarray's Dataset
-        raise TypeError(f"{kind}, which contains several arrays: pass one of them, such as {name}['temperature'].data")
+    if hasattr(type(data), "collect_schema") and hasattr(type(data), "sink_parquet"):  # a LazyFrame of polars
+        raise TypeError(f"{kind}, which is lazy: pass {name}.collect(), or write it by sink_parquet and pass the path")
     if not is_dask_collection(data) or isinstance(data, da.Array):
         return
     if hasattr(type(data), "to_dask_array"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Self
@@ -13,13 +14,18 @@ import numpy as np
 import scipy.sparse
 from dask.delayed import Delayed
 
-from dem.core.block import Array
+from dem.core import human
+from dem.core.block import Array, Float
+from dem.core.columns import Columns
+from dem.core.dtypes import float_dtype
+from dem.core.rows import Box, RowKeys, Rows, grid_sizes, regular_size, row_boxes
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, decoding_of_value, float_dtype
+from dem.source.coordinates import NO_COORDINATES, Coordinates
+from dem.source.decode import Decoding, decoding_of_value
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.in_memory import MemoryPartition
-from dem.source.weights import Weights, as_dask
+from dem.source.weights import Weights, as_dask, weights_at
 
 UNKNOWN_BLOCK_KEYS = 40
 """Bits of a row key for the row within its block, if the number of rows in the data is unknown."""
@@ -32,24 +38,40 @@ class DaskSource:
     Attributes
     ----------
     x : dask.array.Array of shape (n, d)
-        It has a single chunk along the columns. The number of rows may be unknown.
+        It has a single chunk along the columns. The number of rows may be unknown. With several sample dimensions, each
+        chunk has the rows of one box, in C order.
     weight : dask.array.Array of shape (n,) or None
         It has the same chunks along the rows.
     decoding : Decoding or None
         How the original entries were decoded to make `x`; None if they were not decoded.
+    given_rows : Rows or None
+        The sample dimensions; None if there is one without a name.
+    given_boxes : tuple of Box
+        The box of each chunk, if there are several sample dimensions.
+    given_columns : Columns or None
+        The columns, if the data name them.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
+    name : str
+    import_bytes : int
+        Memory that a worker needs for the modules of the graph, in bytes.
     """
 
     x: da.Array
     weight: da.Array | None = None
     decoding: Decoding | None = None
+    given_rows: Rows | None = None
+    given_boxes: tuple[Box, ...] = ()
+    given_columns: Columns | None = None
+    coordinates: Coordinates = NO_COORDINATES
+    name: str = "Dask array"
+    import_bytes: int = 0
 
-    name = "Dask array"
     in_memory = False
     read_ahead = 0
     read_ahead_bytes = 0
     lazy = True
     compact = False
-    columns = None
     stored_at = ()
 
     @property
@@ -64,6 +86,11 @@ class DaskSource:
         return int(self.x.shape[1])
 
     @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns) if self.given_columns is None else self.given_columns
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the rows."""
         dtype: np.dtype[Any] = np.dtype(self.x.dtype)
@@ -76,24 +103,46 @@ class DaskSource:
 
     @property
     def chunk_rows(self) -> int | None:
-        """Rows of a chunk if all chunks are equal (the last may be shorter); else None."""
-        first, *rest = self.row_chunks
-        regular = first > 0 and all(rows == first for rows in rest[:-1]) and (not rest or rest[-1] <= first)
-        return int(first) if regular else None
+        """The extent of a chunk along the first sample dimension if all chunks are equal; else None."""
+        sizes = [regular_size(sizes) for sizes in self._grid]
+        return None if None in sizes else sizes[0]
 
     @property
-    def first_rows(self) -> list[int]:
-        """The key of the first row of each partition."""
+    def chunk_sides(self) -> tuple[int, ...]:
+        """The extents of a chunk along the sample dimensions after the first."""
+        return tuple(max(sizes) for sizes in self._grid[1:])
+
+    @property
+    def _grid(self) -> tuple[tuple[Any, ...], ...]:
+        return grid_sizes(self.given_boxes) if self.given_boxes else (self.row_chunks,)
+
+    @property
+    def rows(self) -> Rows | None:
+        """The sample dimensions; None if the number of rows is unknown."""
         if self.n_rows is None:
-            return [i << UNKNOWN_BLOCK_KEYS for i in range(len(self.row_chunks))]
-        return [0, *np.cumsum(self.row_chunks[:-1], dtype=np.int64).tolist()]
+            return None
+        return Rows((self.n_rows,)) if self.given_rows is None else self.given_rows
+
+    @property
+    def boxes(self) -> list[tuple[Box, ...]]:
+        """The box of each partition; empty if the number of rows is unknown."""
+        if self.rows is None:
+            return []
+        return [(box,) for box in self.given_boxes] or row_boxes([int(n) for n in self.row_chunks])
+
+    @property
+    def keys(self) -> list[RowKeys]:
+        """The keys of the rows of each partition."""
+        if self.rows is None:
+            return [RowKeys.from_first(i << UNKNOWN_BLOCK_KEYS) for i in range(len(self.row_chunks))]
+        return [self.rows.keys(box) for (box,) in self.boxes]
 
     @cached_property
     def partitions(self) -> list[Delayed]:
         """Delayed objects that evaluate to the partitions; they share one low-level graph."""
         arrays = [self.x] if self.weight is None else [self.x, self.weight]
         make = partial(_partition, self.n_columns, self.weight is not None)
-        return delayed_partitions(make, arrays, [(first,) for first in self.first_rows])
+        return delayed_partitions(make, arrays, [(keys,) for keys in self.keys])
 
     @property
     def block_bytes(self) -> int:
@@ -104,7 +153,7 @@ class DaskSource:
     @property
     def read_bytes(self) -> int:
         """Bytes in memory while a block is computed. Estimated as twice the block, because the graph is unknown."""
-        return 2 * self.block_bytes
+        return 2 * self.block_bytes + self.import_bytes
 
     def reading_ahead(self, n: int) -> Self:
         """Return the source itself: nothing is read ahead."""
@@ -116,21 +165,51 @@ class DaskSource:
         own = {"kind": "dask", **dask_fingerprint(self.x), **decoding_fingerprint(self.decoding)}
         return {**own, "weights": weights_fingerprint(self.weight)}
 
+    def _positions(self, keys: Sequence[int]) -> list[int]:
+        """Return the positions of rows in `x`, given their keys."""
+        if self.rows is None or not self.given_boxes:
+            return list(keys)
+        edges = [0, *np.cumsum(self.row_chunks, dtype=np.int64).tolist()]
+        found = []
+        for key in keys:
+            index = self.rows.index(key)
+            block, box = next((i, box) for i, box in enumerate(self.given_boxes) if index in box)
+            inside = tuple(i - a for i, a in zip(index, box.start, strict=True))
+            found.append(edges[block] + int(np.ravel_multi_index(inside, box.shape)))
+        return found
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d). The number of rows must be known."""
+        return np.asarray(self.x[self._positions(keys)])
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+        return weights_at(self.weight, [Box((at,), (at + 1,)) for at in self._positions(keys)])
+
+    def identity(self) -> list[Any]:
+        """Return what identifies the rows, valid in JSON: Dask names an array after its graph."""
+        return [self.x.name, self.fingerprint, None]
+
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: its graph determines the blocks."""
         return self
 
+    def for_writing(self) -> Self:
+        """Return the source itself."""
+        return self
+
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row, given its key, as text for messages."""
-        firsts = self.first_rows
-        block = int(np.searchsorted(firsts, row, side="right")) - 1
-        if self.n_rows is None:
-            return f"row {row - firsts[block]} of block {block} of the {self.name}"
-        return f"row {row} (block {block}) of the {self.name}"
+        if self.rows is None:
+            block, row = divmod(row, 1 << UNKNOWN_BLOCK_KEYS)
+            return f"row {row} of block {block} of {human.the(self.name)}"
+        index = self.rows.index(row)
+        block = next(i for i, (box,) in enumerate(self.boxes) if index in box)
+        return f"{self.rows.in_words(row)} (block {block}) of {human.the(self.name)}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Blocks of Dask arrays have no absent chunks."""
-        return f"chunk {number} of the {self.name}"
+        return f"chunk {number} of {human.the(self.name)}"
 
 
 def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> MemoryPartition:
@@ -145,8 +224,8 @@ def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> Memo
             f"A block of the Dask array has shape {x.shape}, but the array has {n_columns} columns: "
             "correct its meta or its chunks."
         )
-    first = rest[-1]
-    return MemoryPartition(x, block_weight(rest[0], len(x), first) if weighted else None, first)
+    keys: RowKeys = rest[-1]
+    return MemoryPartition(x, block_weight(rest[0], len(x), keys.first) if weighted else None, keys)
 
 
 def _unmasked(block: Array, dtype: np.dtype[Any]) -> Array:

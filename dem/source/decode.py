@@ -12,6 +12,7 @@ import zarr
 from numpy.typing import NDArray
 
 from dem.core.block import Array
+from dem.core.dtypes import float_dtype
 from dem.source.cf_attributes import CFAttributes, limits, of_kind
 from dem.source.stores import store_name
 
@@ -96,16 +97,6 @@ class Decoding:
             "offset": self.offset,
             **{name: value for name, value in more.items() if value is not None},
         }
-
-
-def float_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the floating dtype for entries of this dtype and NaN, as in xarray.
-
-    Integers beyond 2^53 lose digits. Floats of 32 bits and more keep their dtype.
-    """
-    if dtype.kind == "f" and dtype.itemsize >= 4:
-        return dtype
-    return np.dtype(np.float32 if dtype.itemsize <= 2 else np.float64)
 
 
 def decoding_of_value(missing_value: float, dtype: np.dtype[Any]) -> Decoding | None:

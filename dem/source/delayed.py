@@ -41,6 +41,19 @@ def delayed_partitions(
     return [Delayed(key, graph) for key in keys]
 
 
+def mapped_partitions(make: Callable[..., Any], partitions: Sequence[Delayed], *arguments: Any) -> list[Delayed]:
+    """Return a Delayed ``make(partition, *arguments)`` for each Delayed partition; they share one low-level graph."""
+    name = f"dem-mapped-{tokenize(make, [p.key for p in partitions], *arguments)}"
+    graph: dict[Any, Any] = {}
+    merged = None
+    for partition in partitions:
+        if partition.dask is not merged:  # usually all partitions share one graph
+            graph.update(merged := partition.dask)
+    for i, partition in enumerate(partitions):
+        graph[name, i] = Task((name, i), make, TaskRef(partition.key), *arguments)
+    return [Delayed((name, i), graph) for i in range(len(partitions))]
+
+
 def block_weight(weight: Any, n_rows: int, first: int) -> Float:
     """Return one computed block of the weights as float64, after checking its length and values."""
     w: Float = np.asarray(weight).astype(np.float64, copy=False)

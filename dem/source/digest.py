@@ -54,7 +54,16 @@ def weights_fingerprint(weights: Weights | None) -> dict[str, Any] | None:
         return {"kind": "dask", **dask_fingerprint(weights)}
     if weights is None:
         return None
-    return {"kind": "array", **memory_fingerprint(weights), "sha256": hashlib.sha256(weights.tobytes()).hexdigest()}
+    return {
+        "kind": "array",
+        **memory_fingerprint(weights),
+        "sha256": hashlib.sha256(_distinct(weights).tobytes()).hexdigest(),
+    }
+
+
+def _distinct(weights: Array) -> Array:
+    """Return the entries of an array without those that broadcasting repeats."""
+    return weights[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in weights.strides)]
 
 
 def _known(size: float) -> int | None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 
-from dem.core.block import Block
+from dem.core.block import Array, Block
+from dem.core.columns import Columns
+from dem.core.rows import Box, RowKeys, Rows, row_boxes
+from dem.source.coordinates import NO_COORDINATES
 from dem.source.grid import MAX_PARTITIONS, block_rows, partition_rows
 
 PARTITION_BYTES = 64 * 2**20
@@ -31,7 +34,7 @@ class GeneratedPartition:
     def blocks(self) -> Iterator[Block]:
         """Yield a block without columns for each chunk."""
         for first, last in block_rows(self.start, self.stop, self.chunk_rows, self.chunk_rows):
-            yield Block(np.empty((last - first, 0)), None, first)
+            yield Block(np.empty((last - first, 0)), None, RowKeys.from_first(first))
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,24 @@ class GeneratedSource:
     lazy = False
     compact = True
     decoding = None
-    columns = None
     stored_at = ()
+    chunk_sides = ()
+    coordinates = NO_COORDINATES
+
+    @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns)
+
+    @property
+    def rows(self) -> Rows:
+        """The sample dimensions."""
+        return Rows((self.n_rows,))
+
+    @property
+    def boxes(self) -> list[tuple[Box, ...]]:
+        """The box of each partition."""
+        return row_boxes(self.row_chunks)
 
     @property
     def row_bytes(self) -> int:
@@ -101,8 +120,23 @@ class GeneratedSource:
         shape = [self.n_rows, self.n_columns]
         return {"kind": "generated", "shape": shape, "dtype": str(self.dtype), "chunks": [self.chunk_rows]}
 
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return rows without columns, (n, 0)."""
+        return np.empty((len(keys), 0))
+
+    def weights_at(self, keys: Sequence[int]) -> None:
+        """Return None: the rows have no weights."""
+
+    def identity(self) -> list[Any]:
+        """Return what identifies the rows, valid in JSON."""
+        return [self.fingerprint, None]
+
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the source itself: rows are generated in units of its blocks."""
+        return self
+
+    def for_writing(self) -> Self:
+        """Return the source itself."""
         return self
 
     def locate(self, row: int, column: int = 0) -> str:

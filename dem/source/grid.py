@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from dem.core.rows import Box
 from dem.core.stats import ARITY
 
 MAX_PARTITIONS = 2000
@@ -31,11 +32,56 @@ def partition_rows(
         Largest number of partitions.
     """
     n_units = -(-n_rows // unit_rows)
-    total = n_rows * row_bytes
-    n = 1 if total <= target_bytes // 4 else ARITY * -(-total // (ARITY * target_bytes))
-    n = min(n, n_units, n_units if limit is None else limit)
+    n = partition_count(n_rows * row_bytes, n_units, target_bytes, limit)
     edges = [min(n_rows, i * n_units // n * unit_rows) for i in range(n)]
     return list(zip(edges, [*edges[1:], n_rows], strict=True))
+
+
+def partition_boxes(
+    whole: Box,
+    unit_rows: int,
+    inner_boxes: Sequence[tuple[tuple[int, int], ...]],
+    slab_bytes: int,
+    target_bytes: int,
+    limit: int | None = MAX_PARTITIONS,
+) -> list[tuple[Box, ...]]:
+    """Return the boxes of each partition.
+
+    Along the first dimension, rows are divided as by `partition_rows`. If the whole extent of that dimension is
+    one range and there is a limit, a partition has several boxes.
+
+    Parameters
+    ----------
+    whole : Box
+        All rows.
+    unit_rows : int
+        The extent of one unit (chunk, or shard) along the first dimension.
+    inner_boxes : sequence of tuples of (start, stop)
+        The grid along the other dimensions. A matrix has no other dimensions, so it has one entry: ().
+    slab_bytes : int
+        Decoded bytes of the rows of such a box at one index of the first dimension.
+    target_bytes : int
+        Largest decoded size of a partition, unless a single unit is larger.
+    limit : int or None
+        Largest number of partitions; None: any number, and each partition is one box.
+    """
+    n, n_inner = whole.stop[0], len(inner_boxes)
+    each = None if limit is None else max(1, limit // n_inner)
+    ranges = partition_rows(n, unit_rows, slab_bytes, target_bytes, each)
+    strips = [
+        Box((a, *(start for start, _ in inner)), (b, *(stop for _, stop in inner)))
+        for inner in inner_boxes
+        for a, b in ranges
+    ]
+    fitting = max(1, target_bytes // (n * slab_bytes))
+    together = 1 if limit is None or len(ranges) > 1 else max(fitting, -(-n_inner // limit))
+    return [tuple(strips[i : i + together]) for i in range(0, len(strips), together)]
+
+
+def partition_count(total: int, n_units: int, target_bytes: int, limit: int | None) -> int:
+    """Return the number of partitions of some units with `total` decoded bytes; see `partition_rows`."""
+    n = 1 if total <= target_bytes // 4 else ARITY * -(-total // (ARITY * target_bytes))
+    return min(n, n_units, n_units if limit is None else limit)
 
 
 def bytes_for_results(source_row_bytes: int, row_bytes: int, target_bytes: int, partition_bytes: int) -> int:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 import scipy.sparse
 
+from dem.core import human
 from dem.core.block import Array, Block, Float
+from dem.core.columns import Columns
+from dem.core.dtypes import float_dtype
+from dem.core.rows import NUMBERED, Box, RowKeys, Rows
 from dem.source.checks import check_dtype, check_shape
-from dem.source.decode import Decoding, decoding_of_value, float_dtype
+from dem.source.coordinates import NO_COORDINATES, Coordinates
+from dem.source.decode import Decoding, decoding_of_value
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import bytes_for_results, partition_rows
-from dem.source.weights import Weights, in_memory
+from dem.source.weights import Weights, in_memory, weights_at
 
 PARTITION_BYTES = 16 * 2**20
 UNIT_BYTES = 2**19
@@ -26,7 +32,7 @@ class MemoryPartition:
 
     x: Array
     weight: Float | None = None
-    first: int = 0
+    keys: RowKeys = NUMBERED
 
     @property
     def rows(self) -> int:
@@ -35,7 +41,7 @@ class MemoryPartition:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the rows as one block: a view, no copy."""
-        yield Block(self.x, self.weight, self.first)
+        yield Block(self.x, self.weight, self.keys)
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,12 @@ class MemorySource:
         Target size of a partition. Together with the shape and dtype it determines the partitions.
     decoding : Decoding or None
         How the original entries were decoded to make `x`; None if they were not decoded.
-    columns : tuple of str or None
-        The names of the columns.
+    given_columns : Columns or None
+        The columns, if the data name them.
+    given_rows : Rows or None
+        The sample dimensions, whose rows are in C order; by default one.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
     """
 
     x: Array
@@ -59,7 +69,9 @@ class MemorySource:
     name: str = "array"
     partition_bytes: int = PARTITION_BYTES
     decoding: Decoding | None = None
-    columns: tuple[str, ...] | None = None
+    given_columns: Columns | None = None
+    given_rows: Rows | None = None
+    coordinates: Coordinates = NO_COORDINATES
 
     in_memory = True
     read_ahead = 0
@@ -74,9 +86,34 @@ class MemorySource:
         return int(self.x.shape[0])
 
     @property
+    def rows(self) -> Rows:
+        """The sample dimensions."""
+        return Rows((self.n_rows,)) if self.given_rows is None else self.given_rows
+
+    @property
+    def boxes(self) -> list[tuple[Box, ...]]:
+        """The box of each partition: a range of indices along the first sample dimension."""
+        return [(self.rows.whole.along_first(a, b),) for a, b in self._ranges]
+
+    @property
+    def chunk_sides(self) -> tuple[int, ...]:
+        """The extents of a box along the sample dimensions after the first."""
+        return self.rows.shape[1:]
+
+    @property
+    def _slab_rows(self) -> int:
+        """The number of rows at one index of the first sample dimension."""
+        return math.prod(self.chunk_sides)
+
+    @property
     def n_columns(self) -> int:
         """The number of columns."""
         return int(self.x.shape[1])
+
+    @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns) if self.given_columns is None else self.given_columns
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -85,25 +122,35 @@ class MemorySource:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of about half a megabyte. Partitions are multiples of it, and outputs have chunks of it."""
+        """Indices along the first sample dimension whose rows have about half a megabyte.
+
+        Partitions are multiples of it, and outputs have chunks of it.
+        """
         unit_bytes = min(UNIT_BYTES, self.partition_bytes // 8)
-        return max(1, unit_bytes // (self.n_columns * self.dtype.itemsize))
+        return max(1, unit_bytes // self._slab_bytes)
+
+    @property
+    def _slab_bytes(self) -> int:
+        return self._slab_rows * self.n_columns * self.dtype.itemsize
 
     @property
     def _ranges(self) -> list[tuple[int, int]]:
-        row_bytes = self.n_columns * self.dtype.itemsize
-        return partition_rows(self.n_rows, self.chunk_rows, row_bytes, self.partition_bytes)
+        return partition_rows(self.rows.shape[0], self.chunk_rows, self._slab_bytes, self.partition_bytes)
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
         """The number of rows of each partition."""
-        return tuple(stop - start for start, stop in self._ranges)
+        return tuple((stop - start) * self._slab_rows for start, stop in self._ranges)
 
     @property
     def partitions(self) -> list[MemoryPartition]:
         """Views of successive row ranges."""
-        w = self.weight
-        return [MemoryPartition(self.x[a:b], None if w is None else w[a:b], a) for a, b in self._ranges]
+        return [self._partition(box) for (box,) in self.boxes]
+
+    def _partition(self, box: Box) -> MemoryPartition:
+        keys = self.rows.keys(box)
+        of_box = slice(keys.first, keys.first + box.size)
+        return MemoryPartition(self.x[of_box], None if self.weight is None else self.weight[of_box], keys)
 
     @property
     def block_bytes(self) -> int:
@@ -125,24 +172,39 @@ class MemorySource:
         own = {"kind": "array", **memory_fingerprint(self.x), "partition_bytes": self.partition_bytes}
         return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weight)}
 
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d)."""
+        return self.x[list(keys)]
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+        return weights_at(self.weight, [Box((key,), (key + 1,)) for key in keys])
+
+    def identity(self) -> None:
+        """Return None: arrays in memory are not identified."""
+
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same array in partitions that are small enough for results of `row_bytes` bytes per row."""
         own = self.n_columns * self.dtype.itemsize
         return replace(self, partition_bytes=bytes_for_results(own, row_bytes, target_bytes, self.partition_bytes))
 
+    def for_writing(self) -> Self:
+        """Return the source itself."""
+        return self
+
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row as text for messages."""
-        return f"row {row} of the {self.name}"
+        return f"{self.rows.in_words(row)} of {human.the(self.name)}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Blocks in memory have no absent chunks."""
-        return f"chunk {number} of the {self.name}"
+        return f"chunk {number} of {human.the(self.name)}"
 
 
 def as_numeric(data: Any, name: str = "array") -> Array:
     """Return `data` as a checked two-dimensional array of real numbers. It is copied only if necessary.
 
-    Numbers in an object array become float64. Masked entries become NaN (see `dem.source.decode.float_dtype`).
+    Numbers in an object array become float64. Masked entries become NaN (see `dem.core.dtypes.float_dtype`).
 
     Raises
     ------

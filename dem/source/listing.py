@@ -23,7 +23,11 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import FsspecStore, LocalStore, MemoryStore, WrapperStore, ZipStore
 
+from dem.source.reader import n_units
 from dem.source.stores import ZarrNode, open_node, store_name
+
+MOST_LISTED = 100_000
+"""Most chunks of a store that are listed to identify it; the listing takes some seconds."""
 
 METADATA_NAMES = frozenset({"zarr.json", ".zarray", ".zattrs", ".zgroup", ".zmetadata"})
 MARKS = ("ETag", "etag", "e_tag", "md5Hash", "md5", "content_md5", "mtime", "LastModified", "last_modified", "created")
@@ -96,6 +100,20 @@ def fingerprint(path: str | os.PathLike[str] | ZarrNode) -> dict[str, Any]:
     if hasattr(session, "snapshot_id"):
         return _of_snapshot(session, node)
     return _of_listing(_list(store, node))
+
+
+def listed_sha256(array: zarr.Array[Any]) -> str | None:
+    """Return the fingerprint of an array's contents, which shows that rows were rewritten in place.
+
+    None for arrays of more than `MOST_LISTED` chunks, and for stores that cannot be listed.
+    """
+    if n_units(array) > MOST_LISTED:
+        return None
+    try:
+        found: str = fingerprint(array)["sha256"]
+    except (ValueError, NotImplementedError):
+        return None
+    return found
 
 
 def key_of(*parts: Any) -> str:

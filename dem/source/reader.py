@@ -24,6 +24,12 @@ from dem.source.decode import Decoding
 from dem.source.retry import Attempts, StoreReadError, read_with_retries
 
 Index = tuple[int, ...]
+Span = tuple[slice, ...]
+"""A slice with a start and a stop for each axis."""
+
+
+Axes = tuple[tuple[int, str], ...]
+ROWS_FIRST: Axes = ((0, "rows"),)
 
 
 def unit_shape(array: zarr.Array[Any]) -> tuple[int, ...]:
@@ -46,19 +52,26 @@ def unit_index(array: zarr.Array[Any], number: int) -> Index:
     return tuple(int(i) for i in np.unravel_index(number, grid_shape(array)))
 
 
-def unit_text(array: zarr.Array[Any], name: str, index: Index) -> str:
-    """Return text for a chunk (or shard), given its grid index: "chunk c/3/0 (rows 300 to 399) of x.zarr"."""
-    rows = unit_shape(array)[0]
-    first = index[0] * rows
-    last = min(first + rows, array.shape[0]) - 1
-    what = "shard" if array.shards else "chunk"
-    return f"{what} {array.metadata.encode_chunk_key(index)} (rows {first} to {last}) of {name}"
+def unit_text(array: zarr.Array[Any], name: str, index: Index, axes: Axes = ROWS_FIRST) -> str:
+    """Return text for a chunk (or shard), given its grid index: "chunk c/3/0 (rows 300 to 399) of x.zarr".
+
+    `axes` are the axes along which rows lie, each with a word for it.
+    """
+    what, parts = "shard" if array.shards else "chunk", []
+    for axis, word in axes:
+        n = unit_shape(array)[axis]
+        first, last = index[axis] * n, min((index[axis] + 1) * n, array.shape[axis]) - 1
+        parts.append(f"{word} {first} to {last}" if last > first or word == "rows" else f"{word} {first}")
+    return f"{what} {array.metadata.encode_chunk_key(index)} ({', '.join(parts)}) of {name}"
 
 
-def absent_error(first: str, count: int, start: int, stop: int) -> OSError:
-    """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`."""
+def absent_error(first: str, count: int, start: int, stop: int, axis: str = "rows") -> OSError:
+    """Return the error for absent chunks: text for the first one, and their number in rows `start` to `stop`.
+
+    `axis` is the word for the axis of these numbers.
+    """
     return OSError(
-        f"The store does not hold {first}: {human.plural(count, 'chunk')} of rows {start} to {stop - 1} "
+        f"The store does not hold {first}: {human.plural(count, 'chunk')} of {axis} {start} to {stop - 1} "
         f"{'is' if count == 1 else 'are'} missing. Write the missing chunks again, or read them as the fill value "
         "(missing_chunks='fill', --missing-chunks fill)."
     )
@@ -100,7 +113,7 @@ class RetryingStore(WrapperStore[Store]):
 
 
 class Reader:
-    """Reads complete rows of an array. Each task has its own reader.
+    """Reads parts of an array. Each task has its own reader.
 
     Parameters
     ----------
@@ -109,10 +122,14 @@ class Reader:
         The name of the array in messages.
     decoding : Decoding, optional
         How entries are decoded.
+    axes : tuple of (int, str)
+        The axes along which rows lie, each with a word for it, for messages.
     """
 
-    def __init__(self, array: zarr.Array[Any], name: str, decoding: Decoding | None = None) -> None:
-        self.array, self.name, self.decoding = array, name, decoding
+    def __init__(
+        self, array: zarr.Array[Any], name: str, decoding: Decoding | None = None, axes: Axes = ROWS_FIRST
+    ) -> None:
+        self.array, self.name, self.decoding, self.axes = array, name, decoding, axes
         self._store = RetryingStore(array.store)
         inner = array._async_array  # there is no public way to change the store of an array
         config = inner.config if hasattr(inner, "config") else inner._config  # zarr before 3.1.6 has no `config`
@@ -120,11 +137,12 @@ class Reader:
         self._patient: zarr.Array[Any] = zarr.Array(patient)
         self._visible = False
 
-    def read(self, first: int, last: int) -> tuple[Array, tuple[int, ...]]:
-        """Return rows `first` to `last` (exclusive), decoded, and which of their chunks (or shards) are absent.
+    def read(self, index: Span) -> tuple[Array, tuple[int, ...]]:
+        """Return the entries with an index, decoded, and which of their chunks (or shards) are absent.
 
-        Rows of absent chunks have the fill value. Chunks are numbered in C order over the grid of the array. In a
-        sharded array only whole shards count as absent, not chunks that are missing inside a shard.
+        The index has a slice for each axis, with a start and a stop. Entries of absent chunks have the fill value.
+        Chunks are numbered in C order over the grid of the array. In a sharded array only whole shards count as absent,
+        not chunks that are missing inside a shard.
 
         Raises
         ------
@@ -132,13 +150,13 @@ class Reader:
             A chunk cannot be read or decoded (the message names it), or the array is not visible to this process.
         """
         self._store.absent.clear()
-        x = self._values(first, last)
-        absent = self._absent(first, last) if self._store.absent else ()
+        x = self._values(index)
+        absent = self._absent(index) if self._store.absent else ()
         if absent:
             before = self._visible
             self._check_visible()  # every time, because results of these rows may be kept
             if not before:
-                return self.read(first, last)  # it may have become visible only now
+                return self.read(index)  # it may have become visible only now
         return x if self.decoding is None else self.decoding(x), absent
 
     def finish(self) -> None:
@@ -146,51 +164,48 @@ class Reader:
         if self._visible:
             self._check_visible()
 
-    def _values(self, first: int, last: int) -> Array:
+    def _values(self, index: Span) -> Array:
         try:
-            return np.asarray(self._patient[first:last])
+            return np.asarray(self._patient[index])
         except MemoryError:
             raise
         except (Exception, BaseExceptionGroup) as error:  # codecs raise many kinds of errors
-            self._check_attempts(error, first, last)
-        return self._one_by_one(first, last)
+            self._check_attempts(error, index)
+        return self._one_by_one(index)
 
-    def _one_by_one(self, first: int, last: int) -> Array:
-        """Read the rows again chunk by chunk, to find the chunk that fails."""
-        stops = last, *self.array.shape[1:]
-        x = np.empty((last - first, *stops[1:]), self.array.dtype)
-        starts = first, *(0 for _ in stops[1:])
-        for corner in itertools.product(*map(range, starts, stops, self.array.chunks)):
-            edges = zip(corner, self.array.chunks, stops, strict=True)
-            rows, *rest = (slice(a, min(a + n, stop)) for a, n, stop in edges)
+    def _one_by_one(self, index: Span) -> Array:
+        """Read the entries again chunk by chunk, to find the chunk that fails."""
+        x = np.empty([part.stop - part.start for part in index], self.array.dtype)
+        for parts in itertools.product(*map(_within_chunks, index, self.array.chunks)):
+            here = tuple(slice(p.start - of.start, p.stop - of.start) for p, of in zip(parts, index, strict=True))
             try:
-                x[(slice(rows.start - first, rows.stop - first), *rest)] = self._patient[(rows, *rest)]
+                x[here] = self._patient[parts]
             except (Exception, BaseExceptionGroup) as error:
-                self._check_attempts(error, first, last)
-                index = tuple(a // n for a, n in zip(corner, unit_shape(self.array), strict=True))
-                where = unit_text(self.array, self.name, index)
+                self._check_attempts(error, index)
+                unit = tuple(p.start // n for p, n in zip(parts, unit_shape(self.array), strict=True))
+                where = unit_text(self.array, self.name, unit, self.axes)
                 raise OSError(f"Cannot read {where}: {type(error).__name__}: {error}") from error
         return x
 
-    def _check_attempts(self, error: BaseException, first: int, last: int) -> None:
+    def _check_attempts(self, error: BaseException, read: Span) -> None:
         """Raise OSError if the store has already failed several times for a key, so that more attempts are useless."""
         failure = _store_error(error)
         if failure is None:
             return
-        index = next((index for index, key in self._keys(first, last) if key == failure.key), None)
-        where = failure.key if index is None else unit_text(self.array, self.name, index)
+        index = next((index for index, key in self._keys(read) if key == failure.key), None)
+        where = failure.key if index is None else unit_text(self.array, self.name, index, self.axes)
         raise OSError(f"Cannot read {where} after {failure.attempts} attempts: {failure.cause}") from error
 
-    def _keys(self, first: int, last: int) -> Iterator[tuple[Index, str]]:
-        """Yield the grid index and the store key of each chunk (or shard) of these rows."""
-        rows = unit_shape(self.array)[0]
-        spans = range(first // rows, -(-last // rows)), *map(range, grid_shape(self.array)[1:])
+    def _keys(self, read: Span) -> Iterator[tuple[Index, str]]:
+        """Yield the grid index and the store key of each chunk (or shard) of the entries with an index."""
+        units = zip(read, unit_shape(self.array), strict=True)
+        spans = [range(part.start // n, -(-part.stop // n)) for part, n in units]
         for index in itertools.product(*spans):
             yield index, f"{self.array.path}/{self.array.metadata.encode_chunk_key(index)}".lstrip("/")
 
-    def _absent(self, first: int, last: int) -> tuple[int, ...]:
+    def _absent(self, read: Span) -> tuple[int, ...]:
         grid = grid_shape(self.array)
-        missed = (index for index, key in self._keys(first, last) if key in self._store.absent)
+        missed = (index for index, key in self._keys(read) if key in self._store.absent)
         return tuple(int(np.ravel_multi_index(index, grid)) for index in missed)
 
     def _check_visible(self) -> None:
@@ -203,6 +218,12 @@ class Reader:
                 "put it where all workers can read it, and do not move it during a run."
             )
         self._visible = True
+
+
+def _within_chunks(span: slice, chunk: int) -> list[slice]:
+    """Return the parts of a slice that lie in one chunk each."""
+    edges = [span.start, *range(span.start // chunk * chunk + chunk, span.stop, chunk), span.stop]
+    return [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def _store_error(error: BaseException) -> StoreReadError | None:

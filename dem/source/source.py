@@ -8,7 +8,10 @@ from typing import Any, Protocol, Self
 import numpy as np
 from dask.delayed import Delayed
 
-from dem.core.block import Block
+from dem.core.block import Array, Block, Float
+from dem.core.columns import Columns
+from dem.core.rows import Box, Rows
+from dem.source.coordinates import Coordinates
 from dem.source.decode import Decoding
 
 
@@ -34,13 +37,19 @@ class Source(Protocol):
         None if unknown (Dask arrays with unknown chunk sizes).
     n_columns : int
     dtype : numpy.dtype
+    rows : Rows or None
+        The sample dimensions; None if the number of rows is unknown.
     partitions : sequence of Partition or Delayed
         Delayed objects (of Dask arrays) compute to a Partition.
     row_chunks : tuple of int (or NaN)
         The number of rows of each partition.
+    boxes : sequence of tuple of Box
+        The boxes of rows of each partition; empty if the number of rows is unknown.
     chunk_rows : int or None
-        Rows of a chunk of the data (of an inner chunk if sharded). Outputs have chunks of the same number of rows, and
-        all partitions begin at a multiple of it. None if chunks are irregular.
+        Indices along the first sample dimension of a chunk of the data (of an inner chunk if sharded). Outputs have
+        chunks of the same extent, and all boxes begin at a multiple of it. None if chunks are irregular.
+    chunk_sides : tuple of int
+        The extents of a box along the sample dimensions after the first; empty for a matrix.
     block_bytes : int
         Decoded bytes of the largest block that a task allocates; 0 if blocks are views.
     read_bytes : int
@@ -53,8 +62,10 @@ class Source(Protocol):
         Partitions are small, so all of them can be sent to each task.
     decoding : Decoding or None
         How entries are decoded; None if they are not.
-    columns : tuple of str or None
-        The names of the columns, if known.
+    columns : Columns
+        Their names, variables and units.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
     stored_at : tuple of str
         The locations of the rows and their weights, if stored (see `dem.source.stores`); empty if unknown.
     read_ahead : int
@@ -74,6 +85,12 @@ class Source(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...  # noqa: D102
     @property
+    def rows(self) -> Rows | None: ...  # noqa: D102
+    @property
+    def boxes(self) -> Sequence[tuple[Box, ...]]: ...  # noqa: D102
+    @property
+    def chunk_sides(self) -> tuple[int, ...]: ...  # noqa: D102
+    @property
     def partitions(self) -> Sequence[Partition | Delayed]: ...  # noqa: D102
     @property
     def row_chunks(self) -> tuple[float, ...]: ...  # noqa: D102
@@ -92,7 +109,9 @@ class Source(Protocol):
     @property
     def decoding(self) -> Decoding | None: ...  # noqa: D102
     @property
-    def columns(self) -> tuple[str, ...] | None: ...  # noqa: D102
+    def columns(self) -> Columns: ...  # noqa: D102
+    @property
+    def coordinates(self) -> Coordinates: ...  # noqa: D102
     @property
     def stored_at(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
@@ -105,15 +124,31 @@ class Source(Protocol):
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row.
 
-        A partition consists of whole chunks (or shards). Neither its rows nor its results exceed about `target_bytes`,
-        unless a single chunk (or shard) does. A Dask array keeps its own blocks.
+        A partition is one box of whole chunks (or shards), and the boxes form a regular grid. Neither its rows nor its
+        results exceed about `target_bytes`, unless a single chunk (or shard) does. A Dask array keeps its own blocks.
         """
+
+    def for_writing(self) -> Self:
+        """Return the same rows in partitions that begin at multiples of `chunk_rows`, where that is possible."""
 
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a value, given its row key: "chunk c/3/0 (rows 3000 to 3999) of store.zarr"."""
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk, given its number in `Block.absent`, as the same kind of text."""
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d), decoded. The number of rows must be known."""
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows, valid in JSON; None if they cannot be identified.
+
+        A store is identified by its places, its fingerprint and its listing, a Dask array by its name. Arrays in memory
+        are not identified.
+        """
 
     def reading_ahead(self, n: int) -> Self:
         """Return the same source, whose tasks read at most n blocks ahead."""

@@ -14,9 +14,12 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.storage import FsspecStore, LocalStore, WrapperStore, ZipStore
 
 from dem.source.members import STAMPS, arrays_in, unreadable_error
+from dem.source.other_formats import how_to_convert
 from dem.source.retry import check_reached, read_with_retries
 
 ZarrNode = zarr.Array[Any] | zarr.Group
+SPARSE = ("csr_matrix", "csc_matrix")
+"""The values of the attribute `encoding-type` by which AnnData marks groups that hold a sparse matrix."""
 
 
 def address(path: str | os.PathLike[str]) -> str:
@@ -84,23 +87,45 @@ def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
     FileNotFoundError
         Nothing is there.
     ValueError
-        It is a group (the message lists the arrays inside), a model or checkpoint saved by dem, or an array that is not
-        complete; or its metadata cannot be read.
+        It is a group (the message lists the arrays inside), a sparse matrix, a model or checkpoint saved by dem, or an
+        array that is not complete; or its metadata cannot be read.
     """
     if isinstance(data, zarr.Array | zarr.Group):
         node, where = data, store_name(data)
     else:
         node, where = open_node(data), os.fspath(data)
     if isinstance(node, zarr.Array):
-        if node.attrs.get("complete") is False:  # see dem.results.row_outputs
-            raise ValueError(f"{where} is not complete: dem is still writing it, or was killed before it finished.")
+        check_whole(node, where)
         return node
-    for stamp, what in STAMPS.items():
-        if stamp in node.attrs:
-            raise ValueError(f"{where} is a {what} saved by dem, not data: pass a Zarr array of rows.")
+    check_data_group(node, where)
     inside = sorted(f"{path} {item.shape}" for path, item in arrays_in(node, where, depth=4).items())
-    listing = f"with the arrays {', '.join(inside)}" if inside else "without any arrays"
-    raise ValueError(f"{where} is a Zarr group {listing}: pass one array, as in {where}/NAME.")
+    if not inside:
+        raise ValueError(f"{where} is a Zarr group without any arrays: pass a Zarr array of rows.")
+    raise ValueError(
+        f"{where} is a Zarr group with the arrays {', '.join(inside)}: pass one array, as in {where}/NAME, or choose "
+        "variables of the group (variables=, --variables) and the dimensions that make rows (sample_dims=, "
+        "--sample-dims)."
+    )
+
+
+def check_whole(array: zarr.Array[Any], name: str | None = None) -> None:
+    """Raise ValueError if dem has not completed this array."""
+    if array.attrs.get("complete") is False:  # see dem.results.row_outputs
+        name = store_name(array) if name is None else name
+        raise ValueError(f"{name} is not complete: dem is still writing it, or was killed before it finished.")
+
+
+def check_data_group(group: zarr.Group, name: str) -> None:
+    """Raise ValueError if a group is a sparse matrix, or a model or checkpoint that dem saved."""
+    kind = group.attrs.get("encoding-type")
+    if kind in SPARSE:
+        raise ValueError(
+            f"{name} is a sparse matrix ({kind}), and dem reads dense arrays: pass a dense array of the same rows, "
+            "such as obsm/X_pca, or write the matrix as a dense Zarr array first."
+        )
+    for stamp, what in STAMPS.items():
+        if stamp in group.attrs:
+            raise ValueError(f"{name} is a {what} saved by dem, not data: pass a Zarr array of rows.")
 
 
 def open_node(path: str | os.PathLike[str]) -> ZarrNode:
@@ -113,12 +138,14 @@ def open_node(path: str | os.PathLike[str]) -> ZarrNode:
     OSError
         The path or URL cannot be reached.
     ValueError
-        The metadata cannot be read.
+        The metadata cannot be read, or it is a file of another format: the message says how to convert it.
     """
     where = address(path)
     try:
         return read_with_retries(where, lambda: zarr.open(where, mode="r"))
     except FileNotFoundError as error:
+        if (is_url(where) or os.path.isfile(where)) and (advice := how_to_convert(os.fspath(path))):
+            raise ValueError(advice) from error
         if not is_url(where) and os.path.exists(where):
             raise FileNotFoundError(f"{path} exists, but it is not a Zarr array or group.") from error
         raise FileNotFoundError(f"No Zarr store at {path}: check the path.") from error

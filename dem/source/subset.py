@@ -9,6 +9,7 @@ from typing import Any, Self, cast
 
 from dask.delayed import Delayed
 
+from dem.core.rows import Box
 from dem.source.source import Partition, Source
 
 
@@ -35,6 +36,12 @@ class Subset:
         """The selected partitions."""
         partitions = self.whole.partitions
         return [partitions[i] for i in self.indices]
+
+    @property
+    def boxes(self) -> Sequence[tuple[Box, ...]]:
+        """The boxes of the selected partitions."""
+        boxes = self.whole.boxes
+        return [boxes[i] for i in self.indices] if boxes else boxes
 
     @property
     def row_chunks(self) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,26 +13,31 @@ import numpy as np
 import zarr
 
 from dem.core.block import Float
+from dem.core.rows import Box
 from dem.core.warn import warn
 from dem.source.checks import check_weight_array, check_weight_values
-from dem.source.containers import check_container
+from dem.source.containers import check_container, is_xarray
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
 from dem.source.stores import open_array, store_name
+from dem.source.variable import Variable
 
 
 @dataclass(frozen=True)
 class StoredWeights:
-    """Weights in a Zarr array of shape (n,). This handle is small, because it is sent to the tasks.
+    """Weights in a Zarr array with the sample dimensions. This handle is small, because it is sent to the tasks.
 
     Attributes
     ----------
     array : zarr.Array
     require_chunks : bool
         Missing chunks are an error. If false, they are read as the fill value.
+    axes : tuple of int
+        The axis of each sample dimension.
     """
 
     array: zarr.Array[Any]
     require_chunks: bool = False
+    axes: tuple[int, ...] = (0,)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -47,7 +52,7 @@ class StoredWeights:
     @property
     def ndim(self) -> int:
         """The number of axes."""
-        return 1
+        return self.array.ndim
 
     def __getitem__(self, rows: slice | tuple[slice]) -> Float:
         """Return the checked weights of a slice of rows. Dask calls this."""
@@ -59,6 +64,26 @@ class StoredWeights:
     def chunk(self) -> int:
         """Rows of a shard if the array is sharded, else of a chunk."""
         return int((self.array.shards or self.array.chunks)[0])
+
+    def of_boxes(self, boxes: Sequence[Box]) -> Iterator[tuple[Float, tuple[int, ...]]]:
+        """Yield the weights of boxes, in order, and the numbers of the absent chunks among those just read."""
+        if self.axes == (0,):
+            yield from self.split([(box.start[0], box.stop[0]) for box in boxes])
+            return
+        variable = Variable(self.array, store_name(self.array), None, self.axes)
+        reader = variable.reader()
+        for box in boxes:
+            values, absent = reader.read(variable.index(box))
+            weight = variable.as_rows(values)[:, 0].astype(np.float64, copy=False)
+            check_weight_values(weight, 0, variable.name)
+            yield weight, absent
+        reader.finish()
+
+    def at(self, box: Box) -> Float:
+        """Return the weights of the rows of a box."""
+        if self.axes == (0,):
+            return self.read(box.start[0], box.stop[0])
+        return next(self.of_boxes([box]))[0]
 
     def split(self, spans: Iterable[tuple[int, int]]) -> Iterator[tuple[Float, tuple[int, ...]]]:
         """Yield the weights of successive row ranges, and the numbers of the absent chunks among those just read.
@@ -85,7 +110,7 @@ class StoredWeights:
         A read ends at the end of a chunk of the weights. Its values exist in the stored dtype, as float64, and again
         joined with the rest of the previous read.
         """
-        held = min(rows + self.chunk, self.array.shape[0])
+        held = min(rows + self.chunk, self.array.size) if self.axes == (0,) else rows
         return held * (2 * 8 + max(8, self.array.dtype.itemsize))
 
     def read(self, first: int, last: int, *, warn_absent: bool = False) -> Float:
@@ -112,7 +137,7 @@ class StoredWeights:
 
 
 def _checked(reader: Reader, first: int, last: int) -> tuple[Float, tuple[int, ...]]:
-    values, absent = reader.read(first, last)
+    values, absent = reader.read((slice(first, last),))
     weight = values.astype(np.float64, copy=False)
     check_weight_values(weight, first, reader.name)
     return weight, absent
@@ -142,6 +167,8 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
     """
     if weights is None:
         return None
+    if is_xarray(weights):
+        weights = weights.data
     if isinstance(weights, da.Array):
         check_weight_array(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
         return weights
@@ -162,6 +189,16 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
     array = array.astype(np.float64, copy=False)
     check_weight_values(array, 0, "the array of weights")
     return array
+
+
+def weights_at(weights: Weights | None, boxes: Sequence[Box]) -> Float | None:
+    """Return the weights of some rows, (n,), given a box for each; None if there are no weights."""
+    if weights is None:
+        return None
+    parts = (
+        weights.at(box) if isinstance(weights, StoredWeights) else np.asarray(weights[box.slices]) for box in boxes
+    )
+    return np.array([float(part.reshape(-1)[0]) for part in parts])
 
 
 def in_memory(weights: Weights) -> Float:

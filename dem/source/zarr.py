@@ -1,7 +1,8 @@
-"""A Zarr array as a source. Partitions consist of whole chunks (or shards)."""
+"""Zarr arrays as a source. Partitions consist of whole chunks (or shards)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Self, TypeVar
@@ -11,14 +12,21 @@ import numpy as np
 import zarr
 from dask.delayed import Delayed
 
+from dem.core.block import Array, Float
+from dem.core.columns import Columns
+from dem.core.rows import Box, Rows
 from dem.source.checks import check_dtype, check_shape
+from dem.source.coordinates import NO_COORDINATES, Coordinates
 from dem.source.decode import Decoding, decoding_of_array
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
-from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_rows
+from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_boxes
+from dem.source.listing import listed_sha256
 from dem.source.stores import array_location, store_name
-from dem.source.weights import StoredWeights, Weights, as_dask
-from dem.source.zarr_rows import ZarrPartition, ZarrRows, in_turn, locate_unit
+from dem.source.variable import Variable, dimension_names
+from dem.source.weights import StoredWeights, Weights, as_dask, weights_at
+from dem.source.zarr_partition import ZarrPartition, in_turn, locate_unit
+from dem.source.zarr_rows import ZarrRows
 
 PARTITION_BYTES = 128 * 2**20
 REMOTE_READS, AHEAD_BYTES = 4, 256 * 2**20
@@ -27,20 +35,25 @@ REMOTE_READS, AHEAD_BYTES = 4, 256 * 2**20
 
 @dataclass(frozen=True)
 class ZarrSource:
-    """A two-dimensional Zarr array.
+    """One or several Zarr arrays.
 
     Attributes
     ----------
     handle : ZarrRows
-    weights : float64 array of shape (n,), StoredWeights, dask.array.Array or None
+    weights : float64 array, StoredWeights, dask.array.Array or None
+        Arrays have the shape of the sample dimensions. A Dask array is possible for a matrix only.
     partition_bytes : int
         Target size of a partition, decoded. Together with the chunk grid it determines the partitions.
     max_partitions : int or None
-        Largest number of partitions.
+        Largest number of partitions. If None, each partition is one box, and the boxes are a regular grid.
     require_chunks : bool
         Missing chunks are an error. If false, they are read as the fill value and listed in `Block.absent`.
     most_ahead : int or None
         Read at most so many blocks while one is processed; None: as many as are useful.
+    given_columns : Columns or None
+        The columns, if the data name them.
+    coordinates : Coordinates
+        The coordinates of the sample dimensions; none for a matrix.
     """
 
     handle: ZarrRows
@@ -49,15 +62,16 @@ class ZarrSource:
     max_partitions: int | None = MAX_PARTITIONS
     require_chunks: bool = False
     most_ahead: int | None = None
+    given_columns: Columns | None = None
+    coordinates: Coordinates = NO_COORDINATES
 
     in_memory = False
     lazy = True
-    columns = None
 
     @property
     def decoding(self) -> Decoding | None:
         """How entries are decoded; None if they are not."""
-        return self.handle.decoding
+        return next((v.decoding for v in self.handle.variables if v.decoding is not None), None)
 
     @property
     def compact(self) -> bool:
@@ -66,24 +80,35 @@ class ZarrSource:
 
     @property
     def stored_at(self) -> tuple[str, ...]:
-        """The locations of the array and of its stored weights."""
+        """The locations of the arrays and of their stored weights."""
+        own = [place for variable in self.handle.variables for place in array_location(variable.array)]
         weights = array_location(self.weights.array) if isinstance(self.weights, StoredWeights) else ()
-        return array_location(self.handle.array) + weights
+        return (*own, *weights)
 
     @property
     def name(self) -> str:
-        """The name of the array in messages."""
+        """The name of the data in messages."""
         return self.handle.name
+
+    @property
+    def rows(self) -> Rows:
+        """The sample dimensions."""
+        return self.handle.rows
 
     @property
     def n_rows(self) -> int:
         """The number of rows."""
-        return int(self.handle.array.shape[0])
+        return self.handle.rows.size
 
     @property
     def n_columns(self) -> int:
         """The number of columns."""
-        return int(self.handle.array.shape[1])
+        return self.handle.n_columns
+
+    @property
+    def columns(self) -> Columns:
+        """The columns: their names, variables and units."""
+        return Columns.numbered(self.n_columns) if self.given_columns is None else self.given_columns
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -92,18 +117,31 @@ class ZarrSource:
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of a chunk of the array (of an inner chunk if sharded)."""
+        """Indices along the first dimension of a chunk of the data (of an inner chunk if sharded)."""
         return self.handle.chunk_rows
 
     @property
-    def _ranges(self) -> list[tuple[int, int]]:
-        unit, row_bytes = self.handle.unit[0], self.handle.row_bytes
-        return partition_rows(self.n_rows, unit, row_bytes, self.partition_bytes, self.max_partitions)
+    def chunk_sides(self) -> tuple[int, ...]:
+        """The extents of a box along the sample dimensions after the first."""
+        return tuple(min(n, unit) for n, unit in zip(self.rows.shape[1:], self.handle.unit[1:], strict=True))
+
+    @cached_property
+    def boxes(self) -> list[tuple[Box, ...]]:
+        """The boxes of each partition."""
+        handle = self.handle
+        return partition_boxes(
+            handle.rows.whole,
+            handle.unit[0],
+            handle.inner_boxes,
+            handle.slab_bytes,
+            self.partition_bytes,
+            self.max_partitions,
+        )
 
     @property
     def row_chunks(self) -> tuple[int, ...]:
         """The number of rows of each partition."""
-        return tuple(stop - start for start, stop in self._ranges)
+        return tuple(sum(box.size for box in boxes) for boxes in self.boxes)
 
     @cached_property
     def partitions(self) -> list[ZarrPartition] | list[Delayed]:
@@ -111,25 +149,30 @@ class ZarrSource:
         w = self.weights
         part = partial(ZarrPartition, self.handle, require_chunks=self.require_chunks, read_ahead=self.read_ahead)
         if isinstance(w, da.Array):
-            return delayed_partitions(_weighed, [w], [(part(a, b),) for a, b in self._ranges])
+            return delayed_partitions(_weighed, [w], [(part(boxes),) for boxes in self.boxes])
         if isinstance(w, np.ndarray):
-            return [part(a, b, w[a:b]) for a, b in self._ranges]
-        return [part(a, b, w) for a, b in self._ranges]
+            return [part(boxes, _weights_of(w, boxes)) for boxes in self.boxes]
+        return [part(boxes, w) for boxes in self.boxes]
+
+    @property
+    def _read_size(self) -> int:
+        """The rows of the largest block: those of one read."""
+        return min(self.handle.read_rows, self.rows.shape[0]) * self.handle.slab_rows
 
     @property
     def block_bytes(self) -> int:
         """Decoded bytes of the largest block: the rows of one read, with all columns."""
-        return min(self.handle.read_rows, self.n_rows) * self.n_columns * self.dtype.itemsize
+        return self._read_size * self.n_columns * self.dtype.itemsize
 
     @property
     def read_bytes(self) -> int:
         """Bytes in memory while a block is read: the block, its decompressed and compressed chunks, and stored weights.
 
-        If entries are decoded (missing values, packing), add the decoded block.
+        If entries are decoded (missing values, packing) or assembled from several arrays, add the decoded block.
         """
-        rows = min(self.handle.read_rows, self.n_rows)
+        rows = self._read_size
         weights = self.weights.read_bytes(rows) if isinstance(self.weights, StoredWeights) else 0
-        decoded = 0 if self.decoding is None else self.block_bytes
+        decoded = self.block_bytes * ((self.decoding is not None) + self.handle.is_assembled)
         return 3 * rows * self.handle.row_bytes + decoded + weights
 
     @property
@@ -142,13 +185,13 @@ class ZarrSource:
         several = self.handle.is_remote and not in_turn(self.weights)
         useful = max(1, min(REMOTE_READS, AHEAD_BYTES // self.read_bytes)) if several else 1
         most = useful if self.most_ahead is None else min(useful, self.most_ahead)
-        blocks = -(-max(self.row_chunks) // self.handle.read_rows)
+        blocks = -(-max(self.row_chunks) // (self.handle.read_rows * self.handle.slab_rows))
         return min(most, blocks) if blocks > 1 else 0
 
     @property
     def read_ahead_bytes(self) -> int:
         """Additional bytes for reading one block ahead: the current block and its weights."""
-        weights = self.weights.read_bytes(self.handle.read_rows) if isinstance(self.weights, StoredWeights) else 0
+        weights = self.weights.read_bytes(self._read_size) if isinstance(self.weights, StoredWeights) else 0
         return self.block_bytes + weights
 
     def reading_ahead(self, n: int) -> Self:
@@ -158,13 +201,38 @@ class ZarrSource:
     @property
     def fingerprint(self) -> dict[str, Any]:
         """The metadata of the data as JSON values. No rows are read."""
-        own = {"kind": "zarr", **array_fingerprint(self.handle.array), "partition_bytes": self.partition_bytes}
-        return {**own, **decoding_fingerprint(self.decoding), "weights": weights_fingerprint(self.weights)}
+        more = {"partition_bytes": self.partition_bytes}
+        weights = {"weights": weights_fingerprint(self.weights)}
+        found = [{**array_fingerprint(v.array), **decoding_fingerprint(v.decoding)} for v in self.handle.variables]
+        if not self.handle.is_assembled:
+            return {"kind": "zarr", **found[0], **more, **weights}
+        axes = [list(variable.sample_axes) for variable in self.handle.variables]
+        return {"kind": "zarr", "variables": found, "sample_axes": axes, **more, **weights}
+
+    def rows_at(self, keys: Sequence[int]) -> Array:
+        """Return the rows with these keys, (n, d), decoded."""
+        reader = self.handle.reader()
+        return np.concatenate([reader.read(self.rows.box_of(key))[0] for key in keys])
+
+    def weights_at(self, keys: Sequence[int]) -> Float | None:
+        """Return the weights of the rows with these keys, (n,); None if the rows have no weights."""
+        return weights_at(self.weights, [self.rows.box_of(key) for key in keys])
+
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows, valid in JSON; None for a store without a place, as in memory."""
+        if not self.stored_at:
+            return None
+        listed = [listed_sha256(variable.array) for variable in self.handle.variables]
+        return [*self.stored_at, self.fingerprint, *listed]
 
     def for_results(self, row_bytes: int, target_bytes: int) -> Self:
         """Return the same rows in partitions, of any number, that are small enough for the results."""
         nbytes = bytes_for_results(self.handle.row_bytes, row_bytes, target_bytes, self.partition_bytes)
         return _aligned(replace(self, partition_bytes=nbytes, max_partitions=None))
+
+    def for_writing(self) -> Self:
+        """Return the source itself."""
+        return self
 
     def locate(self, row: int, column: int = 0) -> str:
         """Return text for the chunk of a value, for messages."""
@@ -178,8 +246,14 @@ class ZarrSource:
 Z = TypeVar("Z", bound=ZarrSource)
 
 
+def _weights_of(weights: Any, boxes: tuple[Box, ...]) -> Any:
+    """Return the weights of the rows of boxes, in order, (n,)."""
+    parts = [weights[box.slices].reshape(-1) for box in boxes]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 def _weighed(weight: Any, partition: ZarrPartition) -> ZarrPartition:
-    return replace(partition, weight=block_weight(weight, partition.rows, partition.start))
+    return replace(partition, weight=block_weight(weight, partition.rows, partition.boxes[0].start[0]))
 
 
 def _aligned(source: Z) -> Z:
@@ -197,7 +271,7 @@ def open_zarr(
     require_chunks: bool = False,
     missing_value: float | None = None,
 ) -> ZarrSource:
-    """Return the source of a Zarr array.
+    """Return the source of a Zarr array whose first axis are the rows, and whose second axis are the columns.
 
     Raises
     ------
@@ -207,5 +281,7 @@ def open_zarr(
     name = store_name(array)
     check_shape(array.shape, name)
     check_dtype(np.dtype(array.dtype), name)
-    rows = ZarrRows(array, name, decoding_of_array(array, missing_value))
+    variable = Variable(array, name, decoding_of_array(array, missing_value))
+    dim = dimension_names(array)[0]
+    rows = ZarrRows((variable,), Rows((int(array.shape[0]),), None if dim is None else (dim,)), name)
     return _aligned(ZarrSource(rows, weights, partition_bytes or PARTITION_BYTES, require_chunks=require_chunks))

@@ -1,212 +1,173 @@
-"""Rows of a Zarr array as tasks read them: in reads of one or several whole chunks (or shards)."""
+"""Rows of Zarr arrays as tasks read them: in boxes of one or several whole chunks (or shards)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from functools import cached_property
+from typing import Any
 
 import numpy as np
-import zarr
 from zarr.storage import LocalStore, MemoryStore, ZipStore
 
-from dem.core.block import Block, Float
-from dem.source.decode import Decoding
-from dem.source.grid import block_rows
-from dem.source.reader import Reader, absent_error, n_units, read_ahead, unit_index, unit_shape, unit_text
-from dem.source.stores import store_name
-from dem.source.weights import StoredWeights
+from dem.core.block import Array
+from dem.core.rows import Box, Rows
+from dem.source.dimensions import common_dtype
+from dem.source.reader import unit_index
+from dem.source.variable import Variable
 
-Span = tuple[int, int]
-"""The first row, and the row after the last."""
 READ_BYTES = 4 * 2**20
 """Decoded bytes of one read of small chunks, because zarr-python takes about half a millisecond per read. Measured with
 chunks of 128 kB: reads of single chunks have half the speed, and reads above 1 to 2 MB are not faster.
 """
+MOST_TOGETHER = 64 * 2**20
+"""Most bytes of a box in which the chunks of several variables are read together, if their chunks differ."""
 
 
 @dataclass(frozen=True)
 class ZarrRows:
-    """The rows of a Zarr array, read by whole chunks. It is small and picklable, because it is sent to the tasks.
+    """The rows of one or several Zarr arrays. It is small and picklable, because it is sent to the tasks.
 
     Attributes
     ----------
-    array : zarr.Array of shape (n, d)
+    variables : tuple of Variable
+        Their columns side by side are the columns of the rows.
+    rows : Rows
+        The sample dimensions.
     name : str
-        The name of the array in messages.
-    decoding : Decoding or None
-        How entries are decoded; None if they are not.
+        The name of the data in messages.
     """
 
-    array: zarr.Array[Any]
+    variables: tuple[Variable, ...]
+    rows: Rows
     name: str
-    decoding: Decoding | None = None
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns."""
+        return sum(variable.n_columns for variable in self.variables)
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype of the decoded rows."""
-        return np.dtype(self.array.dtype) if self.decoding is None else self.decoding.dtype
-
-    def reader(self) -> Reader:
-        """Return a reader of the rows, for one task."""
-        return Reader(self.array, self.name, self.decoding)
+        return common_dtype([variable.dtype for variable in self.variables])
 
     @property
     def is_remote(self) -> bool:
         """Whether reads may have to wait for a network."""
-        return not isinstance(self.array.store, LocalStore | MemoryStore | ZipStore)
+        return any(not isinstance(v.array.store, LocalStore | MemoryStore | ZipStore) for v in self.variables)
 
     @property
     def row_bytes(self) -> int:
-        """Bytes of one row in the stored dtype. Partitions depend on this, not on the decoded dtype."""
-        return int(self.array.shape[1] * self.array.dtype.itemsize)
+        """Bytes of one row in the stored dtypes. Partitions depend on this, not on the decoded dtype."""
+        return sum(variable.n_columns * variable.array.dtype.itemsize for variable in self.variables)
+
+    @cached_property
+    def unit(self) -> tuple[int, ...]:
+        """The extent of a box of whole chunks (or shards) of all variables, along each sample dimension."""
+        return self._together([variable.units for variable in self.variables])
+
+    @cached_property
+    def chunk(self) -> tuple[int, ...]:
+        """The extent of a box of whole chunks (inner chunks if sharded) of all variables."""
+        chunk = self._together([variable.chunks for variable in self.variables])
+        return tuple(n if unit % n == 0 else unit for n, unit in zip(chunk, self.unit, strict=True))
+
+    def _together(self, extents: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
+        """Return the smallest extents that all these divide; if such a box is too large, the largest of them."""
+        if len(extents) == 1:
+            return extents[0]
+        together = tuple(
+            min(math.lcm(*sides), max(*sides, whole)) for *sides, whole in zip(*extents, self.rows.shape, strict=True)
+        )
+        largest = tuple(max(sides) for sides in zip(*extents, strict=True))
+        return together if math.prod(together) * self.row_bytes <= MOST_TOGETHER else largest
+
+    @property
+    def inner_boxes(self) -> list[tuple[tuple[int, int], ...]]:
+        """The grid along the dimensions after the first: (start, stop) along each. A matrix has one entry, ()."""
+        sides = zip(self.rows.shape[1:], self.unit[1:], strict=True)
+        return list(itertools.product(*([(a, min(a + unit, n)) for a in range(0, n, unit)] for n, unit in sides)))
+
+    @property
+    def slab_rows(self) -> int:
+        """The most rows of a box at one index of the first dimension."""
+        return math.prod(min(n, unit) for n, unit in zip(self.rows.shape[1:], self.unit[1:], strict=True))
+
+    @property
+    def slab_bytes(self) -> int:
+        """Bytes of these rows in the stored dtypes."""
+        return self.row_bytes * self.slab_rows
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of a chunk (of an inner chunk if the array is sharded)."""
-        return min(self.array.chunks[0], self.array.shape[0])
-
-    @property
-    def unit(self) -> tuple[int, ...]:
-        """The shape of a shard if the array is sharded, else of a chunk."""
-        return unit_shape(self.array)
+        """Indices along the first dimension of a chunk (of an inner chunk if the array is sharded)."""
+        return min(self.chunk[0], self.rows.shape[0])
 
     @property
     def read_rows(self) -> int:
-        """Rows of one read: one chunk, or several small chunks with about `READ_BYTES`."""
-        chunk = self.array.chunks[0]
-        chunks = max(1, READ_BYTES // (chunk * self.row_bytes))
+        """Indices along the first dimension of one read: one chunk, or several small chunks with about `READ_BYTES`."""
+        chunk = self.chunk[0]
+        chunks = max(1, READ_BYTES // (chunk * self.slab_bytes))
         per_unit = self.unit[0] // chunk
         return chunk * (chunks if chunks < per_unit else chunks // per_unit * per_unit)
 
-    def locate(self, row: int, column: int = 0) -> str:
-        """Return text for the chunk (or shard) of a value, for messages."""
-        return unit_text(self.array, self.name, (row // self.unit[0], column // self.unit[1]))
-
-
-@dataclass(frozen=True)
-class ZarrPartition:
-    """Successive whole chunks (or shards), read a few chunks at a time.
-
-    Attributes
-    ----------
-    source : ZarrRows
-    start, stop : int
-        The first row, and the row after the last.
-    weight : float64 array of shape (stop - start,), StoredWeights or None
-    require_chunks : bool
-        Missing chunks are an error.
-    read_ahead : int
-        So many blocks are read while the current one is processed, at the same time; at most one with stored weights.
-    """
-
-    source: ZarrRows
-    start: int
-    stop: int
-    weight: Float | StoredWeights | None = None
-    require_chunks: bool = False
-    read_ahead: int = 1
+    @property
+    def is_assembled(self) -> bool:
+        """Whether blocks are put together from several arrays, or from entries in another order."""
+        return len(self.variables) > 1 or not self.variables[0].is_matrix
 
     @property
-    def rows(self) -> int:
-        """The number of rows."""
-        return self.stop - self.start
+    def n_units(self) -> int:
+        """The number of chunks (or shards) of all variables."""
+        return sum(variable.n_units for variable in self.variables)
 
-    def blocks(self) -> Iterator[Block]:
-        """Yield the blocks in order. Only one block is in memory here, and those that are read ahead.
+    def unit_text(self, number: int) -> str:
+        """Return text for a chunk (or shard), given its number: first those of the first variable, in C order."""
+        for variable in self.variables:
+            if number < variable.n_units:
+                return variable.unit_text(unit_index(variable.array, number))
+            number -= variable.n_units
+        raise IndexError(number)
 
-        Raises
-        ------
-        OSError
-            A chunk cannot be read, or is missing although `require_chunks` is true. The message names the chunk.
-        """
-        spans = list(block_rows(self.start, self.stop, self.source.unit[0], self.source.read_rows))
-        most = min(self.read_ahead, 1) if in_turn(self.weight) else self.read_ahead
-        ahead = min(most, len(spans)) if len(spans) > 1 else 0
-        reads = Reads(self.source, self._weights(spans), max(1, ahead))
-        blocks = read_ahead(reads, spans, ahead) if ahead else map(reads, spans)
-        for block in blocks:
-            if self.require_chunks and block.absent:
-                self._refuse({*block.absent, *(n for rest in blocks for n in rest.absent)})
-            yield block
-            del block
-        reads.finish()
+    def locate(self, row: int, column: int = 0) -> str:
+        """Return text for the chunk (or shard) of a value, for messages."""
+        for variable in self.variables:
+            if column < variable.n_columns:
+                return variable.unit_text(variable.unit_of(self.rows.index(row), column))
+            column -= variable.n_columns
+        raise IndexError(column)
 
-    def _weights(self, spans: Sequence[Span]) -> WeightsInMemory | WeightsInTurn:
-        if isinstance(self.weight, StoredWeights):
-            return WeightsInTurn(self.weight.split(spans))
-        return WeightsInMemory(self.weight, self.start)
-
-    def _refuse(self, absent: set[int]) -> NoReturn:
-        first = locate_unit(self.source, self.weight, min(absent))
-        raise absent_error(first, len(absent), self.start, self.stop)
+    def reader(self) -> BoxReader:
+        """Return a reader of the rows, for one task."""
+        return BoxReader(self)
 
 
-def in_turn(weights: object) -> bool:
-    """Whether the weights are read from a store, for one block after the other; then blocks too are read in turn."""
-    return isinstance(weights, StoredWeights)
+class BoxReader:
+    """Reads the rows of boxes. Each task, and each thread that reads ahead, has its own reader."""
 
+    def __init__(self, rows: ZarrRows) -> None:
+        self._rows, self._readers = rows, [variable.reader() for variable in rows.variables]
 
-@dataclass(frozen=True)
-class WeightsInMemory:
-    """The weights of a partition that begins at row `start`, or None."""
-
-    weight: Float | None
-    start: int
-
-    def __call__(self, span: Span) -> tuple[Float | None, tuple[int, ...]]:
-        """Return the weights of some rows; no chunks are absent."""
-        first, last = span
-        return None if self.weight is None else self.weight[first - self.start : last - self.start], ()
+    def read(self, box: Box) -> tuple[Array, tuple[int, ...]]:
+        """Return the rows (n, d) of a box, and the numbers of their absent chunks (or shards)."""
+        variables = self._rows.variables
+        if not self._rows.is_assembled:
+            return self._readers[0].read(variables[0].index(box))
+        x = np.empty((box.size, self._rows.n_columns), self._rows.dtype)
+        absent: list[int] = []
+        column = first_unit = 0
+        for variable, reader in zip(variables, self._readers, strict=True):
+            values, missed = reader.read(variable.index(box))
+            x[:, column : column + variable.n_columns] = variable.as_rows(values)
+            absent += [first_unit + number for number in missed]
+            column, first_unit = column + variable.n_columns, first_unit + variable.n_units
+            del values
+        return x, tuple(absent)
 
     def finish(self) -> None:
-        """Do nothing."""
-
-
-@dataclass(frozen=True)
-class WeightsInTurn:
-    """Weights that are read from a store, for one block after the other."""
-
-    items: Iterator[tuple[Float, tuple[int, ...]]]
-
-    def __call__(self, span: Span) -> tuple[Float, tuple[int, ...]]:
-        """Return the weights of the next rows, and the numbers of their absent chunks."""
-        return next(self.items)
-
-    def finish(self) -> None:
-        """Let the reader of the weights do its last check."""
-        for _ in self.items:
-            raise AssertionError("weights are left")
-
-
-class Reads:
-    """The reads of a partition's blocks, of which up to n run at the same time: each has a reader of its own."""
-
-    def __init__(self, source: ZarrRows, weights: WeightsInMemory | WeightsInTurn, n: int) -> None:
-        self._readers = [source.reader() for _ in range(n)]
-        self._free = self._readers.copy()
-        self._weights, self._n_own = weights, n_units(source.array)
-
-    def __call__(self, span: Span) -> Block:
-        """Return the block of some rows."""
-        reader = self._free.pop()
-        try:
-            x, absent = reader.read(*span)
-        finally:
-            self._free.append(reader)
-        weight, absent_weights = self._weights(span)
-        return Block(x, weight, span[0], absent + tuple(self._n_own + n for n in absent_weights))
-
-    def finish(self) -> None:
-        """Call this after the last block."""
-        self._weights.finish()
+        """Call this after the last read."""
         for reader in self._readers:
             reader.finish()
-
-
-def locate_unit(rows: ZarrRows, weights: Any, number: int) -> str:
-    """Return text for a chunk (or shard), given its number. Chunks of stored weights come after those of the rows."""
-    beyond = number - n_units(rows.array)
-    if beyond >= 0 and isinstance(weights, StoredWeights):
-        return unit_text(weights.array, store_name(weights.array), unit_index(weights.array, beyond))
-    return unit_text(rows.array, rows.name, unit_index(rows.array, number))

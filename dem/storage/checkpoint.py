@@ -320,8 +320,9 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     here = as_json(here)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if "model" in names:  # with other models all settings differ
-        there, here = ({"model": MODEL_NAMES.get(side.get("model"), side.get("model"))} for side in (there, here))
-        names = ["model"]
+        kinds = [MODEL_NAMES.get(side.get("model"), side.get("model")) for side in (there, here)]
+        there, here = {**there, "model": kinds[0]}, {**here, "model": kinds[1]}
+        names = [name for name in ("model", "scale") if name in names]
     sides = [
         ", ".join(f"{name}={side[name]}" if name in side else f"no {name}" for name in names) for side in (there, here)
     ]

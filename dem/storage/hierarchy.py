@@ -16,6 +16,7 @@ from fsspec import AbstractFileSystem
 
 from dem.source.members import STAMPS, arrays_in
 from dem.source.stores import address, file_system, is_url
+from dem.source.variable import dimension_names
 
 FILE_ENDINGS = frozenset(
     f".{word}"
@@ -163,17 +164,8 @@ def hidden_file_base(target: Path) -> Path:
     return outer.with_name(".".join(target.resolve().relative_to(outer.parent).parts)) if outside else target
 
 
-def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
-    """Return the names of the axes of an array; None for axes without a name. In Zarr v2, as written by xarray."""
-    if array.metadata.zarr_format == 3:
-        names: Any = array.metadata.dimension_names
-    else:
-        names = array.attrs.get("_ARRAY_DIMENSIONS")
-    return tuple(names) if names is not None and len(names) == array.ndim else (None,) * array.ndim
-
-
 def dimension_sizes(above: list[EnclosingNode], target: str) -> dict[str, set[int]]:
-    """Return the sizes of each dimension in all arrays of the outermost group, except the array at `target`.
+    """Return the sizes of each dimension in all arrays of the outermost group, except those at or in `target`.
 
     Raises
     ------
@@ -186,7 +178,7 @@ def dimension_sizes(above: list[EnclosingNode], target: str) -> dict[str, set[in
     outer = above[-1].where
     group = zarr.open_group(outer, mode="r", zarr_format=above[-1].zarr_format, use_consolidated=False)
     for path, array in arrays_in(group, outer).items():
-        if f"{outer.rstrip('/')}/{path}" == _resolved(target):
+        if f"{outer.rstrip('/')}/{path}/".startswith(f"{_resolved(target).rstrip('/')}/"):
             continue
         for name, size in zip(dimension_names(array), array.shape, strict=True):
             if name is not None:
@@ -210,7 +202,7 @@ def update_enclosing_groups(path: str | os.PathLike[str]) -> None:
         group.require_group(str(between))
     for node in above:
         if node.consolidated:
-            _consolidate(node)
+            consolidate(node.where, node.zarr_format)
 
 
 def _exists(where: str) -> bool:
@@ -218,13 +210,13 @@ def _exists(where: str) -> bool:
     return bool(files.exists(root))
 
 
-def _consolidate(group: EnclosingNode) -> None:
+def consolidate(where: str, zarr_format: Literal[2, 3]) -> None:
     """Write the consolidated metadata of a group, again if others change the group at the same time."""
     for _ in range(CHECKS):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # version 3 of the specification does not define them
-            zarr.consolidate_metadata(group.where, zarr_format=group.zarr_format)
-        if _metadata(group.where, use_consolidated=True) == _metadata(group.where, use_consolidated=False):
+            zarr.consolidate_metadata(where, zarr_format=zarr_format)
+        if _metadata(where, use_consolidated=True) == _metadata(where, use_consolidated=False):
             return
 
 

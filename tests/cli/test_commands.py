@@ -265,7 +265,9 @@ def test_plot(folder, tmp_path):
     done("plot", folder / "gmm.zarr", "-o", tmp_path / "c.png")
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     assert "already exists" in failed("plot", folder / "gmm.zarr", "-o", tmp_path / "a.png")
-    assert "two of the 3 columns" in failed("plot", folder / "gmm.zarr", "--columns", "0,3", "-o", tmp_path / "d.png")
+    assert "give numbers from 0 to 2" in failed(
+        "plot", folder / "gmm.zarr", "--columns", "0,3", "-o", tmp_path / "d.png"
+    )
     assert "already exists" in failed("plot", "nowhere.zarr", "-o", tmp_path / "a.png")
     for name in ("d.nothing", "d"):
         said = failed("plot", "nowhere.zarr", "-o", tmp_path / name)  # before anything is read

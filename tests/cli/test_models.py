@@ -107,7 +107,7 @@ def test_every_output_of_a_mixture(store, tmp_path):
         ),
         (["--family", "poisson"], "in column 0, but the model accepts only the counts"),
         (["--family", "gamma", "--family", "poisson"], "does not give the columns by their numbers"),
-        (["--family", "rain=gamma"], "does not give the columns by their numbers"),
+        (["--family", "rain=gamma"], "family names the column 'rain', but these data have no column names"),
         (["--family", "0-99999999999=gaussian"], "goes from a lower to a higher number, below 1,000,000"),
         (["--family", "5-0=gaussian"], "--family 5-0=gaussian: a range of columns goes from a lower to a higher"),
         (["--family", "0-3=exponential"], "column 4 has no family: give each of the 5 columns exactly one family"),

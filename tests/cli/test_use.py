@@ -48,7 +48,7 @@ def test_the_outputs_of_predict_are_those_of_the_models():
     listed = done("predict", "--help").split("Outputs:")[1]
     assert [line.split()[0] for line in listed.splitlines() if re.match(r"  \w", line)] == list(predict_outputs())
     assert {"labels", "distance", "top-index"} <= set(predict_outputs())
-    found = options.PredictOutput().shell_complete(None, None, "top")
+    found = options.PredictOutputs().shell_complete(None, None, "top")
     assert [item.value for item in found] == ["top-index", "top-weight"]
 
 

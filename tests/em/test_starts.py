@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.em import loop
 from dem.em import starts as starts
 from dem.em.starts import Start, StartBudget, best_start
@@ -14,7 +15,7 @@ from laws import bind, data, mixture, run
 def sample_of(x, k, cuts=()):
     edges = [0, *cuts, len(x)]
     scanner = Scanner(x.shape[1], False, k, 0, len(x))
-    parts = [scanner()(Block(x[a:b], None, a)) for a, b in pairwise(edges)]
+    parts = [scanner()(Block(x[a:b], None, RowKeys.from_first(a))) for a, b in pairwise(edges)]
     total = parts[0]
     for part in parts[1:]:
         total = total + part

@@ -107,7 +107,7 @@ def test_one_variance_for_all_columns_bears_a_tiny_one(kind):
     x = rows(0.0)
     with_tiny = np.column_stack([x, 1e-170 * x[:, 0]])
     assert np.isfinite(SQUARES[kind]().fit(with_tiny).score(with_tiny))
-    with pytest.raises(ValueError, match="too small to square in columns 3: rescale"):
+    with pytest.raises(ValueError, match="too small to square in column 3: rescale"):
         SQUARES["gaussian-diag"]().fit(with_tiny)
 
 
@@ -118,7 +118,7 @@ def test_a_product_asks_each_part():
     model = dem.Mixture(2, family=mixed, n_init=1).fit(x)
     assert np.isfinite(model.score(x))
     x[:, 2] *= 1e155
-    with pytest.raises(ValueError, match="too large to square in columns 2: rescale"):
+    with pytest.raises(ValueError, match="too large to square in column 2: rescale"):
         dem.Mixture(2, family=mixed, n_init=1).fit(x)
     with pytest.raises(ValueError, match="in column 2, too large to square"):
         model.predict(x)

@@ -13,7 +13,9 @@ import dem
 from crosses import cross, mostly_slow
 from dem.estimators.summary import reg_covar_text
 from dem.families import Gamma, Gaussian, StudentT
-from shared import ENDS_AT_MAX_ITER
+from shared import ENDS_AT_MAX_ITER, UNLIKE_SPREADS
+
+pytestmark = UNLIKE_SPREADS
 
 D = 3
 

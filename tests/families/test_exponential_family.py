@@ -10,6 +10,7 @@ import scipy.stats
 from clustered_rows import D, K, N, codes, counts, data, positive, with_holes
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.em import loop
 from dem.em.seeding import Seeding
 from dem.families import (
@@ -288,7 +289,7 @@ def test_recovery_of_values_missing_at_random():
 
 def blocks(x, make_kernel):
     kernel = make_kernel()
-    stats = [kernel(Block(x[a : a + 100_000], None, a)) for a in range(0, len(x), 100_000)]
+    stats = [kernel(Block(x[a : a + 100_000], None, RowKeys.from_first(a))) for a in range(0, len(x), 100_000)]
     total = stats[0]
     for s in stats[1:]:
         total = total + s

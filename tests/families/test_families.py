@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.families import FAMILIES
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
@@ -205,8 +206,8 @@ def test_values_outside_the_support(name, rng):
     weight = np.ones(N)
     weight[[70, 200]] = 0
     check_values(scanner()(Block(x, weight)), open_source(x))
-    kept = measured(kind.family, x[weight > 0].T, None, 0).base
-    np.testing.assert_allclose(measured(kind.family, x.T, weight, 0).base, kept, rtol=1e-12)
+    kept = measured(kind.family, x[weight > 0].T, None, RowKeys()).base
+    np.testing.assert_allclose(measured(kind.family, x.T, weight, RowKeys()).base, kept, rtol=1e-12)
     model = MixtureModel(2, kind.family).bind(scanner()(Block(x, weight)))
     stats = model.kernel(MixtureParams(np.array([0.5, 0.5]), kind.theta))(Block(x, weight))
     assert np.isfinite(stats.sums).all()
@@ -220,7 +221,7 @@ def test_rows_off_the_sphere(rng):
         assert not family.outside(x.astype(kind).astype(float).T).any()
     x[7] *= 1.001
     assert family.outside(x.T).all(axis=0).nonzero()[0].tolist() == [7]
-    assert measured(family, x.T, None, 0).outside.row == 7
+    assert measured(family, x.T, None, RowKeys()).outside.row == 7
     for d in (1, 5000):
         with pytest.raises(ValueError, match="2 to 2,000 columns"):
             family.check_columns(d)

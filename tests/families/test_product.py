@@ -6,6 +6,7 @@ from scipy import stats
 
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.families import Exponential, Gaussian
 from dem.families.product import product
 from dem.models.mixture.kernel import MixtureParams
@@ -95,7 +96,7 @@ def test_gaussian_parts_far_from_zero_take_the_exact_path(x):
 def test_outside_names_the_parts_own_support(x):
     y = x.copy()
     y[7, 2] = -0.5
-    found = Scanner(D, False, 10, 0, None, family())()(Block(y, first=100)).measured.outside
+    found = Scanner(D, False, 10, 0, None, family())()(Block(y, keys=RowKeys.from_first(100))).measured.outside
     assert (found.row, found.column, found.value) == (107, 2, -0.5)
     assert str(found) == "holds -0.5 in column 2, but the model accepts only numbers >= 0"
 

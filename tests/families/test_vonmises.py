@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 import dem
 from dem.cli.main import main
+from dem.core.columns import Columns
 from dem.families import FAMILIES, Gaussian, VonMises
 from dem.run.check_data import doubts
 from dem.run.fit import scan
@@ -72,7 +73,9 @@ def test_parts_of_a_product_are_told_of_by_the_columns_of_the_data(holes, degree
 
 
 def test_columns_are_told_of_by_their_names(degrees):
-    source = replace(open_source(np.column_stack([degrees, degrees / 60])), columns=("wind", "current"))
+    source = replace(
+        open_source(np.column_stack([degrees, degrees / 60])), given_columns=Columns.of_names(["wind", "current"])
+    )
     found = scan(source)
     assert list(doubts(found, source, None)) == []
     assert [" in column 'wind', but " in said for said in doubts(found, source, VonMises())] == [True]

@@ -47,7 +47,7 @@ class Script:
         return self.kernel
 
     def kernel(self, block):
-        part, inside = divmod(block.first, ROWS)
+        part, inside = divmod(block.keys.first, ROWS)
         if inside == 0:
             with open(self.folder / "log", "a") as log:
                 log.write(f"{part} {os.getpid()}\n")

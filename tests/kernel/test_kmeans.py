@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from crosses import cross
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.em.row_output import RowOutput
 from dem.kernel.pieces import RowPieces
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
@@ -162,7 +163,7 @@ def test_the_farthest_rows_in_any_order(order):
     """Of equally far rows those with the lowest keys."""
     far = {"rising": np.arange(1.0, 301), "falling": np.arange(300.0, 0, -1), "equal": np.ones(300)}[order]
     of = Clusters(np.arange(20.0)[:, None] * 1e4, Precision.CENTRED, Frame.at(np.zeros(1)), far[:, None])
-    found = of.native()(Block(of.x, None, 1000)).farthest
+    found = of.native()(Block(of.x, None, RowKeys.from_first(1000))).farthest
     np.testing.assert_array_equal(found.key, 1000 + np.lexsort((np.arange(300), -far))[:20])
 
 

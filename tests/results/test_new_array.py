@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import zarr
 
-from dem.results.new_array import MARK, new_array
+from dem.results.axes import Axis
+from dem.results.new_array import MARK, new_output
+from dem.results.output_plan import ArrayPlan, OutputPlan
 from dem.source import open_source
 
-LAYOUT = {"shape": (4,), "chunks": (4,), "dtype": "int8"}
+PLAN = OutputPlan((ArrayPlan("label", (Axis(4, "row"),), (4,), "|i1"),))
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -17,8 +19,8 @@ def test_a_link_stays_a_link(there, tmp_path):
     source = open_source(np.ones((4, 2)))
     (tmp_path / "link.zarr").symlink_to(tmp_path / "real" / "labels.zarr")
     for place in ["real/labels.zarr", "link.zarr"] if there else ["link.zarr"]:
-        with new_array(tmp_path / place, source, LAYOUT, {MARK: "rows"}, overwrite=there) as array:
-            array[:] = 7
+        with new_output(tmp_path / place, source, PLAN, {MARK: "rows"}, overwrite=there) as targets:
+            targets[0].array[:] = 7
     assert (tmp_path / "link.zarr").is_symlink()
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "link.zarr")[:], 7)
     assert os.listdir(tmp_path / "real") == ["labels.zarr"]

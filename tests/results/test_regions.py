@@ -88,10 +88,10 @@ def test_what_dead_writers_left_is_removed_at_the_end(tmp_path):
 def test_a_store_that_cannot_list_starts_anew(source, tmp_path):
     notes = []
     out = array_of(tmp_path / "out.zarr")
-    assert regions.unfinished_partitions(out, source, 250, notes.append) == []
+    assert regions.unfinished_partitions([out], source, 250, notes.append) == []
     assert len(notes) == 1
     out = zarr.open_array(Unlistable(LocalStore(tmp_path / "out.zarr")))
-    assert regions.unfinished_partitions(out, source, 250, notes.append) == list(range(8))
+    assert regions.unfinished_partitions([out], source, 250, notes.append) == list(range(8))
     regions.check_all_written(out, "out")
     assert regions.has_chunks(out)
     assert len(notes) == 1
@@ -104,7 +104,7 @@ def test_a_region_is_read_in_steps(source, rows, tmp_path):
         file = tmp_path / "out.zarr" / "c" / str(chunk) / "0"
         file.write_bytes(file.read_bytes()[:-1] + b"?")
     (tmp_path / "out.zarr" / "c" / "6" / "0").unlink()
-    assert regions.unfinished_partitions(out, source, rows, [].append) == [0, 3, 7]
+    assert regions.unfinished_partitions([out], source, rows, [].append) == [0, 3, 7]
 
 
 def test_nothing_is_begun_in_a_new_array():

@@ -118,7 +118,7 @@ def test_cut_rows_keep_their_weights(weights):
         assert len(cut.partitions) >= len(source.partitions)
         blocks = [block for p in cut.partitions for block in evaluate(p).blocks()]
         np.testing.assert_array_equal(np.concatenate([b.x for b in blocks]), X)
-        assert [b.first for b in blocks] == [0, *np.cumsum([len(b.x) for b in blocks])[:-1]]
+        assert [b.keys.first for b in blocks] == [0, *np.cumsum([len(b.x) for b in blocks])[:-1]]
         if weights is not None:
             np.testing.assert_array_equal(np.concatenate([b.weight for b in blocks]), w)
 
@@ -134,7 +134,7 @@ def test_a_lazy_block_is_computed_by_parts(monkeypatch):
     seen = []
 
     def watched(block):
-        seen.append((block.first, len(block.x)))
+        seen.append((block.keys.first, len(block.x)))
         return doubled(block)
 
     source = open_source(da.from_array(X, chunks=(700, 3)))
@@ -202,7 +202,7 @@ def test_nothing_half_written_stays(error, overwrite, tmp_path):
         write(SerialSweep(source), source, make_largest, path, np.int32)
 
     def fails(block):
-        if block.first > 3000:
+        if block.keys.first > 3000:
             raise error
         return largest(block)
 
@@ -263,7 +263,7 @@ def test_nothing_half_written_stays_at_a_url(error, overwrite, tmp_path):
         write(SerialSweep(source), source, make_largest, url, np.int32)
 
     def fails(block):
-        if block.first > 3000:
+        if block.keys.first > 3000:
             with pytest.raises(ValueError, match=r"labels.zarr is not complete"):
                 open_source(url)
             raise error
@@ -460,7 +460,7 @@ def test_irregular_chunks_are_refused(tmp_path):
 
 
 def drawn(seed, block):
-    return np.random.default_rng((seed, block.first)).normal(size=(len(block.x), 3))
+    return np.random.default_rng((seed, block.keys.first)).normal(size=(len(block.x), 3))
 
 
 def make_drawn(seed):

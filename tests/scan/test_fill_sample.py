@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.core.stats import tree_sum
 from dem.scan.fill_sample import DONORS, completed_scan, filled_rows
 from dem.scan.scanner import Scanner
@@ -23,7 +24,7 @@ def data(seed=0, missing=0.3):
 
 
 def scan(x, weight=None, *, scatter=False, first=0, k=N):
-    return Scanner(x.shape[1], scatter, k, 0, None)()(Block(x, weight, first))
+    return Scanner(x.shape[1], scatter, k, 0, None)()(Block(x, weight, RowKeys.from_first(first)))
 
 
 def test_a_scan_without_holes_is_returned_as_it_is():

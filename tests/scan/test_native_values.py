@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from crosses import cross
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.families import FullGaussian, Poisson
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.scan.native_values import SHIFT_ROWS, middle, runs
@@ -40,7 +41,7 @@ COUNTS = ("rows", "incomplete_rows", "empty_rows", "first_missing", "first_infin
 
 
 def scanned(x, weight=None, *, scatter=True, kernel=NATIVE, first=0, measure=None):
-    return Scanner(x.shape[1], scatter, 20, 0, None, measure, kernel)()(Block(x, weight, first))
+    return Scanner(x.shape[1], scatter, 20, 0, None, measure, kernel)()(Block(x, weight, RowKeys.from_first(first)))
 
 
 def whole_numbers(dtype, rng, shape):
@@ -116,8 +117,8 @@ class Problem:
         x[rng.random(x.shape) < self.holes / 4] = -np.inf
         x = {"C": x, "F": np.asfortranarray(x), "strided": np.repeat(x, 2, axis=0)[::2]}[self.layout]
         if self.zeros is None:
-            return Block(x, None, 1000)
-        return Block(x, rng.exponential(size=self.n) * (rng.random(self.n) >= self.zeros), 1000)
+            return Block(x, None, RowKeys.from_first(1000))
+        return Block(x, rng.exponential(size=self.n) * (rng.random(self.n) >= self.zeros), RowKeys.from_first(1000))
 
 
 PROBLEMS = st.builds(
@@ -175,7 +176,7 @@ def test_numpy_adds_only_the_rows_near_those_with_holes(monkeypatch, rng):
     by_tiles = BlockValues.add
 
     def watched(values, block):
-        seen.append((block.first, len(block.x)))
+        seen.append((block.keys.first, len(block.x)))
         by_tiles(values, block)
 
     monkeypatch.setattr(BlockValues, "add", watched)

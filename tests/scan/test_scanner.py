@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 import reference
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.scan.sample import MIN_SAMPLE_ROWS, SAMPLE_BYTES, hashes
 from dem.scan.scanner import Scanner
 from dem.scan.values import NO_POSITION
@@ -16,7 +17,7 @@ N, D = 500, 3
 
 
 def scan(x, weight=None, first=0, *, scatter=True, k=40, seed=0, n_rows=None):
-    return Scanner(x.shape[1], scatter, k, seed, n_rows)()(Block(x, weight, first))
+    return Scanner(x.shape[1], scatter, k, seed, n_rows)()(Block(x, weight, RowKeys.from_first(first)))
 
 
 def pieces(x, cuts, weight=None, **settings):
@@ -193,7 +194,10 @@ def test_any_dtype_has_the_moments_of_its_float64_values(rng, dtype):
 )
 def test_absent_chunks_merge_as_sets(absent, order):
     scanner = Scanner(D, False, 40, 0, None)
-    parts = [scanner()(Block(np.zeros((2, D)), None, 2 * i, tuple(found))) for i, found in enumerate(absent)]
+    parts = [
+        scanner()(Block(np.zeros((2, D)), None, RowKeys.from_first(2 * i), tuple(found)))
+        for i, found in enumerate(absent)
+    ]
     expected = sorted({number for found in absent for number in found})
     assert merged(parts).absent.tolist() == expected
     order.shuffle(parts)

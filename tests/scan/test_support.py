@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dem.core.block import Block
+from dem.core.rows import RowKeys
 from dem.core.stats import tree_sum
 from dem.scan.scanner import Scanner
 from dem.scan.support import Measured, Outside
@@ -39,7 +40,7 @@ class Squares:
 
 
 def scan(x, weight=None, first=0):
-    return Scanner(3, False, 10, 0, None, Squares())()(Block(x, weight, first))
+    return Scanner(3, False, 10, 0, None, Squares())()(Block(x, weight, RowKeys.from_first(first)))
 
 
 @given(cuts=st.lists(st.integers(0, 500), max_size=8), weighted=st.booleans())

@@ -10,7 +10,7 @@ from zarr.storage import LocalStore, MemoryStore, WrapperStore
 
 from dem.engine.sweep.serial import SerialSweep
 from dem.scan.scanner import Scanner
-from dem.source import open_source, zarr_rows
+from dem.source import open_source, reader, zarr_partition, zarr_rows
 from dem.source.reader import read_ahead
 
 SECONDS = 20
@@ -161,7 +161,7 @@ def store(tmp_path, monkeypatch):
 def test_the_next_block_is_read_during_this_one(store):
     source = open_source(zarr.open_array(Watched(store), mode="r")).reading_ahead(1)
     (partition,) = source.partitions
-    asked = source.handle.array.store.asked
+    asked = source.handle.variables[0].array.store.asked
     for i, block in enumerate(partition.blocks()):
         wait_for(lambda i=i: len(asked) >= min(40, i + 2))
         assert asked == list(range(min(40, i + 2)))
@@ -169,7 +169,7 @@ def test_the_next_block_is_read_during_this_one(store):
         del block
     plain = open_source(zarr.open_array(Watched(store), mode="r")).reading_ahead(0)
     for i, _ in enumerate(plain.partitions[0].blocks()):
-        assert plain.handle.array.store.asked == list(range(i + 1))
+        assert plain.handle.variables[0].array.store.asked == list(range(i + 1))
 
 
 def test_blocks_and_bits_are_the_same(store):
@@ -179,7 +179,7 @@ def test_blocks_and_bits_are_the_same(store):
     assert len(source.partitions) > 1
     for one, other in zip(source.partitions, source.reading_ahead(0).partitions, strict=True):
         for here, there in zip(one.blocks(), other.blocks(), strict=True):
-            assert here.first == there.first
+            assert here.keys.first == there.keys.first
             np.testing.assert_array_equal(here.x, there.x)
             np.testing.assert_array_equal(here.weight, there.weight)
     scanner = Scanner(4, True, 100, 0, len(X))
@@ -192,15 +192,15 @@ def test_blocks_and_bits_are_the_same(store):
 def test_blocks_are_alive_as_planned(remote, store, monkeypatch):
     monkeypatch.setattr(zarr_rows.ZarrRows, "is_remote", remote)
     made, most = [], []
-    read, ahead = zarr_rows.Reader.read, 4 if remote else 1
+    read, ahead = reader.Reader.read, 4 if remote else 1
 
-    def counted(self, first, last):
-        x, absent = read(self, first, last)
+    def counted(self, index):
+        x, absent = read(self, index)
         made.append(weakref.ref(x))
         most.append(sum(x() is not None for x in made))
         return x, absent
 
-    monkeypatch.setattr(zarr_rows.Reader, "read", counted)
+    monkeypatch.setattr(reader.Reader, "read", counted)
     source = open_source(zarr.open_array(store, mode="r"))
     assert source.read_ahead == ahead
     for i, block in enumerate(source.partitions[0].blocks()):
@@ -213,7 +213,7 @@ def test_blocks_are_alive_as_planned(remote, store, monkeypatch):
 def test_reads_of_a_remote_store_overlap(store):
     source = open_source(zarr.open_array(Watched(store), mode="r"))
     assert source.read_ahead == 4
-    asked = source.handle.array.store.asked
+    asked = source.handle.variables[0].array.store.asked
     for i, block in enumerate(source.partitions[0].blocks()):
         wait_for(lambda i=i: len(asked) >= min(40, i + 5))
         assert sorted(asked) == list(range(min(40, i + 5)))
@@ -241,7 +241,7 @@ def test_stored_weights_are_read_in_turn(store, monkeypatch):
         seen.append(n)
         return read_ahead(read, spans, n)
 
-    monkeypatch.setattr(zarr_rows, "read_ahead", watched)
+    monkeypatch.setattr(zarr_partition, "read_ahead", watched)
     source = open_source(zarr.open_array(Watched(store), mode="r"), w)
     partition = replace(source.partitions[0], read_ahead=4)
     found = [block.weight for block in partition.blocks()]
@@ -262,11 +262,11 @@ def test_an_error_of_the_kernel_ends_the_pass(store):
     source = open_source(zarr.open_array(Watched(store), mode="r"))
 
     def kernel(block):
-        raise ZeroDivisionError(f"at {block.first}")
+        raise ZeroDivisionError(f"at {block.keys.first}")
 
     with pytest.raises(ZeroDivisionError, match="at 0"):
         SerialSweep(source)(lambda: kernel)
-    assert len(source.handle.array.store.asked) <= 5
+    assert len(source.handle.variables[0].array.store.asked) <= 5
 
 
 def test_a_single_block_needs_no_thread(store):

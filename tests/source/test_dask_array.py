@@ -34,7 +34,7 @@ def test_any_chunking(rows, columns, weight_chunk, form):
     source = open_source(da.from_array(x, chunks=(tuple(rows), tuple(columns))), weights)
     blocks = blocks_of(source)
     assert [len(block.x) for block in blocks] == list(source.row_chunks) == rows
-    assert [block.first for block in blocks] == [0, *np.cumsum(rows)[:-1]]
+    assert [block.keys.first for block in blocks] == [0, *np.cumsum(rows)[:-1]]
     np.testing.assert_array_equal(np.concatenate([block.x for block in blocks]), x)
     if form:
         np.testing.assert_array_equal(np.concatenate([block.weight for block in blocks]), w)
@@ -58,7 +58,7 @@ def test_unknown_chunk_sizes():
     source = open_source(x[keep], w[keep])
     assert source.n_rows is None
     blocks = blocks_of(source)
-    assert [block.first for block in blocks] == [i << 40 for i in range(4)]
+    assert [block.keys.first for block in blocks] == [i << 40 for i in range(4)]
     np.testing.assert_array_equal(np.concatenate([block.x for block in blocks]), X[X[:, 0] > 0])
     np.testing.assert_array_equal(np.concatenate([block.weight for block in blocks]), W[X[:, 0] > 0])
     assert source.locate((3 << 40) + 5) == "row 5 of block 3 of the Dask array"

@@ -18,7 +18,7 @@ def test_blocks_are_views_and_cover_the_rows_in_order():
     blocks = [block for partition in source.partitions for block in partition.blocks()]
     assert len(blocks) > 1
     assert all(np.shares_memory(block.x, x) for block in blocks)
-    assert [block.first for block in blocks] == list(np.cumsum([0, *map(len, (b.x for b in blocks))])[:-1])
+    assert [block.keys.first for block in blocks] == list(np.cumsum([0, *map(len, (b.x for b in blocks))])[:-1])
     np.testing.assert_array_equal(np.concatenate([block.x for block in blocks]), x)
     assert source.row_chunks == tuple(p.rows for p in source.partitions)
     assert source.in_memory

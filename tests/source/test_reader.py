@@ -109,7 +109,7 @@ def test_temporary_failures_do_not_change_the_rows(layout, error, tmp_path):
     z = make(tmp_path / "x.zarr", layout=layout)
     source = failing(tmp_path / "x.zarr", {key_of(z, 0): 1, key_of(z, 3): retry.ATTEMPTS - 1}, error)
     np.testing.assert_array_equal(rows_of(source), X)
-    store = source.handle.array.store
+    store = source.handle.variables[0].array.store
     assert store.times.total() == 0
     assert absent_of(source) == []
 
@@ -124,7 +124,9 @@ def test_a_permanent_failure_is_reported_after_a_few_attempts(layout, tmp_path):
         f"Cannot read {source.locate_chunk(3)} after 6 attempts: BusyError: An error occurred (SlowDown) when calling "
         "the GetObject operation"
     )
-    assert source.handle.array.store.calls[key_of(z, 3)] <= retry.ATTEMPTS * 4  # inner chunks of a shard ask each
+    assert (
+        source.handle.variables[0].array.store.calls[key_of(z, 3)] <= retry.ATTEMPTS * 4
+    )  # inner chunks of a shard ask each
 
 
 def test_a_permanent_failure_is_not_retried_again_per_chunk(tmp_path):
@@ -132,7 +134,7 @@ def test_a_permanent_failure_is_not_retried_again_per_chunk(tmp_path):
     source = failing(tmp_path / "x.zarr", {key_of(z, 3): 10**6})
     with pytest.raises(OSError, match="after 6 attempts"):
         rows_of(source)
-    assert source.handle.array.store.calls[key_of(z, 3)] == retry.ATTEMPTS
+    assert source.handle.variables[0].array.store.calls[key_of(z, 3)] == retry.ATTEMPTS
 
 
 def test_errors_that_cannot_be_temporary_are_not_retried(tmp_path):
@@ -140,7 +142,7 @@ def test_errors_that_cannot_be_temporary_are_not_retried(tmp_path):
     source = failing(tmp_path / "x.zarr", {key_of(z, 3): 10**6}, PermissionError("not yours"))
     with pytest.raises(OSError, match=r"chunk c/3/0 \(rows 300 to 399\) of x.zarr: PermissionError: not yours"):
         rows_of(source)
-    assert source.handle.array.store.calls[key_of(z, 3)] <= 2  # once more, to find the chunk
+    assert source.handle.variables[0].array.store.calls[key_of(z, 3)] <= 2  # once more, to find the chunk
 
 
 def test_reads_of_weights_are_retried_too(tmp_path):
@@ -291,7 +293,7 @@ def test_a_store_that_becomes_visible_is_read(tmp_path, monkeypatch):
         look(self)
 
     monkeypatch.setattr(Reader, "_check_visible", late)
-    x, absent = Reader(z, "x.zarr").read(0, len(X))
+    x, absent = Reader(z, "x.zarr").read((slice(0, len(X)), slice(0, X.shape[1])))
     np.testing.assert_array_equal(x, X)
     assert absent == ()
 
@@ -302,7 +304,7 @@ def test_each_read_with_absent_chunks_costs_one_more_request(tmp_path, monkeypat
     remove(tmp_path / "x.zarr", *range(11))
     store = Failing(LocalStore(tmp_path / "x.zarr", read_only=True))
     source = open_source(zarr.open_array(store, mode="r")).reading_ahead(1)
-    store = source.handle.array.store
+    store = source.handle.variables[0].array.store
     before = store.calls["zarr.json"]
     assert absent_of(source) == list(range(11))
     assert store.calls["zarr.json"] - before == 11 + 1 + 1  # the first read is made again, and one look ends it

@@ -44,7 +44,7 @@ def make(store, x=X, **layout):
 
 def rows_of(source):
     blocks = [block for p in source.partitions for block in evaluate(p).blocks()]
-    firsts = [block.first for block in blocks]
+    firsts = [block.keys.first for block in blocks]
     assert firsts == [0, *np.cumsum([len(block.x) for block in blocks])[:-1]]
     w = None if blocks[0].weight is None else np.concatenate([block.weight for block in blocks])
     return np.concatenate([block.x for block in blocks]), w
@@ -131,7 +131,7 @@ def test_partitions_depend_on_the_grid_and_are_bounded():
     z = zarr.create_array(MemoryStore(), shape=(10**8, 4), chunks=(1000, 4), dtype="f4")
     source = open_source(z, partition_bytes=2**16)
     assert len(source.partitions) == 2000
-    assert all(p.start % 1000 == 0 for p in source.partitions)
+    assert all(box.start[0] % 1000 == 0 for p in source.partitions for box in p.boxes)
     assert source.chunk_rows == 1000
     assert source.block_bytes <= zarr_rows.READ_BYTES
     z = zarr.create_array(MemoryStore(), shape=(10**6, 64), chunks=(250_000, 32), dtype="f8")
@@ -200,9 +200,9 @@ def test_refusals(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(FileNotFoundError, match="not a Zarr array or group"):
         open_source(tmp_path / "folder")
-    (tmp_path / "file.csv").write_text("1,2\n")
+    (tmp_path / "file.bin").write_text("1,2\n")
     with pytest.raises(FileNotFoundError, match="not a Zarr array or group"):
-        open_source(tmp_path / "file.csv")
+        open_source(tmp_path / "file.bin")
     group = zarr.open_group(tmp_path / "g.zarr", mode="w")
     with pytest.raises(ValueError, match=r"g.zarr is a Zarr group without any arrays"):
         open_source(tmp_path / "g.zarr")

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from dem import estimators
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts, missing_in_training
+from dem.cli.name_list import split_names
 from dem.cli.signals import let_through
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
@@ -50,26 +51,30 @@ def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str
     Raises
     ------
     ValueError
-        If there are several families without columns, or columns that are not numbers.
+        If there are several families without columns.
     """
     without_columns = len(families) == 1 and "=" not in families[0].partition(":")[0]
     family = families[0] if without_columns else [parse_block(word) for word in families]
     fit_estimator("Mixture", data, output, session, family=family, **options)
 
 
-def parse_block(word: str) -> tuple[list[int], str]:
-    """Return the columns and the family of an option such as 0,2-5=studentt:diag.
+def parse_block(word: str) -> tuple[list[int] | list[str], str]:
+    """Return the columns and the family of an option such as 0,2-5=studentt:diag or rain,wind=gamma.
 
     Raises
     ------
     ValueError
     """
     columns, equals, name = word.partition("=")
-    ranges = [re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part.strip()) for part in columns.split(",")]
-    if not equals or not all(ranges):
+    names = split_names(columns)
+    if not equals or not names or not all(names) or ":" in columns:
         raise ValueError(
-            f"--family {word} does not give the columns by their numbers: write, for example, 0,2-5=gaussian"
+            f"--family {word} does not give the columns by their numbers or names: write, for example, "
+            "0,2-5=gaussian or rain,wind=gamma"
         )
+    ranges = [re.fullmatch(r"([0-9]+)(?:-([0-9]+))?", part) for part in names]
+    if not all(ranges):
+        return names, name
     ends = [(int(part[1]), int(part[2] or part[1])) for part in ranges if part]
     if any(last < first or last >= MOST_COLUMNS for first, last in ends):
         raise ValueError(
@@ -87,10 +92,14 @@ class Job:
     data, output : str
         The store to read, and the model to write.
     weights : str or None
+    columns : list of str or None
+        The names or numbers of the columns to use.
     overwrite : bool
         Replace an existing model.
     missing_chunks : {"fill", "error"}
         How chunks that are not in the store are handled.
+    variables, sample_dims : list of str, or None
+        The variables of a Zarr group, and the dimensions that make rows; see `dem.open_source`.
     checkpoint : str or None
         Where to save the fit after every pass. None means beside the output, on a cluster or if another option needs a
         checkpoint.
@@ -105,8 +114,11 @@ class Job:
     data: str
     output: str
     weights: str | None = None
+    columns: list[str] | None = None
     overwrite: bool = False
     missing_chunks: str = "fill"
+    variables: list[str] | None = None
+    sample_dims: list[str] | None = None
     checkpoint: str | None = None
     no_checkpoint: bool = False
     resume: bool = False
@@ -173,8 +185,15 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
     begun = time.monotonic()
     with explained_interrupt(job):
         SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
-        read = {"missing_chunks": job.missing_chunks, "missing_value": model.missing_value}
-        source = open_source(data, job.weights, **read)
+        source = open_source(
+            data,
+            job.weights,
+            missing_chunks=job.missing_chunks,
+            missing_value=model.missing_value,
+            variables=job.variables,
+            sample_dims=job.sample_dims,
+            columns=job.columns,
+        )
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             checkpoint_path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
             started = time.perf_counter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +15,7 @@ from dem.cli.commands.session import Session
 from dem.engine.engine import Engine
 from dem.estimators import load, summary
 from dem.estimators.base import RowwiseEstimator
+from dem.estimators.named_dims import open_for
 from dem.run.fit import scan
 from dem.source.stores import address
 from dem.storage.files import check_files_free, write_files
@@ -28,7 +30,7 @@ def draw_picture(
     session: Session,
     *,
     data: str | None,
-    columns: tuple[int, int],
+    columns: Sequence[int | str],
     labels: list[str] | None,
     overwrite: bool,
 ) -> None:
@@ -60,7 +62,7 @@ def picture(
     estimator: RowwiseEstimator,
     model: str,
     data: str | None,
-    columns: tuple[int, int],
+    columns: Sequence[int | str],
     labels: list[str] | None,
     engine: Engine,
 ) -> Figure:
@@ -71,7 +73,7 @@ def picture(
     rows = None
     summary.column_names(estimator, estimator.n_features_in_, labels)  # checks the labels before the scan
     if data is not None:
-        found = scan(data, engine=engine, sample_size=SAMPLE_ROWS, missing_value=estimator.missing_value)
+        found = scan(open_for(estimator, data), engine=engine, sample_size=SAMPLE_ROWS)
         rows = found.sample.x
         if rows.shape[1] != estimator.n_features_in_:
             raise ValueError(
@@ -81,6 +83,6 @@ def picture(
         if hasattr(estimator, "components_"):  # latents are drawn: a row with any value has them
             lacking = holes.all(axis=1)
         else:
-            lacking = holes[:, [j for j in columns if j < holes.shape[1]]].any(axis=1)
+            lacking = holes[:, plot.column_pair(estimator, columns, holes.shape[1])].any(axis=1)
         rows = None if lacking.all() else rows[~lacking]
     return plot.figure(estimator, rows, columns, labels)

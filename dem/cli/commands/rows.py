@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
+
+import zarr
 
 from dem.cli.commands.fit import criteria, criteria_in_words, objectives_in_words
 from dem.cli.commands.session import Session
@@ -15,8 +18,10 @@ from dem.estimators import load
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
+from dem.estimators.named_dims import open_for
 from dem.results.new_array import check_output_free, check_place
-from dem.source import open_source
+from dem.source.members import STAMPS
+from dem.source.stores import ZarrNode, open_node
 
 WORDS = {"label": "labels"}
 """Names of outputs on the command line that differ from those in Python."""
@@ -35,50 +40,99 @@ def predict_outputs() -> dict[str, str]:
     return {word: "; or ".join(found) for word, found in meanings.items() if found}
 
 
-def write_output(
+def write_outputs(
     model: str,
     data: str,
     output: str,
     session: Session,
     *,
-    what: str,
+    what: Sequence[str],
     overwrite: bool,
     top: int | None = None,
+    columns: list[str] | None = None,
     missing_chunks: str = "fill",
 ) -> None:
-    """Write an output of a model for every row of a store, such as labels."""
+    """Write outputs of a model for every row of a store, such as labels; several to arrays of a Zarr group."""
     estimator: Any = load(model)
-    names = {WORDS.get(name, name): name for name in estimator.outputs}
-    if what not in names:
-        words = {**{word: word for word in names}, "latent": "latents (by dem transform)"}
-        *most, last = [words[word] for word, name in names.items() if name not in ("filled", "deviation")]
-        kind = type(estimator).__name__
-        lack = "latents" if what == "latent" else what
-        raise ValueError(f"{model} is a {kind}, which does not have {lack}: it has {', '.join(most)} and {last}.")
-    name = names[what]
-    if top is not None and isinstance(estimator.outputs[name], TopOutput):
-        k = len(estimator.weights_)
-        if top > k:
-            raise ValueError(f"--top {top} is more than the {k} components of {model}: give at most {k}.")
-        name = f"{name}:{top}"
-    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
-    check_place(output, source)  # fails early, before an engine starts
+    names = [output_name(estimator, model, word, top) for word in what]
+    places = places_of(names, output)
+    source = open_for(estimator, data, columns=columns, missing_chunks=missing_chunks)
+    for place in places.values():  # fails early, before an engine starts
+        check_place(place, source)
+        if len(places) > 1:
+            check_output_free(place, source, overwrite=overwrite)
     with session.engine() as engine:
         started = time.perf_counter()
         estimator.set_params(engine=engine)
-        estimator.write(source, output, name, overwrite=overwrite)
+        for name, place in places.items():
+            estimator.write(source, place, name, overwrite=overwrite)
         seconds = time.perf_counter() - started
-    rows = source.n_rows
-    record = {"output": output, "what": what, "model": model, "data": data, "rows": rows, "seconds": seconds}
-    session.result(record, f"{output}: {what} of {rows:,} rows, in {human.seconds(seconds)}")
+    rows, arrays = source.n_rows, list(places.values())
+    record = {"output": output, "what": ",".join(what), "arrays": arrays, "model": model, "data": data, "rows": rows}
+    summary = f"{', '.join(arrays)}: {', '.join(what)} of {rows:,} rows, in {human.seconds(seconds)}"
+    session.result({**record, "seconds": seconds}, summary)
+
+
+def output_name(estimator: Any, model: str, word: str, top: int | None) -> str:
+    """Return the name that an estimator's `write` has for a word of the command line.
+
+    Raises
+    ------
+    ValueError
+        The model has no such output, or fewer than `top` components.
+    """
+    names = {WORDS.get(name, name): name for name in estimator.outputs}
+    if word not in names:
+        words = {**{word: word for word in names}, "latent": "latents (by dem transform)"}
+        *most, last = [words[word] for word, name in names.items() if name not in ("filled", "deviation")]
+        kind = type(estimator).__name__
+        lack = "latents" if word == "latent" else word
+        raise ValueError(f"{model} is a {kind}, which does not have {lack}: it has {', '.join(most)} and {last}.")
+    name = names[word]
+    if top is None or not isinstance(estimator.outputs[name], TopOutput):
+        return name
+    k = len(estimator.weights_)
+    if top > k:
+        raise ValueError(f"--top {top} is more than the {k} components of {model}: give at most {k}.")
+    return f"{name}:{top}"
+
+
+def places_of(names: Sequence[str], output: str) -> dict[str, str]:
+    """Return the path for each output: that of a single one is `output`, several are arrays of the group there.
+
+    Raises
+    ------
+    ValueError
+        There are several outputs, and no Zarr group of data or results is at `output`.
+    """
+    if len(names) == 1:
+        return {names[0]: output}
+    try:
+        node: ZarrNode | None = open_node(output)
+    except FileNotFoundError:
+        node = None
+    if not isinstance(node, zarr.Group) or not STAMPS.keys().isdisjoint(node.attrs):
+        raise ValueError(
+            f"Several outputs are written into a Zarr group that exists, such as that of the data, and {output} is "
+            "none: give such a group, or one output at a time."
+        )
+    return {name: f"{output.rstrip('/')}/{name.partition(':')[0]}" for name in names}
 
 
 def write_imputed(
-    model: str, data: str, output: str, session: Session, *, std: bool, overwrite: bool, missing_chunks: str = "fill"
+    model: str,
+    data: str,
+    output: str,
+    session: Session,
+    *,
+    std: bool,
+    overwrite: bool,
+    columns: list[str] | None = None,
+    missing_chunks: str = "fill",
 ) -> None:
     """Write the rows of a store with missing values filled in; with `std`, also their standard deviations."""
     estimator: Any = load(model)
-    source = open_source(data, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, columns=columns, missing_chunks=missing_chunks)
     places = {"filled": output, **({"deviation": std_path(output)} if std else {})}
     for what in places:
         if what not in estimator.outputs:
@@ -105,11 +159,19 @@ def std_path(output: str) -> str:
     return f"{stem}_std.{suffix}" if dot and "/" not in suffix else f"{output.rstrip('/')}_std"
 
 
-def show_score(model: str, data: str, session: Session, *, weights: str | None, missing_chunks: str = "fill") -> None:
+def show_score(
+    model: str,
+    data: str,
+    session: Session,
+    *,
+    weights: str | None,
+    columns: list[str] | None = None,
+    missing_chunks: str = "fill",
+) -> None:
     """Show how well a model fits a store."""
     estimator = load(model)
     with session.engine() as engine:
-        found = score_record(estimator, data, engine, weights, missing_chunks)
+        found = score_record(estimator, data, engine, weights, missing_chunks, columns)
     shown = {
         **{name: f"{words}, {rows_scored(found)}" for name, words in objectives_in_words(found).items()},
         **criteria_in_words(found),
@@ -118,14 +180,19 @@ def show_score(model: str, data: str, session: Session, *, weights: str | None, 
 
 
 def score_record(
-    estimator: Any, data: str, engine: Engine, weights: str | None = None, missing_chunks: str = "fill"
+    estimator: Any,
+    data: str,
+    engine: Engine,
+    weights: str | None = None,
+    missing_chunks: str = "fill",
+    columns: list[str] | None = None,
 ) -> dict[str, Any]:
     """Return the number of rows, the number of rows without any value, and the score of a store; in one pass.
 
     The score is the mean log-likelihood, with the criteria if there are no weights; for variational models a bound; for
     K-means the inertia.
     """
-    source = open_source(data, weights, missing_chunks=missing_chunks, missing_value=estimator.missing_value)
+    source = open_for(estimator, data, weights, columns=columns, missing_chunks=missing_chunks)
     mean = estimator.set_params(engine=engine).mean_score(source)
     rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
     if estimator.objective_name == "inertia":

@@ -12,7 +12,14 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from dem.core import human
-from dem.estimators.summary import column_names, covariances_among, history_unit, objective_history
+from dem.estimators.summary import (
+    column_names,
+    columns_of,
+    covariances_among,
+    history_unit,
+    in_scaled_units,
+    objective_history,
+)
 
 MOST_COLUMNS = 6
 """Number of columns of a model that a table shows."""
@@ -44,7 +51,7 @@ def parameter_tables(model: Any, labels: Sequence[str] | None = None) -> list[Re
     if hasattr(model, "cluster_centers_"):
         return _clusters(model, labels)
     if hasattr(model, "component_parameters_"):
-        return _components(model)
+        return _components(model, labels)
     if hasattr(model, "weights_"):
         return _mixture(model, labels)
     return _spectrum(model) if hasattr(model, "explained_variance_ratio_") else _loadings(model, labels)
@@ -77,14 +84,18 @@ def _mixture(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     return [table, *_left_out(d - shown, k - len(order), "lighter components")]
 
 
-def _components(model: Any) -> list[RenderableType]:
+def _components(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
     """Return a table for each part of a product of families, or one table for a single family."""
-    named, k = model.component_parameters_, len(model.weights_)
+    named, k, d = model.component_parameters_, len(model.weights_), model.n_features_in_
+    numbered = labels is None and not columns_of(model, d).named
+    names = None if numbered else column_names(model, d, labels)
+    blocks = {part.name: part.columns for part in getattr(model.family_, "parts", ())}
     parts = named if any(isinstance(values, Mapping) for values in named.values()) else {"Components": named}
     order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
     tables: list[RenderableType] = []
     for title, part in parts.items():
-        columns = [column for name, values in part.items() for column in _numbers(name, values)]
+        words = None if names is None else [names[j] for j in blocks.get(title, range(d))]
+        columns = [column for name, values in part.items() for column in _numbers(name, values, words)]
         shown = columns[:MOST_COLUMNS]
         rows = [[str(i), f"{model.weights_[i]:.4f}"] + [f"{values[i]:.4g}" for _, values in shown] for i in order]
         header = ["component", "weight", *(name for name, _ in shown)]
@@ -93,17 +104,22 @@ def _components(model: Any) -> list[RenderableType]:
     return tables
 
 
-def _numbers(name: str, values: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the name of each parameter and its value in all components; covariances become standard deviations."""
+def _numbers(name: str, values: Any, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield the name of each parameter and its value in all components; covariances become standard deviations.
+
+    Parameters with a value for each column have the names of the columns, if they are given.
+    """
     if isinstance(values, list | tuple):
         for i, inner in enumerate(values):
-            yield from _numbers(f"{name} {i}", inner)
+            yield from _numbers(f"{name} {i if columns is None else columns[i]}", inner)
         return
     array = np.asarray(values)
     if array.ndim == 3 and array.shape[1] == array.shape[2]:
         name, array = "deviation", np.sqrt(np.einsum("kii->ki", array))
+    by_column = columns is not None and array.shape[1:] == (len(columns),)
     for place in np.ndindex(array.shape[1:]):
-        yield f"{name} {', '.join(map(str, place))}".strip(), array[(slice(None), *place)]
+        words = columns[place[0]] if columns is not None and by_column else ", ".join(map(str, place))
+        yield f"{name} {words}".strip(), array[(slice(None), *place)]
 
 
 def _loadings(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
@@ -130,7 +146,11 @@ def _clusters(model: Any, labels: Sequence[str] | None) -> list[RenderableType]:
         + [f"{model.cluster_centers_[i, j]:.4g}" for j in range(shown)]
         for i in order
     ]
-    table = grid(["cluster", "weight of rows", "rms distance", *names], rows, "Clusters: centres")
+    table = grid(
+        ["cluster", "weight of rows", "rms distance", *names],
+        rows,
+        f"Clusters: centres; distances{in_scaled_units(model)}" if in_scaled_units(model) else "Clusters: centres",
+    )
     return [table, *_left_out(d - shown, k - len(order), "smaller clusters")]
 
 
@@ -148,7 +168,8 @@ def _spectrum(model: Any) -> list[RenderableType]:
             zip(model.explained_variance_, ratio, np.cumsum(ratio), strict=True)
         )
     ]
-    table = grid(["component", "variance", "share", "cumulative"], rows[:MOST_ROWS], "Components")
+    words = f", variances{in_scaled_units(model)}" if in_scaled_units(model) else ""
+    table = grid(["component", "variance", "share", "cumulative"], rows[:MOST_ROWS], f"Components{words}")
     noise = f"Noise variance in each direction left out: {human.number(float(model.noise_variance_))}"
     return [table, noise] if len(rows) <= MOST_ROWS else [table, f"({len(rows) - MOST_ROWS} more)", noise]
 

@@ -39,6 +39,8 @@ class TiedGaussian(MatrixGaussian):
 
     needs_scatter: ClassVar[bool] = True
     has_shared_term: ClassVar[bool] = True
+    shared_parameters: ClassVar[tuple[str, ...]] = ("covariances",)
+    """The parameters, of `named_parameters`, that have no axis of components."""
 
     def with_missing(self) -> GaussianFamily:
         """Return the family for rows with missing values; it needs no second moment of all rows."""

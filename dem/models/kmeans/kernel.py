@@ -244,7 +244,7 @@ def product_coefficients(c: Float) -> Float:
 def rows_weights_and_keys(tile: Block) -> tuple[Array, Float, NDArray[np.int64]]:
     """Return the rows of positive weight, their weights (n,) and keys; other rows may have values that overflow."""
     rows, weight = positive_weight_rows(tile)
-    keys = np.arange(tile.first, tile.first + len(tile.x))
+    keys = tile.keys.of(np.arange(len(tile.x)))
     if tile.weight is None or weight is None:
         return rows, np.ones(len(rows)), keys
     return rows, np.asarray(weight, dtype=np.float64), keys[tile.weight > 0]

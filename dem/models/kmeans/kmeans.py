@@ -75,8 +75,8 @@ class KMeansParams:
 def kmeans_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
     """Return the table of outputs of k clusters of d columns; filled-in rows have this dtype."""
     return output_table(
-        RowOutput("label", "the cluster whose centre is nearest", label_dtype(k)),
-        RowOutput("distance", "the distances to all centres", columns=k),
+        RowOutput("label", "the cluster whose centre is nearest", label_dtype(k), n_labels=k),
+        RowOutput("distance", "the distances to all centres", columns=k, axis="component"),
         RowOutput("score", "minus the squared distance to the nearest centre"),
         filled(d, dtype, "those of the nearest centre"),
     )

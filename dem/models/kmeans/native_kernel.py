@@ -43,7 +43,7 @@ class NativeKMeansKernel:
         rows, label = found.far_row, found.far_label
         far = Farthest(
             square=found.far_square,
-            key=block.first + rows,
+            key=block.keys.of(rows),
             label=label,
             weight=np.ones(len(rows)) if weight is None else weight[rows].astype(np.float64),
             residual=x[rows].astype(np.float64) - self.centers[label],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, NoReturn, Self, TypeVar
 
@@ -35,10 +35,13 @@ class LatentModel(Generic[L]):
     mean : array of shape (d,) or None
         The mean of all rows, which is the maximum-likelihood mu on complete data. It replaces the mean of any
         parameters. None before `bind`.
+    base: float
+        The mean of the log base measure over all rows, in nats; known after `bind`.
     """
 
     n_components: int
     mean: Float | None = None
+    base: float = field(default=0.0, kw_only=True, repr=False)
 
     needs_scatter = False
     measure = None
@@ -50,7 +53,7 @@ class LatentModel(Generic[L]):
     def bind(self, scan: Scan) -> LatentModel[L]:
         """Return the model with its values from a scan; if values are missing, the model for such rows."""
         bound = self.with_scan(scan)
-        return bound.with_missing() if scan.lacking.any() else bound
+        return replace(bound.with_missing() if scan.lacking.any() else bound, base=scan.mean_base)
 
     def with_scan(self, scan: Scan) -> Self:
         """Return the model with the values that it needs from a scan: the mean."""
@@ -90,7 +93,7 @@ class LatentModel(Generic[L]):
 
     def log_likelihood(self, params: L, stats: LatentStats) -> float:
         """Return the log-likelihood in nats a row."""
-        return stats.log_likelihood / stats.weight
+        return stats.log_likelihood / stats.weight + self.base
 
     def expected(self, params: L, stats: LatentStats, new: L) -> float | None:
         """Return Q(new; stats) in nats a row   (PRML 12.53), plus the change of the entropy of q if z is stretched."""
@@ -177,7 +180,7 @@ class OnMoments(LatentModel[L]):
 
     def bind(self, scan: Scan) -> LatentModel[L]:
         """Return the model with the moments from a scan; missing values in rows of weight 0 do not matter."""
-        return self.with_missing() if scan.incomplete.rows > 0 else self.with_scan(scan)
+        return self.with_missing() if scan.incomplete.rows > 0 else replace(self.with_scan(scan), base=scan.mean_base)
 
     def with_missing(self) -> NoReturn:
         """Raise an error: moments are sufficient only if no value is missing.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Array, Block
-from dem.em.row_output import REAL, RowOutput, RowOutputs, deviation, filled, output_table
+from dem.em.row_output import NATS, REAL, RowOutput, RowOutputs, deviation, filled, output_table
 from dem.families.factors.algebra import FactorAnalysers
 from dem.families.factors.family import FactorAnalysisFamily, PPCAFamily
 from dem.families.family import filling
@@ -28,8 +28,8 @@ def latent_outputs(q: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
     For rows with missing values, latents and scores are computed from the observed values.
     """
     return output_table(
-        RowOutput("latent", "the latents, E[z | x]", columns=q),
-        RowOutput("score", "the log-likelihood, in nats"),
+        RowOutput("latent", "the latents, E[z | x]", columns=q, axis="latent"),
+        RowOutput("score", "the log-likelihood, in nats", units=NATS),
         filled(d, dtype),
         deviation(d, dtype),
     )

@@ -20,8 +20,8 @@ from dem.models.row_checks import check_finite
 def factor_outputs(k: int, q: int) -> RowOutputs:
     """Return the table of the additional outputs of k components with q factors each."""
     return output_table(
-        RowOutput("latent", "the latents, E[z | x] under the most probable component", columns=q),
-        RowOutput("latents", "the latents under all components, side by side", columns=k * q),
+        RowOutput("latent", "the latents, E[z | x] under the most probable component", columns=q, axis="latent"),
+        RowOutput("latents", "the latents under all components, side by side", columns=k * q, axis="component_latent"),
     )
 
 

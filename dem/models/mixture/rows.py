@@ -12,7 +12,7 @@ import numpy as np
 
 from dem.core.block import Array, Block, Float
 from dem.core.coordinate_frame import Frame
-from dem.em.row_output import REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, output_table
+from dem.em.row_output import NATS, REAL, RowOutput, RowOutputs, TopOutput, deviation, filled, output_table
 from dem.families.family import Family, filling, with_missing
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture.kernel import CentredDensities, Densities, MixtureParams, Softmax, densities_of
@@ -39,13 +39,13 @@ def mixture_outputs(k: int, d: int, dtype: np.dtype[Any] = REAL) -> RowOutputs:
     """Return the table of outputs of a mixture of k components of d columns; filled-in rows have this dtype."""
     index, top = label_dtype(k), min(3, k)
     return output_table(
-        RowOutput("label", "the most probable component", index),
-        RowOutput("proba", "the responsibilities, the probability of each component", columns=k),
-        RowOutput("score", "the log-likelihood (of Bayesian mixtures, scikit-learn's score), in nats"),
-        RowOutput("entropy", "the entropy of the responsibilities, in nats"),
-        RowOutput("complete", "the expected complete log-likelihood, score - entropy, in nats"),
-        TopOutput("top-index", "the most probable components", index, top, most=k),
-        TopOutput("top-weight", "the responsibilities of the most probable components", columns=top, most=k),
+        RowOutput("label", "the most probable component", index, n_labels=k),
+        RowOutput("proba", "the responsibilities, the probability of each component", columns=k, axis="component"),
+        RowOutput("score", "the log-likelihood (of Bayesian mixtures, scikit-learn's score), in nats", units=NATS),
+        RowOutput("entropy", "the entropy of the responsibilities, in nats", units=NATS),
+        RowOutput("complete", "the expected complete log-likelihood, score - entropy, in nats", units=NATS),
+        TopOutput("top-index", "the most probable components", index, top, "rank", n_labels=k, most=k),
+        TopOutput("top-weight", "the responsibilities of the most probable components", REAL, top, "rank", most=k),
         filled(d, dtype),
         deviation(d, dtype),
     )
@@ -68,7 +68,7 @@ def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowO
     if large.any():
         row, column = np.argwhere(large & (np.abs(block.x) > LARGEST_MAGNITUDE))[0]
         words = f"holds {block.x[row, column]:g} in column {column}, too large to square"
-        raise NotFiniteError(f"{words}: rescale the data", block.first + int(row), int(column))
+        raise NotFiniteError(f"{words}: rescale the data", block.keys.of(int(row)), int(column))
     check_support(family, block)
     if output.name in ("filled", "deviation"):
         return _filled(family, params, output, block, out, whole=whole)
@@ -169,5 +169,5 @@ def check_support(family: Family[Any], block: Block) -> None:
     step = scan_tile_rows(block.x.shape[1])
     for start in range(0, len(block.x), step):
         x = np.asarray(block.x[start : start + step], dtype=np.float64).T
-        if (found := first_outside(family, x, block.first + start)) is not None:
+        if (found := first_outside(family, x, block.keys.after(start))) is not None:
             raise NotFiniteError(f"{found}; leave such rows out", found.row, found.column)

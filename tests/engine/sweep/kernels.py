@@ -21,7 +21,7 @@ class Moments(Additive):
 def moments(block):
     x = np.asarray(block.x, np.float64)
     w = np.ones(len(x)) if block.weight is None else block.weight
-    keys = int((block.first + np.arange(len(x), dtype=object)).sum())
+    keys = int((block.keys.first + np.arange(len(x), dtype=object)).sum())
     return Moments(len(x), keys, w @ x, (x * w[:, None]).T @ x)
 
 
@@ -41,7 +41,7 @@ class MakeOnce:
         return self.kernel
 
     def kernel(self, block):
-        if block.first <= self.row < block.first + len(block.x) and self.first_time():
+        if block.keys.first <= self.row < block.keys.first + len(block.x) and self.first_time():
             if self.action == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.action == "sleep":

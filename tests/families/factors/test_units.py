@@ -19,7 +19,9 @@ from dem.models.mixture.factors import FactorMixtureModel
 from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scanner
 from laws import scan
+from shared import UNLIKE_SPREADS
 
+pytestmark = UNLIKE_SPREADS
 D, Q = 5, 2
 KINDS = pytest.mark.parametrize("noise", NOISE)
 WIDE = pytest.mark.parametrize("wide", [[3], [1, 3], [0, 1, 3]], ids=["one", "two", "three"])

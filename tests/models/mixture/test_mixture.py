@@ -6,6 +6,7 @@ import pytest
 import reference
 from dem.core.block import Block
 from dem.core.coordinate_frame import Frame
+from dem.core.rows import RowKeys
 from dem.em import loop
 from dem.em.seeding import METHODS
 from dem.families import COVARIANCE_TYPES
@@ -163,7 +164,7 @@ def test_rows_with_infinities_are_located(value):
     x = X.copy()
     x[3, 0], x[5, 1] = np.nan, value
     with pytest.raises(ValueError, match=rf"row 105 holds {value} in column 1: infinite"):
-        rows_of(model, begin(model, X), "score")(Block(x, None, 100))
+        rows_of(model, begin(model, X), "score")(Block(x, None, RowKeys.from_first(100)))
 
 
 @TYPES

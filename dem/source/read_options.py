@@ -1,0 +1,14 @@
+"""How a source is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a source is read; see `dem.open_source`."""
+
+    partition_bytes: int | None = None
+    require_chunks: bool = False
+    missing_value: float | None = None
