@@ -56,7 +56,7 @@ def test_rows_keys_and_weights(tmp_path, kind, dtype):
         np.testing.assert_array_equal(block.x, SCALING(other.x))
         assert block.x.dtype == source.dtype
         np.testing.assert_array_equal(block.weight, other.weight)
-        assert (block.first, block.absent) == (other.first, other.absent)
+        assert (block.keys, block.absent) == (other.keys, other.absent)
     assert [evaluate(p).rows for p in source.partitions] == list(whole.row_chunks) == list(source.row_chunks)
     assert unscaled(source) is whole
     assert unscaled(whole) is whole
