@@ -22,6 +22,7 @@ from dem.source.variable import Variable
 from dem.source.zarr import ZarrSource
 from dem.source.zarr_rows import ZarrRows
 
+SLOW = pytest.mark.slow
 RNG = np.random.default_rng(0)
 T, Y, X = 13, 6, 5
 
@@ -97,7 +98,9 @@ def forms(path):
     }
 
 
-@pytest.mark.parametrize("dims", [DIMS, ("lon", "time", "lat"), ("time",), "lat"])
+@pytest.mark.parametrize(
+    "dims", [DIMS, pytest.param(("lon", "time", "lat"), marks=SLOW), ("time",), pytest.param("lat", marks=SLOW)]
+)
 def test_all_forms_give_the_same_rows(path, dims):
     listed = (dims,) if isinstance(dims, str) else dims
     expected = stacked(DATASET, listed)
@@ -244,7 +247,9 @@ def test_names_for_data_without_names_are_refused():
         open_source(xr.DataTree.from_dict({"/": DATASET}), sample_dims=DIMS)
 
 
-@pytest.mark.parametrize("of", [("lat",), ("lon", "lat"), DIMS, ("lon", "time", "lat")])
+@pytest.mark.parametrize(
+    "of", [("lat",), pytest.param(("lon", "lat"), marks=SLOW), pytest.param(DIMS, marks=SLOW), ("lon", "time", "lat")]
+)
 def test_weights_are_broadcast_by_the_names_of_their_dimensions(path, of, tmp_path):
     weights = xr.DataArray(RNG.uniform(size=[DATASET.sizes[dim] for dim in of]), dims=of, name="w")
     expected = (weights * xr.ones_like(DATASET["a"].isel(level=0, drop=True))).fillna(0).transpose(*DIMS)
@@ -284,7 +289,7 @@ def test_wrong_weights_are_refused(path):
                 open_source(data, w, sample_dims=DIMS)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(st.data())
 def test_any_chunks_of_any_variables_give_each_row_once(data):
     shape = data.draw(st.tuples(st.integers(1, 9), st.integers(1, 5), st.integers(1, 4)))
