@@ -17,6 +17,7 @@ from dem.core.block import Array
 from dem.core.column_grid import ColumnGrid, column_grids, stacked_columns
 from dem.core.columns import Columns
 from dem.core.version import __version__
+from dem.estimators.summary import columns_of
 
 AxesOf = tuple[tuple[str, str], ...]
 """Attributes of an estimator, each with the names of its axes: ("means_", "component column"). If an array has fewer
@@ -107,6 +108,8 @@ RESERVED = {"component", "column", "column_2", "latent", "direction", "beta"}
 class HasDataset:
     """The method `to_dataset` of estimators."""
 
+    n_features_in_: int
+
     _axes: ClassVar[AxesOf] = ()
     """Each attribute that `to_dataset` gives, with its axes."""
 
@@ -131,7 +134,7 @@ class HasDataset:
         except ModuleNotFoundError:
             raise ImportError("to_dataset needs xarray: pip install xarray") from None
         check_is_fitted(self)
-        columns = columns_of(self)
+        columns = columns_of(self, self.n_features_in_)
         grids = _own_dims(column_grids(columns)) if any(column.at for column in columns) else []
         found, labels = xarray.Dataset(attrs=_fit_attributes(self)), dict[str, Sequence[Any]]()
         for parameter in _parameters(self, columns):
@@ -144,12 +147,6 @@ class HasDataset:
         labels |= {axis: range(found.sizes[axis]) for axis in ("component", "latent") if axis in found.sizes}
         found = found.assign_coords({axis: list(of) for axis, of in labels.items() if axis in found.sizes})
         return found.assign_coords(_along_columns(columns)) if "column" in found.sizes else found
-
-
-def columns_of(model: Any) -> Columns:
-    """Return the columns of the data that a model was fitted to."""
-    known: Columns | None = getattr(model, "columns_", None)
-    return Columns.numbered(model.n_features_in_) if known is None else known
 
 
 def _own_dims(grids: Sequence[ColumnGrid]) -> list[ColumnGrid]:

@@ -11,7 +11,6 @@ from typing import Any
 import dask.array as da
 from dask.delayed import Delayed
 from zarr import Array as ZarrArray  # in this package `zarr` would be the submodule
-from zarr import Group as ZarrGroup
 
 from dem.source.chosen import choose_columns
 from dem.source.containers import check_container, is_xarray
@@ -186,5 +185,4 @@ def is_source(data: Any) -> bool:
 
 def is_lazy(data: Any) -> bool:
     """Whether the data are a store, a Dask array or frame, an xarray object or an open source, not in memory."""
-    lazy = isinstance(data, str | os.PathLike | ZarrArray | ZarrGroup | da.Array)
-    return lazy or is_source(data) or is_xarray(data) or is_lazy_frame(data)
+    return is_stored(data) or isinstance(data, da.Array) or is_source(data) or is_xarray(data) or is_lazy_frame(data)

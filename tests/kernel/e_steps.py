@@ -185,3 +185,13 @@ def assert_like(stats, other, expected, tolerance, roundings=0.0):
     as_expected = replace(expected, sums=other.sums, log_likelihood=other.log_likelihood)
     assert_sums(stats, as_expected, tolerance, roundings)
     assert (stats.rows, stats.weight) == (other.rows, pytest.approx(other.weight, rel=1e-14))
+
+
+def assert_centred_kernels_agree(step, expected):
+    """Compare the native kernel with long double and with NumPy, where both sum about the means."""
+    native, by_numpy = step.stats(), step.stats(step.numpy())
+    assert_sums(native, expected, 1e-12)
+    assert_like(native, by_numpy, expected, 1e-12)
+    assert native.kernel == NATIVE
+    assert native.frame.same(by_numpy.frame)
+    assert native.precision == by_numpy.precision == Precision.CENTRED

@@ -21,7 +21,7 @@ from dem.kernel.tasks import PROBA, Output
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.native_kernel import has_native, native_bytes, native_densities
 from dem.models.mixture.precision import Precision
-from kernel.e_steps import NATIVE, NEEDS_LIBRARY, EStep, assert_like, assert_sums
+from kernel.e_steps import NATIVE, NEEDS_LIBRARY, EStep, assert_centred_kernels_agree, assert_like, assert_sums
 from kernel.pattern_e_steps import missing_in_long_double, pattern_e_step
 
 pytestmark = NEEDS_LIBRARY
@@ -32,12 +32,7 @@ COLUMNS, COMPONENTS, SHARES = (1, 2, 5, 17), (1, 3, 9), (0.0, 0.1, 0.5, 0.9)
 
 def agree(step):
     expected = missing_in_long_double(step)
-    native, by_numpy = step.stats(), step.stats(step.numpy())
-    assert_sums(native, expected, 1e-12)
-    assert_like(native, by_numpy, expected, 1e-12)
-    assert native.kernel == NATIVE
-    assert native.frame.same(by_numpy.frame)
-    assert native.precision == by_numpy.precision == Precision.CENTRED
+    assert_centred_kernels_agree(step, expected)
 
 
 @cross("kind, d, k, share, weighted", KINDS, COLUMNS, COMPONENTS, SHARES, {"plain": False, "weighted": True}, one_in=6)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import zarr
@@ -20,6 +20,7 @@ from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
 from dem.estimators.named_dims import open_for
 from dem.results.new_array import check_output_free, check_place
+from dem.source import Source
 from dem.source.members import STAMPS
 from dem.source.stores import ZarrNode, open_node
 
@@ -61,12 +62,7 @@ def write_outputs(
         check_place(place, source)
         if len(places) > 1:
             check_output_free(place, source, overwrite=overwrite)
-    with session.engine() as engine:
-        started = time.perf_counter()
-        estimator.set_params(engine=engine)
-        for name, place in places.items():
-            estimator.write(source, place, name, overwrite=overwrite)
-        seconds = time.perf_counter() - started
+    seconds = write_all(estimator, source, places, session, overwrite=overwrite)
     rows, arrays = source.n_rows, list(places.values())
     record = {"output": output, "what": ",".join(what), "arrays": arrays, "model": model, "data": data, "rows": rows}
     summary = f"{', '.join(arrays)}: {', '.join(what)} of {rows:,} rows, in {human.seconds(seconds)}"
@@ -119,6 +115,16 @@ def places_of(names: Sequence[str], output: str) -> dict[str, str]:
     return {name: f"{output.rstrip('/')}/{name.partition(':')[0]}" for name in names}
 
 
+def write_all(estimator: Any, source: Source, places: Mapping[str, str], session: Session, *, overwrite: bool) -> float:
+    """Write outputs, each to its place, with one engine; return the seconds that this took."""
+    with session.engine() as engine:
+        started = time.perf_counter()
+        estimator.set_params(engine=engine)
+        for name, place in places.items():
+            estimator.write(source, place, name, overwrite=overwrite)
+        return time.perf_counter() - started
+
+
 def write_imputed(
     model: str,
     data: str,
@@ -140,12 +146,7 @@ def write_imputed(
             raise ValueError(f"{model} is a {kind}, which gives no standard deviations: leave out --std.")
     for place in places.values():
         check_output_free(place, source, overwrite=overwrite)
-    with session.engine() as engine:
-        started = time.perf_counter()
-        estimator.set_params(engine=engine)
-        for what, place in places.items():
-            estimator.write(source, place, what, overwrite=overwrite)
-        seconds = time.perf_counter() - started
+    seconds = write_all(estimator, source, places, session, overwrite=overwrite)
     record = {"output": output, "std": places.get("deviation"), "model": model, "data": data, "rows": source.n_rows}
     words = {"filled": "rows filled in", "deviation": "their standard deviations, 0 where observed"}
     shown = {place: words[what] for what, place in places.items()}
