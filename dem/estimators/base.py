@@ -24,7 +24,6 @@ from dem.engine.engine import Engine
 from dem.estimators import scaling
 from dem.estimators.checks import integer_seed
 from dem.estimators.columns import (
-    is_table,
     keep_columns,
     names_as_json,
     open_in_memory,
@@ -72,7 +71,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
     """
 
     by_name_: bool = False
-    """The columns were chosen by name in the fit, so that data frames may have them in any order."""
+    """The columns were chosen in the fit, or are those of a store: they are taken by name from data frames too."""
     sample_dims_: tuple[str, ...] | None = None
     variables_: tuple[str, ...] | None = None
     converged_: bool
@@ -287,7 +286,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
             return with_model_columns(self, open_for(self, X, sample_weight, columns=columns))
         missing_value = None if is_source(X) else self.missing_value
         source = open_source(X, sample_weight, missing_value=missing_value, columns=columns, **named)
-        keep_columns(self, source.columns, by_name=columns is not None or is_table(X))
+        keep_columns(self, source.columns)
         self.sample_dims_, self.variables_ = named_dims(source)
         return source
 

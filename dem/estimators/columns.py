@@ -33,12 +33,9 @@ MOST_NAMES = 5
 """Most names that a message of scikit-learn lists."""
 
 
-def keep_columns(estimator: Any, columns: Columns, *, by_name: bool = False) -> None:
-    """Store the columns of the training data: `n_features_in_`, `columns_`, and `feature_names_in_` if named.
-
-    `by_name`: the user has chosen them, or they are those of a stored table, so later data may have any order.
-    """
-    estimator.n_features_in_, estimator.columns_, estimator.by_name_ = len(columns), columns, by_name
+def keep_columns(estimator: Any, columns: Columns) -> None:
+    """Store the columns of the training data: `n_features_in_`, `columns_`, and `feature_names_in_` if named."""
+    estimator.n_features_in_, estimator.columns_, estimator.by_name_ = len(columns), columns, columns.named
     if columns.named:
         estimator.feature_names_in_ = np.asarray(columns.names, dtype=object)
     else:
@@ -94,12 +91,11 @@ def _choose(X: Any, columns: Sequence[str | int]) -> Any:
 def _of_model(estimator: Any, frame: Any) -> list[str] | None:
     """Return the columns of the model, to be taken by name from a data frame; None to take the frame as it is.
 
-    As in scikit-learn, the columns of a frame must be those of the fit, in their order. But a frame may have more
-    columns; and if columns were chosen by name in the fit, their order may be another.
+    After a fit to a data frame the columns must be those of the fit, in their order, as in scikit-learn, unless they
+    were chosen in the fit, or are those of a store.
     """
-    names, given = list(getattr(estimator, "feature_names_in_", ())), list(frame.columns)
-    more = len(given) > len(names) or estimator.by_name_
-    return names if names and more and set(names) <= set(given) else None
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    return names if names and estimator.by_name_ and set(names) <= set(frame.columns) else None
 
 
 def _checked(estimator: Any, X: Any, *, reset: bool) -> Array:
