@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import dask.array as da
 import numpy as np
 
 from dem.core.columns import Columns
@@ -90,7 +89,7 @@ def _like_variable(
         own = variable.transpose(*order).data.reshape(*values.shape[:-1], -1)
         rest = own if output.name == "filled" else own * np.nan
         parts = [rest[..., i] if j is None else values[..., j] for i, j in enumerate(every)]
-        entries = (np if isinstance(values, np.ndarray) else da).stack(parts, axis=-1)
+        entries = np.stack(parts, axis=-1)  # lazy if a part is
     else:
         entries = values[..., _as_slice(every)]
     entries = entries.reshape(values.shape[:-1] + tuple(variable.sizes[dim] for dim in others))
