@@ -93,7 +93,7 @@ VALID = {
 }
 
 
-@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("version", [pytest.param(2, marks=pytest.mark.slow), 3])
 @pytest.mark.parametrize("name", VALID)
 def test_a_valid_range_holds_however_the_data_are_opened(name, version, tmp_path):
     attributes, encoding = VALID[name]
