@@ -53,7 +53,7 @@ class Commands(click.Group):
             if os.environ.get("DEM_TRACEBACK") or getattr(error, "errno", None) == errno.EPIPE:
                 raise
             sentence = " ".join(error_message(error).split()) or type(error).__name__
-            sentence = sentence.replace("allow overwriting", "use --overwrite")  # messages are written for Python users
+            sentence = sentence.replace("replace it (overwrite=True)", "use --overwrite")  # written for Python users
             click.echo(f"dem: {sentence}", err=True)
             raise click.exceptions.Exit(1) from None
 

@@ -24,7 +24,6 @@ from dem.engine.engine import Engine
 from dem.estimators import scaling
 from dem.estimators.checks import integer_seed
 from dem.estimators.columns import (
-    columns_to_read,
     keep_columns,
     names_as_json,
     open_in_memory,
@@ -34,7 +33,7 @@ from dem.estimators.columns import (
 from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.labelled import label_rows
-from dem.estimators.named_dims import dims_for, named_dims
+from dem.estimators.named_dims import named_dims, open_for
 from dem.estimators.records import history_records, plain_settings, source_record
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
@@ -71,6 +70,8 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
     `_check_settings`, `_check_size`, `_fit_source`, which runs the fit, and `_keep_fit`.
     """
 
+    by_name_: bool = False
+    """The columns were chosen in the fit, or are those of a store: they are taken by name from data frames too."""
     sample_dims_: tuple[str, ...] | None = None
     variables_: tuple[str, ...] | None = None
     converged_: bool
@@ -178,7 +179,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
             The variables of the Dataset or Zarr group to use; by default all.
         columns : sequence of str or int, optional
             The columns of X to use, by name or number: see `dem.open_source`. The other methods take data with these
-            columns alone; of Parquet files and Dask DataFrames they take the columns of the fit by name.
+            columns alone; of tables (data frames, Parquet files) they take the columns of the fit by name.
 
         Returns
         -------
@@ -281,12 +282,10 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
                 f"{X.name} was opened without missing_value={self.missing_value:g}: pass missing_value to "
                 "dem.open_source"
             )
+        if not reset:
+            return with_model_columns(self, open_for(self, X, sample_weight, columns=columns))
         missing_value = None if is_source(X) else self.missing_value
-        if not reset:
-            columns, named = columns_to_read(self, X, columns), dims_for(X, self.sample_dims_, self.variables_)
         source = open_source(X, sample_weight, missing_value=missing_value, columns=columns, **named)
-        if not reset:
-            return with_model_columns(self, source)
         keep_columns(self, source.columns)
         self.sample_dims_, self.variables_ = named_dims(source)
         return source
@@ -298,7 +297,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
         values, rows = compute_rows(request, self.engine), request.source.rows
         if not is_xarray(X) or rows is None or rows.dims is None:
             return values
-        return label_rows(values, request.output, X, rows.dims, request.source.columns.variables)
+        return label_rows(values, request.output, X, rows.dims, request.source.columns)
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
         """Return the request for a row output of the fitted model, with the kernel that is chosen here."""
@@ -365,7 +364,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
         """
         results = [self._rows(X, what) for what in (("filled", "deviation") if return_std else ("filled",))]
         if is_frame(X):
-            results = [like_frame(values, X) for values in results]
+            results = [like_frame(values, X, self.columns_) for values in results]
         return tuple(results) if return_std else results[0]
 
     def __sklearn_tags__(self) -> Tags:

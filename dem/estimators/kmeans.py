@@ -155,10 +155,13 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return True
 
     def _scans_scatter(self, d: int) -> bool:
-        """No; raise ValueError for wrong centres."""
+        """No: K-means needs no scatter."""
+        return False
+
+    def _check_parameters(self, d: int) -> None:
+        """Raise ValueError for wrong centres."""
         if not isinstance(self.init, str):
             check_array(self.init, (self.n_clusters, d), "init")
-        return False
 
     def _column_units(self) -> dict[str, ColumnUnit]:
         """Return the units of the centres."""

@@ -75,8 +75,12 @@ class MixtureEstimator(DensityEstimator):
         return model
 
     def _scans_scatter(self, d: int) -> bool:
-        """Whether the model needs the whole scatter; raise ValueError for wrong parameters."""
+        """Whether the model needs the whole scatter."""
         return bool(self._model(d).needs_scatter)
+
+    def _check_parameters(self, d: int) -> None:
+        """Raise ValueError for wrong first parameters and priors."""
+        self._model(d)
 
     @property
     def _n_starts(self) -> int:

@@ -119,8 +119,11 @@ class Scalable:
         return False
 
     def _scans_scatter(self, d: int) -> bool:
-        """Whether the first pass over d columns gathers the whole scatter; raise ValueError for wrong parameters."""
+        """Whether the first pass over d columns gathers the whole scatter."""
         raise NotImplementedError
+
+    def _check_parameters(self, d: int) -> None:
+        """Raise ValueError if first parameters are not those of d columns, before any data are read."""
 
     def _column_units(self) -> Mapping[str, ColumnUnit]:
         """Return the units of the fitted attributes and settings that have those of the columns."""
@@ -171,6 +174,7 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
 def _scaling_of_rows(estimator: Any, source: Source, settings: FitSettings) -> tuple[Scaling, FitSettings]:
     """Return the scaling, from a first scan, and the settings of the fit of scaled rows that follows."""
     d = source.n_columns
+    estimator._check_parameters(d)
     scan = scan_of(source, settings, scatter=estimator._scans_scatter(d), scale=estimator.scale)
     estimator._check_size(scan.rows_with_value, d)
     scaling = scaling_of(estimator.scale, scan, [column.variable for column in source.columns])

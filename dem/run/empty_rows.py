@@ -100,8 +100,7 @@ def put_rows(rows: Callable[[Block], Array], block: Block, leave: NDArray[np.boo
         try:
             out[places] = rows(part)
         except NotFiniteError as error:
-            at = block.keys.of(int(places[error.row - part.keys.first]))
-            raise NotFiniteError(error.words, at, error.column) from None
+            raise error.at_row(block.keys.of(int(places[error.row - part.keys.first]))) from None
 
 
 def left_out_note(empty_rows: int, rows: int, source: Source) -> str:
