@@ -274,6 +274,13 @@ writing = together(
 fitting = together(
     click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows in the sample for the starts."),
     click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
+    click.option(
+        "--from",
+        "start",
+        metavar="MODEL",
+        help="Start from a saved model of the same kind, such as last night's: one pass less, and components keep their "
+        "order.",
+    ),
     named,
     weights,
     columns,

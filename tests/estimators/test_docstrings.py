@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from dem.estimators.base import FIT_ATTRIBUTES
+from dem.estimators.saving import FIT_ATTRIBUTES
 from dem.estimators.docstrings import PARAGRAPHS, documented
 from dem.estimators.loading import ESTIMATORS
 
