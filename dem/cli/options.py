@@ -278,8 +278,14 @@ fitting = together(
         "--from",
         "start",
         metavar="MODEL",
-        help="Start from a saved model of the same kind, such as last night's: one pass less, and components keep their "
-        "order.",
+        help="Start from a saved model of the same kind, such as last night's: one pass less, and components keep "
+        "their order.",
+    ),
+    click.option(
+        "--update",
+        metavar="MODEL",
+        help="For fits that are repeated, such as every night: start from this saved model and keep its labels if it "
+        "is there and suits this fit; otherwise say why, and start from nothing.",
     ),
     named,
     weights,

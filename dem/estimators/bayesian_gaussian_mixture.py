@@ -108,6 +108,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     {training_data}
     """
 
+    weight_concentration_prior_: float
     objective_name = "bound"
     _saved = (
         "weights_",

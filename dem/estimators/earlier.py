@@ -1,4 +1,4 @@
-"""An earlier model that a fit starts from: what it must agree in, and what it tells of the data before they are read."""
+"""An earlier model that a fit starts from: what it must agree in, and what it tells of data that are not yet read."""
 
 from __future__ import annotations
 
@@ -124,7 +124,8 @@ class EarlierModel:
 def _check_kind(found: str, kind: type, where: str) -> None:
     if found != kind.__name__:
         raise ValueError(
-            f"{where} is a {found}, but this is the fit of a {kind.__name__}: give a model of the same kind, {LEAVE_OUT}"
+            f"{where} is a {found}, but this is the fit of a {kind.__name__}: give a model of the same "
+            f"kind, {LEAVE_OUT}"
         )
 
 

@@ -207,7 +207,7 @@ class KMeans(Matchable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         labels = self.__dict__.get("_labels")
         if labels is not None:
             number = np.append(np.argsort(order), -1)  # the label -1 stays
-            self._labels = number[labels].astype(labels.dtype)
+            self.__dict__["_labels"] = number[labels].astype(labels.dtype)
 
     def _keep_fit(self, fitted: Fit[KMeansParams, KMeansStats], source: Source) -> None:
         """Store the centres, and the weight and inertia of each cluster."""

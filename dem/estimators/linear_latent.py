@@ -12,9 +12,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
 from dem.core.layout import c_ordered
+from dem.em.progress import Silent
 from dem.estimators.checks import check_choice
 from dem.estimators.dataset import AxesOf
-from dem.em.progress import Silent
 from dem.estimators.density import DensityEstimator
 from dem.estimators.earlier import EarlierModel
 from dem.estimators.scaling import LENGTH, POSITION, ColumnUnit
@@ -98,8 +98,8 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         asked = self.n_components
         if is_positive_integer(asked) and not self._can_have(asked, begun.n_components_):
             raise ValueError(
-                f"{where} has n_components_={begun.n_components_}, but this fit has n_components={asked}: a start needs "
-                "the same number; set it, or leave out the start"
+                f"{where} has n_components_={begun.n_components_}, but this fit has n_components={asked}: a start "
+                "needs the same number; set it, or leave out the start"
             )
 
     def _can_have(self, asked: int, found: int) -> bool:

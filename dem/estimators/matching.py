@@ -140,6 +140,7 @@ class Matchable:
         if numbers.shape != (k,) or not np.array_equal(np.sort(numbers), np.arange(k)):
             raise ValueError(f"order must have each number from 0 to {k - 1} once, got {numbers.tolist()}")
         model = copy.copy(self)
+        model.__dict__.update(self.__dict__)  # with what pickles leave out, such as the training data of K-means
         if (inner := inner_of(self)) is not None:
             model.__dict__["_inner"] = inner.reordered(numbers)
         model._take_order(numbers.astype(np.intp))

@@ -301,7 +301,7 @@ def first_scan(sweep: Passes, source: Source, scanner: Scanner, name: str = "fir
 
 
 def reported(sweep: Passes, source: Source, scanner: Scanner, found: Scan, name: str) -> Scan:
-    """Return the scan of the whole source after a report on it; with another sample, if too few of its rows have values.
+    """Return the scan of the whole source after a report on it; with another sample, if too few rows have values.
 
     The logs of the scales of a scaled source are part of the base measure: see `dem.scan.scaling`.
     """

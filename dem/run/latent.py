@@ -16,8 +16,8 @@ from dem.models.latent.algebra import LatentParams
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.latent.model import LatentModel
 from dem.models.latent.spectrum import spectrum
-from dem.run.fit import fit_model
 from dem.run.first_pass import Guess
+from dem.run.fit import fit_model
 from dem.run.fit_settings import FitSettings
 from dem.scan.scanner import Scan
 from dem.source import Source
