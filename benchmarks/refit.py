@@ -26,7 +26,7 @@ MODELS = {
 
 
 def stores(folder: Path, spread: float) -> tuple[str, str]:
-    """Write the rows of all months but the last, and of all months, whose distribution is the same; return the paths."""
+    """Write the rows of all months but the last, and those of all months, of one distribution; return the paths."""
     x, _ = mixture_data(MONTHS * MONTH_ROWS, COLUMNS, COMPONENTS, seed=1, spread=spread)
     paths = []
     for name, months in (("before", MONTHS - 1), ("after", MONTHS)):

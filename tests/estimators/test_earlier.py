@@ -247,3 +247,22 @@ def test_a_saved_family_suits_the_setting_that_made_it(tmp_path):
         dem.Mixture(K, family=family).fit(x).save(tmp_path / "m.zarr", overwrite=True)
         assert dem.Mixture(K, family=family).fit(x, start=tmp_path / "m.zarr").n_passes_ <= 4
         refused("the family of", tmp_path / "m.zarr", dem.Mixture(K, family="exponential"), x + 0.5)
+
+
+@pytest.mark.parametrize(
+    "model", [dem.PPCA(2), dem.FactorAnalysis(2), dem.BayesianPCA(3)], ids=lambda m: type(m).__name__
+)
+def test_complete_rows_of_many_columns(model, monkeypatch):
+    """Their mean is that of the rows, which is not known before the pass: the statistics are moved to it."""
+    monkeypatch.setattr("dem.estimators.linear_latent.scatter_fits", lambda d, memory: False)
+    x, more = (factors(n, seed=0, lacking=0.0) for n in (600, 900))
+    first = copy.deepcopy(model).fit(x)
+    found = copy.deepcopy(model).fit(more, start=first)
+    plain = copy.deepcopy(model).fit(more)
+    assert found.n_passes_ == len(found.history_)
+    np.testing.assert_array_equal(found.mean_, plain.mean_)
+    np.testing.assert_allclose(found.score(more), found.lower_bound_, rtol=1e-10)
+    np.testing.assert_allclose(found.lower_bound_, plain.lower_bound_, rtol=1e-4)
+    far = copy.deepcopy(model).fit(more + 1e5, start=first)
+    assert far.n_passes_ == len(far.history_) + 1
+    np.testing.assert_allclose(far.lower_bound_, plain.lower_bound_, rtol=1e-3)
