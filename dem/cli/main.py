@@ -155,6 +155,36 @@ def info(**options: Any) -> None:
 
 @main.command()
 @click.argument("model", metavar="MODEL")
+@click.argument("earlier", metavar="EARLIER")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def match(model: str, earlier: str, as_json: bool) -> None:
+    """Show which components of a model are those of an earlier one.
+
+    Rows are drawn from both models, and components that take the same rows are the same. No data are read.
+    """
+    from dem.cli.commands.labels import show_matching
+    from dem.cli.commands.session import Session
+
+    show_matching(model, earlier, Session(as_json=as_json))
+
+
+@main.command("compare-labels")
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def compare_labels(old: str, new: str, as_json: bool) -> None:
+    """Print how many rows have another label than before.
+
+    OLD and NEW are arrays of labels, as `dem predict` writes them. NEW may have more rows at its end.
+    """
+    from dem.cli.commands.labels import show_changes
+    from dem.cli.commands.session import Session
+
+    show_changes(old, new, Session(as_json=as_json))
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
 @click.option(
     "--columns",

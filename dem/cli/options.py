@@ -274,6 +274,19 @@ writing = together(
 fitting = together(
     click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows in the sample for the starts."),
     click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
+    click.option(
+        "--from",
+        "start",
+        metavar="MODEL",
+        help="Start from a saved model of the same kind, such as last night's: one pass less, and components keep "
+        "their order.",
+    ),
+    click.option(
+        "--update",
+        metavar="MODEL",
+        help="For fits that are repeated, such as every night: start from this saved model and keep its labels if it "
+        "is there and suits this fit; otherwise say why, and start from nothing.",
+    ),
     named,
     weights,
     columns,

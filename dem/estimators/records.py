@@ -41,7 +41,7 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
     "name", "shape" and "dtype"; "decoding", how entries were decoded (see `dem.source.decode`), or None; "missing", the
     number of missing values in each column, or an empty list if there are none; "incomplete_rows" and "empty_rows", the
     number of rows with some values missing, and without any value, whatever their weights. Empty rows are not used for
-    anything else.
+    anything else. "low" and "high", the range of each column; with `scale` of the scaled columns.
     """
     return {
         "name": source.name,
@@ -51,6 +51,8 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
         "missing": scan.missing.tolist() if scan.missing.any() else [],
         "incomplete_rows": scan.incomplete_rows,
         "empty_rows": scan.empty_rows,
+        "low": scan.low.tolist(),
+        "high": scan.high.tolist(),
     }
 
 

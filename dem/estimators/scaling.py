@@ -149,14 +149,17 @@ def check_scale(scale: Any) -> None:
         raise ValueError(f"scale must be one of {', '.join(SCALINGS)} or None, got {scale!r}")
 
 
-def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
+def fit_scaled(estimator: Any, source: Source, settings: FitSettings, begun: Any = None) -> None:
     """Fit an estimator with the setting `scale`, with as many passes as without it.
+
+    From an earlier model its scaling is taken, so that its parameters mean the same.
 
     Parameters
     ----------
     estimator : RowwiseEstimator
     source : Source
     settings : FitSettings
+    begun : EarlierModel, optional
     """
     kept = settings.checkpoint
     if kept is not None:  # the limit of time is that of the scan and the fit together
@@ -164,9 +167,12 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
     engine = settings.engine or Engine()
     with nullcontext(engine) if source.in_memory else engine.started() as started:
         settings = replace(settings, engine=started)
-        scaling, settings = _scaling_of_rows(estimator, source, settings)
+        if begun is None:
+            scaling, settings = _scaling_of_rows(estimator, source, settings)
+        else:
+            scaling = Scaling(begun.model.shift_, begun.model.scale_)
         inner = _inner(estimator, scaling, source.n_columns)
-        inner._fit_opened(scaled(source, scaling), settings)
+        inner._fit_opened(scaled(source, scaling), settings, begun)
     adopt(estimator, inner, scaling)
     estimator.source_ = {**inner.source_, "dtype": str(source.dtype)}
 

@@ -40,7 +40,7 @@ class WithoutEmptyRows:
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks; `rows` counts all rows."""
-        return self.sweep(partial(_leaving_out, make_kernel))
+        return self.sweep(partial(leaving_out_empty, make_kernel))
 
 
 def copied_bytes(source: Source) -> int:
@@ -48,7 +48,7 @@ def copied_bytes(source: Source) -> int:
     return min(COPY_BYTES, source.block_bytes or COPY_BYTES)
 
 
-def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
+def leaving_out_empty(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
     """Return the kernel that gets only the rows that have a value."""
     kernel = make_kernel()
 

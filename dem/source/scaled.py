@@ -14,6 +14,7 @@ from dask.delayed import Delayed
 from dem.core.block import Array, Block
 from dem.core.dtypes import float_dtype
 from dem.scan.scaling import Scaling
+from dem.scan.scanner import Scan
 from dem.source.delayed import mapped
 from dem.source.source import Partition, Source
 from dem.source.wrapped import Wrapped
@@ -94,3 +95,8 @@ class ScaledSource(Wrapped):
 def scaled(source: Source, scaling: Scaling) -> Source:
     """Return the source whose rows are scaled."""
     return cast("Source", ScaledSource(source, scaling))
+
+
+def in_data_units(source: Source, scan: Scan) -> Scan:
+    """Return the scan of a scaled source with a base measure in the data's units; scans of other sources unchanged."""
+    return source.scaling.with_log_base(scan) if isinstance(source, ScaledSource) else scan

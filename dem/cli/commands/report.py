@@ -121,5 +121,7 @@ def _missing_counts(estimator: Any, names: list[str]) -> dict[str, Any]:
     if not source or "missing" not in source:
         return {}
     rows = {name: source[name] for name in ("incomplete_rows", "empty_rows")}
-    whole = {name: value for name, value in source.items() if name != "missing"}  # of all columns, however many
+    whole = {
+        name: value for name, value in source.items() if name not in ("missing", "low", "high")
+    }  # of all columns, however many
     return {"source_": whole, "missing": {"columns": worst_columns(source, names), **rows}}
