@@ -39,7 +39,7 @@ from dem.estimators.records import history_records, plain_settings, source_recor
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
-from dem.run.fit import Fit
+from dem.run.fit import Fit, Problem
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit
 from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
@@ -137,6 +137,14 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
         """Run the fit."""
 
     @abstractmethod
+    def _problem(self, source: Source, settings: FitSettings) -> Problem[Any, Any]:
+        """Return the fit by EM with a pass per iteration, as a value: several of them can share their passes."""
+
+    def _result(self, fitted: Fit[Any, Any]) -> Any:
+        """Return what `_keep_fit` takes, given the result of `_problem`."""
+        return fitted
+
+    @abstractmethod
     def _keep_fit(self, fitted: Any, source: Source) -> None:
         """Store the result of `_fit_source` in the attributes that only this estimator has."""
 
@@ -213,7 +221,11 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
 
     def _fit_opened(self, source: Source, settings: FitSettings) -> None:
         """Fit the model to the rows of a source, as they are."""
-        fitted = self._fit_source(source, settings)
+        self._keep_result(self._fit_source(source, settings), source)
+
+    def _keep_result(self, fitted: Any, source: Source) -> None:
+        """Store the result of a fit to the rows of a source."""
+        self.__dict__.pop("selection_", None)
         state = fitted.state
         assert state.stop_reason is not None
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
@@ -417,7 +429,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
-        names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
+        names = ("n_features_in_", *FIT_ATTRIBUTES, "selection_", *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         fitted |= names_as_json(self)
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}

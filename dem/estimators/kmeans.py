@@ -23,7 +23,7 @@ from dem.kernel.choice import with_chosen_kernel
 from dem.models.kmeans.kernel import KMeansStats
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams, kmeans_outputs
 from dem.models.row_checks import check_enough_rows
-from dem.run.fit import Fit, fit_model
+from dem.run.fit import Fit, Problem, fit_model
 from dem.run.fit_settings import FitSettings
 from dem.run.rows import compute_rows
 from dem.source import Source
@@ -170,13 +170,17 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
 
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[KMeansParams, KMeansStats]:
         """Run Lloyd's algorithm, from the user's centres or from starts on the sample."""
+        problem = self._problem(source, settings)
+        return fit_model(problem.model, source, problem.settings, params=problem.params)
+
+    def _problem(self, source: Source, settings: FitSettings) -> Problem[Any, Any]:
+        """Return the model, and the user's centres."""
         given = not isinstance(self.init, str)
         params = None
         if given:
             params = KMeansParams.at(check_array(self.init, (self.n_clusters, source.n_columns), "init"))
         model = with_chosen_kernel(KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol)))
-        settings = replace(settings, tol=0.0)  # the model tests convergence itself
-        return fit_model(model, source, settings, params=params)
+        return Problem(model, replace(settings, tol=0.0), params)  # the model tests convergence itself
 
     def _keep_fit(self, fitted: Fit[KMeansParams, KMeansStats], source: Source) -> None:
         """Store the centres, and the weight and inertia of each cluster."""

@@ -19,9 +19,9 @@ from dem.estimators.scaling import LENGTH, POSITION, ColumnUnit
 from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.models.latent.rows import latent_outputs
-from dem.run.fit import scan_of
+from dem.run.fit import Fit, Problem, scan_of
 from dem.run.fit_settings import FitSettings
-from dem.run.latent import LatentFit, fit_by_passes, scatter_fits
+from dem.run.latent import LatentFit, fit_by_passes, latent_fit, scatter_fits
 from dem.scan.scaling import Scaling
 from dem.scan.scanner import Scan
 from dem.source import Source
@@ -63,10 +63,18 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
             scan = scan_of(source, settings, scatter=True)
             self._check_size(scan.rows_with_value, d)
             settings = settings.after_scan(scan)
-        whole = scan if scan is not None and scan.moments.scatter.ndim == 2 else None
+        whole = with_scatter(scan)
         if whole is None or whole.incomplete.rows > 0:  # missing values in rows of weight 0 do not matter
             return fit_by_passes(self._em_model(d, whole), source, settings)
         return self._fit_moments(whole, settings)
+
+    def _problem(self, source: Source, settings: FitSettings) -> Problem[Any, Any]:
+        """Return the fit by EM with a pass per iteration."""
+        return Problem(self._em_model(source.n_columns, with_scatter(settings.scan)), settings)
+
+    def _result(self, fitted: Fit[Any, Any]) -> LatentFit:
+        """Return the parameters in their usual rotation."""
+        return latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
     def _scans_scatter(self, d: int) -> bool:
         """Whether the first pass gathers the (d, d) scatter: it does if that fits in memory."""
@@ -177,6 +185,11 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows_with_value
         self.noise_variance_ = c_ordered(fitted.params.noise_variance)
         self.lower_bounds_ = self.lower_bounds_ or [fitted.log_likelihood]  # a closed form has no history
+
+
+def with_scatter(scan: Scan | None) -> Scan | None:
+    """Return the scan if it has the whole (d, d) scatter."""
+    return scan if scan is not None and scan.moments.scatter.ndim == 2 else None
 
 
 def is_positive_integer(value: Any) -> bool:

@@ -23,7 +23,7 @@ from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.mixture.rows import mixture_outputs
 from dem.models.row_checks import check_enough_rows
-from dem.run.fit import Fit, fit_model
+from dem.run.fit import Fit, Problem, fit_model
 from dem.run.fit_settings import FitSettings
 from dem.source import Source
 from dem.storage.document import GroupContents
@@ -89,11 +89,16 @@ class MixtureEstimator(DensityEstimator):
 
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, MixtureStats]:
         """Run EM, from the user's parameters or those of the last fit, if there are any."""
+        problem = self._problem(source, settings)
+        return fit_model(problem.model, source, problem.settings, params=problem.params)
+
+    def _problem(self, source: Source, settings: FitSettings) -> Problem[Any, Any]:
+        """Return the model, and the user's parameters or those of the last fit, if there are any."""
         model = with_chosen_kernel(self._model(source.n_columns))
         params = model.known()
         if self.warm_start and self._own is self and self._can_warm_start(source.n_columns):
             model, params = self._warm_start_model(model), self._fitted()[1]
-        return fit_model(model, source, settings, params=params)
+        return Problem(model, settings, params)
 
     def _keep_fit(self, fitted: Fit[Any, MixtureStats], source: Source) -> None:
         """Store the parameters, and the sums of the responsibilities."""

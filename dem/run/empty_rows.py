@@ -18,6 +18,7 @@ from dem.core import human
 from dem.core.block import Array, Block, MakeKernel, Sweep, find_empty_rows
 from dem.core.rows import RowKeys
 from dem.core.stats import S
+from dem.core.together import Together
 from dem.em.row_output import RowOutput
 from dem.models.row_checks import NotFiniteError
 from dem.results.row_outputs import MakeRows, missing_result
@@ -60,7 +61,8 @@ def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
         for part, _ in _parts(block, empty):
             stats = kernel(part)
             total = stats if total is None else total + stats
-        counted: S = replace(total, rows=len(block.x))
+        n = len(block.x)
+        counted: S = total.counting(n) if isinstance(total, Together) else replace(total, rows=n)
         return counted
 
     return leaving_out

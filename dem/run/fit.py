@@ -72,6 +72,24 @@ class Fit(Generic[P, S]):
     n_passes: int
 
 
+@dataclass(frozen=True)
+class Problem(Generic[P, S]):
+    """A fit by EM that can be made alone (`fit_model`) or together with others (`dem.run.select`).
+
+    Attributes
+    ----------
+    model : Model
+        Not yet bound to data.
+    settings : FitSettings
+    params : P or None
+        The first parameters, if they are known.
+    """
+
+    model: Model[P, S]
+    settings: FitSettings
+    params: P | None = None
+
+
 def fit_model(
     model: Model[P, S],
     source: Source,

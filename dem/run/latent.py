@@ -93,16 +93,16 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> L
             settings.callback(state)
 
     state = loop.fit(bound, params, sweep, tol=settings.tol, max_iter=settings.max_iter, callback=after)
-    return _latent_fit(bound, scan, 1, state)
+    return latent_fit(bound, scan, 1, state)
 
 
 def fit_by_passes(model: LatentModel[Any], source: Source, settings: FitSettings) -> LatentFit:
     """Fit by EM with a pass per iteration, without any (d, d) matrix."""
     fitted = fit_model(model, source, settings)
-    return _latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
+    return latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
 
-def _latent_fit(model: Any, scan: Scan, n_passes: int, state: loop.State[LatentParams]) -> LatentFit:
+def latent_fit(model: Any, scan: Scan, n_passes: int, state: loop.State[LatentParams]) -> LatentFit:
     """Return the result of a run of EM."""
     log_likelihood = state.history[-1].log_likelihood
     assert log_likelihood is not None  # these models have one
