@@ -61,7 +61,19 @@ _HOMES = {
     "open_source": "dem.source",
     **dict.fromkeys(_ESTIMATORS, "dem.estimators"),
 }
-_PACKAGES = ("em", "engine", "estimators", "families", "models", "plot", "run", "scan", "selection", "source", "storage")
+_PACKAGES = (
+    "em",
+    "engine",
+    "estimators",
+    "families",
+    "models",
+    "plot",
+    "run",
+    "scan",
+    "selection",
+    "source",
+    "storage",
+)
 
 __all__ = ["__version__", *_HOMES]
 

@@ -163,9 +163,7 @@ def advance_all(
     return Candidates(tuple(_kept_or_dropped(s, best, leader, number) for s in scored), number)
 
 
-def _advanced(
-    old: Candidate, model: Model[Any, Any], stats: Any, judge: Judge, limits: Limits, number: int
-) -> _Scored:
+def _advanced(old: Candidate, model: Model[Any, Any], stats: Any, judge: Judge, limits: Limits, number: int) -> _Scored:
     """Return a candidate after its step of EM."""
     state = old.state
     assert state is not None

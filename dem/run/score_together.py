@@ -1,4 +1,4 @@
-"""The scores of several fitted models on the same rows, from one pass: their sums, and the noise of their differences."""
+"""Scores of several fitted models on the same rows, from one pass: their sums, and the noise of their differences."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
 
 from dem.core.blas import single_threaded_blas
 from dem.em.candidates import Candidate, Candidates

@@ -53,7 +53,9 @@ def candidates_of(estimator: RowwiseEstimator, settings: Mapping[str, Any]) -> d
         if name not in known:
             raise ValueError(f"{kind} has no setting {name!r}: its settings are {', '.join(sorted(known))}")
         if name in SHARED:
-            raise ValueError(f"{name} must be the same for all candidates: set it in the estimator, as {kind}({name}=...)")
+            raise ValueError(
+                f"{name} must be the same for all candidates: set it in the estimator, as {kind}({name}=...)"
+            )
         values[name] = _several(name, value)
     found: dict[str, Entry] = {}
     for combination in itertools.product(*values.values()):

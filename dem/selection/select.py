@@ -121,7 +121,9 @@ def _settings(
     for name, entry in entries.items():
         each = entry.estimator._fit_settings(callback, checkpoint)  # type: ignore[arg-type]
         shared = next(iter(found.values()), each)
-        found[name] = replace(each, start=replace(each.start, seed=_seed(found) if found else each.start.seed), engine=shared.engine)
+        found[name] = replace(
+            each, start=replace(each.start, seed=_seed(found) if found else each.start.seed), engine=shared.engine
+        )
     return found
 
 
@@ -150,11 +152,11 @@ def _scored(
     return names, scores
 
 
-def _selection(
-    entries: Entries, fits: Fits, scored: tuple[list[str], Scores] | None, criterion: str
-) -> Selection:
+def _selection(entries: Entries, fits: Fits, scored: tuple[list[str], Scores] | None, criterion: str) -> Selection:
     """Return the result, from the fits and the scores."""
-    values = {c.name: c.value for c in fits.candidates.of} if scored is None else _values_of_scores(scored, fits, criterion)
+    values = (
+        {c.name: c.value for c in fits.candidates.of} if scored is None else _values_of_scores(scored, fits, criterion)
+    )
     table = [_row(c, entries[c.name], fits, values.get(c.name), criterion) for c in fits.candidates.of]
     if scored is not None and criterion == HELD_OUT:
         names, scores = scored
@@ -179,7 +181,9 @@ def _row(candidate: Candidate, entry: Entry, fits: Fits, value: float | None, cr
     name, model = candidate.name, entry.estimator
     known, state = fits.evidence.get(name), candidate.state
     if known is None or state is None:
-        return CandidateResult(name, entry.settings, None, None, None, {}, None, 0, "failed", candidate.ended_in or 0, candidate.why)
+        return CandidateResult(
+            name, entry.settings, None, None, None, {}, None, 0, "failed", candidate.ended_in or 0, candidate.why
+        )
     counts = getattr(model, "effective_counts_", getattr(model, "cluster_counts_", None))
     criteria = {} if model.objective_name == "bound" else criteria_of_score(*known)
     criteria = {**criteria, **({} if value is None else {criterion: value})}
