@@ -35,11 +35,12 @@ from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import dims_for, named_dims
+from dem.estimators.problem import HasProblem
 from dem.estimators.records import history_records, plain_settings, source_record
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
-from dem.run.fit import Fit, Problem
+from dem.run.fit import Fit
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit
 from dem.run.rows import MISSING_TREATMENTS, Mean, RowRequest, compute_rows, mean_of_rows, write_rows
@@ -60,7 +61,7 @@ FIT_ATTRIBUTES = (
 """Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
+class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -135,14 +136,6 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
     @abstractmethod
     def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, Any] | LatentFit:
         """Run the fit."""
-
-    @abstractmethod
-    def _problem(self, source: Source, settings: FitSettings) -> Problem[Any, Any]:
-        """Return the fit by EM with a pass per iteration, as a value: several of them can share their passes."""
-
-    def _result(self, fitted: Fit[Any, Any]) -> Any:
-        """Return what `_keep_fit` takes, given the result of `_problem`."""
-        return fitted
 
     @abstractmethod
     def _keep_fit(self, fitted: Any, source: Source) -> None:

@@ -36,6 +36,8 @@ class Entry(NamedTuple):
 def candidates_of(estimator: RowwiseEstimator, settings: Mapping[str, Any]) -> dict[str, Entry]:
     """Return the candidates by name, such as "n_components=3, covariance_type=full": all combinations of the values.
 
+    A setting with a single value is no part of the names, unless all have one.
+
     Raises
     ------
     ValueError
@@ -63,7 +65,8 @@ def candidates_of(estimator: RowwiseEstimator, settings: Mapping[str, Any]) -> d
         candidate = clone(estimator).set_params(**chosen)
         candidate._check_settings()
         check_iterations(candidate)
-        found[in_words(chosen)] = Entry(chosen, candidate)
+        telling = {name: value for name, value in chosen.items() if len(values[name]) > 1} or chosen
+        found[in_words(telling)] = Entry(telling, candidate)
     return found
 
 

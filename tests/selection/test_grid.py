@@ -9,7 +9,7 @@ from dem.selection.grid import candidates_of, chosen_criterion
 
 def test_settings_are_crossed():
     found = candidates_of(dem.GaussianMixture(tol=0.1), {"n_components": np.arange(1, 3), "covariance_type": "diag"})
-    assert list(found) == ["n_components=1, covariance_type=diag", "n_components=2, covariance_type=diag"]
+    assert list(found) == ["n_components=1", "n_components=2"]
     assert [entry.estimator.n_components for entry in found.values()] == [1, 2]
     assert {entry.estimator.tol for entry in found.values()} == {0.1}
     assert {type(entry.settings["n_components"]) for entry in found.values()} == {int}
