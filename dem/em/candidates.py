@@ -206,7 +206,7 @@ def expected_gain(history: Sequence[Pass]) -> float | None:
     change, found = last.objective - before.objective, [0.0]
     if before.bound is not None and last.bound is not None:
         promised, promise = before.bound - before.objective, last.bound - last.objective
-        if not promise < promised:
+        if not (promised > 0 and promise < promised):
             return None
         share = math.sqrt(max(0.0, promise / promised))
         by_step = remaining_gain_of_step(change, promised)

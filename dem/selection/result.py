@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -109,10 +110,18 @@ class Selection:
         }
 
     def to_frame(self) -> Any:
-        """Return the table as a data frame of pandas, with a column for each setting and each criterion."""
-        import pandas as pd
+        """Return the table as a data frame of pandas, with a column for each setting and each criterion.
 
-        return pd.DataFrame(
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        """
+        try:
+            pandas: Any = import_module("pandas")
+        except ImportError:
+            raise ImportError("to_frame needs pandas: pip install pandas") from None
+        return pandas.DataFrame(
             [
                 {**row.settings, **row.criteria, **{name: getattr(row, name) for name in FRAME_COLUMNS}}
                 for row in self.table

@@ -154,20 +154,20 @@ def _scored(
 
 def _selection(entries: Entries, fits: Fits, scored: tuple[list[str], Scores] | None, criterion: str) -> Selection:
     """Return the result, from the fits and the scores."""
-    values = (
-        {c.name: c.value for c in fits.candidates.of} if scored is None else _values_of_scores(scored, fits, criterion)
-    )
+    values: dict[str, Any] = {c.name: c.value for c in fits.candidates.of}
+    if scored is not None:
+        values = dict(_values_of_scores(scored, fits, criterion))
     table = [_row(c, entries[c.name], fits, values.get(c.name), criterion) for c in fits.candidates.of]
     if scored is not None and criterion == HELD_OUT:
         names, scores = scored
-        best = min(names, key=lambda name: values[name])
+        best = min(names, key=values.__getitem__)
         noise = {name: 2 * scores.noise(names.index(name), names.index(best)) for name in names}
         table = [replace(row, noise=noise.get(row.name)) for row in table]
     models = {name: entries[name].estimator for name in fits.evidence}
     return Selection(table, criterion, models, fits.n_passes + (scored is not None))
 
 
-def _values_of_scores(scored: tuple[list[str], Scores], fits: Fits, criterion: str) -> dict[str, Any]:
+def _values_of_scores(scored: tuple[list[str], Scores], fits: Fits, criterion: str) -> dict[str, float]:
     """Return the criterion of each candidate that was scored."""
     names, scores = scored
     found = {}
