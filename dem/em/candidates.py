@@ -19,8 +19,11 @@ from dem.em.model import Model
 
 DROPPING_RULE = 1
 """The version of the rule; checkpoints of other versions are not continued."""
-GAIN_FACTOR = 2.0
-"""A candidate is credited with so many times the gain that is estimated, since the estimate is often too low."""
+GAIN_FACTOR, CAREFUL_FACTOR = 2.0, 5.0
+"""A candidate is credited with so many times the gain that is estimated, since the estimate is often too low. The
+second is for fits that may have begun far from their optimum."""
+CAREFUL_PASSES = 3
+"""The least number of passes on which the gain of such a fit is estimated."""
 INEXACT = 1e-4
 """How far passes in float32 may be off, in nats a row (see `dem.models.mixture.precision`); without a likelihood, as a
 share of the objective."""
@@ -51,10 +54,20 @@ class Judge(Protocol):
 
 @dataclass(frozen=True)
 class Limits:
-    """When a candidate's own fit stops: see `dem.em.loop.advance`."""
+    """When a candidate leaves.
+
+    Attributes
+    ----------
+    tol : float
+    max_iter : int
+        See `dem.em.loop.advance`.
+    careful : bool
+        Its fit may have begun far from its optimum, where gains are not yet a geometric series: it is dropped later.
+    """
 
     tol: float
     max_iter: int
+    careful: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,7 +192,7 @@ def _advanced(old: Candidate, model: Model[Any, Any], stats: Any, judge: Judge, 
     kept = replace(old, state=new, value=value, most=most)
     if new.stop_reason is not None:
         return _Scored(replace(kept, ended_in=number))
-    gain = expected_gain(new.history)
+    gain = expected_gain(new.history, careful=limits.careful)
     attainable = None if gain is None else judge(model, state.params, stats, gain + margin).low
     as_scored = replace(state, history=(*state.history, replace(last, bound=None)), stats=stats)
     return _Scored(kept, as_scored, attainable)
@@ -194,13 +207,13 @@ def _kept_or_dropped(scored: _Scored, best: float, leader: str, number: int) -> 
     return replace(kept, state=replace(state, stop_reason="dropped"), ended_in=number, why=why)
 
 
-def expected_gain(history: Sequence[Pass]) -> float | None:
+def expected_gain(history: Sequence[Pass], *, careful: bool = False) -> float | None:
     """Return how much the objective is credited to gain after these passes, a row; None if nothing can be said.
 
-    The largest of several estimates, times `GAIN_FACTOR`: Aitken's, from the last three objectives; the same from the
+    The largest of several estimates, times a factor: Aitken's, from the last three objectives; the same from the
     last change and the gain that its M-step promised; and from the promises of the last two M-steps.
     """
-    if len(history) < 2:
+    if len(history) < (CAREFUL_PASSES if careful else 2):
         return None
     before, last = history[-2:]
     change, found = last.objective - before.objective, [0.0]
@@ -218,4 +231,4 @@ def expected_gain(history: Sequence[Pass]) -> float | None:
         if by_changes is None:
             return None
         found.append(by_changes)
-    return GAIN_FACTOR * max(found)
+    return (CAREFUL_FACTOR if careful else GAIN_FACTOR) * max(found)

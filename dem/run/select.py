@@ -24,6 +24,7 @@ from dem.run import resume
 from dem.run.check_chunks import UnchangedChunks
 from dem.run.empty_rows import WithoutEmptyRows, copied_bytes
 from dem.run.fit import Fit, Problem, start_bytes, start_on_sample, starts_at_a_time
+from dem.run.fit_settings import FitSettings
 from dem.run.scan_together import distinct_scanners, scan_all
 from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scan, scan_bytes
@@ -32,6 +33,9 @@ from dem.storage.encoding import digest
 from dem.storage.progress_log import FitIdentity, Journal
 
 log = logging.getLogger("dem")
+
+ROWS_A_PARAMETER = 8
+"""With fewer rows in the sample, the start may be far from the optimum: measured on simulated mixtures."""
 
 Problems = Mapping[str, Problem[Any, Any]]
 AnyModel = Model[Any, Any]
@@ -95,7 +99,8 @@ def fit_candidates(problems: Problems, source: Source, judge: Judge, criterion: 
         starts = Starts(problems, models, scanned, completed, sweep, journal, threads)
         candidates = starts(found or Candidates(tuple(Candidate(name) for name in problems)))
         passes = SharedPasses(sweep, source, next(iter(scanned.values())), models)
-        candidates = _iterate(candidates, passes, problems, judge, journal)
+        limits = {name: _limits(problem, models[name], scanned[name]) for name, problem in problems.items()}
+        candidates = _iterate(candidates, passes, limits, settings, judge, journal)
     _check_any_left(candidates)
     fits = {
         c.name: Fit(models[c.name], c.state, completed[c.name], sweep.count)
@@ -174,11 +179,15 @@ class SharedPasses:
 
 
 def _iterate(
-    candidates: Candidates, passes: SharedPasses, problems: Problems, judge: Judge, journal: Journal
+    candidates: Candidates,
+    passes: SharedPasses,
+    limits: Mapping[str, Limits],
+    settings: FitSettings,
+    judge: Judge,
+    journal: Journal,
 ) -> Candidates:
     """Return the candidates after all have left; each step of all is shown and saved."""
-    limits = {name: Limits(problem.settings.tol, problem.settings.max_iter) for name, problem in problems.items()}
-    settings, resumed = next(iter(problems.values())).settings, True
+    resumed = True
     while candidates.running:
         states = {c.name: c.state for c in candidates.running if c.state is not None}
         stats = passes(states)
@@ -194,6 +203,15 @@ def _iterate(
         if settings.callback is not None:
             settings.callback(candidates)  # type: ignore[arg-type]
     return candidates
+
+
+def _limits(problem: Problem[Any, Any], model: AnyModel, scanned: Scan) -> Limits:
+    """Return when a candidate leaves; careful if first parameters were given, or chosen from few rows."""
+    rows, d = len(scanned.sample.keys), scanned.n_columns
+    n_parameters = getattr(model, "n_parameters", None)
+    few = 0 if n_parameters is None else ROWS_A_PARAMETER * n_parameters(d)
+    careful = problem.params is not None or rows < min(few, scanned.rows_with_value)
+    return Limits(problem.settings.tol, problem.settings.max_iter, careful)
 
 
 def _progress(before: Candidates, after: Candidates) -> str:

@@ -90,7 +90,7 @@ def test_one_that_can_still_overtake_stays():
 
 def test_float32_passes_drop_nobody_within_their_error(monkeypatch):
     models = {"a": Approaching(-1.0, gap=1e-9), "b": Approaching(-1.0 - 1e-4, gap=1e-9, single=True)}
-    monkeypatch.setattr(module, "expected_gain", lambda history: 0.0)
+    monkeypatch.setattr(module, "expected_gain", lambda history, careful: 0.0)
     stats = dict.fromkeys(models, Additive(1))
     limits = dict.fromkeys(models, Limits(0.0, 9))
     first = Candidates(tuple(Candidate(name, State(0)) for name in models))
@@ -139,3 +139,11 @@ def test_nothing_can_be_said_while_gains_grow():
     assert expected_gain(passes([-3.0, -2.9], [-2.95, -2.5])) is None
     assert expected_gain(passes([-3.0, -2.9, -2.5], [None] * 3)) is None
     assert expected_gain(passes([-3.0, -2.9], [None] * 2)) is None
+
+
+def test_a_fit_that_began_far_from_its_optimum_gets_more_credit():
+    history = passes([-1.0, -0.1, -0.01], [-0.2, -0.02, -0.002])
+    assert expected_gain(history[:2]) is not None
+    assert expected_gain(history[:2], careful=True) is None
+    share = module.CAREFUL_FACTOR / module.GAIN_FACTOR
+    assert expected_gain(history, careful=True) == pytest.approx(share * expected_gain(history))

@@ -55,7 +55,7 @@ def test_the_number_of_components_is_found(x):
 
 
 def test_the_dropped_are_told_and_can_be_used(x):
-    found = dem.select(x, n_components=range(1, 6))
+    found = dem.select(x, dem.GaussianMixture(sample_size=500), n_components=range(1, 6))
     dropped = [row for row in found.table if row.ended == "dropped"]
     assert dropped
     for row in dropped:
@@ -239,7 +239,7 @@ def test_the_winner_is_never_dropped(seed):
     rng = np.random.default_rng([seed, 9])
     n, d, k = (int(rng.integers(*ends)) for ends in ((300, 3000), (2, 6), (1, 6)))
     x = clusters(n, d, k, seed, rng.uniform(0.5, 4))
-    settings = {"tol": float(rng.choice([1e-3, 1e-5])), "n_init": 2}
+    settings = {"tol": float(rng.choice([1e-3, 1e-5])), "n_init": 2, "sample_size": 400}
     with np.errstate(all="ignore"):
         found = dem.select(x, dem.GaussianMixture(**settings, max_iter=300), n_components=range(1, 8))
         loop = [dem.GaussianMixture(k, **settings, max_iter=300).fit(x).bic(x) for k in range(1, 8)]
