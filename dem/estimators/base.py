@@ -36,7 +36,7 @@ from dem.estimators.iterations import check_iterations, engine_with_progress, wa
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import dims_for, named_dims
 from dem.estimators.problem import HasProblem
-from dem.estimators.records import history_records, plain_settings, source_record
+from dem.estimators.records import CONVERGED_REASONS, FIT_ATTRIBUTES, history_records, plain_settings, source_record
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
@@ -52,13 +52,6 @@ from dem.source.frames import is_frame, like_frame
 from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
 from dem.storage.document import GroupContents
-
-CONVERGED_REASONS = ("converged", "closed_form")
-"""The values of `stop_reason_` that mean convergence."""
-FIT_ATTRIBUTES = (
-    "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
-)  # fmt: skip
-"""Fitted attributes that every estimator has."""
 
 
 class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, BaseEstimator):

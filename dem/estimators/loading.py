@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from dem.estimators.base import FIT_ATTRIBUTES, RowwiseEstimator
+from dem.estimators.base import RowwiseEstimator
 from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
@@ -14,6 +14,7 @@ from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
 from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
+from dem.estimators.records import FIT_ATTRIBUTES
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import GroupContents
 from dem.storage.encoding import ForeignClassError

@@ -8,7 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from dem.estimators.base import CONVERGED_REASONS, RowwiseEstimator
+from dem.estimators.base import RowwiseEstimator
+from dem.estimators.records import CONVERGED_REASONS
 from dem.models.selection import HELD_OUT
 
 DECISIVE = 10.0
