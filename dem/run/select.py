@@ -37,6 +37,9 @@ log = logging.getLogger("dem")
 ROWS_A_PARAMETER = 8
 """With fewer rows in the sample, the start may be far from the optimum: measured on simulated mixtures."""
 
+MOST_NAMED = 4
+"""Most candidates that a line of progress names."""
+
 Problems = Mapping[str, Problem[Any, Any]]
 AnyModel = Model[Any, Any]
 
@@ -224,7 +227,8 @@ def _progress(before: Candidates, after: Candidates) -> str:
         ("stopped", [c.name for c in left if not c.dropped and not c.failed]),
     ):
         if members:
-            parts.append(f"{word}: {'; '.join(members)}")
+            more = f"; and {len(members) - MOST_NAMED} more" if len(members) > MOST_NAMED else ""
+            parts.append(f"{word}: {'; '.join(members[:MOST_NAMED])}{more}")
     known = [(c.most, c.name) for c in after.of if c.most is not None and c.most < float("inf")]
     if known:
         parts.append(f"best so far: {min(known)[1]}")

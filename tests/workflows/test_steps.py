@@ -37,3 +37,16 @@ def test_the_folder_of_the_runs(tmp_path, monkeypatch):
     for place in ("s3://bucket/runs", "memory://runs"):
         with pytest.raises(ValueError, match="is a URL, but the folder of the runs must be on a disk"):
             steps.begin("~/x.zarr", place, {})
+
+
+def test_several_numbers_of_components_are_selected_among(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, (300, 2)), rng.normal(8, 1, (300, 2))])
+    store = str(tmp_path / "x.zarr")
+    zarr.create_array(store, data=x, chunks=(200, 2))
+    settings = steps.settings("1:3")
+    assert steps.settings("3") == steps.settings(3)
+    run = steps.begin(store, str(tmp_path / "runs"), settings)
+    model = dem.load(steps.fit(store, run, settings, {}))
+    assert model.selection_["best"] == "n_components=2"
+    assert steps.score(store, run, {})["bic"] == model.bic(store)

@@ -29,7 +29,7 @@ def select_estimator(
     estimator: str, data: str, output: str, session: Session, *, candidates: Mapping[str, Any], **options: Any
 ) -> None:
     """Select among estimators of this name and save the best; `candidates` are the settings with several values."""
-    criterion, groups, picture = (options.pop(name) for name in ("criterion", "groups", "picture"))
+    criterion, groups, picture = (options.pop(name, None) for name in ("criterion", "groups", "picture"))
     job, settings = Job.from_options(data, output, options)
     select_job(getattr(estimators, estimator)(**settings), candidates, job, session, criterion, groups, picture)
 
