@@ -53,12 +53,11 @@ class CollectingSession(Session):
 def settings(components: int | str = 4, covariance: str = "full", tol: float = 1e-3, seed: int = 0) -> JSON:
     """Return the settings of a fit, named as in `dem.GaussianMixture`.
 
-    A text such as "1:20" is several numbers of components, as in `dem select gmm -k`: the best of them by BIC is fitted.
+    A text such as "1:20" is several numbers of components, as in `dem select gmm -k`: the best of them by BIC is kept.
     """
-    chosen = components if isinstance(components, int) else Numbers().convert(components, None, None)
-    several = len(chosen) > 1 if isinstance(chosen, list) else False
-    n_components = chosen if several or isinstance(chosen, int) else chosen[0]
-    return {"n_components": n_components, "covariance_type": covariance, "tol": tol, "random_state": seed}
+    numbers = Numbers().convert(str(components), None, None)
+    chosen = numbers if len(numbers) > 1 else numbers[0]
+    return {"n_components": chosen, "covariance_type": covariance, "tol": tol, "random_state": seed}
 
 
 def where(memory: str | None = None, cluster: str | None = None) -> JSON:
