@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import zarr
+from sklearn.base import clone
 
 import dem
 from crosses import mostly_slow
 from dem.selection.grid import SHARED
 from laws import assert_same_bits
+from shared import ENDS_AT_MAX_ITER
 
 K = 3
 
@@ -100,8 +102,6 @@ def test_every_estimator(case, tmp_path):
     for row in found.table:
         model = found.models[row.name]
         if row.ended != "dropped":
-            from sklearn.base import clone
-
             alone = clone(estimator).set_params(**row.settings).fit(x)
             for name in alone._saved:
                 assert_same_bits(getattr(model, name), getattr(alone, name))
@@ -233,6 +233,7 @@ def test_shared_settings_exist():
     assert set(SHARED) <= set(known)
 
 
+@ENDS_AT_MAX_ITER
 @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(s, marks=pytest.mark.slow) for s in range(4, 40))])
 def test_the_winner_is_never_dropped(seed):
     """It is that of the full loop, on overlapping clusters too, and at a tolerance at which EM takes many passes."""
@@ -240,7 +241,6 @@ def test_the_winner_is_never_dropped(seed):
     n, d, k = (int(rng.integers(*ends)) for ends in ((300, 3000), (2, 6), (1, 6)))
     x = clusters(n, d, k, seed, rng.uniform(0.5, 4))
     settings = {"tol": float(rng.choice([1e-3, 1e-5])), "n_init": 2, "sample_size": 400}
-    with np.errstate(all="ignore"):
-        found = dem.select(x, dem.GaussianMixture(**settings, max_iter=300), n_components=range(1, 8))
-        loop = [dem.GaussianMixture(k, **settings, max_iter=300).fit(x).bic(x) for k in range(1, 8)]
+    found = dem.select(x, dem.GaussianMixture(**settings, max_iter=300), n_components=range(1, 8))
+    loop = [dem.GaussianMixture(k, **settings, max_iter=300).fit(x).bic(x) for k in range(1, 8)]
     assert found.best.settings["n_components"] == 1 + int(np.argmin(loop))
