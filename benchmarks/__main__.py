@@ -34,8 +34,9 @@ MODULES = {
     "outputs": ("benchmarks.outputs",),
     "datasets": ("benchmarks.datasets",),
     "refit": ("benchmarks.refit",),
+    "selection": ("benchmarks.selection",),
 }
-WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans", "datasets", "refit")
+WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans", "datasets", "refit", "selection")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (

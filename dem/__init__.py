@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dem.estimators import load as load
     from dem.estimators.ppca import SubspaceWarning as SubspaceWarning
     from dem.models.mixture.prior import Prior as Prior
+    from dem.selection import Selection as Selection
+    from dem.selection import select as select
     from dem.source import open_source as open_source
     from dem.storage.checkpoint import Checkpoint as Checkpoint
     from dem.storage.checkpoint import Stopped as Stopped
@@ -53,11 +55,25 @@ _HOMES = {
     "Stopped": "dem.storage.checkpoint",
     "Engine": "dem.engine.engine",
     "Prior": "dem.models.mixture.prior",
+    "Selection": "dem.selection",
+    "select": "dem.selection",
     "SubspaceWarning": "dem.estimators.ppca",
     "open_source": "dem.source",
     **dict.fromkeys(_ESTIMATORS, "dem.estimators"),
 }
-_PACKAGES = ("em", "engine", "estimators", "families", "models", "plot", "run", "scan", "source", "storage")
+_PACKAGES = (
+    "em",
+    "engine",
+    "estimators",
+    "families",
+    "models",
+    "plot",
+    "run",
+    "scan",
+    "selection",
+    "source",
+    "storage",
+)
 
 __all__ = ["__version__", *_HOMES]
 

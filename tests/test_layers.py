@@ -17,6 +17,7 @@ ORDER = [
     "__main__",
     "cli",
     "plot",
+    "selection",
     "estimators",
     "run",
     "results",

@@ -74,7 +74,7 @@ def report(store: str, run: str, settings: steps.JSON, where: steps.JSON) -> ste
 def fit_store(
     store: str,
     folder: str = "runs",
-    components: int = 4,
+    components: int | str = 4,
     covariance: str = "full",
     tol: float = 1e-3,
     seed: int = 0,
@@ -114,7 +114,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fit a store with Prefect.")
     parser.add_argument("store", help="a path or URL of a Zarr array")
     parser.add_argument("--folder", default="runs", help="where the runs' folders are made")
-    parser.add_argument("-k", "--components", type=int, default=4)
+    parser.add_argument("-k", "--components", default="4", help="a number, or several, such as 1:20")
     parser.add_argument("--covariance", default="full")
     parser.add_argument("--tol", type=float, default=1e-3)
     parser.add_argument("--seed", type=int, default=0)

@@ -31,7 +31,9 @@ from dem.cli.commands.fit import fit_estimator
 from dem.cli.commands.report import report as write_report
 from dem.cli.commands.rows import show_score as score_rows
 from dem.cli.commands.rows import write_outputs as write_rows
+from dem.cli.commands.select import select_estimator
 from dem.cli.commands.session import Session, json_value
+from dem.cli.select_options import Numbers
 from dem.results.compare_labels import compare_labels
 from dem.source.listing import fingerprint, key_of
 from dem.source.stores import address, require_local_path
@@ -52,9 +54,14 @@ class CollectingSession(Session):
         self.results.append(json_value(record))
 
 
-def settings(components: int = 4, covariance: str = "full", tol: float = 1e-3, seed: int = 0) -> JSON:
-    """Return the settings of a fit, named as in `dem.GaussianMixture`."""
-    return {"n_components": components, "covariance_type": covariance, "tol": tol, "random_state": seed}
+def settings(components: int | str = 4, covariance: str = "full", tol: float = 1e-3, seed: int = 0) -> JSON:
+    """Return the settings of a fit, named as in `dem.GaussianMixture`.
+
+    A text such as "1:20" is several numbers of components, as in `dem select gmm -k`: the best of them by BIC is kept.
+    """
+    numbers = Numbers().convert(str(components), None, None)
+    chosen = numbers if len(numbers) > 1 else numbers[0]
+    return {"n_components": chosen, "covariance_type": covariance, "tol": tol, "random_state": seed}
 
 
 def where(memory: str | None = None, cluster: str | None = None) -> JSON:
@@ -94,7 +101,7 @@ def earlier(run: str) -> str:
 
 
 def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
-    """Fit a mixture, or continue from its checkpoint; return the path of the model.
+    """Fit a mixture, or select one, or continue from its checkpoint; return the path of the model.
 
     Parameters
     ----------
@@ -108,9 +115,13 @@ def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
     """
     model = f"{run}/model.zarr"
     if not SAVED_MODELS.exists(model):
-        before = earlier(run)
-        update = f"{before}/model.zarr" if before else None
-        fit_estimator("GaussianMixture", store, model, _session(where), resume=True, update=update, **settings)
+        before, options, session = earlier(run), {**settings, "resume": True}, _session(where)
+        options["update"] = f"{before}/model.zarr" if before else None
+        if isinstance(settings["n_components"], list):
+            several = {"n_components": options.pop("n_components")}
+            select_estimator("GaussianMixture", store, model, session, candidates=several, **options)
+        else:
+            fit_estimator("GaussianMixture", store, model, session, **options)
     return model
 
 

@@ -26,6 +26,7 @@ from dem.cli.options import (
     weights,
     writing,
 )
+from dem.cli.select_options import select
 from dem.core.version import __version__
 
 
@@ -44,6 +45,7 @@ def main() -> None:
 
 
 main.add_command(fit)
+main.add_command(select)
 
 
 @main.command(cls=PredictCommand)

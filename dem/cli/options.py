@@ -271,9 +271,11 @@ writing = together(
 )
 """Options of every command that writes."""
 
-fitting = together(
+_sample = together(
     click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows in the sample for the starts."),
     click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
+)
+_earlier = together(
     click.option(
         "--from",
         "start",
@@ -287,6 +289,8 @@ fitting = together(
         help="For fits that are repeated, such as every night: start from this saved model and keep its labels if it "
         "is there and suits this fit; otherwise say why, and start from nothing.",
     ),
+)
+_reading_and_running = together(
     named,
     weights,
     columns,
@@ -317,4 +321,16 @@ fitting = together(
     ),
     writing,
 )
+fitting = together(_sample, _earlier, _reading_and_running)
 """Options of every command that fits."""
+selecting = together(
+    _sample,
+    click.option(
+        "--update",
+        metavar="MODEL",
+        help="For selections that are repeated: keep the labels of this saved model, if it is there and has components "
+        "of the same columns; otherwise say why not.",
+    ),
+    _reading_and_running,
+)
+"""Options of every command that selects among several fits."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Self
 
@@ -27,6 +27,10 @@ class Together:
         counts = {stats.rows for stats in self.of.values()}
         assert len(counts) == 1, f"kernels have summed different rows: {counts}"
         return int(counts.pop())
+
+    def counting(self, rows: int) -> Self:
+        """Return the same statistics, said to be of this number of rows."""
+        return type(self)({name: replace(stats, rows=rows) for name, stats in self.of.items()})
 
     def __add__(self, other: Self, /) -> Self:
         """Return the statistics of both sets of rows together."""

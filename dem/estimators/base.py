@@ -26,8 +26,9 @@ from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import named_dims, open_for
-from dem.estimators.records import history_records, source_record
-from dem.estimators.saving import CONVERGED_REASONS, Saveable
+from dem.estimators.problem import HasProblem
+from dem.estimators.records import CONVERGED_REASONS, history_records, source_record
+from dem.estimators.saving import Saveable
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
@@ -42,7 +43,7 @@ from dem.source.frames import is_frame, like_frame
 from dem.storage.checkpoint import Checkpoint
 
 
-class RowwiseEstimator(scaling.Scalable, HasDataset, Saveable, BaseEstimator):
+class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -202,7 +203,11 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, Saveable, BaseEstimator):
 
     def _fit_opened(self, source: Source, settings: FitSettings, begun: earlier.EarlierModel | None = None) -> None:
         """Fit the model to the rows of a source, as they are."""
-        fitted = self._fit_source(source, settings, begun)
+        self._keep_result(self._fit_source(source, settings, begun), source)
+
+    def _keep_result(self, fitted: Any, source: Source) -> None:
+        """Store the result of a fit to the rows of a source."""
+        self.__dict__.pop("selection_", None)
         state = fitted.state
         assert state.stop_reason is not None
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS

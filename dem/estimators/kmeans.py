@@ -25,7 +25,7 @@ from dem.kernel.choice import with_chosen_kernel
 from dem.models.kmeans.kernel import KMeansStats
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams, kmeans_outputs
 from dem.models.row_checks import check_enough_rows
-from dem.run.fit import Fit, fit_model
+from dem.run.fit import Fit, Problem, fit_problem
 from dem.run.fit_settings import FitSettings
 from dem.run.rows import compute_rows
 from dem.source import Source
@@ -180,6 +180,10 @@ class KMeans(Matchable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         self, source: Source, settings: FitSettings, begun: EarlierModel | None = None
     ) -> Fit[KMeansParams, KMeansStats]:
         """Run Lloyd's algorithm, from the centres of the user or of an earlier model, or from starts on the sample."""
+        return fit_problem(self._problem(source, settings, begun), source)
+
+    def _problem(self, source: Source, settings: FitSettings, begun: EarlierModel | None = None) -> Problem[Any, Any]:
+        """Return the model, and the centres of the user or of an earlier model."""
         given = not isinstance(self.init, str)
         params, guess = None, None
         if given:
@@ -188,8 +192,7 @@ class KMeans(Matchable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, Clust
         if begun is not None:
             params = begun.own._fitted()[1]
             guess = begun.guess(model, params, source)
-        settings = replace(settings, tol=0.0)  # the model tests convergence itself
-        return fit_model(model, source, settings, params=params, guess=guess)
+        return Problem(model, replace(settings, tol=0.0), params, guess)  # the model tests convergence itself
 
     def _likely_rows(self, n: int, rng: np.random.Generator) -> Float:
         """Return random rows around the centres, about n in all, as far away as the rows of the clusters are."""

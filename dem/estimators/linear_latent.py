@@ -21,9 +21,9 @@ from dem.estimators.scaling import LENGTH, POSITION, ColumnUnit
 from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.models.latent.rows import latent_outputs
-from dem.run.fit import scan_of
+from dem.run.fit import Fit, Problem, scan_of
 from dem.run.fit_settings import FitSettings
-from dem.run.latent import LatentFit, fit_by_passes, scatter_fits
+from dem.run.latent import LatentFit, fit_by_passes, latent_fit, scatter_fits
 from dem.scan.scaling import Scaling
 from dem.scan.scanner import Scan
 from dem.source import Source
@@ -66,24 +66,30 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         scan, d = settings.scan, source.n_columns
         by_passes = getattr(self, "solver", "em") in ("auto", "em")
         if begun is not None and by_passes and (begun.holes or not self._scans_scatter(d)):
-            return self._fit_from(begun, source, settings)
+            return fit_by_passes(self._problem(source, settings, begun), source)
         if scan is None and self._scans_scatter(d):
             scan = scan_of(source, settings, scatter=True)
             self._check_size(scan.rows_with_value, d)
             settings = settings.after_scan(scan)
-        whole = scan if scan is not None and scan.moments.scatter.ndim == 2 else None
+        whole = with_scatter(scan)
         if whole is None or whole.incomplete.rows > 0:  # missing values in rows of weight 0 do not matter
-            return fit_by_passes(self._em_model(d, whole), source, settings)
+            return fit_by_passes(self._problem(source, settings), source)
         if begun is not None:
             progress = None if settings.engine is None else settings.engine.progress
             (progress or Silent()).note("nothing is gained by the earlier model: one pass is enough without it")
         return self._fit_moments(whole, settings)
 
-    def _fit_from(self, begun: EarlierModel, source: Source, settings: FitSettings) -> LatentFit:
-        """Fit with a pass per iteration, from an earlier model."""
-        params = begun.own._start_params()
-        model = begun.own._em_model_of(params)
-        return fit_by_passes(model, source, settings, params, begun.guess(model, params, source))
+    def _problem(self, source: Source, settings: FitSettings, begun: EarlierModel | None = None) -> Problem[Any, Any]:
+        """Return the fit by EM with a pass per iteration, from an earlier model if there is one."""
+        if begun is not None:
+            params = begun.own._start_params()
+            model = begun.own._em_model_of(params)
+            return Problem(model, settings, params, begun.guess(model, params, source))
+        return Problem(self._em_model(source.n_columns, with_scatter(settings.scan)), settings)
+
+    def _result(self, fitted: Fit[Any, Any]) -> LatentFit:
+        """Return the parameters in their usual rotation."""
+        return latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
     def _start_params(self) -> Any:
         """Return the parameters with which EM goes on."""
@@ -215,6 +221,11 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         self.n_components_, self.n_samples_ = len(fitted.components), fitted.scan.rows_with_value
         self.noise_variance_ = c_ordered(fitted.params.noise_variance)
         self.lower_bounds_ = self.lower_bounds_ or [fitted.log_likelihood]  # a closed form has no history
+
+
+def with_scatter(scan: Scan | None) -> Scan | None:
+    """Return the scan if it has the whole (d, d) scatter."""
+    return scan if scan is not None and scan.moments.scatter.ndim == 2 else None
 
 
 def is_positive_integer(value: Any) -> bool:

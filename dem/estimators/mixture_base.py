@@ -25,7 +25,7 @@ from dem.models.mixture.kernel import MixtureStats
 from dem.models.mixture.prior import WEAK, Prior
 from dem.models.mixture.rows import mixture_outputs
 from dem.models.row_checks import check_enough_rows
-from dem.run.fit import Fit, fit_model
+from dem.run.fit import Fit, Problem, fit_problem
 from dem.run.fit_settings import FitSettings
 from dem.source import Source
 from dem.storage.document import GroupContents
@@ -98,15 +98,19 @@ class MixtureEstimator(Matchable, DensityEstimator):
         self, source: Source, settings: FitSettings, begun: EarlierModel | None = None
     ) -> Fit[Any, MixtureStats]:
         """Run EM, from the parameters of the user, of an earlier model or of the last fit, if there are any."""
+        return fit_problem(self._problem(source, settings, begun), source)
+
+    def _problem(self, source: Source, settings: FitSettings, begun: EarlierModel | None = None) -> Problem[Any, Any]:
+        """Return the model, and the parameters of the user, of an earlier model or of the last fit."""
         model = with_chosen_kernel(self._model(source.n_columns))
         if begun is not None:
             model = begun.own._warm_start_model(model)
             params = begun.own._fitted()[1]
-            return fit_model(model, source, settings, params=params, guess=begun.guess(model, params, source))
+            return Problem(model, settings, params, begun.guess(model, params, source))
         params = model.known()
         if self.warm_start and self._own is self and self._can_warm_start(source.n_columns):
             model, params = self._warm_start_model(model), self._fitted()[1]
-        return fit_model(model, source, settings, params=params)
+        return Problem(model, settings, params)
 
     def _keep_fit(self, fitted: Fit[Any, MixtureStats], source: Source) -> None:
         """Store the parameters, and the sums of the responsibilities."""

@@ -11,6 +11,13 @@ from dem.em import loop
 from dem.scan.scanner import Scan
 from dem.source import Source
 
+CONVERGED_REASONS = ("converged", "closed_form")
+"""The values of `stop_reason_` that mean convergence."""
+FIT_ATTRIBUTES = (
+    "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
+)  # fmt: skip
+"""Fitted attributes that every estimator has."""
+
 
 def history_records(state: loop.State[Any]) -> list[dict[str, Any]]:
     """Return the history as plain records, one for each pass (PRML 9.4; figures 9.11 to 9.14).

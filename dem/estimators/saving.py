@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from dem.core.columns import Columns
 from dem.estimators import scaling
 from dem.estimators.columns import names_as_json, restore_names
-from dem.estimators.records import plain_settings
+from dem.estimators.records import CONVERGED_REASONS, FIT_ATTRIBUTES, plain_settings
 from dem.estimators.summary import columns_of
 from dem.storage.atomic import save_model
 from dem.storage.document import GroupContents
@@ -21,12 +21,6 @@ from dem.storage.encoding import ForeignClassError
 
 E = TypeVar("E", bound="Saveable")
 
-CONVERGED_REASONS = ("converged", "closed_form")
-"""The values of `stop_reason_` that mean convergence."""
-FIT_ATTRIBUTES = (
-    "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
-)  # fmt: skip
-"""Fitted attributes that every estimator has."""
 NOT_IN_0_1_0 = ("reg_covar_",)
 """Attributes that models saved by version 0.1.0 do not have."""
 
@@ -84,7 +78,7 @@ class Saveable:
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
-        names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
+        names = ("n_features_in_", *FIT_ATTRIBUTES, "selection_", *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         fitted |= names_as_json(self)
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}

@@ -171,7 +171,7 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings, begun: Any
             scaling, settings = _scaling_of_rows(estimator, source, settings)
         else:
             scaling = Scaling(begun.model.shift_, begun.model.scale_)
-        inner = _inner(estimator, scaling, source.n_columns)
+        inner = inner_estimator(estimator, scaling, source.n_columns)
         inner._fit_opened(scaled(source, scaling), settings, begun)
     adopt(estimator, inner, scaling)
     estimator.source_ = {**inner.source_, "dtype": str(source.dtype)}
@@ -187,7 +187,7 @@ def _scaling_of_rows(estimator: Any, source: Source, settings: FitSettings) -> t
     return scaling, settings.after_scan(scaling.of_scan(scan))
 
 
-def _inner(estimator: E, scaling: Scaling, d: int) -> E:
+def inner_estimator(estimator: E, scaling: Scaling, d: int) -> E:
     """Return the estimator of scaled rows, to be fitted: with the user's first parameters, or those of the last fit."""
     outer: Any = estimator
     settings = outer.get_params(deep=False)

@@ -17,6 +17,7 @@ STOP_REASONS = {
     "max_iter": "stopped at max_iter, not converged",
     "fell": "stopped: the log-likelihood fell by less than tol",
     "closed_form": "closed form",
+    "dropped": "dropped from a selection, not converged",
 }
 
 

@@ -18,6 +18,7 @@ from dem.core import human
 from dem.core.block import Array, Block, MakeKernel, Sweep, find_empty_rows
 from dem.core.rows import RowKeys
 from dem.core.stats import S
+from dem.core.together import Together
 from dem.em.row_output import RowOutput
 from dem.models.row_checks import NotFiniteError
 from dem.results.row_outputs import MakeRows, missing_result
@@ -60,8 +61,10 @@ def leaving_out_empty(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
         for part, _ in _parts(block, empty):
             stats = kernel(part)
             total = stats if total is None else total + stats
-        counted: S = replace(total, rows=len(block.x))
-        return counted
+        n = len(block.x)
+        counted: Any = total.counting(n) if isinstance(total, Together) else replace(total, rows=n)
+        found: S = counted
+        return found
 
     return leaving_out
 

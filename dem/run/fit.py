@@ -74,6 +74,32 @@ class Fit(Generic[P, S]):
     n_passes: int
 
 
+@dataclass(frozen=True)
+class Problem(Generic[P, S]):
+    """A fit by EM that can be made alone (`fit_model`) or together with others (`dem.run.select`).
+
+    Attributes
+    ----------
+    model : Model
+        Not yet bound to data.
+    settings : FitSettings
+    params : P or None
+        The first parameters, if they are known.
+    guess : Guess or None
+        What is expected of the data, made for these `params`.
+    """
+
+    model: Model[P, S]
+    settings: FitSettings
+    params: P | None = None
+    guess: Guess[P, S] | None = None
+
+
+def fit_problem(problem: Problem[P, S], source: Source) -> Fit[P, S]:
+    """Make a fit alone: see `fit_model`."""
+    return fit_model(problem.model, source, problem.settings, params=problem.params, guess=problem.guess)
+
+
 def fit_model(
     model: Model[P, S],
     source: Source,

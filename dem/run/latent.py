@@ -16,8 +16,7 @@ from dem.models.latent.algebra import LatentParams
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.latent.model import LatentModel
 from dem.models.latent.spectrum import spectrum
-from dem.run.first_pass import Guess
-from dem.run.fit import fit_model
+from dem.run.fit import Problem, fit_problem
 from dem.run.fit_settings import FitSettings
 from dem.scan.scanner import Scan
 from dem.source import Source
@@ -94,22 +93,16 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> L
             settings.callback(state)
 
     state = loop.fit(bound, params, sweep, tol=settings.tol, max_iter=settings.max_iter, callback=after)
-    return _latent_fit(bound, scan, 1, state)
+    return latent_fit(bound, scan, 1, state)
 
 
-def fit_by_passes(
-    model: LatentModel[Any],
-    source: Source,
-    settings: FitSettings,
-    params: Any = None,
-    guess: Guess[Any, Any] | None = None,
-) -> LatentFit:
-    """Fit by EM with a pass per iteration, without any (d, d) matrix; for `params` and `guess` see `fit_model`."""
-    fitted = fit_model(model, source, settings, params=params, guess=guess)
-    return _latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
+def fit_by_passes(problem: Problem[Any, Any], source: Source) -> LatentFit:
+    """Fit by EM with a pass per iteration, without any (d, d) matrix."""
+    fitted = fit_problem(problem, source)
+    return latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
 
-def _latent_fit(model: Any, scan: Scan, n_passes: int, state: loop.State[LatentParams]) -> LatentFit:
+def latent_fit(model: Any, scan: Scan, n_passes: int, state: loop.State[LatentParams]) -> LatentFit:
     """Return the result of a run of EM."""
     log_likelihood = state.history[-1].log_likelihood
     assert log_likelihood is not None  # these models have one

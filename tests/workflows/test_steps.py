@@ -63,3 +63,16 @@ def test_a_second_night(tmp_path):
     assert "| other label than before | 0 of 6,000 rows |" in steps.table(numbers)
     third, numbers = night({"n_components": 3})
     assert third.n_passes_ > 2
+
+
+def test_several_numbers_of_components_are_selected_among(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(0, 1, (300, 2)), rng.normal(8, 1, (300, 2))])
+    store = str(tmp_path / "x.zarr")
+    zarr.create_array(store, data=x, chunks=(200, 2))
+    settings = steps.settings("1:3")
+    assert steps.settings("3") == steps.settings(3)
+    run = steps.begin(store, str(tmp_path / "runs"), settings)
+    model = dem.load(steps.fit(store, run, settings, {}))
+    assert model.selection_["best"] == "n_components=2"
+    assert steps.score(store, run, {})["bic"] == model.bic(store)

@@ -56,9 +56,19 @@ def fit_mixture(data: str, output: str, session: Session, *, families: tuple[str
     ValueError
         If there are several families without columns.
     """
+    fit_estimator("Mixture", data, output, session, family=family_of(families), **options)
+
+
+def family_of(families: tuple[str, ...]) -> Any:
+    """Return the family that the words of `--family` describe: see `fit_mixture`.
+
+    Raises
+    ------
+    ValueError
+        If there are several families without columns.
+    """
     without_columns = len(families) == 1 and "=" not in families[0].partition(":")[0]
-    family = families[0] if without_columns else [parse_block(word) for word in families]
-    fit_estimator("Mixture", data, output, session, family=family, **options)
+    return families[0] if without_columns else [parse_block(word) for word in families]
 
 
 def parse_block(word: str) -> tuple[list[int] | list[str], str]:

@@ -1,0 +1,33 @@
+"""What settings with several values stand for."""
+
+import numpy as np
+import pytest
+
+import dem
+from dem.selection.grid import candidates_of, chosen_criterion
+
+
+def test_settings_are_crossed():
+    found = candidates_of(dem.GaussianMixture(tol=0.1), {"n_components": np.arange(1, 3), "covariance_type": "diag"})
+    assert list(found) == ["n_components=1", "n_components=2"]
+    assert [entry.estimator.n_components for entry in found.values()] == [1, 2]
+    assert {entry.estimator.tol for entry in found.values()} == {0.1}
+    assert {type(entry.settings["n_components"]) for entry in found.values()} == {int}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "default"),
+    [
+        (dem.GaussianMixture(), "bic"),
+        (dem.KMeans(), "bic"),
+        (dem.BayesianGaussianMixture(), "bound"),
+        (dem.PPCA(), "bic"),
+    ],
+)
+def test_the_default_criterion(estimator, default):
+    assert chosen_criterion(estimator, None) == default
+
+
+def test_icl_is_of_mixtures():
+    with pytest.raises(ValueError, match="PPCA has no criterion 'icl'"):
+        chosen_criterion(dem.PPCA(), "icl")
