@@ -14,7 +14,7 @@ from typing import Any, Generic
 
 from dem.core.block import Block, MakeKernel, Sweep
 from dem.core.stats import S
-from dem.em.model import Model, P
+from dem.em.model import Model, Moving, P
 
 FALL_ROUNDING = 1e-9
 """A relative fall of the objective below this is rounding; it is the tolerance of the kernels."""
@@ -99,7 +99,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     stops only in exact arithmetic. If it would stop earlier, or if the sums show that an M-step gains little, the next
     passes are exact. The last two passes are always exact: the one that gives the parameters, and the one that scores
     them. If the M-step fails on sums that are not exact, the pass is repeated in exact arithmetic. The fit also stops
-    if the model says in its M-step that it has converged.
+    if the model says in its M-step that it has converged. Where a fit would stop because it has converged, a model may
+    move instead to parameters that EM does not reach (`dem.em.model.Moving`).
 
     Parameters
     ----------
@@ -126,6 +127,11 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     this_pass = Pass(objective, model.log_likelihood(state.params, stats), None, exact)
     scored = replace(state, history=(*state.history, this_pass))
     reason = why_stop(scored, tol=tol, max_iter=max_iter)
+    if reason == "converged" and exact and isinstance(model, Moving) and state.n_iter < max_iter:
+        move = model.move(state.params, stats)
+        if move is not None:
+            moved_pass = replace(this_pass, bound=objective + move.gain)
+            return State(model.exact(move.params), (*state.history, moved_pass), state.n_iter + 1)
     if reason is not None and exact:
         return replace(scored, stop_reason=reason, stats=stats)
     try:
@@ -145,11 +151,16 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     return State(params, (*state.history, replace(this_pass, bound=bound)), n_iter)
 
 
+def rounding_of(objective: float) -> float:
+    """Return the largest change of an objective, in nats a row, that may be rounding."""
+    return FALL_ROUNDING * max(1.0, abs(objective))
+
+
 def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
     """Return why the fit should stop, or None."""
     change = state.change
     if change is not None:
-        if change < -FALL_ROUNDING * max(1.0, abs(state.objective)):
+        if change < -rounding_of(state.objective):
             if -change < tol:
                 return "fell"
         elif change < tol or change <= 0:

@@ -32,7 +32,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     """Variational Bayesian Gaussian mixture of data of any size   (PRML 10.2; Blei and Jordan 2006).
 
     Weights, means and precisions have conjugate prior and posterior distributions. Components that the data do not need
-    lose their rows, so `n_components` is an upper limit. Each iteration is one pass, as in `GaussianMixture`.
+    are merged with others or deleted, so `n_components` is an upper limit. Each iteration is one pass, as in
+    `GaussianMixture`.
 
     Parameters
     ----------
@@ -48,7 +49,8 @@ class BayesianGaussianMixture(MixtureEstimator):
         units squared. It is not a prior, so it can lower the bound. The prior makes it unnecessary: 0 works as well.
     {max_iter}
     n_init : int, default=10
-        Number of starts on the sample, which gets the weight of the whole data; they need no pass over the data.
+        Number of starts on the sample; they need no pass over the data. The sample gets the weight of the whole data,
+        but of four times its rows at most.
     {init_params}
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default="dirichlet_process"
     weight_concentration_prior : float, optional
@@ -94,9 +96,9 @@ class BayesianGaussianMixture(MixtureEstimator):
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     n_components_used_ : int
-        The number of components whose responsibilities sum to one row or more (`effective_counts_ >= 1`). A component
-        with three of a million rows counts too, so this does not estimate the number of clusters; look at `weights_`
-        for that.
+        The number of components that have at least one row, and at least as many as the prior mean counts as:
+        `effective_counts_ >= max(1, mean_precision_prior_)`. The fit merges and deletes components that the bound does
+        not need (`dem.models.mixture.moves`), so the others have next to no rows.
     lower_bound_ : float
         The bound on the log-evidence of the reported parameters, with all constants, in nats a row. Models can be
         compared by it.
@@ -200,8 +202,8 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     @property
     def n_components_used_(self) -> int:
-        """The number of components whose responsibilities sum to one row or more."""
-        return int((self.effective_counts_ >= 1).sum())
+        """The number of components with at least one row, and at least as many as the prior mean counts as."""
+        return int((self.effective_counts_ >= max(1.0, self.mean_precision_prior_)).sum())
 
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
         """Return the fitted scikit-learn mixture with the same distributions."""
@@ -217,7 +219,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     def describe(self) -> str:
         """Return a short description of the fitted model."""
-        used = f"{self.n_components_used_} of them with a row or more"
+        used = f"{self.n_components_used_} of them in use"
         return self._describe("variational Gaussian mixture", used, f"{self.covariance_type} covariances")
 
     @property
