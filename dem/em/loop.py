@@ -214,6 +214,25 @@ def continue_fit(
     while state.stop_reason is None:
         stats = sweep(partial(model.kernel, state.params))
         state = advance(model, state, stats, tol=tol, max_iter=max_iter)
+        if state.stop_reason == "converged" and isinstance(model, Moving) and state.n_iter < max_iter:
+            state = _after_trial(model, state, sweep, max_iter)
         if callback is not None:
             callback(state)
     return state
+
+
+def _after_trial(model: Any, state: State[P], sweep: Sweep, max_iter: int) -> State[P]:
+    """Return the state that goes on from the model's trial if a pass shows it to be better, otherwise `state`.
+
+    The pass of a trial that is not better leaves no entry in the history. It belongs to the pass before: a fit that is
+    interrupted here makes both again, with the same bits.
+    """
+    trial = model.trial(state.params, state.stats)
+    if trial is None:
+        return state
+    trial = model.exact(trial)
+    stats = sweep(partial(model.kernel, trial))
+    if model.objective(trial, stats) <= state.objective + rounding_of(state.objective):
+        return state
+    begun = State(trial, state.history, state.n_iter + 1)
+    return advance(model, begun, stats, tol=0.0, max_iter=max_iter)

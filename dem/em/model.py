@@ -122,6 +122,9 @@ class Moving(Protocol):
     def move(self, params: Any, stats: Any) -> Move[Any] | None:
         """Return a move that raises the objective for sure, by the sums of a pass with `params`; None without one."""
 
+    def trial(self, params: Any, stats: Any) -> Any:
+        """Return parameters that may be better than `params`, which a pass will tell; None if there are none."""
+
     def moved_on_sample(self, state: Any, sample: Block, again: Callable[[Any, int], Any], most: int) -> Any:
         """Return a state with a better objective on the sample, or `state`, which is at the end of EM on it.
 

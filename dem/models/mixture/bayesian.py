@@ -29,7 +29,7 @@ from dem.models.mixture.component_sums import ComponentSums
 from dem.models.mixture.kernel import MixtureParams, MixtureStats
 from dem.models.mixture.mixing import Mixing
 from dem.models.mixture.mixture import MixtureModel
-from dem.models.mixture.moves import Again, merged_by_sums, moved_on_sample
+from dem.models.mixture.moves import LEAST_ROWS, Again, merged_by_sums, moved_on_sample
 from dem.models.mixture.normal_wishart import SCALES, NormalWishart, log_correction
 from dem.models.mixture.precision import Precision
 from dem.scan.moments import Moments
@@ -293,6 +293,28 @@ class BayesianMixtureModel:
         weight, least = self.copies * stats.weight, rounding_of(self.objective(params, stats))
         merged, gain = merged_by_sums(self, params, self.component_sums(params, stats), least * weight)
         return None if gain == 0 else Move(self.posterior_of(merged, stats.precision), gain / weight)
+
+    def trial(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams | None:
+        """Return the posterior without the components that have fewer rows than they cost nats; None without any."""
+        sums = self.component_sums(params, stats)
+        doubtful = [j for j in np.flatnonzero(sums.counts >= LEAST_ROWS) if sums.counts[j] < self._cost(sums, j)]
+        if not doubtful:
+            return None
+        for j in doubtful:
+            sums = sums.without(j)
+        return self.posterior_of(sums, stats.precision)
+
+    def _cost(self, sums: ComponentSums, j: int) -> float:
+        """Return by how much the divergences from the priors fall, in nats, without component j."""
+        counts, prior = sums.counts.copy(), self._bound_prior()
+        counts[j] = 0.0
+        mixing = [self.mixing.posterior(n).divergence(self.mixing) for n in (sums.counts, counts)]
+        part, at = (sums, j) if sums.scale.shared else (sums.ordered(np.array([j])), 0)
+        components = [
+            prior.divergence(self.family, *prior.from_scatter(self.family, s.counts, s.means, s.scatter))
+            for s in (part, part.without(at))
+        ]
+        return mixing[0] - mixing[1] + components[0] - components[1]
 
     def moved_on_sample(
         self, state: State[BayesianParams], sample: Block, again: Again, most: int

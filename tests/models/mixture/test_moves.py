@@ -29,12 +29,12 @@ def separate(seed=0, n=laws.N):
 
 APART = separate()
 MIXINGS = {"process": StickBreaking, "distribution": Dirichlet}
-BOTH = cross("kind, mixing", COVARIANCE_TYPES, MIXINGS)
+BOTH = cross("kind, mixing", list(COVARIANCE_TYPES), list(MIXINGS))
 
 
 def bound_model(kind, mixing, x=X, weight=None, k=K):
-    family, mixing = COVARIANCE_TYPES[kind](), MIXINGS.get(mixing, mixing)
-    return laws.bind(BayesianMixtureModel(MixtureModel(k, family), mixing.prior(k, 1 / k)), x, weight)
+    model = MixtureModel(k, COVARIANCE_TYPES[kind]())
+    return laws.bind(BayesianMixtureModel(model, MIXINGS[mixing].prior(k, 1 / k)), x, weight)
 
 
 def responsibilities(seed=7):
