@@ -125,11 +125,11 @@ class Moving(Protocol):
     def trial(self, params: Any, stats: Any) -> Any:
         """Return parameters that may be better than `params`, which a pass will tell; None if there are none."""
 
-    def moved_on_sample(self, state: Any, sample: Block, again: Callable[[Any, int], Any], most: int) -> Any:
+    def moved_on_sample(self, state: Any, sample: Block, again: Callable[[Any, Any, int], Any], most: int) -> Any:
         """Return a state with a better objective on the sample, or `state`, which is at the end of EM on it.
 
-        The model is bound to the sample. `again(params, n)` continues EM on the sample and returns its state; the moves
-        may cost about `most` iterations.
+        The model is bound to the sample. `again(model, params, n)` continues EM on the sample and returns its state;
+        the moves may cost about `most` iterations.
         """
 
 

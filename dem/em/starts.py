@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
@@ -178,12 +178,12 @@ def best_start(
         return None
 
     def long(run: loop.State[P], max_iter: int, after: Callable[[loop.State[P]], None]) -> loop.State[P]:
-        def again(params: P, most: int) -> loop.State[P]:
-            return loop.fit(bound, params, loop.OneBlock(sample), tol=LONG_TOL, max_iter=most, callback=after)
+        def again(model: Model[P, Any], params: P, most: int) -> loop.State[P]:
+            return loop.fit(model, params, loop.OneBlock(sample), tol=LONG_TOL, max_iter=most, callback=after)
 
         end = run
         try:
-            end = again(run.params, max_iter)
+            end = again(bound, run.params, max_iter)
             if isinstance(bound, Moving):
                 end = bound.moved_on_sample(end, sample, again, max_iter)
         except (ValueError, ArithmeticError):  # a component collapsed on the way

@@ -49,8 +49,7 @@ class BayesianGaussianMixture(MixtureEstimator):
         units squared. It is not a prior, so it can lower the bound. The prior makes it unnecessary: 0 works as well.
     {max_iter}
     n_init : int, default=10
-        Number of starts on the sample; they need no pass over the data. The sample gets the weight of the whole data,
-        but of four times its rows at most.
+        Number of starts on the sample, which gets the weight of the whole data; they need no pass over the data.
     {init_params}
     weight_concentration_prior_type : {"dirichlet_process", "dirichlet_distribution"}, default="dirichlet_process"
     weight_concentration_prior : float, optional

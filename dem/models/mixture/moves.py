@@ -33,8 +33,8 @@ TILE_ENTRIES = 2**19
 """Entries of an array of rows by components, or by pairs, that is in memory at a time."""
 
 Pairs = list[tuple[int, int]]
-Again = Callable[[Any, int], State[Any]]
-"""Continues EM on the sample from parameters, for at most a number of iterations."""
+Again = Callable[[Any, Any, int], State[Any]]
+"""Continues EM on the sample with a model from parameters, for at most a number of iterations."""
 
 
 class Movable(Protocol):
@@ -152,11 +152,10 @@ def moved_on_sample(model: Movable, state: State[Any], sample: Block, again: Aga
     most : int
         Iterations of EM that the moves may cost.
     """
-    first = state
     while most > 0:
         least, most = rounding_of(state.objective), most - 1  # the merges need the responsibilities
         for trial in _trials(model, state, sample, least):
-            found = again(trial, TRIAL_ITER)
+            found = again(model, trial, TRIAL_ITER)
             most -= len(found.history)
             if found.objective > state.objective + least:
                 state = found
@@ -165,7 +164,7 @@ def moved_on_sample(model: Movable, state: State[Any], sample: Block, again: Aga
                 break
         else:
             break
-    return state if state is first else again(state.params, max(most, TRIAL_ITER))
+    return state
 
 
 def _trials(model: Movable, state: State[Any], sample: Block, least: float) -> Iterator[Any]:
