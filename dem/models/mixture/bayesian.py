@@ -296,7 +296,8 @@ class BayesianMixtureModel:
     def trial(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams | None:
         """Return the posterior without the components that have fewer rows than they cost nats; None without any."""
         sums = self.component_sums(params, stats)
-        doubtful = [j for j in np.flatnonzero(sums.counts >= LEAST_ROWS) if sums.counts[j] < self._cost(sums, j)]
+        smaller = [j for j in np.argsort(sums.counts, kind="stable").tolist()[:-1] if sums.counts[j] >= LEAST_ROWS]
+        doubtful = [j for j in smaller if sums.counts[j] < self._cost(sums, j)]
         if not doubtful:
             return None
         for j in doubtful:
