@@ -43,8 +43,7 @@ SINGULAR = (
 MOST_COPIES = 2.0
 """Each row of a sample counts for at most this number when moves are judged. With a thousand copies the noise of the
 sample would look like components: one more component with p parameters fits a sample better by about p nats, each
-copied, and the bound charges it about (p / 2) log N nats, 6 p at N = 100,000. Of the ten data sets in
-benchmarks/variational.py, 2 copies give the right count in all, 4 in nine."""
+copied, and the bound charges it about (p / 2) log N nats, 6 p at N = 100,000."""
 
 
 @dataclass(frozen=True)
