@@ -23,6 +23,7 @@ MODULES = {
     "products": ("benchmarks.products",),
     "mixture-ppca": ("benchmarks.mixture_ppca",),
     "passes": ("benchmarks.passes",),
+    "variational": ("benchmarks.variational",),
     "stores": ("benchmarks.stores",),
     "scale": ("benchmarks.scale",),
     "reading": ("benchmarks.reading",),

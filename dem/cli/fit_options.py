@@ -119,7 +119,7 @@ def fit_gmm(**options: Any) -> None:
 def fit_bgmm(**options: Any) -> None:
     """Fit a Bayesian Gaussian mixture.
 
-    The fit is by variational Bayes. With a small --tol, components that are not needed become empty.
+    The fit is by variational Bayes. Components that are not needed merge with others, or are deleted.
     """
     fit_and_save("BayesianGaussianMixture", options)
 

@@ -14,7 +14,7 @@ from typing import Any, Generic
 
 from dem.core.block import Block, MakeKernel, Sweep
 from dem.core.stats import S
-from dem.em.model import Model, P
+from dem.em.model import Model, Moving, P
 
 FALL_ROUNDING = 1e-9
 """A relative fall of the objective below this is rounding; it is the tolerance of the kernels."""
@@ -61,6 +61,9 @@ class State(Generic[P]):
         while running.
     stats : Statistics or None
         At the end, the statistics of the last pass, made with `params`.
+    to_beat : State or None
+        A converged state, if the parameters are a trial: the fit ends at that state unless the next pass shows the
+        trial to be better.
     """
 
     params: P
@@ -68,6 +71,7 @@ class State(Generic[P]):
     n_iter: int = 0
     stop_reason: str | None = None
     stats: Any = None
+    to_beat: State[P] | None = None
 
     @property
     def objective(self) -> float:
@@ -99,7 +103,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     stops only in exact arithmetic. If it would stop earlier, or if the sums show that an M-step gains little, the next
     passes are exact. The last two passes are always exact: the one that gives the parameters, and the one that scores
     them. If the M-step fails on sums that are not exact, the pass is repeated in exact arithmetic. The fit also stops
-    if the model says in its M-step that it has converged.
+    if the model says in its M-step that it has converged. Where a fit would stop because it has converged, a model may
+    move instead to parameters that EM does not reach (`dem.em.model.Moving`).
 
     Parameters
     ----------
@@ -123,11 +128,20 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     if objective != objective:
         raise FloatingPointError(f"the objective is not a number in pass {len(state.history) + 1} of the fit")
     exact = model.is_exact(state.params)
+    if state.to_beat is not None:
+        if objective <= state.to_beat.objective + rounding_of(objective):
+            return state.to_beat
+        state, tol = replace(state, to_beat=None), 0.0  # a small gain of the trial does not mean convergence
     this_pass = Pass(objective, model.log_likelihood(state.params, stats), None, exact)
     scored = replace(state, history=(*state.history, this_pass))
     reason = why_stop(scored, tol=tol, max_iter=max_iter)
+    if reason == "converged" and exact and isinstance(model, Moving) and state.n_iter < max_iter:
+        move = model.move(state.params, stats)
+        if move is not None:
+            moved_pass = replace(this_pass, bound=objective + move.gain)
+            return State(model.exact(move.params), (*state.history, moved_pass), state.n_iter + 1)
     if reason is not None and exact:
-        return replace(scored, stop_reason=reason, stats=stats)
+        return _ended(model, replace(scored, stop_reason=reason, stats=stats), max_iter)
     try:
         step = model.m_step(state.params, stats)
     except ValueError:
@@ -135,7 +149,7 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
             raise
         return replace(scored, params=model.exact(state.params))
     if step.converged and exact:
-        return replace(scored, stop_reason="converged", stats=stats)
+        return _ended(model, replace(scored, stop_reason="converged", stats=stats), max_iter)
     before, after = (model.expected(state.params, stats, new) for new in (state.params, step.params))
     gain = None if before is None or after is None else after - before
     n_iter = state.n_iter + 1
@@ -145,11 +159,24 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     return State(params, (*state.history, replace(this_pass, bound=bound)), n_iter)
 
 
+def _ended(model: Any, state: State[P], max_iter: int) -> State[P]:
+    """Return a state at which EM has stopped; if it has converged and the model has a trial, that of the trial."""
+    if state.stop_reason != "converged" or not isinstance(model, Moving) or state.n_iter >= max_iter:
+        return state
+    trial = model.trial(state.params, state.stats)
+    return state if trial is None else State(model.exact(trial), state.history, state.n_iter + 1, to_beat=state)
+
+
+def rounding_of(objective: float) -> float:
+    """Return the largest change of an objective, in nats a row, that may be rounding."""
+    return FALL_ROUNDING * max(1.0, abs(objective))
+
+
 def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
     """Return why the fit should stop, or None."""
     change = state.change
     if change is not None:
-        if change < -FALL_ROUNDING * max(1.0, abs(state.objective)):
+        if change < -rounding_of(state.objective):
             if -change < tol:
                 return "fell"
         elif change < tol or change <= 0:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -109,6 +109,39 @@ class Model(Protocol[P, S]):
 
     def for_new_fit(self, params: P) -> P:
         """Return the same parameters without marks of the fit that they come from, to start another fit."""
+
+
+@dataclass(frozen=True)
+class Move(Generic[P]):
+    """Parameters that EM would not reach, with a better objective.
+
+    Attributes
+    ----------
+    params : P
+    gain : float
+        The objective rises by this at least, in nats a row.
+    """
+
+    params: P
+    gain: float
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """Models that can leave a local optimum of EM."""
+
+    def move(self, params: Any, stats: Any) -> Move[Any] | None:
+        """Return a move that raises the objective for sure, by the sums of a pass with `params`; None without one."""
+
+    def trial(self, params: Any, stats: Any) -> Any:
+        """Return parameters that may be better than `params`, which a pass will tell; None if there are none."""
+
+    def moved_on_sample(self, state: Any, sample: Block, again: Callable[[Any, Any, int], Any], most: int) -> Any:
+        """Return a state with a better objective on the sample, or `state`, which is at the end of EM on it.
+
+        The model is bound to the sample. `again(model, params, n)` continues EM on the sample and returns its state;
+        the moves may cost about `most` iterations.
+        """
 
 
 class Rowwise(Protocol[P_contra]):

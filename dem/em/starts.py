@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from dem.core.blas import single_threaded_blas
 from dem.core.block import Block
 from dem.core.stats import S
 from dem.em import loop
-from dem.em.model import Model, P
+from dem.em.model import Model, Moving, P
 from dem.em.runs import Watch, in_threads
 from dem.scan.fill_sample import completed_scan
 from dem.scan.sample import Sample
@@ -178,10 +178,16 @@ def best_start(
         return None
 
     def long(run: loop.State[P], max_iter: int, after: Callable[[loop.State[P]], None]) -> loop.State[P]:
+        def again(model: Model[P, Any], params: P, most: int) -> loop.State[P]:
+            return loop.fit(model, params, loop.OneBlock(sample), tol=LONG_TOL, max_iter=most, callback=after)
+
+        end = run
         try:
-            end = loop.fit(bound, run.params, loop.OneBlock(sample), tol=LONG_TOL, max_iter=max_iter, callback=after)
+            end = again(bound, run.params, max_iter)
+            if isinstance(bound, Moving):
+                end = bound.moved_on_sample(end, sample, again, max_iter)
         except (ValueError, ArithmeticError):  # a component collapsed on the way
-            return run
+            pass
         return replace(end, stats=None)
 
     with single_threaded_blas():

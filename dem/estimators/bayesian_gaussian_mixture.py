@@ -33,7 +33,8 @@ class BayesianGaussianMixture(MixtureEstimator):
     """Variational Bayesian Gaussian mixture of data of any size   (PRML 10.2; Blei and Jordan 2006).
 
     Weights, means and precisions have conjugate prior and posterior distributions. Components that the data do not need
-    lose their rows, so `n_components` is an upper limit. Each iteration is one pass, as in `GaussianMixture`.
+    are merged with others or deleted, so `n_components` is an upper limit. Each iteration is one pass, as in
+    `GaussianMixture`.
 
     Parameters
     ----------
@@ -95,9 +96,9 @@ class BayesianGaussianMixture(MixtureEstimator):
     effective_counts_ : array of shape (n_components,)
         The sums of the responsibilities.
     n_components_used_ : int
-        The number of components whose responsibilities sum to one row or more (`effective_counts_ >= 1`). A component
-        with three of a million rows counts too, so this does not estimate the number of clusters; look at `weights_`
-        for that.
+        The number of components that have at least one row, and at least as many as the prior mean counts as:
+        `effective_counts_ >= max(1, mean_precision_prior_)`. The fit merges and deletes components that the bound does
+        not need (`dem.models.mixture.moves`), so the others have next to no rows.
     lower_bound_ : float
         The bound on the log-evidence of the reported parameters, with all constants, in nats a row. Models can be
         compared by it.
@@ -208,8 +209,8 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     @property
     def n_components_used_(self) -> int:
-        """The number of components whose responsibilities sum to one row or more."""
-        return int((self.effective_counts_ >= 1).sum())
+        """The number of components with at least one row, and at least as many as the prior mean counts as."""
+        return int((self.effective_counts_ >= max(1.0, self.mean_precision_prior_)).sum())
 
     def to_sklearn(self) -> SklearnBayesianGaussianMixture:
         """Return the fitted scikit-learn mixture with the same distributions."""
@@ -225,7 +226,7 @@ class BayesianGaussianMixture(MixtureEstimator):
 
     def describe(self) -> str:
         """Return a short description of the fitted model."""
-        used = f"{self.n_components_used_} of them with a row or more"
+        used = f"{self.n_components_used_} of them in use"
         return self._describe("variational Gaussian mixture", used, f"{self.covariance_type} covariances")
 
     @property

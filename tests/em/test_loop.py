@@ -8,7 +8,7 @@ import pytest
 from dem.core.block import Block
 from dem.core.stats import Additive
 from dem.em import loop
-from dem.em.model import Step
+from dem.em.model import Move, Step
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,25 @@ class Scripted:
 
     def exact(self, params):
         return params[0], True
+
+
+@dataclass
+class Trying(Scripted):
+    """It has a move and a trial, each to the parameters of that step; None for neither."""
+
+    move_to: int | None = None
+    trial_of: int | None = None
+
+    def move(self, params, stats):
+        step, self.move_to = self.move_to, None
+        return None if step is None else Move((step, True), 0.5)
+
+    def trial(self, params, stats):
+        step, self.trial_of = self.trial_of, None
+        return None if step is None else (step, True)
+
+    def moved_on_sample(self, state, sample, again, most):
+        return state
 
 
 @dataclass(frozen=True)
@@ -234,3 +253,22 @@ def test_advance_is_pure():
     again = loop.advance(model, state, stats, tol=0, max_iter=5)
     assert first == again
     assert state == loop.State((0, True))
+
+
+@pytest.mark.parametrize("how", ["move_to", "trial_of"])
+def test_a_fit_that_has_converged_goes_on_from_something_better(how):
+    model = Trying([0.0, 1.0, 1.0, 5.0, 5.0], **{how: 3})
+    state = fit(model)
+    assert [p.objective for p in state.history] == [0, 1, 1, 5, 5]
+    assert (state.params[0], state.stop_reason) == (4, "converged")
+    assert model.calls.count("sweep") == 5
+    assert state.n_iter == 4
+    assert how != "move_to" or state.history[2].bound == 1.5
+
+
+def test_a_trial_that_is_no_better_costs_a_pass_and_nothing_else():
+    model = Trying([0.0, 1.0, 1.0, 0.9], trial_of=3)
+    state, alone = fit(model), fit(Scripted([0.0, 1.0, 1.0]))
+    assert model.calls.count("sweep") == 4
+    assert (state.params, state.history, state.stop_reason) == (alone.params, alone.history, "converged")
+    assert fit(Trying([0.0, 1.0, 1.0, 9.0], trial_of=3), max_iter=2).objective == 1.0  # no iteration is left

@@ -193,3 +193,17 @@ def test_a_fit_broken_off_goes_on_with_the_same_bits(tmp_path):
     again = fitted(max_iter=6, tol=0.0, sample_size=50).fit(path, checkpoint=tmp_path / "kept")
     assert again.lower_bounds_ == whole.lower_bounds_
     np.testing.assert_array_equal(again.means_, whole.means_)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_of_twelve_components_six_clusters_use_six(seed):
+    """Whatever tol is; benchmarks/variational.py has larger sets, and all types."""
+    rng = np.random.default_rng(seed)
+    shapes = np.eye(2) + 0.3 * rng.normal(size=(6, 2, 2))
+    label = rng.choice(6, size=20_000, p=[0.3, 0.25, 0.2, 0.1, 0.1, 0.05])
+    centres = 9.0 * np.array([[0, 0], [1, 0], [0, 1], [1, 1], [2, 0], [0, 2]])
+    x = centres[label] + np.einsum("nij,nj->ni", shapes[label], rng.normal(size=(len(label), 2)))
+    ours = BayesianGaussianMixture(12, n_init=2, sample_size=5000).fit(x)
+    assert ours.n_components_used_ == 6
+    assert (np.diff(ours.lower_bounds_) >= 0).all()
+    assert ours.n_passes_ <= 8

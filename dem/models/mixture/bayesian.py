@@ -19,14 +19,17 @@ from typing import Any, cast
 import numpy as np
 
 from dem.core.block import Array, Block, Float
-from dem.em.model import Step
-from dem.em.row_output import REAL, RowOutput, RowOutputs
+from dem.em.loop import State, rounding_of
+from dem.em.model import Move, Step
+from dem.em.row_output import REAL, RowOutput, RowOutputs, find_output
 from dem.families import GaussianFamily
 from dem.families.family import safe_counts
 from dem.kernel.kernel_id import KernelId
+from dem.models.mixture.component_sums import ComponentSums
 from dem.models.mixture.kernel import MixtureParams, MixtureStats
 from dem.models.mixture.mixing import Mixing
 from dem.models.mixture.mixture import MixtureModel
+from dem.models.mixture.moves import LEAST_ROWS, Again, merged_by_sums, moved_on_sample
 from dem.models.mixture.normal_wishart import SCALES, NormalWishart, log_correction
 from dem.models.mixture.precision import Precision
 from dem.scan.moments import Moments
@@ -37,6 +40,10 @@ SINGULAR = (
     "the covariance of the data is singular, so it cannot be the prior: leave out columns that are constant or sums of "
     "others, or set reg_covar > 0 or covariance_prior"
 )
+MOST_COPIES = 2.0
+"""Each row of a sample counts for at most this number when moves are judged. With a thousand copies the noise of the
+sample would look like components: one more component with p parameters fits a sample better by about p nats, each
+copied, and the bound charges it about (p / 2) log N nats, 6 p at N = 100,000."""
 
 
 @dataclass(frozen=True)
@@ -232,19 +239,108 @@ class BayesianMixtureModel:
 
     def m_step(self, params: BayesianParams, stats: MixtureStats) -> Step[BayesianParams]:
         """Return the posterior given the statistics, with expectations of missing values under q(x_missing | z)."""
-        sums = cast(GaussianFamily, self.mixture.family_of_rows).completed_sums(stats.sums, stats.frame, params.theta)
-        return Step(self._posterior(replace(stats, sums=sums)))
+        return Step(self._posterior(self._completed(params, stats)))
 
     def _posterior(self, stats: MixtureStats) -> BayesianParams:
-        prior, frame, sums = self._bound_prior(), stats.frame, stats.sums
+        return self.posterior_of(self._component_sums(stats), stats.precision)
+
+    def _component_sums(self, stats: MixtureStats) -> ComponentSums:
+        """Return the sums of complete rows, or of completed ones, by component."""
+        frame, sums, scale = stats.frame, stats.sums, SCALES[type(self.family)]
         counts = self.copies * sums[0]
         offsets = sums[1 : 1 + len(frame.scale)].T / safe_counts(sums[0])[:, None]
         covariances = self.family.covariances(sums, frame, offsets)
-        theta, beta, nu = prior.posterior(self.family, counts, frame.shift + offsets / frame.scale, covariances)
+        return ComponentSums(counts, frame.shift + offsets / frame.scale, scale.times(counts, covariances), scale)
+
+    def component_sums(self, params: BayesianParams, stats: MixtureStats) -> ComponentSums:
+        """Return the sums of the rows of each component, with expectations of missing values, times `copies`."""
+        return self._component_sums(self._completed(params, stats))
+
+    def _completed(self, params: BayesianParams, stats: MixtureStats) -> MixtureStats:
+        family = cast(GaussianFamily, self.mixture.family_of_rows)
+        return replace(stats, sums=family.completed_sums(stats.sums, stats.frame, params.theta))
+
+    def posterior_of(self, sums: ComponentSums, floor: Precision = Precision.SINGLE) -> BayesianParams:
+        """Return the posterior given the sums."""
+        theta, beta, nu = self._bound_prior().from_scatter(self.family, sums.counts, sums.means, sums.scatter)
+        mixing = self.mixing.posterior(sums.counts)
+        return BayesianParams(mixing.mean, theta, floor, mixing=mixing, mean_precision=beta, degrees_of_freedom=nu)
+
+    def bound_of(self, sums: ComponentSums) -> float:
+        """Return the bound at the posterior given the sums, in nats, without the entropy of q(z) and log h(x)."""
+        return self._components_bound(sums) + self._mixing_bound(sums.counts)
+
+    def _components_bound(self, sums: ComponentSums) -> float:
+        """Return E[log p(x | z, mu, Lambda)] less the divergence of q(mu, Lambda)."""
+        prior = self._bound_prior()
+        posterior = prior.from_scatter(self.family, sums.counts, sums.means, sums.scatter)
+        expected = prior.expected(self.family, sums.counts, sums.means, posterior)
+        return expected - prior.divergence(self.family, *posterior)
+
+    def _mixing_bound(self, counts: Float) -> float:
+        """Return E[log p(z | pi)] less the divergence of q(pi)."""
         mixing = self.mixing.posterior(counts)
-        return BayesianParams(
-            mixing.mean, theta, stats.precision, mixing=mixing, mean_precision=beta, degrees_of_freedom=nu
-        )
+        return float(counts @ mixing.log_mean) - mixing.divergence(self.mixing)
+
+    def merge_gain(self, sums: ComponentSums, i: int, j: int) -> float:
+        """Return by how much the bound rises, in nats, if i and j merge and q(z) keeps its entropy."""
+        if sums.scale.shared:
+            before, after = sums, sums.merged(i, j)
+        else:  # the others stay as they are
+            before = sums.ordered(np.array([i, j]))
+            after = before.merged(0, 1)
+        counts = sums.counts.copy()
+        counts[i], counts[j] = counts[i] + counts[j], 0.0
+        components = self._components_bound(after) - self._components_bound(before)
+        return components + self._mixing_bound(counts) - self._mixing_bound(sums.counts)
+
+    def in_best_order(self, sums: ComponentSums) -> ComponentSums:
+        """Return the sums of the components in the order that suits p(pi) best."""
+        return sums.ordered(self.mixing.best_order(sums.counts))
+
+    def move(self, params: BayesianParams, stats: MixtureStats) -> Move[BayesianParams] | None:
+        """Return the posterior after the merges of components that raise the bound for sure; None without any."""
+        weight, least = self.copies * stats.weight, rounding_of(self.objective(params, stats))
+        merged, gain = merged_by_sums(self, params, self.component_sums(params, stats), least * weight)
+        return None if gain == 0 else Move(self.posterior_of(merged, stats.precision), gain / weight)
+
+    def trial(self, params: BayesianParams, stats: MixtureStats) -> BayesianParams | None:
+        """Return the posterior without the components that have fewer rows than they cost nats; None without any."""
+        sums = self.component_sums(params, stats)
+        smaller = [j for j in np.argsort(sums.counts, kind="stable").tolist()[:-1] if sums.counts[j] >= LEAST_ROWS]
+        doubtful = [j for j in smaller if sums.counts[j] < self._cost(sums, j)]
+        if not doubtful:
+            return None
+        for j in doubtful:
+            sums = sums.without(j)
+        return self.posterior_of(sums, stats.precision)
+
+    def _cost(self, sums: ComponentSums, j: int) -> float:
+        """Return by how much the divergences from the priors fall, in nats, without component j."""
+        counts, prior = sums.counts.copy(), self._bound_prior()
+        counts[j] = 0.0
+        mixing = [self.mixing.posterior(n).divergence(self.mixing) for n in (sums.counts, counts)]
+        part, at = (sums, j) if sums.scale.shared else (sums.ordered(np.array([j])), 0)
+        components = [
+            prior.divergence(self.family, *prior.from_scatter(self.family, s.counts, s.means, s.scatter))
+            for s in (part, part.without(at))
+        ]
+        return mixing[0] - mixing[1] + components[0] - components[1]
+
+    def moved_on_sample(
+        self, state: State[BayesianParams], sample: Block, again: Again, most: int
+    ) -> State[BayesianParams]:
+        """Return the state after merges and deletions of components on the sample: see `dem.models.mixture.moves`.
+
+        They are judged with at most `MOST_COPIES` of each row; EM then goes on with as many as before.
+        """
+        judge = replace(self, copies=min(MOST_COPIES, self.copies))
+        moved = moved_on_sample(judge, again(judge, state.params, 1), sample, again, most)
+        return again(self, moved.params, most)
+
+    def responsibilities(self, params: BayesianParams, block: Block) -> Array:
+        """Return the responsibilities of the rows (n, K)."""
+        return self.rows(params, find_output(self.row_outputs(params), "proba"))(block)
 
     def objective(self, params: BayesianParams, stats: MixtureStats) -> float:
         """Return the bound on the log-evidence at the best q(z), in nats a row   (PRML 10.70)."""

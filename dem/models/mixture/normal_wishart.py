@@ -196,15 +196,36 @@ class NormalWishart:
         ValueError
             If a covariance is not positive definite.
         """
+        return self.from_scatter(family, counts, means, SCALES[type(family)].times(counts, covariances))
+
+    def from_scatter(
+        self, family: GaussianFamily, counts: Float, means: Float, scatter: Float
+    ) -> tuple[Gaussians, Float, Float]:
+        """Return what `posterior` does, given N S in place of S (tied: the mean of N_k S_k over the components)."""
         scale = SCALES[type(family)]
         beta = self.mean_precision + counts
         nu = self.degrees_of_freedom + scale.average(counts)
         offset = means - self.mean
         between = scale.scatter(counts * self.mean_precision / beta, offset)
-        scatter = self.covariance + scale.times(counts, covariances) + between
+        total = self.covariance + scatter + between
         m = np.ascontiguousarray(self.mean + (counts / beta)[:, None] * offset)  # PRML 10.61
-        inverse = scatter / nu.reshape(nu.shape + (1,) * (scatter.ndim - nu.ndim))
+        inverse = total / nu.reshape(nu.shape + (1,) * (total.ndim - nu.ndim))
         return family.from_covariances(m, inverse), beta, nu
+
+    def expected(
+        self, family: GaussianFamily, counts: Float, means: Float, posterior: tuple[Gaussians, Float, Float]
+    ) -> float:
+        """Return E[log p(x | mu, Lambda)] summed over the rows, in nats, under the posterior given these rows.
+
+        A_k = nu_k inv(nu_k W_k) has the scatter of the rows and the prior's part, so the scatter is not needed.
+        """
+        theta, beta, nu = posterior
+        scale, d, factor = SCALES[type(family)], len(self.mean), theta.precisions_cholesky
+        between = counts * self.mean_precision / beta * scale.squares(factor, means - self.mean)
+        within = nu * d - scale.trace(self.factor, factor, d) - between
+        about = counts * scale.squares(factor, means - theta.means)
+        log_norm = scale.log_det(factor, d) - d * np.log(2 * np.pi) + 2 * log_correction(beta, nu, d)
+        return 0.5 * float((counts * log_norm - within - about).sum())
 
     def divergence(self, family: GaussianFamily, theta: Gaussians, beta: Float, nu: Float) -> float:
         """Return the sum over the components of KL(q(mu, Lambda) || prior), in nats; q is what `posterior` returns."""

@@ -58,3 +58,16 @@ def test_no_rows_change_nothing(kind):
     prior = kind.prior(4, 1e-3)
     assert prior.posterior(np.zeros(4)).divergence(prior) == 0
     assert np.isfinite(prior.log_mean).all()
+
+
+def test_the_best_order_of_a_stick_has_the_empty_pieces_last():
+    prior, counts = StickBreaking.prior(4, 0.25), np.array([0.0, 40.0, 0.0, 90.0])
+
+    def bound(counts):
+        q = prior.posterior(counts)
+        return counts @ q.log_mean - q.divergence(prior)
+
+    ordered = counts[prior.best_order(counts)]
+    np.testing.assert_array_equal(ordered, [90.0, 40.0, 0.0, 0.0])
+    assert bound(ordered) > bound(counts) + 1
+    np.testing.assert_array_equal(Dirichlet.prior(4, 0.25).best_order(counts), np.arange(4))
