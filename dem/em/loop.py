@@ -161,7 +161,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
 
 def _ended(model: Any, state: State[P], max_iter: int) -> State[P]:
     """Return a state at which EM has stopped; if it has converged and the model has a trial, that of the trial."""
-    if state.stop_reason != "converged" or not isinstance(model, Moving) or state.n_iter >= max_iter:
+    moves = isinstance(model, Moving)
+    if state.stop_reason != "converged" or not moves or state.n_iter >= max_iter:
         return state
     trial = model.trial(state.params, state.stats)
     return state if trial is None else State(model.exact(trial), state.history, state.n_iter + 1, to_beat=state)
