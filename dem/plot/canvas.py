@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ CHARACTER = 0.56
 """The mean width of a character, as a share of the size of the font."""
 TITLE_POINTS, LABEL_POINTS = 10.0, 10.0
 LARGE, TINY = 1e5, 1e-3
+NARROW = 2.6
+"""Inches of a panel among many, which has its names beside all of it."""
+SMALLEST_FONT = 7.0
 LOW = 3.2
 """Inches of a panel below which its names take more lines."""
 GAP = 2.0
@@ -30,6 +34,7 @@ DECADES = 40.0
 """The least ratio of the ends of a logarithmic axis."""
 MOST_IN_LEGEND = 12
 SMALL = "small"
+MOST_MEDIUM = 15
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,13 @@ class Canvas:
     def ax(self) -> Axes:
         """The only, or the first panel."""
         return self.axes[0]
+
+    @property
+    def corner(self) -> Axes:
+        """The last panel of the first row, beside which the legend stands."""
+        specs = [ax.get_subplotspec() for ax in self.axes]
+        places = [(0, 0) if spec is None else (-spec.rowspan.start, spec.colspan.start) for spec in specs]
+        return self.axes[max(range(len(places)), key=lambda i: places[i])]
 
     def picture(self, text: str, **artists: Any) -> Picture:
         """Return the picture that was drawn here, when its texts fit."""
@@ -193,8 +205,11 @@ def _fit(text: Any, room: float) -> bool:
     if not words or length <= room:
         return False
     longest = max(map(len, words.split("\n")))
-    fits = max(8, int(longest * room / length) - 1)
-    text.set_text("\n".join(textwrap.wrap(words.replace("\n", " "), fits, break_on_hyphens=False)))
+    fits = max(6, int(longest * room / length) - 1)
+    lines = broken(words.replace("\n", " "), fits)
+    text.set_text("\n".join(lines))
+    if max(map(len, lines)) > fits and text.get_fontsize() > SMALLEST_FONT:
+        text.set_fontsize(max(SMALLEST_FONT, text.get_fontsize() * 0.85))
     return True
 
 
@@ -244,22 +259,36 @@ def room_for(ax: Axes, inches: float = 0.165, taken: float = 0.95) -> int:
     return max(2, int((height - taken - (0.3 if height < LOW else 0.0)) / inches))
 
 
+def name_size(place: Canvas, n: int) -> str:
+    """Return the size of the font of n names beside an axis."""
+    return "medium" if place.own and n <= MOST_MEDIUM else SMALL
+
+
 def wrapped(text: str, inches: float, points: float) -> str:
     """Return a text broken into lines that are not wider than so many inches, about."""
-    characters = max(12, int(inches * 72 / (CHARACTER * points)))
-    return "\n".join(
-        line for part in text.split("\n") for line in textwrap.wrap(part, characters, break_on_hyphens=False) or [""]
-    )
+    characters = max(8, int(inches * 72 / (CHARACTER * points)))
+    return "\n".join(line for part in text.split("\n") for line in broken(part, characters))
+
+
+def broken(text: str, characters: int) -> list[str]:
+    """Return a text in lines of at most so many characters, but for longer words; brackets may begin a line."""
+    if len(text) <= characters:
+        return [text]
+    words = re.sub(r"(?<=\w)\(", " (", text)
+    lines = textwrap.wrap(words, characters, break_on_hyphens=False, break_long_words=False) or [""]
+    return [re.sub(r"(?<=\w) \((?=\w+=)", "(", line) for line in lines]
 
 
 def width_of(ax: Axes) -> float:
     """Return the width that a text of a panel may have, in inches."""
-    return max(0.8, _place(ax)[0] - 1.1)
+    width = _place(ax)[0]
+    return max(0.85 * width if width < NARROW else 0.0, width - 1.1)
 
 
 def height_of(ax: Axes) -> float:
     """Return the height that a text of a panel may have, in inches."""
-    return max(0.8, _place(ax)[1] - 0.9)
+    height = _place(ax)[1]
+    return max(0.85 * height if height < NARROW else 0.0, height - 0.9)
 
 
 def _place(ax: Axes) -> tuple[float, float]:
@@ -268,7 +297,7 @@ def _place(ax: Axes) -> tuple[float, float]:
     if figure is None:
         return 6.0, 4.0
     whole = _whole(figure).get_size_inches()
-    share = figure.bbox.size / _whole(figure).bbox.size
+    share = np.divide(figure.bbox.size, _whole(figure).bbox.size)
     spec = ax.get_subplotspec()
     if spec is None:
         box = ax.get_position()

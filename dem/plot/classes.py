@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from dem.core import human
 from dem.core.block import Float
-from dem.plot.canvas import Picture, canvas, quiet_grid, room_for, set_labels, set_title, width_of
+from dem.plot.canvas import Picture, canvas, name_size, quiet_grid, room_for, set_labels, set_title, width_of
 from dem.plot.colours import style
 from dem.plot.labels import legend_of_classes, percent, shares, word_for
 from dem.plot.sampled import n_classes, rows_needed
@@ -51,7 +51,7 @@ def sizes(model: Any, ax: Any = None) -> Picture:
         number = "" if counts is None else f"  ({human.count(_rounded(counts[j]))})"
         axes.annotate(f"{percent(float(weights[j]))}{number}", (100 * weights[j], i), xytext=(4, 0),
                       textcoords="offset points", va="center", fontsize="small")  # fmt: skip
-    axes.set_yticks(range(len(order)), [str(j) for j in order], fontsize="small" if len(order) > 15 else "medium")
+    axes.set_yticks(range(len(order)), [str(j) for j in order], fontsize=name_size(place, len(order)))
     room = 1 + 1.25 / width_of(axes)
     axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, 100 * float(weights.max()) * room))
     axes.set_xticks([tick for tick in MaxNLocator(nbins=6).tick_values(0, axes.get_xlim()[1]) if tick <= 100])

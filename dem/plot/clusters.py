@@ -19,6 +19,7 @@ from dem.plot.canvas import (
     Picture,
     canvas,
     legend_beside,
+    name_size,
     quiet_grid,
     room_for,
     set_labels,
@@ -27,7 +28,7 @@ from dem.plot.canvas import (
     width_of,
 )
 from dem.plot.colours import style
-from dem.plot.labels import Numbers, legend_of_classes, names_of, percent, short
+from dem.plot.labels import Numbers, legend_of_classes, names_of, percent, shares, short
 from dem.plot.points import axis_limits, bins, draw_points, limits_with, observed
 from dem.plot.sampled import RowSample, n_columns, row_sample
 from dem.plot.telling import column_pair
@@ -71,7 +72,7 @@ def kmeans(
     elif pair is not None:
         what = "centres"
         own = None if sample is None else sample.x[:, list(pair)]
-        _draw_plane(place.ax, sample, own, centres[:, list(pair)])
+        _draw_plane(place.ax, model, sample, own, centres[:, list(pair)])
         set_labels(place.ax, *(short(names[j], 60) for j in pair))
     else:
         what = f"centres in the plane of their principal directions{in_scaled_units(model)}"
@@ -128,20 +129,26 @@ def _draw_regions(ax: Axes, model: Any, sample: RowSample | None, pair: tuple[in
         ax.contour(across, up, region == k, levels=[0.5], colors=BORDER, linewidths=0.9, zorder=3)
     if sample is not None:
         draw_points(ax, sample.x[:, list(pair)], sample.classes)
-    Numbers(ax, centres, range(len(centres)))
+    _number(ax, model, centres)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     set_labels(ax, *(short(names[j], 60) for j in pair))
     return "centres and borders"
 
 
-def _draw_plane(ax: Axes, sample: RowSample | None, xy: Float | None, centres: Float) -> None:
+def _draw_plane(ax: Axes, model: Any, sample: RowSample | None, xy: Float | None, centres: Float) -> None:
     """Draw rows and centres in a plane, without borders."""
     shown = centres if xy is None or not np.isfinite(xy).all(axis=1).any() else xy[np.isfinite(xy).all(axis=1)]
     low, high = limits_with(*axis_limits(shown), centres)
     if sample is not None and xy is not None:
         draw_points(ax, xy, sample.classes)
-    Numbers(ax, centres, range(len(centres)))
+    _number(ax, model, centres)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+
+
+def _number(ax: Axes, model: Any, centres: Float) -> None:
+    """Write the numbers of the centres, those of the largest clusters first."""
+    order = np.argsort(-shares(model), kind="stable") if len(shares(model)) else np.arange(len(centres))
+    Numbers(ax, centres[order], order.tolist())
 
 
 def _draw_directions(ax: Axes, model: Any, sample: RowSample | None, names: Sequence[str]) -> None:
@@ -151,7 +158,7 @@ def _draw_directions(ax: Axes, model: Any, sample: RowSample | None, names: Sequ
     rows = None if sample is None else _whole_rows(model, sample) / unit
     origin, directions, share = principal_plane(centres, getattr(model, "cluster_counts_", None), rows)
     xy = None if rows is None else (rows - origin) @ directions.T
-    _draw_plane(ax, sample, xy, (centres - origin) @ directions.T)
+    _draw_plane(ax, model, sample, xy, (centres - origin) @ directions.T)
     words = [
         f"direction {i + 1} ({percent(share[i])} of the variance)\n{_mostly(directions[i], names)}" for i in range(2)
     ]
@@ -234,7 +241,7 @@ def distances(model: Any, ax: Any = None) -> Picture:
     for i, j in enumerate(shown):
         axes.annotate(f"to {int(apart[j].argmin())}", (nearest[j], i), xytext=(5, 0), textcoords="offset points",
                       va="center", fontsize="small")  # fmt: skip
-    axes.set_yticks(at, [str(j) for j in shown], fontsize="small" if len(shown) > 15 else "medium")
+    axes.set_yticks(at, [str(j) for j in shown], fontsize=name_size(place, len(shown)))
     end = float(max(nearest[shown].max(), width[shown].max())) * (1 + 0.7 / width_of(axes))
     axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, end))
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))

@@ -20,6 +20,7 @@ from dem.plot.canvas import (
     canvas,
     grid_of,
     legend_beside,
+    name_size,
     quiet_grid,
     room_for,
     set_labels,
@@ -74,7 +75,7 @@ def missing(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> 
     for i, j in enumerate(order):
         axes.annotate(percent(float(share[j])), (100 * share[j], i), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize="small")  # fmt: skip
-    axes.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize="small" if len(order) > 15 else None)
+    axes.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=name_size(place, len(order)))
     end = 100 * float(share.max()) * (1 + 0.6 / width_of(axes))
     axes.set_xticks([tick for tick in MaxNLocator(nbins=6).tick_values(0, end) if tick <= min(100, end)])
     axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, end))
@@ -158,8 +159,7 @@ def filled(model: Any, x: Any, row: int | None = None, labels: Sequence[str] | N
         Line2D([], [], color=FILLED, marker="s", markersize=4, linestyle="none", label="filled in"),
         *([Patch(color=FILLED, alpha=BAND, linewidth=0, label="2 standard\ndeviations")] if sd is not None else []),
     ]
-    panels = grid_of(len(place.axes))[0]
-    legend = legend_beside(place.axes[min(panels[1], len(place.axes)) - 1], handles)
+    legend = legend_beside(place.corner, handles)
     return place.picture(f"A row of the data: {text}.", legend=legend)
 
 
@@ -228,9 +228,7 @@ def _draw_filled_columns(
     place.ax.axvline(0, color="0.7", linewidth=0.8, zorder=0)
     place.ax.use_sticky_edges = False
     tidy_ticks(place.ax)
-    place.ax.set_yticks(
-        range(len(order)), [short(names[j]) for j in order], fontsize="small" if len(order) > 15 else None
-    )
+    place.ax.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=name_size(place, len(order)))
     place.ax.set_ylim(len(order) - 0.4, -0.6)
     set_labels(place.ax, "distance from the mean of the column (standard deviations)")
     quiet_grid(place.ax, "x")

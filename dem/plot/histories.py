@@ -123,7 +123,7 @@ def _draw_tol(ax: Axes, model: Any, name: str) -> None:
         below = tol > low * (high / low) ** 0.75
         ax.axhline(tol, color="0.35", linestyle=":", linewidth=1.3, zorder=2)
         ax.annotate(f"tol = {tol:g}", (0.0, tol), xycoords=("axes fraction", "data"), xytext=(4, -3 if below else 3),
-                    textcoords="offset points", va="top" if below else "bottom", fontsize="small", color="0.25")  # fmt: skip
+                    textcoords="offset points", va="top" if below else "bottom", fontsize="small")  # fmt: skip
 
 
 def _finish_history(ax: Axes, objective: tuple[str, str, Sequence[float]], word: str, *, nothing: bool) -> None:

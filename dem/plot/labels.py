@@ -109,7 +109,8 @@ def names_of(model: Any, labels: Sequence[str] | None) -> list[str]:
 class Numbers(Artist):
     """The numbers of components at their points, in the components' colours, moved so that none hides another.
 
-    They are placed when they are drawn, so they fit at any size of the figure.
+    They are placed when they are drawn, in their order, so they fit at any size of the figure. A number for which
+    there is no room is left out.
 
     Parameters
     ----------
@@ -129,18 +130,11 @@ class Numbers(Artist):
         ax.add_artist(self)
         self.set_clip_on(False)
         self.set_in_layout(False)
-        self.texts = [self._badge(ax, k, str(k + first)) for k in numbers]
+        figure: Any = ax.get_figure(root=False)
+        self.texts = [_badge(figure, k, str(k + first)) for k in numbers]
         self.leaders = [Line2D([], [], color="0.2", linewidth=0.7) for _ in numbers]
         for leader in self.leaders:
-            leader.set_figure(ax.get_figure())
-
-    def _badge(self, ax: Axes, k: int, word: str) -> Text:
-        colour = style(k).colour
-        box = {"boxstyle": "round,pad=0.18", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
-        made = Text(0, 0, word, fontsize=BADGE_SIZE, fontweight="bold", color=text_on(colour), ha="center", va="center",
-                    bbox=box)  # fmt: skip
-        made.set_figure(ax.get_figure())
-        return made
+            leader.set_figure(figure)
 
     def get_children(self) -> list[Artist]:
         """Return the texts."""
@@ -159,6 +153,9 @@ class Numbers(Artist):
                 continue
             at = np.clip(spot, inside.min, inside.max)
             box = _place(text, at, inside, taken, renderer)
+            text.set_visible(box is not None)
+            if box is None:
+                continue
             taken.append(box)
             moved = np.hypot(*(np.asarray(text.get_position()) - at)) > box.height
             if moved:
@@ -168,23 +165,31 @@ class Numbers(Artist):
             text.draw(renderer)
 
 
+def _badge(figure: Any, k: int, word: str) -> Text:
+    """Return the number of a component on its colour."""
+    colour = style(k).colour
+    box = {"boxstyle": "round,pad=0.18", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
+    made = Text(0, 0, word, fontsize=BADGE_SIZE, fontweight="bold", color=text_on(colour), ha="center", va="center",
+                bbox=box)  # fmt: skip
+    made.set_figure(figure)
+    return made
+
+
 def _place(text: Text, at: Any, inside: Any, taken: Sequence[Any], renderer: Any) -> Any:
-    """Move a text to the first free place near a point; return its box, with its frame."""
+    """Move a text to the first free place near a point; return its box, with its frame. None if no place is free."""
     text.set_position(at)
     box = text.get_bbox_patch()
     text.update_bbox_position_size(renderer)
     size = text.get_window_extent(renderer)
-    pad = 0.36 * text.get_fontsize() * renderer.points_to_pixels(1.0)
+    pad = 0.36 * BADGE_SIZE * renderer.points_to_pixels(1.0)
     step = np.array([size.width + 2 * pad, size.height + 2 * pad])
     assert box is not None
-    first = None
     for far in range(1, 8):
         for way in PLACES if far == 1 else PLACES[1:]:
             spot = at + np.asarray(way) * step * far
             spot = np.clip(spot, inside.min + step / 2, inside.max - step / 2)
             tried = size.translated(*(spot - at)).padded(pad)
-            first = tried if first is None else first
             if not any(tried.overlaps(other) for other in taken):
                 text.set_position(spot)
                 return tried
-    return first
+    return None

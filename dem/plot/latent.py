@@ -19,6 +19,7 @@ from dem.plot.canvas import (
     grid_of,
     legend_beside,
     log_axis,
+    name_size,
     quiet_grid,
     room_for,
     set_labels,
@@ -120,9 +121,7 @@ def loadings(model: Any, labels: Sequence[str] | None = None, ax: Any = None) ->
         for (i, j), value in np.ndenumerate(shown):
             axes.text(j, i, _signed(value), ha="center", va="center", fontsize="small",
                       color="white" if abs(value) > 0.6 else "black")  # fmt: skip
-    axes.set_yticks(
-        range(len(order)), [short(names[j], 24) for j in order], fontsize="small" if len(order) > 15 else None
-    )
+    axes.set_yticks(range(len(order)), [short(names[j], 24) for j in order], fontsize=name_size(place, len(order)))
     whole_numbers(axes)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value + 1:g}")
     set_labels(axes, _latent_word(model))
@@ -151,7 +150,7 @@ def _loading_lines(model: Any, found: Float, ax: Any) -> Picture:
     handles = [
         Line2D([], [], color=s.colour, linestyle=s.line, linewidth=2, label=str(j + 1)) for j, s in enumerate(looks)
     ]
-    legend = legend_beside(place.axes[min(panels[1], len(place.axes)) - 1], handles, title=word)
+    legend = legend_beside(place.corner, handles, title=word)
     text = f"The correlations of {word}s and columns along {', '.join(sorted({axis_name(g) for g in grids}))}."
     return place.picture(text, legend=legend)
 

@@ -56,9 +56,7 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
     geographic = hasattr(axes, "projection") and hasattr(axes, "add_feature")
     xy = np.column_stack([lon, lat])
     if geographic:
-        from cartopy.crs import PlateCarree
-
-        xy = axes.projection.transform_points(PlateCarree(), lon, lat)[:, :2]
+        xy = axes.projection.transform_points(axes.projection.as_geodetic(), lon, lat)[:, :2]
     points = draw_points(axes, xy, sample.classes, MOST_ON_MAP)
     if not geographic:
         axes.set_aspect(1 / max(0.2, float(np.cos(np.radians(np.nanmean(lat))))))

@@ -175,7 +175,8 @@ def draw_pair(ax: Axes, model: Any, sample: RowSample | None, pair: tuple[int, i
     if gaussians is not None:
         covariances = covariances_among(gaussians, pair)
         drawn["ellipses"] = draw_ellipses(ax, means, covariances, moments.weights, shown)
-    drawn["numbers"] = Numbers(ax, means[shown], shown)
+    largest = sorted(shown, key=lambda k: -moments.weights[k])
+    drawn["numbers"] = Numbers(ax, means[largest], largest)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     tidy_ticks(ax)
     return drawn

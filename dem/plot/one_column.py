@@ -69,9 +69,7 @@ def densities(
         Line2D([], [], color="black", linestyle=(0, (4, 2)), linewidth=1.3, label="all together"),
         Patch(color="0.85", label="rows drawn\nfrom the model" if sample.drawn else "rows"),
     ]
-    legend = legend_of_classes(
-        place.axes[min(panels[1], len(place.axes)) - 1], model, present(model), lines=True, more=more
-    )
+    legend = legend_of_classes(place.corner, model, present(model), lines=True, more=more)
     text = (
         f"The histogram of {sample.in_words} in {_listed([names[j] for j in chosen])}, and the share of each component."
     )

@@ -29,16 +29,16 @@ def draw_points(ax: Axes, xy: Float, classes: Any, most: int = MOST_POINTS) -> l
         return []
     size = float(np.clip(60_000 / len(order), 4, 22) * np.clip(width_of(ax) * height_of(ax) / 15, 0.25, 1.0))
     alpha = float(np.clip(1500 / len(order), 0.35, 0.8))
-    look: dict[str, Any] = {"alpha": alpha, "linewidths": 0, "rasterized": len(order) > 500, "zorder": 2}
+    look: dict[str, Any] = {"s": size, "alpha": alpha, "linewidths": 0, "rasterized": len(order) > 500, "zorder": 2}
     if classes is None:
-        return [ax.scatter(*xy[order].T, s=size, c=GREY, **look)]
+        return [ax.scatter(xy[order, 0], xy[order, 1], c=GREY, **look)]
     kinds = np.asarray(classes)[order]
     drawn = []
     markers = sorted({_marker(k) for k in np.unique(kinds)})
     for marker in markers:
         own = np.array([_marker(k) == marker for k in kinds])
         colours = [style(int(k)).colour if k >= 0 else GREY for k in kinds[own]]
-        drawn.append(ax.scatter(*xy[order[own]].T, s=size, c=colours, marker=marker, **look))
+        drawn.append(ax.scatter(xy[order[own], 0], xy[order[own], 1], c=colours, marker=marker, **look))
     return drawn
 
 
