@@ -30,7 +30,7 @@ def test_the_command_line_has_all_pictures():
 def test_the_picture_that_says_most_is_beside_the_history(name, first):
     model, x = fitted(name)
     axes = plot.figure(model, x).axes
-    assert first in axes[0].get_title(loc="left")
+    assert first in axes[0].get_title()
     if model.history_:
         assert "at the end" in axes[-1].get_xlabel()
 

@@ -17,9 +17,7 @@ def test_history_shows_the_gain_of_each_pass():
     np.testing.assert_allclose(ax.lines[0].get_ydata(), [0.5 ** (i + 1) for i in range(1, 5)])
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), [2, 3, 4, 5])
     assert ax.get_yscale() == "log"
-    assert "converged; 5 iterations; data read by the first scan and 5 passes" in ax.get_title(loc="left").replace(
-        "\n", " "
-    )
+    assert "converged; 5 iterations; data read by the first scan and 5 passes" in ax.get_title().replace("\n", " ")
     assert "at the end: -3.0312 nats a row" in ax.get_xlabel().replace("\n", " ")
 
 

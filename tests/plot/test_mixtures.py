@@ -186,7 +186,7 @@ def test_components_without_rows_are_left_out():
     assert len(shown) < 5
     (ax,) = plot.mixture(model, x).axes
     assert len(ellipses(ax)) == 2 * len(shown)
-    assert f"{len(shown)} of 5 components have rows" in ax.get_title(loc="left")
+    assert f"{len(shown)} of 5 components have rows" in ax.get_title()
 
 
 def test_shares_are_never_written_as_zero():
@@ -216,7 +216,7 @@ def test_sizes_tell_shares_and_rows():
 def test_entropy_counts_the_certain_rows():
     model, x = fitted("2 components")
     certain = (model.entropy(x) < 0.1).mean()
-    assert percent(certain) in plot.entropy(model, x).axes[0].get_title(loc="left")
+    assert percent(certain) in plot.entropy(model, x).axes[0].get_title()
     with pytest.raises(ValueError, match="a mixture of two or more components"):
         plot.entropy(dem.GaussianMixture(1).fit(x), x)
     with pytest.raises(ValueError, match="needs rows"):
