@@ -19,7 +19,7 @@ from dem.estimators.summary import columns_of
 from dem.families.bernoulli import Bernoulli
 from dem.families.categorical import Categorical
 from dem.families.product import Product
-from dem.plot.canvas import Picture, canvas, room_for, set_title
+from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, room_for, set_title
 from dem.plot.colours import PALETTE, style
 from dem.plot.labels import legend_of_classes, names_of, short
 from dem.plot.sampled import n_classes, n_columns
@@ -78,7 +78,9 @@ def probabilities(
         most = max(1, min(most, int(room_for(place.ax, THINNEST) / per_group), room_for(place.ax)))
     shown = _chosen(model, found, columns, most)
     if ax is None:
-        place = canvas(None, (6.6, 1.2 + BAR * per_group * len(shown) + 0.1 * len(shown)))
+        lines = min(k, MOST_IN_LEGEND) + max(codes.shares.shape[1] for codes in shown) + 3
+        height = max(1.2 + (BAR * per_group + 0.1) * len(shown), 1.1 + 0.17 * min(lines, 24))
+        place = canvas(None, (6.6, height))
     binary = all(codes.shares.shape[1] == 2 for codes in shown)
     ticks, numbered = [], place.own and k > len(PALETTE)
     for i, codes in enumerate(shown):
