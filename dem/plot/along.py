@@ -38,7 +38,8 @@ def profiles(model: Any, x: Any = None, quantiles: Sequence[float] | None = None
     model : estimator
         A fitted mixture or K-means. Columns that have no coordinate are drawn by their number.
     x : rows, optional
-        See `dem.plot`. A model with means needs none.
+        See `dem.plot`. A model with means needs none; with rows, the line of a class ends where none of its rows has a
+        value, since missing values leave the mean there undetermined.
     quantiles : three numbers between 0 and 1, optional
         Draw these quantiles of the rows of each class, such as (0.1, 0.5, 0.9), not mean and standard deviation.
     ax : Axes, or a sequence with one for each variable, optional
@@ -71,15 +72,28 @@ def profiles(model: Any, x: Any = None, quantiles: Sequence[float] | None = None
 def _bands(model: Any, x: Any, quantiles: Sequence[float] | None) -> tuple[Float, Float, Float, str]:
     """Return the low, middle and high line of each class, (K, d) each, and what they are."""
     if quantiles is None:
-        moments = class_moments(model, row_sample(model, x))
-        return moments.means - moments.sds, moments.means, moments.means + moments.sds, "mean and standard deviation"
+        sample = row_sample(model, x)
+        moments = class_moments(model, sample)
+        means = moments.means if sample is None else _where_seen(sample, moments.means)
+        return means - moments.sds, means, means + moments.sds, "mean and standard deviation"
     wanted = [float(q) for q in quantiles]
     if len(wanted) != 3 or not all(0 <= q <= 1 for q in wanted) or sorted(wanted) != wanted:
         raise ValueError(
             f"quantiles must be three rising numbers between 0 and 1, such as 0.1, 0.5, 0.9, got {quantiles}"
         )
     found = quantiles_by_class(rows_needed(model, x, "a picture of quantiles"), n_classes(model), wanted)
-    return found[0], found[1], found[2], f"quantiles {wanted[1]:g}, {wanted[0]:g} to {wanted[2]:g}"
+    middle = "median" if wanted[1] == 0.5 else f"quantile {wanted[1]:g}"
+    return found[0], found[1], found[2], f"{middle}, quantiles {wanted[0]:g} to {wanted[2]:g}"
+
+
+def _where_seen(sample: RowSample, means: Float) -> Float:
+    """Return means without those of columns in which no row of the class has a value; a class without rows has all."""
+    out = means.copy()
+    for k in range(len(means) if sample.classes is not None else 0):
+        own = sample.x[sample.classes == k]
+        if len(own):
+            out[k, ~np.isfinite(own).any(axis=0)] = np.nan
+    return out
 
 
 def quantiles_by_class(sample: RowSample, k: int, quantiles: Sequence[float]) -> Float:

@@ -10,7 +10,7 @@ from dem.core import human
 from dem.core.block import Float
 from dem.core.columns import Columns
 from dem.estimators.summary import columns_of
-from dem.plot.canvas import Picture, canvas, height_of, quiet_grid, set_title, width_of
+from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, height_of, quiet_grid, set_title, width_of
 from dem.plot.labels import legend_of_classes
 from dem.plot.points import draw_points
 from dem.plot.sampled import RowSample, n_classes, n_columns, rows_needed
@@ -51,7 +51,7 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
         raise ValueError(
             f"latitude and longitude must have the shape ({len(sample)},), got {lat.shape} and {lon.shape}"
         )
-    place = canvas(ax, _size(lat, lon))
+    place = canvas(ax, _size(lat, lon, n_classes(model)))
     axes: Any = place.ax
     geographic = hasattr(axes, "projection") and hasattr(axes, "add_feature")
     xy = np.column_stack([lon, lat])
@@ -74,9 +74,10 @@ def _word(model: Any) -> str:
     return "cluster" if hasattr(model, "cluster_centers_") else "component"
 
 
-def _size(lat: Float, lon: Float) -> tuple[float, float]:
-    """Return the size of a figure that a map of these places fills."""
-    return 7.0, 1.4 + 5.0 * float(np.clip(_ratio(lat, lon), 0.35, 1.3))
+def _size(lat: Float, lon: Float, k: int) -> tuple[float, float]:
+    """Return the size of a figure that a map of these places fills, with room for the legend of k classes."""
+    legend = 1.3 + 0.165 * (min(k, MOST_IN_LEGEND) + 1)
+    return 7.0, max(0.9 + 5.4 * float(np.clip(_ratio(lat, lon), 0.2, 1.3)), legend)
 
 
 def _ratio(lat: Float, lon: Float) -> float:

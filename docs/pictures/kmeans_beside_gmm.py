@@ -1,11 +1,6 @@
-"""Draw docs/images/kmeans_beside_gmm.png: K-means' hard borders beside a mixture's participation weights.
-
-Run as `python docs/pictures/kmeans_beside_gmm.py`.
-"""
+"""Draw kmeans_beside_gmm.png: K-means' hard borders beside a mixture's participation weights."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -13,7 +8,6 @@ from matplotlib.figure import Figure
 
 import dem
 
-OUTPUT = Path(__file__).parents[1] / "images" / "kmeans_beside_gmm.png"
 NAMES = ["x", "y"]
 
 
@@ -48,4 +42,4 @@ def draw(x: np.ndarray) -> Figure:
 
 
 if __name__ == "__main__":
-    draw(rows()).savefig(OUTPUT, dpi=130)
+    draw(rows()).savefig("kmeans_beside_gmm.png", dpi=80)

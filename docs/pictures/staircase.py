@@ -1,6 +1,4 @@
-"""Draw images/staircase.png: the steps of EM from a start with two almost equal components."""
-
-from pathlib import Path
+"""Draw staircase.png: the steps of EM from a start with two almost equal components."""
 
 import numpy as np
 
@@ -15,4 +13,4 @@ model = dem.GaussianMixture(
     precisions_init=np.repeat(np.linalg.inv(np.cov(x.T))[None], 2, axis=0),
     tol=1e-3,
 ).fit(x)
-dem.plot.staircase(model).savefig(Path(__file__).parents[1] / "images" / "staircase.png", dpi=110)
+dem.plot.staircase(model).savefig("staircase.png", dpi=100)

@@ -63,6 +63,16 @@ def test_profiles_are_means_and_deviations_along_depth():
     assert band.max() == pytest.approx((model.means_[0] + np.sqrt(model.covariances_[0]))[:6].max())
 
 
+def test_the_profile_of_a_class_ends_where_none_of_its_rows_has_a_value():
+    model, data = fitted("profiles")
+    sample = plot.rows(model, data)
+    x = sample.x.copy()
+    x[sample.classes == 1, 4:6] = np.nan
+    short, whole = (plot.profiles(model, rows).axes[0].lines for rows in (x, sample))
+    np.testing.assert_array_equal(np.isnan(short[1].get_xdata()), [False] * 4 + [True] * 2)
+    np.testing.assert_array_equal(short[0].get_xdata(), whole[0].get_xdata())
+
+
 def test_quantiles_are_those_of_the_rows_of_a_class():
     model, data = fitted("K-means of profiles")
     sample = plot.rows(model, data)
