@@ -32,9 +32,10 @@ from dem.estimators.columns import (
     with_model_columns,
 )
 from dem.estimators.dataset import HasDataset
-from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.estimators.iterations import check_iterations, engine_with_progress, recorded_run, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import dims_for, named_dims
+from dem.estimators.notebook import ShownInNotebooks
 from dem.estimators.records import history_records, plain_settings, source_record
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
@@ -56,11 +57,11 @@ CONVERGED_REASONS = ("converged", "closed_form")
 """The values of `stop_reason_` that mean convergence."""
 FIT_ATTRIBUTES = (
     "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
-)  # fmt: skip
+    "run_")  # fmt: skip
 """Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
+class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -146,6 +147,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
         return 1
 
     @default_error_state()
+    @recorded_run
     def fit(
         self,
         X: Any,

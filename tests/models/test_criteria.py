@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from dem.cli.commands.fit import criteria_in_words
+from dem.estimators.objectives import criteria_in_words
 from dem.estimators.criteria import with_criteria
 from dem.estimators.density import DensityEstimator
 from dem.estimators.mixture_base import MixtureEstimator

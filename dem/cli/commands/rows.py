@@ -8,7 +8,6 @@ from typing import Any
 
 import zarr
 
-from dem.cli.commands.fit import criteria, criteria_in_words, objectives_in_words
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.core import human
@@ -19,6 +18,7 @@ from dem.estimators.base import RowwiseEstimator
 from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
 from dem.estimators.named_dims import open_for
+from dem.estimators.objectives import criteria, criteria_in_words, objectives_in_words
 from dem.results.new_array import check_output_free, check_place
 from dem.source import Source
 from dem.source.members import STAMPS

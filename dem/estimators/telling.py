@@ -1,0 +1,159 @@
+"""What each component is like, in words: its size, and the columns in which it differs most from all rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dem.core.block import Float
+from dem.estimators.summary import columns_of, shared_units
+from dem.families.lognormal import LogNormal, log_normal_moments
+
+MOST_WORDS = 2
+"""The most columns that are named for a component."""
+DIFFERENT, VERY_DIFFERENT = 0.5, 1.5
+"""Differences from the mean of all rows, in standard deviations, that are called high or low, and very high or low."""
+MOST_COMPONENTS = 10
+"""The most components that a summary on a terminal lists."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """How the components differ from the mean of all rows.
+
+    Attributes
+    ----------
+    names : tuple of str
+        What they differ in: columns, or codes of columns.
+    differences : array of shape (K, len(names))
+        In standard deviations of all rows; 0 where nothing is known.
+    """
+
+    names: tuple[str, ...]
+    differences: Float
+
+
+def shares_of(model: Any) -> Float:
+    """Return the share of each component or cluster in the rows, (K,)."""
+    counts = getattr(model, "cluster_counts_", None)
+    if counts is None:
+        return np.asarray(model.weights_, dtype=np.float64)
+    return np.asarray(counts, dtype=np.float64) / (float(np.sum(counts)) or 1.0)
+
+
+def component_means(model: Any) -> Float:
+    """Return the mean of each component in each column (K, d); NaN in columns of codes and of angles."""
+    if hasattr(model, "cluster_centers_"):
+        return np.asarray(model.cluster_centers_, dtype=np.float64)
+    if not hasattr(model, "component_parameters_"):
+        return np.asarray(model.means_, dtype=np.float64)
+    out = np.full((len(model.weights_), model.n_features_in_), np.nan)
+    for family, theta, columns in _parts(model):
+        if hasattr(family, "moments"):
+            out[:, columns] = family.moments(theta)[0]
+        elif isinstance(family, LogNormal):
+            out[:, columns] = log_normal_moments(theta)[0]
+        elif "means" in (named := family.named_parameters(theta)):
+            out[:, columns] = named["means"]
+    return out
+
+
+def traits(model: Any) -> Traits:
+    """Return how the components of a mixture, or the clusters of K-means, differ from all rows."""
+    means, weights = component_means(model), shares_of(model)
+    d = means.shape[1]
+    centre, spread = _of_all_rows(model, means, weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = [np.nan_to_num((means - centre) / spread, posinf=0.0, neginf=0.0)]
+    columns = columns_of(model, d)
+    names = [column.name if columns.named else f"column {column.name}" for column in columns]
+    for j, shares in _code_shares(model):
+        whole = weights @ shares
+        deviation = np.sqrt(np.maximum(whole * (1 - whole), 1e-12))
+        found.append((shares - whole) / deviation)
+        names += [f"{names[j]}={code}" for code in range(shares.shape[1])]
+    return Traits(tuple(names), np.concatenate(found, axis=1))
+
+
+def in_words(found: Traits, component: int, most: int = MOST_WORDS) -> str:
+    """Return the columns in which a component differs most: "temperature(depth=10) high, salinity(depth=10) low"."""
+    own = found.differences[component]
+    order = np.argsort(-np.abs(own), kind="stable")[:most]
+    words = [f"{found.names[j]} {_how(own[j])}" for j in order if abs(own[j]) >= DIFFERENT]
+    return ", ".join(words) or "near the mean of all rows"
+
+
+def _how(difference: float) -> str:
+    word = "high" if difference > 0 else "low"
+    return f"very {word}" if abs(difference) >= VERY_DIFFERENT else word
+
+
+def percent(share: float) -> str:
+    """Return a share as text, which is never 0 for a component that has rows: 12 %, 3.1 %, < 0.1 %."""
+    if share <= 0:
+        return "0 %"
+    if share < 0.001:
+        return "< 0.1 %"
+    return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def component_lines(model: Any, most: int = MOST_COMPONENTS) -> dict[str, str]:
+    """Return a line for each component or cluster, the largest first: "3": "12 %, temperature high, salinity low".
+
+    Empty for models without components. At most `most` lines; the last one counts the components that are left out.
+    """
+    if not hasattr(model, "weights_") and not hasattr(model, "cluster_centers_"):
+        return {}
+    shares, found = shares_of(model), traits(model)
+    order = np.argsort(-shares, kind="stable")
+    shown = order if len(order) <= most else order[: most - 1]
+    lines = {str(k): f"{percent(shares[k])}, {in_words(found, k)}" for k in shown.tolist()}
+    if len(shown) < len(order):
+        rest = order[len(shown) :]
+        lines["others"] = f"{len(rest)} more, {percent(float(shares[rest].sum()))} together"
+    return lines
+
+
+def _of_all_rows(model: Any, means: Float, weights: Float) -> tuple[Float, Float]:
+    """Return the mean and the deviation of each column over all rows; of old models, those of the components."""
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    if len(kept.get("mean", ())) == means.shape[1]:
+        return np.array(kept["mean"], dtype=np.float64), np.array(kept["deviation"], dtype=np.float64)
+    centre = weights @ np.nan_to_num(means)
+    between = weights @ (np.nan_to_num(means) - centre) ** 2
+    if hasattr(model, "covariance_type") and hasattr(model, "means_"):
+        between = between + weights @ _variances(model)
+    return centre, np.sqrt(between)
+
+
+def _variances(model: Any) -> Float:
+    """Return the variance of each component of a Gaussian mixture in each column, (K, d)."""
+    stored, kind = np.asarray(model.covariances_, dtype=np.float64), model.covariance_type
+    if kind == "full":
+        return np.einsum("kii->ki", stored)
+    k, d = model.means_.shape
+    if kind == "tied":
+        return np.repeat(np.diag(stored)[None], k, axis=0)
+    return stored if kind == "diag" else stored[:, None] * shared_units(model, d) ** 2
+
+
+def _parts(model: Any) -> list[tuple[Any, Any, list[int]]]:
+    """Return the families of a mixture with their parameters and their columns."""
+    family, theta = model.family_, model._theta
+    if hasattr(family, "parts"):
+        return [(part.family, own, list(part.columns)) for part, own in zip(family.parts, theta, strict=True)]
+    return [(family, theta, list(range(model.n_features_in_)))]
+
+
+def _code_shares(model: Any) -> list[tuple[int, Float]]:
+    """Return the number of each column of codes, and the probabilities of its codes (K, C)."""
+    if not hasattr(model, "component_parameters_"):
+        return []
+    found = []
+    for family, theta, columns in _parts(model):
+        shares = family.named_parameters(theta).get("probabilities")
+        if isinstance(shares, list | tuple):
+            found += [(j, np.asarray(share)) for j, share in zip(columns, shares, strict=True)]
+    return found
