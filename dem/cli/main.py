@@ -12,9 +12,10 @@ import click
 
 from dem.cli.fit_options import fit
 from dem.cli.options import (
+    PICTURE_NAMES,
     WORKERS,
     Bytes,
-    ColumnPair,
+    ColumnChoice,
     Commands,
     PredictCommand,
     PredictOutputs,
@@ -164,15 +165,25 @@ def info(**options: Any) -> None:
 @click.argument("model", metavar="MODEL")
 @click.option("--data", metavar="STORE", help="Also show a sample of the rows of this store.")
 @click.option(
+    "--picture",
+    type=click.Choice(PICTURE_NAMES),
+    default="figure",
+    is_eager=True,
+    help="What to draw; figure: what says most about the model, beside the history of its fit.",
+)
+@click.option(
     "--columns",
-    type=ColumnPair(),
-    default="0,1",
-    help="The two columns to draw, by name or by number from 0 (PPCA, FA: latents, by number).",
+    type=ColumnChoice(),
+    help="The two columns to draw (densities, pairs, probabilities: any number of them), by name or by number from 0 "
+    "(PPCA, FA: latents, by number).  [default: the most telling ones]",
 )
 @labels
 @writing
 def plot(**options: Any) -> None:
-    """Draw a model and the history of its fit."""
+    """Draw a model.
+
+    Some pictures need rows: give a store with --data. It is read once.
+    """
     from dem.cli.commands.picture import draw_picture
 
     draw_picture(**options)

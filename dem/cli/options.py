@@ -24,6 +24,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 FAILURES = (ValueError, TypeError, OSError, MemoryError, RuntimeError, ArithmeticError, ImportError)
 """Errors whose message says in one sentence what went wrong. Any other error is a bug in dem."""
 
+PICTURE_NAMES = (
+    "figure", "mixture", "kmeans", "probabilities", "profiles", "quantiles", "map", "sizes", "densities", "pairs",
+    "entropy", "distances", "latents", "scree", "loadings", "missing", "filled", "history", "staircase",
+)  # fmt: skip
+"""The pictures of `dem plot`: those of `dem.plot.PICTURES`, which this module does not import."""
+MANY_COLUMNS = ("densities", "pairs", "probabilities")
+"""The pictures that show any number of columns; others show two."""
+
 WORKERS = "Largest number of processes (threads for small stores)  [default: one for each core]."
 
 RUN_AGAIN = 75
@@ -108,17 +116,20 @@ class NameList(click.ParamType):
         return split_names(value) if isinstance(value, str) else list(value)
 
 
-class ColumnPair(NameList):
-    """Two different columns, by name or number, such as 0,1 or length,width."""
+class ColumnChoice(NameList):
+    """Different columns, by name or number, such as 0,1 or length,width."""
 
     name = "i,j"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> list[str]:
-        """Return the two names or numbers."""
-        pair = super().convert(value, param, ctx)
-        if len(set(pair)) != 2 or len(pair) != 2 or not all(pair):
-            self.fail(f"{value!r} is not a pair of columns: write, for example, 0,1 or length,width.", param, ctx)
-        return pair
+        """Return the names or numbers."""
+        chosen = super().convert(value, param, ctx)
+        picture = "figure" if ctx is None else ctx.params.get("picture", "figure")
+        as_many = len(chosen) >= 1 if picture in MANY_COLUMNS else len(chosen) == 2
+        if len(set(chosen)) != len(chosen) or not as_many or not all(chosen):
+            what = "a list" if picture in MANY_COLUMNS else "a pair"
+            self.fail(f"{value!r} is not {what} of columns: write, for example, 0,1 or length,width.", param, ctx)
+        return chosen
 
 
 class PredictOutputs(NameList):

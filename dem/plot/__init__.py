@@ -54,6 +54,48 @@ probable component. Numbers are those of `predict`.
 
 from __future__ import annotations
 
-from dem.plot.pictures import column_pair, figure, history, kmeans, mixture, staircase
+from dem.plot.along import profiles
+from dem.plot.canvas import Picture
+from dem.plot.choice import PICTURES, draw, figure, suitable
+from dem.plot.classes import entropy, sizes
+from dem.plot.clusters import distances, kmeans
+from dem.plot.colours import Style, style
+from dem.plot.criteria_curve import criterion
+from dem.plot.families import probabilities
+from dem.plot.gaps import filled, missing
+from dem.plot.histories import history, staircase
+from dem.plot.latent import latents, loadings, scree
+from dem.plot.maps import class_map
+from dem.plot.mixtures import mixture, pairs
+from dem.plot.one_column import densities
+from dem.plot.sampled import RowSample, rows
 
-__all__ = ["column_pair", "figure", "history", "kmeans", "mixture", "staircase"]
+__all__ = [
+    "PICTURES",
+    "Picture",
+    "RowSample",
+    "Style",
+    "class_map",
+    "criterion",
+    "densities",
+    "distances",
+    "draw",
+    "entropy",
+    "figure",
+    "filled",
+    "history",
+    "kmeans",
+    "latents",
+    "loadings",
+    "missing",
+    "mixture",
+    "pairs",
+    "probabilities",
+    "profiles",
+    "rows",
+    "scree",
+    "sizes",
+    "staircase",
+    "style",
+    "suitable",
+]

@@ -12,7 +12,6 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 import dem
-from dem.plot.axes import PALETTE, axis_limits, draw_ellipses, draw_regions
 
 OUTPUT = Path(__file__).parents[1] / "images" / "kmeans_beside_gmm.png"
 NAMES = ["x", "y"]
@@ -32,24 +31,19 @@ def draw(x: np.ndarray) -> Figure:
     """Return the picture: both models side by side, on the same rows."""
     km = dem.KMeans(3).fit(x)
     gm = dem.GaussianMixture.from_kmeans(km, tol=1e-6, max_iter=500).fit(x)
-    colours = np.array([to_rgb(colour) for colour in PALETTE[:3]])
-    fig = Figure(figsize=(10.4, 5.0), layout="constrained")
-    hard, soft = fig.subplots(1, 2, sharex=True, sharey=True)
-    draw_regions(hard, km, x, (0, 1), NAMES)
-    hard.lines[0].remove()  # the rows in grey
-    hard.scatter(*x.T, c=colours[km.labels_], s=13, linewidths=0)
+    fig = Figure(figsize=(11.6, 5.0), layout="constrained")
+    hard, soft = fig.subplots(1, 2)
+    dem.plot.kmeans(km, x, labels=NAMES, ax=hard)
+    dem.plot.mixture(gm, x, labels=NAMES, ax=soft)
     hard.set_title("K-means: each row belongs to one cluster")
-    draw_ellipses(soft, gm, x, (0, 1), NAMES)
-    soft.get_legend().remove()
-    soft.lines[0].remove()
-    soft.scatter(*x.T, c=gm.predict_proba(x) @ colours, s=13, linewidths=0)
     soft.set_title("Gaussian mixture: rows take part in all components")
-    (left, bottom), (right, top) = axis_limits(x)
+    (left, right), (bottom, top) = hard.get_xlim(), hard.get_ylim()
     grid = np.stack(np.meshgrid(np.linspace(left, right, 400), np.linspace(bottom, top, 400)), axis=-1)
+    colours = np.array([to_rgb(dem.plot.style(k).colour) for k in range(3)])
     shares = gm.predict_proba(grid.reshape(-1, 2)).reshape(400, 400, 3)
-    soft.imshow(shares @ colours, origin="lower", extent=(left, right, bottom, top), alpha=0.28, zorder=0)
-    hard.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
-    soft.set(aspect="equal", ylabel="")
+    soft.imshow(shares @ colours, origin="lower", extent=(left, right, bottom, top), alpha=0.24, zorder=0)
+    for ax in (hard, soft):
+        ax.set(xlim=(left, right), ylim=(bottom, top), aspect="equal")
     return fig
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dem import plot
 from dem.cli.commands.fit import how_it_ended, objectives_in_words
-from dem.cli.commands.picture import picture, rendered
+from dem.cli.commands.picture import rendered
 from dem.cli.commands.rows import rows_scored, score_record, with_density
 from dem.cli.commands.session import Session, json_value
 from dem.cli.commands.tables import facts, missing_in_training, worst_columns
@@ -67,7 +68,8 @@ def report(
     names = summary.column_names(estimator, estimator.n_features_in_, labels)
     with session.engine() as engine:  # one engine for both, so that a cluster is started once
         found = score_record(estimator, data, engine) if known is None else known
-        drawn = picture(estimator, model, data, (0, 1), labels, engine)
+        rows = plot.rows(estimator, data, engine=engine)
+    drawn = plot.figure(estimator, rows, labels=labels)
     record = json_value({"model": model, **_described(saved, estimator, names), "data": data, **found})
     text = json.dumps(record, indent=2) + "\n"
     # The numbers are written last: if they exist, the picture exists too.

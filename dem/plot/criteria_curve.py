@@ -1,0 +1,91 @@
+"""A criterion, such as BIC, over the number of components."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from dem.plot.canvas import Picture, canvas, legend_beside, quiet_grid, set_labels, set_title, whole_numbers
+from dem.plot.colours import LINES, MARKERS, PALETTE
+
+SIZES = ("n_components", "n_clusters", "n_factors")
+"""The settings that are drawn along the horizontal axis."""
+LARGER_IS_BETTER = ("held_out", "log_likelihood", "calinski_harabasz")
+
+
+def criterion(table: Iterable[Any], criterion: str = "bic", ax: Any = None) -> Picture:
+    """Draw a criterion over the number of components, a line for each of the other settings; the best is marked.
+
+    Parameters
+    ----------
+    table : iterable of objects or mappings
+        The candidates. Each has `settings`, a mapping such as ``{"n_components": 3, "covariance_type": "full"}``, and
+        `criteria`, a mapping such as ``{"bic": 1234.5}``. One that was dropped before its fit had ended has a true
+        `dropped`; it is hollow.
+    criterion : str
+        The name of one of the criteria.
+    ax : Axes, optional
+
+    Raises
+    ------
+    ValueError
+        No candidate has the criterion, or none has a number of components.
+    """
+    rows = [(dict(_entry(row, "settings")), _entry(row, "criteria"), bool(_entry(row, "dropped"))) for row in table]
+    size = next((name for name in SIZES if any(name in settings for settings, _, _ in rows)), None)
+    known = [(s, float(c[criterion]), gone) for s, c, gone in rows if c.get(criterion) is not None and size in s]
+    known = [entry for entry in known if np.isfinite(entry[1])]
+    if size is None or not known:
+        names = sorted({name for _, criteria, _ in rows for name in criteria})
+        raise ValueError(
+            f"no candidate has {criterion!r} and a number of components: they have {', '.join(names) or 'none'}"
+        )
+    best = (max if criterion in LARGER_IS_BETTER else min)(known, key=lambda entry: entry[1])
+    place = canvas(ax, (6.0, 4.2))
+    axes = place.ax
+    groups = _groups(known, size)
+    for i, (name, entries) in enumerate(groups.items()):
+        look: dict[str, Any] = {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[i // len(PALETTE) % len(LINES)]}
+        at, values = [e[0][size] for e in entries], [e[1] for e in entries]
+        axes.plot(at, values, linewidth=1.6, label=name or None, marker=MARKERS[i % len(MARKERS)], markersize=5, **look)
+        gone = [(n, v) for n, v, e in zip(at, values, entries, strict=True) if e[2]]
+        if gone:
+            axes.plot(*zip(*gone, strict=True), linestyle="none", marker=MARKERS[i % len(MARKERS)], markersize=5,
+                      markerfacecolor="white", markeredgecolor=look["color"], zorder=4)  # fmt: skip
+    (mark,) = axes.plot(best[0][size], best[1], "o", markersize=13, markerfacecolor="none", markeredgecolor="black",
+                        markeredgewidth=1.6, zorder=5)  # fmt: skip
+    word = size.removeprefix("n_").replace("_", " ")
+    set_labels(axes, f"number of {word}", _title(criterion))
+    axes.ticklabel_format(axis="y", useOffset=False)
+    whole_numbers(axes)
+    quiet_grid(axes)
+    others = ", ".join(f"{value}" for name, value in best[0].items() if name != size)
+    text = f"best {_title(criterion)}: {best[0][size]} {word}{', ' + others if others else ''}"
+    hollow = any(gone for _, _, gone in known)
+    set_title(axes, text + ("; hollow: stopped early, cannot win" if hollow else ""))
+    if len(groups) > 1:
+        legend_beside(axes)
+    return place.picture(
+        f"{_title(criterion)} of {len(known)} candidates over the number of {word}; {text}.", best=mark
+    )
+
+
+def _title(criterion: str) -> str:
+    """Return the name of a criterion as people write it."""
+    return criterion.upper() if len(criterion) <= 4 else criterion.replace("_", " ")
+
+
+def _entry(row: Any, name: str) -> Any:
+    """Return an entry of a row of the table."""
+    return row.get(name) if isinstance(row, Mapping) else getattr(row, name, None)
+
+
+def _groups(known: Any, size: str) -> dict[str, list[Any]]:
+    """Return the candidates by their other settings, each group in the order of its sizes."""
+    found: dict[str, list[Any]] = {}
+    for entry in sorted(known, key=lambda e: e[0][size]):
+        name = ", ".join(str(value) for key, value in entry[0].items() if key != size)
+        found.setdefault(name, []).append(entry)
+    return found

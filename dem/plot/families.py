@@ -1,0 +1,166 @@
+"""Probabilities of values by class: of columns of 0 and 1 (Bernoulli), and of codes (categorical)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.patches import Patch
+
+from dem.core import human
+from dem.core.block import Float
+from dem.estimators.summary import column_names, columns_of
+from dem.families.bernoulli import Bernoulli
+from dem.families.categorical import Categorical
+from dem.families.product import Product
+from dem.plot.canvas import Picture, canvas, legend_beside, set_title
+from dem.plot.colours import style
+from dem.plot.labels import short
+from dem.plot.sampled import n_classes, n_columns
+
+MOST_COLUMNS = 12
+MOST_BARS = 60
+MOST_CODES = 12
+BAR = 0.17
+"""Inches of a bar in a figure of its own."""
+WIDE_ENOUGH = 0.16
+"""A share of a bar that has room for its code."""
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The probabilities of the values of one column.
+
+    Attributes
+    ----------
+    column : int
+    shares : array of shape (K, C)
+    """
+
+    column: int
+    shares: Float
+
+
+def probabilities(
+    model: Any, columns: Sequence[int | str] | None = None, labels: Sequence[str] | None = None, ax: Any = None
+) -> Picture:
+    """Draw the probability of each value by class, for columns of 0 and 1 and of codes: a bar for each class.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted mixture with Bernoulli or categorical columns.
+    columns : sequence of numbers or names, optional
+        By default those in which the classes differ most, at most twelve.
+    labels : sequence of str, optional
+    ax : Axes, optional
+
+    Raises
+    ------
+    ValueError
+        The model has no such columns.
+    """
+    found = codes_of(model)
+    if not found:
+        raise ValueError("a picture of probabilities needs columns of 0 and 1 (bernoulli) or of codes (categorical)")
+    k, d = n_classes(model), n_columns(model)
+    names = column_names(model, d, labels)
+    shown = _chosen(model, found, columns, max(1, min(MOST_COLUMNS, MOST_BARS // k)))
+    per_group = k + 0.9
+    place = canvas(ax, (6.4, 1.2 + BAR * per_group * len(shown) + 0.1 * len(shown)))
+    ticks = []
+    binary = all(_binary(codes, model) for codes in shown)
+    for i, codes in enumerate(shown):
+        first = i * per_group
+        ticks.append(first + (k - 1) / 2)
+        for j in range(k):
+            _bar(place.ax, codes, (j, first + j), whole=not binary)
+    _finish(place.ax, (len(shown) * per_group - 0.9, k), (ticks, [short(names[codes.column], 22) for codes in shown]))
+    what = "probability of 1" if binary else "probability of each code"
+    left = len(found) - len(shown)
+    rest = "" if not left else f"; the {len(shown)} most telling of {len(found)} columns"
+    set_title(place.ax, f"{what} by component{rest}")
+    if not binary:
+        most = max(codes.shares.shape[1] for codes in shown)
+        if most <= MOST_CODES:
+            handles = [Patch(color=code_colour(c, most), label=str(c)) for c in range(most)]
+            legend_beside(place.ax, handles, title="code")
+    text = f"The {what} in {human.plural(len(shown), 'column')}, for each of {human.plural(k, 'component')}."
+    return place.picture(text)
+
+
+def codes_of(model: Any) -> list[Codes]:
+    """Return the probabilities of all columns of 0 and 1 and of codes that a mixture has."""
+    family = getattr(model, "family_", None)
+    if family is None:
+        return []
+    parameters = model.component_parameters_
+    if isinstance(family, Product):
+        parts = [(part.family, part.columns, parameters[part.name]) for part in family.parts]
+    else:
+        parts = [(family, tuple(range(n_columns(model))), parameters)]
+    found = []
+    for of_part, columns, values in parts:
+        if isinstance(of_part, Bernoulli):
+            p = np.asarray(values["probability"])
+            found += [Codes(j, np.column_stack([1 - p[:, i], p[:, i]])) for i, j in enumerate(columns)]
+        elif isinstance(of_part, Categorical):
+            found += [Codes(j, np.asarray(values["probabilities"][i])) for i, j in enumerate(columns)]
+    return sorted(found, key=lambda codes: codes.column)
+
+
+def _binary(codes: Codes, model: Any) -> bool:
+    return codes.shares.shape[1] == 2
+
+
+def _chosen(model: Any, found: Sequence[Codes], columns: Any, most: int) -> list[Codes]:
+    """Return the columns to draw: those that the user chose, or those in which the classes differ most."""
+    if columns is not None:
+        wanted = columns_of(model, n_columns(model)).numbers_of(list(columns))
+        by_column = {codes.column: codes for codes in found}
+        if absent := [j for j in wanted if j not in by_column]:
+            raise ValueError(f"column {absent[0]} has no probabilities: it is neither bernoulli nor categorical")
+        return [by_column[j] for j in wanted]
+    weights = np.asarray(model.weights_)[:, None]
+    spread = [float((weights * (c.shares - (weights * c.shares).sum(axis=0)) ** 2).sum()) for c in found]
+    best = sorted(np.argsort(-np.asarray(spread), kind="stable")[:most].tolist())
+    return [found[i] for i in best]
+
+
+def _bar(ax: Axes, codes: Codes, place: tuple[int, float], *, whole: bool) -> None:
+    """Draw the bar of one class: the probability of 1, or with `whole` those of all codes side by side."""
+    k, y = place
+    look = style(k)
+    if not whole:
+        ax.barh(y, 1.0, color="0.94", height=0.8, zorder=1)
+        ax.barh(y, codes.shares[k, 1], color=look.colour, height=0.8, zorder=2)
+    else:
+        start, n = 0.0, codes.shares.shape[1]
+        for c, share in enumerate(codes.shares[k]):
+            colour = code_colour(c, n)
+            ax.barh(y, share, left=start, color=colour, height=0.8, edgecolor="white", linewidth=0.5, zorder=2)
+            start += share
+    ax.annotate(str(k), (1.0, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize="x-small",
+                color="black")  # fmt: skip
+    ax.plot(
+        [-0.012, -0.012], [y - 0.4, y + 0.4], color=look.colour, linewidth=3.5, solid_capstyle="butt", clip_on=False
+    )
+
+
+def code_colour(code: int, n: int) -> str:
+    """Return the colour of a code: from dark to light, so that it is no component's colour."""
+    return to_hex(colormaps["cividis"](0.08 + 0.88 * code / max(1, n - 1)))
+
+
+def _finish(ax: Axes, size: tuple[float, int], ticks: tuple[list[float], list[str]]) -> None:
+    """Set the axes of a picture of bars."""
+    bottom, _ = size
+    ax.set(xlim=(-0.03, 1.02), ylim=(bottom - 0.3, -0.7), xlabel="probability; the numbers are those of the components")
+    ax.set_yticks(*ticks)
+    ax.tick_params(axis="y", length=0, pad=6)
+    ax.spines[["top", "right", "left"]].set_visible(False)

@@ -1,0 +1,220 @@
+"""Missing values: their share in each column, and what a fit fills in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dem.core import human
+from dem.core.block import Float
+from dem.core.column_grid import ColumnGrid
+from dem.estimators.summary import column_names
+from dem.plot.along import DOWNWARDS, axis_name, has_profiles, is_vertical, positions, profile_grids
+from dem.plot.canvas import Picture, canvas, grid_of, legend_beside, quiet_grid, set_labels, set_title
+from dem.plot.colours import PALETTE
+from dem.plot.labels import percent, short
+from dem.plot.sampled import RowSample, rows_needed
+
+MOST_BARS = 30
+OBSERVED, FILLED = "0.15", PALETTE[1]
+BAND = 0.25
+
+
+def missing(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> Picture:
+    """Draw the share of missing values in each column of the training data.
+
+    Columns with a coordinate, such as depth, are drawn along it; of others the thirty that lack most.
+
+    Parameters
+    ----------
+    model : estimator
+    labels : sequence of str, optional
+    ax : Axes, or a sequence with one for each variable, optional
+
+    Raises
+    ------
+    ValueError
+        No value was missing, or the model does not know it.
+    """
+    source = getattr(model, "source_", None) or {}
+    if "missing" not in source:
+        raise ValueError("this model does not know its training data: fit it first")
+    counts = np.asarray(source["missing"], dtype=np.float64)
+    n, d = source["shape"]
+    if not counts.any():
+        raise ValueError("no value was missing in the training data: there is nothing to draw")
+    share = counts / n
+    incomplete = percent(source["incomplete_rows"] / n)
+    text = f"missing values: {percent(float(share.mean()))} of all; some in {incomplete} of the rows"
+    if has_profiles(model) and labels is None:
+        return _missing_lines(model, share, text, ax)
+    names = column_names(model, d, labels)
+    order = np.argsort(-share, kind="stable")[:MOST_BARS]
+    order = order[share[order] > 0] if d > MOST_BARS else np.arange(d)
+    place = canvas(ax, (6.0, 1.3 + 0.26 * max(3, len(order))))
+    axes = place.ax
+    axes.barh(range(len(order)), 100 * share[order], color=PALETTE[0], height=0.7)
+    for i, j in enumerate(order):
+        axes.annotate(percent(float(share[j])), (100 * share[j], i), xytext=(4, 0), textcoords="offset points",
+                      va="center", fontsize="small")  # fmt: skip
+    axes.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize="small" if len(order) > 15 else None)
+    axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, 118 * float(share.max())))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 100 else "")
+    set_labels(axes, "missing (%)")
+    axes.spines[["top", "right"]].set_visible(False)
+    quiet_grid(axes, "x")
+    rest = f"; the {len(order)} columns of {d} that lack most" if len(order) < d else ""
+    set_title(axes, text + rest)
+    return place.picture(f"The share of missing values by column: {text}.")
+
+
+def _missing_lines(model: Any, share: Float, text: str, ax: Any) -> Picture:
+    """Draw the shares along the coordinate of each variable."""
+    grids = profile_grids(model)
+    place = _profile_canvas(ax, grids)
+    for axes, grid in zip(place.axes, grids, strict=True):
+        at, _ = positions(grid)
+        values, upright = 100 * share[grid.columns], is_vertical(grid)
+        axes.plot(*((values, at) if upright else (at, values)), ".-", color=PALETTE[0])
+        _name_axes(axes, grid, f"{short(grid.variable, 30)}: missing (%)", upright=upright)
+        (axes.set_xlim if upright else axes.set_ylim)(0, max(1.0, 108 * float(share.max())))
+    set_title(place.ax, text)
+    along = ", ".join(sorted({axis_name(grid) for grid in grids}))
+    return place.picture(f"The share of missing values along {along}: {text}.")
+
+
+def _profile_canvas(ax: Any, grids: Sequence[ColumnGrid]) -> Any:
+    panels, unused = grid_of(len(grids))
+    tall = 4.6 if any(is_vertical(grid) for grid in grids) else 3.3
+    return canvas(ax, (1.2 + 3.1 * panels[1], 0.4 + tall * panels[0]), panels, unused)
+
+
+def _name_axes(ax: Axes, grid: ColumnGrid, value: str, *, upright: bool) -> None:
+    """Name the axes of a panel along a coordinate; depth increases downwards."""
+    set_labels(ax, *((value, axis_name(grid)) if upright else (axis_name(grid), value)))
+    if upright and grid.dims[0].lower() in DOWNWARDS and not ax.yaxis_inverted():
+        ax.invert_yaxis()
+    quiet_grid(ax)
+
+
+def filled(model: Any, x: Any, row: int | None = None, labels: Sequence[str] | None = None, ax: Any = None) -> Picture:
+    """Draw a row whose missing values a fit fills in: the observed values, the filled ones, and their spread.
+
+    Columns with a coordinate are drawn along it. Other columns are drawn side by side, each in its own units: the mean
+    of the rows is 0, and their standard deviation 1.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model that fills in missing values.
+    x : rows
+        See `dem.plot`.
+    row : int, optional
+        Its number in `x`; by default the row with the most missing values of those that lack at most two thirds.
+    labels : sequence of str, optional
+    ax : Axes, or a sequence with one for each variable, optional
+
+    Raises
+    ------
+    ValueError
+        No value is missing in the rows, or there is no such row.
+    """
+    sample = rows_needed(model, x, "a picture of filled values")
+    number = _row_to_fill(sample) if row is None else row
+    if not 0 <= number < len(sample):
+        raise ValueError(f"row must be from 0 to {len(sample) - 1}, got {row}")
+    one = sample.take(np.array([number]))
+    mean, sd = _filled(one)
+    gaps = ~np.isfinite(one.x[0])
+    if not gaps.any():
+        raise ValueError(f"row {number} has no missing value: there is nothing to fill in")
+    spread = "" if sd is None else ", with two standard deviations"
+    text = f"{human.plural(int(gaps.sum()), 'value')} of {len(gaps)} filled in{spread}"
+    place = _draw_filled_lines(model, (one.x[0], mean, sd), ax) if has_profiles(model) and labels is None else None
+    if place is None:
+        place = _draw_filled_columns(sample, (one.x[0], mean, sd), column_names(model, len(gaps), labels), ax)
+    set_title(place.ax, text)
+    handles = [
+        Line2D([], [], color=OBSERVED, marker="o", markersize=4, linestyle="none", label="observed"),
+        Line2D([], [], color=FILLED, marker="s", markersize=4, linestyle="none", label="filled in"),
+        *([Patch(color=FILLED, alpha=BAND, linewidth=0, label="2 standard\ndeviations")] if sd is not None else []),
+    ]
+    panels = grid_of(len(place.axes))[0]
+    legend = legend_beside(place.axes[min(panels[1], len(place.axes)) - 1], handles)
+    return place.picture(f"A row of the data: {text}.", legend=legend)
+
+
+def _row_to_fill(sample: RowSample) -> int:
+    """Return the row that lacks most, of those that lack at most two thirds of their values."""
+    share = (~np.isfinite(sample.x)).mean(axis=1)
+    if not (share > 0).any():
+        raise ValueError("no value is missing in these rows: there is nothing to fill in")
+    fit = np.where(share <= 2 / 3, share, -share)
+    return int(np.argmax(fit)) if fit.max() > 0 else int(np.argmax(np.where(share < 1, share, -1)))
+
+
+def _filled(one: RowSample) -> tuple[Float, Float | None]:
+    """Return a row with its missing values filled in, and their deviations; None where the model has none."""
+    if hasattr(one.model, "cluster_centers_"):
+        return np.asarray(one.of_model("impute"))[0], None
+    from_model = one.of_model("impute"), one.deviations()
+    return np.asarray(from_model[0])[0], np.asarray(from_model[1])[0]
+
+
+def _draw_filled_lines(model: Any, values: tuple[Float, Float, Float | None], ax: Any) -> Any:
+    """Draw a row along the coordinates of its columns."""
+    own, mean, sd = values
+    grids = profile_grids(model)
+    place = _profile_canvas(ax, grids)
+    for axes, grid in zip(place.axes, grids, strict=True):
+        at, upright = positions(grid)[0], is_vertical(grid)
+        x, m = own[grid.columns], mean[grid.columns]
+        gaps = ~np.isfinite(x)
+        axes.plot(*((m, at) if upright else (at, m)), "-", color="0.6", linewidth=1.0, zorder=2)
+        for mask, colour, marker in ((~gaps, OBSERVED, "o"), (gaps, FILLED, "s")):
+            axes.plot(
+                *((m[mask], at[mask]) if upright else (at[mask], m[mask])), marker, color=colour, markersize=4, zorder=3
+            )
+        if sd is not None:
+            s = 2 * sd[grid.columns]
+            fill = axes.fill_betweenx if upright else axes.fill_between
+            fill(at, m - s, m + s, color=FILLED, alpha=BAND, linewidth=0, zorder=1)
+        value = f"{grid.variable} ({grid.units})" if grid.units and grid.units != "1" else grid.variable
+        _name_axes(axes, grid, short(value, 60), upright=upright)
+    return place
+
+
+def _draw_filled_columns(
+    sample: RowSample, values: tuple[Float, Float, Float | None], names: Sequence[str], ax: Any
+) -> Any:
+    """Draw a row by its columns, each in units of its deviation among the rows."""
+    own, mean, sd = values
+    seen = np.isfinite(sample.x)
+    n = np.maximum(seen.sum(axis=0), 1)
+    centre = np.where(seen, sample.x, 0).sum(axis=0) / n
+    unit = np.sqrt(np.where(seen, (sample.x - centre) ** 2, 0).sum(axis=0) / n)
+    unit = np.where(unit > 0, unit, 1.0)
+    gaps = np.flatnonzero(~np.isfinite(own))
+    order = np.arange(len(own)) if len(own) <= MOST_BARS else np.sort(gaps[:MOST_BARS])
+    place = canvas(ax, (6.4, 1.4 + 0.26 * max(4, len(order))))
+    z = (mean - centre) / unit
+    for i, j in enumerate(order):
+        gap = j in gaps
+        if gap and sd is not None:
+            place.ax.barh(
+                i, 4 * sd[j] / unit[j], left=z[j] - 2 * sd[j] / unit[j], height=0.62, color=FILLED, alpha=BAND
+            )
+        place.ax.plot(z[j], i, "s" if gap else "o", color=FILLED if gap else OBSERVED, markersize=5)
+    place.ax.axvline(0, color="0.7", linewidth=0.8, zorder=0)
+    place.ax.set_yticks(
+        range(len(order)), [short(names[j]) for j in order], fontsize="small" if len(order) > 15 else None
+    )
+    place.ax.set_ylim(len(order) - 0.4, -0.6)
+    set_labels(place.ax, "distance from the mean of the column (standard deviations)")
+    quiet_grid(place.ax, "x")
+    return place

@@ -1,0 +1,178 @@
+"""Names, shares and numbers of components as pictures write them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.text import Text
+
+from dem.core import human
+from dem.core.block import Float
+from dem.plot.canvas import MOST_IN_LEGEND, legend_beside
+from dem.plot.colours import style, text_on
+
+LONGEST_NAME = 28
+BADGE_SIZE = 8.0
+PLACES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
+"""Where a badge may stand, from its point on, in steps; further steps go the same ways."""
+
+
+def percent(share: float) -> str:
+    """Return a share as text; one that is not 0 is never written as 0: "<0.1 %"."""
+    if share == 0 or share == 1:
+        return f"{share:.0%}".replace("%", " %")
+    if share < 0.001:
+        return "<0.1 %"
+    if share > 0.999:
+        return ">99.9 %"
+    return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
+
+
+def short(name: str, longest: int = LONGEST_NAME) -> str:
+    """Return a name; the middle of a long one is left out."""
+    if len(name) <= longest:
+        return name
+    head = (longest - 1) * 2 // 3
+    return f"{name[:head].rstrip()}…{name[head - longest + 1 :].lstrip()}"
+
+
+def word_for(model: Any) -> str:
+    """Return the word for a class of a model: "cluster" or "component"."""
+    return "cluster" if hasattr(model, "cluster_centers_") else "component"
+
+
+def shares(model: Any) -> Float:
+    """Return the share of each class in the rows, (K,)."""
+    counts = getattr(model, "cluster_counts_", None)
+    if counts is None:
+        return np.asarray(getattr(model, "weights_", np.ones(0)), dtype=np.float64)
+    total = float(np.sum(counts))
+    return np.asarray(counts, dtype=np.float64) / (total or 1.0)
+
+
+def legend_of_classes(ax: Axes, model: Any, n: int, *, lines: bool = False, more: Sequence[Any] = ()) -> Any:
+    """Write the numbers and shares of the classes beside the axes; of many classes only those of the largest shares.
+
+    Parameters
+    ----------
+    ax : Axes
+    model : estimator
+    n : int
+        The number of classes.
+    lines : bool
+        Show the classes' lines, not their markers.
+    more : sequence of artists
+        What else the legend has.
+    """
+    weights = shares(model)
+    known = len(weights) == n
+    shown = list(range(n))
+    if n > MOST_IN_LEGEND:
+        shown = sorted(np.argsort(-weights, kind="stable")[: MOST_IN_LEGEND - 1].tolist()) if known else []
+    handles = [_handle(k, f"{k}   {percent(float(weights[k]))}" if known else str(k), lines=lines) for k in shown]
+    if len(shown) < n:
+        handles.append(Line2D([], [], linestyle="none", label=f"and {n - len(shown)} smaller"))
+    return legend_beside(ax, [*handles, *more], title=word_for(model))
+
+
+def _handle(k: int, label: str, *, lines: bool) -> Line2D:
+    look = style(k)
+    if lines:
+        return Line2D([], [], color=look.colour, linestyle=look.line, linewidth=2.0, label=label)
+    return Line2D([], [], color=look.colour, linestyle="none", marker=look.marker, markersize=6, label=label)
+
+
+def of_columns(names: Sequence[str]) -> list[str]:
+    """Return the names of columns in a form that fits beside axes."""
+    return [short(name) for name in names]
+
+
+def in_words(n: int, noun: str) -> str:
+    """Return a number and its noun."""
+    return human.plural(n, noun)
+
+
+class Numbers(Artist):
+    """The numbers of components at their points, in the components' colours, moved so that none hides another.
+
+    They are placed when they are drawn, so they fit at any size of the figure.
+
+    Parameters
+    ----------
+    ax : Axes
+    points : array of shape (n, 2)
+        In the coordinates of the data.
+    numbers : sequence of int
+        The numbers of the components.
+    first : int
+        What the component with number 0 is called.
+    """
+
+    def __init__(self, ax: Axes, points: Any, numbers: Sequence[int], first: int = 0) -> None:
+        super().__init__()
+        self.points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+        self.set_zorder(6)
+        ax.add_artist(self)
+        self.set_clip_on(False)
+        self.set_in_layout(False)
+        self.texts = [self._badge(ax, k, str(k + first)) for k in numbers]
+        self.leaders = [Line2D([], [], color="0.2", linewidth=0.7) for _ in numbers]
+        for leader in self.leaders:
+            leader.set_figure(ax.get_figure())
+
+    def _badge(self, ax: Axes, k: int, word: str) -> Text:
+        colour = style(k).colour
+        box = {"boxstyle": "round,pad=0.18", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
+        made = Text(0, 0, word, fontsize=BADGE_SIZE, fontweight="bold", color=text_on(colour), ha="center", va="center",
+                    bbox=box)  # fmt: skip
+        made.set_figure(ax.get_figure())
+        return made
+
+    def get_children(self) -> list[Artist]:
+        """Return the texts."""
+        return list(self.texts)
+
+    def draw(self, renderer: Any) -> None:
+        """Place the numbers, and draw them, with a line to a point that one had to leave."""
+        if not self.get_visible() or self.axes is None:
+            return
+        taken: list[Any] = []
+        inside = self.axes.bbox
+        for text, leader, at in zip(self.texts, self.leaders, self.axes.transData.transform(self.points), strict=True):
+            if not np.isfinite(at).all():
+                continue
+            box = _place(text, at, inside, taken, renderer)
+            taken.append(box)
+            moved = np.hypot(*(np.asarray(text.get_position()) - at)) > box.height
+            if moved:
+                leader.set_data([at[0], text.get_position()[0]], [at[1], text.get_position()[1]])
+                leader.draw(renderer)
+        for text in self.texts:
+            text.draw(renderer)
+
+
+def _place(text: Text, at: Any, inside: Any, taken: Sequence[Any], renderer: Any) -> Any:
+    """Move a text to the first free place near a point; return its box, with its frame."""
+    text.set_position(at)
+    box = text.get_bbox_patch()
+    text.update_bbox_position_size(renderer)
+    size = text.get_window_extent(renderer)
+    pad = 0.36 * text.get_fontsize() * renderer.points_to_pixels(1.0)
+    step = np.array([size.width + 2 * pad, size.height + 2 * pad])
+    assert box is not None
+    first = None
+    for far in range(1, 8):
+        for way in PLACES if far == 1 else PLACES[1:]:
+            spot = at + np.asarray(way) * step * far
+            spot = np.clip(spot, inside.min + step / 2, inside.max - step / 2)
+            tried = size.translated(*(spot - at)).padded(pad)
+            first = tried if first is None else first
+            if not any(tried.overlaps(other) for other in taken):
+                text.set_position(spot)
+                return tried
+    return first

@@ -1,0 +1,255 @@
+"""PPCA and factor analysis: the variances of the latents, what the columns have of them, rows in the latent space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from dem.core import human
+from dem.core.block import Float
+from dem.estimators.summary import column_names, correlations, in_scaled_units, shared_units
+from dem.plot.along import axis_name, draw_lines, has_profiles, is_vertical, profile_grids
+from dem.plot.canvas import Picture, canvas, grid_of, legend_beside, quiet_grid, set_labels, set_title, whole_numbers
+from dem.plot.colours import PALETTE, style
+from dem.plot.labels import percent, short
+from dem.plot.points import axis_limits, bins, draw_points
+from dem.plot.sampled import n_columns, rows_needed
+from dem.plot.telling import check_columns
+
+WIDE = 300
+"""A ratio of variances from which the axis is logarithmic."""
+MOST_LINES = 6
+"""Latents whose loadings are drawn as lines."""
+MOST_NAMES = 40
+MOST_NUMBERS = (20, 8)
+"""Columns and latents of a table whose cells have their numbers."""
+
+
+def scree(model: Any, ax: Any = None) -> Picture:
+    """Draw the variance along each latent of PPCA, or the share that each factor explains, and the noise.
+
+    Parameters
+    ----------
+    model : PPCA, BayesianPCA or FactorAnalysis
+    ax : Axes, optional
+
+    Raises
+    ------
+    ValueError
+        The model has no latents.
+    """
+    place = canvas(ax, (5.6, 4.0))
+    axes = place.ax
+    if hasattr(model, "explained_variance_"):
+        values, noise = np.asarray(model.explained_variance_, dtype=np.float64), float(model.noise_variance_)
+        named, what = f"variance along it{in_scaled_units(model)}", "component"
+        explained, of_what, beside = (
+            float(np.sum(model.explained_variance_ratio_)),
+            "variance",
+            "noise in every\nother direction",
+        )
+    else:
+        found = _correlations(model)
+        values = (found**2).sum(axis=0) / len(found)
+        explained, of_what, beside = float(values.sum()), "columns' variance", "noise: what no\nfactor explains"
+        noise, named, what = 1 - explained, "share of the columns' variance", "factor"
+    number = np.arange(1, len(values) + 1)
+    levels = np.append(values[values > 0], noise if noise > 0 else [])
+    if len(levels) and levels.max() > WIDE * levels.min():
+        axes.set_yscale("log")
+    axes.plot(number, values, "o-", color=PALETTE[0], label=f"{what}s", zorder=3)
+    if noise > 0:
+        axes.axhline(noise, color=PALETTE[1], linestyle="--", label=beside)
+    if axes.get_yscale() == "linear":
+        axes.set_ylim(bottom=0)
+    axes.set_xlim(0.5, len(values) + 0.5)
+    whole_numbers(axes)
+    set_labels(axes, what, named)
+    explains = "explains" if len(values) == 1 else "explain"
+    text = f"{human.plural(len(values), what)} {explains} {percent(explained)} of the {of_what}"
+    set_title(axes, text)
+    legend = legend_beside(axes)
+    quiet_grid(axes)
+    return place.picture(f"The variance along each latent, and the noise: {text}.", legend=legend)
+
+
+def loadings(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> Picture:
+    """Draw the correlation of each column with each latent: lines along the columns' coordinate, else a table.
+
+    Parameters
+    ----------
+    model : PPCA, BayesianPCA or FactorAnalysis
+    labels : sequence of str, optional
+    ax : Axes, or a sequence with one for each variable, optional
+    """
+    found = _correlations(model)
+    if has_profiles(model):
+        return _loading_lines(model, found, ax)
+    names = column_names(model, n_columns(model), labels)
+    d, q = found.shape
+    order = (
+        np.arange(d) if d <= MOST_NAMES else np.sort(np.argsort(-(found**2).sum(axis=1), kind="stable")[:MOST_NAMES])
+    )
+    shown = found[order]
+    place = canvas(ax, (2.9 + float(np.clip(0.55 * q, 1.6, 7)), 1.4 + float(np.clip(0.27 * len(order), 1.5, 9))))
+    axes = place.ax
+    image = axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+    bar = place.figure.colorbar(image, ax=axes, label="correlation")
+    if len(order) <= MOST_NUMBERS[0] and q <= MOST_NUMBERS[1]:
+        for (i, j), value in np.ndenumerate(shown):
+            axes.text(j, i, _signed(value), ha="center", va="center", fontsize="small",
+                      color="white" if abs(value) > 0.6 else "black")  # fmt: skip
+    axes.set_yticks(
+        range(len(order)), [short(names[j], 24) for j in order], fontsize="small" if len(order) > 15 else None
+    )
+    whole_numbers(axes)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value + 1:g}")
+    set_labels(axes, _latent_word(model))
+    rest = f"; the {len(order)} of {d} columns that have most of them" if len(order) < d else ""
+    set_title(axes, f"correlations of columns and {_latent_word(model)}s{rest}")
+    return place.picture(f"The correlations of {d} columns and {human.plural(q, 'latent')}.", image=image, bar=bar)
+
+
+def _loading_lines(model: Any, found: Float, ax: Any) -> Picture:
+    """Draw the loadings of the first latents as lines along the coordinate of the columns."""
+    grids = profile_grids(model)
+    panels, unused = grid_of(len(grids))
+    vertical = [is_vertical(grid) for grid in grids]
+    place = canvas(ax, (1.6 + 3.1 * panels[1], 0.4 + (4.6 if any(vertical) else 3.3) * panels[0]), panels, unused)
+    n = min(MOST_LINES, found.shape[1])
+    for axes, grid, upright in zip(place.axes, grids, vertical, strict=True):
+        draw_lines(axes, grid, found[grid.columns, :n].T, upright=upright, numbered_from=1)
+        (axes.axvline if upright else axes.axhline)(0, color="0.4", linewidth=0.8, zorder=1)
+        (axes.set_xlim if upright else axes.set_ylim)(-1.08, 1.08)
+        value = f"correlation with {short(grid.variable, 24)}" if grid.variable else "correlation"
+        set_labels(axes, **{"x" if upright else "y": value})
+    word = _latent_word(model)
+    rest = f"; the first {n} of {found.shape[1]}" if n < found.shape[1] else ""
+    set_title(place.ax, f"correlations of columns and {word}s{rest}")
+    looks = [style(j) for j in range(n)]
+    handles = [
+        Line2D([], [], color=s.colour, linestyle=s.line, linewidth=2, label=str(j + 1)) for j, s in enumerate(looks)
+    ]
+    legend = legend_beside(place.axes[min(panels[1], len(place.axes)) - 1], handles, title=word)
+    text = f"The correlations of {word}s and columns along {', '.join(sorted({axis_name(g) for g in grids}))}."
+    return place.picture(text, legend=legend)
+
+
+def latents(model: Any, x: Any, columns: Sequence[int | str] = (0, 1), classes: Any = None, ax: Any = None) -> Picture:
+    """Draw rows in two latents: their posterior means.
+
+    Parameters
+    ----------
+    model : PPCA, BayesianPCA or FactorAnalysis
+    x : rows
+        See `dem.plot`.
+    columns : two numbers from 0
+        The latents; the picture calls the first one "latent 1".
+    classes : array of shape (n,), optional
+        What to colour the rows by: whole numbers, or words.
+    ax : Axes, optional
+
+    Raises
+    ------
+    ValueError
+        There are no such latents, or not as many classes as rows.
+    """
+    _need_latents(model)
+    sample = rows_needed(model, x, "a picture of latents")
+    z = np.asarray(sample.of_model("transform"), dtype=np.float64)
+    pair = latent_pair(columns, z.shape[1])
+    numbers, words = _coded(classes, len(z))
+    place = canvas(ax)
+    axes = place.ax
+    if z.shape[1] == 1:
+        _draw_one(axes, z[:, 0], numbers)
+    else:
+        xy = z[:, list(pair)]
+        low, high = axis_limits(xy[np.isfinite(xy).all(axis=1)])
+        draw_points(axes, xy, np.zeros(len(z), dtype=int) if numbers is None else numbers)
+        axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        set_labels(axes, f"latent {pair[0] + 1}", f"latent {pair[1] + 1}")
+    set_title(axes, f"{sample.in_words} in the latent {'space' if z.shape[1] == 1 else 'plane'}")
+    more = {}
+    if numbers is not None:
+        handles = [
+            Line2D([], [], color=style(k).colour, linestyle="none", marker=style(k).marker, label=short(word, 20))
+            for k, word in enumerate(words)
+        ]
+        more["legend"] = legend_beside(axes, handles, title="class")
+    coloured = f", coloured by {human.plural(len(words), 'class')}" if numbers is not None else ""
+    return place.picture(f"{sample.in_words} by the posterior means of their latents{coloured}.", **more)
+
+
+def _draw_one(axes: Axes, z: Float, numbers: Any) -> None:
+    """Draw the histogram of a single latent, by class."""
+    z = np.where(np.isfinite(z), z, np.nan)
+    (low,), (high,) = axis_limits(z[np.isfinite(z)][:, None])
+    edges = np.asarray(bins(z[np.isfinite(z)], low, high))
+    kinds = np.zeros(len(z), dtype=int) if numbers is None else numbers
+    base = np.zeros(len(edges) - 1)
+    for k in range(int(kinds.max()) + 1):
+        height = base + np.histogram(z[(kinds == k) & np.isfinite(z)], edges)[0]
+        axes.stairs(height, edges, baseline=base, fill=True, color=style(k).colour)
+        base = height
+    set_labels(axes, "latent 1", "rows")
+
+
+def _coded(classes: Any, n: int) -> tuple[Any, list[str]]:
+    """Return classes as numbers from 0, and their names."""
+    if classes is None:
+        return None, []
+    given = np.asarray(classes)
+    if given.shape != (n,):
+        raise ValueError(f"classes must have the shape ({n},), got {given.shape}")
+    words, numbers = np.unique(given, return_inverse=True)
+    return numbers.astype(int), [str(word) for word in words]
+
+
+def latent_pair(columns: Sequence[int | str], q: int) -> tuple[int, int]:
+    """Return the numbers of two latents of q, which have no names; (0, 0) for a single latent.
+
+    Raises
+    ------
+    ValueError
+        There are no such latents.
+    """
+    if not all(isinstance(column, int | np.integer) or str(column).isdecimal() for column in columns):
+        raise ValueError(f"columns must be the numbers of two latents, from 0, got {', '.join(map(str, columns))}.")
+    if q == 1:
+        return 0, 0
+    pair = tuple(int(column) for column in columns)
+    check_columns(pair, q, "latents")
+    return pair[0], pair[1]
+
+
+def _need_latents(model: Any) -> None:
+    if not hasattr(model, "components_"):
+        raise ValueError(f"a {type(model).__name__} has no latents: this picture is for PPCA and factor analysis")
+
+
+def _correlations(model: Any) -> Float:
+    """Return the correlations between columns and latents, (d, q)."""
+    _need_latents(model)
+    if not hasattr(model, "explained_variance_"):
+        return correlations(model)
+    noise = float(model.noise_variance_)
+    unit = shared_units(model, n_columns(model))
+    lengths = np.sqrt(np.maximum(np.asarray(model.explained_variance_, dtype=np.float64) - noise, 0.0))
+    weights = np.asarray(model.components_, dtype=np.float64).T * lengths
+    deviations = np.sqrt((weights**2).sum(axis=1) + noise * unit**2)
+    return np.asarray(weights / np.where(deviations > 0, deviations, 1.0)[:, None])
+
+
+def _latent_word(model: Any) -> str:
+    return "component" if hasattr(model, "explained_variance_") else "factor"
+
+
+def _signed(value: float) -> str:
+    """Return a correlation as text: ".52", "-.07", "1"."""
+    text = f"{abs(value):.2f}".lstrip("0")
+    return f"{'-' if value < -0.005 else ''}{text}"

@@ -1,0 +1,99 @@
+"""Rows on a map, coloured by their classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dem.core import human
+from dem.core.block import Float
+from dem.core.columns import Columns
+from dem.estimators.summary import columns_of
+from dem.plot.canvas import Picture, canvas, quiet_grid, set_title
+from dem.plot.labels import legend_of_classes
+from dem.plot.points import draw_points
+from dem.plot.sampled import RowSample, n_classes, n_columns, rows_needed
+
+LATITUDES = ("latitude", "lat", "nav_lat", "y_lat", "ylat")
+LONGITUDES = ("longitude", "lon", "long", "lng", "nav_lon", "x_lon", "xlon")
+MOST_ON_MAP = 20_000
+
+
+def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, ax: Any = None) -> Picture:
+    """Draw the rows at their places, coloured by their most probable component.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted mixture or K-means.
+    x : rows
+        See `dem.plot`.
+    latitude, longitude : arrays of shape (n,), optional
+        By default the coordinates of the rows with such names, or the columns of the data.
+    ax : Axes, optional
+        On axes of cartopy the places are transformed to their projection. Otherwise plain axes are used.
+
+    Raises
+    ------
+    ValueError
+        The rows have no latitude and longitude.
+    """
+    sample = rows_needed(model, x, "a map")
+    given = None if latitude is None or longitude is None else (latitude, longitude)
+    places = given or places_of(sample)
+    if places is None:
+        raise ValueError(
+            "a map needs the latitude and the longitude of each row: give them as latitude= and longitude="
+        )
+    lat, lon = (np.asarray(values, dtype=np.float64) for values in places)
+    if lat.shape != (len(sample),) or lon.shape != lat.shape:
+        raise ValueError(
+            f"latitude and longitude must have the shape ({len(sample)},), got {lat.shape} and {lon.shape}"
+        )
+    place = canvas(ax, _size(lat, lon))
+    axes: Any = place.ax
+    geographic = hasattr(axes, "projection") and hasattr(axes, "add_feature")
+    xy = np.column_stack([lon, lat])
+    if geographic:
+        from cartopy.crs import PlateCarree
+
+        xy = axes.projection.transform_points(PlateCarree(), lon, lat)[:, :2]
+    points = draw_points(axes, xy, sample.classes, MOST_ON_MAP)
+    if not geographic:
+        axes.set_aspect(1 / max(0.2, float(np.cos(np.radians(np.nanmean(lat))))))
+        axes.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
+        quiet_grid(axes)
+    set_title(axes, f"{sample.in_words} by most probable {_word(model)}")
+    legend = legend_of_classes(axes, model, n_classes(model))
+    text = f"A map of {sample.in_words}, coloured by {human.plural(n_classes(model), 'class')}."
+    return place.picture(text, points=points, legend=legend)
+
+
+def _word(model: Any) -> str:
+    return "cluster" if hasattr(model, "cluster_centers_") else "component"
+
+
+def _size(lat: Float, lon: Float) -> tuple[float, float]:
+    """Return the size of a figure that a map of these places fills."""
+    width = max(1e-9, float(np.nanmax(lon) - np.nanmin(lon)) * np.cos(np.radians(float(np.nanmean(lat)))))
+    height = max(1e-9, float(np.nanmax(lat) - np.nanmin(lat)))
+    ratio = float(np.clip(height / width, 0.35, 1.3))
+    return 7.0, 1.2 + 5.0 * ratio
+
+
+def places_of(sample: RowSample) -> tuple[Any, Any] | None:
+    """Return the latitudes and longitudes of rows: of their coordinates, or of columns of the data; None without."""
+    found = []
+    columns = columns_of(sample.model, n_columns(sample.model))
+    for names in (LATITUDES, LONGITUDES):
+        known = next((values for name, values in sample.coordinates.items() if name.lower() in names), None)
+        if known is None:
+            j = _column(columns, names)
+            known = None if j is None else sample.x[:, j]
+        found.append(known)
+    return None if any(values is None for values in found) else (found[0], found[1])
+
+
+def _column(columns: Columns, names: tuple[str, ...]) -> int | None:
+    return next((j for j, column in enumerate(columns) if column.name.lower() in names), None)

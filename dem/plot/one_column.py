@@ -1,0 +1,144 @@
+"""One column: its histogram, and the share of each component in its density."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dem.core import human
+from dem.core.block import Float
+from dem.estimators.summary import column_names
+from dem.plot.canvas import Picture, canvas, grid_of, set_labels, set_title
+from dem.plot.colours import style
+from dem.plot.labels import Numbers, legend_of_classes, short
+from dem.plot.points import axis_limits, bins, observed
+from dem.plot.sampled import RowSample, apply, check_mixture, n_classes, n_columns, rows_or_drawn
+from dem.plot.telling import DRAWN_ROWS, chosen_columns
+
+GRID = 500
+"""Points of a curve."""
+MOST_PANELS = 4
+MOST_WHOLE = 60
+"""A curve over at most so many whole numbers has a dot at each."""
+FILL = 0.12
+
+
+def densities(
+    model: Any,
+    x: Any = None,
+    columns: Sequence[int | str] | None = None,
+    labels: Sequence[str] | None = None,
+    ax: Any = None,
+) -> Picture:
+    """Draw each of some columns: its histogram, the components' shares w_k p(x | k), and their sum.
+
+    Where a family has no density of one column alone, a component's curve is the histogram of the rows, each counted by
+    its responsibility.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted mixture, of any family.
+    x : rows, optional
+        See `dem.plot`; by default rows drawn from the model.
+    columns : sequence of numbers or names, optional
+        By default the most telling ones, at most four.
+    labels : sequence of str, optional
+    ax : Axes, or a sequence with one for each column, optional
+    """
+    check_mixture(model, "a picture of densities")
+    sample = rows_or_drawn(model, x, DRAWN_ROWS)
+    names = column_names(model, n_columns(model), labels)
+    chosen = chosen_columns(model, columns, MOST_PANELS, sample)
+    panels, unused = grid_of(len(chosen))
+    size = (6.0, 4.2) if len(chosen) == 1 else (0.9 + 3.4 * panels[1], 0.4 + 2.9 * panels[0])
+    place = canvas(ax, size, panels, unused)
+    curves = [draw_density(axes, model, sample, j) for axes, j in zip(place.axes, chosen, strict=True)]
+    for n, (axes, j) in enumerate(zip(place.axes, chosen, strict=True)):
+        set_labels(axes, short(names[j], 60), axes.get_ylabel() if n % panels[1] == 0 or ax is not None else "")
+    k = n_classes(model)
+    set_title(place.ax, human.plural(k, "component"))
+    more = [
+        Line2D([], [], color="black", linestyle=(0, (4, 2)), linewidth=1.3, label="all together"),
+        Patch(color="0.85", label="rows drawn\nfrom the model" if sample.drawn else "rows"),
+    ]
+    legend = legend_of_classes(place.axes[min(panels[1], len(place.axes)) - 1], model, k, lines=True, more=more)
+    text = (
+        f"The histogram of {sample.in_words} in {_listed([names[j] for j in chosen])}, and the share of each component."
+    )
+    return place.picture(text, curves=curves, legend=legend)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(short, names))
+
+
+def draw_density(ax: Axes, model: Any, sample: RowSample, j: int) -> dict[str, Any]:
+    """Draw one column; return the curves of the components and of their sum."""
+    x = observed(sample, [j])[:, 0]
+    (low,), (high,) = axis_limits(x[:, None])
+    whole = bool((x == np.round(x)).all())
+    edges = np.asarray(bins(x, low, high))
+    heights, _ = np.histogram(x, edges)
+    density = heights / (np.diff(edges) * len(x))
+    ax.stairs(density, edges, fill=True, color="0.85", zorder=1)
+    t = _grid(x, low, high, whole=whole)
+    joint = marginal(model, j, t)
+    step = joint is None
+    if joint is None:
+        joint, t = _by_responsibility(model, sample, j, edges), (edges[:-1] + edges[1:]) / 2
+    dots = whole and len(t) <= MOST_WHOLE
+    curves, peaks = [], []
+    for k in range(joint.shape[1]):
+        look = style(k)
+        mark: dict[str, Any] = {"marker": look.marker, "markersize": 3.5} if dots else {}
+        draws: dict[str, Any] = {"drawstyle": "steps-mid"} if step else {}
+        curves += ax.plot(
+            t, joint[:, k], color=look.colour, linestyle=look.line, linewidth=1.7, zorder=3, **mark, **draws
+        )
+        if joint.shape[1] <= 6 and not dots:
+            ax.fill_between(t, joint[:, k], color=look.colour, alpha=FILL, linewidth=0, zorder=2)
+        peaks.append([t[np.argmax(joint[:, k])], joint[:, k].max()])
+    total = joint.sum(axis=1)
+    (curve,) = ax.plot(t, total, color="black", linewidth=1.3, linestyle=(0, (4, 2)), zorder=4)
+    top = min(float(max(total.max(), density.max())), 4 * float(np.max(density)))
+    ax.set(xlim=(min(low, edges[0]), max(high, edges[-1])), ylim=(0, 1.12 * top))
+    ax.set_ylabel("probability" if whole and np.diff(edges).max() == 1 else "density")
+    high_enough = [k for k, (_, y) in enumerate(peaks) if y > 0.015 * top]
+    numbers = Numbers(ax, np.array([peaks[k] for k in high_enough]).reshape(-1, 2), high_enough)
+    return {"components": curves, "all": curve, "numbers": numbers}
+
+
+def _grid(x: Float, low: float, high: float, *, whole: bool) -> Float:
+    """Return the points of the curves, within the range of the values: a family may refuse other values."""
+    low, high = max(low, float(x.min())), min(high, float(x.max()))
+    if whole:
+        return np.unique(np.round(np.linspace(low, high, GRID)))
+    return np.linspace(low, high, GRID)
+
+
+def marginal(model: Any, j: int, t: Float) -> Float | None:
+    """Return w_k p(x_j | k) at the points t, (len(t), K); None if the family has no density of one column alone.
+
+    The other columns are missing values, which every model marginalises exactly.
+    """
+    rows = np.full((len(t), n_columns(model)), np.nan)
+    rows[:, j] = t
+    try:
+        score, shares = apply(model, "score_samples", rows), apply(model, "predict_proba", rows)
+    except ValueError:
+        return None
+    return np.asarray(np.exp(score)[:, None] * shares)
+
+
+def _by_responsibility(model: Any, sample: RowSample, j: int, edges: Float) -> Float:
+    """Return the histograms of the rows by component, each row counted by its responsibilities."""
+    shares, x = sample.of_model("predict_proba"), sample.x[:, j]
+    seen = np.isfinite(x) & np.isfinite(shares).all(axis=1)
+    counted = [np.histogram(x[seen], edges, weights=shares[seen, k])[0] for k in range(shares.shape[1])]
+    return np.stack(counted, axis=1) / (np.diff(edges)[:, None] * max(1, seen.sum()))
