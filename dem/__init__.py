@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dem.estimators import load as load
     from dem.estimators.ppca import SubspaceWarning as SubspaceWarning
     from dem.models.mixture.prior import Prior as Prior
+    from dem.reports import Report as Report
+    from dem.reports import report as report
     from dem.source import open_source as open_source
     from dem.storage.checkpoint import Checkpoint as Checkpoint
     from dem.storage.checkpoint import Stopped as Stopped
@@ -53,11 +55,13 @@ _HOMES = {
     "Stopped": "dem.storage.checkpoint",
     "Engine": "dem.engine.engine",
     "Prior": "dem.models.mixture.prior",
+    "Report": "dem.reports",
     "SubspaceWarning": "dem.estimators.ppca",
     "open_source": "dem.source",
+    "report": "dem.reports",
     **dict.fromkeys(_ESTIMATORS, "dem.estimators"),
 }
-_PACKAGES = ("em", "engine", "estimators", "families", "models", "plot", "run", "scan", "source", "storage")
+_PACKAGES = ("em", "engine", "estimators", "families", "models", "plot", "reports", "run", "scan", "source", "storage")
 
 __all__ = ["__version__", *_HOMES]
 

@@ -16,6 +16,7 @@ ROOT = Path(dem.__file__).parent
 ORDER = [
     "__main__",
     "cli",
+    "reports",
     "plot",
     "estimators",
     "run",

@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from dem.core import human
 from dem.estimators import summary
 from dem.models.criteria import CRITERIA, criteria_of_score
+from dem.run.rows import Mean
 
 
 def how_it_ended(model: Any) -> str:
@@ -55,3 +57,25 @@ def criteria_in_words(record: Mapping[str, Any]) -> dict[str, str]:
     names = [name for name in CRITERIA if name in record]
     values = ", ".join(f"{record[name]:.10g}" for name in names)
     return {", ".join(names).upper(): values} if names else {}
+
+
+def score_in_numbers(model: Any, mean: Mean, *, weighted: bool = False) -> dict[str, Any]:
+    """Return the number of rows, the number of rows without any value, and the score of rows.
+
+    The score is the mean log-likelihood, with the criteria if there are no weights; for variational models a bound; for
+    K-means the inertia.
+    """
+    rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
+    if model.objective_name == "inertia":
+        return {**rows, "inertia": -mean.total}
+    if model.objective_name == "bound":
+        return {**rows, "score": mean.mean}
+    found = {**rows, "log_likelihood": mean.mean}
+    return found if weighted else {**found, **criteria(model, mean.total, mean.counted)}
+
+
+def rows_scored(found: Mapping[str, Any]) -> str:
+    """Return the number of rows in a score, in words."""
+    empty = found.get("empty_rows", 0)
+    rest = f" ({empty:,} more rows have no value at all)" if empty else ""
+    return f"over {human.plural(found['rows'] - empty, 'row')}{rest}"
