@@ -27,11 +27,14 @@ class Traits:
     ----------
     names : tuple of str
         What they differ in: columns, or codes of columns.
+    variables : tuple of str
+        The variables that these belong to.
     differences : array of shape (K, len(names))
         In standard deviations of all rows; 0 where nothing is known.
     """
 
     names: tuple[str, ...]
+    variables: tuple[str, ...]
     differences: Float
 
 
@@ -69,19 +72,28 @@ def traits(model: Any) -> Traits:
         found = [np.nan_to_num((means - centre) / spread, posinf=0.0, neginf=0.0)]
     columns = columns_of(model, d)
     names = [column.name if columns.named else f"column {column.name}" for column in columns]
+    variables = [column.variable or name for column, name in zip(columns, names, strict=True)]
     for j, shares in _code_shares(model):
         whole = weights @ shares
         deviation = np.sqrt(np.maximum(whole * (1 - whole), 1e-12))
         found.append((shares - whole) / deviation)
         names += [f"{names[j]}={code}" for code in range(shares.shape[1])]
-    return Traits(tuple(names), np.concatenate(found, axis=1))
+        variables += [names[j]] * shares.shape[1]
+    return Traits(tuple(names), tuple(variables), np.concatenate(found, axis=1))
 
 
 def in_words(found: Traits, component: int, most: int = MOST_WORDS) -> str:
-    """Return the columns in which a component differs most: "temperature(depth=10) high, salinity(depth=10) low"."""
-    own = found.differences[component]
-    order = np.argsort(-np.abs(own), kind="stable")[:most]
-    words = [f"{found.names[j]} {_how(own[j])}" for j in order if abs(own[j]) >= DIFFERENT]
+    """Return the columns in which a component differs most: "temperature(depth=10) high, salinity(depth=10) low".
+
+    Of several columns of one variable, such as neighbouring depths, only the most telling one is named.
+    """
+    own, words, told = found.differences[component], list[str](), set[str]()
+    for j in np.argsort(-np.abs(own), kind="stable"):
+        if abs(own[j]) < DIFFERENT or len(words) == most:
+            break
+        if found.variables[j] not in told:
+            words.append(f"{found.names[j]} {_how(own[j])}")
+            told.add(found.variables[j])
     return ", ".join(words) or "near the mean of all rows"
 
 

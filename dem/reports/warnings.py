@@ -17,7 +17,7 @@ from dem.run.check_data import MOST_UNLIKE
 LEAST_ROWS = 10.0
 """A component of fewer rows is tiny, however few parameters it has."""
 ROWS_EACH = 2.0
-"""A component of fewer rows for each of its own parameters is tiny."""
+"""A component of fewer rows for each of its own parameters in a column is tiny: d + 3 with a full covariance."""
 FLAT = 1e-5
 """A standard deviation below this share of the others, in units of the columns' own deviations, is a flat direction."""
 MOST_FACTORED = 500
@@ -56,7 +56,7 @@ def tiny_components(model: Any) -> str | None:
     counts = _counts(model)
     if counts is None:
         return None
-    needed = max(LEAST_ROWS, ROWS_EACH * _own_parameters(model))
+    needed = max(LEAST_ROWS, ROWS_EACH * _own_parameters(model) / model.n_features_in_)
     tiny = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k] < needed]
     if not tiny:
         return None

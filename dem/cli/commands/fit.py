@@ -29,6 +29,7 @@ from dem.estimators.objectives import (
 )
 from dem.estimators.ppca import SubspaceWarning
 from dem.estimators.summary import missing_in_training
+from dem.estimators.telling import component_lines
 from dem.results.new_array import is_resumable
 from dem.source import open_source
 from dem.storage import checkpoint
@@ -224,6 +225,8 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         "seconds": seconds,
         "peak_memory": memory.peak,
     }
+    lines = component_lines(model)
+    record |= {"components": lines} if lines else {}
     if job.weights is None and "log_likelihood" in record:  # the criteria need rows of equal weight
         n = rows - record["empty_rows"]
         record.update(criteria(model, record["log_likelihood"] * n, n))
@@ -237,7 +240,13 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         **criteria_in_words(record),
         "peak memory": f"{human.size(memory.peak)} of all processes together{limit}",
     }
-    session.result(record, facts(shown))
+    session.result(record, facts(shown), facts({named(model, k): line for k, line in lines.items()}))
+
+
+def named(model: Any, component: str) -> str:
+    """Return the name of a line of `component_lines`: "component 3", "cluster 3", or "others"."""
+    word = "cluster" if hasattr(model, "cluster_centers_") else "component"
+    return f"{word} {component}" if component.isdecimal() else component
 
 
 def remove_checkpoint(checkpoint_path: str, session: Session) -> None:
