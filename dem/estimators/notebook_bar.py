@@ -54,7 +54,7 @@ class NotebookBar(Printed):
     def begin(self, what: str, rows: int | None, nbytes: int | None) -> None:
         """Show an empty bar."""
         super().begin(what, rows, nbytes)
-        self._draw(f'{_bar(None)} {escape(what)}')
+        self._draw(f"{_bar(None)} {escape(what)}")
 
     def advance(self, done: int, total: int) -> None:
         """Move the bar; show the time left in this pass, and its speed."""

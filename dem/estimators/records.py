@@ -73,7 +73,12 @@ def column_record(scan: Scan) -> ColumnRecord:
     moments = scan.observed
     with np.errstate(invalid="ignore"):
         deviation = np.sqrt(moments.variances)
-    found = {"mean": np.asarray(moments.centre, dtype=np.float64), "deviation": deviation, "low": scan.low, "high": scan.high}
+    found = {
+        "mean": np.asarray(moments.centre, dtype=np.float64),
+        "deviation": deviation,
+        "low": scan.low,
+        "high": scan.high,
+    }
     empty = scan.missing >= scan.rows
     return {name: _rounded(np.where(empty, np.nan, values)) for name, values in found.items()}
 

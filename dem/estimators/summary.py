@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dem.core.columns import Columns
 from dem.core import human
+from dem.core.columns import Columns
 from dem.core.human import passes, plural
 from dem.families.reg_covar import FromData
 

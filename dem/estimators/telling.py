@@ -53,7 +53,7 @@ def component_means(model: Any) -> Float:
     if not hasattr(model, "component_parameters_"):
         return np.asarray(model.means_, dtype=np.float64)
     out = np.full((len(model.weights_), model.n_features_in_), np.nan)
-    for family, theta, columns in _parts(model):
+    for family, theta, columns in parts_of(model):
         if hasattr(family, "moments"):
             out[:, columns] = family.moments(theta)[0]
         elif isinstance(family, LogNormal):
@@ -135,23 +135,28 @@ def _of_all_rows(model: Any, means: Float, weights: Float) -> tuple[Float, Float
         return np.array(kept["mean"], dtype=np.float64), np.array(kept["deviation"], dtype=np.float64)
     centre = weights @ np.nan_to_num(means)
     between = weights @ (np.nan_to_num(means) - centre) ** 2
-    if hasattr(model, "covariance_type") and hasattr(model, "means_"):
-        between = between + weights @ _variances(model)
+    if hasattr(model, "means_"):
+        between = between + weights @ variances(model)
     return centre, np.sqrt(between)
 
 
-def _variances(model: Any) -> Float:
-    """Return the variance of each component of a Gaussian mixture in each column, (K, d)."""
+def variances(model: Any) -> Float:
+    """Return the variance of each component of a model with `means_` in each column, (K, d)."""
+    k, d = np.shape(model.means_)
+    units = shared_units(model, d) ** 2
+    if hasattr(model, "loadings_"):
+        noise = np.asarray(model.noise_variance_)
+        own = noise if noise.ndim == 2 else noise[:, None] * units
+        return np.asarray((np.asarray(model.loadings_) ** 2).sum(axis=2) + own)
     stored, kind = np.asarray(model.covariances_, dtype=np.float64), model.covariance_type
     if kind == "full":
         return np.einsum("kii->ki", stored)
-    k, d = model.means_.shape
     if kind == "tied":
         return np.repeat(np.diag(stored)[None], k, axis=0)
-    return stored if kind == "diag" else stored[:, None] * shared_units(model, d) ** 2
+    return stored if kind == "diag" else stored[:, None] * units
 
 
-def _parts(model: Any) -> list[tuple[Any, Any, list[int]]]:
+def parts_of(model: Any) -> list[tuple[Any, Any, list[int]]]:
     """Return the families of a mixture with their parameters and their columns."""
     family, theta = model.family_, model._theta
     if hasattr(family, "parts"):
@@ -164,7 +169,7 @@ def _code_shares(model: Any) -> list[tuple[int, Float]]:
     if not hasattr(model, "component_parameters_"):
         return []
     found = []
-    for family, theta, columns in _parts(model):
+    for family, theta, columns in parts_of(model):
         shares = family.named_parameters(theta).get("probabilities")
         if isinstance(shares, list | tuple):
             found += [(j, np.asarray(share)) for j, share in zip(columns, shares, strict=True)]

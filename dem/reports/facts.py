@@ -198,7 +198,9 @@ def selection_table(model: Any) -> TextTable | None:
         end = f"dropped after pass {row['ended_in']}" if row["ended"] == "dropped" else str(row["ended"])
         mark = " (chosen)" if row["name"] == kept["best"] else ""
         likelihood = "" if row["log_likelihood"] is None else f"{row['log_likelihood']:.6f}"
-        lines.append((row["name"] + mark, likelihood, "" if value is None else f"{value:.8g}", more, end.replace("_", " ")))
+        lines.append(
+            (row["name"] + mark, likelihood, "" if value is None else f"{value:.8g}", more, end.replace("_", " "))
+        )
     header = ("candidate", "log-likelihood", criterion.upper().replace("_", " "), "more than the best", "ended")
     return TextTable("Candidates", header, tuple(lines))
 

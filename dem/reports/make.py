@@ -92,9 +92,7 @@ class Report:
         return f'<iframe title="report" style="{style}" srcdoc="{escape(self.html)}"></iframe>'
 
 
-def report(
-    model: Any, X: Any = None, *, labels: Sequence[str] | None = None, engine: Engine | None = None
-) -> Report:
+def report(model: Any, X: Any = None, *, labels: Sequence[str] | None = None, engine: Engine | None = None) -> Report:
     """Return a report of a fitted model: what was fitted on what, how, what it found, and what to beware of.
 
     Parameters

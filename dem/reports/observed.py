@@ -99,11 +99,11 @@ def observed_rows(model: Any, data: Any, engine: Engine | None = None) -> Observ
     has_classes = "label" in model.outputs
     centre = np.nan_to_num(component_means(model)) if has_classes else np.zeros((0, source.n_columns))
     label = model._request(source, "label") if has_classes else None
-    found = observe(
-        score, label, centre, engine=engine or model.engine, sample_size=SAMPLE_ROWS, seed=SEED
-    )
+    found = observe(score, label, centre, engine=engine or model.engine, sample_size=SAMPLE_ROWS, seed=SEED)
     numbers = score_in_numbers(model, found.score)
-    return ObservedRows(_facts(source, found.scan), numbers, found.classes, centre, sample_of(model, source, found.scan))
+    return ObservedRows(
+        _facts(source, found.scan), numbers, found.classes, centre, sample_of(model, source, found.scan)
+    )
 
 
 def _facts(source: Source, scan: Any) -> StoreFacts:

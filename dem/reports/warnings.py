@@ -11,7 +11,7 @@ from dem.core import human
 from dem.core.block import Float
 from dem.estimators.base import CONVERGED_REASONS
 from dem.estimators.summary import columns_of, covariances_among, why_stopped
-from dem.estimators.telling import percent, shares_of
+from dem.estimators.telling import parts_of, percent, shares_of
 from dem.run.check_data import MOST_UNLIKE
 
 LEAST_ROWS = 10.0
@@ -227,21 +227,40 @@ def _own_parameters(model: Any) -> float:
 
 def _flat_components(model: Any) -> Iterator[tuple[int, str]]:
     """Yield the components that are almost flat in a direction, with the columns that this direction is made of."""
-    if not hasattr(model, "covariances_") or getattr(model, "covariance_type", None) == "spherical":
-        return
-    d = model.means_.shape[1]
-    if d > MOST_FACTORED:
-        return
-    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
-    unit = np.array(kept.get("deviation", ()), dtype=np.float64)
-    covariances = covariances_among(model, range(d))
-    if len(unit) != d:
-        unit = np.sqrt(np.einsum("k,kii->i", model.weights_, covariances))
-    unit = np.where(np.isfinite(unit) & (unit > 0), unit, 1.0)
-    columns = columns_of(model, d)
-    for k, covariance in enumerate(covariances[:1] if model.covariance_type == "tied" else covariances):
-        values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
-        if values[0] > FLAT**2 * max(values[-1], 1e-300):
+    for numbers, covariances in _covariances(model):
+        if len(numbers) > MOST_FACTORED:
             continue
-        direction = np.abs(vectors[:, 0])
-        yield k, columns.in_words(np.flatnonzero(direction > 0.3 * direction.max()).tolist()[:MOST_LISTED])
+        unit = _unit(model, numbers, covariances)
+        shared = getattr(model, "covariance_type", None) == "tied"
+        for k, covariance in enumerate(covariances[:1] if shared else covariances):
+            values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
+            if values[0] > FLAT**2 * max(values[-1], 1e-300):
+                continue
+            direction = np.abs(vectors[:, 0])
+            hit = np.flatnonzero(direction > 0.3 * direction.max()).tolist()[:MOST_LISTED]
+            yield k, columns_of(model, model.n_features_in_).in_words([numbers[j] for j in hit])
+
+
+def _covariances(model: Any) -> Iterator[tuple[list[int], Float]]:
+    """Yield the columns and the covariances (K, m, m) of each part of a mixture that has any."""
+    if hasattr(model, "component_parameters_"):
+        for family, theta, numbers in parts_of(model):
+            named = family.named_parameters(theta)
+            found = np.asarray(named.get("covariances", 0.0)) if hasattr(named, "get") else np.zeros(0)
+            if found.ndim == 3:
+                yield numbers, found
+    elif hasattr(model, "covariances_") and model.covariance_type != "spherical":
+        d = model.n_features_in_
+        if d <= MOST_FACTORED:
+            yield list(range(d)), covariances_among(model, range(d))
+
+
+def _unit(model: Any, numbers: list[int], covariances: Float) -> Float:
+    """Return the deviation of each of these columns over all rows; of old models, those within the components."""
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    deviations = np.array(kept.get("deviation", ()), dtype=np.float64)
+    if len(deviations) == model.n_features_in_:
+        unit = deviations[numbers]
+    else:
+        unit = np.sqrt(np.einsum("k,kii->i", model.weights_, covariances))
+    return np.asarray(np.where(np.isfinite(unit) & (unit > 0), unit, 1.0))

@@ -24,7 +24,6 @@ from dem.run.fit import SAMPLE_COPIES, scanner_of
 from dem.run.rows import MEAN_ROWS, Mean, RowRequest, mean_kernel, with_location
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, scan_bytes
-from dem.source import Source
 
 CLIENT_BYTES = IDLE_WORKER_BYTES
 """Memory of this process for the pictures, in addition to the sample."""

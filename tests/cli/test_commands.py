@@ -255,7 +255,9 @@ def test_labels_name_the_columns_of_a_picture(folder, tmp_path):
     assert "<!-- width, mean -->" in drawn
     few = ["--labels", "length,width", "-o", tmp_path / "b.png"]
     said = "dem: labels must be a list with a name for each of the 3 columns, got 2 names"
-    assert failed("plot", folder / "gmm.zarr", "--data", folder / "nowhere.zarr", *few) == said  # before the store is read
+    assert (
+        failed("plot", folder / "gmm.zarr", "--data", folder / "nowhere.zarr", *few) == said
+    )  # before the store is read
     assert failed("report", folder / "gmm.zarr", folder / "nowhere.zarr", *few) == said
 
 

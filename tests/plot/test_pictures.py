@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from dem.plot.axes import PALETTE, axis_limits
 from matplotlib.patches import Ellipse
 from scipy.integrate import trapezoid  # np.trapezoid came with NumPy 2
 
@@ -11,7 +12,6 @@ import dem
 from crosses import cross
 from dem import plot
 from dem.estimators.summary import covariances_among
-from dem.plot.axes import PALETTE, axis_limits
 
 RNG = np.random.default_rng(0)
 ENDED = {"stop_reason_": "converged", "n_iter_": 5, "n_passes_": 6}

@@ -53,7 +53,9 @@ def browser():
 def seen(page, width, folder):
     """Return what a page looks like on a screen of so many pixels, and what the browser wrote to its console."""
     source = json.dumps(page).replace("</", "<\\/")
-    script = f"const frame = document.getElementById('f'), out = document.getElementById('o'), page = {source};{MEASURE}"
+    script = (
+        f"const frame = document.getElementById('f'), out = document.getElementById('o'), page = {source};{MEASURE}"
+    )
     frame = f'<iframe id="f" style="width:{width}px;height:900px;border:0"></iframe><pre id="o"></pre>'
     file = folder / f"in_{width}.html"
     file.write_text(f"<!DOCTYPE html><meta charset=utf-8><link rel=icon href=data:,>{frame}<script>{script}</script>")

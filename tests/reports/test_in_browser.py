@@ -1,5 +1,7 @@
 """Pages of all kinds of models in headless Chromium: readable on a phone and on a desk, and for those who cannot see."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -57,6 +59,6 @@ def test_a_page_is_readable(case, tmp_path):
         levels = found["headings"]
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after <= before + 1 for before, after in pairwise(levels))
         assert all(natural > 300 and shown > 200 and len(alt) > 20 for natural, shown, alt in found["images"])
         assert len({alt for _, _, alt in found["images"]}) == len(found["images"])

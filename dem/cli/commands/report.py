@@ -8,8 +8,8 @@ from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.estimators import load
 from dem.estimators.summary import column_names
-from dem.reports.observed import observed_rows
 from dem.reports.make import report_of
+from dem.reports.observed import observed_rows
 from dem.source.stores import address
 from dem.storage.files import check_files_free
 
