@@ -213,8 +213,8 @@ def report(**options: Any) -> None:
     """Write a page about a model: facts, warnings, tables, pictures.
 
     The page is one file of HTML, for a browser, a phone or paper. STORE is read once, for the score, the sizes of the
-    classes, and pictures of its rows; without it, the page shows what the model knows. If PATH ends in .json, it gets the
-    record for programs instead; --json prints that record, too.
+    classes, and pictures of its rows; without it, the page shows what the model knows. If PATH ends in .json, it
+    gets the record for programs instead; --json prints that record, too.
     """
     from dem.cli.commands.report import write_report
 

@@ -23,33 +23,45 @@ labels : sequence of str, optional
 ax : Axes, or a sequence of them where a picture has several panels, optional
     Where to draw; by default on a new figure.
 
-A component has the same colour, line and marker in all pictures, by its number. Rows have the colour of their most
-probable component. Numbers are those of `predict`.
+A component has the same colour, line and marker in all pictures, by its number (`style`). Rows have the colour of their
+most probable component. Numbers are those of `predict`.
 
-============================================================  =======================================================
-`rows(model, data, size=30_000, engine=None)`                 a sample of rows with their coordinates: `RowSample`
-`suitable(model, x=None)`                                     the names of the pictures that suit a model and rows
-`draw(name, model, x=None, columns=None, labels=None)`        a picture by its name, on a new figure
-`figure(model, x=None, columns=None, labels=None)`            the picture of `dem plot`: the model beside its history
-`mixture(model, x=None, columns=None, labels=None, ax=None)`  rows by class and numbered ellipses, in two columns
-`pairs(model, x=None, columns=None, labels=None, ax=None)`    the same for each pair of some columns
-`densities(model, x=None, columns=None, labels=None, ax=None)`  a panel a column: histogram, and each component's share
-`profiles(model, x=None, quantiles=None, ax=None)`            mean and standard deviation, or quantiles, along depth, time
-`class_map(model, x, latitude=None, longitude=None, ax=None)`  rows by class on a map
-`sizes(model, ax=None)`                                       the weight and the number of rows of each class
-`entropy(model, x, ax=None)`                                  how certain the classes of the rows are
-`probabilities(model, columns=None, labels=None, ax=None)`    of values 0 and 1, and of codes, by class
-`kmeans(model, x=None, columns=None, labels=None, ax=None)`   centres and rows; true borders where there are two columns
-`distances(model, ax=None)`                                   how wide clusters are, and how far from the next one
-`scree(model, ax=None)`                                       variances of the latents, and the noise
-`loadings(model, labels=None, ax=None)`                       correlations of columns and latents
-`latents(model, x, columns=(0, 1), classes=None, ax=None)`    rows in two latents, coloured by classes if given
-`criterion(table, criterion="bic", ax=None)`                  a criterion over the number of components
-`history(model, ax=None)`                                     the gains, from the start on the sample to the last pass
-`staircase(model, ax=None)`                                   the bound after each E-step and M-step (two panels)
-`missing(model, labels=None, ax=None)`                        the share of missing values of each column
-`filled(model, x, row=None, labels=None, ax=None)`            a row: observed values, filled ones and their spread
-============================================================  =======================================================
+Rows and the choice of pictures:
+
+- `rows(model, data, size, engine)`: a sample of the rows with their coordinates, a `RowSample`
+- `suitable(model, x)`: the names of the pictures that suit a model and its rows
+- `draw(name, model, x, columns, labels)`: a picture by its name
+- `figure(model, x, columns, labels)`: the picture that says most, beside the history of the fit
+
+Mixtures:
+
+- `mixture(model, x, columns, labels, ax)`: rows by class and numbered ellipses, in two columns
+- `pairs(model, x, columns, labels, ax)`: the same for each pair of some columns
+- `densities(model, x, columns, labels, ax)`: a panel for each column, with its histogram and each component's share
+- `probabilities(model, columns, labels, ax)`: of the values 0 and 1, and of codes, by class
+- `entropy(model, x, ax)`: how certain the classes of the rows are
+
+Classes of mixtures and of K-means:
+
+- `profiles(model, x, quantiles, ax)`: mean and standard deviation, or quantiles, along depth, wavelength, time
+- `class_map(model, x, latitude, longitude, ax)`: rows by class on a map
+- `sizes(model, ax)`: the share and the number of rows of each class
+- `kmeans(model, x, columns, labels, ax)`: centres and rows, with true borders where there are two columns
+- `distances(model, ax)`: how wide clusters are, and how far from the next one
+
+PPCA and factor analysis:
+
+- `scree(model, ax)`: the variances of the latents, and the noise
+- `loadings(model, labels, ax)`: the correlations of columns and latents
+- `latents(model, x, columns, classes, ax)`: rows in two latents, coloured by classes if given
+
+Fits and data:
+
+- `criterion(table, criterion, ax)`: a criterion over the number of components
+- `history(model, ax)`: the gains, from the start on the sample to the last pass
+- `staircase(model, ax)`: the bound after each E-step and M-step, in two panels
+- `missing(model, labels, ax)`: the share of missing values of each column
+- `filled(model, x, row, labels, ax)`: a row with its observed values, filled ones and their spread
 """
 
 from __future__ import annotations

@@ -62,8 +62,7 @@ def profiles(model: Any, x: Any = None, quantiles: Sequence[float] | None = None
         at = grid.columns
         draw_lines(axes, grid, middle[:, at], upright=upright, band=(low[:, at], high[:, at]) if bands else None)
     set_title(place.ax, what if bands else what.split(" and ")[0].split(",")[0])
-    last = place.axes[min(panels[1], len(place.axes)) - 1]
-    legend = legend_of_classes(last, model, k, lines=True)
+    legend = legend_of_classes(place.corner, model, lines=True)
     text = (
         f"{what.capitalize()} of {human.plural(k, 'class')} along {', '.join(sorted({axis_name(g) for g in grids}))}."
     )

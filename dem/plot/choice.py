@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dem.estimators.summary import column_names
-from dem.plot.along import has_profiles, profile_grids, profiles
+from dem.plot.along import has_profiles, is_vertical, profile_grids, profiles
 from dem.plot.canvas import Picture
 from dem.plot.classes import entropy, sizes
 from dem.plot.clusters import distances, kmeans
 from dem.plot.families import codes_of, probabilities
 from dem.plot.gaps import filled, missing
 from dem.plot.histories import history, staircase
+from dem.plot.labels import names_of
 from dem.plot.latent import latents, loadings, scree
 from dem.plot.maps import class_map, places_of
 from dem.plot.mixtures import has_ellipses, mixture, pairs
@@ -24,7 +24,8 @@ from dem.plot.one_column import MOST_PANELS, densities
 from dem.plot.sampled import RowSample, n_classes, n_columns, row_sample
 
 QUANTILES = (0.1, 0.5, 0.9)
-BESIDE = (10.6, 4.6)
+WIDTH, PANEL, HEIGHT, TALL = 5.0, 3.2, 4.6, 5.4
+"""Inches of the parts of `figure`: of one with one panel, of each of several panels; of the whole."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +237,7 @@ def draw(
         return figure(model, x, columns, labels)
     if name not in PICTURES:
         raise ValueError(f"there is no picture {name!r}: choose one of figure, {', '.join(PICTURES)}")
-    column_names(model, n_columns(model), labels)
+    names_of(model, labels)  # checks them
     kind, sample = PICTURES[name], row_sample(model, x)
     if not kind.suits(model, sample):
         if kind.needs_rows and sample is None:
@@ -275,18 +276,21 @@ def figure(
         The number of labels is not the number of columns, or a column does not exist.
     """
     sample = row_sample(model, x)
-    column_names(model, n_columns(model), labels)
+    names_of(model, labels)  # checks them
     names = main_pictures(model, sample, columns)
     if getattr(model, "history_", ()):
         names.append("history")
     if len(names) == 1:
         return PICTURES[names[0]].draw(Request(model, sample, columns, labels))
-    width = {2: BESIDE[0], 3: 14.4}[len(names)]
-    whole = Figure(figsize=(width, BESIDE[1]), layout="constrained")
-    parts = np.ravel(whole.subfigures(1, len(names), width_ratios=[6 if n == 0 else 5 for n in range(len(names))]))
-    drawn = [
-        _in_part(part, name, Request(model, sample, columns, labels)) for part, name in zip(parts, names, strict=True)
-    ]
+    request = Request(model, sample, columns, labels)
+    across = [_across(_panels(name, request)) for name in names]
+    tall = any(_panels(name, request) > 2 for name in names) or (
+        "profiles" in names and any(map(is_vertical, profile_grids(model)))
+    )
+    widths = [WIDTH if n == 1 else PANEL * n + 0.8 for n in across]
+    whole = Figure(figsize=(0.6 + sum(widths), TALL if tall else HEIGHT), layout="constrained")
+    parts: Any = whole.subfigures(1, len(names), width_ratios=widths)
+    drawn = [_in_part(part, name, request) for part, name in zip(parts, names, strict=True)]
     artists = dict(zip(names, (one.artists for one in drawn), strict=True))
     return Picture(whole, [ax for one in drawn for ax in one.axes], " ".join(one.text for one in drawn), artists)
 
@@ -309,12 +313,17 @@ def main_pictures(model: Any, sample: RowSample | None, columns: Any = None) -> 
 def _in_part(part: Any, name: str, request: Request) -> Picture:
     """Draw a picture in a part of a figure, with as many panels as it needs."""
     panels = _panels(name, request)
-    across = 1 if panels == 1 else 2 if panels in (2, 4) else 3
+    across = _across(panels)
     axes = np.ravel(part.subplots(-(-panels // across), across))
     for empty in axes[panels:]:
         empty.remove()
     ax: Any = axes[0] if panels == 1 else list(axes[:panels])
     return PICTURES[name].draw(Request(request.model, request.rows, request.columns, request.labels, ax))
+
+
+def _across(panels: int) -> int:
+    """Return how many panels stand side by side."""
+    return min(panels, 2)
 
 
 def _panels(name: str, request: Request) -> int:

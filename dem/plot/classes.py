@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from dem.core import human
-from dem.plot.canvas import Picture, canvas, quiet_grid, set_labels, set_title
+from dem.core.block import Float
+from dem.plot.canvas import Picture, canvas, name_size, quiet_grid, room_for, set_labels, set_title, width_of
 from dem.plot.colours import style
 from dem.plot.labels import legend_of_classes, percent, shares, word_for
 from dem.plot.sampled import n_classes, rows_needed
@@ -17,6 +19,8 @@ MOST_BARS = 30
 CERTAIN = 0.1
 """Rows with less entropy, in nats, are called certain: a responsibility of 0.98 or more."""
 POINTS = 400
+MOST_CURVES, FEW_CURVES = 8, 6
+"""More curves than the first would hide one another: then so few as the second are drawn."""
 
 
 def sizes(model: Any, ax: Any = None) -> Picture:
@@ -38,17 +42,20 @@ def sizes(model: Any, ax: Any = None) -> Picture:
         raise ValueError(f"a {type(model).__name__} has no classes")
     weights = shares(model)
     counts = getattr(model, "cluster_counts_", getattr(model, "effective_counts_", None))
-    order = list(range(k)) if k <= MOST_BARS else np.argsort(-weights, kind="stable")[:MOST_BARS].tolist()
-    place = canvas(ax, (6.0, 1.3 + 0.26 * max(3, len(order))))
+    place = canvas(ax, (6.0, 1.3 + 0.26 * max(3, min(k, MOST_BARS))))
     axes = place.ax
+    most = MOST_BARS if place.own else min(MOST_BARS, room_for(axes))
+    order = list(range(k)) if k <= most else np.argsort(-weights, kind="stable")[:most].tolist()
     bars = axes.barh(range(len(order)), 100 * weights[order], color=[style(j).colour for j in order], height=0.72)
     for i, j in enumerate(order):
         number = "" if counts is None else f"  ({human.count(_rounded(counts[j]))})"
         axes.annotate(f"{percent(float(weights[j]))}{number}", (100 * weights[j], i), xytext=(4, 0),
                       textcoords="offset points", va="center", fontsize="small")  # fmt: skip
-    axes.set_yticks(range(len(order)), [str(j) for j in order], fontsize="small" if len(order) > 15 else "medium")
-    axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, 100 * float(weights.max()) * (1.65 if place.own else 2.0)))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 100 else "")
+    axes.set_yticks(range(len(order)), [str(j) for j in order], fontsize=name_size(place, len(order)))
+    room = 1 + 1.25 / width_of(axes)
+    axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, 100 * float(weights.max()) * room))
+    axes.set_xticks([tick for tick in MaxNLocator(nbins=6).tick_values(0, axes.get_xlim()[1]) if tick <= 100])
+    axes.set_xlim(0, 100 * float(weights.max()) * room)
     set_labels(axes, "share of the rows (%)", word_for(model))
     axes.spines[["top", "right"]].set_visible(False)
     quiet_grid(axes, "x")
@@ -88,19 +95,28 @@ def entropy(model: Any, x: Any, ax: Any = None) -> Picture:
     values, classes = np.maximum(values[seen], 0.0), sample.classes[seen]
     place = canvas(ax)
     axes = place.ax
-    level = np.linspace(0, 1, POINTS)
-    for j in range(k):
-        own = values[classes == j]
-        if len(own):
-            look = style(j)
-            axes.plot(np.quantile(own, level), 100 * level, color=look.colour, linestyle=look.line, linewidth=1.6)
+    level, shown = np.linspace(0, 1, POINTS), _least_certain(values, classes, k)
+    for j in shown:
+        look = style(j)
+        own = np.quantile(values[classes == j], level)
+        axes.plot(own, 100 * level, color=look.colour, linestyle=look.line, linewidth=1.6)
     axes.plot(np.quantile(values, level), 100 * level, color="black", linestyle=(0, (4, 2)), linewidth=1.8)
-    axes.set(xlim=(-0.02 * np.log(k), 1.02 * np.log(k) if k <= 12 else None), ylim=(0, 102))
+    end = min(np.log(k), max(0.25 * np.log(k), float(values.max())))
+    axes.set(xlim=(-0.02 * end, 1.02 * end), ylim=(0, 102))
     quiet_grid(axes)
     set_labels(axes, "entropy of the responsibilities (nats)", "rows with this entropy or less (%)")
     certain = float((values < CERTAIN).mean())
     known = f"{percent(certain)} of the rows have a certain component (entropy below {CERTAIN:g})"
-    set_title(axes, known)
+    rest = f"; the {len(shown)} least certain components" if len(shown) < len(np.unique(classes)) else ""
+    set_title(axes, known + rest)
     everyone = Line2D([], [], color="black", linestyle=(0, (4, 2)), linewidth=1.8, label="all rows")
-    legend = legend_of_classes(axes, model, k, lines=True, more=[everyone])
+    legend = legend_of_classes(axes, model, shown, lines=True, more=[everyone])
     return place.picture(f"The entropy of the responsibilities of {sample.in_words}: {known}.", legend=legend)
+
+
+def _least_certain(values: Float, classes: Any, k: int) -> list[int]:
+    """Return the components with rows; of many only those whose rows have the largest entropies, on average."""
+    found = [j for j in range(k) if (classes == j).any()]
+    if len(found) <= MOST_CURVES:
+        return found
+    return sorted(sorted(found, key=lambda j: -float(values[classes == j].mean()))[:FEW_CURVES])

@@ -9,19 +9,32 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from scipy.spatial.distance import cdist
 
 from dem.core import human
 from dem.core.block import Float
-from dem.estimators.summary import column_names, in_scaled_units, shared_units
-from dem.plot.canvas import Picture, canvas, legend_beside, quiet_grid, set_labels, set_title
+from dem.estimators.summary import in_scaled_units, shared_units
+from dem.plot.canvas import (
+    Picture,
+    canvas,
+    legend_beside,
+    name_size,
+    quiet_grid,
+    room_for,
+    set_labels,
+    set_title,
+    tidy_ticks,
+    width_of,
+)
 from dem.plot.colours import style
-from dem.plot.labels import Numbers, legend_of_classes, percent, short
+from dem.plot.labels import Numbers, legend_of_classes, names_of, percent, shares, short
 from dem.plot.points import axis_limits, bins, draw_points, limits_with, observed
 from dem.plot.sampled import RowSample, n_columns, row_sample
 from dem.plot.telling import column_pair
 
 PIXELS = 400
+MOST_BARS = 40
 BORDER = "0.25"
 
 
@@ -49,7 +62,7 @@ def kmeans(
     """
     centres = np.asarray(model.cluster_centers_, dtype=np.float64)
     k, d = centres.shape
-    sample, names = row_sample(model, x), column_names(model, d, labels)
+    sample, names = row_sample(model, x), names_of(model, labels)
     pair = None if columns is None or d == 1 else column_pair(model, columns, d, sample)
     place = canvas(ax)
     if d == 1:
@@ -59,13 +72,15 @@ def kmeans(
     elif pair is not None:
         what = "centres"
         own = None if sample is None else sample.x[:, list(pair)]
-        _draw_plane(place.ax, sample, own, centres[:, list(pair)])
+        _draw_plane(place.ax, model, sample, own, centres[:, list(pair)])
         set_labels(place.ax, *(short(names[j], 60) for j in pair))
     else:
-        what = "centres in the plane of their two principal directions"
+        what = f"centres in the plane of their principal directions{in_scaled_units(model)}"
         _draw_directions(place.ax, model, sample, names)
+    if d > 1:
+        tidy_ticks(place.ax)
     set_title(place.ax, f"{human.plural(k, 'cluster')}: {what}")
-    legend = legend_of_classes(place.ax, model, k)
+    legend = legend_of_classes(place.ax, model)
     shown = "" if sample is None else f" of {sample.in_words}, coloured by cluster"
     return place.picture(f"K-means: {human.plural(k, 'cluster')}, {what}{shown}.", legend=legend)
 
@@ -114,20 +129,26 @@ def _draw_regions(ax: Axes, model: Any, sample: RowSample | None, pair: tuple[in
         ax.contour(across, up, region == k, levels=[0.5], colors=BORDER, linewidths=0.9, zorder=3)
     if sample is not None:
         draw_points(ax, sample.x[:, list(pair)], sample.classes)
-    Numbers(ax, centres, range(len(centres)))
+    _number(ax, model, centres)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     set_labels(ax, *(short(names[j], 60) for j in pair))
     return "centres and borders"
 
 
-def _draw_plane(ax: Axes, sample: RowSample | None, xy: Float | None, centres: Float) -> None:
+def _draw_plane(ax: Axes, model: Any, sample: RowSample | None, xy: Float | None, centres: Float) -> None:
     """Draw rows and centres in a plane, without borders."""
     shown = centres if xy is None or not np.isfinite(xy).all(axis=1).any() else xy[np.isfinite(xy).all(axis=1)]
     low, high = limits_with(*axis_limits(shown), centres)
     if sample is not None and xy is not None:
         draw_points(ax, xy, sample.classes)
-    Numbers(ax, centres, range(len(centres)))
+    _number(ax, model, centres)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+
+
+def _number(ax: Axes, model: Any, centres: Float) -> None:
+    """Write the numbers of the centres, those of the largest clusters first."""
+    order = np.argsort(-shares(model), kind="stable") if len(shares(model)) else np.arange(len(centres))
+    Numbers(ax, centres[order], order.tolist())
 
 
 def _draw_directions(ax: Axes, model: Any, sample: RowSample | None, names: Sequence[str]) -> None:
@@ -137,18 +158,22 @@ def _draw_directions(ax: Axes, model: Any, sample: RowSample | None, names: Sequ
     rows = None if sample is None else _whole_rows(model, sample) / unit
     origin, directions, share = principal_plane(centres, getattr(model, "cluster_counts_", None), rows)
     xy = None if rows is None else (rows - origin) @ directions.T
-    _draw_plane(ax, sample, xy, (centres - origin) @ directions.T)
-    units = in_scaled_units(model)
-    set_labels(ax, *(
-        f"direction {i + 1}{units}: {percent(share[i])} of the centres' variance\n{_mostly(directions[i], names)}"
-        for i in range(2)
-    ))  # fmt: skip
+    _draw_plane(ax, model, sample, xy, (centres - origin) @ directions.T)
+    words = [
+        f"direction {i + 1} ({percent(share[i])} of the variance)\n{_mostly(directions[i], names)}" for i in range(2)
+    ]
+    set_labels(ax, *words)
 
 
 def _mostly(direction: Float, names: Sequence[str]) -> str:
     """Return the two columns that a direction has most of."""
     best = np.argsort(-np.abs(direction), kind="stable")[:2]
-    return "mostly " + ", ".join(f"{'-' if direction[j] < 0 else '+'}{short(names[j], 20)}" for j in best)
+    return "mostly " + ", ".join(f"{'-' if direction[j] < 0 else '+'}{short(_bare(names[j]), 26)}" for j in best)
+
+
+def _bare(name: str) -> str:
+    """Return the name of a column without its units."""
+    return name.rsplit(" (", 1)[0]
 
 
 def _whole_rows(model: Any, sample: RowSample) -> Float:
@@ -203,18 +228,26 @@ def distances(model: Any, ax: Any = None) -> Picture:
     apart = cdist(centres, centres)
     np.fill_diagonal(apart, np.inf)
     width = np.sqrt(np.asarray(model.cluster_inertias_) / np.maximum(np.asarray(model.cluster_counts_), 1e-300))
-    place = canvas(ax, (6.0, 1.5 + 0.26 * max(3, k)))
-    axes, at = place.ax, np.arange(k)
-    axes.barh(at, width, color=[style(j).colour for j in range(k)], height=0.62, zorder=2)
+    place = canvas(ax, (6.0, 1.5 + 0.26 * max(3, min(k, MOST_BARS))))
+    axes = place.ax
+    most = MOST_BARS if place.own else min(MOST_BARS, room_for(axes))
     nearest = apart.min(axis=1)
-    axes.plot(nearest, at, linestyle="none", marker="|", markersize=13, markeredgewidth=2, color="black", zorder=3)
-    for j in range(k):
-        axes.annotate(f"to {int(apart[j].argmin())}", (nearest[j], j), xytext=(5, 0), textcoords="offset points",
+    shown = np.arange(k) if k <= most else np.sort(np.argsort(nearest - width, kind="stable")[:most])
+    at = np.arange(len(shown))
+    axes.barh(at, width[shown], color=[style(int(j)).colour for j in shown], height=0.62, zorder=2)
+    axes.plot(
+        nearest[shown], at, linestyle="none", marker="|", markersize=13, markeredgewidth=2, color="black", zorder=3
+    )
+    for i, j in enumerate(shown):
+        axes.annotate(f"to {int(apart[j].argmin())}", (nearest[j], i), xytext=(5, 0), textcoords="offset points",
                       va="center", fontsize="small")  # fmt: skip
-    axes.set_yticks(at, [str(j) for j in range(k)], fontsize="small" if k > 15 else "medium")
-    axes.set(ylim=(k - 0.4, -0.6), xlim=(0, 1.18 * float(max(nearest.max(), width.max()))))
+    axes.set_yticks(at, [str(j) for j in shown], fontsize=name_size(place, len(shown)))
+    end = float(max(nearest[shown].max(), width[shown].max())) * (1 + 0.7 / width_of(axes))
+    axes.set(ylim=(len(shown) - 0.4, -0.6), xlim=(0, end))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=5))
     set_labels(axes, f"distance{in_scaled_units(model)}", "cluster")
-    set_title(axes, "width of each cluster, and distance of its centre from the nearest one")
+    rest = f"; the {len(shown)} of {k} that are least apart" if len(shown) < k else ""
+    set_title(axes, f"width of each cluster, and distance of its centre from the nearest one{rest}")
     handles = [
         Line2D([], [], color="0.4", linewidth=6, label="root mean square\ndistance of its rows"),
         Line2D([], [], color="black", linestyle="none", marker="|", markersize=11, markeredgewidth=2,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.colors import to_rgb
 
@@ -12,7 +13,7 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY = "0.55"
 """The colour of rows without a class."""
-DARK_TEXT = 0.36
+DARK_TEXT = 0.18
 """The relative luminance from which text on a colour is black."""
 
 
@@ -27,7 +28,7 @@ class Style:
     """
 
     colour: str
-    line: str
+    line: Any
     marker: str
 
 

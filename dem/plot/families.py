@@ -10,17 +10,18 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from dem.core import human
 from dem.core.block import Float
-from dem.estimators.summary import column_names, columns_of
+from dem.estimators.summary import columns_of
 from dem.families.bernoulli import Bernoulli
 from dem.families.categorical import Categorical
 from dem.families.product import Product
-from dem.plot.canvas import Picture, canvas, legend_beside, set_title
-from dem.plot.colours import style
-from dem.plot.labels import short
+from dem.plot.canvas import Picture, canvas, room_for, set_title
+from dem.plot.colours import PALETTE, style
+from dem.plot.labels import legend_of_classes, names_of, short
 from dem.plot.sampled import n_classes, n_columns
 
 MOST_COLUMNS = 12
@@ -28,8 +29,8 @@ MOST_BARS = 60
 MOST_CODES = 12
 BAR = 0.17
 """Inches of a bar in a figure of its own."""
-WIDE_ENOUGH = 0.16
-"""A share of a bar that has room for its code."""
+THINNEST = 0.05
+"""Inches of the thinnest bar that can be read."""
 
 
 @dataclass(frozen=True)
@@ -68,28 +69,34 @@ def probabilities(
     found = codes_of(model)
     if not found:
         raise ValueError("a picture of probabilities needs columns of 0 and 1 (bernoulli) or of codes (categorical)")
-    k, d = n_classes(model), n_columns(model)
-    names = column_names(model, d, labels)
-    shown = _chosen(model, found, columns, max(1, min(MOST_COLUMNS, MOST_BARS // k)))
+    k = n_classes(model)
+    names = names_of(model, labels)
     per_group = k + 0.9
-    place = canvas(ax, (6.4, 1.2 + BAR * per_group * len(shown) + 0.1 * len(shown)))
+    most = max(1, min(MOST_COLUMNS, MOST_BARS // k))
+    if ax is not None:
+        place = canvas(ax)
+        most = max(1, min(most, int(room_for(place.ax, THINNEST) / per_group), room_for(place.ax)))
+    shown = _chosen(model, found, columns, most)
+    if ax is None:
+        place = canvas(None, (6.6, 1.2 + BAR * per_group * len(shown) + 0.1 * len(shown)))
+    binary = all(codes.shares.shape[1] == 2 for codes in shown)
     ticks = []
-    binary = all(_binary(codes, model) for codes in shown)
     for i, codes in enumerate(shown):
         first = i * per_group
         ticks.append(first + (k - 1) / 2)
         for j in range(k):
-            _bar(place.ax, codes, (j, first + j), whole=not binary)
-    _finish(place.ax, (len(shown) * per_group - 0.9, k), (ticks, [short(names[codes.column], 22) for codes in shown]))
+            _bar(place.ax, codes, (j, first + j), whole=not binary, numbered=place.own and k > len(PALETTE))
+    _finish(place.ax, len(shown) * per_group - 0.9, (ticks, [short(names[codes.column], 22) for codes in shown]))
     what = "probability of 1" if binary else "probability of each code"
     left = len(found) - len(shown)
     rest = "" if not left else f"; the {len(shown)} most telling of {len(found)} columns"
     set_title(place.ax, f"{what} by component{rest}")
-    if not binary:
-        most = max(codes.shares.shape[1] for codes in shown)
-        if most <= MOST_CODES:
-            handles = [Patch(color=code_colour(c, most), label=str(c)) for c in range(most)]
-            legend_beside(place.ax, handles, title="code")
+    most = max(codes.shares.shape[1] for codes in shown)
+    more = [] if binary or most > MOST_CODES else [
+        Line2D([], [], linestyle="none", label="code"),
+        *(Patch(color=code_colour(c, most), label=str(c)) for c in range(most)),
+    ]  # fmt: skip
+    legend_of_classes(place.ax, model, lines=True, more=more)
     text = f"The {what} in {human.plural(len(shown), 'column')}, for each of {human.plural(k, 'component')}."
     return place.picture(text)
 
@@ -114,10 +121,6 @@ def codes_of(model: Any) -> list[Codes]:
     return sorted(found, key=lambda codes: codes.column)
 
 
-def _binary(codes: Codes, model: Any) -> bool:
-    return codes.shares.shape[1] == 2
-
-
 def _chosen(model: Any, found: Sequence[Codes], columns: Any, most: int) -> list[Codes]:
     """Return the columns to draw: those that the user chose, or those in which the classes differ most."""
     if columns is not None:
@@ -132,7 +135,7 @@ def _chosen(model: Any, found: Sequence[Codes], columns: Any, most: int) -> list
     return [found[i] for i in best]
 
 
-def _bar(ax: Axes, codes: Codes, place: tuple[int, float], *, whole: bool) -> None:
+def _bar(ax: Axes, codes: Codes, place: tuple[int, float], *, whole: bool, numbered: bool) -> None:
     """Draw the bar of one class: the probability of 1, or with `whole` those of all codes side by side."""
     k, y = place
     look = style(k)
@@ -142,14 +145,13 @@ def _bar(ax: Axes, codes: Codes, place: tuple[int, float], *, whole: bool) -> No
     else:
         start, n = 0.0, codes.shares.shape[1]
         for c, share in enumerate(codes.shares[k]):
-            colour = code_colour(c, n)
-            ax.barh(y, share, left=start, color=colour, height=0.8, edgecolor="white", linewidth=0.5, zorder=2)
+            ax.barh(
+                y, share, left=start, color=code_colour(c, n), height=0.8, edgecolor="white", linewidth=0.5, zorder=2
+            )
             start += share
-    ax.annotate(str(k), (1.0, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize="x-small",
-                color="black")  # fmt: skip
-    ax.plot(
-        [-0.012, -0.012], [y - 0.4, y + 0.4], color=look.colour, linewidth=3.5, solid_capstyle="butt", clip_on=False
-    )
+    if numbered:
+        ax.annotate(str(k), (1.0, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize="x-small")
+    ax.plot([-0.014, -0.014], [y - 0.4, y + 0.4], color=look.colour, linewidth=4, solid_capstyle="butt", clip_on=False)
 
 
 def code_colour(code: int, n: int) -> str:
@@ -157,10 +159,9 @@ def code_colour(code: int, n: int) -> str:
     return to_hex(colormaps["cividis"](0.08 + 0.88 * code / max(1, n - 1)))
 
 
-def _finish(ax: Axes, size: tuple[float, int], ticks: tuple[list[float], list[str]]) -> None:
+def _finish(ax: Axes, bottom: float, ticks: tuple[list[float], list[str]]) -> None:
     """Set the axes of a picture of bars."""
-    bottom, _ = size
-    ax.set(xlim=(-0.03, 1.02), ylim=(bottom - 0.3, -0.7), xlabel="probability; the numbers are those of the components")
+    ax.set(xlim=(-0.03, 1.005), ylim=(bottom - 0.3, -0.7), xlabel="probability")
     ax.set_yticks(*ticks)
     ax.tick_params(axis="y", length=0, pad=6)
     ax.spines[["top", "right", "left"]].set_visible(False)

@@ -9,15 +9,27 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from dem.core import human
 from dem.core.block import Float
 from dem.core.column_grid import ColumnGrid
-from dem.estimators.summary import column_names
 from dem.plot.along import DOWNWARDS, axis_name, has_profiles, is_vertical, positions, profile_grids
-from dem.plot.canvas import Picture, canvas, grid_of, legend_beside, quiet_grid, set_labels, set_title
+from dem.plot.canvas import (
+    Picture,
+    canvas,
+    grid_of,
+    legend_beside,
+    name_size,
+    quiet_grid,
+    room_for,
+    set_labels,
+    set_title,
+    tidy_ticks,
+    width_of,
+)
 from dem.plot.colours import PALETTE
-from dem.plot.labels import percent, short
+from dem.plot.labels import names_of, percent, short
 from dem.plot.sampled import RowSample, rows_needed
 
 MOST_BARS = 30
@@ -53,22 +65,25 @@ def missing(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> 
     text = f"missing values: {percent(float(share.mean()))} of all; some in {incomplete} of the rows"
     if has_profiles(model) and labels is None:
         return _missing_lines(model, share, text, ax)
-    names = column_names(model, d, labels)
-    order = np.argsort(-share, kind="stable")[:MOST_BARS]
-    order = order[share[order] > 0] if d > MOST_BARS else np.arange(d)
-    place = canvas(ax, (6.0, 1.3 + 0.26 * max(3, len(order))))
+    names = names_of(model, labels)
+    lacking = int((share > 0).sum())
+    place = canvas(ax, (6.0, 1.3 + 0.26 * max(3, min(lacking, MOST_BARS))))
     axes = place.ax
+    most = min(lacking, MOST_BARS if place.own else room_for(axes))
+    order = np.sort(np.argsort(-share, kind="stable")[:most])
     axes.barh(range(len(order)), 100 * share[order], color=PALETTE[0], height=0.7)
     for i, j in enumerate(order):
         axes.annotate(percent(float(share[j])), (100 * share[j], i), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize="small")  # fmt: skip
-    axes.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize="small" if len(order) > 15 else None)
-    axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, 118 * float(share.max())))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}" if value <= 100 else "")
+    axes.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=name_size(place, len(order)))
+    end = 100 * float(share.max()) * (1 + 0.6 / width_of(axes))
+    axes.set_xticks([tick for tick in MaxNLocator(nbins=6).tick_values(0, end) if tick <= min(100, end)])
+    axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, end))
     set_labels(axes, "missing (%)")
     axes.spines[["top", "right"]].set_visible(False)
     quiet_grid(axes, "x")
-    rest = f"; the {len(order)} columns of {d} that lack most" if len(order) < d else ""
+    rest = f"; the {len(order)} columns that lack most" if len(order) < lacking else ""
+    rest += f"; {human.plural(d - lacking, 'column')} complete" if lacking < d else ""
     set_title(axes, text + rest)
     return place.picture(f"The share of missing values by column: {text}.")
 
@@ -137,15 +152,14 @@ def filled(model: Any, x: Any, row: int | None = None, labels: Sequence[str] | N
     text = f"{human.plural(int(gaps.sum()), 'value')} of {len(gaps)} filled in{spread}"
     place = _draw_filled_lines(model, (one.x[0], mean, sd), ax) if has_profiles(model) and labels is None else None
     if place is None:
-        place = _draw_filled_columns(sample, (one.x[0], mean, sd), column_names(model, len(gaps), labels), ax)
+        place = _draw_filled_columns(sample, (one.x[0], mean, sd), names_of(model, labels), ax)
     set_title(place.ax, text)
     handles = [
         Line2D([], [], color=OBSERVED, marker="o", markersize=4, linestyle="none", label="observed"),
         Line2D([], [], color=FILLED, marker="s", markersize=4, linestyle="none", label="filled in"),
         *([Patch(color=FILLED, alpha=BAND, linewidth=0, label="2 standard\ndeviations")] if sd is not None else []),
     ]
-    panels = grid_of(len(place.axes))[0]
-    legend = legend_beside(place.axes[min(panels[1], len(place.axes)) - 1], handles)
+    legend = legend_beside(place.corner, handles)
     return place.picture(f"A row of the data: {text}.", legend=legend)
 
 
@@ -200,8 +214,9 @@ def _draw_filled_columns(
     unit = np.sqrt(np.where(seen, (sample.x - centre) ** 2, 0).sum(axis=0) / n)
     unit = np.where(unit > 0, unit, 1.0)
     gaps = np.flatnonzero(~np.isfinite(own))
-    order = np.arange(len(own)) if len(own) <= MOST_BARS else np.sort(gaps[:MOST_BARS])
-    place = canvas(ax, (6.4, 1.4 + 0.26 * max(4, len(order))))
+    place = canvas(ax, (6.4, 1.4 + 0.26 * max(4, min(len(own), MOST_BARS))))
+    most = MOST_BARS if place.own else min(MOST_BARS, room_for(place.ax))
+    order = np.arange(len(own)) if len(own) <= most else np.sort(gaps[:most])
     z = (mean - centre) / unit
     for i, j in enumerate(order):
         gap = j in gaps
@@ -211,9 +226,9 @@ def _draw_filled_columns(
             )
         place.ax.plot(z[j], i, "s" if gap else "o", color=FILLED if gap else OBSERVED, markersize=5)
     place.ax.axvline(0, color="0.7", linewidth=0.8, zorder=0)
-    place.ax.set_yticks(
-        range(len(order)), [short(names[j]) for j in order], fontsize="small" if len(order) > 15 else None
-    )
+    place.ax.use_sticky_edges = False
+    tidy_ticks(place.ax)
+    place.ax.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=name_size(place, len(order)))
     place.ax.set_ylim(len(order) - 0.4, -0.6)
     set_labels(place.ax, "distance from the mean of the column (standard deviations)")
     quiet_grid(place.ax, "x")

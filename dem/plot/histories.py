@@ -10,12 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from dem.core import human
+from dem.em.loop import FALL_ROUNDING
 from dem.estimators import summary
-from dem.plot.canvas import Picture, canvas, legend_beside, quiet_grid, set_labels, set_title, whole_numbers
+from dem.plot.canvas import Picture, canvas, legend_beside, log_axis, quiet_grid, set_labels, set_title, whole_numbers
 from dem.plot.colours import PALETTE
 
 E_COLOUR, M_COLOUR = PALETTE[0], PALETTE[1]
 SAMPLE_COLOUR = PALETTE[2]
+MOST_DOTS = 60
 Entries = Sequence[Mapping[str, Any]]
 
 
@@ -50,10 +52,13 @@ def history(model: Any, ax: Any = None) -> Picture:
         drawn["sample"] = _draw_gains(axes, np.arange(-start, 0) + 0.5, before, SAMPLE_COLOUR, "on the sample")
     numbers = np.arange(2, len(values) + 1)
     drawn["passes"] = _draw_gains(axes, numbers, steps, PALETTE[0], f"{word} over all rows" if start else word)
-    _draw_tol(axes, model, name)
+    nothing = not (np.abs(steps) > 0).any() and not (before > 0).any()
+    if not nothing:
+        log_axis(axes, [*np.abs(steps), *before, *_tol(model, name)])
+        _draw_tol(axes, model, name)
     first = -start - 0.5 if start else 0.5
     axes.set_xlim(first, max(len(values), 2) + 0.5)
-    _finish_history(axes, (name, unit, values), word, nothing=not (steps > 0).any() and not (before > 0).any())
+    _finish_history(axes, (name, unit, values), word, nothing=nothing)
     if start:
         drawn["legend"] = legend_beside(axes)
     passes = summary.iterations_and_passes(model)
@@ -63,9 +68,12 @@ def history(model: Any, ax: Any = None) -> Picture:
 
 
 def gains(name: str, values: Sequence[float]) -> Any:
-    """Return the gain of each value over the one before; of inertias the fall, as a share of the last one."""
+    """Return the gain of each value over the one before, 0 for rounding; of inertias the fall, divided by the last."""
     steps = np.diff(np.asarray(values, dtype=np.float64))
-    return -steps / (values[-1] or 1.0) if name == "inertia" and len(values) else steps
+    if not len(steps):
+        return steps
+    steps = np.where(np.abs(steps) <= FALL_ROUNDING * np.maximum(1.0, np.abs(values[1:])), 0.0, steps)
+    return -steps / (values[-1] or 1.0) if name == "inertia" else steps
 
 
 def sample_course(model: Any) -> Sequence[float]:
@@ -92,7 +100,8 @@ def _starts(model: Any) -> str:
 def _draw_gains(ax: Axes, at: Any, steps: Any, colour: str, label: str) -> list[Any]:
     """Draw gains as dots; falls as hollow triangles."""
     up = steps > 0
-    drawn: list[Any] = list(ax.plot(at[up], steps[up], "o-", color=colour, markersize=5, label=label, zorder=3))
+    dots = "o-" if len(steps) <= MOST_DOTS else "-"
+    drawn: list[Any] = list(ax.plot(at[up], steps[up], dots, color=colour, markersize=5, label=label, zorder=3))
     if (steps < 0).any():
         down = steps < 0
         drawn += ax.plot(
@@ -101,14 +110,20 @@ def _draw_gains(ax: Axes, at: Any, steps: Any, colour: str, label: str) -> list[
     return drawn
 
 
-def _draw_tol(ax: Axes, model: Any, name: str) -> None:
-    """Draw the tolerance of the fit; that of K-means is about the centres."""
+def _tol(model: Any, name: str) -> list[float]:
+    """Return the tolerance of the fit, if its history shows what it is compared with; that of K-means does not."""
     tol = getattr(model, "tol", None)
-    if name == "inertia" or not isinstance(tol, int | float) or tol <= 0:
-        return
-    ax.axhline(tol, color="0.35", linestyle=":", linewidth=1.3, zorder=2)
-    ax.annotate(f"tol = {tol:g}", (1.0, tol), xycoords=("axes fraction", "data"), xytext=(-4, 3),
-                textcoords="offset points", ha="right", va="bottom", fontsize="small", color="0.25")  # fmt: skip
+    return [] if name == "inertia" or not isinstance(tol, int | float) or tol <= 0 else [float(tol)]
+
+
+def _draw_tol(ax: Axes, model: Any, name: str) -> None:
+    """Draw the tolerance of the fit, named at the left, where gains are larger."""
+    low, high = ax.get_ylim()
+    for tol in _tol(model, name):
+        below = tol > low * (high / low) ** 0.75
+        ax.axhline(tol, color="0.35", linestyle=":", linewidth=1.3, zorder=2)
+        ax.annotate(f"tol = {tol:g}", (0.0, tol), xycoords=("axes fraction", "data"), xytext=(4, -3 if below else 3),
+                    textcoords="offset points", va="top" if below else "bottom", fontsize="small")  # fmt: skip
 
 
 def _finish_history(ax: Axes, objective: tuple[str, str, Sequence[float]], word: str, *, nothing: bool) -> None:
@@ -119,13 +134,10 @@ def _finish_history(ax: Axes, objective: tuple[str, str, Sequence[float]], word:
     if nothing:
         ax.set_yticks([])
         ax.set_ylim(0, 1)
-        words = f"one {word}: nothing was gained after the start" if len(values) < 2 else "no gain"
-        ax.text(0.5, 0.5, words.replace(": ", ":\n"), transform=ax.transAxes, ha="center", va="center", color="0.3")
+        words = "nothing was gained\nafter the start" if len(values) > 1 else f"one {word}:\nno gain to show"
+        ax.text(0.5, 0.5, words, transform=ax.transAxes, ha="center", va="center", color="0.3")
         set_labels(ax, f"{word}\n{last}")
         return
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    ax.set_ylim(low / 1.6, high * 2.2)
     how = "fall of the inertia (share)" if name == "inertia" else f"gain of the {name} ({unit})" if unit else "gain"
     set_labels(ax, f"{word}\n{last}", how)
     quiet_grid(ax)
@@ -197,8 +209,8 @@ def _draw_steps(ax: Axes, entries: Entries) -> None:
     for label, (colour, marker, found) in steps.items():
         shown = np.where(np.asarray(found) > 0, found, np.nan)  # a logarithmic scale cannot show 0
         ax.plot(passes, shown, marker + "-", color=colour, markersize=4, label=label)
-    if any(gain > 0 for _, _, found in steps.values() for gain in found):
-        ax.set_yscale("log")
+    if positive := [gain for _, _, found in steps.values() for gain in found if gain > 0]:
+        log_axis(ax, positive)
     ax.set_xlim(passes[0] - 0.5, passes[-1] + 0.5)
     set_labels(ax, "iteration", "gain (nats a row)" if _has_likelihood(entries[0]) else "gain a row")
     whole_numbers(ax)

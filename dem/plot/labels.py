@@ -11,10 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from dem.core import human
 from dem.core.block import Float
-from dem.plot.canvas import MOST_IN_LEGEND, legend_beside
+from dem.estimators.summary import column_names as given_names
+from dem.plot.canvas import MOST_IN_LEGEND, legend_beside, room_for
 from dem.plot.colours import style, text_on
+from dem.plot.sampled import n_classes, n_columns
 
 LONGEST_NAME = 28
 BADGE_SIZE = 8.0
@@ -55,28 +56,40 @@ def shares(model: Any) -> Float:
     return np.asarray(counts, dtype=np.float64) / (total or 1.0)
 
 
-def legend_of_classes(ax: Axes, model: Any, n: int, *, lines: bool = False, more: Sequence[Any] = ()) -> Any:
+def legend_of_classes(
+    ax: Axes,
+    model: Any,
+    shown: Sequence[int] | None = None,
+    *,
+    lines: bool = False,
+    more: Sequence[Any] = (),
+    most: int | None = None,
+) -> Any:
     """Write the numbers and shares of the classes beside the axes; of many classes only those of the largest shares.
 
     Parameters
     ----------
     ax : Axes
     model : estimator
-    n : int
-        The number of classes.
+    shown : sequence of int, optional
+        The classes that the picture shows; by default all.
     lines : bool
         Show the classes' lines, not their markers.
     more : sequence of artists
         What else the legend has.
+    most : int, optional
+        The lines of text that fit; by default as many as the panel is high.
     """
     weights = shares(model)
-    known = len(weights) == n
-    shown = list(range(n))
-    if n > MOST_IN_LEGEND:
-        shown = sorted(np.argsort(-weights, kind="stable")[: MOST_IN_LEGEND - 1].tolist()) if known else []
-    handles = [_handle(k, f"{k}   {percent(float(weights[k]))}" if known else str(k), lines=lines) for k in shown]
-    if len(shown) < n:
-        handles.append(Line2D([], [], linestyle="none", label=f"and {n - len(shown)} smaller"))
+    classes = list(range(n_classes(model))) if shown is None else list(shown)
+    fit = min(MOST_IN_LEGEND, (room_for(ax) if most is None else most) - 1 - len(more))
+    kept = classes
+    if len(classes) > fit:
+        largest = sorted(classes, key=lambda k: -weights[k] if k < len(weights) else 0.0)
+        kept = sorted(largest[: max(1, fit - 1)])
+    handles = [_handle(k, f"{k}   {percent(float(weights[k]))}", lines=lines) for k in kept]
+    if len(kept) < len(classes):
+        handles.append(Line2D([], [], linestyle="none", label=f"and {len(classes) - len(kept)} more"))
     return legend_beside(ax, [*handles, *more], title=word_for(model))
 
 
@@ -87,20 +100,17 @@ def _handle(k: int, label: str, *, lines: bool) -> Line2D:
     return Line2D([], [], color=look.colour, linestyle="none", marker=look.marker, markersize=6, label=label)
 
 
-def of_columns(names: Sequence[str]) -> list[str]:
-    """Return the names of columns in a form that fits beside axes."""
-    return [short(name) for name in names]
-
-
-def in_words(n: int, noun: str) -> str:
-    """Return a number and its noun."""
-    return human.plural(n, noun)
+def names_of(model: Any, labels: Sequence[str] | None) -> list[str]:
+    """Return the names of all columns with their units; a unit of 1, of numbers without units, is left out."""
+    names = given_names(model, n_columns(model), labels)
+    return names if labels is not None else [name.removesuffix(" (1)") for name in names]
 
 
 class Numbers(Artist):
     """The numbers of components at their points, in the components' colours, moved so that none hides another.
 
-    They are placed when they are drawn, so they fit at any size of the figure.
+    They are placed when they are drawn, in their order, so they fit at any size of the figure. A number for which
+    there is no room is left out.
 
     Parameters
     ----------
@@ -120,18 +130,11 @@ class Numbers(Artist):
         ax.add_artist(self)
         self.set_clip_on(False)
         self.set_in_layout(False)
-        self.texts = [self._badge(ax, k, str(k + first)) for k in numbers]
+        figure: Any = ax.get_figure(root=False)
+        self.texts = [_badge(figure, k, str(k + first)) for k in numbers]
         self.leaders = [Line2D([], [], color="0.2", linewidth=0.7) for _ in numbers]
         for leader in self.leaders:
-            leader.set_figure(ax.get_figure())
-
-    def _badge(self, ax: Axes, k: int, word: str) -> Text:
-        colour = style(k).colour
-        box = {"boxstyle": "round,pad=0.18", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
-        made = Text(0, 0, word, fontsize=BADGE_SIZE, fontweight="bold", color=text_on(colour), ha="center", va="center",
-                    bbox=box)  # fmt: skip
-        made.set_figure(ax.get_figure())
-        return made
+            leader.set_figure(figure)
 
     def get_children(self) -> list[Artist]:
         """Return the texts."""
@@ -143,10 +146,16 @@ class Numbers(Artist):
             return
         taken: list[Any] = []
         inside = self.axes.bbox
-        for text, leader, at in zip(self.texts, self.leaders, self.axes.transData.transform(self.points), strict=True):
-            if not np.isfinite(at).all():
+        for text, leader, spot in zip(
+            self.texts, self.leaders, self.axes.transData.transform(self.points), strict=True
+        ):
+            if not np.isfinite(spot).all():
                 continue
+            at = np.clip(spot, inside.min, inside.max)
             box = _place(text, at, inside, taken, renderer)
+            text.set_visible(box is not None)
+            if box is None:
+                continue
             taken.append(box)
             moved = np.hypot(*(np.asarray(text.get_position()) - at)) > box.height
             if moved:
@@ -156,23 +165,31 @@ class Numbers(Artist):
             text.draw(renderer)
 
 
+def _badge(figure: Any, k: int, word: str) -> Text:
+    """Return the number of a component on its colour."""
+    colour = style(k).colour
+    box = {"boxstyle": "round,pad=0.18", "facecolor": colour, "edgecolor": "white", "linewidth": 0.8}
+    made = Text(0, 0, word, fontsize=BADGE_SIZE, fontweight="bold", color=text_on(colour), ha="center", va="center",
+                bbox=box)  # fmt: skip
+    made.set_figure(figure)
+    return made
+
+
 def _place(text: Text, at: Any, inside: Any, taken: Sequence[Any], renderer: Any) -> Any:
-    """Move a text to the first free place near a point; return its box, with its frame."""
+    """Move a text to the first free place near a point; return its box, with its frame. None if no place is free."""
     text.set_position(at)
     box = text.get_bbox_patch()
     text.update_bbox_position_size(renderer)
     size = text.get_window_extent(renderer)
-    pad = 0.36 * text.get_fontsize() * renderer.points_to_pixels(1.0)
+    pad = 0.36 * BADGE_SIZE * renderer.points_to_pixels(1.0)
     step = np.array([size.width + 2 * pad, size.height + 2 * pad])
     assert box is not None
-    first = None
     for far in range(1, 8):
         for way in PLACES if far == 1 else PLACES[1:]:
             spot = at + np.asarray(way) * step * far
             spot = np.clip(spot, inside.min + step / 2, inside.max - step / 2)
             tried = size.translated(*(spot - at)).padded(pad)
-            first = tried if first is None else first
             if not any(tried.overlaps(other) for other in taken):
                 text.set_position(spot)
                 return tried
-    return first
+    return None

@@ -11,11 +11,24 @@ from matplotlib.lines import Line2D
 
 from dem.core import human
 from dem.core.block import Float
-from dem.estimators.summary import column_names, correlations, in_scaled_units, shared_units
+from dem.estimators.summary import correlations, in_scaled_units, shared_units
 from dem.plot.along import axis_name, draw_lines, has_profiles, is_vertical, profile_grids
-from dem.plot.canvas import Picture, canvas, grid_of, legend_beside, quiet_grid, set_labels, set_title, whole_numbers
+from dem.plot.canvas import (
+    Picture,
+    canvas,
+    grid_of,
+    legend_beside,
+    log_axis,
+    name_size,
+    quiet_grid,
+    room_for,
+    set_labels,
+    set_title,
+    tidy_ticks,
+    whole_numbers,
+)
 from dem.plot.colours import PALETTE, style
-from dem.plot.labels import percent, short
+from dem.plot.labels import names_of, percent, short
 from dem.plot.points import axis_limits, bins, draw_points
 from dem.plot.sampled import n_columns, rows_needed
 from dem.plot.telling import check_columns
@@ -60,12 +73,16 @@ def scree(model: Any, ax: Any = None) -> Picture:
     number = np.arange(1, len(values) + 1)
     levels = np.append(values[values > 0], noise if noise > 0 else [])
     if len(levels) and levels.max() > WIDE * levels.min():
-        axes.set_yscale("log")
-    axes.plot(number, values, "o-", color=PALETTE[0], label=f"{what}s", zorder=3)
+        log_axis(axes, levels)
+    elif what == "factor":  # in no order: a line would mean nothing
+        axes.vlines(number, 0, values, color=PALETTE[0], linewidth=1.2, zorder=2)
+    joined = "o-" if what == "component" else "o"
+    axes.plot(number, values, joined, color=PALETTE[0], label=f"{what}s", zorder=3)
     if noise > 0:
         axes.axhline(noise, color=PALETTE[1], linestyle="--", label=beside)
     if axes.get_yscale() == "linear":
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * float(levels.max(initial=0.0)) or 1.0)
+        tidy_ticks(axes)
     axes.set_xlim(0.5, len(values) + 0.5)
     whole_numbers(axes)
     set_labels(axes, what, named)
@@ -89,23 +106,22 @@ def loadings(model: Any, labels: Sequence[str] | None = None, ax: Any = None) ->
     found = _correlations(model)
     if has_profiles(model):
         return _loading_lines(model, found, ax)
-    names = column_names(model, n_columns(model), labels)
+    names = names_of(model, labels)
     d, q = found.shape
-    order = (
-        np.arange(d) if d <= MOST_NAMES else np.sort(np.argsort(-(found**2).sum(axis=1), kind="stable")[:MOST_NAMES])
-    )
-    shown = found[order]
-    place = canvas(ax, (2.9 + float(np.clip(0.55 * q, 1.6, 7)), 1.4 + float(np.clip(0.27 * len(order), 1.5, 9))))
+    most = min(d, MOST_NAMES)
+    size = (2.9 + float(np.clip(0.55 * q, 1.6, 7)), 1.4 + float(np.clip(0.27 * most, 1.5, 9)))
+    place = canvas(ax, size)
     axes = place.ax
+    most = most if place.own else min(most, room_for(axes))
+    order = np.arange(d) if d <= most else np.sort(np.argsort(-(found**2).sum(axis=1), kind="stable")[:most])
+    shown = found[order]
     image = axes.imshow(shown, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
     bar = place.figure.colorbar(image, ax=axes, label="correlation")
     if len(order) <= MOST_NUMBERS[0] and q <= MOST_NUMBERS[1]:
         for (i, j), value in np.ndenumerate(shown):
             axes.text(j, i, _signed(value), ha="center", va="center", fontsize="small",
                       color="white" if abs(value) > 0.6 else "black")  # fmt: skip
-    axes.set_yticks(
-        range(len(order)), [short(names[j], 24) for j in order], fontsize="small" if len(order) > 15 else None
-    )
+    axes.set_yticks(range(len(order)), [short(names[j], 24) for j in order], fontsize=name_size(place, len(order)))
     whole_numbers(axes)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value + 1:g}")
     set_labels(axes, _latent_word(model))
@@ -134,7 +150,7 @@ def _loading_lines(model: Any, found: Float, ax: Any) -> Picture:
     handles = [
         Line2D([], [], color=s.colour, linestyle=s.line, linewidth=2, label=str(j + 1)) for j, s in enumerate(looks)
     ]
-    legend = legend_beside(place.axes[min(panels[1], len(place.axes)) - 1], handles, title=word)
+    legend = legend_beside(place.corner, handles, title=word)
     text = f"The correlations of {word}s and columns along {', '.join(sorted({axis_name(g) for g in grids}))}."
     return place.picture(text, legend=legend)
 

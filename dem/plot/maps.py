@@ -10,7 +10,7 @@ from dem.core import human
 from dem.core.block import Float
 from dem.core.columns import Columns
 from dem.estimators.summary import columns_of
-from dem.plot.canvas import Picture, canvas, quiet_grid, set_title
+from dem.plot.canvas import Picture, canvas, height_of, quiet_grid, set_title, width_of
 from dem.plot.labels import legend_of_classes
 from dem.plot.points import draw_points
 from dem.plot.sampled import RowSample, n_classes, n_columns, rows_needed
@@ -56,16 +56,16 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
     geographic = hasattr(axes, "projection") and hasattr(axes, "add_feature")
     xy = np.column_stack([lon, lat])
     if geographic:
-        from cartopy.crs import PlateCarree
-
-        xy = axes.projection.transform_points(PlateCarree(), lon, lat)[:, :2]
+        xy = axes.projection.transform_points(axes.projection.as_geodetic(), lon, lat)[:, :2]
     points = draw_points(axes, xy, sample.classes, MOST_ON_MAP)
     if not geographic:
         axes.set_aspect(1 / max(0.2, float(np.cos(np.radians(np.nanmean(lat))))))
         axes.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
         quiet_grid(axes)
     set_title(axes, f"{sample.in_words} by most probable {_word(model)}")
-    legend = legend_of_classes(axes, model, n_classes(model))
+    high = axes.get_window_extent().height / 72 if geographic else width_of(axes) * _ratio(lat, lon)
+    most = int(max(2, min(height_of(axes), high) / 0.165))
+    legend = legend_of_classes(axes, model, most=most if ax is not None else None)
     text = f"A map of {sample.in_words}, coloured by {human.plural(n_classes(model), 'class')}."
     return place.picture(text, points=points, legend=legend)
 
@@ -76,10 +76,14 @@ def _word(model: Any) -> str:
 
 def _size(lat: Float, lon: Float) -> tuple[float, float]:
     """Return the size of a figure that a map of these places fills."""
+    return 7.0, 1.4 + 5.0 * float(np.clip(_ratio(lat, lon), 0.35, 1.3))
+
+
+def _ratio(lat: Float, lon: Float) -> float:
+    """Return the height of a map of these places, divided by its width."""
     width = max(1e-9, float(np.nanmax(lon) - np.nanmin(lon)) * np.cos(np.radians(float(np.nanmean(lat)))))
     height = max(1e-9, float(np.nanmax(lat) - np.nanmin(lat)))
-    ratio = float(np.clip(height / width, 0.35, 1.3))
-    return 7.0, 1.2 + 5.0 * ratio
+    return height / width
 
 
 def places_of(sample: RowSample) -> tuple[Any, Any] | None:

@@ -10,13 +10,13 @@ from matplotlib.axes import Axes
 
 from dem.core import human
 from dem.core.block import Float
-from dem.estimators.summary import column_names, covariances_among
-from dem.plot.canvas import Picture, canvas, set_labels, set_title
-from dem.plot.labels import Numbers, legend_of_classes, short
+from dem.estimators.summary import covariances_among
+from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, set_labels, set_title, tidy_ticks
+from dem.plot.labels import Numbers, legend_of_classes, names_of, short
 from dem.plot.one_column import densities, draw_density
 from dem.plot.points import axis_limits, draw_ellipses, draw_points, limits_with, observed
 from dem.plot.sampled import RowSample, check_mixture, n_classes, n_columns, row_sample, rows_or_drawn
-from dem.plot.telling import DRAWN_ROWS, chosen_columns, class_moments, column_pair
+from dem.plot.telling import DRAWN_ROWS, as_gaussians, chosen_columns, class_moments, column_pair, present
 
 MOST_PAIRS = 4
 """Columns of a plot of pairs."""
@@ -55,7 +55,7 @@ def mixture(
     if d == 1:
         return densities(model, x, None, labels, ax)
     sample = row_sample(model, x)
-    names = column_names(model, d, labels)
+    names = names_of(model, labels)
     if sample is None and not has_ellipses(model):
         sample = rows_or_drawn(model, None, DRAWN_ROWS)
     pair = column_pair(model, columns, d, sample)
@@ -63,10 +63,11 @@ def mixture(
     drawn = draw_pair(place.ax, model, sample, pair)
     x_name, y_name = (short(names[j], 60) for j in pair)
     set_labels(place.ax, x_name, y_name)
-    k = n_classes(model)
+    k, shown_classes = n_classes(model), present(model)
+    some = f"{len(shown_classes)} of " if len(shown_classes) < k else ""
     what = "ellipses: 1 and 2 sigma" if has_ellipses(model) else "rows by most probable component"
-    set_title(place.ax, f"{human.plural(k, 'component')}; {what}")
-    drawn["legend"] = legend_of_classes(place.ax, model, k)
+    set_title(place.ax, f"{some}{human.plural(k, 'component')}{' have rows' if some else ''}; {what}")
+    drawn["legend"] = legend_of_classes(place.ax, model, shown_classes)
     shown = "" if sample is None else f"{sample.in_words}, coloured by their most probable component, and "
     return place.picture(f"{shown}the {human.plural(k, 'component')} in {x_name} and {y_name}.", **drawn)
 
@@ -90,7 +91,7 @@ def pairs(
         n rows of n axes for n columns; those above the diagonal stay empty.
     """
     check_mixture(model, "a plot of pairs")
-    names = column_names(model, n_columns(model), labels)
+    names = names_of(model, labels)
     sample = rows_or_drawn(model, x, DRAWN_ROWS) if hasattr(model, "sample") else row_sample(model, x)
     chosen = chosen_columns(model, columns, MOST_PAIRS, sample)
     if len(chosen) < 2:
@@ -103,11 +104,11 @@ def pairs(
         for j in range(n):
             _cell(place.axes[n * i + j], model, sample, (chosen, i, j), limits)
     for i in range(n):
-        set_labels(place.axes[n * (n - 1) + i], x=short(names[chosen[i]]))
+        set_labels(place.axes[n * (n - 1) + i], x=short(names[chosen[i]], 60))
         if i:
-            set_labels(place.axes[n * i], y=short(names[chosen[i]]))
+            set_labels(place.axes[n * i], y=short(names[chosen[i]], 60))
     corner = place.axes[n - 1]
-    legend = legend_of_classes(corner, model, n_classes(model))
+    legend = legend_of_classes(corner, model, present(model), most=MOST_IN_LEGEND)
     legend.set_bbox_to_anchor((0.0, 1.0), transform=corner.transAxes)
     whose = "" if sample is None else f"{sample.in_words} by class, and "
     text = f"{whose}{human.plural(n_classes(model), 'component')} in each pair of {n} columns."
@@ -139,7 +140,6 @@ def _cell(ax: Axes, model: Any, sample: RowSample | None, place: tuple[Sequence[
     if i == j:
         if sample is not None:
             draw_density(ax, model, sample, chosen[j])
-        ax.set_yticks([])
         ax.set_ylabel("")
     else:
         draw_pair(ax, model, sample, (chosen[j], chosen[i]))
@@ -147,29 +147,38 @@ def _cell(ax: Axes, model: Any, sample: RowSample | None, place: tuple[Sequence[
     ax.set_xlim(*limits[j])
     ax.tick_params(labelbottom=i == last, labelleft=j == 0 and i > 0, labelsize="small")
     ax.set_xlabel("")
-    ax.locator_params(axis="x", nbins=4)
-    if i != j:
-        ax.locator_params(axis="y", nbins=4)
+    tidy_ticks(ax)
+    if i == j:
+        ax.set_yticks([])
 
 
 def draw_pair(ax: Axes, model: Any, sample: RowSample | None, pair: tuple[int, int]) -> dict[str, Any]:
     """Draw rows and components in two columns, and set the ranges of the axes; return what was drawn."""
     chosen = list(pair)
-    moments = class_moments(model, sample)
+    moments, gaussians = class_moments(model, sample), as_gaussians(model)
     means = moments.means[:, chosen]
     drawn: dict[str, Any] = {}
     if sample is not None:
         low, high = axis_limits(observed(sample, pair))
-        low, high = limits_with(low, high, means[moments.weights > 0.01])
+        large = moments.weights > 0.01
+        low, high = limits_with(low, high, means[large])
+        if gaussians is not None:  # ellipses that reach somewhat farther than the rows are not cut
+            reach, room = 2 * moments.sds[:, chosen][large], 0.3 * (high - low)
+            low = np.maximum(np.minimum(low, (means[large] - reach).min(axis=0)), low - room)
+            high = np.minimum(np.maximum(high, (means[large] + reach).max(axis=0)), high + room)
         classes = sample.classes
         drawn["rows"] = draw_points(ax, jittered(sample.x[:, chosen]), classes)
     else:
         spread = 2.5 * moments.sds[:, chosen]
         low, high = (means - spread).min(axis=0), (means + spread).max(axis=0)
-    if has_ellipses(model):
-        drawn["ellipses"] = draw_ellipses(ax, means, covariances_among(model, pair), moments.weights)
-    drawn["numbers"] = Numbers(ax, means, range(len(means)))
+    shown = present(model)
+    if gaussians is not None:
+        covariances = covariances_among(gaussians, pair)
+        drawn["ellipses"] = draw_ellipses(ax, means, covariances, moments.weights, shown)
+    largest = sorted(shown, key=lambda k: -moments.weights[k])
+    drawn["numbers"] = Numbers(ax, means[largest], largest)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+    tidy_ticks(ax)
     return drawn
 
 
@@ -185,4 +194,4 @@ def jittered(xy: Float) -> Float:
 
 def has_ellipses(model: Any) -> bool:
     """Whether the components have covariances."""
-    return hasattr(model, "covariances_") or hasattr(model, "loadings_")
+    return as_gaussians(model) is not None

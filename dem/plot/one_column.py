@@ -12,18 +12,20 @@ from matplotlib.patches import Patch
 
 from dem.core import human
 from dem.core.block import Float
-from dem.estimators.summary import column_names
-from dem.plot.canvas import Picture, canvas, grid_of, set_labels, set_title
+from dem.plot.canvas import Picture, canvas, grid_of, set_labels, set_title, tidy_ticks
 from dem.plot.colours import style
-from dem.plot.labels import Numbers, legend_of_classes, short
+from dem.plot.labels import Numbers, legend_of_classes, names_of, short
 from dem.plot.points import axis_limits, bins, observed
 from dem.plot.sampled import RowSample, apply, check_mixture, n_classes, n_columns, rows_or_drawn
-from dem.plot.telling import DRAWN_ROWS, chosen_columns
+from dem.plot.telling import DRAWN_ROWS, chosen_columns, present
 
 GRID = 500
 """Points of a curve."""
 MOST_PANELS = 4
-MOST_WHOLE = 60
+MOST_MASS = 1.2
+"""A larger integral over the range of the data is none of a density."""
+MOST_NUMBERED = 12
+MOST_WHOLE = 25
 """A curve over at most so many whole numbers has a dot at each."""
 FILL = 0.12
 
@@ -53,7 +55,7 @@ def densities(
     """
     check_mixture(model, "a picture of densities")
     sample = rows_or_drawn(model, x, DRAWN_ROWS)
-    names = column_names(model, n_columns(model), labels)
+    names = names_of(model, labels)
     chosen = chosen_columns(model, columns, MOST_PANELS, sample)
     panels, unused = grid_of(len(chosen))
     size = (6.0, 4.2) if len(chosen) == 1 else (0.9 + 3.4 * panels[1], 0.4 + 2.9 * panels[0])
@@ -67,7 +69,7 @@ def densities(
         Line2D([], [], color="black", linestyle=(0, (4, 2)), linewidth=1.3, label="all together"),
         Patch(color="0.85", label="rows drawn\nfrom the model" if sample.drawn else "rows"),
     ]
-    legend = legend_of_classes(place.axes[min(panels[1], len(place.axes)) - 1], model, k, lines=True, more=more)
+    legend = legend_of_classes(place.corner, model, present(model), lines=True, more=more)
     text = (
         f"The histogram of {sample.in_words} in {_listed([names[j] for j in chosen])}, and the share of each component."
     )
@@ -105,12 +107,15 @@ def draw_density(ax: Axes, model: Any, sample: RowSample, j: int) -> dict[str, A
             ax.fill_between(t, joint[:, k], color=look.colour, alpha=FILL, linewidth=0, zorder=2)
         peaks.append([t[np.argmax(joint[:, k])], joint[:, k].max()])
     total = joint.sum(axis=1)
-    (curve,) = ax.plot(t, total, color="black", linewidth=1.3, linestyle=(0, (4, 2)), zorder=4)
-    top = min(float(max(total.max(), density.max())), 4 * float(np.max(density)))
+    stepped: dict[str, Any] = {"drawstyle": "steps-mid"} if step else {}
+    (curve,) = ax.plot(t, total, color="black", linewidth=1.3, linestyle=(0, (4, 2)), zorder=4, **stepped)
+    top = min(float(max(total.max(), density.max())), 3 * float(np.max(density)))
     ax.set(xlim=(min(low, edges[0]), max(high, edges[-1])), ylim=(0, 1.12 * top))
     ax.set_ylabel("probability" if whole and np.diff(edges).max() == 1 else "density")
-    high_enough = [k for k, (_, y) in enumerate(peaks) if y > 0.015 * top]
-    numbers = Numbers(ax, np.array([peaks[k] for k in high_enough]).reshape(-1, 2), high_enough)
+    highest = sorted(range(len(peaks)), key=lambda k: -peaks[k][1])[:MOST_NUMBERED]
+    numbered = [k for k in highest if peaks[k][1] > 0.015 * top]
+    numbers = Numbers(ax, np.array([[peaks[k][0], min(peaks[k][1], top)] for k in numbered]).reshape(-1, 2), numbered)
+    tidy_ticks(ax)
     return {"components": curves, "all": curve, "numbers": numbers}
 
 
@@ -133,7 +138,10 @@ def marginal(model: Any, j: int, t: Float) -> Float | None:
         score, shares = apply(model, "score_samples", rows), apply(model, "predict_proba", rows)
     except ValueError:
         return None
-    return np.asarray(np.exp(score)[:, None] * shares)
+    joint = np.asarray(np.exp(score)[:, None] * shares)
+    steps = np.gradient(t) if len(t) > 1 else np.ones(1)
+    # The density of a multinomial is that of a row given its total, and no density of one count.
+    return joint if float(joint.sum(axis=1) @ steps) < MOST_MASS else None
 
 
 def _by_responsibility(model: Any, sample: RowSample, j: int, edges: Float) -> Float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
 
 from dem.core.block import Float
+from dem.plot.canvas import height_of, width_of
 from dem.plot.colours import GREY, style
 from dem.plot.sampled import MOST_POINTS, RowSample
 
 ELLIPSE_WIDTH = 1.6
+FEWEST_BINS, MOST_BINS = 10, 80
 
 
 def draw_points(ax: Axes, xy: Float, classes: Any, most: int = MOST_POINTS) -> list[Any]:
@@ -24,18 +27,18 @@ def draw_points(ax: Axes, xy: Float, classes: Any, most: int = MOST_POINTS) -> l
     order = np.random.default_rng(0).permutation(shown)[:most]
     if not len(order):
         return []
-    size = float(np.clip(60_000 / len(order), 4, 22))
+    size = float(np.clip(60_000 / len(order), 4, 22) * np.clip(width_of(ax) * height_of(ax) / 15, 0.25, 1.0))
     alpha = float(np.clip(1500 / len(order), 0.35, 0.8))
-    look = {"alpha": alpha, "linewidths": 0, "rasterized": len(order) > 500, "zorder": 2}
+    look: dict[str, Any] = {"s": size, "alpha": alpha, "linewidths": 0, "rasterized": len(order) > 500, "zorder": 2}
     if classes is None:
-        return [ax.scatter(*xy[order].T, s=size, c=GREY, **look)]
+        return [ax.scatter(xy[order, 0], xy[order, 1], c=GREY, **look)]
     kinds = np.asarray(classes)[order]
     drawn = []
     markers = sorted({_marker(k) for k in np.unique(kinds)})
     for marker in markers:
         own = np.array([_marker(k) == marker for k in kinds])
         colours = [style(int(k)).colour if k >= 0 else GREY for k in kinds[own]]
-        drawn.append(ax.scatter(*xy[order[own]].T, s=size, c=colours, marker=marker, **look))
+        drawn.append(ax.scatter(xy[order[own], 0], xy[order[own], 1], c=colours, marker=marker, **look))
     return drawn
 
 
@@ -43,10 +46,10 @@ def _marker(k: int) -> str:
     return style(int(k)).marker if k >= 0 else "o"
 
 
-def draw_ellipses(ax: Axes, means: Float, covariances: Float, weights: Float) -> list[Ellipse]:
+def draw_ellipses(ax: Axes, means: Float, covariances: Float, weights: Float, shown: Sequence[int]) -> list[Ellipse]:
     """Draw the ellipses of 1 and 2 sigma of components in two columns; components of larger weight have wider lines."""
     drawn = []
-    for k in range(len(means)):
+    for k in shown:
         look, (values, vectors) = style(k), np.linalg.eigh(covariances[k])
         angle = np.degrees(np.arctan2(vectors[1, 1], vectors[0, 1]))
         width = 0.8 + ELLIPSE_WIDTH * float(weights[k] / np.max(weights))
@@ -88,13 +91,13 @@ def limits_with(low: Float, high: Float, points: Float) -> tuple[Float, Float]:
 def bins(x: Float, low: float, high: float) -> list[float]:
     """Return the edges of a histogram: 10 to 80 bins by the rule of Freedman and Diaconis; no whole number is cut."""
     inside = x[(x >= low) & (x <= high)]
+    n = len(np.histogram_bin_edges(inside, "fd", (low, high))) - 1 if 1 < len(inside) < 10**6 else MOST_BINS
+    n = int(np.clip(n, FEWEST_BINS, MOST_BINS))
     if len(inside) and (inside == np.round(inside)).all() and high > low:
-        width = max(1, int(np.ceil((high - low) / 80)))
-        first = np.floor(inside.min()) - 0.5
-        edges: list[float] = np.arange(first, inside.max() + 0.5 + width, width).tolist()
+        width = max(1, round((high - low) / n))
+        edges: list[float] = np.arange(np.floor(inside.min()) - 0.5, inside.max() + 0.5 + width, width).tolist()
         return edges
-    n = len(np.histogram_bin_edges(inside, "fd", (low, high))) - 1 if 1 < len(inside) < 10**6 else 80
-    return np.linspace(low, high, int(np.clip(n, 10, 80)) + 1).tolist()
+    return list(np.linspace(low, high, n + 1))
 
 
 def observed(sample: RowSample, columns: Any) -> Float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,30 @@ class ClassMoments:
     weights: Float
 
 
+def as_gaussians(model: Any) -> Any:
+    """Return what has the means and covariances of a mixture; None if its family has none.
+
+    The covariances of Student's t are its scale matrices.
+    """
+    if hasattr(model, "covariances_") or hasattr(model, "loadings_"):
+        return model
+    parameters = getattr(model, "component_parameters_", None)
+    if not isinstance(parameters, dict) or not {"means", "covariances"} <= set(parameters):
+        return None
+    means, covariances = (np.asarray(parameters[name]) for name in ("means", "covariances"))
+    kinds = {3: "full", 1: "spherical", 2: "tied" if "Tied" in type(model.family_).__name__ else "diag"}
+    return SimpleNamespace(
+        weights_=model.weights_, means_=means, covariances_=covariances, covariance_type=kinds[covariances.ndim]
+    )
+
+
+def present(model: Any) -> list[int]:
+    """Return the components that have rows; all, if none or the numbers of rows are not known."""
+    counts = np.asarray(getattr(model, "effective_counts_", ()), dtype=np.float64)
+    found = np.flatnonzero(counts >= 1).tolist()
+    return found or list(range(len(model.weights_)))
+
+
 def class_moments(model: Any, sample: RowSample | None) -> ClassMoments:
     """Return the moments of each class: those of the model where it has means, else those of the rows by class.
 
@@ -46,9 +71,9 @@ def class_moments(model: Any, sample: RowSample | None) -> ClassMoments:
         counts = np.asarray(getattr(model, "cluster_counts_", np.ones(len(centres))), dtype=np.float64)
         return ClassMoments(centres, sds, counts / counts.sum())
     weights = np.asarray(model.weights_, dtype=np.float64)
-    if hasattr(model, "means_"):
-        means = np.asarray(model.means_, dtype=np.float64)
-        return ClassMoments(means, np.sqrt(np.maximum(variances(model), 0.0)), weights)
+    if (gaussians := as_gaussians(model)) is not None:
+        means = np.asarray(gaussians.means_, dtype=np.float64)
+        return ClassMoments(means, np.sqrt(np.maximum(variances(gaussians), 0.0)), weights)
     if sample is None:
         x, drawn = model.sample(DRAWN_ROWS)
         sample = RowSample(model, np.asarray(x), len(x), drawn=True)
@@ -108,7 +133,7 @@ def telling_columns(model: Any, n: int, sample: RowSample | None = None) -> tupl
     centred = (means - means.mean(axis=0)) * np.sqrt(moments.weights)[:, None]
     unit = centred / np.maximum(np.linalg.norm(centred, axis=0), 1e-300)
     variables = np.array([column.variable for column in columns_of(model, d)])
-    alike, chosen = np.zeros(d), []
+    alike, chosen = np.zeros(d), list[int]()
     for _ in range(n):
         best = np.where(np.isin(np.arange(d), chosen), -1.0, score * (1 - ALIKE * alike) + 1e-12)
         j = int(np.argmax(best))

@@ -25,7 +25,7 @@ def render(**parts: Any) -> str:
 
 def is_numeric(text: str) -> bool:
     """Whether a cell of a table holds a number, or nothing: such cells are aligned to the right."""
-    return not text or text[0].isdigit() or text[0] in "-−+<.≈"
+    return not text or text[0].isdigit() or text[0] in "-+<."
 
 
 def not_shown(observed: bool, pictures: Sequence[Any], model: Any) -> list[str]:

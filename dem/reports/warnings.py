@@ -83,8 +83,8 @@ def near_singular(model: Any) -> str | None:
     listed = "; ".join(f"component {k} in {words}" for k, words in found[:MOST_LISTED])
     more = f"; and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
     return (
-        f"Covariances are nearly singular: {listed}{more}. Such a component has collapsed onto equal or dependent values, "
-        "and its high density says little: remove columns that follow from others, raise reg_covar, or choose fewer "
+        f"Covariances are nearly singular: {listed}{more}. Such a component has collapsed onto equal or dependent "
+        "values, and its high density says little: remove columns that follow from others, raise reg_covar, or choose fewer "
         "components."
     )
 
@@ -107,8 +107,8 @@ def heywood_case(model: Any) -> str | None:
     if not hit:
         return None
     return (
-        f"A Heywood case: the factors explain all of the variance of {columns_of(model, len(noise)).in_words(hit)}. That "
-        "is seldom true: such a column is a combination of others, or there are too many factors."
+        f"A Heywood case: the factors explain all of the variance of {columns_of(model, len(noise)).in_words(hit)}. "
+        "That is seldom true: such a column is a combination of others, or there are too many factors."
     )
 
 

@@ -10,7 +10,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 MEASURE = """
 function rgb(text) { return text.match(/[0-9.]+/g).map(Number); }
 function light(c) {
-  const [r, g, b] = c.slice(0, 3).map(v => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+  const [r, g, b] = c.slice(0, 3).map(v => v / 255).map(v => {
+    return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  });
   return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 function behind(win, node) {
@@ -63,5 +65,6 @@ def seen(page, width, folder):
     words += [f"--user-data-dir={folder / 'profile'}", "--virtual-time-budget=20000", "--dump-dom", f"file://{file}"]
     done = subprocess.run([browser(), *words], capture_output=True, text=True, timeout=120)
     found = re.search(r'<pre id="o">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found and found[1], done.stderr
+    assert found, done.stderr
+    assert found[1], done.stderr
     return json.loads(unescape(found[1])), [line for line in done.stderr.splitlines() if "CONSOLE" in line]

@@ -1,4 +1,4 @@
-"""Pages of all kinds of models in headless Chromium: readable on a phone and on a desk, and for those who cannot see."""
+"""Pages of all kinds of models in headless Chromium: readable on a phone, on a desk, and by those who cannot see."""
 
 from itertools import pairwise
 
