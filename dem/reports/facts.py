@@ -76,7 +76,8 @@ def _data(model: Any, observed: ObservedRows | None) -> dict[str, str | None]:
             f"of other data: {store.name}, {human.plural(store.rows, 'row')} of {human.plural(store.columns, 'column')}"
         )
     if store.blocks > 1:
-        found["chunks"] = f"read in {store.blocks:,} blocks of at most {human.plural(store.block_rows, 'row')}"
+        largest = f" of at most {human.plural(store.block_rows, 'row')}" if store.block_rows else ""
+        found["chunks"] = f"read in {store.blocks:,} blocks{largest}"
     return found
 
 

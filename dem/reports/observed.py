@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class StoreFacts:
     blocks : int
         How many blocks a pass reads: chunks, or several of them.
     block_rows : int
-        The rows of the largest one.
+        The rows of the largest one; 0 if this is not known.
     incomplete_rows, empty_rows : int
         Rows with some values missing, and without any value.
     missing : list of int
@@ -107,15 +108,15 @@ def observed_rows(model: Any, data: Any, engine: Engine | None = None) -> Observ
 
 
 def _facts(source: Source, scan: Any) -> StoreFacts:
-    sizes = [n for n in source.row_chunks if n == n]  # NaN where the length is not known
+    sizes = [prod(box.shape) for boxes in source.boxes for box in boxes]
     return StoreFacts(
         source.name,
         scan.rows,
         source.n_columns,
         str(source.dtype),
         scan.rows * source.n_columns * source.dtype.itemsize,
-        len(source.row_chunks),
-        int(max(sizes, default=0)),
+        len(sizes) or len(source.partitions),
+        max(sizes, default=0),
         scan.incomplete_rows,
         scan.empty_rows,
         scan.missing.tolist() if scan.missing.any() else [],

@@ -84,8 +84,8 @@ def near_singular(model: Any) -> str | None:
     more = f"; and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
     return (
         f"Covariances are nearly singular: {listed}{more}. Such a component has collapsed onto equal or dependent "
-        "values, and its high density says little: remove columns that follow from others, raise reg_covar, or choose fewer "
-        "components."
+        "values, and its high density says little: remove columns that follow from others, raise reg_covar, or "
+        "choose fewer components."
     )
 
 

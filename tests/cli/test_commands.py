@@ -1,6 +1,7 @@
 """The command line: each command does what a Python user would, and fails with one sentence."""
 
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from rich.console import Console
 
 import dem
 from command_line import SCORE_CRITERIA, done, run
@@ -73,6 +75,17 @@ def test_a_fit_without_a_density_says_so(tmp_path, rng):
     assert record["log_likelihood"] is None
     assert "bic" not in record
     assert "no density" in failed("score", tmp_path / "m.zarr", tmp_path / "x.zarr")
+
+
+def test_the_summary_of_a_fit_fits_on_a_screen(tmp_path, monkeypatch):
+    monkeypatch.setattr("dem.cli.commands.session.console_for_results", lambda: Console(file=sys.stdout, width=80))
+    rng = np.random.default_rng(0)
+    zarr.create_array(tmp_path / "x.zarr", data=rng.normal(size=(400, 2)) + 9 * rng.integers(0, 20, (400, 1)))
+    lines = done("fit", "gmm", tmp_path / "x.zarr", "-k", 16, "--n-init", 1, "-o", tmp_path / "m.zarr").splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("component ") for line in lines) == 9
+    assert re.search(r"others +7 more, \d+ % together", lines[-1])
 
 
 def test_fit_reports_to_machines(folder, tmp_path):
