@@ -75,9 +75,9 @@ def _data(model: Any, observed: ObservedRows | None) -> dict[str, str | None]:
         found["pictures and score"] = (
             f"of other data: {store.name}, {human.plural(store.rows, 'row')} of {human.plural(store.columns, 'column')}"
         )
-    if store.blocks > 1:
-        largest = f" of at most {human.plural(store.block_rows, 'row')}" if store.block_rows else ""
-        found["chunks"] = f"read in {store.blocks:,} blocks{largest}"
+    if store.chunk_rows is not None:
+        chunk = human.plural(min(store.chunk_rows, store.rows), "row")
+        found["chunks"] = f"of {chunk}, read in {human.plural(store.blocks, 'block')}"
     return found
 
 

@@ -29,10 +29,10 @@ class StoreFacts:
     dtype : str
     nbytes : int
         Of the decoded values.
+    chunk_rows : int or None
+        The rows of a chunk; None for data in memory, and for chunks of unequal sizes.
     blocks : int
-        How many blocks a pass reads: chunks, or several of them.
-    block_rows : int
-        The rows of the largest one; 0 if this is not known.
+        How many blocks a pass reads: chunks, or several small ones.
     incomplete_rows, empty_rows : int
         Rows with some values missing, and without any value.
     missing : list of int
@@ -44,8 +44,8 @@ class StoreFacts:
     columns: int
     dtype: str
     nbytes: int
+    chunk_rows: int | None
     blocks: int
-    block_rows: int
     incomplete_rows: int
     empty_rows: int
     missing: list[int]
@@ -108,15 +108,14 @@ def observed_rows(model: Any, data: Any, engine: Engine | None = None) -> Observ
 
 
 def _facts(source: Source, scan: Any) -> StoreFacts:
-    sizes = [prod(box.shape) for boxes in source.boxes for box in boxes]
     return StoreFacts(
         source.name,
         scan.rows,
         source.n_columns,
         str(source.dtype),
         scan.rows * source.n_columns * source.dtype.itemsize,
-        len(sizes) or len(source.partitions),
-        max(sizes, default=0),
+        None if source.in_memory or source.chunk_rows is None else source.chunk_rows * prod(source.chunk_sides),
+        sum(map(len, source.boxes)) or len(source.partitions),
         scan.incomplete_rows,
         scan.empty_rows,
         scan.missing.tolist() if scan.missing.any() else [],

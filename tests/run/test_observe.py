@@ -27,7 +27,7 @@ def test_of_any_chunks(estimator, chunk, rows, tmp_path):
     found = observed_rows(model, str(tmp_path / "x.zarr"))
     labels = model.predict(rows)
     sums = found.classes
-    assert (sums.rows, found.store.empty_rows, found.store.blocks) == (N, 2, -(-N // chunk))
+    assert (sums.rows, found.store.empty_rows, found.store.chunk_rows) == (N, 2, chunk)
     assert found.store.missing == np.isnan(rows).sum(axis=0).tolist()
     for k in range(2):
         own = rows[labels == k]
