@@ -154,7 +154,7 @@ def grid_of(n: int, across: int = 3) -> tuple[tuple[int, int], int]:
 
 def set_title(ax: Axes, text: str) -> None:
     """Write a title in as many lines as its width needs."""
-    ax.set_title(wrapped(text, width_of(ax), TITLE_POINTS), fontsize="medium", loc="left")
+    ax.set_title(wrapped(text, width_of(ax), TITLE_POINTS), fontsize="medium")
 
 
 def set_labels(ax: Axes, x: str | None = None, y: str | None = None) -> None:
@@ -193,9 +193,8 @@ def _rooms(ax: Axes, figure: Figure, *, alone: bool) -> list[tuple[Any, float]]:
     free = alone and ax.get_legend() is None
     width = 2 * min(across - frame.x0, frame.x1 - across) if free else 1.12 * panel.width
     height = 2 * min(up - frame.y0, frame.y1 - up) if alone else 1.06 * panel.height
-    titles = [text for text in (ax.title, ax._left_title, ax._right_title) if text.get_text()]  # type: ignore[attr-defined]
-    end = frame.x1 if len(figure.axes) == 1 else panel.x1 + 0.1 * panel.width
-    return [*((t, end - panel.x0) for t in titles), (ax.xaxis.label, width), (ax.yaxis.label, height)]
+    title = 2 * min(across - frame.x0, frame.x1 - across) if len(figure.axes) == 1 else 1.1 * panel.width
+    return [(ax.title, title), (ax.xaxis.label, width), (ax.yaxis.label, height)]
 
 
 def _fit(text: Any, room: float) -> bool:

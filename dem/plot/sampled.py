@@ -119,6 +119,11 @@ def rows(model: Any, data: Any, size: int = SAMPLE_ROWS, engine: Engine | None =
         The data have other columns than the model.
     """
     source = open_for(model, data)
+    if source.n_columns != n_columns(model):
+        raise ValueError(
+            f"{source.name} has {source.n_columns} columns, but the model was fitted to {n_columns(model)}: "
+            "give it data with the same columns"
+        )
     found = scan(source, engine=engine or getattr(model, "engine", None), sample_size=size, seed=SEED)
     return sample_of(model, source, found)
 
@@ -132,8 +137,6 @@ def sample_of(model: Any, source: Source, found: Scan) -> RowSample:
         The data have other columns than the model.
     """
     x = np.asarray(found.sample.x, dtype=np.float64)
-    if x.shape[1] != model.n_features_in_:
-        raise ValueError(f"{source.name} has {x.shape[1]} columns, but the model was fitted to {model.n_features_in_}.")
     keys = unhash(found.sample.keys, SEED).astype(np.int64)
     return RowSample(model, x, found.rows, _coordinates(source, keys), source.name)
 

@@ -3,6 +3,7 @@
 from contextlib import contextmanager
 from itertools import combinations
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import SubFigure
 from matplotlib.text import Text
@@ -47,7 +48,7 @@ def problems(figure):
     canvas = FigureCanvasAgg(figure)
     with recorded() as texts:
         canvas.draw()
-    axes = [ax for ax in figure.findobj(lambda artist: hasattr(artist, "get_legend_handles_labels"))]
+    axes = figure.findobj(Axes)
     legends = [ax.get_legend() for ax in axes if ax.get_legend() is not None]
     said = []
     for text, box in texts:
@@ -62,9 +63,8 @@ def problems(figure):
         own = set(legend.findobj(Text))
         if not _inside(frame, figure.bbox):
             said.append("a legend outside the canvas")
-        for ax in axes:
-            if ax.axison and _overlap(frame, ax.get_window_extent()):
-                said.append("a legend over the data")
+        over = (ax for ax in axes if ax.axison and _overlap(frame, ax.get_window_extent()))
+        said += ["a legend over the data" for _ in over]
         said += [f"a legend over {t.get_text()!r}" for t, box in texts if t not in own and _overlap(box, frame)]
     for text, box in texts:
         if text.axes is not None and text.get_transform() != text.axes.transData:
@@ -83,6 +83,4 @@ def _inside(box, frame):
 
 
 def _overlap(a, b):
-    return (
-        min(a.x1, b.x1) - max(a.x0, b.x0) > TOLERANCE and min(a.y1, b.y1) - max(a.y0, b.y0) > TOLERANCE
-    )
+    return min(a.x1, b.x1) - max(a.x0, b.x0) > TOLERANCE and min(a.y1, b.y1) - max(a.y0, b.y0) > TOLERANCE

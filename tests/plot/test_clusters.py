@@ -16,7 +16,7 @@ def test_two_columns_have_the_true_borders():
     low, high, bottom, top = ax.images[0].get_extent()
     grid = np.stack(np.meshgrid(np.linspace(low, high, 400), np.linspace(bottom, top, 400)), axis=-1).reshape(-1, 2)
     np.testing.assert_array_equal(region.ravel(), model.predict(grid))
-    assert "borders" in ax.get_title(loc="left")
+    assert "borders" in ax.get_title()
 
 
 @pytest.mark.parametrize("columns", [None, (3, 1)])
@@ -24,7 +24,7 @@ def test_more_columns_have_no_borders(columns):
     model, x = fitted("K-means of 10")
     (ax,) = plot.kmeans(model, x, columns=columns).axes
     assert not ax.images
-    assert "borders" not in ax.get_title(loc="left")
+    assert "borders" not in ax.get_title()
     if columns:
         assert (ax.get_xlabel(), ax.get_ylabel()) == ("column 3", "column 1")
     else:

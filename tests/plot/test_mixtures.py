@@ -15,7 +15,7 @@ from dem.plot.colours import style
 from dem.plot.labels import percent, short
 from dem.plot.points import axis_limits
 from dem.plot.telling import present, telling_columns
-from plot.models import clusters, fitted
+from plot.models import fitted
 
 RNG = np.random.default_rng(0)
 
@@ -82,7 +82,8 @@ def test_rows_have_the_colours_of_their_classes():
     picture = plot.mixture(model, x)
     (drawn,) = picture.artists["rows"]
     labels = model.predict(x)
-    shown = {tuple(at): tuple(colour[:3]) for at, colour in zip(drawn.get_offsets().data, drawn.get_facecolor())}
+    pairs = zip(drawn.get_offsets().data, drawn.get_facecolor(), strict=True)
+    shown = {tuple(at): tuple(colour[:3]) for at, colour in pairs}
     for row, label in zip(x, labels, strict=True):
         assert shown[tuple(row)] == pytest.approx(_rgb(label))
     assert "600 rows" in picture.text
@@ -185,11 +186,18 @@ def test_components_without_rows_are_left_out():
     assert len(shown) < 5
     (ax,) = plot.mixture(model, x).axes
     assert len(ellipses(ax)) == 2 * len(shown)
-    assert f"{len(shown)} of 5 components have rows" in ax.get_title(loc="left")
+    assert f"{len(shown)} of 5 components have rows" in ax.get_title()
 
 
 def test_shares_are_never_written_as_zero():
-    assert [percent(v) for v in (0, 1e-5, 0.0123, 0.5, 0.99999, 1)] == ["0 %", "<0.1 %", "1.2 %", "50 %", ">99.9 %", "100 %"]
+    assert [percent(v) for v in (0, 1e-5, 0.0123, 0.5, 0.99999, 1)] == [
+        "0 %",
+        "<0.1 %",
+        "1.2 %",
+        "50 %",
+        ">99.9 %",
+        "100 %",
+    ]
     assert short("a_very_long_name_of_a_column_in_a_table") == "a_very_long_name_o…n_a_table"
 
 
@@ -208,7 +216,7 @@ def test_sizes_tell_shares_and_rows():
 def test_entropy_counts_the_certain_rows():
     model, x = fitted("2 components")
     certain = (model.entropy(x) < 0.1).mean()
-    assert percent(certain) in plot.entropy(model, x).axes[0].get_title(loc="left")
+    assert percent(certain) in plot.entropy(model, x).axes[0].get_title()
     with pytest.raises(ValueError, match="a mixture of two or more components"):
         plot.entropy(dem.GaussianMixture(1).fit(x), x)
     with pytest.raises(ValueError, match="needs rows"):

@@ -1,0 +1,129 @@
+"""Samples of any data, profiles along coordinates, maps, missing values and filled ones."""
+
+import numpy as np
+import pytest
+import zarr
+
+import dem
+from dem import plot
+from plot.models import fitted, ocean
+
+
+def test_a_sample_has_the_coordinates_of_its_rows():
+    model, data = fitted("profiles")
+    sample = plot.rows(model, data, size=50)
+    assert len(sample) == 50
+    assert sample.in_words == "50 of 300 rows"
+    points = zip(data.latitude.values, data.longitude.values, data.temperature.values, strict=True)
+    places = {(lat, lon): temperature for lat, lon, temperature in points}
+    for x, lat, lon in zip(sample.x, sample.coordinates["latitude"], sample.coordinates["longitude"], strict=True):
+        np.testing.assert_array_equal(x[:6], places[lat, lon])
+    np.testing.assert_array_equal(sample.classes, sample.of_model("predict"))
+
+
+def test_a_store_is_read_once_and_has_its_coordinates(tmp_path):
+    pytest.importorskip("xarray")
+    ocean().to_zarr(tmp_path / "sea.zarr", zarr_format=3, consolidated=False)
+    model, _ = fitted("MixturePPCA")
+    sample = plot.rows(model, tmp_path / "sea.zarr")
+    assert set(sample.coordinates) == {"latitude", "longitude"}
+    assert len(plot.class_map(model, sample).artists["points"][0].get_offsets()) == 300
+
+
+def test_arrays_in_memory_are_all_shown_and_stores_are_sampled(tmp_path):
+    model, x = fitted("2 components")
+    zarr.create_array(tmp_path / "x.zarr", data=x)
+    assert "600 rows" in plot.mixture(model, tmp_path / "x.zarr").text
+    zarr.create_array(tmp_path / "y.zarr", data=np.ones((9, 3)))
+    with pytest.raises(ValueError, match="has 3 columns, but the model was fitted to 2"):
+        plot.rows(model, tmp_path / "y.zarr")
+
+
+def test_profiles_are_means_and_deviations_along_depth():
+    model, _ = fitted("profiles")
+    picture = plot.profiles(model)
+    left, right = picture.axes
+    assert (left.get_xlabel(), left.get_ylabel()) == ("temperature (degree_Celsius)", "depth")
+    assert right.get_xlabel() == "salinity"  # a unit of 1 is none
+    assert left.yaxis_inverted()
+    for line, mean in zip(left.lines, model.means_, strict=True):
+        np.testing.assert_allclose(line.get_xdata(), mean[:6])
+        np.testing.assert_array_equal(line.get_ydata(), [5, 20, 50, 100, 200, 400])
+    band = left.collections[0].get_paths()[0].vertices[:, 0]
+    assert band.max() == pytest.approx((model.means_[0] + np.sqrt(model.covariances_[0]))[:6].max())
+
+
+def test_quantiles_are_those_of_the_rows_of_a_class():
+    model, data = fitted("K-means of profiles")
+    sample = plot.rows(model, data)
+    left, _ = plot.profiles(model, sample, quantiles=(0.1, 0.5, 0.9)).axes
+    own = sample.x[sample.classes == 1, :6]
+    np.testing.assert_allclose(left.lines[1].get_xdata(), np.nanmedian(own, axis=0))
+    with pytest.raises(ValueError, match="three rising numbers"):
+        plot.profiles(model, sample, quantiles=(0.9, 0.5, 0.1))
+    with pytest.raises(ValueError, match="has no classes whose profiles"):
+        plot.profiles(fitted("PPCA")[0])
+
+
+def test_columns_without_a_coordinate_can_be_drawn_by_number():
+    model, _ = fitted("10 components")
+    (ax,) = plot.profiles(model).axes
+    np.testing.assert_allclose(ax.lines[4].get_ydata(), model.means_[4])
+    assert not ax.yaxis_inverted()
+
+
+def test_a_map_needs_places():
+    model, x = fitted("2 components")
+    with pytest.raises(ValueError, match="needs the latitude and the longitude of each row"):
+        plot.class_map(model, x)
+    with pytest.raises(ValueError, match=r"must have the shape \(600,\), got \(3,\) and \(3,\)"):
+        plot.class_map(model, x, [1, 2, 3], [1, 2, 3])
+    picture = plot.class_map(model, x, latitude=x[:, 0], longitude=x[:, 1])
+    shown = np.concatenate([points.get_offsets().data for points in picture.artists["points"]])
+    np.testing.assert_allclose(np.sort(shown, axis=0), np.sort(x[:, [1, 0]], axis=0))
+
+
+def test_columns_may_be_the_places():
+    pd = pytest.importorskip("pandas")
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(50, 3)), columns=["lon", "Lat", "price"])
+    model = dem.KMeans(2).fit(x)
+    assert "map" in plot.suitable(model, x)
+
+
+def test_missing_shares_are_those_of_the_training_data():
+    model, x = fitted("gaps")
+    (ax,) = plot.missing(model).axes
+    widths = [patch.get_width() for patch in ax.patches]
+    np.testing.assert_allclose(widths, 100 * np.isnan(x).mean(axis=0))
+    with pytest.raises(ValueError, match="no value was missing"):
+        plot.missing(fitted("2 components")[0])
+    along = plot.missing(fitted("profiles")[0]).axes
+    assert [ax.get_xlabel() for ax in along] == ["temperature: missing (%)", "salinity: missing (%)"]
+
+
+def test_filled_values_and_their_spread():
+    model, data = fitted("PPCA of profiles")
+    sample = plot.rows(model, data)
+    row = int(np.flatnonzero(np.isnan(sample.x).any(axis=1))[0])
+    left, _ = plot.filled(model, sample, row=row).axes
+    mean, _ = sample.of_model("impute"), None
+    filled = next(line for line in left.lines if line.get_marker() == "s")
+    np.testing.assert_allclose(filled.get_xdata(), mean[row, :6][np.isnan(sample.x[row, :6])])
+    whole = int(np.flatnonzero(~np.isnan(sample.x).any(axis=1))[0])
+    with pytest.raises(ValueError, match="has no missing value"):
+        plot.filled(model, sample, row=whole)
+    with pytest.raises(ValueError, match="row must be from 0 to 299"):
+        plot.filled(model, sample, row=300)
+
+
+def test_filled_columns_of_a_table(rng):
+    model, x = fitted("gaps")
+    row = int(np.isnan(x).any(axis=1).argmax())
+    (ax,) = plot.filled(model, x, row=row).axes
+    _, sd = model.impute(x, return_std=True)
+    unit = np.nanstd(x, axis=0)
+    j = int(np.flatnonzero(np.isnan(x[row]))[0])
+    bar = ax.patches[0]
+    assert bar.get_width() == pytest.approx(4 * sd[row, j] / unit[j])
+    with pytest.raises(ValueError, match="no value is missing"):
+        plot.filled(model, rng.normal(size=(5, 4)))
