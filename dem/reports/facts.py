@@ -177,8 +177,8 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
     order = np.argsort(-shares, kind="stable").tolist()
     for k in order[:MOST_CLASSES_LISTED]:
         rows = [] if counts is None else [f"{counts[k]:,.0f} ({telling.percent(float(counts[k]) / whole)})"]
-        lines.append((str(k), telling.percent(float(shares[k])), *rows, telling.in_words(found, k, 3)))
-    header = (word, "share in the fit" if clusters else "weight", *([] if counts is None else ["rows"]), "most telling")
+        lines.append((str(k), telling.percent(float(shares[k])), telling.in_words(found, k, 3), *rows))
+    header = (word, "share in the fit" if clusters else "weight", "most telling", *([] if counts is None else ["rows"]))
     left = len(order) - len(lines)
     title = "Clusters" if clusters else "Components"
     return TextTable(title, header, tuple(lines), f"{left} smaller ones not shown" if left else "")
