@@ -178,7 +178,7 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
     for k in order[:MOST_CLASSES_LISTED]:
         rows = [] if counts is None else [f"{counts[k]:,.0f} ({telling.percent(float(counts[k]) / whole)})"]
         lines.append((str(k), telling.percent(float(shares[k])), telling.in_words(found, k, 3), *rows))
-    header = (word, "share in the fit" if clusters else "weight", "most telling", *([] if counts is None else ["rows"]))
+    header = (word, "share" if clusters else "weight", "most telling", *([] if counts is None else ["rows"]))
     left = len(order) - len(lines)
     title = "Clusters" if clusters else "Components"
     return TextTable(title, header, tuple(lines), f"{left} smaller ones not shown" if left else "")
