@@ -33,8 +33,9 @@ MODULES = {
     "missing": ("benchmarks.missing",),
     "outputs": ("benchmarks.outputs",),
     "datasets": ("benchmarks.datasets",),
+    "refit": ("benchmarks.refit",),
 }
-WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans", "datasets")
+WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans", "datasets", "refit")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = (

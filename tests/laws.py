@@ -33,6 +33,7 @@ from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixing import Dirichlet, StickBreaking
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.prior import WEAK
+from dem.run.first_pass import guess_of
 from dem.run.fit import fit_model
 from dem.run.fit_settings import FitSettings
 from dem.scan.fill_sample import completed_scan
@@ -321,6 +322,21 @@ def empty_rows_are_left_out(case, params, x, path):
         assert_close(found.state.params, alone.state.params, 1e-9)
         objectives = [[p.objective for p in fitted.state.history] for fitted in (found, alone)]
         np.testing.assert_allclose(*objectives, rtol=1e-10)
+
+
+def a_pass_is_saved(case, x):
+    """A fit from an earlier one makes the scan and the first E-step at once, and is the same fit otherwise."""
+    settings, source = FitSettings(tol=1e-3, max_iter=30), open_source(x)
+    cold = fit_model(case.model, source, settings)
+    params = case.model.for_new_fit(cold.state.params)
+    guess = guess_of(case.model, params, cold.scan.sample.x, None, holes=bool(np.isnan(x).any()))
+    warm, plain = (fit_model(case.model, source, settings, params=params, guess=g) for g in (guess, None))
+    assert warm.n_passes == plain.n_passes - 1 < cold.n_passes
+    assert warm.state.stop_reason == plain.state.stop_reason
+    for one, other in zip(warm.state.history, plain.state.history, strict=True):
+        assert abs(one.objective - other.objective) <= 1e-10 * max(1, abs(other.objective))
+    assert_close(warm.state.params, plain.state.params, 1e-8)
+    assert warm.state.objective >= cold.state.objective - 1e-9 * max(1, abs(cold.state.objective))
 
 
 def exact_is_marked(model, params):

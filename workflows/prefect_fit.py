@@ -15,9 +15,10 @@ To start (docs/schedule.md explains each line and shows the output):
 
 A step that fails is tried again after 10 seconds, 1 minute and 5 minutes, and the fit continues from its
 checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
-changed since the last run with the same settings is skipped. A run that fails writes FOLDER/failed.json; to get
-an e-mail or a chat message, change `notify`. The report is FOLDER/latest/report.html; Prefect's artifacts have its
-numbers and its first picture.
+changed since the last run with the same settings is skipped. A fit starts from the last run's model if it suits the
+settings, and components keep their labels; changes.json says how many rows have another label. A run that fails
+writes FOLDER/failed.json; to get an e-mail or a chat message, change `notify`. The report is FOLDER/latest/report.html;
+Prefect's artifacts have its numbers and its first picture.
 """
 
 from __future__ import annotations

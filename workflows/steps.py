@@ -4,8 +4,11 @@ Each run has its own folder, whose name is made from everything that determines 
 the settings and the version of dem. So a store has not changed if its report exists already. A step that is run again
 continues: finished results are kept, and a fit continues from its checkpoint.
 
-    FOLDER/9f2c81d07a3be645/model.zarr, score.json, labels.zarr, report.json and report.html
+    FOLDER/9f2c81d07a3be645/model.zarr, score.json, labels.zarr, changes.json, report.json and report.html
     FOLDER/latest  ->  the folder of the last finished run
+
+A fit starts from the model of the last finished run, if it suits the settings, and its components keep their labels;
+changes.json says how many rows have another label than in that run. To start from nothing, remove FOLDER/latest.
 
 The steps pass only JSON values to each other, so that engines can store them. FOLDER must be a path that
 all tasks see, not a URL; the store may be a path or a URL.
@@ -30,6 +33,7 @@ from dem.cli.commands.report import write_report
 from dem.cli.commands.rows import show_score as score_rows
 from dem.cli.commands.rows import write_outputs as write_rows
 from dem.cli.commands.session import Session, json_value
+from dem.results.compare_labels import compare_labels
 from dem.source.listing import fingerprint, key_of
 from dem.source.stores import address, require_local_path
 from dem.storage.atomic import SAVED_MODELS
@@ -77,6 +81,19 @@ def is_done(run: str) -> bool:
     return Path(run, "report.html").exists()
 
 
+def earlier(run: str) -> str:
+    """Return the folder of the run that this one starts from; "" if there is none.
+
+    It is chosen once, and kept in earlier.txt: a fit that continues must begin as it has begun.
+    """
+    kept, latest = Path(run, "earlier.txt"), Path(run).with_name("latest")
+    if not kept.exists():
+        Path(run).mkdir(parents=True, exist_ok=True)
+        found = str(latest.resolve()) if latest.exists() and latest.resolve() != Path(run).resolve() else ""
+        write_files({str(kept): found.encode()}, overwrite=True)
+    return kept.read_text()
+
+
 def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
     """Fit a mixture, or continue from its checkpoint; return the path of the model.
 
@@ -92,8 +109,9 @@ def fit(store: str, run: str, settings: JSON, where: JSON) -> str:
     """
     model = f"{run}/model.zarr"
     if not SAVED_MODELS.exists(model):
-        Path(run).mkdir(parents=True, exist_ok=True)
-        fit_estimator("GaussianMixture", store, model, _session(where), resume=True, **settings)
+        before = earlier(run)
+        update = f"{before}/model.zarr" if before else None
+        fit_estimator("GaussianMixture", store, model, _session(where), resume=True, update=update, **settings)
     return model
 
 
@@ -109,11 +127,30 @@ def score(store: str, run: str, where: JSON) -> JSON:
 
 
 def label(store: str, run: str, where: JSON) -> str:
-    """Write each row's component; return the path of the array."""
+    """Write each row's component, and how many have changed; return the path of the array of labels."""
     labels = f"{run}/labels.zarr"
     if not Path(labels).exists():  # it appears when it is complete
         write_rows(f"{run}/model.zarr", store, labels, _session(where), what=["labels"], overwrite=False)
+    changes(run)
     return labels
+
+
+def changes(run: str) -> JSON:
+    """Write changes.json, how many rows have another label than in the run before; return its numbers.
+
+    There are none if this run started from nothing, or if the store has another shape now.
+    """
+    kept, before = Path(run, "changes.json"), earlier(run)
+    if not kept.exists():
+        found: JSON = {}
+        if before and Path(before, "labels.zarr").exists():
+            try:
+                found = compare_labels(f"{before}/labels.zarr", f"{run}/labels.zarr").record()
+            except ValueError as error:
+                found = {"not_compared": str(error)}
+        write_files({str(kept): _text(found)}, overwrite=True)
+    record: JSON = json.loads(kept.read_text())
+    return record
 
 
 def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
@@ -134,7 +171,7 @@ def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
     link.symlink_to(Path(run).name)
     os.replace(link, link.with_name("latest"))
     link.with_name("failed.json").unlink(missing_ok=True)  # written by the last run, if it failed
-    return session.results[-1]
+    return {**session.results[-1], "label_changes": changes(run)}
 
 
 def first_picture(run: str) -> str:
@@ -163,6 +200,8 @@ def table(numbers: JSON) -> str:
         "weights": ", ".join(f"{weight:.3f}" for weight in numbers["weights_"]),
         "to look at": " ".join(numbers["warnings"]) or "nothing",
     }
+    if "changed" in (found := numbers["label_changes"]):
+        rows["other label than before"] = f"{found['changed']:,} of {found['compared']:,} rows"
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 

@@ -16,7 +16,14 @@ COVARIANCES = ["full", "tied", "diag", "spherical"]  # the same names as in dem.
 COMPONENTS = click.option(
     "-k", "--components", "n_components", type=click.IntRange(1), required=True, help="Number of components."
 )
-STARTS = click.option("--n-init", type=click.IntRange(1), default=10, help="Number of starts on the sample.")
+STARTS = together(
+    click.option("--n-init", type=click.IntRange(1), default=10, help="Number of starts on the sample."),
+    click.option(
+        "--keep-labels",
+        metavar="MODEL",
+        help="Give components the numbers that they have in this saved model; say which are new or gone.",
+    ),
+)
 PRIOR = click.option(
     "--prior", type=click.Choice(["weak"]), help="Fit by MAP with a weak conjugate prior  [default: no prior]."
 )

@@ -36,7 +36,8 @@ def main() -> None:
     """Fit mixtures, K-means, PPCA and factor analysis to Zarr stores and Parquet files larger than memory.
 
     STORE is a Zarr array (for one inside a group: store.zarr/name); or a Zarr group whose arrays have named dimensions,
-    as xarray writes it; or a Parquet file, a folder of them or a glob.
+    as xarray writes it; or a Parquet file, a folder of them or a glob. Commands that apply a MODEL to a group use the
+    variables of the fit, and the dimensions that made its rows.
 
     Exit status: 0 success; 1 failure, with one sentence that says why; 2 wrong options; 130 interrupted; 75 stopped
     early: run the same command again to continue.
@@ -67,8 +68,6 @@ def predict(**options: Any) -> None:
 
     Several outputs go into a Zarr group that exists, such as that of the data: `--what labels,proba -o STORE.zarr`
     writes the arrays STORE.zarr/label and STORE.zarr/proba. If such a command was interrupted, add --overwrite.
-
-    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import write_outputs
 
@@ -85,8 +84,6 @@ def transform(**options: Any) -> None:
     """Write the latents of each row: posterior means.
 
     The model is PPCA, Bayesian PCA, factor analysis or a mixture of these.
-
-    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import write_outputs
 
@@ -108,8 +105,6 @@ def impute(**options: Any) -> None:
     """Write rows with missing values filled in.
 
     A missing value is replaced by its mean given the observed values of the row. Observed values do not change.
-
-    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import write_imputed
 
@@ -127,8 +122,6 @@ def score(**options: Any) -> None:
     """Print how well a model fits a store.
 
     The score is the mean log-likelihood of the rows; for K-means it is the inertia.
-
-    If STORE is a Zarr group, its variables and the dimensions that make rows are those of the fit.
     """
     from dem.cli.commands.rows import show_score
 
@@ -159,6 +152,36 @@ def info(**options: Any) -> None:
     from dem.cli.commands.info import show_info
 
     show_info(**options)
+
+
+@main.command()
+@click.argument("model", metavar="MODEL")
+@click.argument("earlier", metavar="EARLIER")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def match(model: str, earlier: str, as_json: bool) -> None:
+    """Show which components of a model are those of an earlier one.
+
+    Rows are drawn from both models, and components that take the same rows are the same. No data are read.
+    """
+    from dem.cli.commands.labels import show_matching
+    from dem.cli.commands.session import Session
+
+    show_matching(model, earlier, Session(as_json=as_json))
+
+
+@main.command("compare-labels")
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def compare_labels(old: str, new: str, as_json: bool) -> None:
+    """Print how many rows have another label than before.
+
+    OLD and NEW are arrays of labels, as `dem predict` writes them. NEW may have more rows at its end.
+    """
+    from dem.cli.commands.labels import show_changes
+    from dem.cli.commands.session import Session
+
+    show_changes(old, new, Session(as_json=as_json))
 
 
 @main.command()

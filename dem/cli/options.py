@@ -61,7 +61,7 @@ class Commands(click.Group):
             if os.environ.get("DEM_TRACEBACK") or getattr(error, "errno", None) == errno.EPIPE:
                 raise
             sentence = " ".join(error_message(error).split()) or type(error).__name__
-            sentence = sentence.replace("allow overwriting", "use --overwrite")  # messages are written for Python users
+            sentence = sentence.replace("replace it (overwrite=True)", "use --overwrite")  # written for Python users
             click.echo(f"dem: {sentence}", err=True)
             raise click.exceptions.Exit(1) from None
 
@@ -285,6 +285,19 @@ writing = together(
 fitting = together(
     click.option("--sample-size", type=click.IntRange(1), default=30_000, help="Rows in the sample for the starts."),
     click.option("--seed", "random_state", type=int, default=0, help="Random seed of the sample and the starts."),
+    click.option(
+        "--from",
+        "start",
+        metavar="MODEL",
+        help="Start from a saved model of the same kind, such as last night's: one pass less, and components keep "
+        "their order.",
+    ),
+    click.option(
+        "--update",
+        metavar="MODEL",
+        help="For fits that are repeated, such as every night: start from this saved model and keep its labels if it "
+        "is there and suits this fit; otherwise say why, and start from nothing.",
+    ),
     named,
     weights,
     columns,

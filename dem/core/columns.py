@@ -12,6 +12,8 @@ import numpy as np
 
 MOST_LISTED = 20
 """Most columns that a message lists."""
+TIME = "datetime64"
+"""Marks the text and the unit of a time in JSON."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Column:
         return f"{self.name} ({self.units})" if self.units else self.name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Columns:
     """The columns of the data, in order.
 
@@ -65,6 +67,10 @@ class Columns:
     def of_names(cls, names: Sequence[str]) -> Columns:
         """Return columns with these names; each is a variable of its own."""
         return cls(tuple(Column(name, name) for name in names))
+
+    def __repr__(self) -> str:
+        """Return the names as text, of long lists the first ones."""
+        return f"Columns({self.listed(range(len(self)), units=True)})"
 
     def __len__(self) -> int:
         """Return the number of columns."""
@@ -108,6 +114,9 @@ class Columns:
         if isinstance(chosen, str | bytes | Number) or not len(chosen):
             raise ValueError(f"columns must be a list of names or numbers of columns, got {chosen!r}")
         numbers = {name: j for j, name in enumerate(self.names)}
+        twice = [item for item in chosen if isinstance(item, str) and self.names.count(item) > 1]
+        if twice:
+            raise ValueError(f"several columns have the name {twice[0]!r}: choose them by their numbers")
         found: list[int] = []
         for item in chosen:
             j = numbers.get(item) if isinstance(item, str) else None
@@ -143,7 +152,9 @@ class Columns:
     def of_json(cls, saved: dict[str, Any]) -> Columns:
         """Return the columns that `as_json` wrote."""
         rows = saved["columns"]
-        columns = tuple(Column(name, of, tuple((dim, v) for dim, v in at), *more) for name, of, at, *more in rows)
+        columns = tuple(
+            Column(name, of, tuple((dim, _restored(value)) for dim, value in at), *more) for name, of, at, *more in rows
+        )
         return cls(columns, bool(saved["named"]))
 
     def in_words(self, numbers: Sequence[int]) -> str:
@@ -162,6 +173,13 @@ class Columns:
 
 
 def _plain(value: Any) -> Any:
-    """Return a coordinate as a value of JSON: times and other objects become text."""
+    """Return a coordinate as a value of JSON: times are marked as such, other objects become text."""
+    if isinstance(value, np.datetime64):
+        return {TIME: [str(value), np.datetime_data(value.dtype)[0]]}
     value = value.item() if isinstance(value, np.number | np.bool_) else value
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+
+
+def _restored(value: Any) -> Any:
+    """Return the coordinate of which `_plain` made a value of JSON."""
+    return np.datetime64(*value[TIME]) if isinstance(value, dict) else value

@@ -5,14 +5,9 @@ from __future__ import annotations
 import math
 
 NEAR = 10.0
-"""A time left that is shorter than this, in seconds, is not told."""
+"""A time left that is shorter than this, in seconds, is not shown."""
 NEARLY = 1.1
 """Times that differ by less than this factor are shown as one."""
-
-
-def the(name: str) -> str:
-    """Return the name of data after "the": the array, the Dataset."""
-    return name if name.startswith("the ") else f"the {name}"
 
 
 def count(value: float) -> str:

@@ -69,6 +69,17 @@ class Model(Protocol[P, S]):
         `scan.lacking` counts the missing values (NaN) that the rows will have.
         """
 
+    def bind_like(self, scan: Scan, guess: Self, params: P) -> Self | None:
+        """Return the model prepared for these data, such that a pass of `guess` with `params` is a pass of its own.
+
+        `guess` was bound before the data were read, to rows like those expected. The statistics of its pass are then
+        used after `own_stats`. None if they cannot be: the ranges break the error bound of the arithmetic of that pass,
+        or values are missing where none were expected, or the other way round. Then the pass must be made again.
+        """
+
+    def own_stats(self, params: P, stats: S, guess: Self) -> S:
+        """Return the statistics of a pass of `guess` (see `bind_like`) as those of a pass of this model."""
+
     def start(self, sample: Block, rng: np.random.Generator) -> P:
         """Return initial parameters from a sample of rows without missing values."""
 

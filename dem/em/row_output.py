@@ -107,6 +107,9 @@ class FilledOutput(RowOutput):
         return replace(self, dtype=np.dtype(choice))
 
 
+OTHER_WORDS = {"labels": "label"}
+"""Words that users may write for the names of outputs."""
+
 RowOutputs = Mapping[str, RowOutput]
 """The row outputs of a model, by name."""
 
@@ -137,7 +140,7 @@ def find_output(outputs: RowOutputs, word: str) -> RowOutput:
     """
     if not isinstance(word, str):
         raise ValueError(f"the name of an output must be a text such as {next(iter(outputs))!r}, got {word!r}")
-    name, colon, choice = word.partition(":")
+    name, colon, choice = OTHER_WORDS.get(word, word).partition(":")
     if name not in outputs:
         raise ValueError(f"there is no output {word!r}: choose one of {', '.join(outputs)}")
     return outputs[name].with_choice(choice) if colon else outputs[name]

@@ -169,7 +169,7 @@ class Engine:
         """Yield the backend for a source; arrays in memory always stay in this process."""
         if source.in_memory:
             if self.on_cluster or ClusterRequest(self.scheduler, self.scheduler_file, self.cluster):
-                progress.note(f"the {source.name} is in memory: passes run in this process, not on the cluster")
+                progress.note(f"{source.name} is in memory: passes run in this process, not on the cluster")
             yield self._this_machine
             return
         with self.started() as engine:

@@ -24,7 +24,11 @@ class Passes:
     count : int
         Number of passes so far.
     progress : Progress
+    joined : int
+        1 if the scan and the first pass of EM were one pass, else 0; for the numbers of passes in reports.
     """
+
+    joined = 0
 
     def __init__(
         self,
@@ -85,7 +89,7 @@ class Passes:
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Run a pass of EM; the caller then calls ``progress.end(state)`` with the state after it."""
-        return self._run(f"pass {self.count}", make_kernel)
+        return self._run(f"pass {self.count + self.joined}", make_kernel)
 
     def run_named(self, what: str, make_kernel: MakeKernel[S]) -> S:
         """Run one pass that is not an iteration of EM, and report it under the name `what`."""

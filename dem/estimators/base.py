@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -21,23 +19,16 @@ from dem.em.progress import Silent
 from dem.em.row_output import RowOutputs
 from dem.em.starts import Start
 from dem.engine.engine import Engine
-from dem.estimators import scaling
+from dem.estimators import earlier, scaling
 from dem.estimators.checks import integer_seed
-from dem.estimators.columns import (
-    columns_to_read,
-    keep_columns,
-    names_as_json,
-    open_in_memory,
-    restore_names,
-    with_model_columns,
-)
+from dem.estimators.columns import keep_columns, open_in_memory, with_model_columns
 from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, recorded_run, warn_at_max_iter
 from dem.estimators.labelled import label_rows
-from dem.estimators.named_dims import dims_for, named_dims
+from dem.estimators.named_dims import named_dims, open_for
 from dem.estimators.notebook import ShownInNotebooks
-from dem.estimators.records import history_records, plain_settings, source_record
-from dem.estimators.summary import columns_of
+from dem.estimators.records import history_records, source_record
+from dem.estimators.saving import CONVERGED_REASONS, Saveable
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
 from dem.run.fit import Fit
@@ -49,19 +40,10 @@ from dem.source.containers import is_xarray
 from dem.source.decode import decoding_of_value
 from dem.source.dimensions import SampleDims, check_unnamed
 from dem.source.frames import is_frame, like_frame
-from dem.storage.atomic import save_model
 from dem.storage.checkpoint import Checkpoint
-from dem.storage.document import GroupContents
-
-CONVERGED_REASONS = ("converged", "closed_form")
-"""The values of `stop_reason_` that mean convergence."""
-FIT_ATTRIBUTES = (
-    "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
-    "run_")  # fmt: skip
-"""Fitted attributes that every estimator has."""
 
 
-class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstimator):
+class RowwiseEstimator(scaling.Scalable, HasDataset, Saveable, ShownInNotebooks, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -72,6 +54,8 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
     `_check_settings`, `_check_size`, `_fit_source`, which runs the fit, and `_keep_fit`.
     """
 
+    by_name_: bool = False
+    """The columns were chosen in the fit, or are those of a store: they are taken by name from data frames too."""
     sample_dims_: tuple[str, ...] | None = None
     variables_: tuple[str, ...] | None = None
     converged_: bool
@@ -89,10 +73,6 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
     """The quantity in `lower_bound_`, apart from priors: "log_likelihood", "bound" or "inertia"."""
     _lower_bound: ClassVar[str] = "objective"
     """The key of `history_` from which `lower_bound_` is taken."""
-    _saved: ClassVar[tuple[str, ...]]
-    """Names of the fitted arrays that are saved."""
-    _saved_numbers: ClassVar[tuple[str, ...]] = ()
-    """Names of the fitted numbers and strings that are saved, in addition to those of all estimators."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -134,8 +114,10 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
         """Raise ValueError if n rows of d columns are too few for the settings."""
 
     @abstractmethod
-    def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, Any] | LatentFit:
-        """Run the fit."""
+    def _fit_source(
+        self, source: Source, settings: FitSettings, begun: earlier.EarlierModel | None = None
+    ) -> Fit[Any, Any] | LatentFit:
+        """Run the fit, from an earlier model if there is one."""
 
     @abstractmethod
     def _keep_fit(self, fitted: Any, source: Source) -> None:
@@ -158,6 +140,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
         columns: Sequence[str | int] | None = None,
         sample_dims: SampleDims = None,
         variables: str | Sequence[str] | None = None,
+        start: Any = None,
     ) -> Self:
         """Fit the model to rows.
 
@@ -180,7 +163,10 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
             The variables of the Dataset or Zarr group to use; by default all.
         columns : sequence of str or int, optional
             The columns of X to use, by name or number: see `dem.open_source`. The other methods take data with these
-            columns alone; of Parquet files and Dask DataFrames they take the columns of the fit by name.
+            columns alone; of tables (data frames, Parquet files) they take the columns of the fit by name.
+        start : fitted estimator of the same kind, str or Path, optional
+            A fitted or saved model to start from, such as that of yesterday's rows. Components keep their order, a
+            scaling is kept, and one pass less is made: the first one also makes the E-step. See docs/refit.md.
 
         Returns
         -------
@@ -201,21 +187,24 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
         self._check_settings()
         check_iterations(self)
         scaling.check_scale(self.scale)
+        begun = None if start is None else earlier.EarlierModel.of(self, start)
         source = self._open(X, sample_weight, reset=True, columns=columns, sample_dims=sample_dims, variables=variables)
         if source.n_rows is not None:
             self._check_size(source.n_rows, source.n_columns)
+        if begun is not None:
+            begun.check_columns(source)
         settings = self._fit_settings(callback, checkpoint)
         if self.scale is None:
-            self._fit_opened(source, settings)
+            self._fit_opened(source, settings, begun)
             scaling.forget_scaling(self)
         else:
-            scaling.fit_scaled(self, source, settings)
+            scaling.fit_scaled(self, source, settings, begun)
         warn_at_max_iter(self)
         return self
 
-    def _fit_opened(self, source: Source, settings: FitSettings) -> None:
+    def _fit_opened(self, source: Source, settings: FitSettings, begun: earlier.EarlierModel | None = None) -> None:
         """Fit the model to the rows of a source, as they are."""
-        fitted = self._fit_source(source, settings)
+        fitted = self._fit_source(source, settings, begun)
         state = fitted.state
         assert state.stop_reason is not None
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
@@ -283,12 +272,10 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
                 f"{X.name} was opened without missing_value={self.missing_value:g}: pass missing_value to "
                 "dem.open_source"
             )
+        if not reset:
+            return with_model_columns(self, open_for(self, X, sample_weight, columns=columns))
         missing_value = None if is_source(X) else self.missing_value
-        if not reset:
-            columns, named = columns_to_read(self, X, columns), dims_for(X, self.sample_dims_, self.variables_)
         source = open_source(X, sample_weight, missing_value=missing_value, columns=columns, **named)
-        if not reset:
-            return with_model_columns(self, source)
         keep_columns(self, source.columns)
         self.sample_dims_, self.variables_ = named_dims(source)
         return source
@@ -300,7 +287,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
         values, rows = compute_rows(request, self.engine), request.source.rows
         if not is_xarray(X) or rows is None or rows.dims is None:
             return values
-        return label_rows(values, request.output, X, rows.dims, request.source.columns.variables)
+        return label_rows(values, request.output, X, rows.dims, request.source.columns)
 
     def _request(self, source: Source, what: str) -> RowRequest[Any]:
         """Return the request for a row output of the fitted model, with the kernel that is chosen here."""
@@ -367,7 +354,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
         """
         results = [self._rows(X, what) for what in (("filled", "deviation") if return_std else ("filled",))]
         if is_frame(X):
-            results = [like_frame(values, X) for values in results]
+            results = [like_frame(values, X, self.columns_) for values in results]
         return tuple(results) if return_std else results[0]
 
     def __sklearn_tags__(self) -> Tags:
@@ -388,63 +375,3 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, ShownInNotebooks, BaseEstim
         names = set(kind().get_params())
         own = self.get_params(deep=False).items()
         return {name: value for name, value in own if name in names and value is not None}
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the fitted model as a Zarr group, whole or not at all; `dem.load` reads it.
-
-        Parameters
-        ----------
-        path : str or Path
-            A path or URL.
-        overwrite : bool
-            Replace an existing model. Anything else at `path` is never replaced.
-
-        Raises
-        ------
-        FileExistsError
-            If `path` exists and `overwrite` is not set, or `path` is inside a Zarr array.
-        ValueError
-            The name in `path` is that of a file of another format.
-        """
-        check_is_fitted(self)
-        save_model(path, GroupContents(type(self).__name__, self._arrays(), self._attributes()), overwrite=overwrite)
-
-    def _arrays(self) -> dict[str, NDArray[Any]]:
-        """Return the arrays that make up the fitted model."""
-        names = (*self._saved, "scale_", "shift_")
-        arrays = {name: np.asarray(getattr(self, name)) for name in names if hasattr(self, name)}
-        if self._own is not self:
-            arrays.update({scaling.ARRAYS + name: array for name, array in self._own._arrays().items()})
-        return arrays
-
-    def _attributes(self) -> dict[str, Any]:
-        """Return everything else, in the form of JSON."""
-        names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
-        fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        fitted |= names_as_json(self)
-        return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
-
-    @classmethod
-    def _restore(cls, saved: GroupContents) -> Self:
-        """Return the estimator that `save` wrote."""
-        estimator = cls(**saved.attributes["settings"])
-        inner, arrays = scaling.split_arrays(saved)
-        if inner is not None:
-            estimator._inner = cls._restore(inner)
-        for name, value in {**saved.attributes["fitted"], **arrays}.items():
-            number = isinstance(value, np.ndarray) and value.ndim == 0
-            setattr(estimator, name, value[()] if number else value)
-        restore_names(estimator)
-        estimator._derive_missing()
-        return estimator
-
-    def _derive_missing(self) -> None:
-        """Compute the attributes that models saved by earlier versions do not have."""
-        if hasattr(self, "stop_reason_") and not hasattr(self, "converged_"):
-            self.converged_ = self.stop_reason_ in CONVERGED_REASONS
-        if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
-            self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
-        if hasattr(self, "n_features_in_") and not hasattr(self, "columns_"):
-            self.columns_ = columns_of(self, self.n_features_in_)
-        if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
-            self.lower_bound_ = self.lower_bounds_[-1]

@@ -14,6 +14,7 @@ from dem.engine.engine import Engine
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.docstrings import documented
 from dem.estimators.gaussian_init import check_array, check_covariances, check_reg_covar, precisions_of
+from dem.estimators.matching import Order
 from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator
 from dem.estimators.scaling import POSITION, ColumnUnit, gaussian_units, refuse_scaled
 from dem.families import COVARIANCE_TYPES, GaussianFamily, Gaussians
@@ -107,6 +108,7 @@ class BayesianGaussianMixture(MixtureEstimator):
     {training_data}
     """
 
+    weight_concentration_prior_: float
     objective_name = "bound"
     _saved = (
         "weights_",
@@ -129,6 +131,12 @@ class BayesianGaussianMixture(MixtureEstimator):
         ("degrees_of_freedom_", "component"),
         ("_concentration", "beta component"),
     )
+    _start_settings = ("n_components", "covariance_type", "weight_concentration_prior_type")
+    _by_component = (
+        *("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_"),
+        *("mean_precision_", "degrees_of_freedom_"),
+    )
+    _shared_if_tied = ("covariances_", "precisions_cholesky_", "degrees_of_freedom_")
     _saved_numbers = (
         "weight_concentration_prior_",
         "mean_precision_prior_",
@@ -281,6 +289,18 @@ class BayesianGaussianMixture(MixtureEstimator):
                 check_number(name, value, float, 0)
                 if value == 0:
                     raise ValueError(f"{name} must be a number > 0, or None, got {value!r}")
+
+    def _take_order(self, order: Order) -> None:
+        """Put the components into this order.
+
+        The weights of a Dirichlet process depend on the order. They become those of its posterior in the new order,
+        which differ by the share of about one row.
+        """
+        super()._take_order(order)
+        mixing, k = MIXINGS[self._fitted_type[1]], len(order)
+        prior: Any = mixing.prior(k, self.weight_concentration_prior_)
+        posterior = prior.posterior(self.effective_counts_)
+        self._concentration, self.weights_ = posterior.concentration, posterior.mean
 
     def _can_warm_start(self, d: int) -> bool:
         """Whether the parameters of the last fit have the shapes of this fit, so that it can start from them."""

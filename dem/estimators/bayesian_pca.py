@@ -12,7 +12,7 @@ from dem.engine.engine import Engine
 from dem.estimators.docstrings import documented
 from dem.estimators.linear_latent import LinearLatent, is_positive_integer, n_components_for_em
 from dem.estimators.ppca import PPCA
-from dem.models.latent.bayesian_pca import BayesianPCAModel, MomentsBayesianPCAModel
+from dem.models.latent.bayesian_pca import BayesianPCAModel, BayesianPCAParams, MomentsBayesianPCAModel
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit, eigenvalues, fit_moments
 from dem.scan.scanner import Scan
@@ -117,6 +117,19 @@ class BayesianPCA(PPCA):
         """Return the model for EM with a pass per iteration; `n_components=None` is d - 1 with missing values."""
         wanted = d - 1 if self.n_components is None and scan is not None and d > 1 else self.n_components
         return BayesianPCAModel(n_components_for_em(wanted, d, scan))
+
+    def _start_params(self) -> BayesianPCAParams:
+        """Return the parameters with which EM goes on: those of the directions kept."""
+        params = self._fitted()[1]
+        return BayesianPCAParams(params.mean, params.loadings, params.noise_variance, self.alpha_[: self.n_components_])
+
+    def _em_model_of(self, params: Any) -> BayesianPCAModel:  # type: ignore[override]
+        """Return the model for EM with a pass per iteration, with as many latent dimensions as the parameters have."""
+        return BayesianPCAModel(params.loadings.shape[1])
+
+    def _can_have(self, asked: int, found: int) -> bool:
+        """Whether a fit may start from a model with so many directions: removed ones stay removed."""
+        return found <= asked
 
     def __sklearn_tags__(self) -> Tags:
         """Return scikit-learn's tags: NaN are allowed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,14 +9,25 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import _check_n_features, check_array, validate_data
 
+from dem.core import human
 from dem.core.block import Array
 from dem.core.columns import Columns
 from dem.core.warn import warn
 from dem.source import Source, open_source
 from dem.source.chosen import choose_columns
-from dem.source.frames import choose_of_frame, frame_array, frame_columns, is_frame, is_lazy_frame
+from dem.source.dimensions import in_words
+from dem.source.frames import (
+    check_frame_weights,
+    choose_of_frame,
+    column_without_numbers,
+    frame_array,
+    frame_columns,
+    is_frame,
+    is_lazy_frame,
+    is_pandas,
+)
 from dem.source.in_memory import as_numeric
-from dem.source.parquet_files import is_parquet
+from dem.source.parquet_files import is_parquet_path
 
 MOST_NAMES = 5
 """Most names that a message of scikit-learn lists."""
@@ -25,7 +35,7 @@ MOST_NAMES = 5
 
 def keep_columns(estimator: Any, columns: Columns) -> None:
     """Store the columns of the training data: `n_features_in_`, `columns_`, and `feature_names_in_` if named."""
-    estimator.n_features_in_, estimator.columns_ = len(columns), columns
+    estimator.n_features_in_, estimator.columns_, estimator.by_name_ = len(columns), columns, columns.named
     if columns.named:
         estimator.feature_names_in_ = np.asarray(columns.names, dtype=object)
     else:
@@ -41,8 +51,12 @@ def columns_to_read(estimator: Any, data: Any, columns: Sequence[str | int] | No
     names = getattr(estimator, "feature_names_in_", None)
     if columns is not None or names is None:
         return columns
-    table = is_parquet(data) if isinstance(data, str | os.PathLike) else is_lazy_frame(data)
-    return [str(name) for name in names] if table else None
+    return [str(name) for name in names] if is_table(data) else None
+
+
+def is_table(data: Any) -> bool:
+    """Whether the data are a stored table: Parquet files or a Dask DataFrame."""
+    return is_parquet_path(data) or is_lazy_frame(data)
 
 
 def open_in_memory(
@@ -51,17 +65,18 @@ def open_in_memory(
     """Return the source of data in memory, after scikit-learn's checks; see `RowwiseEstimator._open`."""
     if np.ma.isMaskedArray(X):
         X = as_numeric(X)  # scikit-learn would drop the mask
+    if is_frame(X):
+        check_frame_weights(X, sample_weight)
+        columns = _of_model(estimator, X) if columns is None and not reset else columns
     X = X if columns is None else _choose(X, columns)
-    if is_frame(X) and not hasattr(X, "index"):  # not of pandas
-        X = _checked_frame(estimator, X, reset=reset)
-    else:
-        X = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+    X = _checked_frame(estimator, X, reset=reset) if is_frame(X) else _checked(estimator, X, reset=reset)
     names = getattr(estimator, "feature_names_in_", None)
     named = None if names is None else Columns.of_names(tuple(names))
     opened: Any = open_source(X, sample_weight, missing_value=estimator.missing_value)
     source: Source = replace(opened, given_columns=named)
     if reset:
-        estimator.columns_ = source.columns
+        estimator.columns_, estimator.by_name_ = source.columns, columns is not None
+        estimator.sample_dims_ = estimator.variables_ = None
     return source
 
 
@@ -73,7 +88,43 @@ def _choose(X: Any, columns: Sequence[str | int]) -> Any:
     return x[:, list(Columns.numbered(x.shape[1]).numbers_of(columns))]
 
 
+def _of_model(estimator: Any, frame: Any) -> list[str] | None:
+    """Return the columns of the model, to be taken by name from a data frame; None to take the frame as it is.
+
+    After a fit to a data frame the columns must be those of the fit, in their order, as in scikit-learn, unless they
+    were chosen in the fit, or are those of a store.
+    """
+    names = list(getattr(estimator, "feature_names_in_", ()))
+    return names if names and estimator.by_name_ and set(names) <= set(frame.columns) else None
+
+
+def _checked(estimator: Any, X: Any, *, reset: bool) -> Array:
+    """Return data in memory as an array, after the checks of scikit-learn."""
+    x: Array = validate_data(estimator, X, reset=reset, dtype="numeric", ensure_all_finite=False)
+    return x
+
+
 def _checked_frame(estimator: Any, X: Any, *, reset: bool) -> Array:
+    """Return a data frame as an array, after the checks of scikit-learn.
+
+    Raises
+    ------
+    ValueError
+        A column is not of numbers, or the columns are not those of the model.
+    """
+    try:
+        return _checked(estimator, X, reset=reset) if is_pandas(X) else _checked_other(estimator, X, reset=reset)
+    except (TypeError, ValueError) as error:
+        name = column_without_numbers(X)
+        if name is None or not (reset or name in getattr(estimator, "feature_names_in_", [])):
+            raise
+        raise ValueError(
+            f"column {name!r} of the data frame does not hold numbers: choose other columns (columns=[...]), or "
+            "convert it"
+        ) from error
+
+
+def _checked_other(estimator: Any, X: Any, *, reset: bool) -> Array:
     """Return a data frame as an array, as scikit-learn's `validate_data` does, with the names kept or checked.
 
     It is for data frames of which not every version of scikit-learn sees the names, such as those of polars.
@@ -89,16 +140,17 @@ def _checked_frame(estimator: Any, X: Any, *, reset: bool) -> Array:
 
 
 def with_model_columns(estimator: Any, source: Source) -> Source:
-    """Return the source with the columns of the estimator: by name, if it has more columns than the estimator.
+    """Return the source with the columns of the estimator, by name if both have names.
 
     Raises
     ------
     ValueError
-        The columns have other names, another order, or another number.
+        Columns are missing, or have another number.
     """
     names = getattr(estimator, "feature_names_in_", None)
-    if names is not None and source.columns.named and set(names) < set(source.columns.names):
+    if names is not None and source.columns.named and set(names) <= set(source.columns.names):
         source = choose_columns(source, source.columns.numbers_of(list(names)))
+    _check_coordinates(estimator, source)
     _check_names(estimator, source.columns)
     if source.n_columns != estimator.n_features_in_:
         raise ValueError(
@@ -106,6 +158,36 @@ def with_model_columns(estimator: Any, source: Source) -> Source:
             f"{estimator.n_features_in_}: give it data with the same columns in the same order"
         )
     return source
+
+
+def _check_coordinates(estimator: Any, source: Source) -> None:
+    """Raise ValueError if the model has columns at coordinates that the data do not have, such as other depths."""
+    model = getattr(estimator, "columns_", None)
+    if model is None or source.columns.variables != model.variables:
+        return
+    own, wanted = (coordinates_of(columns) for columns in (source.columns, model))
+    for (variable, dim), values in wanted.items():
+        given = own.get((variable, dim), [])
+        if given and (lacking := [value for value in values if value not in given]):
+            raise ValueError(
+                f"{dim!r} of {variable!r} has {human.plural(len(given), 'value')} in {source.name}, and the model has "
+                f"{len(values):,}: {_few(lacking)} {'is' if len(lacking) == 1 else 'are'} missing. Give data with the "
+                f"{dim!r} of the fit."
+            )
+
+
+def coordinates_of(columns: Columns) -> dict[tuple[str, str], list[Any]]:
+    """Return the coordinates of columns, each once, by variable and dimension."""
+    found: dict[tuple[str, str], dict[Any, None]] = {}
+    for column in columns:
+        for dim, value in column.at:
+            found.setdefault((column.variable, dim), {})[value] = None
+    return {place: list(values) for place, values in found.items()}
+
+
+def _few(values: Sequence[Any]) -> str:
+    more = f" and {len(values) - MOST_NAMES} more" if len(values) > MOST_NAMES else ""
+    return ", ".join(map(in_words, values[:MOST_NAMES])) + more
 
 
 def _check_names(estimator: Any, columns: Columns) -> None:
@@ -142,6 +224,8 @@ def names_as_json(estimator: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if hasattr(estimator, "feature_names_in_"):
         found["feature_names_in_"] = [str(name) for name in estimator.feature_names_in_]
+    if estimator.by_name_:
+        found["by_name_"] = True
     if estimator.sample_dims_ is not None and estimator.variables_ is not None:
         found |= {"sample_dims_": list(estimator.sample_dims_), "variables_": list(estimator.variables_)}
     if hasattr(estimator, "columns_") and estimator.columns_.named:

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 from sklearn.base import DensityMixin
 from sklearn.utils.validation import check_is_fitted
 
+from dem.core.block import Float
 from dem.em.model import Generative
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.checks import check_number, integer_seed
@@ -36,6 +37,11 @@ class DensityEstimator(DensityMixin, RowwiseEstimator):
     @abstractmethod
     def _fitted(self) -> tuple[Generative[Any], Any]:
         """Return the model and its parameters, from the public attributes."""
+
+    def _likely_rows(self, n: int, rng: np.random.Generator) -> Float:
+        """Return n random rows of the model, which is not one of scaled rows."""
+        model, params = self._fitted()
+        return model.draw(params, n, rng)[0]
 
     def score_samples(self, X: Any) -> Any:
         """Return log p(x) of each row, in nats, of shape (n,); NaN for rows without any value.

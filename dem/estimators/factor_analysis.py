@@ -168,6 +168,10 @@ class FactorAnalysis(LinearLatent):
         """Return the model for EM with a pass per iteration."""
         return FactorModel(n_components_for_em(None if self.solver == "ecm" else self.n_components, d, scan))
 
+    def _em_model_of(self, params: FactorParams) -> FactorModel:
+        """Return the model for EM with a pass per iteration, with as many latent dimensions as the parameters have."""
+        return FactorModel(params.loadings.shape[1])
+
     def _keep_fit(self, fitted: LatentFit, source: Source) -> None:
         """Store the parameters in public attributes."""
         super()._keep_fit(fitted, source)

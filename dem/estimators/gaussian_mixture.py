@@ -90,6 +90,10 @@ class GaussianMixture(MixtureEstimator):
 
     _saved = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_", "reg_covar_")
     _saved_numbers = ("_fitted_type",)
+    _start_settings = ("n_components", "covariance_type")
+    _first_parameters = ("weights_init", "means_init", "precisions_init")
+    _by_component = ("weights_", "means_", "covariances_", "precisions_cholesky_", "effective_counts_")
+    _shared_if_tied = ("covariances_", "precisions_cholesky_")
     _axes = (*MIXTURE_AXES, ("means_", "component column"), ("covariances_", "covariance"))
 
     def __init__(

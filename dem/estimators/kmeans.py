@@ -10,14 +10,16 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, ClusterMixin, Transfor
 from sklearn.cluster import KMeans as SklearnKMeans
 from sklearn.utils.validation import check_is_fitted
 
-from dem.core.block import Array
+from dem.core.block import Array, Float
 from dem.core.human import plural
 from dem.core.layout import c_ordered
 from dem.engine.engine import Engine
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.docstrings import documented
+from dem.estimators.earlier import EarlierModel
 from dem.estimators.gaussian_init import check_array
+from dem.estimators.matching import Matchable, Order
 from dem.estimators.scaling import POSITION, ColumnUnit, refuse_scaled
 from dem.kernel.choice import with_chosen_kernel
 from dem.models.kmeans.kernel import KMeansStats
@@ -33,7 +35,7 @@ AUTO_STARTS = 10
 
 
 @documented
-class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, RowwiseEstimator):
+class KMeans(Matchable, ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, RowwiseEstimator):
     """K-means by Lloyd's algorithm, for data of any size   (PRML 9.1).
 
     The hard-assignment case of a Gaussian mixture: each row belongs to the cluster with the nearest centre. The first
@@ -105,6 +107,9 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
     objective_name = "inertia"
     _saved = ("cluster_centers_", "cluster_counts_", "cluster_inertias_")
     _saved_numbers = ("inertia_",)
+    _start_settings = ("n_clusters",)
+    _first_parameters = ("init",)
+    _by_component = _saved
     _axes = (
         ("cluster_centers_", "component column"),
         ("cluster_counts_", "component"),
@@ -155,10 +160,13 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         return True
 
     def _scans_scatter(self, d: int) -> bool:
-        """No; raise ValueError for wrong centres."""
+        """No: K-means needs no scatter."""
+        return False
+
+    def _check_parameters(self, d: int) -> None:
+        """Raise ValueError for wrong centres."""
         if not isinstance(self.init, str):
             check_array(self.init, (self.n_clusters, d), "init")
-        return False
 
     def _column_units(self) -> dict[str, ColumnUnit]:
         """Return the units of the centres."""
@@ -168,15 +176,41 @@ class KMeans(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, Ro
         """Raise ValueError if there are fewer rows than clusters."""
         check_enough_rows(n, self.n_clusters, "n_clusters")
 
-    def _fit_source(self, source: Source, settings: FitSettings) -> Fit[KMeansParams, KMeansStats]:
-        """Run Lloyd's algorithm, from the user's centres or from starts on the sample."""
+    def _fit_source(
+        self, source: Source, settings: FitSettings, begun: EarlierModel | None = None
+    ) -> Fit[KMeansParams, KMeansStats]:
+        """Run Lloyd's algorithm, from the centres of the user or of an earlier model, or from starts on the sample."""
         given = not isinstance(self.init, str)
-        params = None
+        params, guess = None, None
         if given:
             params = KMeansParams.at(check_array(self.init, (self.n_clusters, source.n_columns), "init"))
         model = with_chosen_kernel(KMeansModel(self.n_clusters, "given" if given else self.init, float(self.tol)))
+        if begun is not None:
+            params = begun.own._fitted()[1]
+            guess = begun.guess(model, params, source)
         settings = replace(settings, tol=0.0)  # the model tests convergence itself
-        return fit_model(model, source, settings, params=params)
+        return fit_model(model, source, settings, params=params, guess=guess)
+
+    def _likely_rows(self, n: int, rng: np.random.Generator) -> Float:
+        """Return random rows around the centres, about n in all, as far away as the rows of the clusters are."""
+        k, d = self.cluster_centers_.shape
+        spread = np.sqrt(self.cluster_inertias_ / (np.maximum(self.cluster_counts_, 1e-300) * d))
+        labels = np.arange(max(n, 2 * k)) % k
+        noise: Float = rng.standard_normal((len(labels), d)) * spread[labels, None]
+        return self.cluster_centers_[labels] + noise
+
+    def _rows_of_components(self, n: int, rng: np.random.Generator) -> Float:
+        """Return random rows, about n of each cluster."""
+        rows: Float = self._own._likely_rows(n * len(self.cluster_centers_), rng)
+        return rows if self._own is self else rows * self.scale_ + self.shift_
+
+    def _take_order(self, order: Order) -> None:
+        """Put the clusters into this order, and the labels of rows in memory."""
+        super()._take_order(order)
+        labels = self.__dict__.get("_labels")
+        if labels is not None:
+            number = np.append(np.argsort(order), -1)  # the label -1 stays
+            self.__dict__["_labels"] = number[labels].astype(labels.dtype)
 
     def _keep_fit(self, fitted: Fit[KMeansParams, KMeansStats], source: Source) -> None:
         """Store the centres, and the weight and inertia of each cluster."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -12,9 +12,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from dem.core.block import Float
 from dem.core.layout import c_ordered
+from dem.em.progress import Silent
 from dem.estimators.checks import check_choice
 from dem.estimators.dataset import AxesOf
 from dem.estimators.density import DensityEstimator
+from dem.estimators.earlier import EarlierModel
 from dem.estimators.scaling import LENGTH, POSITION, ColumnUnit
 from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
@@ -56,9 +58,15 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         ValueError
         """
 
-    def _fit_source(self, source: Source, settings: FitSettings) -> LatentFit:
-        """Fit on the moments if they fit in memory and no value is missing; otherwise with a pass per iteration."""
+    def _fit_source(self, source: Source, settings: FitSettings, begun: EarlierModel | None = None) -> LatentFit:
+        """Fit on the moments if they fit in memory and no value is missing; otherwise with a pass per iteration.
+
+        Without missing values an earlier model is not used then: one pass is enough without it.
+        """
         scan, d = settings.scan, source.n_columns
+        by_passes = getattr(self, "solver", "em") in ("auto", "em")
+        if begun is not None and by_passes and (begun.holes or not self._scans_scatter(d)):
+            return self._fit_from(begun, source, settings)
         if scan is None and self._scans_scatter(d):
             scan = scan_of(source, settings, scatter=True)
             self._check_size(scan.rows_with_value, d)
@@ -66,7 +74,37 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         whole = scan if scan is not None and scan.moments.scatter.ndim == 2 else None
         if whole is None or whole.incomplete.rows > 0:  # missing values in rows of weight 0 do not matter
             return fit_by_passes(self._em_model(d, whole), source, settings)
+        if begun is not None:
+            progress = None if settings.engine is None else settings.engine.progress
+            (progress or Silent()).note("nothing is gained by the earlier model: one pass is enough without it")
         return self._fit_moments(whole, settings)
+
+    def _fit_from(self, begun: EarlierModel, source: Source, settings: FitSettings) -> LatentFit:
+        """Fit with a pass per iteration, from an earlier model."""
+        params = begun.own._start_params()
+        model = begun.own._em_model_of(params)
+        return fit_by_passes(model, source, settings, params, begun.guess(model, params, source))
+
+    def _start_params(self) -> Any:
+        """Return the parameters with which EM goes on."""
+        return self._fitted()[1]
+
+    @abstractmethod
+    def _em_model_of(self, params: Any) -> LatentModel[Any]:
+        """Return the model for EM with a pass per iteration, with as many latent dimensions as the parameters have."""
+
+    def _check_start(self, begun: Self, where: str) -> None:
+        """Raise ValueError if the earlier model has another number of latent dimensions."""
+        asked = self.n_components
+        if is_positive_integer(asked) and not self._can_have(asked, begun.n_components_):
+            raise ValueError(
+                f"{where} has n_components_={begun.n_components_}, but this fit has n_components={asked}: a start "
+                "needs the same number; set it, or leave out the start"
+            )
+
+    def _can_have(self, asked: int, found: int) -> bool:
+        """Whether a fit with this setting may start from a model with this number of latent dimensions."""
+        return asked == found
 
     def _scans_scatter(self, d: int) -> bool:
         """Whether the first pass gathers the (d, d) scatter: it does if that fits in memory."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from dem.estimators.base import FIT_ATTRIBUTES, RowwiseEstimator
+from dem.estimators.base import RowwiseEstimator
 from dem.estimators.bayesian_gaussian_mixture import BayesianGaussianMixture
 from dem.estimators.bayesian_pca import BayesianPCA
 from dem.estimators.factor_analysis import FactorAnalysis
@@ -14,9 +14,9 @@ from dem.estimators.kmeans import KMeans
 from dem.estimators.mixture import Mixture
 from dem.estimators.mixture_factors import MixtureFactorAnalysis, MixturePPCA
 from dem.estimators.ppca import PPCA
+from dem.estimators.saving import restore
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import GroupContents
-from dem.storage.encoding import ForeignClassError
 
 ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     BayesianGaussianMixture,
@@ -29,8 +29,6 @@ ESTIMATORS: tuple[type[RowwiseEstimator], ...] = (
     MixturePPCA,
     PPCA,
 )
-NOT_IN_0_1_0 = ("reg_covar_",)
-"""Attributes that models saved by version 0.1.0 do not have."""
 ESTIMATORS_BY_NAME = {model.__name__: model for model in ESTIMATORS}
 """The estimators that can be loaded, by name."""
 
@@ -65,24 +63,5 @@ def restored(saved: GroupContents, path: str | Path, modules: str | Iterable[str
             f"{path} holds a model of kind {saved.model!r}, which this version of dem does not know "
             f"(it knows {', '.join(ESTIMATORS_BY_NAME)}): upgrade dem"
         )
-    found = ESTIMATORS_BY_NAME[saved.model]
-    unreadable = f"{path} cannot be read as a {saved.model}: a newer version of dem wrote it, or it was changed by hand"
-    remedy = "upgrade dem, or fit and save the model again"
     named = (modules,) if isinstance(modules, str) else tuple(modules)
-    try:
-        model = found._restore(saved, named) if issubclass(found, Mixture) else found._restore(saved)
-        if not (absent := [name for name in _names_of_a_fit(model) if not hasattr(model, name)]):
-            model.describe()
-    except ForeignClassError as error:
-        raise ValueError(f"{path} {error}: name the module, in Python, as in dem.load(path, modules=[...])") from None
-    except (AttributeError, ImportError, LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{unreadable} ({type(error).__name__}: {error}); {remedy}") from error
-    if absent:
-        raise ValueError(f"{unreadable} (it has no {', '.join(absent)}); {remedy}")
-    return model
-
-
-def _names_of_a_fit(model: RowwiseEstimator) -> tuple[str, ...]:
-    """Return the attributes that the model must have: none if it was made from parameters and not fitted."""
-    every = [name for name in (*FIT_ATTRIBUTES, *model._saved, *model._saved_numbers) if name not in NOT_IN_0_1_0]
-    return tuple(every) if any(hasattr(model, name) for name in FIT_ATTRIBUTES) else ()
+    return restore(ESTIMATORS_BY_NAME[saved.model], saved, path, named)

@@ -13,8 +13,10 @@ from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.docstrings import documented
 from dem.estimators.family_spec import as_family
+from dem.estimators.matching import Order
 from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
 from dem.families import FAMILIES
+from dem.families.same_kind import same_kind
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.storage.document import GroupContents
@@ -65,6 +67,7 @@ class Mixture(MixtureEstimator):
     """
 
     _saved = ("weights_", "effective_counts_")
+    _by_component = _saved
     _axes = MIXTURE_AXES
 
     def __init__(
@@ -133,6 +136,21 @@ class Mixture(MixtureEstimator):
         same_columns = self.family_.centres(self._theta).shape[1] == d
         return same_columns and digest(self._model(d).family) in (digest(self._requested_family), digest(self.family_))
 
+    def _check_start(self, begun: Self, where: str) -> None:
+        """Raise ValueError if the earlier model has another family."""
+        d = begun.n_features_in_
+        asked = as_family(self.family, getattr(begun, "feature_names_in_", None))
+        if not same_kind(asked, begun.family_):
+            raise ValueError(
+                f"the family of {where} is {begun.family_}, but this fit has {asked}: a start needs the same family on "
+                f"the same of the {d} columns; set it, or leave out the start"
+            )
+
+    def _take_order(self, order: Order) -> None:
+        """Put the components into this order."""
+        super()._take_order(order)
+        self._theta = self.family_.reordered(self._theta, order)
+
     def _warm_start_model(self, model: MixtureModel) -> MixtureModel:
         """Return the model with the family of the last fit, so that categories keep their positions."""
         return replace(model, family=self.family_)
@@ -153,7 +171,7 @@ class Mixture(MixtureEstimator):
     def _restore(cls, saved: GroupContents, modules: tuple[str, ...] = ()) -> Self:
         """Return the estimator that `save` wrote."""
         own = {name: array for name, array in saved.arrays.items() if name in cls._saved}
-        estimator = super()._restore(GroupContents(saved.model, own, saved.attributes))
+        estimator = super()._restore(GroupContents(saved.model, own, saved.attributes), modules)
         estimator.family_, estimator._theta = decode(saved.arrays, saved.attributes["mixture"], modules)
         estimator.family = estimator._requested_family = estimator.family_
         return estimator

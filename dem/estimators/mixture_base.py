@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -17,6 +17,8 @@ from dem.em.seeding import METHODS
 from dem.estimators.checks import check_choice, check_number
 from dem.estimators.criteria import with_criteria
 from dem.estimators.density import DensityEstimator
+from dem.estimators.earlier import EarlierModel
+from dem.estimators.matching import Matchable
 from dem.families.reg_covar import reg_covar_values
 from dem.kernel.choice import with_chosen_kernel
 from dem.models.mixture.kernel import MixtureStats
@@ -33,13 +35,14 @@ MIXTURE_AXES = (("weights_", "component"), ("effective_counts_", "component"))
 
 
 @with_criteria("complete")
-class MixtureEstimator(DensityEstimator):
+class MixtureEstimator(Matchable, DensityEstimator):
     """Base of the mixtures' estimators.
 
     A subclass builds the model in `_model`, and stores its parameters in `_keep`.
     """
 
     outputs: ClassVar[RowOutputs] = mixture_outputs(1, 1)
+    _start_settings: ClassVar[tuple[str, ...]] = ("n_components",)
     weights_: Float
     effective_counts_: Float
     icl: Callable[[Any], float]
@@ -75,8 +78,12 @@ class MixtureEstimator(DensityEstimator):
         return model
 
     def _scans_scatter(self, d: int) -> bool:
-        """Whether the model needs the whole scatter; raise ValueError for wrong parameters."""
+        """Whether the model needs the whole scatter."""
         return bool(self._model(d).needs_scatter)
+
+    def _check_parameters(self, d: int) -> None:
+        """Raise ValueError for wrong first parameters and priors."""
+        self._model(d)
 
     @property
     def _n_starts(self) -> int:
@@ -87,9 +94,15 @@ class MixtureEstimator(DensityEstimator):
         """Raise ValueError if there are fewer rows than components."""
         check_enough_rows(n, self.n_components)
 
-    def _fit_source(self, source: Source, settings: FitSettings) -> Fit[Any, MixtureStats]:
-        """Run EM, from the user's parameters or those of the last fit, if there are any."""
+    def _fit_source(
+        self, source: Source, settings: FitSettings, begun: EarlierModel | None = None
+    ) -> Fit[Any, MixtureStats]:
+        """Run EM, from the parameters of the user, of an earlier model or of the last fit, if there are any."""
         model = with_chosen_kernel(self._model(source.n_columns))
+        if begun is not None:
+            model = begun.own._warm_start_model(model)
+            params = begun.own._fitted()[1]
+            return fit_model(model, source, settings, params=params, guess=begun.guess(model, params, source))
         params = model.known()
         if self.warm_start and self._own is self and self._can_warm_start(source.n_columns):
             model, params = self._warm_start_model(model), self._fitted()[1]
@@ -99,6 +112,13 @@ class MixtureEstimator(DensityEstimator):
         """Store the parameters, and the sums of the responsibilities."""
         self._keep(fitted.model, c_ordered(fitted.state.params))
         self.effective_counts_ = fitted.state.stats.sums[0]
+
+    def _rows_of_components(self, n: int, rng: np.random.Generator) -> Float:
+        """Return random rows, about n of each component."""
+        model, params = self._model_of_rows()
+        k = len(self.weights_)
+        rows: Float = model.draw(replace(params, weights=np.full(k, 1 / k)), n * k, rng)[0]
+        return rows
 
     def _describe(self, kind: str, *more: str) -> str:
         """Return the kind of mixture, its number of components, more words, and its number of columns."""
@@ -166,9 +186,9 @@ class MixtureEstimator(DensityEstimator):
         return attributes
 
     @classmethod
-    def _restore(cls, saved: GroupContents) -> Self:
+    def _restore(cls, saved: GroupContents, modules: tuple[str, ...] = ()) -> Self:
         """Return the estimator that `save` wrote."""
-        estimator = super()._restore(saved)
+        estimator = super()._restore(saved, modules)
         if isinstance(prior := getattr(estimator, "prior", None), dict):
             estimator.prior = Prior(**prior)
         return estimator

@@ -86,6 +86,8 @@ class MixtureFactorAnalysis(ClassNamePrefixFeaturesOutMixin, TransformerMixin, M
     outputs: ClassVar[RowOutputs] = {**MixtureEstimator.outputs, **factor_outputs(1, 1)}
     _kind: ClassVar[str] = "mixture of factor analysers"
     _saved = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_", "reg_covar_")
+    _start_settings = ("n_components", "n_factors")
+    _by_component = ("weights_", "means_", "loadings_", "noise_variance_", "effective_counts_")
     _axes: ClassVar[AxesOf] = (
         *MIXTURE_AXES,
         ("means_", "component column"),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dem.estimators.columns import columns_to_read
-from dem.source import Source, open_source
-from dem.source.containers import is_xarray
+from dem.source import Source, is_source, open_source
+from dem.source.containers import is_dataset, is_xarray
 from dem.source.group import is_stored, stored_choice
+from dem.source.parquet_files import is_parquet_path
 
 
 def named_dims(source: Source) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
@@ -28,11 +29,31 @@ def dims_for(X: Any, sample_dims: tuple[str, ...] | None, variables: tuple[str, 
     sample_dims, variables : tuple of str, or None
         Those of the fit.
     """
-    if sample_dims is None:
+    if is_parquet_path(X):
         return {}
+    if sample_dims is None:
+        return {"sample_dims": _first_dim(X)} if is_xarray(X) else {}
     if is_xarray(X):
-        return {"sample_dims": sample_dims, "variables": variables if hasattr(X, "data_vars") else None}
+        return {"sample_dims": sample_dims, "variables": variables if is_dataset(X) else None}
     return stored_choice(X, sample_dims, variables) if is_stored(X) else {}
+
+
+def _first_dim(X: Any) -> str | None:
+    """Return the dimension of the rows of an xarray object that is read as a matrix, for a model of matrices.
+
+    Raises
+    ------
+    ValueError
+        It is no matrix.
+    """
+    if len(X.dims) < 2:
+        return None
+    if is_dataset(X) or len(X.dims) > 2:
+        raise ValueError(
+            "The model was fitted to rows without named dimensions, so it is applied to a matrix: give a DataArray "
+            "with two dimensions, of which the first are the rows."
+        )
+    return str(X.dims[0])
 
 
 def open_for(
@@ -48,7 +69,7 @@ def open_for(
         data,
         weights,
         missing_chunks=missing_chunks,
-        missing_value=estimator.missing_value,
+        missing_value=None if is_source(data) else estimator.missing_value,
         columns=columns_to_read(estimator, data, columns),
         **dims_for(data, estimator.sample_dims_, estimator.variables_),
     )

@@ -188,6 +188,10 @@ class PPCA(LinearLatent):
         """Return the model for EM with a pass per iteration."""
         return PPCAModel(n_components_for_em(None if self.solver == "closed_form" else self.n_components, d, scan))
 
+    def _em_model_of(self, params: PPCAParams) -> PPCAModel:
+        """Return the model for EM with a pass per iteration, with as many latent dimensions as the parameters have."""
+        return PPCAModel(params.loadings.shape[1])
+
     def _latent_size(self, scan: Scan) -> int:
         """Return q."""
         q = self.n_components

@@ -42,7 +42,8 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
     "name", "shape" and "dtype"; "decoding", how entries were decoded (see `dem.source.decode`), or None; "missing", the
     number of missing values in each column, or an empty list if there are none; "incomplete_rows" and "empty_rows", the
     number of rows with some values missing, and without any value, whatever their weights. Empty rows are not used for
-    anything else. "columns": see `column_record`.
+    anything else. "low" and "high", the range of each column; with `scale` of the scaled columns. "columns": see
+    `column_record`.
     """
     return {
         "name": source.name,
@@ -53,6 +54,8 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
         "incomplete_rows": scan.incomplete_rows,
         "empty_rows": scan.empty_rows,
         "columns": column_record(scan),
+        "low": scan.low.tolist(),
+        "high": scan.high.tolist(),
     }
 
 

@@ -120,8 +120,11 @@ class Scalable:
         return False
 
     def _scans_scatter(self, d: int) -> bool:
-        """Whether the first pass over d columns gathers the whole scatter; raise ValueError for wrong parameters."""
+        """Whether the first pass over d columns gathers the whole scatter."""
         raise NotImplementedError
+
+    def _check_parameters(self, d: int) -> None:
+        """Raise ValueError if first parameters are not those of d columns, before any data are read."""
 
     def _column_units(self) -> Mapping[str, ColumnUnit]:
         """Return the units of the fitted attributes and settings that have those of the columns."""
@@ -147,14 +150,17 @@ def check_scale(scale: Any) -> None:
         raise ValueError(f"scale must be one of {', '.join(SCALINGS)} or None, got {scale!r}")
 
 
-def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
+def fit_scaled(estimator: Any, source: Source, settings: FitSettings, begun: Any = None) -> None:
     """Fit an estimator with the setting `scale`, with as many passes as without it.
+
+    From an earlier model its scaling is taken, so that its parameters mean the same.
 
     Parameters
     ----------
     estimator : RowwiseEstimator
     source : Source
     settings : FitSettings
+    begun : EarlierModel, optional
     """
     kept = settings.checkpoint
     if kept is not None:  # the limit of time is that of the scan and the fit together
@@ -162,9 +168,12 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
     engine = settings.engine or Engine()
     with nullcontext(engine) if source.in_memory else engine.started() as started:
         settings = replace(settings, engine=started)
-        scaling, settings = _scaling_of_rows(estimator, source, settings)
+        if begun is None:
+            scaling, settings = _scaling_of_rows(estimator, source, settings)
+        else:
+            scaling = Scaling(begun.model.shift_, begun.model.scale_)
         inner = _inner(estimator, scaling, source.n_columns)
-        inner._fit_opened(scaled(source, scaling), settings)
+        inner._fit_opened(scaled(source, scaling), settings, begun)
     adopt(estimator, inner, scaling)
     columns = in_data_units(inner.source_["columns"], scaling.scale, scaling.shift)
     estimator.source_ = {**inner.source_, "dtype": str(source.dtype), "columns": columns}
@@ -173,6 +182,7 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings) -> None:
 def _scaling_of_rows(estimator: Any, source: Source, settings: FitSettings) -> tuple[Scaling, FitSettings]:
     """Return the scaling, from a first scan, and the settings of the fit of scaled rows that follows."""
     d = source.n_columns
+    estimator._check_parameters(d)
     scan = scan_of(source, settings, scatter=estimator._scans_scatter(d), scale=estimator.scale)
     estimator._check_size(scan.rows_with_value, d)
     scaling = scaling_of(estimator.scale, scan, [column.variable for column in source.columns])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
+from dem.core.layout import Order, reordered
 from dem.families.family import CACHE_BYTES, ByPattern, Filling, Linear, Settable
 from dem.families.features import Features
 from dem.scan.scanner import Scan
@@ -47,6 +48,10 @@ class FamilyBase(ABC):
     def members(self) -> tuple[Any, ...]:
         """The family itself."""
         return (self,)
+
+    def reordered(self, theta: Any, order: Order) -> Any:
+        """Return the parameters with the components in this order: each array has them on its first axis."""
+        return reordered(theta, order)
 
     @property
     def linear(self) -> Linear[Any] | None:

@@ -25,6 +25,7 @@ import numpy as np
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
+from dem.core.layout import Order
 from dem.families.features import Features
 from dem.scan.scanner import Scan
 from dem.scan.support import Measure
@@ -109,6 +110,9 @@ class Density(Protocol[T]):
 
     def named_parameters(self, theta: T) -> Any:
         """Return the parameters for users: a dict of arrays; the first axis is the component."""
+
+    def reordered(self, theta: T, order: Order) -> T:
+        """Return the parameters with the components in this order: the first is component `order[0]`."""
 
     def n_parameters(self, k: int, d: int) -> int:
         """Return the number of free parameters of K components, without the weights."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
+from dem.core.layout import Order
 from dem.families.family import CACHE_BYTES, Family, Filling, Linear, filling
 from dem.families.feature_map import FeatureMap, concatenated
 from dem.families.feature_writer import index_of
@@ -258,6 +259,10 @@ class Product:
         for part, t in zip(self.parts, theta, strict=True):
             x[:, part.index] = part.family.draw(t, component, n, rng)
         return x
+
+    def reordered(self, theta: Theta, order: Order) -> Theta:
+        """Return the parameters of each part in this order."""
+        return tuple(part.family.reordered(of_part, order) for part, of_part in zip(self.parts, theta, strict=True))
 
     def named_parameters(self, theta: Theta) -> dict[str, Any]:
         """Return a dict with the parameters of each part by its name."""

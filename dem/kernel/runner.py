@@ -153,7 +153,9 @@ def linear_bytes(kernel: KernelId, name: str, f: int, k: int, columns: Columns) 
 
 def centred_bytes(kernel: KernelId, name: str, k: int, d: int) -> int:
     """Return the workspace of a function for K components of d columns about their means, in bytes."""
-    return workspace_bytes(kernel, name, StudentTask(rows_of(widest(k), d)))  # all begin with rows, and no more is read
+    return workspace_bytes(
+        kernel, name, StudentTask(rows_of(widest(k), d))
+    )  # every kind of task begins with the rows, and only these are read
 
 
 def workspace_bytes(kernel: KernelId, name: str, task: Task, largest: int = PROBA) -> int:

@@ -20,23 +20,30 @@ class NotFiniteError(ValueError):
 
     Attributes
     ----------
-    words : str
-        What is wrong with it, and what to do.
+    value : float
+    wrong : str
+        What is wrong with the value, and what to do, with the sign before it: ": remove such rows".
     row : int
-        Its number in the source.
+        The number of the row in the source.
     column : int
+    name : str or None
+        The column in words, such as "column 'age'"; None: its number.
     """
 
-    def __init__(self, words: str, row: int, column: int) -> None:
-        super().__init__(words, row, column)
-        self.words, self.row, self.column = words, row, column
+    def __init__(self, value: float, wrong: str, row: int, column: int, name: str | None = None) -> None:
+        super().__init__(value, wrong, row, column, name)
+        self.value, self.wrong, self.row, self.column, self.name = value, wrong, row, column, name
 
     def __str__(self) -> str:
-        return f"row {self.row} {self.words}"
+        return f"row {self.row} holds {self.value:g} in {self.name or f'column {self.column}'}{self.wrong}"
 
-    def naming(self, column: str) -> NotFiniteError:
-        """Return the same error with a name for the column, such as "column 'age'", instead of its number."""
-        return NotFiniteError(self.words.replace(f"column {self.column}", column, 1), self.row, self.column)
+    def at_row(self, row: int) -> NotFiniteError:
+        """Return the same error with another number of the row."""
+        return NotFiniteError(self.value, self.wrong, row, self.column, self.name)
+
+    def naming(self, name: str) -> NotFiniteError:
+        """Return the same error with a name for the column, such as "column 'age'"."""
+        return NotFiniteError(self.value, self.wrong, self.row, self.column, name)
 
 
 def label_dtype(k: int) -> np.dtype[Any]:
@@ -95,8 +102,7 @@ def check_complete(block: Block) -> None:
 def _not_finite(block: Block, bad: NDArray[np.bool_], advice: str) -> NotFiniteError:
     """Return the error for the first bad value."""
     row, column = (int(i) for i in np.argwhere(bad)[0])
-    words = f"holds {block.x[row, column]} in column {column}: {advice}"
-    return NotFiniteError(words, block.keys.of(row), column)
+    return NotFiniteError(float(block.x[row, column]), f": {advice}", block.keys.of(row), column)
 
 
 def check_enough_rows(n_rows: int, k: int, name: str = "n_components") -> None:

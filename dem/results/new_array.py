@@ -29,12 +29,10 @@ from dem.results.output_plan import OutputPlan
 from dem.results.regions import TakenOverError, check_owner, has_chunks
 from dem.source import Source
 from dem.source.stores import ZarrNode, address, address_location, file_system, is_url, overlap
+from dem.source.variables import RESULT_MARK
 from dem.storage.files import raise_cannot_write
 from dem.storage.hierarchy import check_name, check_outside_arrays, hidden_file_base, update_enclosing_groups
 from dem.storage.lock import Interrupted, write_lock
-
-MARK = "dem_output"
-"""The attribute of the arrays and groups that dem wrote and may replace."""
 
 CLUSTER_LOST = (KilledWorker, NoWorkerError, FutureCancelledError, CommClosedError)
 """Causes of a failed pass that are not in the data: workers or the scheduler were lost."""
@@ -64,9 +62,9 @@ def new_output(
     plan : OutputPlan
         The arrays.
     attributes : dict
-        Attributes of the output, including `MARK`.
+        Attributes of the output, including `RESULT_MARK`.
     overwrite : bool
-        Replace an existing output, if it has the attribute `MARK`.
+        Replace an existing output, if it has the attribute `RESULT_MARK`.
     job : str, optional
         A digest of everything that determines the output, including its plan. Without it an unfinished output is
         never kept.
@@ -121,7 +119,7 @@ def check_output_free(
     Raises
     ------
     FileExistsError, ValueError
-        See `new_array`.
+        See `new_output`.
     """
     where = address(path)
     if not check_place(path, source):
@@ -131,7 +129,7 @@ def check_output_free(
         return
     if not overwrite:
         what = "exists already" if unfinished is None else "holds the unfinished results of another job"
-        raise FileExistsError(f"{path} {what}: choose another name, or allow overwriting.")
+        raise FileExistsError(f"{path} {what}: choose another name, or replace it (overwrite=True).")
     if not _is_output(where):
         raise FileExistsError(f"{path} exists, but only results that dem wrote are overwritten: choose another name.")
 
@@ -142,7 +140,7 @@ def check_place(path: str | os.PathLike[str], source: Source | None = None) -> b
     Raises
     ------
     FileExistsError, ValueError
-        See `new_array`.
+        See `new_output`.
     """
     where = address(path)
     place = address_location(where)
@@ -171,7 +169,7 @@ def _output_at(where: str | Path) -> ZarrNode | None:
                 return None
     except Exception:  # stores and codecs may raise any error: dem did not write this
         return None
-    return node if MARK in node.attrs else None
+    return node if RESULT_MARK in node.attrs else None
 
 
 def _is_output(where: str) -> bool:
@@ -184,13 +182,13 @@ def _unfinished(where: str) -> ZarrNode | None:
     return node if node is not None and node.attrs.get("complete") is False else None
 
 
-def _begin(where: str | Path, name: str, layout: NodeLayout, attributes: dict[str, Any], held: dict[str, Any]) -> Any:
+def _begin(where: str | Path, name: str, layout: NodeLayout, attributes: dict[str, Any], marks: dict[str, Any]) -> Any:
     """Return the output that the same job has begun, or a new one that replaces whatever is there."""
     job = attributes.get("job")
     begun = None if job is None else _output_at(where)
-    again = begun is not None and begun.attrs.get("job") == job and begun.attrs.get("complete") is not True
+    resume = begun is not None and begun.attrs.get("job") == job and begun.attrs.get("complete") is not True
     try:
-        return layout.begin(where, attributes, held, again=again)
+        return layout.begin(where, attributes, marks, resume=resume)
     except OSError as error:
         raise_cannot_write(name, error)
 
@@ -200,8 +198,8 @@ def _new_at_url(
     name: str, url: str, layout: NodeLayout, attributes: dict[str, Any], job: str | None
 ) -> Iterator[tuple[Target, ...]]:
     """Yield the arrays to write to; they replace whatever is at the URL."""
-    held = {"complete": False, "run": uuid.uuid4().hex}
-    out = _begin(url, name, layout, attributes, held)
+    marks = {"complete": False, "run": uuid.uuid4().hex}
+    out = _begin(url, name, layout, attributes, marks)
     targets = layout.targets(out)
     try:
         yield targets

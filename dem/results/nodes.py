@@ -52,17 +52,17 @@ class Target:
 class NodeLayout(Protocol):
     """The layout of an output in its place."""
 
-    def begin(self, where: Any, attributes: Mapping[str, Any], held: Mapping[str, Any], *, again: bool) -> Any:
-        """Return the array or group; `again`: there is an unfinished one, which is completed.
+    def begin(self, where: Any, attributes: Mapping[str, Any], marks: Mapping[str, Any], *, resume: bool) -> Any:
+        """Return the array or group; `resume`: there is an unfinished one, which is completed.
 
         Parameters
         ----------
         where : str or Path
         attributes : mapping
             Those of the output.
-        held : mapping
+        marks : mapping
             Attributes of every array and group of the output.
-        again : bool
+        resume : bool
         """
 
     def targets(self, node: Any) -> tuple[Target, ...]:
@@ -93,11 +93,11 @@ class ArrayLayout:
     columns: slice | None = None
 
     def begin(
-        self, where: Any, attributes: Mapping[str, Any], held: Mapping[str, Any], *, again: bool
+        self, where: Any, attributes: Mapping[str, Any], marks: Mapping[str, Any], *, resume: bool
     ) -> zarr.Array[Any]:
         """Return the array."""
-        attributes = {**self.attributes, **attributes, **held}
-        if again:
+        attributes = {**self.attributes, **attributes, **marks}
+        if resume:
             array = open_to_write(where)
             array.update_attributes(attributes)
             return array
@@ -130,12 +130,12 @@ class GroupLayout:
     coordinates: Coordinates
     labels: Mapping[str, tuple[Any, ...]]
 
-    def begin(self, where: Any, attributes: Mapping[str, Any], held: Mapping[str, Any], *, again: bool) -> zarr.Group:
+    def begin(self, where: Any, attributes: Mapping[str, Any], marks: Mapping[str, Any], *, resume: bool) -> zarr.Group:
         """Return the group with its coordinates and arrays."""
         members = [*self.coordinates.names, *self.labels, *(array.name for array in self.arrays)]
-        own = {**attributes, **held, MEMBERS: members}
-        of_arrays = {**{name: attributes[name] for name in PROVENANCE if name in attributes}, **held}
-        if again:
+        own = {**attributes, **marks, MEMBERS: members}
+        of_arrays = {**{name: attributes[name] for name in PROVENANCE if name in attributes}, **marks}
+        if resume:
             group = open_to_write(where)
             group.update_attributes(own)
         else:
@@ -183,30 +183,32 @@ def layout_at(where: str, plan: OutputPlan) -> ArrayLayout | GroupLayout:
     if not plan.labelled or (above and len(plan.arrays) == 1):
         (array,) = plan.arrays
         names = axis_names(own, array.axes, taken) if above else None
-        return _array_layout(array, own, names, above[0].zarr_format if above else 3, plan.coordinates)
+        return _array_layout(array, own, names, above[0].zarr_format if above else 3, plan)
     zarr_format = above[0].zarr_format if above else plan.coordinates.zarr_format or 3
-    reserved, labels, arrays, kept = set(plan.coordinates.names), {}, [], True
+    reserved, labels, arrays, same_rows = set(plan.coordinates.names), {}, [], True
     for array in plan.arrays:
         name = array_name(array.name, reserved | {axis.name for axis in array.axes})
         names = axis_names(name, array.axes, taken, own.removesuffix(".zarr"))
         for found, axis in zip(names, array.axes, strict=True):
             taken.setdefault(found, []).append(axis)
-            kept = kept and (axis.kind != "row" or found == axis.name)
+            same_rows = same_rows and (axis.kind != "row" or found == axis.name)
             if axis.labels is not None and found not in reserved:
                 labels[found] = axis.labels
-        arrays.append(_array_layout(array, name, names, zarr_format, plan.coordinates))
-    coordinates = plan.coordinates if kept and plan.coordinates.zarr_format in (None, zarr_format) else NO_COORDINATES
+        arrays.append(_array_layout(array, name, names, zarr_format, plan))
+    coordinates = plan.coordinates
+    if not same_rows or coordinates.zarr_format not in (None, zarr_format):
+        coordinates = NO_COORDINATES
     return GroupLayout(tuple(arrays), zarr_format, coordinates, labels)
 
 
 def _array_layout(
-    array: ArrayPlan, name: str, names: list[str] | None, zarr_format: ZarrFormat, coordinates: Coordinates
+    array: ArrayPlan, name: str, names: list[str] | None, zarr_format: ZarrFormat, plan: OutputPlan
 ) -> ArrayLayout:
-    """Return the layout of an array in a Zarr format; `names` are those of its axes."""
+    """Return the layout of an array of a plan in a Zarr format; `names` are those of its axes."""
     settings: dict[str, Any] = {"shape": array.shape, "chunks": array.chunks, "dtype": array.dtype}
     settings |= {"fill_value": missing_result(array.dtype), "zarr_format": zarr_format}
     attributes = dict(array.attributes)
-    if attributes and (auxiliary := auxiliary_names(coordinates)):
+    if plan.labelled and (auxiliary := auxiliary_names(plan.coordinates)):
         attributes["coordinates"] = " ".join(auxiliary)
     if zarr_format == 2:
         # Readers take entries equal to the fill value as missing.
@@ -214,7 +216,7 @@ def _array_layout(
             settings["fill_value"] = None
         more = {} if names is None else {"_ARRAY_DIMENSIONS": names}
         return ArrayLayout(name, {**settings, "compressors": V2_COMPRESSOR}, {**attributes, **more}, array.columns)
-    if array.has_labels and attributes:
+    if array.has_labels and plan.labelled:
         attributes["_FillValue"] = MISSING_LABEL
     settings |= {"compressors": CODECS} | ({} if names is None else {"dimension_names": names})
     return ArrayLayout(name, settings, attributes, array.columns)

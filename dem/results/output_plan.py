@@ -17,7 +17,7 @@ from dem.results.axes import Axis
 from dem.results.output_attributes import output_attributes, variable_attributes
 from dem.source import Source
 from dem.source.coordinates import NO_COORDINATES, Coordinates
-from dem.source.variable import dimension_names
+from dem.source.stores import dimension_names
 from dem.source.zarr import ZarrSource
 
 

@@ -28,12 +28,13 @@ from dem.em.row_output import RowOutput
 from dem.engine.sweep.serial import PartitionSweep, SerialSweep, empty_block
 from dem.engine.sweep.threads import ThreadSweep
 from dem.results import regions
-from dem.results.new_array import MARK, new_output
+from dem.results.new_array import new_output
 from dem.results.output_attributes import missing_result
 from dem.results.output_plan import output_plan
 from dem.source import Delayed, Partition, Source
 from dem.source.generated import GeneratedSource
 from dem.source.stores import ZarrNode, array_location, open_node
+from dem.source.variables import RESULT_MARK
 from dem.storage.encoding import digest
 
 MakeRows = Callable[[], Callable[[Block], Array]]
@@ -221,7 +222,7 @@ def write(
         )
     output, path = to.output, str(to.path)
     plan = output_plan(source, output, (output_rows(source, output.row_bytes), *source.chunk_sides))
-    attributes = {MARK: output.word, "what": output.word, **to.attributes}
+    attributes = {RESULT_MARK: output.word, "what": output.word, **to.attributes}
     job = None if to.job is None else digest([to.job, plan.identity])
     with new_output(to.path, source, plan, attributes, overwrite=to.overwrite, job=job) as targets:
         arrays = [target.array for target in targets]

@@ -69,7 +69,7 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
     if (outside := found.measured.outside) is not None:
         place = source.locate(outside.row, outside.column)
         row = "" if source.n_rows is None or place.startswith("row ") else f"row {outside.row}, in "
-        told = str(outside).replace(f"column {outside.column}", source.columns.in_words([outside.column]), 1)
+        told = outside.in_words(source.columns.in_words([outside.column]))
         raise ValueError(
             f"{source.name} {told}; the first such value is in {row}{place}. Leave such rows out, or use another family"
         )

@@ -40,7 +40,7 @@ class WithoutEmptyRows:
 
     def __call__(self, make_kernel: MakeKernel[S]) -> S:
         """Return the sum of the kernel's statistics over all blocks; `rows` counts all rows."""
-        return self.sweep(partial(_leaving_out, make_kernel))
+        return self.sweep(partial(leaving_out_empty, make_kernel))
 
 
 def copied_bytes(source: Source) -> int:
@@ -48,7 +48,7 @@ def copied_bytes(source: Source) -> int:
     return min(COPY_BYTES, source.block_bytes or COPY_BYTES)
 
 
-def _leaving_out(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
+def leaving_out_empty(make_kernel: MakeKernel[S]) -> Callable[[Block], S]:
     """Return the kernel that gets only the rows that have a value."""
     kernel = make_kernel()
 
@@ -100,8 +100,7 @@ def put_rows(rows: Callable[[Block], Array], block: Block, leave: NDArray[np.boo
         try:
             out[places] = rows(part)
         except NotFiniteError as error:
-            at = block.keys.of(int(places[error.row - part.keys.first]))
-            raise NotFiniteError(error.words, at, error.column) from None
+            raise error.at_row(block.keys.of(int(places[error.row - part.keys.first]))) from None
 
 
 def left_out_note(empty_rows: int, rows: int, source: Source) -> str:

@@ -32,12 +32,14 @@ from dem.run.check_chunks import UnchangedChunks
 from dem.run.check_data import Squared, check_values, doubts, unlike_spreads
 from dem.run.check_load import check_load
 from dem.run.empty_rows import WithoutEmptyRows, copied_bytes, left_out_note
+from dem.run.first_pass import Guess, Primed, scan_and_step
 from dem.run.fit_settings import FitSettings
 from dem.scan.fill_sample import completed_scan
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
 from dem.scan.support import Measure
 from dem.source import Source, open_source
+from dem.source.scaled import in_data_units
 from dem.storage.progress_log import Journal
 
 log = logging.getLogger("dem")
@@ -78,8 +80,12 @@ def fit_model(
     settings: FitSettings,
     *,
     params: P | None = None,
+    guess: Guess[P, S] | None = None,
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
+
+    With a guess, the first pass makes the scan and the E-step of the first iteration. If the data are not as expected,
+    that E-step is made again.
 
     Parameters
     ----------
@@ -89,6 +95,8 @@ def fit_model(
     settings : FitSettings
     params : P, optional
         The first parameters, if they are known; then no start is made on the sample.
+    guess : Guess, optional
+        What is expected of the data, made for these `params`.
 
     Raises
     ------
@@ -103,6 +111,9 @@ def fit_model(
     """
     engine, start = settings.engine or Engine(), settings.start
     workspace = model.workspace_bytes(source.n_columns)
+    if guess is not None:
+        workspace = max(workspace, guess.model.workspace_bytes(source.n_columns))
+        workspace += scan_bytes(source.n_columns, scatter=model.needs_scatter) + copied_bytes(source)
     threads = starts_at_a_time(start, source, engine, workspace)
     held = start_bytes(start, source, threads, workspace)
     identity = partial(resume.identity, model, source, start, params, tol=settings.tol, max_iter=settings.max_iter)
@@ -112,9 +123,9 @@ def fit_model(
         resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
         sweep.check_kernel(kernel_of(model))
-        scanned = scan_for_model(sweep, model, source, settings, journal)
+        scanned, stats = scan_for_model(sweep, model, source, settings, journal, guess)
         completed = completed_scan(scanned)
-        bound = model.bind(completed)
+        bound, stats = bound_model(sweep, model, completed, guess, stats)
         journal.use_kernel(kernel_of(bound))
         needed = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if scanned.empty_rows else 0)
         if needed > workspace:
@@ -123,14 +134,25 @@ def fit_model(
         if state is None:
             if params is None:
                 params = start_on_sample(sweep, bound, scanned, completed, start, threads, journal)
-            state = loop.first_state(bound, params, max_iter=settings.max_iter)
-            journal.keep_state(state, sweep.count)
-        state = iterate(sweep, bound, state, source, scanned, settings, journal)
+            state = first_state(bound, params, guess, settings.max_iter)
+            if stats is None:
+                journal.keep_state(state, sweep.count)
+        state = iterate(sweep, bound, state, source, scanned, settings, journal, stats)
         return Fit(bound, state, completed, sweep.count)
 
 
-def scan_for_model(sweep: Passes, model: Model[P, S], source: Source, settings: FitSettings, journal: Journal) -> Scan:
-    """Return the scan that a model needs: that of the settings, the one in the journal, or that of a first pass."""
+def scan_for_model(
+    sweep: Passes,
+    model: Model[P, S],
+    source: Source,
+    settings: FitSettings,
+    journal: Journal,
+    guess: Guess[P, S] | None = None,
+) -> tuple[Scan, S | None]:
+    """Return the scan that a model needs: that of the settings, the one in the journal, or that of a first pass.
+
+    Also return the statistics of the E-step that such a pass has made, if it has.
+    """
     known = settings.scan
     if known is None or journal.found.scan is not None:
         return scan_once(
@@ -141,10 +163,37 @@ def scan_for_model(sweep: Passes, model: Model[P, S], source: Source, settings: 
             scatter=model.needs_scatter,
             measure=model.measure,
             squared=model.squared,
+            guess=guess,
         )
     sweep.count = 1
     journal.keep_scan(known)
-    return known
+    return known, None
+
+
+def bound_model(
+    sweep: Passes, model: Model[P, S], scan: Scan, guess: Guess[P, S] | None, stats: S | None
+) -> tuple[Model[P, S], S | None]:
+    """Return the model bound to the data, and the statistics of the first pass as its own; None if it is made again.
+
+    A fit that continues from a checkpoint gets the same model, because only the scan decides.
+    """
+    if guess is None:
+        return model.bind(scan), None
+    found = model.bind_like(scan, guess.model, guess.params)
+    if found is not None:
+        sweep.joined = 1
+        return found, None if stats is None else found.own_stats(guess.params, stats, guess.model)
+    if stats is not None or sweep.count == 1:
+        sweep.progress.note(
+            "the E-step of the first pass is made again: the data are not as the earlier model expects them (other "
+            "ranges, or missing values where there were none)"
+        )
+    return model.bind(scan), None
+
+
+def first_state(model: Model[P, S], params: P, guess: Guess[P, S] | None, max_iter: int) -> loop.State[P]:
+    """Return the state before the first pass; after a guess it is exact, as its E-step was."""
+    return loop.first_state(model, params if guess is None else model.exact(guess.params), max_iter=max_iter)
 
 
 def iterate(
@@ -155,8 +204,12 @@ def iterate(
     scanned: Scan,
     settings: FitSettings,
     journal: Journal,
+    stats: S | None = None,
 ) -> loop.State[P]:
-    """Return the state at which EM stops, starting from `first_state`; each pass is shown and saved."""
+    """Return the state at which EM stops, starting from `first_state`; each pass is shown and saved.
+
+    `stats` are those of the first pass, if it has been made already.
+    """
 
     def after_pass(state: loop.State[P]) -> None:
         if len(state.history) == len(first_state.history) + 1:
@@ -171,6 +224,8 @@ def iterate(
     passes: Sweep = UnchangedChunks(sweep, scanned.absent, source)
     if scanned.empty_rows:
         passes = WithoutEmptyRows(passes)
+    if stats is not None:
+        passes = Primed(stats, passes, sweep.progress)
     return loop.continue_fit(
         model, first_state, passes, tol=settings.tol, max_iter=settings.max_iter, callback=after_pass
     )
@@ -231,7 +286,7 @@ def scan_of(source: Source, settings: FitSettings, *, scatter: bool, **identity:
         (settings.engine or Engine()).open(source, scan_bytes(source.n_columns, scatter=scatter)) as sweep,
         resume.journal(settings.checkpoint, known, sweep.machine_kinds) as journal,
     ):
-        return scan_once(sweep, source, settings, journal, scatter=scatter)
+        return scan_once(sweep, source, settings, journal, scatter=scatter)[0]
 
 
 def scanner_of(source: Source, start: Start, *, scatter: bool, measure: Measure | None = None) -> Scanner:
@@ -242,14 +297,23 @@ def scanner_of(source: Source, start: Start, *, scatter: bool, measure: Measure 
 def first_scan(sweep: Passes, source: Source, scanner: Scanner, name: str = "first scan") -> Scan:
     """Return the scan of the whole source; `name` is the name of the pass in reports."""
     sweep.check_kernel(scanner.kernel_used)
-    found = sweep.run_named(name, scanner)
+    return reported(sweep, source, scanner, sweep.run_named(name, scanner), name)
+
+
+def reported(sweep: Passes, source: Source, scanner: Scanner, found: Scan, name: str) -> Scan:
+    """Return the scan of the whole source after a report on it; with another sample, if too few rows have values.
+
+    The logs of the scales of a scaled source are part of the base measure: see `dem.scan.scaling`.
+    """
+    found = in_data_units(source, found)
     log.info("%s: %d rows of %s", name, found.rows, source.name)
     absent_chunks.report_absent(found.absent, source, sweep.progress)
     if found.empty_rows:
         sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
         fill = min(scanner.k, found.rows_with_value) * SMALLEST_SAMPLE_SHARE
         if len(found.sample.keys) < fill and source.weights_at(()) is None:
-            found = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
+            sampled = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
+            found = in_data_units(source, sampled)
     return found
 
 
@@ -262,12 +326,22 @@ def scan_once(
     scatter: bool,
     measure: Measure | None = None,
     squared: Squared = np.asarray,
-) -> Scan:
-    """Return the scan in the journal, or that of a first pass, after checks of its values."""
-    earlier, start, missing = journal.found, settings.start, settings.missing
+    guess: Guess[Any, Any] | None = None,
+) -> tuple[Scan, Any]:
+    """Return the scan in the journal, or that of a first pass, after checks of its values.
+
+    Also return the statistics of the E-step that was made in the same pass; None without a guess.
+    """
+    earlier, start, missing, stats = journal.found, settings.start, settings.missing, None
     scanner = scanner_of(source, start, scatter=scatter, measure=measure)
     if earlier.scan is None:
-        found = first_scan(sweep, source, scanner)
+        if guess is None:
+            found = first_scan(sweep, source, scanner)
+        else:
+            name = "first scan and pass 1"
+            sweep.check_kernel(scanner.kernel_used)
+            both = sweep.run_named(name, scan_and_step(scanner, guess))
+            found, stats = reported(sweep, source, scanner, both.scan, name), both.stats
         check_values(found, source, missing, squared)
         for sentence in (
             *doubts(found, source, measure),
@@ -275,7 +349,7 @@ def scan_once(
         ):
             sweep.progress.note(f"{WARNING}{sentence}")
         journal.keep_scan(found)
-        return found
+        return found, stats
     check_values(earlier.scan, source, missing, squared)  # the settings may be stricter now
     sweep.count = earlier.n_passes
     resume.check_sampled_rows(earlier.scan, source, start.seed)
@@ -283,7 +357,7 @@ def scan_once(
     absent_chunks.report_absent(earlier.scan.absent, source, sweep.progress)
     for warning in resume.last_bits_warnings(earlier, sweep.machine_kinds, scanner.kernel_used):
         sweep.progress.note(warning)
-    return earlier.scan
+    return earlier.scan, None
 
 
 def start_on_sample(

@@ -16,6 +16,7 @@ from dem.models.latent.algebra import LatentParams
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
 from dem.models.latent.model import LatentModel
 from dem.models.latent.spectrum import spectrum
+from dem.run.first_pass import Guess
 from dem.run.fit import fit_model
 from dem.run.fit_settings import FitSettings
 from dem.scan.scanner import Scan
@@ -96,9 +97,15 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> L
     return _latent_fit(bound, scan, 1, state)
 
 
-def fit_by_passes(model: LatentModel[Any], source: Source, settings: FitSettings) -> LatentFit:
-    """Fit by EM with a pass per iteration, without any (d, d) matrix."""
-    fitted = fit_model(model, source, settings)
+def fit_by_passes(
+    model: LatentModel[Any],
+    source: Source,
+    settings: FitSettings,
+    params: Any = None,
+    guess: Guess[Any, Any] | None = None,
+) -> LatentFit:
+    """Fit by EM with a pass per iteration, without any (d, d) matrix; for `params` and `guess` see `fit_model`."""
+    fitted = fit_model(model, source, settings, params=params, guess=guess)
     return _latent_fit(fitted.model, fitted.scan, fitted.n_passes, fitted.state)
 
 

@@ -67,18 +67,25 @@ class Scaling:
         Its log base measure has minus the sum of the log scales of each row's observed values, so that densities are in
         the data's units.
         """
-        base = scan.measured.base - float(scan.observed.weight @ self.log_volume)
         dtype = float_dtype(scan.sample.x.dtype)
         low, high = (self(ends[None])[0].astype(dtype).astype(np.float64) for ends in (scan.low, scan.high))
-        return replace(
+        scaled = replace(
             scan,
             moments=self._of_moments(scan.moments),
             incomplete=self._of_columns(scan.incomplete),
             low=low,
             high=high,
             sample=replace(scan.sample, x=self(scan.sample.x)),
-            measured=Measured(base, scan.measured.outside),
         )
+        return self.with_log_base(scaled)
+
+    def with_log_base(self, scan: Scan) -> Scan:
+        """Return a scan of scaled rows with a log base measure that has minus the log scales of their observed values.
+
+        So densities are in the data's units.
+        """
+        base = scan.measured.base - float(scan.observed.weight @ self.log_volume)
+        return replace(scan, measured=Measured(base, scan.measured.outside))
 
     def _centre(self, centre: NDArray[np.longdouble]) -> NDArray[np.longdouble]:
         return np.asarray((centre - self.shift) / self.scale)

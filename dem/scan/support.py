@@ -61,8 +61,9 @@ class Outside:
     value: float
     wants: str
 
-    def __str__(self) -> str:
-        return f"holds {self.value:g} in column {self.column}, but the model accepts only {self.wants}"
+    def in_words(self, column: str) -> str:
+        """Return what is wrong as text, given the column in words."""
+        return f"holds {self.value:g} in {column}, but the model accepts only {self.wants}"
 
 
 @dataclass(frozen=True)

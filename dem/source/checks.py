@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,13 @@ def check_dtype(dtype: np.dtype[Any], name: str) -> None:
         raise ValueError(f"Expected real numbers, but {name} has dtype {dtype}: convert it to a float dtype.")
 
 
+def check_names(names: Sequence[Any], name: str) -> None:
+    """Raise ValueError if several columns have the same name."""
+    if len(set(names)) < len(names):
+        twice = next(column for i, column in enumerate(names) if column in names[:i])
+        raise ValueError(f"{name} has several columns with the name {twice!r}: give each column a name of its own")
+
+
 def check_weight_array(shape: tuple[Any, ...], dtype: np.dtype[Any], n_rows: int | None, name: str) -> None:
     """Raise ValueError unless the shape and dtype are right for weights of `n_rows` rows (None: unknown)."""
     if len(shape) != 1:
@@ -49,11 +57,22 @@ def check_weight_array(shape: tuple[Any, ...], dtype: np.dtype[Any], n_rows: int
     check_dtype(dtype, name)
 
 
-def check_weight_values(weight: NDArray[np.float64], first: int, name: str) -> None:
-    """Raise ValueError unless all weights are finite and not negative. The message names the first bad row."""
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Return the entries of an array without those that broadcasting repeats."""
+    return values[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in values.strides)]
+
+
+def check_weight_values(weight: NDArray[np.float64], name: str, first: int | None = None) -> None:
+    """Raise ValueError unless all weights are finite and not negative.
+
+    `first` is the number of the first of these rows; None if the message cannot name a row.
+    """
     good = (weight >= 0) & (weight < np.inf)
     if not good.all():
-        at = int(np.argmin(good))
+        at, bad = int(np.argmin(good)), int(good.size - np.count_nonzero(good))
+        row = "" if first is None else f" for row {first + at:,}"
+        more = "" if bad == 1 else f" ({bad:,} of these {good.size:,} weights are wrong)"
         raise ValueError(
-            f"Weights must be finite and not negative, but {name} has {weight[at]} for row {first + at:,}."
+            f"Weights must be finite and not negative, but {name} has {weight[at]}{row}{more}: give such rows the "
+            "weight 0, as in weights.fillna(0) of xarray and pandas."
         )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, cast
 
-import dask
 import numpy as np
 from dask.delayed import Delayed
 
 from dem.core.block import Array, Block
 from dem.core.columns import Columns
+from dem.source.delayed import mapped
 from dem.source.source import Partition, Source
+from dem.source.wrapped import Wrapped
 
 
 @dataclass(frozen=True)
@@ -36,22 +37,15 @@ class ChosenPartition:
 
 
 @dataclass(frozen=True)
-class ChosenColumns:
-    """The columns of `whole` with the given numbers, in this order. All other attributes are those of `whole`.
+class ChosenColumns(Wrapped):
+    """The columns of `whole` with the given numbers, in this order.
 
     Attributes
     ----------
-    whole : Source
     numbers : tuple of int
     """
 
-    whole: Source
     numbers: tuple[int, ...]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # pickle and copy ask for these before `whole` is set
-            raise AttributeError(name)
-        return getattr(self.whole, name)
 
     @property
     def n_columns(self) -> int:
@@ -66,21 +60,12 @@ class ChosenColumns:
     @cached_property
     def partitions(self) -> Sequence[Partition | Delayed]:
         """The partitions, with fewer columns."""
-        later = dask.delayed(ChosenPartition, pure=True)
-        return [
-            (later if isinstance(part, Delayed) else ChosenPartition)(part, self.numbers)
-            for part in self.whole.partitions
-        ]
-
-    @property
-    def row_chunks(self) -> tuple[float, ...]:
-        """The number of rows of each partition."""
-        return self.whole.row_chunks
+        return mapped(ChosenPartition, self.whole.partitions, self.numbers)
 
     @property
     def block_bytes(self) -> int:
-        """Bytes of the largest block."""
-        return self.whole.block_bytes * self.n_columns // self.whole.n_columns
+        """Bytes of the largest block, also of data in memory, whose columns are copied; 0 if unknown."""
+        return self._block_rows() * self.n_columns * self.whole.dtype.itemsize
 
     @property
     def read_bytes(self) -> int:
@@ -101,21 +86,9 @@ class ChosenColumns:
         """Return the rows with these keys, (n, d)."""
         return self.whole.rows_at(keys)[:, list(self.numbers)]
 
-    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in partitions that are small enough for the results."""
-        return replace(self, whole=self.whole.for_results(row_bytes, target_bytes))
-
-    def for_writing(self) -> Self:
-        """Return the same rows in partitions that begin at multiples of `chunk_rows`, where that is possible."""
-        return replace(self, whole=self.whole.for_writing())
-
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a value as text for messages."""
         return self.whole.locate(row, self.numbers[column])
-
-    def reading_ahead(self, n: int) -> Self:
-        """Return the same rows, whose tasks read at most n blocks ahead."""
-        return replace(self, whole=self.whole.reading_ahead(n))
 
 
 def choose_columns(source: Source, numbers: Sequence[int]) -> Source:

@@ -19,6 +19,11 @@ def is_xarray(data: Any) -> bool:
     return kind.__module__.partition(".")[0] == "xarray" and hasattr(kind, "coords") and hasattr(kind, "dims")
 
 
+def is_dataset(data: Any) -> bool:
+    """Whether an object of xarray is a Dataset, not a DataArray."""
+    return hasattr(data, "data_vars")
+
+
 def check_container(data: Any, name: str) -> None:
     """Raise TypeError if `data` is a container of a lazy array. Objects of xarray have names, and are read lazily.
 

@@ -14,7 +14,7 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.common import concurrent_map
 from zarr.core.sync import sync
 
-from dem.source.variable import dimension_names
+from dem.source.stores import dimension_names
 
 COPIES = 16
 """The number of chunks that are copied at the same time."""
@@ -111,7 +111,7 @@ class XarrayCoordinates:
 
     def write_to(self, group: zarr.Group) -> None:
         """Write the coordinates by xarray."""
-        dataset = self._plain.copy()
+        dataset = self._plain.compute()  # uneven chunks of Dask cannot be written
         dataset.attrs = group.attrs.asdict()
         for variable in dataset.variables.values():
             variable.encoding = {key: value for key, value in variable.encoding.items() if key in DECODED_BY}

@@ -14,7 +14,6 @@ import numpy as np
 import scipy.sparse
 from dask.delayed import Delayed
 
-from dem.core import human
 from dem.core.block import Array, Float
 from dem.core.columns import Columns
 from dem.core.dtypes import float_dtype
@@ -25,6 +24,7 @@ from dem.source.decode import Decoding, decoding_of_value
 from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import dask_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.in_memory import MemoryPartition
+from dem.source.read_options import DEFAULTS, ReadOptions
 from dem.source.weights import Weights, as_dask, weights_at
 
 UNKNOWN_BLOCK_KEYS = 40
@@ -64,7 +64,7 @@ class DaskSource:
     given_boxes: tuple[Box, ...] = ()
     given_columns: Columns | None = None
     coordinates: Coordinates = NO_COORDINATES
-    name: str = "Dask array"
+    name: str = "the Dask array"
     import_bytes: int = 0
 
     in_memory = False
@@ -202,14 +202,14 @@ class DaskSource:
         """Return the location of a row, given its key, as text for messages."""
         if self.rows is None:
             block, row = divmod(row, 1 << UNKNOWN_BLOCK_KEYS)
-            return f"row {row} of block {block} of {human.the(self.name)}"
+            return f"row {row} of block {block} of {self.name}"
         index = self.rows.index(row)
         block = next(i for i, (box,) in enumerate(self.boxes) if index in box)
-        return f"{self.rows.in_words(row)} (block {block}) of {human.the(self.name)}"
+        return f"{self.rows.in_words(row)} (block {block}) of {self.name}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Blocks of Dask arrays have no absent chunks."""
-        return f"chunk {number} of {human.the(self.name)}"
+        return f"chunk {number} of {self.name}"
 
 
 def _partition(n_columns: int, weighted: bool, block: Array, *rest: Any) -> MemoryPartition:
@@ -233,8 +233,8 @@ def _unmasked(block: Array, dtype: np.dtype[Any]) -> Array:
     return np.asarray(np.ma.filled(block.astype(dtype), np.nan))
 
 
-def open_dask(x: da.Array, weights: Weights | None = None, *, missing_value: float | None = None) -> DaskSource:
-    """Return the source of a Dask array with any chunks. Masked entries and `missing_value` become NaN.
+def open_dask(x: da.Array, weights: Weights | None = None, options: ReadOptions = DEFAULTS) -> DaskSource:
+    """Return the source of a Dask array with any chunks. Masked entries and missing values become NaN.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def open_dask(x: da.Array, weights: Weights | None = None, *, missing_value: flo
     if isinstance(x._meta, np.ma.MaskedArray):
         floating = float_dtype(x.dtype)
         x = da.map_blocks(_unmasked, x, floating, dtype=floating, meta=np.empty((0, 0), floating))
-    decoding = None if missing_value is None else decoding_of_value(missing_value, x.dtype)
+    decoding = None if options.missing_value is None else decoding_of_value(options.missing_value, x.dtype)
     if decoding is not None:
         x = da.map_blocks(decoding, x, dtype=decoding.dtype, meta=np.empty((0, 0), decoding.dtype))
     if x.numblocks[1] > 1:

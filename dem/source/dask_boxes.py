@@ -18,10 +18,11 @@ from dem.core.rows import Box, Rows
 from dem.source.checks import check_weight_values
 from dem.source.dask_array import DaskSource, open_dask
 from dem.source.dimensions import common_dtype
+from dem.source.read_options import DEFAULTS, ReadOptions
 
 
 def boxes_of_dask(
-    arrays: Sequence[da.Array], rows: Rows, weights: Float | None = None, *, missing_value: float | None = None
+    arrays: Sequence[da.Array], rows: Rows, weights: Float | None = None, options: ReadOptions = DEFAULTS
 ) -> DaskSource:
     """Return the source of Dask arrays side by side.
 
@@ -33,7 +34,7 @@ def boxes_of_dask(
         Their first dimensions are the sample dimensions; the others make columns.
     rows : Rows
     weights : array of the shape of the rows, or None
-    missing_value : number, optional
+    options : ReadOptions
     """
     k = len(rows.shape)
     aligned = _common_chunks(arrays, k)
@@ -46,7 +47,7 @@ def boxes_of_dask(
     if weights is not None:
         lazy = da.from_array(weights, chunks=chunks, name=False, asarray=False)
         w = _joined("weights", [lazy], boxes, _weights_of_block, np.dtype(np.float64), None)
-    source = open_dask(x, w, missing_value=missing_value)
+    source = open_dask(x, w, options)
     return DaskSource(source.x, source.weight, source.decoding, rows, tuple(boxes))
 
 
@@ -69,7 +70,8 @@ def _joined(
     what: str, arrays: Sequence[da.Array], boxes: Sequence[Box], make: Any, dtype: np.dtype[Any], width: int | None
 ) -> da.Array:
     """Return the Dask array whose chunk i is made of the blocks of the arrays with number i, in C order."""
-    name = f"dem-{what}-{da.core.tokenize(*(a.name for a in arrays), str(dtype))}"
+    places = [(box.start, box.stop) for box in boxes]
+    name = f"dem-{what}-{da.core.tokenize([a.name for a in arrays], make, places)}"
     layer: dict[Any, Any] = {}
     for i, blocks in enumerate(zip(*(_keys(a, len(boxes)) for a in arrays), strict=True)):
         key = (name, i) if width is None else (name, i, 0)
@@ -93,5 +95,5 @@ def _rows_of_blocks(dtype: np.dtype[Any], widths: tuple[int, ...], *blocks: Arra
 
 def _weights_of_block(block: Array) -> Float:
     weights: Float = np.asarray(block, np.float64).reshape(-1)
-    check_weight_values(weights, 0, "sample_weight")
+    check_weight_values(weights, "sample_weight")
     return weights

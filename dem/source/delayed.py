@@ -29,7 +29,8 @@ def delayed_partitions(
     arguments : iterable of tuples
         The additional arguments, one tuple for each row of chunks.
     """
-    name = f"dem-rows-{tokenize(*(a.name for a in arrays))}"
+    arguments = list(arguments)
+    name = f"dem-rows-{tokenize(make, [a.name for a in arrays], arguments)}"
     graph: dict[Any, Any] = {}
     for a in arrays:
         graph.update(a.__dask_graph__())
@@ -54,13 +55,23 @@ def mapped_partitions(make: Callable[..., Any], partitions: Sequence[Delayed], *
     return [Delayed((name, i), graph) for i in range(len(partitions))]
 
 
-def block_weight(weight: Any, n_rows: int, first: int) -> Float:
-    """Return one computed block of the weights as float64, after checking its length and values."""
+def mapped(make: Callable[..., Any], partitions: Sequence[Any], *arguments: Any) -> list[Any]:
+    """Return ``make(partition, *arguments)`` for each partition, as Delayed objects where the partitions are."""
+    if any(isinstance(partition, Delayed) for partition in partitions):
+        return list(mapped_partitions(make, partitions, *arguments))
+    return [make(partition, *arguments) for partition in partitions]
+
+
+def block_weight(weight: Any, n_rows: int, first: int | None = None) -> Float:
+    """Return one computed block of the weights as float64, after checking its length and values.
+
+    `first` is the number of its first row, if rows are numbered in the order of the block.
+    """
     w: Float = np.asarray(weight).astype(np.float64, copy=False)
     if w.shape != (n_rows,):
         raise ValueError(
             f"A block of the weights has shape {w.shape}, but the block of data has {n_rows} rows: "
             "give the weights the same chunks as the data."
         )
-    check_weight_values(w, first, "the Dask array of weights")
+    check_weight_values(w, "the Dask array of weights", first)
     return w

@@ -12,6 +12,7 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 
 from dem.core.block import Array
+from dem.source.checks import distinct
 from dem.source.decode import Decoding
 from dem.source.weights import StoredWeights, Weights
 
@@ -57,13 +58,8 @@ def weights_fingerprint(weights: Weights | None) -> dict[str, Any] | None:
     return {
         "kind": "array",
         **memory_fingerprint(weights),
-        "sha256": hashlib.sha256(_distinct(weights).tobytes()).hexdigest(),
+        "sha256": hashlib.sha256(distinct(weights).tobytes()).hexdigest(),
     }
-
-
-def _distinct(weights: Array) -> Array:
-    """Return the entries of an array without those that broadcasting repeats."""
-    return weights[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in weights.strides)]
 
 
 def _known(size: float) -> int | None:

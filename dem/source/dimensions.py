@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import numpy as np
 from dem.core.columns import Column, Columns
 from dem.core.dtypes import float_dtype
 from dem.source.checks import check_dtype
+from dem.source.frames import is_frame, is_lazy_frame
 
 SampleDims = str | Sequence[str] | None
 
@@ -74,7 +77,8 @@ def find_sample_dims(arrays: Sequence[NamedArray], sample_dims: SampleDims, name
             if dim not in array.dims:
                 raise ValueError(
                     f"{array.name!r} in {name} has no dimension {dim!r}: it has {', '.join(array.dims) or 'none'}. "
-                    "All variables need the sample dimensions: leave it out (variables=, --variables), or broadcast it."
+                    "All variables need the sample dimensions: choose variables without this one (variables=, "
+                    "--variables), or broadcast it."
                 )
             if array.size(dim) != sizes[dim]:
                 raise ValueError(f"{dim!r} has different lengths in {name}: {array.size(dim):,} and {sizes[dim]:,}.")
@@ -103,17 +107,25 @@ def _named_dims(sizes: Mapping[str, int], sample_dims: SampleDims, name: str) ->
         raise TypeError(f"sample_dims must be the name of a dimension, or several different names, got {sample_dims!r}")
     for dim in dims:
         if dim not in sizes:
-            raise ValueError(f"{name} has no dimension {dim!r}: it has {listed}.")
+            near = get_close_matches(dim, sizes, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"{name} has no dimension {dim!r}: it has {listed}.{hint}")
     return tuple(map(str, dims))  # not NumPy's
 
 
 def check_unnamed(data: Any, sample_dims: SampleDims = None, variables: Any = None) -> None:
     """Raise TypeError if dimensions or variables are chosen by name for data that have no names."""
-    if sample_dims is not None or variables is not None:
+    if sample_dims is None and variables is None:
+        return
+    if isinstance(data, str | os.PathLike) or is_frame(data) or is_lazy_frame(data):
         raise TypeError(
-            f"sample_dims and variables choose dimensions and arrays by name, but data of the type "
-            f"{type(data).__name__} have no names: pass an xarray object, or the path of a Zarr group."
+            "sample_dims and variables are for xarray objects and Zarr groups. A table has rows and columns: leave "
+            "them out, and choose columns by columns=[...] (--columns)."
         )
+    raise TypeError(
+        f"sample_dims and variables choose dimensions and arrays by name, but data of the type {type(data).__name__} "
+        "have no names: pass an xarray object, or the path of a Zarr group."
+    )
 
 
 def columns_of(
@@ -142,11 +154,13 @@ def columns_of(
 
 
 def in_words(value: Any) -> str:
-    """Return a coordinate value as text: "10", "2020-01-31", "winter"."""
+    """Return a coordinate value as text: "10", "2020-01-31", "winter". Different values have different texts."""
     if isinstance(value, float | np.floating):
-        return f"{float(value):g}"
+        short = f"{float(value):g}"
+        return short if type(value)(short) == value or np.isnan(value) else str(value).removesuffix(".0")
     if isinstance(value, np.datetime64):
-        return str(value.astype("datetime64[s]")).removesuffix("T00:00:00")
+        whole = value.astype("datetime64[s]")
+        return str(whole).removesuffix("T00:00:00") if whole == value or np.isnat(value) else str(value).rstrip("0")
     return str(value)
 
 

@@ -57,7 +57,7 @@ class GeneratedSource:
     dtype: np.dtype[Any]
     partition_bytes: int = PARTITION_BYTES
 
-    name = "generated rows"
+    name = "the generated rows"
     in_memory = False
     read_ahead = 0
     read_ahead_bytes = 0
@@ -141,8 +141,8 @@ class GeneratedSource:
 
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row as text for messages."""
-        return f"row {row} of the {self.name}"
+        return f"row {row} of {self.name}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Generated blocks have no absent chunks."""
-        return f"chunk {number} of the {self.name}"
+        return f"chunk {number} of {self.name}"

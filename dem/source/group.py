@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 import zarr
 
 from dem.core.rows import Rows
+from dem.source.cf_times import decoded_times
 from dem.source.checks import check_dtype
 from dem.source.containers import is_xarray
 from dem.source.coordinates import StoredCoordinates
@@ -19,16 +19,15 @@ from dem.source.decode import decoding_of_array
 from dem.source.dimensions import NamedArray, SampleDims, columns_of, find_sample_dims
 from dem.source.members import arrays_in
 from dem.source.read_options import ReadOptions
-from dem.source.stores import ZarrNode, address, check_data_group, check_whole, open_array, open_node, store_name
-from dem.source.variable import Variable, dimension_names
-from dem.source.weights import StoredWeights, Weights
+from dem.source.stores import ZarrNode, address, check_data_group, check_whole, dimension_names, open_node, store_name
+from dem.source.variable import stored_variables
+from dem.source.variables import choose_variables
+from dem.source.weights import StoredWeights, Weights, open_weights
 from dem.source.weights_of_rows import check_labels, weights_of_rows
-from dem.source.zarr import PARTITION_BYTES, ZarrSource
+from dem.source.zarr import ZarrSource, zarr_source
 from dem.source.zarr_rows import ZarrRows
 
 Arrays = Mapping[str, zarr.Array[Any]]
-RESULT_MARK = "dem_output"
-"""The attribute of arrays of results that dem wrote: see `dem.results.new_array`. They are variables only if named."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def open_variables(data: str | os.PathLike[str] | ZarrNode, variables: str | Seq
     data : path, URL, zarr.Group or zarr.Array
         An array is a variable of the group that contains it.
     variables : str, sequence of str, or None
-        Names of arrays in the group. None: all arrays that are not coordinates.
+        Names of arrays in the group. None: all that are not coordinates (see `choose_variables`).
 
     Raises
     ------
@@ -77,18 +76,9 @@ def open_variables(data: str | os.PathLike[str] | ZarrNode, variables: str | Seq
     name = store_name(node)
     check_data_group(node, name)
     inside = _direct(node, name)
-    if variables is None:
-        coordinates = coordinate_names(node, inside)
-        names = [key for key, array in inside.items() if key not in coordinates and RESULT_MARK not in array.attrs]
-    else:
-        names = [variables] if isinstance(variables, str) else list(variables)
-    for wanted in names:
-        if wanted not in inside:
-            near = get_close_matches(wanted, inside, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ValueError(f"{name} has no variable {wanted!r}: it has {', '.join(inside) or 'no arrays'}.{hint}")
-    if not names:
-        raise ValueError(f"{name} has no variables: it has {', '.join(inside) or 'no arrays'}.")
+    coordinates = coordinate_names(node, inside)
+    attributes = {key: array.attrs for key, array in inside.items() if key not in coordinates}
+    names = choose_variables(variables, attributes, inside, name)
     for wanted in names:
         check_whole(inside[wanted])
     return OpenedGroup(name, {key: inside[key] for key in names}, _coordinates(node, inside, names), ome_axes(node))
@@ -207,21 +197,17 @@ def group_source(
     dims = find_sample_dims(described_arrays, sample_dims, name)
     rows = Rows(tuple(described_arrays[0].size(dim) for dim in dims), dims)
     if is_xarray(weights):
-        check_labels(weights, {dim: _values(others[dim]) for dim in dims if _has_numbers(others, dim)})
-    variables = tuple(
-        Variable(array, store_name(array), decoding_of_array(array, options.missing_value), about.axes(dims))
-        for array, about in zip(arrays.values(), described_arrays, strict=True)
-    )
+        along = {dim: np.asarray(_values(others[dim])) for dim in dims if dim in others and others[dim].ndim == 1}
+        check_labels(weights, {dim: values for dim, values in along.items() if values.dtype.kind in "biufM"})
     other_dims = {dim for about in described_arrays for dim in about.dims} - set(dims)
     labels = {dim: _values(others[dim]) for dim in other_dims if dim in others and others[dim].ndim == 1}
     coordinates = {key: array for key, array in others.items() if _lies_along(array, dims, rows)}
-    return ZarrSource(
-        ZarrRows(variables, rows, name),
+    return zarr_source(
+        ZarrRows(stored_variables(list(arrays.values()), described_arrays, dims, options), rows, name),
         _weights(weights, rows, options.require_chunks),
-        options.partition_bytes or PARTITION_BYTES,
-        require_chunks=options.require_chunks,
-        given_columns=columns_of(described_arrays, dims, labels),
-        coordinates=StoredCoordinates(coordinates),
+        columns_of(described_arrays, dims, labels),
+        StoredCoordinates(coordinates),
+        options,
     )
 
 
@@ -229,7 +215,7 @@ def _weights(weights: Any, rows: Rows, require_chunks: bool) -> Weights | None:
     """Return the weights of the rows. A Zarr array has all sample dimensions, in any order."""
     if not isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
         return weights_of_rows(weights, rows)
-    array = open_array(weights)
+    array = open_weights(weights)
     dims, names = rows.dims or (), dimension_names(array)
     axes = tuple(names.index(dim) for dim in dims) if set(names) == set(dims) else tuple(range(array.ndim))
     shape = tuple(array.shape[axis] for axis in axes)
@@ -239,24 +225,16 @@ def _weights(weights: Any, rows: Rows, require_chunks: bool) -> Weights | None:
             f"The weights {store_name(array)} have shape {array.shape}, but the rows have shape {rows.shape} along "
             f"{', '.join(dims)}: give one weight for each row."
         )
-    return StoredWeights(array, require_chunks, axes)
+    return StoredWeights.of(array, require_chunks, axes)
 
 
 def _values(array: zarr.Array[Any]) -> list[Any]:
     """Return the decoded values of a coordinate."""
     values = np.asarray(array[...])
     decoding = decoding_of_array(array) if values.dtype.kind in "biuf" else None
-    return list(values if decoding is None else decoding(values))
-
-
-def _has_numbers(arrays: Arrays, dim: str) -> bool:
-    """Whether there is a coordinate of numbers along a dimension; times are stored as numbers since another time."""
-    found = arrays.get(dim)
-    return found is not None and found.ndim == 1 and found.dtype.kind in "biuf" and " since " not in _units(found)
-
-
-def _units(array: zarr.Array[Any]) -> str:
-    return str(array.attrs.get("units", ""))
+    values = values if decoding is None else decoding(values)
+    times = decoded_times(values, array.attrs)
+    return list(values if times is None else times)
 
 
 def _lies_along(array: zarr.Array[Any], dims: Sequence[str], rows: Rows) -> bool:

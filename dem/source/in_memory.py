@@ -10,7 +10,6 @@ from typing import Any, Self
 import numpy as np
 import scipy.sparse
 
-from dem.core import human
 from dem.core.block import Array, Block, Float
 from dem.core.columns import Columns
 from dem.core.dtypes import float_dtype
@@ -20,6 +19,7 @@ from dem.source.coordinates import NO_COORDINATES, Coordinates
 from dem.source.decode import Decoding, decoding_of_value
 from dem.source.digest import decoding_fingerprint, memory_fingerprint, weights_fingerprint
 from dem.source.grid import bytes_for_results, partition_rows
+from dem.source.read_options import DEFAULTS, ReadOptions
 from dem.source.weights import Weights, in_memory, weights_at
 
 PARTITION_BYTES = 16 * 2**20
@@ -66,7 +66,7 @@ class MemorySource:
 
     x: Array
     weight: Float | None = None
-    name: str = "array"
+    name: str = "the array"
     partition_bytes: int = PARTITION_BYTES
     decoding: Decoding | None = None
     given_columns: Columns | None = None
@@ -194,14 +194,14 @@ class MemorySource:
 
     def locate(self, row: int, column: int = 0) -> str:
         """Return the location of a row as text for messages."""
-        return f"{self.rows.in_words(row)} of {human.the(self.name)}"
+        return f"{self.rows.in_words(row)} of {self.name}"
 
     def locate_chunk(self, number: int) -> str:
         """Return the location of a chunk as text for messages. Blocks in memory have no absent chunks."""
-        return f"chunk {number} of {human.the(self.name)}"
+        return f"chunk {number} of {self.name}"
 
 
-def as_numeric(data: Any, name: str = "array") -> Array:
+def as_numeric(data: Any) -> Array:
     """Return `data` as a checked two-dimensional array of real numbers. It is copied only if necessary.
 
     Numbers in an object array become float64. Masked entries become NaN (see `dem.core.dtypes.float_dtype`).
@@ -216,32 +216,25 @@ def as_numeric(data: Any, name: str = "array") -> Array:
     if scipy.sparse.issparse(data):
         raise TypeError("Sparse data was passed, but dense data is required: use '.toarray()' to make a dense array.")
     x = np.asanyarray(data)
-    check_shape(x.shape, f"the {name}")
+    check_shape(x.shape, "the array")
     if x.dtype == object:
         try:
             x = x.astype(np.float64)
         except (TypeError, ValueError) as error:
-            message = f"The {name} has dtype object, with values that are not numbers: {error}"
+            message = f"The array has dtype object, with values that are not numbers: {error}"
             raise type(error)(message) from error
-    check_dtype(x.dtype, f"the {name}")
+    check_dtype(x.dtype, "the array")
     if isinstance(x, np.ma.MaskedArray):
         x = np.ma.filled(x.astype(float_dtype(x.dtype)), np.nan) if np.ma.is_masked(x) else x.data
     return np.asarray(x)
 
 
-def open_memory(
-    x: Array,
-    weights: Weights | None = None,
-    partition_bytes: int | None = None,
-    *,
-    missing_value: float | None = None,
-) -> MemorySource:
+def open_memory(x: Array, weights: Weights | None = None, options: ReadOptions = DEFAULTS) -> MemorySource:
     """Return the source of an array in memory, as `as_numeric` returns it."""
-    decoding = None if missing_value is None else decoding_of_value(missing_value, x.dtype)
+    decoding = None if options.missing_value is None else decoding_of_value(options.missing_value, x.dtype)
     return MemorySource(
         x if decoding is None else decoding(x),
         None if weights is None else in_memory(weights),
-        "array",
-        partition_bytes or PARTITION_BYTES,
-        decoding,
+        partition_bytes=options.partition_size(PARTITION_BYTES),
+        decoding=decoding,
     )

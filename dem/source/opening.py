@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import dask.array as da
 from dask.delayed import Delayed
@@ -16,11 +15,19 @@ from dem.source.chosen import choose_columns
 from dem.source.containers import check_container, is_xarray
 from dem.source.dask_array import open_dask
 from dem.source.dimensions import SampleDims, check_unnamed
-from dem.source.frames import choose_of_frame, frame_array, frame_columns, is_frame, is_lazy_frame, lazy_array
+from dem.source.frames import (
+    check_frame_weights,
+    choose_of_frame,
+    frame_array,
+    frame_columns,
+    is_frame,
+    is_lazy_frame,
+    lazy_array,
+)
 from dem.source.group import group_source, is_stored, open_variables
 from dem.source.in_memory import as_numeric, open_memory
 from dem.source.parquet import open_parquet
-from dem.source.parquet_files import is_parquet
+from dem.source.parquet_files import is_parquet_path
 from dem.source.read_options import ReadOptions
 from dem.source.source import Partition, Source
 from dem.source.stores import open_array
@@ -76,24 +83,24 @@ def open_source(
     columns : sequence of str or int, optional
         The columns to use, in this order, by their names, where the data have names, or by their numbers from 0. Of
         Parquet files and Dask DataFrames only these are read.
-
     sample_dims : str or sequence of str, optional
         The dimensions that make rows, of an xarray object or of variables of a Zarr group; the other dimensions make
         columns. The rows are in C order over these dimensions, in the order given. It may be left out if there is
         only one dimension.
     variables : str or sequence of str, optional
-        The variables of a Dataset or of a Zarr group whose columns are used, side by side. By default all.
+        The variables of a Dataset or of a Zarr group whose columns are used, side by side. By default all except
+        results of dem (arrays with the attribute `dem_output`), or these if there is nothing else.
 
     Raises
     ------
     FileNotFoundError
         There is no Zarr store at the path.
     TypeError
-        Sparse data, objects that are not numbers, or a container of a lazy array, such as xarray's.
+        Sparse data, objects that are not numbers, or a container of a lazy array, such as a LazyFrame of polars.
     ValueError
-        A group instead of an array, data that are not two-dimensional, no rows, no columns, a dtype that is not real,
-        invalid weights (shape, dtype, negative or not finite), a `missing_value` that is not a number, a column that
-        does not exist or is not of numbers, or a file of a format that is not read.
+        A group without `sample_dims` or `variables`, data that are not two-dimensional, no rows, no columns, a dtype
+        that is not real, invalid weights (shape, dtype, negative or not finite), a `missing_value` that is not a
+        number, a column that does not exist or is not of numbers, or a file of a format that is not read.
     """
     if missing_chunks not in MISSING_CHUNKS:
         raise ValueError(f"missing_chunks must be one of {', '.join(MISSING_CHUNKS)}, got {missing_chunks!r}")
@@ -107,54 +114,37 @@ def open_source(
                 "missing_value cannot be changed for an open source: pass it to "
                 "dem.open_source(data, missing_value=...) instead."
             )
-        opened: Source = data
-        return opened if columns is None else choose_columns(opened, opened.columns.numbers_of(columns))
-    require_chunks = missing_chunks == "error"
-    options = ReadOptions(partition_bytes, require_chunks, missing_value)
-    found = _open_named(data, weights, columns, options, sample_dims=sample_dims, variables=variables)
-    if found is not None:
-        return found
-    source = _open_array(data, weights, options)
-    return source if columns is None else choose_columns(source, source.columns.numbers_of(columns))
-
-
-def _open_named(
-    data: Any,
-    weights: Any,
-    columns: Sequence[str | int] | None,
-    options: ReadOptions,
-    *,
-    sample_dims: SampleDims,
-    variables: str | Sequence[str] | None,
-) -> Any:
-    """Return the source of data that have names: xarray objects, Zarr groups and tables; None for arrays."""
-    if is_xarray(data) or (is_stored(data) and (sample_dims is not None or variables is not None)):
-        if is_xarray(data):
-            source = xarray_source(data, weights, sample_dims, variables, options)
-        else:
-            source = group_source(open_variables(data, variables), sample_dims, weights, options)
-        return source if columns is None else choose_columns(source, source.columns.numbers_of(columns))
+        return _only_columns(data, columns)
+    options = ReadOptions(partition_bytes, missing_chunks == "error", missing_value)
+    if is_xarray(data):
+        return _only_columns(xarray_source(data, weights, sample_dims, variables, options), columns)
+    if is_stored(data) and (sample_dims is not None or variables is not None) and not is_parquet_path(data):
+        group = open_variables(data, variables)
+        return _only_columns(group_source(group, sample_dims, weights, options), columns)
     check_unnamed(data, sample_dims, variables)
-    if isinstance(data, str | os.PathLike) and is_parquet(data):
-        return open_parquet(
-            data,
-            weights,
-            options.partition_bytes,
-            columns=columns,
-            missing_value=options.missing_value,
-            require_chunks=options.require_chunks,
-        )
+    if is_parquet_path(data):
+        return cast("Source", open_parquet(data, weights, options, columns))
     if is_frame(data) or is_lazy_frame(data):
-        data = data if columns is None else choose_of_frame(data, columns)
-        array = lazy_array(data) if is_lazy_frame(data) else frame_array(data)
-        return replace(_open_array(array, weights, options), given_columns=frame_columns(data))
-    return None
+        return _open_frame(data if columns is None else choose_of_frame(data, columns), weights, options)
+    return _only_columns(_open_array(data, weights, options), columns)
+
+
+def _only_columns(source: Any, columns: Sequence[str | int] | None) -> Source:
+    """Return the source with the columns that a user chooses; None: all."""
+    chosen: Source = source
+    return chosen if columns is None else choose_columns(chosen, chosen.columns.numbers_of(columns))
+
+
+def _open_frame(frame: Any, weights: Any, options: ReadOptions) -> Source:
+    """Return the source of a data frame, with its names."""
+    check_frame_weights(frame, weights)
+    array = lazy_array(frame) if is_lazy_frame(frame) else frame_array(frame)
+    source: Source = replace(_open_array(array, weights, options), given_columns=frame_columns(frame))
+    return source
 
 
 def _open_array(data: Any, weights: Any, options: ReadOptions) -> Any:
     """Return the source of an array; see `open_source`."""
-    partition_bytes, require_chunks = options.partition_bytes, options.require_chunks
-    missing_value = options.missing_value
     check_container(data, "data")
     rows: int | None
     if is_stored(data):
@@ -165,12 +155,12 @@ def _open_array(data: Any, weights: Any, options: ReadOptions) -> Any:
     else:
         data = as_numeric(data)
         rows = len(data)
-    weights = as_weights(weights, rows, require_chunks=require_chunks)
+    weights = as_weights(weights, rows, require_chunks=options.require_chunks)
     if isinstance(data, ZarrArray):
-        return open_zarr(data, weights, partition_bytes, require_chunks=require_chunks, missing_value=missing_value)
+        return open_zarr(data, weights, options)
     if isinstance(data, da.Array):
-        return open_dask(data, weights, missing_value=missing_value)
-    return open_memory(data, weights, partition_bytes, missing_value=missing_value)
+        return open_dask(data, weights, options)
+    return open_memory(data, weights, options)
 
 
 def evaluate(partition: Partition | Delayed) -> Partition:

@@ -11,7 +11,7 @@ WAYS = {
         ".parquet",
     ),
     (".nc", ".nc4", ".cdf"): (
-        "a NetCDF file, not a Zarr array: convert it with xarray: "
+        "a NetCDF file, not a Zarr array: in Python, pass xarray.open_dataset({path!r}, chunks={{}}); or convert it: "
         "import xarray as xr; xr.open_dataset({path!r}).to_zarr({stem!r})",
         ".zarr",
     ),

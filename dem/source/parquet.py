@@ -15,8 +15,8 @@ from dask.delayed import Delayed
 
 from dem.core.block import Array, Float
 from dem.core.columns import Columns
-from dem.core.rows import Box, Rows, row_boxes
-from dem.source.checks import check_shape
+from dem.core.rows import Box, Rows, regular_size, row_boxes
+from dem.source.checks import check_names, check_shape
 from dem.source.coordinates import NO_COORDINATES
 from dem.source.decode import Decoding, decoding_of_value
 from dem.source.delayed import block_weight, delayed_partitions
@@ -25,6 +25,7 @@ from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_count
 from dem.source.listing import key_of
 from dem.source.parquet_files import ParquetFile, find_files, read_footers
 from dem.source.parquet_rows import ParquetPartition, ParquetRows, RowGroup
+from dem.source.read_options import DEFAULTS, ReadOptions
 from dem.source.stores import address_location, array_location
 from dem.source.weights import StoredWeights, Weights, as_dask, as_weights, weights_at
 
@@ -131,9 +132,7 @@ class ParquetSource:
         """Rows of a row group if all are equal (the last may be shorter); else None."""
         if self.step is not None:
             return self.step
-        first, *rest = (group.rows for group in self.groups)
-        regular = all(rows == first for rows in rest[:-1]) and (not rest or rest[-1] <= first)
-        return first if regular else None
+        return regular_size([group.rows for group in self.groups])
 
     def for_writing(self) -> Self:
         """Return the same rows in partitions that begin at multiples of `chunk_rows`.
@@ -272,23 +271,19 @@ def _weighed(weight: Any, partition: ParquetPartition) -> ParquetPartition:
 def open_parquet(
     path: str | os.PathLike[str],
     weights: Any = None,
-    partition_bytes: int | None = None,
-    *,
+    options: ReadOptions = DEFAULTS,
     columns: Sequence[str | int] | None = None,
-    missing_value: float | None = None,
-    require_chunks: bool = False,
 ) -> ParquetSource:
     """Return the source of a Parquet file, a folder of such files, or a glob.
 
     Parameters
     ----------
     path : str or Path
-    weights, partition_bytes, missing_value
+    weights
         See `dem.source.open_source`.
+    options : ReadOptions
     columns : sequence of str or int, optional
         The columns to read; by default all.
-    require_chunks : bool
-        Missing chunks of stored weights are an error.
 
     Raises
     ------
@@ -302,9 +297,7 @@ def open_parquet(
     files = read_footers(find_files(path))
     every = files[0].columns
     name = PurePosixPath(str(path).rstrip("/")).name
-    if len(set(every.names)) < len(every):
-        twice = next(column for i, column in enumerate(every.names) if column in every.names[:i])
-        raise ValueError(f"{name} has several columns with the name {twice!r}: give each column a name of its own")
+    check_names(every.names, name)
     numbers = range(len(every)) if columns is None else every.numbers_of(columns)
     chosen = every.select(numbers)
     dtypes = [_dtypes(file, chosen.names) for file in files]
@@ -312,8 +305,9 @@ def open_parquet(
     check_shape((rows, len(chosen)), name)
     common = tuple(np.result_type(*of_column) for of_column in zip(*dtypes, strict=True))
     small = tuple(replace(file, columns=Columns(()), dtypes=()) for file in files)
-    w = as_weights(weights, rows, require_chunks=require_chunks)
-    source = ParquetSource(name, small, chosen, common, w, missing_value, partition_bytes or PARTITION_BYTES)
+    w = as_weights(weights, rows, require_chunks=options.require_chunks)
+    size = options.partition_size(PARTITION_BYTES)
+    source = ParquetSource(name, small, chosen, common, w, options.missing_value, size)
     source.decoding  # noqa: B018 - refuses a wrong missing_value
     return source
 

@@ -67,6 +67,11 @@ def is_parquet(path: str | os.PathLike[str]) -> bool:
     return any(name.lower().endswith(ENDINGS) for _, _, names in os.walk(where) for name in names)
 
 
+def is_parquet_path(data: Any) -> bool:
+    """Whether the data are given by the path or URL of Parquet files."""
+    return isinstance(data, str | os.PathLike) and is_parquet(data)
+
+
 def find_files(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, str]]]:
     """Return the address and the mark of each file of a path or URL: a file, a folder or a glob, sorted by name.
 
@@ -80,7 +85,7 @@ def find_files(path: str | os.PathLike[str]) -> list[tuple[str, tuple[int, str]]
     """
     where = address(path).rstrip("/")
     files, root = file_system(where)
-    found = patiently(where, lambda: _infos(files, root))
+    found = with_retries(where, lambda: _infos(files, root))
     if not found:
         raise FileNotFoundError(f"No Parquet files at {path}: check the path.")
     full = files.unstrip_protocol if is_url(where) else str
@@ -119,7 +124,7 @@ def open_parquet_file(where: str) -> Any:
         raise ValueError(f"{where} is not a Parquet file, or is damaged: {error}") from error
 
 
-def patiently(where: str, read: Callable[[], T]) -> T:
+def with_retries(where: str, read: Callable[[], T]) -> T:
     """Return the result of a read, which is tried several times at a URL."""
     return read_with_retries(where, read) if is_url(where) else read()
 
@@ -154,7 +159,7 @@ def _mark(info: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def _read_footer(where: str, mark: tuple[int, str]) -> ParquetFile:
-    with patiently(where, lambda: open_parquet_file(where)) as file:
+    with with_retries(where, lambda: open_parquet_file(where)) as file:
         metadata, schema = file.metadata, file.schema_arrow
         groups = [metadata.row_group(i) for i in range(metadata.num_row_groups)]
         leaves = {metadata.schema.column(j).path: j for j in range(metadata.num_columns)}

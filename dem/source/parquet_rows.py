@@ -13,7 +13,7 @@ import numpy as np
 from dem.core.block import Array, Block, Float
 from dem.core.rows import RowKeys
 from dem.source.decode import PIECE, Decoding
-from dem.source.parquet_files import open_parquet_file, patiently
+from dem.source.parquet_files import open_parquet_file, with_retries
 from dem.source.reader import read_ahead
 
 
@@ -57,7 +57,7 @@ class OpenFiles:
         """Return the open file with this address."""
         if where != self._address:
             self.close()
-            self._file = self._stack.enter_context(patiently(where, lambda: open_parquet_file(where)))
+            self._file = self._stack.enter_context(with_retries(where, lambda: open_parquet_file(where)))
             self._address = where
         return self._file
 
@@ -99,7 +99,7 @@ class ParquetRows:
         """
         try:
             file, names = files.get(group.file), list(self.names)
-            table = patiently(group.file, lambda: file.read_row_group(group.number, names, use_threads=False))
+            table = with_retries(group.file, lambda: file.read_row_group(group.number, names, use_threads=False))
             columns = [_values(table.column(name)) for name in self.names]
         except MemoryError:
             raise

@@ -12,3 +12,10 @@ class ReadOptions:
     partition_bytes: int | None = None
     require_chunks: bool = False
     missing_value: float | None = None
+
+    def partition_size(self, usual: int) -> int:
+        """Return the target size of a partition in bytes; `usual` if the user gives none."""
+        return self.partition_bytes or usual
+
+
+DEFAULTS = ReadOptions()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 from dask.delayed import Delayed
@@ -14,8 +14,10 @@ from dask.delayed import Delayed
 from dem.core.block import Array, Block
 from dem.core.dtypes import float_dtype
 from dem.scan.scaling import Scaling
-from dem.source.delayed import mapped_partitions
+from dem.scan.scanner import Scan
+from dem.source.delayed import mapped
 from dem.source.source import Partition, Source
+from dem.source.wrapped import Wrapped
 
 
 @dataclass(frozen=True)
@@ -40,24 +42,15 @@ class ScaledPartition:
 
 
 @dataclass(frozen=True)
-class ScaledSource:
+class ScaledSource(Wrapped):
     """A source whose rows are those of `whole`, scaled; keys, weights and partitions are the same.
-
-    All attributes that are not here are those of `whole`.
 
     Attributes
     ----------
-    whole : Source
     scaling : Scaling
     """
 
-    whole: Source
     scaling: Scaling
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # pickle and copy ask for these before `whole` is set
-            raise AttributeError(name)
-        return getattr(self.whole, name)
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -67,19 +60,12 @@ class ScaledSource:
     @cached_property
     def partitions(self) -> Sequence[Partition | Delayed]:
         """The partitions of `whole`, scaled; Delayed objects where those are."""
-        found = self.whole.partitions
-        if any(isinstance(partition, Delayed) for partition in found):
-            return mapped_partitions(ScaledPartition, cast("Sequence[Delayed]", found), self.scaling)
-        return [ScaledPartition(cast(Partition, partition), self.scaling) for partition in found]
+        return mapped(ScaledPartition, self.whole.partitions, self.scaling)
 
     @property
     def block_bytes(self) -> int:
         """Bytes of the largest scaled block, also of data in memory; 0 if unknown."""
-        row_bytes = self.whole.n_columns * self.whole.dtype.itemsize
-        rows = self.whole.block_bytes // row_bytes
-        if self.whole.in_memory:
-            rows = int(max(self.whole.row_chunks))
-        return rows * self.whole.n_columns * self.dtype.itemsize
+        return self._block_rows() * self.whole.n_columns * self.dtype.itemsize
 
     @property
     def read_bytes(self) -> int:
@@ -87,22 +73,23 @@ class ScaledSource:
         return self.whole.read_bytes + self.block_bytes
 
     @property
+    def _digest(self) -> str:
+        numbers = np.concatenate([self.scaling.shift, self.scaling.scale])
+        return hashlib.sha256(numbers.tobytes()).hexdigest()
+
+    @property
     def fingerprint(self) -> dict[str, Any]:
         """The metadata of the data, and the digest of the scaling."""
-        numbers = np.concatenate([self.scaling.shift, self.scaling.scale])
-        return {**self.whole.fingerprint, "scaling": hashlib.sha256(numbers.tobytes()).hexdigest()}
+        return {**self.whole.fingerprint, "scaling": self._digest}
+
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows, valid in JSON; None if they cannot be identified."""
+        whole = self.whole.identity()
+        return None if whole is None else [*whole, self._digest]
 
     def rows_at(self, keys: Sequence[int]) -> Array:
         """Return the scaled rows with these keys, (n, d)."""
         return self.scaling(self.whole.rows_at(keys))
-
-    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row."""
-        return replace(self, whole=self.whole.for_results(row_bytes, target_bytes))
-
-    def reading_ahead(self, n: int) -> Self:
-        """Return the same rows, whose tasks read at most n blocks ahead."""
-        return replace(self, whole=self.whole.reading_ahead(n))
 
 
 def scaled(source: Source, scaling: Scaling) -> Source:
@@ -110,6 +97,6 @@ def scaled(source: Source, scaling: Scaling) -> Source:
     return cast("Source", ScaledSource(source, scaling))
 
 
-def unscaled(source: Source) -> Source:
-    """Return the source whose rows `source` scales; other sources unchanged."""
-    return source.whole if isinstance(source, ScaledSource) else source
+def in_data_units(source: Source, scan: Scan) -> Scan:
+    """Return the scan of a scaled source with a base measure in the data's units; scans of other sources unchanged."""
+    return source.scaling.with_log_base(scan) if isinstance(source, ScaledSource) else scan

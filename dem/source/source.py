@@ -32,7 +32,7 @@ class Source(Protocol):
     Attributes
     ----------
     name : str
-        The name of the data in messages: "store.zarr/temperature", "array".
+        The name of the data in messages: "store.zarr/temperature", "the array".
     n_rows : int or None
         None if unknown (Dask arrays with unknown chunk sizes).
     n_columns : int

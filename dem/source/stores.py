@@ -98,14 +98,25 @@ def open_array(data: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
         check_whole(node, where)
         return node
     check_data_group(node, where)
-    inside = sorted(f"{path} {item.shape}" for path, item in arrays_in(node, where, depth=4).items())
+    inside = arrays_in(node, where, depth=4)
     if not inside:
         raise ValueError(f"{where} is a Zarr group without any arrays: pass a Zarr array of rows.")
-    raise ValueError(
-        f"{where} is a Zarr group with the arrays {', '.join(inside)}: pass one array, as in {where}/NAME, or choose "
-        "variables of the group (variables=, --variables) and the dimensions that make rows (sample_dims=, "
-        "--sample-dims)."
+    listed = ", ".join(sorted(f"{path} {_sizes_in_words(item)}" for path, item in inside.items()))
+    dims = [dim for item in inside.values() if item.ndim > 1 for dim in dimension_names(item) if dim is not None]
+    rows = (
+        f", or say which dimensions of the group make rows, as in sample_dims={dims[0]!r} (--sample-dims {dims[0]})"
+        if dims
+        else ""
     )
+    raise ValueError(f"{where} is a Zarr group with the arrays {listed}: pass one array, as in {where}/NAME{rows}.")
+
+
+def _sizes_in_words(array: zarr.Array[Any]) -> str:
+    """Return the shape of an array as text, with the names of its dimensions: "(profile 1,437, depth 42)"."""
+    names = dimension_names(array)
+    if None in names or not names:
+        return str(array.shape)
+    return f"({', '.join(f'{name} {n:,}' for name, n in zip(names, array.shape, strict=True))})"
 
 
 def check_whole(array: zarr.Array[Any], name: str | None = None) -> None:
@@ -162,6 +173,15 @@ def store_name(node: ZarrNode) -> str:
     parts = (PurePosixPath(str(root)) / node.path).parts
     stores = [i for i, part in enumerate(parts) if part.endswith(".zarr")]
     return str(PurePosixPath(*parts[stores[-1] if stores else -1 :]))
+
+
+def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
+    """Return the names of the axes of an array; None for axes without a name. In Zarr v2, as written by xarray."""
+    if array.metadata.zarr_format == 3:
+        names: Any = array.metadata.dimension_names
+    else:
+        names = array.attrs.get("_ARRAY_DIMENSIONS")
+    return tuple(names) if names is not None and len(names) == array.ndim else (None,) * array.ndim
 
 
 def array_location(array: zarr.Array[Any]) -> tuple[str, ...]:

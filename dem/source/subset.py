@@ -11,25 +11,19 @@ from dask.delayed import Delayed
 
 from dem.core.rows import Box
 from dem.source.source import Partition, Source
+from dem.source.wrapped import Wrapped
 
 
 @dataclass(frozen=True)
-class Subset:
-    """The partitions of `whole` with the given indices. All other attributes are those of `whole`.
+class Subset(Wrapped):
+    """The partitions of `whole` with the given indices.
 
     Attributes
     ----------
-    whole : Source
     indices : tuple of int
     """
 
-    whole: Source
     indices: tuple[int, ...]
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # pickle and copy ask for these before `whole` is set
-            raise AttributeError(name)
-        return getattr(self.whole, name)
 
     @cached_property
     def partitions(self) -> Sequence[Partition | Delayed]:
@@ -54,9 +48,13 @@ class Subset:
         """The number of rows of the selected partitions."""
         return None if self.whole.n_rows is None else int(sum(self.row_chunks))
 
-    def reading_ahead(self, n: int) -> Self:
-        """Return the same partitions, whose tasks read at most n blocks ahead."""
-        return replace(self, whole=self.whole.reading_ahead(n))
+    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
+        """Raise NotImplementedError: the indices are those of these partitions."""
+        raise NotImplementedError
+
+    def for_writing(self) -> Self:
+        """Raise NotImplementedError: the indices are those of these partitions."""
+        raise NotImplementedError
 
 
 def subset(source: Source, indices: Sequence[int]) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,11 @@ import zarr
 
 from dem.core.block import Array
 from dem.core.rows import Box
-from dem.source.decode import Decoding
-from dem.source.reader import Axes, Index, Reader, n_units, unit_index, unit_shape, unit_text
+from dem.source.decode import Decoding, decoding_of_array
+from dem.source.dimensions import NamedArray
+from dem.source.read_options import ReadOptions
+from dem.source.reader import Axes, Index, Reader, n_units, unit_shape, unit_text
+from dem.source.stores import dimension_names, store_name
 
 
 @dataclass(frozen=True)
@@ -111,23 +115,21 @@ class Variable:
         """Return text for a chunk (or shard): "chunk c/3/0 (rows 300 to 399) of x.zarr"."""
         return unit_text(self.array, self.name, index, self.named_axes)
 
-    def numbered_unit_text(self, number: int) -> str:
-        """Return text for a chunk (or shard), given its number in C order over the grid."""
-        return self.unit_text(unit_index(self.array, number))
 
-    def reads_of(self, box_shape: tuple[int, ...]) -> float:
-        """Return how often a chunk (or shard) is read in a pass that reads boxes of this shape; 1 if each once."""
-        times = 1.0
-        for n, unit, side in zip(self.sample_shape, self.units, box_shape, strict=True):
-            touched = sum(-(-min(a + side, n) // unit) - a // unit for a in range(0, n, side))
-            times *= touched / -(-n // unit)
-        return times
+def stored_variables(
+    arrays: Sequence[zarr.Array[Any]], about: Sequence[NamedArray], dims: Sequence[str], options: ReadOptions
+) -> tuple[Variable, ...]:
+    """Return arrays as variables: decoded, and with the axes of these sample dimensions.
 
-
-def dimension_names(array: zarr.Array[Any]) -> tuple[str | None, ...]:
-    """Return the names of the axes of an array; None for axes without a name. In Zarr v2, as written by xarray."""
-    if array.metadata.zarr_format == 3:
-        names: Any = array.metadata.dimension_names
-    else:
-        names = array.attrs.get("_ARRAY_DIMENSIONS")
-    return tuple(names) if names is not None and len(names) == array.ndim else (None,) * array.ndim
+    Parameters
+    ----------
+    arrays : sequence of zarr.Array
+    about : sequence of NamedArray
+        The description of each array.
+    dims : sequence of str
+    options : ReadOptions
+    """
+    return tuple(
+        Variable(array, store_name(array), decoding_of_array(array, options.missing_value), of.axes(dims))
+        for array, of in zip(arrays, about, strict=True)
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dask.array as da
@@ -17,8 +17,10 @@ from dem.core.rows import Box
 from dem.core.warn import warn
 from dem.source.checks import check_weight_array, check_weight_values
 from dem.source.containers import check_container, is_xarray
+from dem.source.decode import Decoding, decoding_of_array
+from dem.source.members import arrays_in
 from dem.source.reader import Reader, absent_error, unit_index, unit_text
-from dem.source.stores import open_array, store_name
+from dem.source.stores import ZarrNode, open_array, open_node, store_name
 from dem.source.variable import Variable
 
 
@@ -33,11 +35,22 @@ class StoredWeights:
         Missing chunks are an error. If false, they are read as the fill value.
     axes : tuple of int
         The axis of each sample dimension.
+    decoding : Decoding or None
+        How entries are decoded; None if they are not.
     """
 
     array: zarr.Array[Any]
     require_chunks: bool = False
     axes: tuple[int, ...] = (0,)
+    decoding: Decoding | None = None
+
+    @classmethod
+    def of(cls, array: zarr.Array[Any], require_chunks: bool, axes: tuple[int, ...] = (0,)) -> StoredWeights:
+        """Return the weights in an array, decoded by its CF attributes; missing weights are refused as NaN are."""
+        decoding = decoding_of_array(array)
+        if decoding is not None and decoding.offset == 0:  # zero is a weight, also where it marks missing values
+            decoding = replace(decoding, missing=tuple((key, entry) for key, entry in decoding.missing if entry != 0))
+        return cls(array, require_chunks, axes, decoding)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -70,12 +83,12 @@ class StoredWeights:
         if self.axes == (0,):
             yield from self.split([(box.start[0], box.stop[0]) for box in boxes])
             return
-        variable = Variable(self.array, store_name(self.array), None, self.axes)
+        variable = Variable(self.array, store_name(self.array), self.decoding, self.axes)
         reader = variable.reader()
         for box in boxes:
             values, absent = reader.read(variable.index(box))
             weight = variable.as_rows(values)[:, 0].astype(np.float64, copy=False)
-            check_weight_values(weight, 0, variable.name)
+            check_weight_values(weight, variable.name)
             yield weight, absent
         reader.finish()
 
@@ -91,7 +104,7 @@ class StoredWeights:
         Each chunk is read once. The chunks of the weights may differ from those of the data: weights that were read
         beyond the current range are kept for the next ranges.
         """
-        reader = Reader(self.array, store_name(self.array))
+        reader = Reader(self.array, store_name(self.array), self.decoding)
         begin, held = 0, np.empty(0)
         for first, last in spans:
             absent: tuple[int, ...] = ()
@@ -122,7 +135,7 @@ class StoredWeights:
             A chunk cannot be read, or is missing although `require_chunks` is true. The message names the chunk.
         """
         name = store_name(self.array)
-        weight, absent = _checked(Reader(self.array, name), first, last)
+        weight, absent = _checked(Reader(self.array, name, self.decoding), first, last)
         if absent and self.require_chunks:
             first_absent = unit_text(self.array, name, unit_index(self.array, min(absent)))
             raise absent_error(first_absent, len(absent), first, last)
@@ -139,7 +152,7 @@ class StoredWeights:
 def _checked(reader: Reader, first: int, last: int) -> tuple[Float, tuple[int, ...]]:
     values, absent = reader.read((slice(first, last),))
     weight = values.astype(np.float64, copy=False)
-    check_weight_values(weight, first, reader.name)
+    check_weight_values(weight, reader.name, first)
     return weight, absent
 
 
@@ -173,9 +186,9 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
         check_weight_array(weights.shape, weights.dtype, n_rows, "the Dask array of weights")
         return weights
     if isinstance(weights, str | os.PathLike | zarr.Array | zarr.Group):
-        stored = open_array(weights)
+        stored = open_weights(weights)
         check_weight_array(stored.shape, np.dtype(stored.dtype), n_rows, store_name(stored))
-        return StoredWeights(stored, require_chunks)
+        return StoredWeights.of(stored, require_chunks)
     check_container(weights, "sample_weight")
     array = np.asarray(weights)
     if array.ndim == 0:
@@ -187,8 +200,26 @@ def as_weights(weights: Any, n_rows: int | None, *, require_chunks: bool = False
         array = np.full(n_rows, array)
     check_weight_array(array.shape, array.dtype, n_rows, "the array of weights")
     array = array.astype(np.float64, copy=False)
-    check_weight_values(array, 0, "the array of weights")
+    check_weight_values(array, "the array of weights", 0)
     return array
+
+
+def open_weights(weights: str | os.PathLike[str] | ZarrNode) -> zarr.Array[Any]:
+    """Return the array of stored weights.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        See `open_array`.
+    """
+    node = weights if isinstance(weights, zarr.Array | zarr.Group) else open_node(weights)
+    if isinstance(node, zarr.Group) and (inside := list(arrays_in(node, store_name(node), depth=1))):
+        name = store_name(node) if node is weights else str(weights)
+        raise ValueError(
+            f"The weights are one array, and {name} is a Zarr group with the arrays {', '.join(inside)}: give one of "
+            f"them, as in {name}/{inside[0]}."
+        )
+    return open_array(weights)
 
 
 def weights_at(weights: Weights | None, boxes: Sequence[Box]) -> Float | None:
@@ -207,7 +238,7 @@ def in_memory(weights: Weights) -> Float:
         return weights.read(0, weights.array.shape[0], warn_absent=True)
     if isinstance(weights, da.Array):
         array: Float = np.asarray(weights.compute(), np.float64)
-        check_weight_values(array, 0, "the Dask array of weights")
+        check_weight_values(array, "the Dask array of weights", 0)
         return array
     return weights
 

@@ -10,8 +10,11 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.core.rows import Rows
-from dem.source.checks import check_weight_values
-from dem.source.containers import is_xarray
+from dem.source.checks import check_weight_values, distinct
+from dem.source.containers import is_dataset, is_xarray
+
+SMALL_PART = 1e-3
+"""Labels are the same if they differ by less than this part of the smallest step between labels."""
 
 
 def check_labels(weights: Any, labels: Mapping[str, Any]) -> None:
@@ -24,20 +27,34 @@ def check_labels(weights: Any, labels: Mapping[str, Any]) -> None:
     labels : mapping of str to array
         The coordinate along each sample dimension that has one.
     """
-    if not is_xarray(weights) or hasattr(weights, "data_vars"):
+    if not is_xarray(weights) or is_dataset(weights):
         return
     for dim in weights.dims:
         if dim not in labels or dim not in weights.coords or weights.sizes[dim] != len(labels[dim]):
             continue
         own, theirs = weights[dim].values, np.asarray(labels[dim])
-        numeric = own.dtype.kind in "biuf" and theirs.dtype.kind in "biuf"
-        same = np.isclose(own, theirs, equal_nan=True) if numeric else own == theirs
+        if {own.dtype.kind, theirs.dtype.kind} & set("Mm") and own.dtype.kind != theirs.dtype.kind:
+            continue  # times that only one of them has decoded
+        same = _same_labels(own, theirs)
         if not np.all(same):
             at = int(np.argmin(same))
             raise ValueError(
-                f"sample_weight has other coordinates along {dim!r} than the rows: at {at} {own[at]}, the rows "
-                f"{theirs[at]}. Bring them in the order of the rows, as in sample_weight.sel({dim}=ds.{dim})."
+                f"sample_weight has other coordinates along {dim!r} than the rows: at index {at} it has {own[at]}, but "
+                f"the rows have {theirs[at]}. Put it in the order of the rows, as in sample_weight.sel({dim}=ds.{dim})."
             )
+
+
+def _same_labels(own: Any, theirs: Any) -> Any:
+    """Return which labels are the same. Those that are floats may differ by a small part of their smallest step."""
+    kinds = own.dtype.kind + theirs.dtype.kind
+    if kinds in ("MM", "mm"):
+        return (own == theirs) | (np.isnat(own) & np.isnat(theirs))
+    if not set(kinds) <= set("biuf") or "f" not in kinds:
+        return np.broadcast_to(own == theirs, own.shape)
+    own, theirs = own.astype(np.float64), theirs.astype(np.float64)
+    steps = np.diff(np.unique(theirs[np.isfinite(theirs)]))
+    relative, absolute = (0.0, steps.min() * SMALL_PART) if len(steps) else (SMALL_PART, 0.0)
+    return np.isclose(own, theirs, rtol=relative, atol=absolute, equal_nan=True)
 
 
 def weights_of_rows(weights: Any, rows: Rows) -> Float | None:
@@ -56,7 +73,7 @@ def weights_of_rows(weights: Any, rows: Rows) -> Float | None:
         return _plain_weights(weights, rows)
     dims = rows.dims or ()
     extent = dict(zip(dims, rows.shape, strict=True))
-    if hasattr(weights, "data_vars"):
+    if is_dataset(weights):
         raise ValueError("sample_weight is a Dataset: pass one of its variables.")
     wrong = [dim for dim in weights.dims if extent.get(dim) != weights.sizes[dim]]
     if wrong:
@@ -65,7 +82,7 @@ def weights_of_rows(weights: Any, rows: Rows) -> Float | None:
             f"{', '.join(f'{dim} ({n:,})' for dim, n in extent.items())}."
         )
     values = np.asarray(weights.transpose(*(dim for dim in dims if dim in weights.dims)).values, np.float64)
-    check_weight_values(values.reshape(-1), 0, "sample_weight")
+    check_weight_values(values.reshape(-1), "sample_weight")
     sides = [extent[dim] if dim in weights.dims else 1 for dim in dims]
     broadcast: Float = np.broadcast_to(values.reshape(sides), rows.shape)
     return broadcast
@@ -86,5 +103,5 @@ def _plain_weights(weights: Any, rows: Rows) -> Float:
             f"{', '.join(rows.dims or ())}: give one weight for each row, or a DataArray, which is broadcast by its "
             "dimensions."
         )
-    check_weight_values(values.reshape(-1)[:1] if 0 in values.strides else values.reshape(-1), 0, "sample_weight")
+    check_weight_values(distinct(values).reshape(-1), "sample_weight")
     return values

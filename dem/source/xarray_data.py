@@ -10,27 +10,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import dask.array as da
 import numpy as np
-import zarr
 
 from dem.core.block import Array
 from dem.core.columns import Columns
 from dem.core.rows import Rows
-from dem.source.containers import is_xarray
+from dem.source.containers import is_dataset, is_xarray
 from dem.source.coordinates import XarrayCoordinates
 from dem.source.dask_array import DaskSource
 from dem.source.dask_boxes import boxes_of_dask
-from dem.source.decode import decoding_of_array
 from dem.source.dimensions import NamedArray, SampleDims, columns_of, common_dtype, find_sample_dims, in_words
-from dem.source.group import RESULT_MARK
 from dem.source.in_memory import MemorySource, open_memory
 from dem.source.read_options import ReadOptions
 from dem.source.source import Source
-from dem.source.stores import store_name
-from dem.source.variable import Variable
+from dem.source.variable import stored_variables
+from dem.source.variables import choose_variables
 from dem.source.weights import StoredWeights
 from dem.source.weights_of_rows import check_labels, weights_of_rows
-from dem.source.zarr import PARTITION_BYTES, ZarrSource
+from dem.source.xarray_values import only_valid, stored_array
+from dem.source.zarr import zarr_source
 from dem.source.zarr_rows import ZarrRows
 
 LAZY_BYTES = 16 * 2**20
@@ -40,27 +39,20 @@ IMPORT_BYTES = 113 * 2**20
 
 
 def variables_in(data: Any, names: Any = None) -> dict[str, Any]:
-    """Return the variables of a Dataset (all but dem's results, or those with these names), or a DataArray, by name.
+    """Return the variables of a Dataset (see `choose_variables`), or a DataArray, by name.
 
     Raises
     ------
     ValueError
         There is no such variable, or no variable at all.
     """
-    if not hasattr(data, "data_vars"):
+    if not is_dataset(data):
         return {str(data.name or "value"): data}
     unnamed = [name for name in (*data.variables, *data.dims) if not isinstance(name, str)]
     if unnamed:
         raise ValueError(f"The Dataset has the name {unnamed[0]!r}, which is not text: rename it by .rename().")
-    given = [name for name, array in data.data_vars.items() if RESULT_MARK not in array.attrs]
-    wanted = given if names is None else [names] if isinstance(names, str) else list(names)
-    lacking = [name for name in wanted if name not in data.variables]
-    if lacking or not wanted:
-        raise ValueError(
-            f"The Dataset has no {f'variable {lacking[0]!r}' if lacking else 'variables'}: it has "
-            f"{', '.join(map(str, data.data_vars)) or 'none'}."
-        )
-    return {str(name): data[name] for name in wanted}
+    attributes = {name: array.attrs for name, array in data.data_vars.items()}
+    return {name: data[name] for name in choose_variables(names, attributes, data.coords, "the Dataset")}
 
 
 @dataclass(frozen=True)
@@ -87,48 +79,33 @@ def xarray_source(data: Any, weights: Any, sample_dims: SampleDims, variables: A
     if hasattr(data, "children"):
         raise TypeError("a DataTree has several Datasets: pass one of them, as in tree['group'].to_dataset()")
     arrays = variables_in(data, variables)
-    about = [_described(name, array) for name, array in arrays.items()]
-    name = "the Dataset" if hasattr(data, "data_vars") else f"the DataArray {next(iter(arrays))!r}"
+    about = [described(name, array) for name, array in arrays.items()]
+    name = "the Dataset" if is_dataset(data) else f"the DataArray {next(iter(arrays))!r}"
     dims = find_sample_dims(about, sample_dims, name)
     along = {str(dim): data[dim].values for dim in data.dims if dim in data.coords}
     check_labels(weights, along)
     labels = Labels(
         name,
         Rows(tuple(about[0].size(dim) for dim in dims), dims),
-        columns_of(about, dims, {dim: _labels(values) for dim, values in along.items() if dim not in dims}),
+        columns_along(data, about, dims),
         XarrayCoordinates(_coordinates(data, dims)),
     )
     stored = [stored_array(array, options.missing_value) for array in arrays.values()]
     if None not in stored:
-        axes = [array.axes(dims) for array in about]
-        return _stored_source([a for a in stored if a is not None], axes, weights, labels, options)
+        variables = stored_variables([a for a in stored if a is not None], about, dims, options)
+        own = stored_weights(weights, labels.rows, require_chunks=options.require_chunks)
+        w = weights_of_rows(weights, labels.rows) if own is None else own
+        whole = variables[0].name if len(variables) == 1 else name
+        return zarr_source(ZarrRows(variables, labels.rows, whole), w, labels.columns, labels.coordinates, options)
     ordered = [array.transpose(*dims, *(d for d in array.dims if d not in dims)) for array in arrays.values()]
-    if all(_in_memory(array) for array in ordered):
+    in_memory = all(_in_memory(array) for array in ordered)
+    if not in_memory:
+        ordered = [array if array.chunks is not None else array.chunk(_lazy_chunks(array, dims)) for array in ordered]
+    if options.missing_value is None:
+        ordered = [only_valid(array) for array in ordered]
+    if in_memory:
         return _memory_source([array.values for array in ordered], weights, labels, options)
-    return _dask_source(ordered, weights, labels, options)
-
-
-def _stored_source(
-    arrays: Sequence[zarr.Array[Any]],
-    axes: Sequence[tuple[int, ...]],
-    weights: Any,
-    labels: Labels,
-    options: ReadOptions,
-) -> ZarrSource:
-    """Return the source of arrays in a Zarr store, with the axes of the sample dimensions of each."""
-    variables = tuple(
-        Variable(array, store_name(array), decoding_of_array(array, options.missing_value), of)
-        for array, of in zip(arrays, axes, strict=True)
-    )
-    own = stored_weights(weights, labels.rows, require_chunks=options.require_chunks)
-    return ZarrSource(
-        ZarrRows(variables, labels.rows, variables[0].name if len(variables) == 1 else labels.name),
-        weights_of_rows(weights, labels.rows) if own is None else own,
-        options.partition_bytes or PARTITION_BYTES,
-        require_chunks=options.require_chunks,
-        given_columns=labels.columns,
-        coordinates=labels.coordinates,
-    )
+    return _dask_source([array.data for array in ordered], weights, labels, options)
 
 
 def _memory_source(arrays: Sequence[Array], weights: Any, labels: Labels, options: ReadOptions) -> MemorySource:
@@ -137,9 +114,8 @@ def _memory_source(arrays: Sequence[Array], weights: Any, labels: Labels, option
     x = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1, dtype=common_dtype([a.dtype for a in flat]))
     w = weights_of_rows(weights, labels.rows)
     flat_weights = None if w is None else w.reshape(-1)
-    source = open_memory(x, flat_weights, options.partition_bytes, missing_value=options.missing_value)
     return replace(
-        source,
+        open_memory(x, flat_weights, options),
         name=labels.name,
         given_rows=labels.rows,
         given_columns=labels.columns,
@@ -147,14 +123,11 @@ def _memory_source(arrays: Sequence[Array], weights: Any, labels: Labels, option
     )
 
 
-def _dask_source(arrays: Sequence[Any], weights: Any, labels: Labels, options: ReadOptions) -> DaskSource:
-    """Return the source of lazy DataArrays, whose first dimensions are the sample dimensions."""
-    dims = labels.rows.dims or ()
-    lazy = [array if array.chunks is not None else array.chunk(_lazy_chunks(array, dims)) for array in arrays]
+def _dask_source(arrays: Sequence[da.Array], weights: Any, labels: Labels, options: ReadOptions) -> DaskSource:
+    """Return the source of Dask arrays, whose first dimensions are the sample dimensions."""
     w = weights_of_rows(weights, labels.rows)
-    source = boxes_of_dask([array.data for array in lazy], labels.rows, w, missing_value=options.missing_value)
     return replace(
-        source,
+        boxes_of_dask(arrays, labels.rows, w, options),
         name=labels.name,
         given_columns=labels.columns,
         coordinates=labels.coordinates,
@@ -162,7 +135,14 @@ def _dask_source(arrays: Sequence[Any], weights: Any, labels: Labels, options: R
     )
 
 
-def _described(name: str, array: Any) -> NamedArray:
+def columns_along(data: Any, about: Sequence[NamedArray], dims: Sequence[str]) -> Columns:
+    """Return the columns of variables of an xarray object, given their descriptions and the sample dimensions."""
+    others = dict.fromkeys(dim for array in about for dim in array.dims if dim not in dims)
+    return columns_of(about, dims, {dim: _labels(data[dim].values) for dim in others if dim in data.coords})
+
+
+def described(name: str, array: Any) -> NamedArray:
+    """Return the description of a DataArray."""
     if not isinstance(array.dtype, np.dtype):  # one of pandas
         raise ValueError(f"Expected real numbers, but {name!r} has dtype {array.dtype}: convert it to a float dtype.")
     return NamedArray(name, tuple(map(str, array.dims)), tuple(array.shape), np.dtype(array.dtype), array.attrs)
@@ -171,7 +151,7 @@ def _described(name: str, array: Any) -> NamedArray:
 def _coordinates(data: Any, dims: tuple[str, ...]) -> Any:
     """Return a Dataset of the coordinates that have only sample dimensions."""
     kept = [name for name, coordinate in data.coords.items() if coordinate.dims and set(coordinate.dims) <= set(dims)]
-    dataset = data.to_dataset(name="_values") if not hasattr(data, "data_vars") else data
+    dataset = data if is_dataset(data) else data.to_dataset(name="_values")
     return dataset[[]].reset_coords(drop=True).assign_coords({name: data.coords[name] for name in kept})
 
 
@@ -197,48 +177,12 @@ def _lazy_chunks(array: Any, dims: tuple[str, ...]) -> Mapping[str, int]:
     return sides
 
 
-def stored_array(array: Any, missing_value: float | None = None) -> zarr.Array[Any] | None:
-    """Return the Zarr array that a DataArray reads, whole and as it is stored or decoded by CF; None for all others.
-
-    It looks at xarray's private lazy arrays; where they are different from what is expected, the array is read through
-    xarray.
-    """
-    data, decoded = array.variable._data, False
-    for _ in range(20):
-        kind = type(data).__name__
-        if kind == "ZarrArrayWrapper":
-            found = getattr(data, "_array", None)
-            return (
-                found if isinstance(found, zarr.Array) and _same_entries(found, array, decoded, missing_value) else None
-            )
-        if kind == "LazilyIndexedArray":
-            key = getattr(getattr(data, "key", None), "tuple", (None,))
-            if any(part != slice(None) for part in key):
-                return None
-        elif kind == "_ElementwiseFunctionArray":
-            decoded = True
-        elif kind not in ("MemoryCachedArray", "CopyOnWriteArray"):
-            return None
-        data = getattr(data, "array", None)
-    return None
-
-
-def _same_entries(found: zarr.Array[Any], array: Any, decoded: bool, missing_value: float | None) -> bool:
-    """Whether dem decodes the entries as xarray does: a valid range is used by dem alone, `missing_value` too."""
-    if found.shape != array.shape or missing_value is not None:
-        return False
-    decoding = decoding_of_array(found)
-    if decoding is None or not decoded:
-        return decoding is None and not decoded
-    return decoding.low is None and decoding.high is None and decoding.scale == 1 and decoding.offset == 0
-
-
 def stored_weights(weights: Any, rows: Rows, *, require_chunks: bool = False) -> StoredWeights | None:
     """Return weights that are in a Zarr store and have all sample dimensions; None for all others."""
     dims = rows.dims or ()
     if not is_xarray(weights) or set(weights.dims) != set(dims) or weights.transpose(*dims).shape != rows.shape:
         return None
     stored = stored_array(weights)
-    if stored is None or decoding_of_array(stored) is not None:
+    if stored is None:
         return None
-    return StoredWeights(stored, require_chunks, tuple(weights.dims.index(dim) for dim in dims))
+    return StoredWeights.of(stored, require_chunks, tuple(weights.dims.index(dim) for dim in dims))

@@ -22,8 +22,9 @@ from dem.source.delayed import block_weight, delayed_partitions
 from dem.source.digest import array_fingerprint, decoding_fingerprint, weights_fingerprint
 from dem.source.grid import MAX_PARTITIONS, bytes_for_results, partition_boxes
 from dem.source.listing import listed_sha256
-from dem.source.stores import array_location, store_name
-from dem.source.variable import Variable, dimension_names
+from dem.source.read_options import DEFAULTS, ReadOptions
+from dem.source.stores import array_location, dimension_names, store_name
+from dem.source.variable import Variable
 from dem.source.weights import StoredWeights, Weights, as_dask, weights_at
 from dem.source.zarr_partition import ZarrPartition, in_turn, locate_unit
 from dem.source.zarr_rows import ZarrRows
@@ -263,14 +264,21 @@ def _aligned(source: Z) -> Z:
     return source
 
 
-def open_zarr(
-    array: zarr.Array[Any],
-    weights: Weights | None = None,
-    partition_bytes: int | None = None,
-    *,
-    require_chunks: bool = False,
-    missing_value: float | None = None,
+def zarr_source(
+    rows: ZarrRows, weights: Weights | None, columns: Columns | None, coordinates: Coordinates, options: ReadOptions
 ) -> ZarrSource:
+    """Return the source of Zarr arrays."""
+    return ZarrSource(
+        rows,
+        weights,
+        options.partition_size(PARTITION_BYTES),
+        require_chunks=options.require_chunks,
+        given_columns=columns,
+        coordinates=coordinates,
+    )
+
+
+def open_zarr(array: zarr.Array[Any], weights: Weights | None = None, options: ReadOptions = DEFAULTS) -> ZarrSource:
     """Return the source of a Zarr array whose first axis are the rows, and whose second axis are the columns.
 
     Raises
@@ -281,7 +289,7 @@ def open_zarr(
     name = store_name(array)
     check_shape(array.shape, name)
     check_dtype(np.dtype(array.dtype), name)
-    variable = Variable(array, name, decoding_of_array(array, missing_value))
+    variable = Variable(array, name, decoding_of_array(array, options.missing_value))
     dim = dimension_names(array)[0]
     rows = ZarrRows((variable,), Rows((int(array.shape[0]),), None if dim is None else (dim,)), name)
-    return _aligned(ZarrSource(rows, weights, partition_bytes or PARTITION_BYTES, require_chunks=require_chunks))
+    return _aligned(zarr_source(rows, weights, None, NO_COORDINATES, options))

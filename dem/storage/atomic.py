@@ -246,7 +246,9 @@ class Generations:
         if not there and (dict(root.attrs) or _member_names(root) - _generations(root)):
             raise FileExistsError(f"{path} is a Zarr group, but {REFUSAL.format(self.noun)}")
         if there and not overwrite:
-            raise FileExistsError(f"{path} is already a {self.noun}: choose another name, or allow overwriting.")
+            raise FileExistsError(
+                f"{path} is already a {self.noun}: choose another name, or replace it (overwrite=True)."
+            )
 
     def _check_new(self, path: StoreLike) -> None:
         """Check that a new save is not inside an array or Zarr v2 group, and has no suffix of another file format."""

@@ -67,7 +67,7 @@ def check_files_free(paths: Iterable[str | os.PathLike[str]], *, overwrite: bool
         if where is not None and where.exists() and not where.is_file():  # a write would replace it by a file
             raise FileExistsError(f"{path} is a device, pipe or socket, not a file: choose another name.")
         if not overwrite and files.exists(root):
-            raise FileExistsError(f"{path} already exists: choose another name, or allow overwriting.")
+            raise FileExistsError(f"{path} already exists: choose another name, or replace it (overwrite=True).")
 
 
 def write_files(contents: Mapping[str, bytes], *, overwrite: bool = False) -> None:

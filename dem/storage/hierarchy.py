@@ -15,8 +15,7 @@ import zarr
 from fsspec import AbstractFileSystem
 
 from dem.source.members import STAMPS, arrays_in
-from dem.source.stores import address, file_system, is_url
-from dem.source.variable import dimension_names
+from dem.source.stores import address, dimension_names, file_system, is_url
 
 FILE_ENDINGS = frozenset(
     f".{word}"

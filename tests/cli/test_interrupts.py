@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 from dem import GaussianMixture
-from dem.results.new_array import MARK
+from dem.source.variables import RESULT_MARK
 
 DEM = str(Path(sys.executable).with_name("dem"))
 PATIENCE = 30
@@ -63,7 +63,7 @@ def interrupt(words, begun):
 def test_predict(way, overwrite, zeros, model, tmp_path):
     target = tmp_path / "scores.zarr"
     if overwrite:
-        zarr.create_array(target, data=np.arange(3), attributes={MARK: "score"})
+        zarr.create_array(target, data=np.arange(3), attributes={RESULT_MARK: "score"})
 
     def begun(process):
         while process.poll() is None and len(list(tmp_path.glob(".scores*.partial/c/*"))) < 20:

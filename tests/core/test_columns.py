@@ -63,11 +63,13 @@ def test_json_gives_the_same_columns(columns):
     assert Columns.of_json(json.loads(json.dumps(columns.as_json()))) == columns
 
 
-def test_coordinates_of_other_types_become_text_in_json():
-    day = np.datetime64(datetime.date(2020, 1, 2))
-    column = Column("x", "x", (("day", day), ("level", np.float32(0.5)), ("n", np.int64(3))))
+def test_coordinates_in_json_become_numbers_times_or_text():
+    day = np.datetime64("2020-01-02T03:00", "ns")
+    column = Column(
+        "x", "x", (("day", day), ("level", np.float32(0.5)), ("n", np.int64(3)), ("d", datetime.date(2, 1, 1)))
+    )
     saved = json.loads(json.dumps(Columns((column,)).as_json()))
-    assert Columns.of_json(saved)[0].at == (("day", "2020-01-02"), ("level", 0.5), ("n", 3))
+    assert Columns.of_json(saved)[0].at == (("day", day), ("level", 0.5), ("n", 3), ("d", "0002-01-01"))
 
 
 def test_grammar():

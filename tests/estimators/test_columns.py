@@ -86,23 +86,36 @@ OTHER = [FRAME[["income", "age", "height"]], FRAME.rename(columns={"age": "years
 @pytest.mark.parametrize("frame", OTHER, ids=["order", "name", "fewer"])
 def test_other_names_are_refused_in_the_words_of_scikit_learn(frame):
     model = dem.PPCA(1).fit(FRAME)
-    for data in (frame, open_source(frame), pl.from_pandas(frame)):
+    for data in (frame, pl.from_pandas(frame)):
         for method in (model.transform, model.score, model.impute):
             with pytest.raises(ValueError, match="feature names") as caught:
                 method(data)
             assert str(caught.value) == said_by_scikit_learn(frame)
 
 
-def test_more_columns_in_memory_are_refused_and_of_tables_left_out(tmp_path):
+def test_columns_that_were_chosen_are_taken_by_name(tmp_path):
+    """From frames too; a model of a whole frame is as strict as scikit-learn."""
     model = dem.PPCA(1).fit(FRAME, columns=["income", "age"])
     expected = model.transform(FRAME[["income", "age"]])
-    with pytest.raises(ValueError, match="Feature names unseen at fit time:\n- height"):
-        model.transform(FRAME)
-    lazy = [parquet(tmp_path), dd.from_pandas(FRAME.assign(who="x"), npartitions=2), open_source(FRAME)]
-    for data in lazy:
+    model.save(tmp_path / "m.zarr")
+    more = FRAME.assign(who="x")
+    assert dem.load(tmp_path / "m.zarr").transform(more) == pytest.approx(expected, rel=1e-12)
+    assert model.impute(more).columns.tolist() == ["income", "age"]
+    with pytest.raises(ValueError, match="Feature names unseen at fit time:\n- who"):
+        dem.PPCA(1).fit(FRAME).transform(more)
+    others = [more, more[["who", "age", "income"]], pl.from_pandas(more), open_source(FRAME)]
+    for data in (*others, parquet(tmp_path), dd.from_pandas(more, npartitions=2)):
         np.testing.assert_allclose(np.asarray(model.transform(data)), expected, rtol=1e-12)
     with pytest.raises(ValueError, match=r"no column 'income' \(did you mean 'incom'\?\)"):
         model.transform(parquet(tmp_path, FRAME.rename(columns={"income": "incom"})))
+
+
+def test_text_and_names_of_weights_are_refused_in_one_sentence():
+    for frame in (FRAME.assign(who="x"), pl.from_pandas(FRAME.assign(who="x"))):
+        with pytest.raises(ValueError, match=r"column 'who' of the data frame does not hold numbers: choose other"):
+            dem.PPCA(1).fit(frame)
+        with pytest.raises(TypeError, match=r"sample_weight='age' is read as a path: pass .* X\['age'\]"):
+            dem.PPCA(1).fit(frame, sample_weight="age", columns=["height", "income"])
 
 
 def test_data_with_and_without_names(tmp_path):

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from dem.estimators.base import FIT_ATTRIBUTES
 from dem.estimators.docstrings import PARAGRAPHS, documented
 from dem.estimators.loading import ESTIMATORS
+from dem.estimators.saving import FIT_ATTRIBUTES
 
 OWN = [model for model in ESTIMATORS if model.__name__ != "MixturePPCA"]  # which refers to its base
 

@@ -125,7 +125,7 @@ def test_the_logger_tells_each_pass(x, caplog):
     told = [record.getMessage() for record in caplog.records if record.name == "dem"]
     messages = [text for text in told if not text.startswith("start on the sample: ")]
     assert len(told) == len(messages) + 10 + 4  # runs on the sample, short and long
-    assert messages == [f"first scan: {len(x)} rows of array"] + [
+    assert messages == [f"first scan: {len(x)} rows of the array"] + [
         f"pass {i}: {value:.9g} nats a row" for i, value in enumerate(model.lower_bounds_, start=1)
     ]
 

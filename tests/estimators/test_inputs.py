@@ -207,5 +207,5 @@ def test_a_group_lists_its_arrays(x, tmp_path):
 
 
 def test_weights_that_are_all_zero_are_refused(x):
-    with pytest.raises(ValueError, match="weights of array are all zero"):
+    with pytest.raises(ValueError, match="weights of the array are all zero"):
         GaussianMixture(2).fit(x, sample_weight=np.zeros(N))

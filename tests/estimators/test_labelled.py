@@ -5,12 +5,27 @@ import numpy as np
 import pytest
 
 import dem
+from dem.core.columns import Columns
 from dem.core.rows import Rows
 from dem.em.row_output import RowOutput
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.labelled import label_rows
 from dem.source.dask_array import DaskSource
-from results.labelled_rows import DIMS, EMPTY, T, X, Y, matrix, memory_source, ocean, quiet, stored_source, write_ocean
+from results.labelled_rows import (
+    COLUMNS,
+    DIMS,
+    EMPTY,
+    TEMPERATURE,
+    T,
+    X,
+    Y,
+    matrix,
+    memory_source,
+    ocean,
+    quiet,
+    stored_source,
+    write_ocean,
+)
 from shared import ENDS_AT_MAX_ITER
 
 xarray = pytest.importorskip("xarray")
@@ -132,7 +147,7 @@ def test_a_data_array_stays_one():
     data.encoding = {"dtype": "int16", "scale_factor": 0.1, "chunksizes": (1, 1, 1, 1)}
     values = np.arange(T * Y * X * 3.0).reshape(T, Y, X, 3)
     output = RowOutput("filled", "", columns=3)
-    found = label_rows(values, output, data, DIMS, ["temperature"])
+    found = label_rows(values, output, data, DIMS, Columns(TEMPERATURE))
     assert isinstance(found, xarray.DataArray)
     np.testing.assert_array_equal(found.transpose(*DIMS, "depth"), values)
     assert (found.dims, found.name, found.attrs) == (data.dims, "temperature", data.attrs)
@@ -143,7 +158,7 @@ def test_a_data_array_stays_one():
 
 def test_stacked_rows_keep_their_index():
     data = ocean(xarray)["mld"].stack(place=("y", "x"))
-    found = label_rows(np.zeros((T, Y * X)), RowOutput("score", ""), data, ("time", "place"), ["mld"])
+    found = label_rows(np.zeros((T, Y * X)), RowOutput("score", ""), data, ("time", "place"), COLUMNS)
     xarray.testing.assert_identical(found["place"], data["place"])
     assert found.sel(y=1, x=2).dims == ("time",)
 
@@ -151,7 +166,7 @@ def test_stacked_rows_keep_their_index():
 def test_names_of_the_data_are_not_used_again():
     data = xarray.DataArray(np.zeros((3, 2)), dims=("component", "depth"), coords={"proba": ("component", [1, 2, 3])})
     output = RowOutput("proba", "", columns=2, axis="component")
-    found = label_rows(np.ones((3, 2)), output, data, ("component",), ["value"])
+    found = label_rows(np.ones((3, 2)), output, data, ("component",), COLUMNS)
     assert (found.name, found.dims) == ("proba_output", ("component", "proba_component"))
     np.testing.assert_array_equal(found["proba_component"], [0, 1])
 

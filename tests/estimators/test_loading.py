@@ -7,7 +7,7 @@ from click.testing import CliRunner
 import dem
 from crosses import cross
 from dem.cli.main import main
-from dem.estimators.base import FIT_ATTRIBUTES
+from dem.estimators.saving import FIT_ATTRIBUTES
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.document import GroupContents
 

@@ -121,7 +121,7 @@ def test_scores_are_over_the_other_rows_and_say_so(caplog):
     model = dem.GaussianMixture(K, n_init=1).fit(x)
     with caplog.at_level(logging.INFO, "dem"):
         found = model.mean_score(beside(x, 7), np.r_[weight, np.full(7, 2.0)])
-    assert "7 (1.7 %) of the 407 rows of array have no value at all and are left out" in caplog.text
+    assert "7 (1.7 %) of the 407 rows of the array have no value at all and are left out" in caplog.text
     assert (found.rows, found.empty_rows, found.weight) == (N + 7, 7, weight.sum())
     assert found.mean == pytest.approx(model.score(x, sample_weight=weight), rel=1e-13)
     with pytest.raises(ValueError, match="no row has any value"):
@@ -155,7 +155,7 @@ def test_directions_may_be_wholly_missing():
 
 def test_weights_of_which_none_counts():
     y = beside(rows(), 4)
-    with pytest.raises(ValueError, match="the weights of the rows that have a value of array are all zero"):
+    with pytest.raises(ValueError, match="the weights of the rows that have a value of the array are all zero"):
         dem.GaussianMixture(K).fit(y, sample_weight=np.r_[np.zeros(N), np.ones(4)])
 
 

@@ -391,11 +391,12 @@ def test_rows_that_are_read_again_before_a_fit_goes_on_are_decoded(form):
         resume.check_sampled_rows(found, open_source(form(X), missing_value=-1), 0)
 
 
-def test_weights_are_not_decoded():
+def test_weights_are_unpacked():
+    """But zero stays a weight, and `missing_value` is for the data alone."""
     weights = np.array([1.0, 0, 2, 1, 3])
     stored = zarr.create_array(
         MemoryStore(), data=weights, chunks=(2,), attributes={"_FillValue": 0.0, "scale_factor": 9}
     )
     source = open_source(store(X), stored, missing_value=1)
     found = [block.weight for partition in source.partitions for block in evaluate(partition).blocks()]
-    np.testing.assert_array_equal(np.concatenate(found), weights)
+    np.testing.assert_array_equal(np.concatenate(found), 9 * weights)

@@ -6,7 +6,7 @@ import pytest
 
 import dem
 from dem.source import open_source
-from dem.source.frames import is_frame, is_lazy_frame, like_frame
+from dem.source.frames import frame_columns, is_frame, is_lazy_frame, like_frame
 
 pd = pytest.importorskip("pandas")
 pl = pytest.importorskip("polars")
@@ -102,8 +102,8 @@ def test_other_data_are_no_frames():
 
 def test_rows_go_back_into_a_frame_of_the_same_kind():
     indexed = MAKE["pandas"]().set_index(pd.Index(range(100, 120), name="id"))
-    pd.testing.assert_frame_equal(like_frame(X, indexed), indexed)
-    assert like_frame(X, MAKE["polars"]()).equals(MAKE["polars"](), null_equal=True)
+    pd.testing.assert_frame_equal(like_frame(X, indexed, frame_columns(indexed)), indexed)
+    assert like_frame(X, MAKE["polars"](), frame_columns(MAKE["polars"]())).equals(MAKE["polars"](), null_equal=True)
 
 
 @ANY

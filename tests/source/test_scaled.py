@@ -10,7 +10,7 @@ import zarr
 from dem.scan.scaling import Scaling
 from dem.source import open_source
 from dem.source.opening import evaluate
-from dem.source.scaled import scaled, unscaled
+from dem.source.scaled import scaled
 from dem.source.subset import subset
 
 N, D = 3000, 3
@@ -58,8 +58,6 @@ def test_rows_keys_and_weights(tmp_path, kind, dtype):
         np.testing.assert_array_equal(block.weight, other.weight)
         assert (block.keys, block.absent) == (other.keys, other.absent)
     assert [evaluate(p).rows for p in source.partitions] == list(whole.row_chunks) == list(source.row_chunks)
-    assert unscaled(source) is whole
-    assert unscaled(whole) is whole
 
 
 @KINDS

@@ -83,7 +83,9 @@ def test_a_save_replaces_the_model_and_leaves_nothing_behind(place):
 
 def test_a_model_is_replaced_only_with_overwrite(place):
     SAVED_MODELS.save(place, SAVED)
-    with pytest.raises(FileExistsError, match="is already a model: choose another name, or allow overwriting"):
+    with pytest.raises(
+        FileExistsError, match=r"already a model: choose another name, or replace it \(overwrite=True\)"
+    ):
         SAVED_MODELS.save(place, OTHER)
     assert same(SAVED_MODELS.load(place), SAVED)
 

@@ -24,7 +24,7 @@ def test_files_come_back(folder):
 
 def test_files_are_replaced_only_with_overwrite(folder):
     write_files({f"{folder}/a": b"1"})
-    with pytest.raises(FileExistsError, match="a already exists: choose another name, or allow overwriting"):
+    with pytest.raises(FileExistsError, match=r"exists: choose another name, or replace it \(overwrite=True\)"):
         write_files({f"{folder}/b": b"2", f"{folder}/a": b"2"})
     files, root = fsspec.core.url_to_fs(folder)
     assert not files.exists(f"{root}/b")

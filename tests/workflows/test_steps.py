@@ -39,3 +39,29 @@ def test_the_folder_of_the_runs(tmp_path, monkeypatch):
     for place in ("s3://bucket/runs", "memory://runs"):
         with pytest.raises(ValueError, match="is a URL, but the folder of the runs must be on a disk"):
             steps.begin("~/x.zarr", place, {})
+
+
+def test_a_second_night(tmp_path):
+    """The fit starts from the last model, labels are kept, and the changes are counted; other settings start anew."""
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(m, 1, (3000, 2)) for m in (0, 8)])
+    array = zarr.create_array(tmp_path / "x.zarr", data=x, chunks=(1000, 2))
+    store, folder = str(tmp_path / "x.zarr"), str(tmp_path / "runs")
+
+    def night(settings):
+        run = steps.begin(store, folder, settings)
+        model = dem.load(steps.fit(store, run, settings, {}))
+        steps.score(store, run, {})
+        steps.label(store, run, {})
+        return model, steps.report(store, run, settings, {})
+
+    first, numbers = night({"n_components": 2})
+    assert numbers["label_changes"] == {}
+    array.append(np.concatenate([rng.normal(m, 1, (100, 2)) for m in (0, 8)]))
+    second, numbers = night({"n_components": 2})
+    assert second.n_passes_ == 2 < first.n_passes_
+    np.testing.assert_allclose(second.means_, first.means_, atol=0.2)
+    assert numbers["label_changes"] == {"compared": 6000, "changed": 0, "added": 200, "removed": 0}
+    assert "| other label than before | 0 of 6,000 rows |" in steps.table(numbers)
+    third, numbers = night({"n_components": 3})
+    assert third.n_passes_ > 2

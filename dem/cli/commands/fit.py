@@ -20,6 +20,10 @@ from dem.cli.name_list import split_names
 from dem.cli.signals import let_through
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
+from dem.estimators.base import RowwiseEstimator
+from dem.estimators.earlier import EarlierModel
+from dem.estimators.loading import load
+from dem.estimators.matching import Matchable, check_comparable
 from dem.estimators.objectives import (
     criteria,
     criteria_in_words,
@@ -31,7 +35,7 @@ from dem.estimators.ppca import SubspaceWarning
 from dem.estimators.summary import missing_in_training
 from dem.estimators.telling import component_lines
 from dem.results.new_array import is_resumable
-from dem.source import open_source
+from dem.source import Source, open_source
 from dem.storage import checkpoint
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.checkpoint import Checkpoint
@@ -114,6 +118,12 @@ class Job:
     max_passes : int or None
     max_time : float or None
         In seconds since the start of the command.
+    start : str or None
+        A saved model to start from.
+    keep_labels : str or None
+        A saved model whose components give their numbers.
+    update : str or None
+        A saved model to start from, and to keep the labels of, if it is there and suits the fit.
     """
 
     data: str
@@ -129,6 +139,9 @@ class Job:
     resume: bool = False
     max_passes: int | None = None
     max_time: float | None = None
+    start: str | None = None
+    keep_labels: str | None = None
+    update: str | None = None
 
     @classmethod
     def from_options(cls, data: str, output: str, options: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
@@ -199,14 +212,18 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
             sample_dims=job.sample_dims,
             columns=job.columns,
         )
+        start, earlier = beginning(job, model, source, session)
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             checkpoint_path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
             started = time.perf_counter()
             with warnings.catch_warnings():
                 for reported_warning in (ConvergenceWarning, SubspaceWarning):
                     warnings.simplefilter("ignore", reported_warning)
-                model.set_params(engine=engine).fit(source, checkpoint=job.limits(checkpoint_path, begun))
+                model.set_params(engine=engine).fit(source, checkpoint=job.limits(checkpoint_path, begun), start=start)
             seconds = time.perf_counter() - started
+            matching = None if earlier is None else model.match(earlier)
+            if matching is not None:
+                model = model.reordered(matching.order)
             model.save(output, overwrite=job.overwrite)
             if checkpoint_path is not None:
                 remove_checkpoint(checkpoint_path, session)
@@ -224,6 +241,7 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         "passes": model.n_passes_,
         "seconds": seconds,
         "peak_memory": memory.peak,
+        **({} if matching is None else {"labels": matching.record()}),
     }
     lines = component_lines(model)
     record |= {"components": lines} if lines else {}
@@ -238,6 +256,7 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         "ended": f"{how_it_ended(model)}, {human.seconds(seconds)}",
         **objectives_in_words(final_objective(model)),
         **criteria_in_words(record),
+        "labels": None if matching is None else f"{matching}",
         "peak memory": f"{human.size(memory.peak)} of all processes together{limit}",
     }
     session.result(record, facts(shown), facts({named(model, k): line for k, line in lines.items()}))
@@ -247,6 +266,50 @@ def named(model: Any, component: str) -> str:
     """Return the name of a line of `component_lines`: "component 3", "cluster 3", or "others"."""
     word = "cluster" if hasattr(model, "cluster_centers_") else "component"
     return f"{word} {component}" if component.isdecimal() else component
+
+
+def beginning(job: Job, model: Any, source: Source, session: Session) -> tuple[Any, RowwiseEstimator | None]:
+    """Return the model to start from, and the one whose components give their numbers; None if there are none.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        A model is not there or does not suit the fit; with `update` a fit from nothing begins then.
+    """
+    if job.update is None:
+        if job.start is not None:
+            EarlierModel.of(model, job.start).check_columns(source)
+        return job.start, None if job.keep_labels is None else earlier_labels(job.keep_labels, model, source.n_columns)
+    if job.start is not None or job.keep_labels is not None:
+        raise ValueError("--update is --from and --keep-labels together: leave those out")
+    try:
+        begun = EarlierModel.of(model, job.update)
+        begun.check_columns(source)
+    except (FileNotFoundError, ValueError) as error:
+        session.say(f"the fit starts from nothing: {error}")
+        return None, None
+    return begun.model, begun.model if isinstance(model, Matchable) else None
+
+
+def earlier_labels(path: str, model: Any, n_columns: int) -> RowwiseEstimator:
+    """Return the saved model at a path whose components give their numbers to those of a fit.
+
+    Raises
+    ------
+    ValueError
+        It has no components, or other columns.
+    """
+    earlier = load(path)
+    try:
+        check_comparable(model, earlier)
+    except TypeError as error:
+        raise ValueError(f"{path}: {error}") from None
+    if earlier.n_features_in_ != n_columns:
+        raise ValueError(
+            f"{path} was fitted on {human.plural(earlier.n_features_in_, 'column')}, but the data have {n_columns}: "
+            "leave out --keep-labels, or give a model of the same columns"
+        )
+    return earlier
 
 
 def remove_checkpoint(checkpoint_path: str, session: Session) -> None:

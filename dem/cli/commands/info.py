@@ -142,9 +142,7 @@ def _show_array(
     below: list[RenderableType] = []
     whole = array.attrs.get("complete") is not False
     if scan and whole and array.ndim == 2 and array.dtype.kind in "biuf" and array.size:
-        more_shown, more, below = _scanned(open_source(path, missing_value=missing_value), session, every=every)
-        shown.update(more_shown)
-        record.update(more)
+        below = _scanned(open_source(path, missing_value=missing_value), session, shown, record, every=every)
     elif array.ndim != 2 and "what" not in array.attrs:  # outputs of dem are described above
         unnamed, named = "models are fitted to arrays of two dimensions, rows and columns", "--sample-dims chooses rows"
         words = unnamed if None in names else named
@@ -170,27 +168,23 @@ def _show_table(path: str, session: Session, *, scan: bool, every: bool, missing
     below: list[RenderableType] = []
     if scan and rows and numbers:
         source = open_source(path, missing_value=missing_value, columns=numbers)
-        more_shown, more, below = _scanned(source, session, every=every)
-        shown.update(more_shown)
-        record.update(more)
+        below = _scanned(source, session, shown, record, every=every)
     session.result(record, facts(shown), *below, summary=False)
 
 
 def _scanned(
-    source: Source, session: Session, *, every: bool
-) -> tuple[dict[str, str | None], dict[str, Any], list[RenderableType]]:
-    """Return what a pass over the rows finds: facts, the same for JSON, and the table of the columns."""
+    source: Source, session: Session, shown: dict[str, str | None], record: dict[str, Any], *, every: bool
+) -> list[RenderableType]:
+    """Add what a pass over the rows finds to the facts and to the record; return the table of the columns."""
     with session.engine() as engine:
         found = scan_data(source, engine=engine, sample_size=1)
     decoding = None if source.decoding is None else source.decoding.fingerprint
     rows, shape = (found.incomplete_rows, found.empty_rows), (found.rows, found.n_columns)
-    shown = {**decoding_facts(decoding), "missing": missing_summary(shape, found.missing.tolist(), *rows)}
+    shown.update({**decoding_facts(decoding), "missing": missing_summary(shape, found.missing.tolist(), *rows)})
     columns = _column_records(found, source.columns)
-    record = {
-        "missing": {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]},
-        "columns": columns,
-    }
-    return shown, record, [_column_table(columns, source.columns, found.rows, every=every)]
+    record["missing"] = {"decoding": decoding, "incomplete_rows": rows[0], "empty_rows": rows[1]}
+    record["columns"] = columns
+    return [_column_table(columns, source.columns, found.rows, every=every)]
 
 
 def _origin(node: ZarrNode) -> str | None:

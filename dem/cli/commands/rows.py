@@ -11,7 +11,7 @@ import zarr
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.core import human
-from dem.em.row_output import TopOutput
+from dem.em.row_output import OTHER_WORDS, TopOutput
 from dem.engine.engine import Engine
 from dem.estimators import load
 from dem.estimators.base import RowwiseEstimator
@@ -24,7 +24,7 @@ from dem.source import Source
 from dem.source.members import STAMPS
 from dem.source.stores import ZarrNode, open_node
 
-WORDS = {"label": "labels"}
+WORDS = {name: word for word, name in OTHER_WORDS.items()}
 """Names of outputs on the command line that differ from those in Python."""
 OTHER_COMMANDS = {"latent": "dem transform", "filled": "dem impute", "deviation": "dem impute --std"}
 """Outputs that `dem predict` leaves to other commands."""
@@ -109,8 +109,8 @@ def places_of(names: Sequence[str], output: str) -> dict[str, str]:
         node = None
     if not isinstance(node, zarr.Group) or not STAMPS.keys().isdisjoint(node.attrs):
         raise ValueError(
-            f"Several outputs are written into a Zarr group that exists, such as that of the data, and {output} is "
-            "none: give such a group, or one output at a time."
+            f"Several outputs are written into a Zarr group that exists, such as that of the data. {output} is no such "
+            "group: give one, or write one output at a time."
         )
     return {name: f"{output.rstrip('/')}/{name.partition(':')[0]}" for name in names}
 

@@ -67,7 +67,7 @@ def locate_partition(source: Source, i: int) -> str:
 
 
 def _without(where: str, name: str) -> str:
-    return where.removesuffix(f" of {name}").removesuffix(f" of the {name}")
+    return where.removesuffix(f" of {name}")
 
 
 def _suspects(error: KilledWorker, client: Client, leaves: Sequence[Any]) -> list[int]:

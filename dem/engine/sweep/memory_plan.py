@@ -86,7 +86,7 @@ class Plan:
         )
         if not self.block_bytes:  # blocks are views of an array in memory
             fewer = ", or use fewer workers" if self.n_workers > 1 else ""
-            raise MemoryError(f"A pass over the {self.name} needs {needs}{fewer}.")
+            raise MemoryError(f"A pass over {self.name} needs {needs}{fewer}.")
         raise MemoryError(
             f"One chunk of {self.name} needs {human.size(self.block_bytes)} decoded, and the pass {needs}, or rechunk "
             "the data to smaller chunks."

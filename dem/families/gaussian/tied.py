@@ -14,6 +14,7 @@ import numpy as np
 
 from dem.core.block import Array, Float
 from dem.core.coordinate_frame import Frame
+from dem.core.layout import Order
 from dem.core.linalg import triangle_size, unpack
 from dem.families.feature_columns import Column
 from dem.families.feature_map import FeatureMap, feature_map
@@ -113,6 +114,10 @@ class TiedGaussian(MatrixGaussian):
         upper = theta.precisions_cholesky / frame.scale[:, None]
         within = unpack(sums[1 + d :].sum(axis=1), d)
         return linear - 0.5 * float(np.einsum("ij,ij->", upper, within @ upper))
+
+    def reordered(self, theta: Gaussians, order: Order) -> Gaussians:
+        """Return the means in this order, with the covariance that all components have."""
+        return replace(theta, means=theta.means[order])
 
     def draw(self, theta: Gaussians, component: int, n: int, rng: np.random.Generator) -> Float:
         """Return mu + inv(U') z."""

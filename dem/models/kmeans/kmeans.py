@@ -152,6 +152,20 @@ class KMeansModel:
             kernel_id=NUMPY if missing else self.kernel_id,
         )
 
+    def bind_like(self, scan: Scan, guess: KMeansModel, params: KMeansParams) -> KMeansModel | None:
+        """Return the bound model; None if the pass of `guess` was not exact enough for these ranges, or of other rows.
+
+        The frame is for products alone, and sums are about the centres: so the frames may differ.
+        """
+        bound, frame = self.bind(scan), guess.frame
+        assert frame is not None
+        exact = replace(guess, largest=frame.largest(scan.low, scan.high)).precision(params) <= guess.precision(params)
+        return bound if exact and (bound.missing, bound.kernel_id) == (guess.missing, guess.kernel_id) else None
+
+    def own_stats(self, params: KMeansParams, stats: KMeansStats, guess: KMeansModel) -> KMeansStats:
+        """Return the statistics: they are about the centres."""
+        return stats
+
     def start(self, sample: Block, rng: np.random.Generator) -> KMeansParams:
         """Return the centres that scikit-learn's K-means finds on the sample, ordered by their coordinates."""
         from sklearn.cluster import KMeans  # imported here: workers do not need it

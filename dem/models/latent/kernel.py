@@ -174,6 +174,44 @@ class LatentKernel:
         return LatentStats(n, total, log_likelihood, zz, rz, rr)
 
 
+def about_mean(params: LatentParams, stats: LatentStats, mean: Float) -> LatentStats:
+    """Return the statistics about the mean of the rows, given those about the mean of `params`.
+
+    Latents and residuals are linear in x - mu, so that their sums follow from those of the rows.
+
+    Parameters
+    ----------
+    params : LatentParams
+        With which the statistics were computed.
+    stats : LatentStats
+    mean : array of shape (d,)
+        The weighted mean of all rows in the statistics.
+    """
+    z, r = _of_step(params, mean)
+    n = stats.weight
+    log_likelihood = stats.log_likelihood + 0.5 * n * squared_distance(params, mean)
+    return replace(
+        stats,
+        log_likelihood=log_likelihood,
+        zz=stats.zz - n * np.outer(z, z),
+        rz=stats.rz - n * np.outer(r, z),
+        rr=stats.rr - n * r**2,
+    )
+
+
+def squared_distance(params: LatentParams, mean: Float) -> float:
+    """Return (m - mu)' inv(C) (m - mu) of a point m (d,)."""
+    z, r = _of_step(params, mean)
+    return float(z @ z + (r * inverse_noise(params)) @ r)
+
+
+def _of_step(params: LatentParams, mean: Float) -> tuple[Float, Float]:
+    """Return E[z | x] (q,) and the residual (d,) of x = m."""
+    kernel = LatentKernel(replace(params, mean=np.zeros(len(mean))))
+    z, r = kernel.latent((mean - params.mean)[None])
+    return z[0], r[0]
+
+
 def stats_of_covariance(root: Float, weight: float, rows: int, params: LatentParams) -> LatentStats:
     """Return the statistics of data with covariance F F' about the mean of the parameters: EM without the data.
 

@@ -16,12 +16,23 @@ from dem.em.model import Step
 from dem.em.row_output import REAL, RowOutput, RowOutputs
 from dem.models.latent import rows as latent_rows
 from dem.models.latent.algebra import LatentParams, expected_log_joint, noise_diagonal
-from dem.models.latent.kernel import LatentKernel, LatentStats, latent_tile_rows, mean_stats, stats_of_covariance
+from dem.models.latent.kernel import (
+    LatentKernel,
+    LatentStats,
+    about_mean,
+    latent_tile_rows,
+    mean_stats,
+    squared_distance,
+    stats_of_covariance,
+)
 from dem.models.latent.spectrum import square_root
 from dem.scan.moments import Moments
 from dem.scan.scanner import Scan, scan_bytes
 
 L = TypeVar("L", bound=LatentParams)
+
+LARGEST_MOVE = 1e4
+"""The largest squared distance of the means, per column, over which statistics are moved: four digits are lost."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +69,20 @@ class LatentModel(Generic[L]):
     def with_scan(self, scan: Scan) -> Self:
         """Return the model with the values that it needs from a scan: the mean."""
         return replace(self, mean=scan.moments.mean)
+
+    def bind_like(self, scan: Scan, guess: LatentModel[L], params: L) -> LatentModel[L] | None:
+        """Return the bound model; None if in the pass of `guess` the parameters or the kind of rows were others.
+
+        The mean may differ (see `own_stats`), unless it is so far away that digits would be lost.
+        """
+        bound = self.bind(scan)
+        own, theirs = bound.constrained(params), guess.constrained(params)
+        same = type(bound) is type(guess) and np.array_equal(own.noise_variance, theirs.noise_variance)
+        return bound if same and squared_distance(theirs, own.mean) <= LARGEST_MOVE * len(own.mean) else None
+
+    def own_stats(self, params: L, stats: Any, guess: LatentModel[L]) -> Any:
+        """Return the statistics about the mean of all rows, given those about the mean of `guess`."""
+        return stats if self.mean is None else about_mean(guess.constrained(params), stats, self.mean)
 
     @abstractmethod
     def with_missing(self) -> LatentModel[L]:

@@ -196,9 +196,21 @@ class BayesianMixtureModel:
 
     def bind(self, scan: Scan) -> BayesianMixtureModel:
         """Return the model in the frame of the data; missing parts of the prior come from the data."""
+        return self._with_prior(scan, self.mixture.bind(scan))
+
+    def bind_like(self, scan: Scan, guess: BayesianMixtureModel, params: BayesianParams) -> BayesianMixtureModel | None:
+        """Return the model bound in the frame of `guess`; None if that pass must be made again."""
+        mixture = self.mixture.bind_like(scan, guess.mixture, params)
+        return None if mixture is None else self._with_prior(scan, mixture)
+
+    def own_stats(self, params: BayesianParams, stats: MixtureStats, guess: BayesianMixtureModel) -> MixtureStats:
+        """Return the statistics: both models have the same frame."""
+        return stats
+
+    def _with_prior(self, scan: Scan, mixture: MixtureModel) -> BayesianMixtureModel:
+        """Return the model with this bound mixture; missing parts of the prior come from the data."""
         moments = scan.moments
         whole = moments.weight if self.prior is None else self.whole
-        mixture = self.mixture.bind(scan)
         family = cast(GaussianFamily, mixture.family)
         prior = self.components.bind(moments, family) if self.prior is None else self.prior
         return replace(self, mixture=mixture, prior=prior, whole=whole, copies=whole / moments.weight)

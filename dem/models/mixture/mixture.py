@@ -129,10 +129,31 @@ class MixtureModel:
 
     def bind(self, scan: Scan) -> MixtureModel:
         """Return the model with everything that depends on the data; the frame is that of the scan's sample."""
+        return self._in_frame(scan, self.family.frame(scan.sample.x[scan.sample.weight > 0]))
+
+    def bind_like(self, scan: Scan, guess: MixtureModel, params: MixtureParams) -> MixtureModel | None:
+        """Return the model bound in the frame of `guess`; None if that pass was not exact enough, or of other rows."""
+        assert guess.frame is not None
+        bound = self._in_frame(scan, guess.frame)
+        exact = bound.precision(params) <= guess.precision(params)
+        if bound.patterns is not None and bound.largest is not None:  # its kernel chooses products for each pattern
+            exact = guess.largest is not None and bool((bound.largest <= guess.largest).all())
+        return bound if exact and (bound.with_holes, bound.kernel_id) == (guess.with_holes, guess.kernel_id) else None
+
+    def own_stats(self, params: MixtureParams, stats: MixtureStats, guess: MixtureModel) -> MixtureStats:
+        """Return the statistics: both models have the same frame."""
+        return stats
+
+    @property
+    def with_holes(self) -> bool:
+        """Whether the model is bound to rows with missing values."""
+        return self.family_of_rows is not self.family
+
+    def _in_frame(self, scan: Scan, frame: Frame) -> MixtureModel:
+        """Return the model with everything that depends on the data, in this frame."""
         x = scan.sample.x[scan.sample.weight > 0]
         check_enough_rows(scan.rows_with_value, self.n_components)
         check_distinct(x, self.n_components)
-        frame = self.family.frame(x)
         complete = self.family.bind(scan, frame)
         family = with_missing(complete) if scan.lacking.any() else complete
         base = scan.measured.base / scan.moments.weight

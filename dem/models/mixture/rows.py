@@ -67,8 +67,8 @@ def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowO
     large = ~np.isfinite(family.squares_used(np.where(np.maximum(-low, high) > LARGEST_MAGNITUDE, np.inf, 1.0)))
     if large.any():
         row, column = np.argwhere(large & (np.abs(block.x) > LARGEST_MAGNITUDE))[0]
-        words = f"holds {block.x[row, column]:g} in column {column}, too large to square"
-        raise NotFiniteError(f"{words}: rescale the data", block.keys.of(int(row)), int(column))
+        wrong = ", too large to square: rescale the data"
+        raise NotFiniteError(float(block.x[row, column]), wrong, block.keys.of(int(row)), int(column))
     check_support(family, block)
     if output.name in ("filled", "deviation"):
         return _filled(family, params, output, block, out, whole=whole)
@@ -170,4 +170,5 @@ def check_support(family: Family[Any], block: Block) -> None:
     for start in range(0, len(block.x), step):
         x = np.asarray(block.x[start : start + step], dtype=np.float64).T
         if (found := first_outside(family, x, block.keys.after(start))) is not None:
-            raise NotFiniteError(f"{found}; leave such rows out", found.row, found.column)
+            wrong = f", but the model accepts only {found.wants}; leave such rows out"
+            raise NotFiniteError(found.value, wrong, found.row, found.column)

@@ -1,0 +1,208 @@
+"""Which components of two models are the same, and a model with its components in another order.
+
+Two components are alike if they take the same rows: of rows drawn from both models, as many from each component, the
+overlap of two components is the sum of the smaller responsibilities divided by that of the larger ones (Jaccard's
+index with weights). It is 1 for the same component and 0 for two that share no row, for every family of distributions.
+The pairs of largest overlap in all are found by the Hungarian method (Kuhn 1955; Crouse 2016).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+from sklearn.utils.validation import check_is_fitted
+
+from dem.core.block import Block, Float
+from dem.core.error_state import default_error_state
+from dem.core.human import plural
+from dem.core.layout import Order
+from dem.em.row_output import find_output
+from dem.estimators.scaling import inner_of
+
+LEAST_OVERLAP = 0.25
+"""A pair of components with less overlap is not the same component: one is new, the other gone."""
+ROWS_OF_COMPONENT = 512
+"""Rows drawn from each component."""
+
+
+@dataclass(frozen=True)
+class Matching:
+    """How the components of a model belong to those of an earlier one.
+
+    Attributes
+    ----------
+    order : int array of shape (K,)
+        For `reordered`: the component `order[k]` gets the number k. Components of the earlier model keep their numbers,
+        new ones take the numbers of those that are gone, and then the next ones. If the model has fewer components than
+        the earlier one, those whose numbers do not exist any more come first in the free numbers.
+    partner : int array of shape (K,)
+        The number in the earlier model of each component in this order; -1 for new components.
+    overlap : array of shape (K,)
+        Of each component in this order with its partner, from 0 to 1; 0 for new components.
+    gone : tuple of int
+        The components of the earlier model that have no partner.
+    """
+
+    order: Order
+    partner: NDArray[np.intp]
+    overlap: Float
+    gone: tuple[int, ...]
+
+    @property
+    def new(self) -> tuple[int, ...]:
+        """The components, in this order, that the earlier model does not have."""
+        return tuple(np.flatnonzero(self.partner < 0).tolist())
+
+    @property
+    def renumbered(self) -> tuple[int, ...]:
+        """The components, in this order, that have another number in the earlier model."""
+        numbers = np.arange(len(self.partner))
+        return tuple(np.flatnonzero((self.partner >= 0) & (self.partner != numbers)).tolist())
+
+    def record(self) -> dict[str, Any]:
+        """Return the numbers in the form of JSON."""
+        return {
+            "kept": int((self.partner >= 0).sum()),
+            "new": list(self.new),
+            "gone": list(self.gone),
+            "renumbered": list(self.renumbered),
+            "overlap": self.overlap.tolist(),
+        }
+
+    def __str__(self) -> str:
+        """Return "3 of 4 components are those of the earlier model (overlap 0.92 to 1.00); new: 2; gone: 2"."""
+        same = self.overlap[self.partner >= 0]
+        words = f"{len(same)} of {plural(len(self.partner), 'component')} are those of the earlier model"
+        if len(same):
+            words += f" (overlap {same.min():.2f} to {same.max():.2f})"
+        named = {"new": self.new, "gone": self.gone, "with another number": self.renumbered}
+        return "; ".join([words, *(f"{what}: {', '.join(map(str, found))}" for what, found in named.items() if found)])
+
+
+class Matchable:
+    """The part of an estimator with components that compares and reorders them."""
+
+    _by_component: ClassVar[tuple[str, ...]] = ()
+    """Names of the fitted arrays whose first axis is the component."""
+    _shared_if_tied: ClassVar[tuple[str, ...]] = ()
+    """Those that tied components share."""
+    _rows_of_components: Callable[[int, np.random.Generator], Float]
+    _model_of_rows: Callable[[], tuple[Any, Any]]
+    n_features_in_: int
+
+    @default_error_state()
+    def match(self, other: Any) -> Matching:
+        """Return which components of an earlier model are those of this one: see `dem.estimators.matching`.
+
+        Parameters
+        ----------
+        other : fitted mixture or K-means
+            With the same columns, and any number of components.
+
+        Raises
+        ------
+        TypeError
+            `other` has no components.
+        ValueError
+            It has another number of columns.
+        """
+        check_comparable(self, other)
+        check_is_fitted(self)
+        rng = np.random.default_rng(0)
+        rows = [model._rows_of_components(ROWS_OF_COMPONENT, rng) for model in (self, other)]
+        block = Block(np.concatenate(rows))
+        return matching_of(overlaps(*(_memberships(model, block) for model in (self, other))))
+
+    def reordered(self, order: Any) -> Self:
+        """Return the same model with its components in another order: component `order[0]` becomes the first.
+
+        The weights of a Dirichlet process depend on the order, and change a little.
+
+        Parameters
+        ----------
+        order : sequence of int, of shape (K,)
+            Each number from 0 to K - 1 once, such as the `order` of a `Matching`.
+
+        Raises
+        ------
+        ValueError
+            If it is not that.
+        """
+        check_is_fitted(self)
+        k = len(getattr(self, self._by_component[0]))
+        numbers = np.asarray(order)
+        if numbers.shape != (k,) or not np.array_equal(np.sort(numbers), np.arange(k)):
+            raise ValueError(f"order must have each number from 0 to {k - 1} once, got {numbers.tolist()}")
+        model = copy.copy(self)
+        model.__dict__.update(self.__dict__)  # with what pickles leave out, such as the training data of K-means
+        if (inner := inner_of(self)) is not None:
+            model.__dict__["_inner"] = inner.reordered(numbers)
+        model._take_order(numbers.astype(np.intp))
+        return model
+
+    def _take_order(self, order: Order) -> None:
+        """Put the components into this order."""
+        shared = self._shared_if_tied if getattr(self, "covariance_type", None) == "tied" else ()
+        for name in self._by_component:
+            if hasattr(self, name) and name not in shared:
+                setattr(self, name, getattr(self, name)[order])
+
+
+def check_comparable(model: Any, other: Any) -> None:
+    """Check that two models have components on the same number of columns.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    for each in (model, other):
+        if not isinstance(each, Matchable):
+            raise TypeError(f"a {type(each).__name__} has no components to compare: give a mixture or K-means")
+    check_is_fitted(other)
+    if hasattr(model, "n_features_in_") and model.n_features_in_ != other.n_features_in_:
+        raise ValueError(
+            f"the models have {model.n_features_in_} and {plural(other.n_features_in_, 'column')}, so their components "
+            "cannot be compared: give models of the same columns"
+        )
+
+
+def overlaps(own: Float, others: Float) -> Float:
+    """Return the overlap of each pair of components (K, K'), given the memberships (n, K) and (n, K') of n rows."""
+    smaller = np.array([np.minimum(column[:, None], others).sum(axis=0) for column in own.T])
+    larger = own.sum(axis=0)[:, None] + others.sum(axis=0) - smaller
+    return np.divide(smaller, larger, out=np.zeros_like(smaller), where=larger > 0)
+
+
+def matching_of(overlap: Float) -> Matching:
+    """Return the matching of largest overlap in all, given the overlaps (K, K')."""
+    k, k_other = overlap.shape
+    pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-overlap), strict=True) if overlap[i, j] >= LEAST_OVERLAP]
+    order, partner, found = np.full(k, -1, np.intp), np.full(k, -1, np.intp), np.zeros(k)
+    late = []
+    for i, j in sorted(pairs, key=lambda pair: int(pair[1])):
+        if j < k:
+            order[j], partner[j], found[j] = i, j, overlap[i, j]
+        else:
+            late.append((i, j))
+    new = [(i, -1) for i in range(k) if i not in {i for i, _ in pairs}]
+    for place, (i, j) in zip(np.flatnonzero(order < 0), [*late, *new], strict=True):
+        order[place], partner[place], found[place] = i, j, overlap[i, j] if j >= 0 else 0.0
+    gone = sorted(set(range(k_other)) - {int(j) for _, j in pairs})
+    return Matching(order, partner, found, tuple(gone))
+
+
+def _memberships(model: Any, block: Block) -> Float:
+    """Return the responsibilities (n, K) of rows; of K-means, 1 for the cluster of a row."""
+    of_rows, params = model._model_of_rows()
+    outputs = of_rows.row_outputs(params)
+    if "proba" in outputs:
+        found: Float = of_rows.rows(params, find_output(outputs, "proba"))(block)
+        return found
+    labels = of_rows.rows(params, find_output(outputs, "label"))(block)
+    return np.eye(len(model.cluster_centers_))[labels]
