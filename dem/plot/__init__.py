@@ -29,6 +29,7 @@ most probable component. Numbers are those of `predict`.
 Rows and the choice of pictures:
 
 - `rows(model, data, size, engine)`: a sample of the rows with their coordinates, a `RowSample`
+- `telling_columns(model, n, rows)`: the numbers of the columns in which the classes differ most
 - `suitable(model, x)`: the names of the pictures that suit a model and its rows
 - `draw(name, model, x, columns, labels)`: a picture by its name
 - `figure(model, x, columns, labels)`: the picture that says most, beside the history of the fit
@@ -81,6 +82,7 @@ from dem.plot.maps import class_map
 from dem.plot.mixtures import mixture, pairs
 from dem.plot.one_column import densities
 from dem.plot.sampled import RowSample, rows
+from dem.plot.telling import telling_columns
 
 __all__ = [
     "PICTURES",
@@ -110,4 +112,5 @@ __all__ = [
     "staircase",
     "style",
     "suitable",
+    "telling_columns",
 ]

@@ -7,25 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from dem.plot.canvas import Picture, canvas, legend_beside, quiet_grid, set_labels, set_title, whole_numbers
+from dem.plot.canvas import Picture, canvas, legend_beside, quiet_grid, set_labels, set_title, tidy_ticks, whole_numbers
 from dem.plot.colours import LINES, MARKERS, PALETTE
 
 SIZES = ("n_components", "n_clusters", "n_factors")
 """The settings that are drawn along the horizontal axis."""
-LARGER_IS_BETTER = ("held_out", "log_likelihood", "calinski_harabasz")
 
 
-def criterion(table: Iterable[Any], criterion: str = "bic", ax: Any = None) -> Picture:
-    """Draw a criterion over the number of components, a line for each of the other settings; the best is marked.
+def criterion(table: Any, criterion: str | None = None, ax: Any = None) -> Picture:
+    """Draw how far each candidate is above the best one, by a criterion, over the number of components.
+
+    Each of the other settings has its own line; the best candidate is marked.
 
     Parameters
     ----------
-    table : iterable of objects or mappings
+    table : iterable of objects or mappings, or what has one as its `table`
         The candidates. Each has `settings`, a mapping such as ``{"n_components": 3, "covariance_type": "full"}``, and
-        `criteria`, a mapping such as ``{"bic": 1234.5}``. One that was dropped before its fit had ended has a true
-        `dropped`; it is hollow.
-    criterion : str
-        The name of one of the criteria.
+        `criteria`, a mapping such as ``{"bic": 1234.5}``, of which less is better. A candidate that was dropped before
+        its fit had ended has a true `dropped`, or "dropped" as `ended`; it is hollow.
+    criterion : str, optional
+        The name of one of the criteria; by default the one that the table was made for, or "bic".
     ax : Axes, optional
 
     Raises
@@ -33,7 +34,9 @@ def criterion(table: Iterable[Any], criterion: str = "bic", ax: Any = None) -> P
     ValueError
         No candidate has the criterion, or none has a number of components.
     """
-    rows = [(dict(_entry(row, "settings")), _entry(row, "criteria"), bool(_entry(row, "dropped"))) for row in table]
+    criterion = str(criterion or getattr(table, "criterion", "bic"))
+    candidates: Iterable[Any] = getattr(table, "table", table)
+    rows = [(dict(_entry(row, "settings")), _entry(row, "criteria"), _was_dropped(row)) for row in candidates]
     size = next((name for name in SIZES if any(name in settings for settings, _, _ in rows)), None)
     known = [(s, float(c[criterion]), gone) for s, c, gone in rows if c.get(criterion) is not None and size in s]
     known = [entry for entry in known if np.isfinite(entry[1])]
@@ -42,29 +45,30 @@ def criterion(table: Iterable[Any], criterion: str = "bic", ax: Any = None) -> P
         raise ValueError(
             f"no candidate has {criterion!r} and a number of components: they have {', '.join(names) or 'none'}"
         )
-    best = (max if criterion in LARGER_IS_BETTER else min)(known, key=lambda entry: entry[1])
+    ended = [entry for entry in known if not entry[2]] or known
+    best = min(ended, key=lambda entry: entry[1])
     place = canvas(ax, (6.0, 4.2))
     axes = place.ax
     groups = _groups(known, size)
     for i, (name, entries) in enumerate(groups.items()):
         look: dict[str, Any] = {"color": PALETTE[i % len(PALETTE)], "linestyle": LINES[i // len(PALETTE) % len(LINES)]}
-        at, values = [e[0][size] for e in entries], [e[1] for e in entries]
+        at, values = [e[0][size] for e in entries], [e[1] - best[1] for e in entries]
         axes.plot(at, values, linewidth=1.6, label=name or None, marker=MARKERS[i % len(MARKERS)], markersize=5, **look)
         gone = [(n, v) for n, v, e in zip(at, values, entries, strict=True) if e[2]]
         if gone:
             axes.plot(*zip(*gone, strict=True), linestyle="none", marker=MARKERS[i % len(MARKERS)], markersize=5,
                       markerfacecolor="white", markeredgecolor=look["color"], zorder=4)  # fmt: skip
-    (mark,) = axes.plot(best[0][size], best[1], "o", markersize=13, markerfacecolor="none", markeredgecolor="black",
+    (mark,) = axes.plot(best[0][size], 0.0, "o", markersize=13, markerfacecolor="none", markeredgecolor="black",
                         markeredgewidth=1.6, zorder=5)  # fmt: skip
     word = size.removeprefix("n_").replace("_", " ")
-    set_labels(axes, f"number of {word}", _title(criterion))
-    axes.ticklabel_format(axis="y", useOffset=False)
+    set_labels(axes, f"number of {word}", f"{_title(criterion)}, above the best one")
+    tidy_ticks(axes)
     whole_numbers(axes)
     quiet_grid(axes)
     others = ", ".join(f"{value}" for name, value in best[0].items() if name != size)
-    text = f"best {_title(criterion)}: {best[0][size]} {word}{', ' + others if others else ''}"
+    text = f"best {_title(criterion)}: {best[0][size]} {word}{', ' + others if others else ''} ({_number(best[1])})"
     hollow = any(gone for _, _, gone in known)
-    set_title(axes, text + ("; hollow: stopped early, cannot win" if hollow else ""))
+    set_title(axes, text + ("; hollow: dropped" if hollow else ""))
     if len(groups) > 1:
         legend_beside(axes)
     return place.picture(
@@ -75,6 +79,15 @@ def criterion(table: Iterable[Any], criterion: str = "bic", ax: Any = None) -> P
 def _title(criterion: str) -> str:
     """Return the name of a criterion as people write it."""
     return criterion.upper() if len(criterion) <= 4 else criterion.replace("_", " ")
+
+
+def _number(value: float) -> str:
+    """Return the value of a criterion as text: 1,234,567.8."""
+    return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.5g}"
+
+
+def _was_dropped(row: Any) -> bool:
+    return bool(_entry(row, "dropped")) or _entry(row, "ended") == "dropped"
 
 
 def _entry(row: Any, name: str) -> Any:

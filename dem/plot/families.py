@@ -19,7 +19,7 @@ from dem.estimators.summary import columns_of
 from dem.families.bernoulli import Bernoulli
 from dem.families.categorical import Categorical
 from dem.families.product import Product
-from dem.plot.canvas import Picture, canvas, room_for, set_title
+from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, room_for, set_title
 from dem.plot.colours import PALETTE, style
 from dem.plot.labels import legend_of_classes, names_of, short
 from dem.plot.sampled import n_classes, n_columns
@@ -78,15 +78,18 @@ def probabilities(
         most = max(1, min(most, int(room_for(place.ax, THINNEST) / per_group), room_for(place.ax)))
     shown = _chosen(model, found, columns, most)
     if ax is None:
-        place = canvas(None, (6.6, 1.2 + BAR * per_group * len(shown) + 0.1 * len(shown)))
+        lines = min(k, MOST_IN_LEGEND) + max(codes.shares.shape[1] for codes in shown) + 3
+        height = max(1.2 + (BAR * per_group + 0.1) * len(shown), 1.1 + 0.17 * min(lines, 24))
+        place = canvas(None, (6.6, height))
     binary = all(codes.shares.shape[1] == 2 for codes in shown)
-    ticks = []
+    ticks, numbered = [], place.own and k > len(PALETTE)
     for i, codes in enumerate(shown):
         first = i * per_group
         ticks.append(first + (k - 1) / 2)
         for j in range(k):
-            _bar(place.ax, codes, (j, first + j), whole=not binary, numbered=place.own and k > len(PALETTE))
-    _finish(place.ax, len(shown) * per_group - 0.9, (ticks, [short(names[codes.column], 22) for codes in shown]))
+            _bar(place.ax, codes, (j, first + j), whole=not binary, numbered=numbered)
+    names = [short(names[codes.column], 22) for codes in shown]
+    _finish(place.ax, len(shown) * per_group - 0.9, (ticks, names), numbered=numbered)
     what = "probability of 1" if binary else "probability of each code"
     left = len(found) - len(shown)
     rest = "" if not left else f"; the {len(shown)} most telling of {len(found)} columns"
@@ -150,7 +153,9 @@ def _bar(ax: Axes, codes: Codes, place: tuple[int, float], *, whole: bool, numbe
             )
             start += share
     if numbered:
-        ax.annotate(str(k), (1.0, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize="x-small")
+        ax.annotate(
+            str(k), (-0.025, y), xytext=(-4, 0), textcoords="offset points", va="center", ha="right", fontsize="x-small"
+        )
     ax.plot([-0.014, -0.014], [y - 0.4, y + 0.4], color=look.colour, linewidth=4, solid_capstyle="butt", clip_on=False)
 
 
@@ -159,9 +164,9 @@ def code_colour(code: int, n: int) -> str:
     return to_hex(colormaps["cividis"](0.08 + 0.88 * code / max(1, n - 1)))
 
 
-def _finish(ax: Axes, bottom: float, ticks: tuple[list[float], list[str]]) -> None:
+def _finish(ax: Axes, bottom: float, ticks: tuple[list[float], list[str]], *, numbered: bool) -> None:
     """Set the axes of a picture of bars."""
     ax.set(xlim=(-0.03, 1.005), ylim=(bottom - 0.3, -0.7), xlabel="probability")
     ax.set_yticks(*ticks)
-    ax.tick_params(axis="y", length=0, pad=6)
+    ax.tick_params(axis="y", length=0, pad=20 if numbered else 6)
     ax.spines[["top", "right", "left"]].set_visible(False)

@@ -26,7 +26,7 @@ def history(model: Any, ax: Any = None) -> Picture:
 
     The gain is the rise of the log-likelihood (of variational models: of the bound), in nats a row; of K-means the fall
     of the inertia, as a share of the last one. Where the model knows the course of its best start on the sample, this
-    comes first.
+    comes first; or how far its other starts ended below the best.
 
     Parameters
     ----------
@@ -41,30 +41,56 @@ def history(model: Any, ax: Any = None) -> Picture:
     if not getattr(model, "history_", ()):
         raise ValueError("The model has no history: fit it to data first.")
     name, unit, values = summary.objective_history(model)
-    steps = gains(name, values)
-    before = gains(name, sample_course(model))
+    word, last = summary.history_unit(model), max(len(values), 2)
+    steps, (before, what) = gains(name, values), _on_sample(model, name)
     place = canvas(ax, (5.6, 4.0))
-    axes, word = place.ax, summary.history_unit(model)
-    start = len(before)
-    drawn = {}
-    if start:
-        axes.axvspan(-start - 0.5, 0.5, color="0.95", zorder=0)
-        drawn["sample"] = _draw_gains(axes, np.arange(-start, 0) + 0.5, before, SAMPLE_COLOUR, "on the sample")
-    numbers = np.arange(2, len(values) + 1)
-    drawn["passes"] = _draw_gains(axes, numbers, steps, PALETTE[0], f"{word} over all rows" if start else word)
-    nothing = not (np.abs(steps) > 0).any() and not (before > 0).any()
+    axes = place.ax
+    drawn = {"passes": _draw_gains(axes, np.arange(2, len(values) + 1), steps, PALETTE[0], f"gain of\neach {word}")}
+    nothing = not any(value > 0 for value in (*np.abs(steps), *before))
     if not nothing:
         log_axis(axes, [*np.abs(steps), *before, *_tol(model, name)])
         _draw_tol(axes, model, name)
-    first = -start - 0.5 if start else 0.5
-    axes.set_xlim(first, max(len(values), 2) + 0.5)
+    width = min(len(before), 2 + len(values) // 2)
+    if width:
+        axes.axvspan(0.5 - width, 0.5, color="0.95", zorder=0)
+        at = 0.5 - width + width * (np.arange(len(before)) + 0.5) / len(before)
+        drawn["sample"] = axes.plot(at, before, "D", color=SAMPLE_COLOUR, markersize=4.5, label=what)
     _finish_history(axes, (name, unit, values), word, nothing=nothing)
-    if start:
+    axes.set_xlim(0.5 - width, last + 0.5)
+    if width:
+        axes.set_xticks([tick for tick in axes.get_xticks() if 1 <= tick <= last])
         drawn["legend"] = legend_beside(axes)
-    passes = summary.iterations_and_passes(model)
-    text = f"{summary.why_stopped(model)}; {passes}{_starts(model)}"
+    text = f"{summary.why_stopped(model)}; {summary.iterations_and_passes(model)}{_starts(model)}"
     set_title(axes, text)
     return place.picture(f"The gain of each {word}: {text}.", **drawn)
+
+
+def _on_sample(model: Any, name: str) -> tuple[Any, str]:
+    """Return what is known of the work on the sample, and what that is: gains of the best start, or gaps of others."""
+    course = gains(name, sample_course(model))
+    if len(course):
+        return course, "gain on\nthe sample"
+    gaps = np.zeros(0) if name == "inertia" else start_gaps(model)
+    return gaps, "starts on the\nsample: below\nthe best one"
+
+
+def start_gaps(model: Any) -> Any:
+    """Return how far starts on the sample ended below the best of them, in nats a row; without those that reached it.
+
+    Starts on fewer rows of the sample are left out: their objectives cannot be compared.
+    """
+    known = [s for s in _records(model) if _entry(s, "objective") is not None and not _entry(s, "moves")]
+    most = max((_entry(s, "rows") or 0 for s in known), default=0)
+    reached = np.array([float(_entry(s, "objective")) for s in known if (_entry(s, "rows") or 0) == most])
+    if len(reached) < 2:
+        return np.zeros(0)
+    gaps = np.sort(reached.max() - reached)[::-1]
+    return gaps[gaps > FALL_ROUNDING * max(1.0, float(np.abs(reached).max()))]
+
+
+def _records(model: Any) -> Sequence[Any]:
+    """Return what a model keeps of its starts on the sample."""
+    return getattr(model, "starts_", None) or ()
 
 
 def gains(name: str, values: Sequence[float]) -> Any:
@@ -78,10 +104,8 @@ def gains(name: str, values: Sequence[float]) -> Any:
 
 def sample_course(model: Any) -> Sequence[float]:
     """Return the objective of the best start on the sample after each iteration, if the model has it."""
-    starts = getattr(model, "starts_", None) or ()
-    best = max(
-        (s for s in starts if _entry(s, "objective") is not None), key=lambda s: _entry(s, "objective"), default=None
-    )
+    known = [s for s in _records(model) if _entry(s, "objective") is not None]
+    best = max(known, key=lambda s: _entry(s, "objective"), default=None)
     course = _entry(best, "objectives") if best is not None else None
     return [] if course is None else [float(value) for value in course]
 
@@ -92,9 +116,12 @@ def _entry(start: Any, name: str) -> Any:
 
 
 def _starts(model: Any) -> str:
-    """Return how many starts were made on the sample, in words; nothing if the model does not know it."""
-    starts = getattr(model, "starts_", None) or ()
-    return f"; best of {human.plural(len(starts), 'start')} on the sample" if len(starts) > 1 else ""
+    """Return how many starts were made on the sample, and how many came to the best optimum; nothing if not known."""
+    starts = [s for s in _records(model) if not _entry(s, "moves")]
+    if len(starts) < 2:
+        return ""
+    times = sum(_entry(s, "optimum") == 1 for s in starts)
+    return f"; best of {human.plural(len(starts), 'start')} on the sample{f', reached by {times}' if times else ''}"
 
 
 def _draw_gains(ax: Axes, at: Any, steps: Any, colour: str, label: str) -> list[Any]:

@@ -149,7 +149,8 @@ class Numbers(Artist):
         for text, leader, spot in zip(
             self.texts, self.leaders, self.axes.transData.transform(self.points), strict=True
         ):
-            if not np.isfinite(spot).all():
+            text.set_visible(bool(np.isfinite(spot).all()))
+            if not text.get_visible():
                 continue
             at = np.clip(spot, inside.min, inside.max)
             box = _place(text, at, inside, taken, renderer)

@@ -143,8 +143,10 @@ def sample_of(model: Any, source: Source, found: Scan) -> RowSample:
 
 def row_sample(model: Any, x: Any) -> RowSample | None:
     """Return the rows that a user gave, in any form, as a sample; None for none."""
-    if x is None or isinstance(x, RowSample):
-        return x
+    if isinstance(x, RowSample):
+        return x if x.model is model else replace(x, model=model)
+    if x is None:
+        return None
     if isinstance(x, list | tuple | np.ndarray):
         array = np.ma.filled(np.ma.asarray(x, dtype=np.float64), np.nan)
         d = n_columns(model)

@@ -291,6 +291,19 @@ def test_plot(folder, tmp_path):
     assert "The path is empty" in failed("plot", "nowhere.zarr", "-o", "")
 
 
+def test_plot_by_the_name_of_a_picture(folder, tmp_path):
+    rows = ["--data", folder / "x.zarr"]
+    done("plot", folder / "gmm.zarr", *rows, "--picture", "pairs", "--columns", "2,0,1", "-o", tmp_path / "a.png")
+    said = json.loads(done("plot", folder / "gmm.zarr", "--picture", "sizes", "-o", tmp_path / "b.svg", "--json"))
+    assert said["text"].startswith("Sizes of 2 components")
+    assert "the picture 'entropy' needs rows" in failed(
+        "plot", folder / "gmm.zarr", "--picture", "entropy", "-o", tmp_path / "c.png"
+    )
+    assert "choose one of figure, mixture, sizes" in failed(
+        "plot", folder / "gmm.zarr", "--picture", "scree", "-o", tmp_path / "c.png"
+    )
+
+
 def test_data_that_do_not_fit_the_model(folder, tmp_path):
     zarr.create_array(tmp_path / "y.zarr", data=np.zeros((10, 2)))
     for words in (

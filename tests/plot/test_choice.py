@@ -9,6 +9,7 @@ import dem
 from crosses import cross
 from dem import plot
 from dem.cli.options import PICTURE_NAMES
+from plot.looks import problems
 from plot.models import clusters, fitted
 
 
@@ -76,26 +77,24 @@ def test_labels_name_every_column(model, labels):
 def candidates():
     for kind, best in (("full", 4), ("diag", 6)):
         for k in range(1, 9):
+            bic = 100.0 + (k - best) ** 2 + 3 * (kind == "diag")
+            settings = {"n_components": k, "covariance_type": kind}
             yield SimpleNamespace(
-                settings={"n_components": k, "covariance_type": kind},
-                criteria={
-                    "bic": 100.0 + (k - best) ** 2 + 3 * (kind == "diag"),
-                    "held_out": -abs(k - best) - (kind == "diag"),
-                },
-                dropped=None if k < 7 else "cannot win",
+                settings=settings, criteria={"bic": bic, "aic": bic - k}, ended="dropped" if k > 6 else "converged"
             )
 
 
-@pytest.mark.parametrize("criterion", ["bic", "held_out"])
+@pytest.mark.parametrize("criterion", ["bic", "aic"])
 def test_the_best_candidate_is_marked(criterion):
-    picture = plot.criterion(candidates(), criterion)
+    picture = plot.criterion(SimpleNamespace(table=list(candidates()), criterion=criterion))
     best = picture.artists["best"]
-    assert (best.get_xdata()[0], best.get_ydata()[0]) == (4, 100 if criterion == "bic" else 0)
+    assert (best.get_xdata()[0], best.get_ydata()[0]) == (4, 0)
     assert "4 components, full" in picture.text
     (ax,) = picture.axes
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["full", "diag"]
     hollow = [line for line in ax.lines if line.get_markerfacecolor() == "white"]
     np.testing.assert_array_equal(hollow[0].get_xdata(), [7, 8])
+    assert problems(picture.figure) == []
 
 
 def test_a_table_may_have_mappings_and_must_have_the_criterion():

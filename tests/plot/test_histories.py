@@ -7,6 +7,7 @@ import pytest
 
 import dem
 from dem import plot
+from plot.looks import problems
 
 ENDED = {"stop_reason_": "converged", "n_iter_": 5, "n_passes_": 6, "weights_": np.ones(2) / 2, "tol": 1e-3}
 HISTORY = [{"pass": i, "log_likelihood": -3 - 0.5**i, "elbo_m": None} for i in range(1, 6)]
@@ -29,9 +30,18 @@ def test_history_begins_on_the_sample_where_the_model_knows_it():
     picture = plot.history(SimpleNamespace(history_=HISTORY, starts_=starts, **ENDED))
     np.testing.assert_allclose(picture.artists["sample"][0].get_ydata(), [4, 0.3, 0.1])
     assert "best of 2 starts on the sample" in picture.text
-    told = plot.history(SimpleNamespace(history_=HISTORY, starts_=[{"objective": -4.0}] * 10, **ENDED))
-    assert "sample" not in told.artists
-    assert "best of 10 starts" in told.text
+
+
+def test_history_tells_how_far_other_starts_ended_below_the_best():
+    records = [
+        {"objective": v, "rows": rows, "optimum": optimum, "moves": 0}
+        for v, rows, optimum in ((-3.5, 900, 1), (-3.52, 900, 2), (-3.9, 900, 3), (-3.5, 900, 1), (-2.0, 90, None))
+    ]
+    failed, moved = {"objective": None, "rows": 900, "moves": 0}, {"objective": -3.4, "rows": 900, "moves": 3}
+    picture = plot.history(SimpleNamespace(history_=HISTORY, starts_=[*records, failed, moved], **ENDED))
+    np.testing.assert_allclose(picture.artists["sample"][0].get_ydata(), [0.4, 0.02])
+    assert "best of 6 starts on the sample, reached by 2" in picture.text
+    assert problems(picture.figure) == []
 
 
 def test_a_fall_is_hollow_and_rounding_is_no_gain():

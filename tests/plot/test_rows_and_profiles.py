@@ -6,6 +6,7 @@ import zarr
 
 import dem
 from dem import plot
+from dem.plot.sampled import row_sample
 from plot.models import fitted, ocean
 
 
@@ -19,6 +20,15 @@ def test_a_sample_has_the_coordinates_of_its_rows():
     for x, lat, lon in zip(sample.x, sample.coordinates["latitude"], sample.coordinates["longitude"], strict=True):
         np.testing.assert_array_equal(x[:6], places[lat, lon])
     np.testing.assert_array_equal(sample.classes, sample.of_model("predict"))
+
+
+def test_a_sample_serves_several_models():
+    model, x = fitted("2 components")
+    sample = plot.rows(model, x)
+    other = dem.KMeans(2).fit(x[:, ::-1][:, ::-1] + 100)
+    assert len(set(sample.classes)) == 2
+    assert len(set(row_sample(other, sample).classes)) == 1  # all rows are far from its centres, on one side
+    assert row_sample(model, sample) is sample
 
 
 def test_a_store_is_read_once_and_has_its_coordinates(tmp_path):
