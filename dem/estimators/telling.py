@@ -38,12 +38,13 @@ class Traits:
     differences: Float
 
 
-def shares_of(model: Any) -> Float:
-    """Return the share of each component or cluster in the rows, (K,)."""
+def shares(model: Any) -> Float:
+    """Return the share of each component or cluster in the rows, (K,); empty for models without them."""
     counts = getattr(model, "cluster_counts_", None)
     if counts is None:
-        return np.asarray(model.weights_, dtype=np.float64)
-    return np.asarray(counts, dtype=np.float64) / (float(np.sum(counts)) or 1.0)
+        return np.asarray(getattr(model, "weights_", np.ones(0)), dtype=np.float64)
+    total = float(np.sum(counts))
+    return np.asarray(counts, dtype=np.float64) / (total or 1.0)
 
 
 def component_means(model: Any) -> Float:
@@ -65,7 +66,7 @@ def component_means(model: Any) -> Float:
 
 def traits(model: Any) -> Traits:
     """Return how the components of a mixture, or the clusters of K-means, differ from all rows."""
-    means, weights = component_means(model), shares_of(model)
+    means, weights = component_means(model), shares(model)
     d = means.shape[1]
     centre, spread = _of_all_rows(model, means, weights)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -73,12 +74,12 @@ def traits(model: Any) -> Traits:
     columns = columns_of(model, d)
     names = [column.name if columns.named else f"column {column.name}" for column in columns]
     variables = [column.variable or name for column, name in zip(columns, names, strict=True)]
-    for j, shares in _code_shares(model):
-        whole = weights @ shares
+    for j, codes in _code_shares(model):
+        whole = weights @ codes
         deviation = np.sqrt(np.maximum(whole * (1 - whole), 1e-12))
-        found.append((shares - whole) / deviation)
-        names += [f"{names[j]}={code}" for code in range(shares.shape[1])]
-        variables += [names[j]] * shares.shape[1]
+        found.append((codes - whole) / deviation)
+        names += [f"{names[j]}={code}" for code in range(codes.shape[1])]
+        variables += [names[j]] * codes.shape[1]
     return Traits(tuple(names), tuple(variables), np.concatenate(found, axis=1))
 
 
@@ -103,11 +104,13 @@ def _how(difference: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Return a share as text, which is never 0 for a component that has rows: 12 %, 3.1 %, < 0.1 %."""
-    if share <= 0:
-        return "0 %"
+    """Return a share as text; one that is not 0 is never written as 0: "<0.1 %"."""
+    if share == 0 or share == 1:
+        return f"{share:.0%}".replace("%", " %")
     if share < 0.001:
-        return "< 0.1 %"
+        return "<0.1 %"
+    if share > 0.999:
+        return ">99.9 %"
     return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
@@ -118,13 +121,13 @@ def component_lines(model: Any, most: int = MOST_COMPONENTS) -> dict[str, str]:
     """
     if not hasattr(model, "weights_") and not hasattr(model, "cluster_centers_"):
         return {}
-    shares, found = shares_of(model), traits(model)
-    order = np.argsort(-shares, kind="stable")
+    sizes, found = shares(model), traits(model)
+    order = np.argsort(-sizes, kind="stable")
     shown = order if len(order) <= most else order[: most - 1]
-    lines = {str(k): f"{percent(shares[k])}, {in_words(found, k)}" for k in shown.tolist()}
+    lines = {str(k): f"{percent(float(sizes[k]))}, {in_words(found, k)}" for k in shown.tolist()}
     if len(shown) < len(order):
         rest = order[len(shown) :]
-        lines["others"] = f"{len(rest)} more, {percent(float(shares[rest].sum()))} together"
+        lines["others"] = f"{len(rest)} more, {percent(float(sizes[rest].sum()))} together"
     return lines
 
 
@@ -170,7 +173,7 @@ def _code_shares(model: Any) -> list[tuple[int, Float]]:
         return []
     found = []
     for family, theta, columns in parts_of(model):
-        shares = family.named_parameters(theta).get("probabilities")
-        if isinstance(shares, list | tuple):
-            found += [(j, np.asarray(share)) for j, share in zip(columns, shares, strict=True)]
+        codes = family.named_parameters(theta).get("probabilities")
+        if isinstance(codes, list | tuple):
+            found += [(j, np.asarray(each)) for j, each in zip(columns, codes, strict=True)]
     return found

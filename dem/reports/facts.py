@@ -168,16 +168,16 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
     """Return a table of the components or clusters, the largest first; None for models without them."""
     if not telling.component_lines(model, 1):
         return None
-    shares, found = telling.shares_of(model), telling.traits(model)
+    sizes, found = telling.shares(model), telling.traits(model)
     clusters = hasattr(model, "cluster_centers_")
     word = "cluster" if clusters else "component"
     counts = None if observed is None or observed.classes is None else observed.classes.counts
     whole = 0.0 if counts is None else float(counts.sum()) or 1.0
     lines = []
-    order = np.argsort(-shares, kind="stable").tolist()
+    order = np.argsort(-sizes, kind="stable").tolist()
     for k in order[:MOST_CLASSES_LISTED]:
         rows = [] if counts is None else [f"{counts[k]:,.0f} ({telling.percent(float(counts[k]) / whole)})"]
-        lines.append((str(k), telling.percent(float(shares[k])), telling.in_words(found, k, 3), *rows))
+        lines.append((str(k), telling.percent(float(sizes[k])), telling.in_words(found, k, 3), *rows))
     header = (word, "share" if clusters else "weight", "most telling", *([] if counts is None else ["rows"]))
     left = len(order) - len(lines)
     title = "Clusters" if clusters else "Components"

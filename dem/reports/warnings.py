@@ -11,7 +11,7 @@ from dem.core import human
 from dem.core.block import Float
 from dem.estimators.base import CONVERGED_REASONS
 from dem.estimators.summary import columns_of, covariances_among, why_stopped
-from dem.estimators.telling import parts_of, percent, shares_of
+from dem.estimators.telling import parts_of, percent, shares
 from dem.run.check_data import MOST_UNLIKE
 
 LEAST_ROWS = 10.0
@@ -66,8 +66,8 @@ def tiny_components(model: Any) -> str | None:
             f"There are few rows for the parameters: no {word} has {needed:,.0f} rows, which is about what it needs. "
             f"Choose fewer {word}s, or a simpler covariance."
         )
-    shares = shares_of(model)
-    listed = ", ".join(f"{k} ({_rows(counts[k])}, {percent(float(shares[k]))})" for k in tiny[:MOST_LISTED])
+    sizes = shares(model)
+    listed = ", ".join(f"{k} ({_rows(counts[k])}, {percent(float(sizes[k]))})" for k in tiny[:MOST_LISTED])
     more = f" and {len(tiny) - MOST_LISTED} more" if len(tiny) > MOST_LISTED else ""
     return (
         f"Tiny {_plural(word, len(tiny))}: {listed}{more}. A {word} needs about {needed:,.0f} rows; with fewer, its "
