@@ -63,7 +63,8 @@ def profiles(model: Any, x: Any = None, quantiles: Sequence[float] | None = None
         draw_lines(axes, grid, middle[:, at], upright=upright, band=(low[:, at], high[:, at]) if bands else None)
     set_title(place.ax, what if bands else what.split(" and ")[0].split(",")[0])
     legend = legend_of_classes(place.corner, model, lines=True)
-    text = f"{what[0].upper()}{what[1:]} of {human.plural(k, 'class')} along {', '.join(sorted({axis_name(g) for g in grids}))}."
+    along = ", ".join(sorted({axis_name(grid) for grid in grids}))
+    text = f"{what[0].upper()}{what[1:]} of {human.plural(k, 'class')} along {along}."
     return place.picture(text, legend=legend)
 
 
