@@ -78,8 +78,9 @@ def criterion_picture(model: Any) -> PagePicture | None:
     kept = getattr(model, "selection_", None)
     if not kept or len(kept["table"]) < 2:
         return None
+    table = [{**row, "dropped": row["ended"] == "dropped"} for row in kept["table"]]
     try:
-        return encoded("criterion", plot.criterion(kept["table"], kept["criterion"]))
+        return encoded("criterion", plot.criterion(table, kept["criterion"]))
     except ValueError:  # no number of components, or no values
         return None
 
