@@ -23,9 +23,10 @@ from dem.estimators import earlier, scaling
 from dem.estimators.checks import integer_seed
 from dem.estimators.columns import keep_columns, open_in_memory, with_model_columns
 from dem.estimators.dataset import HasDataset
-from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.estimators.iterations import check_iterations, engine_with_progress, recorded_run, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import named_dims, open_for
+from dem.estimators.notebook import ShownInNotebooks
 from dem.estimators.problem import HasProblem
 from dem.estimators.records import CONVERGED_REASONS, history_records, source_record
 from dem.estimators.saving import Saveable
@@ -43,7 +44,7 @@ from dem.source.frames import is_frame, like_frame
 from dem.storage.checkpoint import Checkpoint
 
 
-class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, BaseEstimator):
+class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, ShownInNotebooks, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -129,6 +130,7 @@ class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, BaseE
         return 1
 
     @default_error_state()
+    @recorded_run
     def fit(
         self,
         X: Any,

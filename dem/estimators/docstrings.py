@@ -141,6 +141,8 @@ PARAGRAPHS = {
             The columns: their names, variables, coordinates and units.
         source_ : dict
             Properties of the training data: see `dem.estimators.records.source_record`.
+        run_ : dict
+            How the last fit ran: "seconds", "where" ("this machine" or "a cluster"), and the version of "dem".
         """,
 }
 """The paragraphs by name."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dem.em import loop
 from dem.scan.scanner import Scan
@@ -15,6 +16,7 @@ CONVERGED_REASONS = ("converged", "closed_form")
 """The values of `stop_reason_` that mean convergence."""
 FIT_ATTRIBUTES = (
     "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
+    "run_",
 )  # fmt: skip
 """Fitted attributes that every estimator has."""
 
@@ -48,7 +50,8 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
     "name", "shape" and "dtype"; "decoding", how entries were decoded (see `dem.source.decode`), or None; "missing", the
     number of missing values in each column, or an empty list if there are none; "incomplete_rows" and "empty_rows", the
     number of rows with some values missing, and without any value, whatever their weights. Empty rows are not used for
-    anything else. "low" and "high", the range of each column; with `scale` of the scaled columns.
+    anything else. "low" and "high", the range of each column; with `scale` of the scaled columns. "columns": see
+    `column_record`.
     """
     return {
         "name": source.name,
@@ -58,9 +61,48 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
         "missing": scan.missing.tolist() if scan.missing.any() else [],
         "incomplete_rows": scan.incomplete_rows,
         "empty_rows": scan.empty_rows,
+        "columns": column_record(scan),
         "low": scan.low.tolist(),
         "high": scan.high.tolist(),
     }
+
+
+ColumnRecord = dict[str, list[float | None]]
+MOST_DESCRIBED = 1000
+"""The most columns whose means and ranges are kept."""
+DIGITS = 6
+"""Significant digits of the means and ranges that are kept: they are for people."""
+
+
+def column_record(scan: Scan) -> ColumnRecord:
+    """Return the "mean", "deviation", "low" and "high" of the observed values of each column, for people to read.
+
+    They are rounded to `DIGITS` digits. None where a column has no value; empty lists for very many columns.
+    """
+    if scan.n_columns > MOST_DESCRIBED:
+        return {"mean": [], "deviation": [], "low": [], "high": []}
+    moments = scan.observed
+    with np.errstate(invalid="ignore"):
+        deviation = np.sqrt(moments.variances)
+    found = {
+        "mean": np.asarray(moments.centre, dtype=np.float64),
+        "deviation": deviation,
+        "low": scan.low,
+        "high": scan.high,
+    }
+    empty = scan.missing >= scan.rows
+    return {name: _rounded(np.where(empty, np.nan, values)) for name, values in found.items()}
+
+
+def in_data_units(scaled: ColumnRecord, scale: NDArray[np.float64], shift: NDArray[np.float64]) -> ColumnRecord:
+    """Return the record of rows x, given that of scaled rows (x - shift) / scale, with arrays of shape (d,)."""
+    arrays = {name: np.array(values, dtype=np.float64) for name, values in scaled.items()}
+    places = {name: 0.0 if name == "deviation" else shift for name in arrays}
+    return {name: _rounded(a * scale + places[name]) if len(a) else [] for name, a in arrays.items()}
+
+
+def _rounded(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values]
 
 
 def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,21 +11,19 @@ import numpy as np
 import zarr
 from rich.console import RenderableType
 
-from dem.cli.commands.fit import final_objective, how_it_ended, objectives_in_words
 from dem.cli.commands.session import Session, json_value
 from dem.cli.commands.tables import (
     decoding_facts,
     facts,
     grid,
     history_tables,
-    missing_in_training,
-    missing_summary,
     parameter_tables,
 )
 from dem.core import human
 from dem.core.columns import Columns
 from dem.estimators.loading import restored
-from dem.estimators.summary import reg_covar_text
+from dem.estimators.objectives import final_objective, how_it_ended, objectives_in_words
+from dem.estimators.summary import missing_in_training, missing_summary, reg_covar_text
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import Source, open_source
