@@ -7,14 +7,16 @@ M-step, and the next pass gives the KL divergence that its E-step removes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
 
 from dem.core.block import Block, MakeKernel, Sweep
 from dem.core.stats import S
+from dem.em.aitken import remaining_gain, remaining_gain_of_step
 from dem.em.model import Model, P
+from dem.em.start_records import StartRecord
 
 FALL_ROUNDING = 1e-9
 """A relative fall of the objective below this is rounding; it is the tolerance of the kernels."""
@@ -61,6 +63,8 @@ class State(Generic[P]):
         while running.
     stats : Statistics or None
         At the end, the statistics of the last pass, made with `params`.
+    starts : tuple of StartRecord
+        What the starts on the sample reached; empty if there were none.
     """
 
     params: P
@@ -68,6 +72,7 @@ class State(Generic[P]):
     n_iter: int = 0
     stop_reason: str | None = None
     stats: Any = None
+    starts: tuple[StartRecord, ...] = ()
 
     @property
     def objective(self) -> float:
@@ -79,6 +84,26 @@ class State(Generic[P]):
         """The last change of the objective; None before the second pass in the same arithmetic."""
         last = self.history[-2:]
         return last[1].objective - last[0].objective if len(last) == 2 and last[0].exact == last[1].exact else None
+
+    @property
+    def remaining_gain(self) -> float | None:
+        """An estimate of what the objective would still gain, in nats a row; None if it cannot be estimated."""
+        return gain_left(self.history)
+
+
+def gain_left(history: Sequence[Pass]) -> float | None:
+    """Return an estimate of what the objective would still gain after the last of these passes, by Aitken's method.
+
+    It compares the last two changes. If the arithmetic has just changed, it compares the last change with the bound.
+    """
+    if not history:
+        return None
+    last = history[-3:]
+    alike = [p.objective for p in last if p.exact == last[-1].exact]
+    found = remaining_gain(alike)
+    if found is None and len(alike) == 2 and (bound := last[-2].bound) is not None:
+        return remaining_gain_of_step(alike[1] - alike[0], bound - alike[0])
+    return found
 
 
 @dataclass(frozen=True)
@@ -108,7 +133,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     stats : S
         The statistics of a full pass with `state.params`.
     tol : float
-        Stop when the objective rises by less, in nats a row, or not at all.
+        Stop when the objective rises by less, in nats a row, and no more is left to gain by Aitken's estimate; or when
+        it does not rise at all.
     max_iter : int
         Most M-steps.
 
@@ -142,7 +168,7 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     settled = reason is not None or step.converged or (gain is not None and gain < tol)
     params = model.exact(step.params) if settled or n_iter + 1 >= max_iter else step.params
     bound = None if gain is None else objective + gain
-    return State(params, (*state.history, replace(this_pass, bound=bound)), n_iter)
+    return replace(state, params=params, history=(*state.history, replace(this_pass, bound=bound)), n_iter=n_iter)
 
 
 def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
@@ -152,7 +178,7 @@ def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
         if change < -FALL_ROUNDING * max(1.0, abs(state.objective)):
             if -change < tol:
                 return "fell"
-        elif change < tol or change <= 0:
+        elif change <= 0 or (change < tol and (state.remaining_gain or 0.0) < tol):
             return "converged"
     return "max_iter" if state.n_iter >= max_iter else None
 

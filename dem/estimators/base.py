@@ -35,7 +35,7 @@ from dem.estimators.dataset import HasDataset
 from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import dims_for, named_dims
-from dem.estimators.records import history_records, plain_settings, source_record
+from dem.estimators.records import history_records, plain_settings, source_record, start_records
 from dem.estimators.summary import columns_of
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
@@ -58,6 +58,8 @@ FIT_ATTRIBUTES = (
     "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
 )  # fmt: skip
 """Fitted attributes that every estimator has."""
+NEW_FIT_ATTRIBUTES = ("starts_", "remaining_gain_")
+"""The same, but models saved before version 0.17.0 do not have them."""
 
 
 class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
@@ -81,6 +83,8 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
     lower_bounds_: list[float]
     history_: list[dict[str, Any]]
     source_: dict[str, Any]
+    starts_: list[dict[str, Any]]
+    remaining_gain_: float | None
     columns_: Columns
     outputs: ClassVar[RowOutputs]
     """The row outputs that `write` can write, by name; the names are the same for models of any size."""
@@ -220,6 +224,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
         self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
         self.history_ = history_records(state)
         self.lower_bounds_ = self._bounds_of_history()
+        self.remaining_gain_, self.starts_ = state.remaining_gain, start_records(state.starts)
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
         self.lower_bound_ = self.lower_bounds_[-1]
@@ -417,7 +422,7 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
-        names = ("n_features_in_", *FIT_ATTRIBUTES, *self._saved_numbers)
+        names = ("n_features_in_", *FIT_ATTRIBUTES, *NEW_FIT_ATTRIBUTES, *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         fitted |= names_as_json(self)
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
@@ -442,6 +447,8 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
             self.converged_ = self.stop_reason_ in CONVERGED_REASONS
         if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
             self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
+        if hasattr(self, "history_") and not hasattr(self, "starts_"):
+            self.starts_, self.remaining_gain_ = [], None
         if hasattr(self, "n_features_in_") and not hasattr(self, "columns_"):
             self.columns_ = columns_of(self, self.n_features_in_)
         if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
