@@ -101,6 +101,13 @@ def sklearn_seconds(x: np.ndarray, k: int) -> tuple[float, float]:
     return time.process_time() - begun, float(fitted.score(x))
 
 
+def described(model: dem.GaussianMixture, best: float) -> str:
+    """Return the numbers of a fit in one line."""
+    left, moves = model.remaining_gain_, sum(record["moves"] for record in model.starts_)
+    left_text = "unknown" if left is None else f"{left:.0e}"
+    return f"{best - model.lower_bound_:+.1e} below, {model.n_passes_} passes, {left_text} left, {moves} moves"
+
+
 def measure(names: list[str], folder: Path, *, peer: bool) -> list[Row]:
     """Return the rows of the table."""
     below: dict[float, list[float]] = {tol: [] for tol in BARS}
@@ -117,14 +124,8 @@ def measure(names: list[str], folder: Path, *, peer: bool) -> list[Row]:
                 if tol == max(BARS):
                     passes.append(model.n_passes_)
                     seconds.append(used)
-                left = model.remaining_gain_
-                print(
-                    f"{name}, tol {tol:g}, seed {seed}: {best - model.lower_bound_:+.1e} below, {model.n_passes_} passes, "
-                    f"left {float('nan') if left is None else left:.0e}, moves {sum(s['moves'] for s in model.starts_)}, "
-                    f"{used:.1f} s",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                about = described(model, best)
+                print(f"{name}, tol {tol:g}, seed {seed}: {about}, {used:.1f} s", file=sys.stderr, flush=True)
         if peer:
             own, (theirs, reached) = statistics.median(seconds), sklearn_seconds(x, k)
             times.append(theirs / own)

@@ -44,8 +44,8 @@ def start_records(starts: Sequence[StartRecord]) -> list[dict[str, Any]]:
 
     "start", its number; "objective", in nats a row of the sample, or None if the start failed; "n_iter"; "rows", how
     many rows of the sample it used (objectives on fewer rows cannot be compared); "optimum", the number of the optimum,
-    1 for the best, or None; "times", how many starts came to that optimum; "moves": if components of the best start were
-    joined and split, it has one more record at the end, with the rounds of such moves; else 0.
+    1 for the best, or None; "times", how many starts came to that optimum; "moves", 0. If joining and splitting
+    components has improved the best start, it has one more record at the end; there "moves" is the rounds of it.
     """
     times = Counter(s.optimum for s in starts if not s.moves)
     return [{**asdict(s), "times": None if s.optimum is None else times[s.optimum]} for s in starts]
