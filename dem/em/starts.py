@@ -259,7 +259,7 @@ def best_start(
         whole,
         budget,
         start.seed,
-        min(tol, LONG_TOL) if is_all and acceleration.can_jump(bound) else LONG_TOL,
+        min(tol, LONG_TOL) if is_all and acceleration.can_extrapolate(bound) else LONG_TOL,
     )
 
     with single_threaded_blas():

@@ -50,9 +50,7 @@ class Slow:
         return params
 
     def of_vector(self, vector, like):
-        if self.wild:
-            raise ValueError("no such parameters")
-        return vector
+        return 100 * vector if self.wild else vector
 
 
 NOTHING = loop.OneBlock(Block(np.empty((0, 1))))

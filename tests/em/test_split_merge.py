@@ -69,7 +69,7 @@ def test_moves_with_missing_values():
     good = best(bind(model, holed), x, label, loop.OneBlock(sample))
     state, _ = improved(model, bad, sample, whole, seed=0, work=np.inf, tol=1e-6, after=after)
     assert bad.objective < good - 0.1
-    assert state.objective == pytest.approx(good, abs=1e-3)
+    assert state.objective == pytest.approx(good, abs=5e-3)
 
 
 def test_a_gain_is_the_least_that_a_move_gains():
