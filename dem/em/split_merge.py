@@ -12,6 +12,7 @@ different components add up, and a jump of positive gain is sure to be better.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -25,17 +26,19 @@ from dem.em.projection_cut import cut_labels
 
 LEAST_SHARE = 1e-2
 """Rows with a smaller responsibility are left out of a component's own rows."""
-LOCAL_ITER, LOCAL_TOL = 12, 1e-4
+LOCAL_ITER, LOCAL_TOL = 8, 1e-4
 """Of the fits to the rows of one or two components."""
 PARTNERS = 2
 """For each component, so many of those that overlap it most are candidates to become one with it."""
+MOST_JOINS = 8
+"""The pairs that lose least by becoming one."""
 MOST_COMPONENTS = 64
 """At most so many components are looked at in a round, the largest ones."""
 LEAST_GAIN = 2e-5
 """Nats a row: a jump that gains less is not worth it; the sample does not show smaller differences anyway."""
-TRIES, MOST_LOSS = 3, 2e-2
-"""If no jump is sure to be better, so many are tried out, of an expected loss of at most so many nats a row: the other
-components adapt to it, which the bound does not see."""
+TRIES, ALIKE, MOST_LOSS = 10, 3, 2e-2
+"""So many jumps are tried out, of an expected loss of at most so many nats a row: the other components adapt to a jump,
+which the bound does not see. At most `ALIKE` of them join the same components, or split the same one."""
 ROUND_ITER, LOOK, HOPE = 30, 5, 3.0
 """Iterations of EM on the sample after a jump. After every few of them it is given up if so many times what it seems to
 gain yet would not be enough."""
@@ -238,9 +241,13 @@ def choices(moves: list[Move], weight: float) -> Iterator[list[Move]]:
             taken |= move.components
     if len(sure) > 1:
         yield sure
-    tries = [move for move in moves if move.gain > -MOST_LOSS * weight]
-    for move in tries[:TRIES]:
-        yield [move]
+    tried: Counter[Any] = Counter()
+    for move in moves:
+        if move.gain > -MOST_LOSS * weight and max(tried[move.joined], tried[move.split[0]]) < ALIKE:
+            tried.update([move.joined, move.split[0]])
+            yield [move]
+            if tried.total() >= 2 * TRIES:
+                break
 
 
 def proposals(model: Any, rows: Rows, rng: np.random.Generator, left: Work) -> list[Move]:
@@ -249,24 +256,23 @@ def proposals(model: Any, rows: Rows, rng: np.random.Generator, left: Work) -> l
     one, two = model.resized(1), model.resized(2)
     counts = rows.resp @ rows.weight
     looked = np.sort(np.argsort(-counts, kind="stable")[:MOST_COMPONENTS]).tolist()
-    pairs = _pairs(rows, looked)
     moves = []
     joins = []
-    for i, j in pairs:
+    for i, j in _pairs(rows, looked):
         own = rows.own(i, j)
         joins.append((own.level - _level(one, own, left), i, j))
-        gain, first = _divided(two, own, rng, left)
+    joins = sorted(joins)[:MOST_JOINS]
+    for _, i, j in joins:
+        own = rows.own(i, j)
+        gain, first = _divided(two, own, rng, left, random=True)
         if first is not None:
             moves.append(Move(gain, None, (i, j), own.at, first))
-    joins.sort()
     for i in looked if k > 2 else []:
         own = rows.own(i)
         gain, first = _divided(two, own, rng, left)
-        if first is None:
-            continue
-        for loss, into, free in joins[: 2 * TRIES + PARTNERS]:
-            if i not in (into, free):
-                moves.append(Move(gain - loss, (into, free), (i, free), own.at, first))
+        if first is not None:
+            free = [join for join in joins if i not in join[1:]]
+            moves += [Move(gain - loss, (into, out), (i, out), own.at, first) for loss, into, out in free]
     return sorted(moves, key=lambda move: -move.gain)
 
 
@@ -280,14 +286,21 @@ def _pairs(rows: Rows, looked: list[int]) -> list[tuple[int, int]]:
     return [(looked[i], looked[j]) for i, j in sorted(found)]
 
 
-def _divided(two: Any, own: Own, rng: np.random.Generator, left: Work) -> tuple[float, Float | None]:
-    """Return how much the best division of rows in two gains, and the share of the first half in each row."""
+def _divided(
+    two: Any, own: Own, rng: np.random.Generator, left: Work, *, random: bool = False
+) -> tuple[float, Float | None]:
+    """Return how much the best division of rows in two gains, and the share of the first half in each row.
+
+    It begins with a cut; if there is none, or with `random`, with centres drawn at random too.
+    """
     best, found = -np.inf, None
     labels = cut_labels(two.points(own.whole.x), own.weight, rng)
-    starts: list[Callable[[], Any]] = [lambda: two.start(own.whole, rng)]
+    starts: list[Callable[[], Any]] = []
     if labels is not None:
         resp = np.array([labels, ~labels], dtype=np.float64) * own.weight
         starts.append(lambda: two.from_responsibilities(np.ascontiguousarray(own.whole.x.T), resp))
+    if labels is None or random:
+        starts.append(lambda: two.start(own.whole, rng))
     for start in starts:
         end = _local_fit(two, start, own, left)
         if end is not None and end.stats.log_likelihood > best:

@@ -35,8 +35,8 @@ PASSES_A_RUN, WORK_A_RUN = 2, 2e9
 """Average cost allowed for a run: passes over the data, or operations (half a second); the larger one counts."""
 LEAST_ROWS, LEAST_SHARE = 2000, 8
 """Short runs use at least this number of rows, and at least one row in 8 of the sample."""
-LEAST_MOVES = 0.25
-"""The least share of the work of long runs that moves may use."""
+MOVES = 4
+"""Moves may do the work of so many runs, and what the runs before them have left."""
 LEAST_SHORT, LEAST_LONG = 5, 40
 """Least iterations of a short and of a long run: with fewer, it is better to make fewer runs."""
 
@@ -72,12 +72,15 @@ class StartBudget:
         Operations of one iteration on the whole sample; see `dem.em.model.Model.work`.
     long_work : float
         Operations left for the long runs, if the short runs make all their iterations.
+    a_run : float
+        Operations allowed for a run, on average.
     """
 
     short_rows: int
     short_iter: int
     work: float
     long_work: float
+    a_run: float = 0.0
 
     @classmethod
     def of(cls, model: Model[P, S], sample: Block, n_init: int, rows: int) -> StartBudget:
@@ -88,21 +91,19 @@ class StartBudget:
         """
         n = len(sample.x)
         work = model.work(sample.x)
-        most = (n_init + FINALISTS) * max(WORK_A_RUN, PASSES_A_RUN * work * rows / max(1, n))
+        a_run = max(WORK_A_RUN, PASSES_A_RUN * work * rows / max(1, n))
+        most = (n_init + FINALISTS) * a_run
         iterations = n_init * SHORT_ITER
         if iterations * work <= most / 2:
-            return cls(n, SHORT_ITER, work, most - iterations * work)
+            return cls(n, SHORT_ITER, work, most - iterations * work, a_run)
         short = min(n, max(LEAST_ROWS, n // LEAST_SHARE, int(n * most / (2 * iterations * work))))
         each = n_init * model.work(sample.x[:short])
         short_iter = int(np.clip(most / (2 * each), LEAST_SHORT, SHORT_ITER))
-        return cls(short, short_iter, work, max(most / 4, most - each * short_iter))
+        return cls(short, short_iter, work, max(most / 4, most - each * short_iter), a_run)
 
-    def left(self, passes: int) -> float:
-        """Return the operations that are left for moves after so many passes of the long runs over the sample.
-
-        It is a share of the budget at least: moves find better optima than more iterations do.
-        """
-        return max(self.long_work - passes * self.work, LEAST_MOVES * self.long_work, LEAST_LONG * self.work)
+    def for_moves(self, passes: int) -> float:
+        """Return the operations that moves may do, after so many passes of the long runs over the sample."""
+        return self.a_run * MOVES + max(0.0, self.long_work - passes * self.work)
 
     def long_runs(self, runs: int) -> tuple[int, int]:
         """Return how many of the best runs continue, and the largest number of iterations of each."""
@@ -280,7 +281,7 @@ def best_start(
         at = max(range(len(longer)), key=lambda j: longer[j].objective)
         best, number = longer[at], chosen[at][0]
         if getattr(bound, "can_move", False):
-            work = budget.left(sum(len(run.history) for run in longer))
+            work = budget.for_moves(sum(len(run.history) for run in longer))
             [(best, moves)] = in_threads([partial(on.moved, best, work)], 1, "joining and splitting components", watch)
             if moves:
                 ends.append(StartRecord(number + 1, best.objective, ends[number].n_iter + best.n_iter, n, moves))
