@@ -15,22 +15,26 @@ from dem.em.seeding import whitened
 
 ITERATIONS = 6
 """Of the search for a direction; it converges cubically (Hyvarinen and Oja 1997)."""
-LEAST_PART = 5e-3
-"""The smallest share of the weight on one side of a cut."""
+LEAST_PARTS = (0.25, 5e-3)
+"""The smallest share of the weight on one side of an even cut, and of an uneven one."""
 LEAST_ROWS = 8
 
 
-def cut_labels(x: Float, weight: Float, rng: np.random.Generator) -> NDArray[np.bool_] | None:
-    """Return on which side of the best cut the rows x (n, m) with weights (n,) are; None if there is no cut."""
+def cut_labels(x: Float, weight: Float, rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """Return on which side of a cut the rows x (n, m) with weights (n,) are, for the best even and the best uneven cut.
+
+    There may be none.
+    """
     if len(x) < LEAST_ROWS:
-        return None
+        return []
     z, share = whitened(x), weight / weight.sum()
-    best, found = -np.inf, None
-    for direction in first_directions(z, share, rng):
-        along = z @ extreme_direction(z, share, direction)
-        level, cut = best_cut(along, share)
-        if level > best:
-            best, found = level, along > cut
+    lines = [z @ extreme_direction(z, share, direction) for direction in first_directions(z, share, rng)]
+    found = []
+    for least in LEAST_PARTS:
+        cuts = [best_cut(line, share, least) for line in lines]
+        at = max(range(len(lines)), key=lambda i: cuts[i][0])
+        if cuts[at][0] > -np.inf:
+            found.append(lines[at] > cuts[at][1])
     return found
 
 
@@ -57,8 +61,14 @@ def extreme_direction(z: Float, share: Float, first: Float) -> Float:
     return np.asarray(w)
 
 
-def best_cut(t: Float, weight: Float) -> tuple[float, float]:
+def best_cut(t: Float, weight: Float, least: float) -> tuple[float, float]:
     """Return where to cut the points t (n,), so that a Gaussian on each side has the largest likelihood.
+
+    Parameters
+    ----------
+    t, weight : array of shape (n,)
+    least : float
+        The smallest share of the weight on one side.
 
     Returns
     -------
@@ -70,7 +80,7 @@ def best_cut(t: Float, weight: Float) -> tuple[float, float]:
     t, weight = t[order], weight[order]
     sums = np.cumsum([weight, weight * t, weight * t**2], axis=1)
     left, right = sums[:, :-1], sums[:, -1:] - sums[:, :-1]
-    inside = (np.minimum(left[0], right[0]) > LEAST_PART * sums[0, -1]) & (t[1:] > t[:-1])
+    inside = (np.minimum(left[0], right[0]) > least * sums[0, -1]) & (t[1:] > t[:-1])
     if not inside.any():
         return -np.inf, 0.0
     level = np.where(inside, _level(left) + _level(right), -np.inf)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -36,6 +37,9 @@ MOST_COMPONENTS = 64
 """At most so many components are looked at in a round, the largest ones."""
 LEAST_GAIN = 2e-5
 """Nats a row: a jump that gains less is not worth it; the sample does not show smaller differences anyway."""
+ROWS_A_PARAMETER = 10
+"""Components with fewer rows must be worth more. A component may go to a few rows that happen to lie together: that
+raises the likelihood of the sample, but not that of the data."""
 TRIES, ALIKE, MOST_LOSS = 10, 3, 2e-2
 """So many jumps are tried out, of an expected loss of at most so many nats a row: the other components adapt to a jump,
 which the bound does not see. At most `ALIKE` of them join the same components, or split the same one."""
@@ -140,6 +144,8 @@ class Move:
         The rows that are divided.
     first : array of shape (m,)
         The share of each that the first half gets.
+    credit : float
+        See `Join`.
     """
 
     gain: float
@@ -147,6 +153,12 @@ class Move:
     split: tuple[int, int]
     at: NDArray[np.intp]
     first: Float
+    credit: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """The gain, without losses that are not real."""
+        return self.gain + self.credit
 
     @property
     def components(self) -> set[int]:
@@ -168,6 +180,53 @@ class Move:
 
 class _BehindError(Exception):
     """A jump falls behind."""
+
+
+@dataclass(frozen=True)
+class Worth:
+    """The gain, in nats, that a component must be worth so that it is not an accident of the sample.
+
+    Attributes
+    ----------
+    parameters : float
+        Free parameters of a component.
+    weight : float
+        Of all rows of the sample.
+    """
+
+    parameters: float
+    weight: float
+
+    def is_large(self, count: float) -> bool:
+        """Whether so many rows do not lie together by chance."""
+        return count >= ROWS_A_PARAMETER * self.parameters
+
+    def __call__(self, count: float) -> float:
+        """Return the least gain of a component of so many rows: by AIC if it is large, else by BIC."""
+        return self.parameters * (1.0 if self.is_large(count) else 0.5 * float(np.log(max(self.weight, 2.0))))
+
+    def of_part(self, own: Own, first: Float) -> float:
+        """Return the least gain of the smaller part of a division."""
+        part = float(own.weight @ first)
+        return self(min(part, float(own.weight.sum()) - part))
+
+
+@dataclass(frozen=True)
+class Join:
+    """Two components that could become one.
+
+    Attributes
+    ----------
+    pair : (int, int)
+    loss : float
+        The most that the log-likelihood loses, in nats.
+    credit : float
+        How much of this is no real loss, because the smaller component may be an accident of the sample.
+    """
+
+    pair: tuple[int, int]
+    loss: float
+    credit: float
 
 
 @dataclass
@@ -222,8 +281,9 @@ def improved(
             resp = rows.resp.copy()
             for move in chosen:
                 move.apply(resp)
-            trial = _tried(model, rows, resp, state.objective, left, each, tol, after)
-            if trial is not None and trial.objective > state.objective + LEAST_GAIN:
+            least = state.objective - sum(move.credit for move in chosen) / rows.weight.sum()
+            trial = _tried(model, rows, resp, least, left, each, tol, after)
+            if trial is not None and trial.objective > least + LEAST_GAIN:
                 state, rounds = trial, rounds + 1
                 break
         else:
@@ -236,14 +296,14 @@ def choices(moves: list[Move], weight: float) -> Iterator[list[Move]]:
     sure: list[Move] = []
     taken: set[int] = set()
     for move in moves:
-        if move.gain > LEAST_GAIN * weight and not taken & move.components:
+        if move.total > LEAST_GAIN * weight and not taken & move.components:
             sure.append(move)
             taken |= move.components
     if len(sure) > 1:
         yield sure
     tried: Counter[Any] = Counter()
     for move in moves:
-        if move.gain > -MOST_LOSS * weight and max(tried[move.joined], tried[move.split[0]]) < ALIKE:
+        if move.total > -MOST_LOSS * weight and max(tried[move.joined], tried[move.split[0]]) < ALIKE:
             tried.update([move.joined, move.split[0]])
             yield [move]
             if tried.total() >= 2 * TRIES:
@@ -251,29 +311,39 @@ def choices(moves: list[Move], weight: float) -> Iterator[list[Move]]:
 
 
 def proposals(model: Any, rows: Rows, rng: np.random.Generator, left: Work) -> list[Move]:
-    """Return moves, that of the largest gain first."""
+    """Return moves, the best first."""
     k = model.n_components
     one, two = model.resized(1), model.resized(2)
+    worth = Worth(model.n_parameters(rows.sample.x.shape[1]) / k, float(rows.weight.sum()))
     counts = rows.resp @ rows.weight
     looked = np.sort(np.argsort(-counts, kind="stable")[:MOST_COMPONENTS]).tolist()
-    moves = []
-    joins = []
-    for i, j in _pairs(rows, looked):
-        own = rows.own(i, j)
-        joins.append((own.level - _level(one, own, left), i, j))
-    joins = sorted(joins)[:MOST_JOINS]
-    for _, i, j in joins:
-        own = rows.own(i, j)
-        gain, first = _divided(two, own, rng, left, random=True)
-        if first is not None:
-            moves.append(Move(gain, None, (i, j), own.at, first))
+    joins, moves = _joins(one, rows, looked, worth, counts, left), []
+    for join in joins:
+        own = rows.own(*join.pair)
+        found = _divided(two, own, rng, worth, left)
+        if found is not None and found[0] + join.loss > worth.of_part(own, found[1]):
+            moves.append(Move(found[0], None, join.pair, own.at, found[1]))
     for i in looked if k > 2 else []:
         own = rows.own(i)
-        gain, first = _divided(two, own, rng, left)
-        if first is not None:
-            free = [join for join in joins if i not in join[1:]]
-            moves += [Move(gain - loss, (into, out), (i, out), own.at, first) for loss, into, out in free]
-    return sorted(moves, key=lambda move: -move.gain)
+        found = _divided(two, own, rng, worth, left)
+        if found is not None and found[0] > worth.of_part(own, found[1]):
+            moves += [
+                Move(found[0] - join.loss, join.pair, (i, join.pair[1]), own.at, found[1], join.credit)
+                for join in joins
+                if i not in join.pair
+            ]
+    return sorted(moves, key=lambda move: -move.total)
+
+
+def _joins(one: Any, rows: Rows, looked: list[int], worth: Worth, counts: Float, left: Work) -> list[Join]:
+    """Return the pairs of components that lose least by becoming one, `MOST_JOINS` at most."""
+    joins = []
+    for pair in _pairs(rows, looked):
+        own = rows.own(*pair)
+        loss = own.level - _level(one, own, left)
+        smaller = float(min(counts[pair[0]], counts[pair[1]]))
+        joins.append(Join(pair, loss, 0.0 if worth.is_large(smaller) else float(np.clip(loss, 0.0, worth(smaller)))))
+    return sorted(joins, key=lambda join: (join.loss - join.credit, join.loss))[:MOST_JOINS]
 
 
 def _pairs(rows: Rows, looked: list[int]) -> list[tuple[int, int]]:
@@ -286,28 +356,25 @@ def _pairs(rows: Rows, looked: list[int]) -> list[tuple[int, int]]:
     return [(looked[i], looked[j]) for i, j in sorted(found)]
 
 
-def _divided(
-    two: Any, own: Own, rng: np.random.Generator, left: Work, *, random: bool = False
-) -> tuple[float, Float | None]:
+def _divided(two: Any, own: Own, rng: np.random.Generator, worth: Worth, left: Work) -> tuple[float, Float] | None:
     """Return how much the best division of rows in two gains, and the share of the first half in each row.
 
-    It begins with a cut; if there is none, or with `random`, with centres drawn at random too.
+    It is the division that gains most beyond what it must be worth. None if all fail.
     """
-    best, found = -np.inf, None
-    labels = cut_labels(two.points(own.whole.x), own.weight, rng)
-    starts: list[Callable[[], Any]] = []
-    if labels is not None:
+    columns, best, found = np.ascontiguousarray(own.whole.x.T), -np.inf, None
+    starts: list[Callable[[], Any]] = [lambda: two.start(own.whole, rng)]
+    for labels in cut_labels(two.points(own.whole.x), own.weight, rng):
         resp = np.array([labels, ~labels], dtype=np.float64) * own.weight
-        starts.append(lambda: two.from_responsibilities(np.ascontiguousarray(own.whole.x.T), resp))
-    if labels is None or random:
-        starts.append(lambda: two.start(own.whole, rng))
+        starts.append(partial(two.from_responsibilities, columns, resp))
     for start in starts:
         end = _local_fit(two, start, own, left)
-        if end is not None and end.stats.log_likelihood > best:
-            best, found = end.stats.log_likelihood, end.params
-    if found is None:
-        return -np.inf, None
-    return best - own.level, two.responsibilities(found, own.sample)[0][0]
+        if end is None:
+            continue
+        gain, first = end.stats.log_likelihood - own.level, two.responsibilities(end.params, own.sample)[0][0]
+        beyond = gain - worth.of_part(own, first)
+        if beyond > best:
+            best, found = beyond, (gain, first)
+    return found
 
 
 def _level(one: Any, own: Own, left: Work) -> float:

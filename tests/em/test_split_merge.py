@@ -113,11 +113,11 @@ def test_a_cut_sees_clusters_that_many_columns_hide(share):
     rng = np.random.default_rng(3)
     x, small = rng.normal(size=(4000, 16)), rng.random(4000) < share
     x[small] += 8 * (turn := rng.normal(size=16)) / np.linalg.norm(turn)
-    found = cut_labels(x, np.ones(4000), rng)
+    found = max(cut_labels(x, np.ones(4000), rng), key=lambda side: abs(np.mean(side == small) - 0.5))
     assert max(np.mean(found == small), np.mean(found != small)) > 0.99
 
 
 def test_no_cut_without_rows_or_spread():
     rng = np.random.default_rng(0)
-    assert cut_labels(rng.normal(size=(4, 2)), np.ones(4), rng) is None
-    assert cut_labels(np.ones((40, 2)), np.ones(40), rng) is None
+    assert cut_labels(rng.normal(size=(4, 2)), np.ones(4), rng) == []
+    assert cut_labels(np.ones((40, 2)), np.ones(40), rng) == []
