@@ -106,7 +106,7 @@ SETS = {
         MixtureSet("overlap", 6, lambda folder: clusters(100_000, 4, 6, apart=1.2, thin=0.5, seed=2)),
         MixtureSet("anisotropy", 8, lambda folder: clusters(100_000, 8, 8, apart=2.0, thin=1.0, seed=3)),
         MixtureSet("unbalance", 8, lambda folder: clusters(200_000, 5, 8, apart=3.0, thin=0.5, unequal=1e3, seed=4)),
-        MixtureSet("forty", 40, lambda folder: clusters(100_000, 4, 40, apart=7.0, thin=0.3, seed=5)),
+        MixtureSet("forty", 40, lambda folder: clusters(100_000, 4, 40, apart=5.0, thin=0.3, seed=5)),
         MixtureSet("flights", 6, flights),
         MixtureSet("argo", 4, argo),
     )

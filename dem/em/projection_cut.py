@@ -45,7 +45,7 @@ def first_directions(z: Float, share: Float, rng: np.random.Generator) -> list[F
     Prieto and Viladomat 2010).
     """
     _, vectors = np.linalg.eigh((z * (share * (z**2).sum(axis=1))[:, None]).T @ z)
-    return [vectors[:, 0], vectors[:, -1], rng.standard_normal(z.shape[1])]
+    return [vectors[:, 0], vectors[:, -1], np.asarray(rng.standard_normal(z.shape[1]))]
 
 
 def extreme_direction(z: Float, share: Float, first: Float) -> Float:

@@ -14,19 +14,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from dem.core.block import Block, Float
 from dem.em import loop
+from dem.em.moves import Division, Join, Move, Own, Rows, Work, Worth
 from dem.em.projection_cut import cut_labels
 
-LEAST_SHARE = 1e-2
-"""Rows with a smaller responsibility are left out of a component's own rows."""
 LOCAL_ITER, LOCAL_TOL = 8, 1e-4
 """Of the fits to the rows of one or two components."""
 PARTNERS = 2
@@ -37,207 +35,16 @@ MOST_COMPONENTS = 64
 """At most so many components are looked at in a round, the largest ones."""
 LEAST_GAIN = 2e-5
 """Nats a row: a jump that gains less is not worth it; the sample does not show smaller differences anyway."""
-ROWS_A_PARAMETER = 10
-"""Components with fewer rows must be worth more. A component may go to a few rows that happen to lie together: that
-raises the likelihood of the sample, but not that of the data."""
 TRIES, ALIKE, MOST_LOSS = 10, 3, 2e-2
 """So many jumps are tried out, of an expected loss of at most so many nats a row: the other components adapt to a jump,
 which the bound does not see. At most `ALIKE` of them join the same components, or split the same one."""
-ROUND_ITER, LOOK, HOPE = 30, 5, 3.0
+ROUND_ITER, LOOK, HOPE = 40, 5, 3.0
 """Iterations of EM on the sample after a jump. After every few of them it is given up if so many times what it seems to
 gain yet would not be enough."""
 
 
-class Movable(Protocol):
-    """What a model needs for moves, besides the contract of `dem.em.model`."""
-
-    @property
-    def n_components(self) -> int:
-        """K."""
-
-    def resized(self, n_components: int) -> Any:
-        """Return the bound model with another number of components, for some of the rows."""
-
-    def points(self, x: Float) -> Float:
-        """Return rows x (n, d) as points with meaningful directions."""
-
-    def from_responsibilities(self, x: Float, resp: Float) -> Any:
-        """Return the parameters for responsibilities (K, n), times weights, of the columns of x (d, n)."""
-
-    def responsibilities(self, params: Any, block: Block) -> tuple[Float, Float]:
-        """Return the responsibilities (K, n) of a block, and its log-likelihoods (n,) without the base measure."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The sample under the current parameters.
-
-    Attributes
-    ----------
-    sample, whole : Block
-        The rows as they are, and with missing values filled in.
-    weight : array of shape (n,)
-    resp : array of shape (K, n)
-    score : array of shape (n,)
-    """
-
-    sample: Block
-    whole: Block
-    weight: Float
-    resp: Float
-    score: Float
-
-    @classmethod
-    def of(cls, model: Movable, params: Any, sample: Block, whole: Block) -> Rows:
-        """Return the sample with the responsibilities of a model."""
-        weight = np.ones(len(sample.x)) if sample.weight is None else np.asarray(sample.weight, dtype=np.float64)
-        resp, score = model.responsibilities(params, sample)
-        return cls(sample, whole, weight, resp, score)
-
-    def own(self, *members: int) -> Own:
-        """Return the rows of some components."""
-        resp = self.resp[list(members)].sum(axis=0)
-        at = np.flatnonzero((resp > LEAST_SHARE) & (self.weight > 0))
-        share, total = resp[at], self.weight @ resp
-        weight = self.weight[at] * share
-        log_f = self.score[at] + np.log(share) - np.log(total / self.weight.sum())
-        sample = Block(self.sample.x[at], weight)
-        whole = sample if self.whole is self.sample else Block(self.whole.x[at], weight)
-        return Own(at, weight, float(weight @ log_f), sample, whole)
-
-
-@dataclass(frozen=True)
-class Own:
-    """The rows of some components, weighted by their responsibilities.
-
-    Attributes
-    ----------
-    at : array of shape (m,)
-        Their numbers in the sample.
-    weight : array of shape (m,)
-    level : float
-        The sum of their weighted log-densities, in nats.
-    sample, whole : Block
-        The rows as they are, and with missing values filled in.
-    """
-
-    at: NDArray[np.intp]
-    weight: Float
-    level: float
-    sample: Block
-    whole: Block
-
-
-@dataclass(frozen=True)
-class Move:
-    """A jump.
-
-    Attributes
-    ----------
-    gain : float
-        The least that it changes the log-likelihood by, in nats.
-    joined : (int, int) or None
-        The components that become one: the second one is free then.
-    split : (int, int)
-        The component that becomes two, and where its second half goes. Without `joined` these two are divided anew.
-    at : array of shape (m,)
-        The rows that are divided.
-    first : array of shape (m,)
-        The share of each that the first half gets.
-    credit : float
-        See `Join`.
-    """
-
-    gain: float
-    joined: tuple[int, int] | None
-    split: tuple[int, int]
-    at: NDArray[np.intp]
-    first: Float
-    credit: float = 0.0
-
-    @property
-    def total(self) -> float:
-        """The gain, without losses that are not real."""
-        return self.gain + self.credit
-
-    @property
-    def components(self) -> set[int]:
-        """The components that change."""
-        return {*self.split, *(self.joined or ())}
-
-    def apply(self, resp: Float) -> None:
-        """Change responsibilities (K, n)."""
-        i, j = self.split
-        if self.joined is None:
-            both = resp[i, self.at] + resp[j, self.at]
-        else:
-            into, free = self.joined
-            resp[into] += resp[free]
-            resp[free] = 0
-            both = resp[i, self.at]
-        resp[i, self.at], resp[j, self.at] = both * self.first, both * (1 - self.first)
-
-
 class _BehindError(Exception):
     """A jump falls behind."""
-
-
-@dataclass(frozen=True)
-class Worth:
-    """The gain, in nats, that a component must be worth so that it is not an accident of the sample.
-
-    Attributes
-    ----------
-    parameters : float
-        Free parameters of a component.
-    weight : float
-        Of all rows of the sample.
-    """
-
-    parameters: float
-    weight: float
-
-    def is_large(self, count: float) -> bool:
-        """Whether so many rows do not lie together by chance."""
-        return count >= ROWS_A_PARAMETER * self.parameters
-
-    def __call__(self, count: float) -> float:
-        """Return the least gain of a component of so many rows: by AIC if it is large, else by BIC."""
-        return self.parameters * (1.0 if self.is_large(count) else 0.5 * float(np.log(max(self.weight, 2.0))))
-
-    def of_part(self, own: Own, first: Float) -> float:
-        """Return the least gain of the smaller part of a division."""
-        part = float(own.weight @ first)
-        return self(min(part, float(own.weight.sum()) - part))
-
-
-@dataclass(frozen=True)
-class Join:
-    """Two components that could become one.
-
-    Attributes
-    ----------
-    pair : (int, int)
-    loss : float
-        The most that the log-likelihood loses, in nats.
-    credit : float
-        How much of this is no real loss, because the smaller component may be an accident of the sample.
-    """
-
-    pair: tuple[int, int]
-    loss: float
-    credit: float
-
-
-@dataclass
-class Work:
-    """The work that is left, in operations."""
-
-    left: float
-
-    def spend(self, operations: float) -> None:
-        """Take note of work."""
-        self.left -= operations
 
 
 def improved(
@@ -321,14 +128,14 @@ def proposals(model: Any, rows: Rows, rng: np.random.Generator, left: Work) -> l
     for join in joins:
         own = rows.own(*join.pair)
         found = _divided(two, own, rng, worth, left)
-        if found is not None and found[0] + join.loss > worth.of_part(own, found[1]):
-            moves.append(Move(found[0], None, join.pair, own.at, found[1]))
+        if found is not None and found.beyond + join.loss > 0:
+            moves.append(Move(found.gain, None, join.pair, own.at, found.first))
     for i in looked if k > 2 else []:
         own = rows.own(i)
         found = _divided(two, own, rng, worth, left)
-        if found is not None and found[0] > worth.of_part(own, found[1]):
+        if found is not None and found.beyond > 0:
             moves += [
-                Move(found[0] - join.loss, join.pair, (i, join.pair[1]), own.at, found[1], join.credit)
+                Move(found.gain - join.loss, join.pair, (i, join.pair[1]), own.at, found.first, join.credit)
                 for join in joins
                 if i not in join.pair
             ]
@@ -356,12 +163,9 @@ def _pairs(rows: Rows, looked: list[int]) -> list[tuple[int, int]]:
     return [(looked[i], looked[j]) for i, j in sorted(found)]
 
 
-def _divided(two: Any, own: Own, rng: np.random.Generator, worth: Worth, left: Work) -> tuple[float, Float] | None:
-    """Return how much the best division of rows in two gains, and the share of the first half in each row.
-
-    It is the division that gains most beyond what it must be worth. None if all fail.
-    """
-    columns, best, found = np.ascontiguousarray(own.whole.x.T), -np.inf, None
+def _divided(two: Any, own: Own, rng: np.random.Generator, worth: Worth, left: Work) -> Division | None:
+    """Return the division of rows in two that gains most beyond what it must be worth; None if all fail."""
+    columns, best, gain, found = np.ascontiguousarray(own.whole.x.T), -np.inf, 0.0, None
     starts: list[Callable[[], Any]] = [lambda: two.start(own.whole, rng)]
     for labels in cut_labels(two.points(own.whole.x), own.weight, rng):
         resp = np.array([labels, ~labels], dtype=np.float64) * own.weight
@@ -370,11 +174,13 @@ def _divided(two: Any, own: Own, rng: np.random.Generator, worth: Worth, left: W
         end = _local_fit(two, start, own, left)
         if end is None:
             continue
-        gain, first = end.stats.log_likelihood - own.level, two.responsibilities(end.params, own.sample)[0][0]
-        beyond = gain - worth.of_part(own, first)
+        won = end.stats.log_likelihood - own.level
+        beyond = won - worth.of_part(own, two.responsibilities(end.params, own.sample)[0][0])
         if beyond > best:
-            best, found = beyond, (gain, first)
-    return found
+            best, gain, found = beyond, won, end.params
+    if not best > -np.inf:
+        return None
+    return Division(gain, best, two.responsibilities(found, own.every)[0][0])
 
 
 def _level(one: Any, own: Own, left: Work) -> float:

@@ -201,9 +201,11 @@ class OnSample(Generic[P]):
         return acceleration.fit(self.model, params, sweep, tol=self.tol, max_iter=max_iter, callback=after)
 
     def moved(self, run: loop.State[P], work: float, after: After) -> tuple[loop.State[P], int]:
-        """Return the best state that moves find, and their number."""
+        """Return the best state that moves find, after another long run from there; and their number."""
         settings: dict[str, Any] = {"seed": self.seed, "work": work, "tol": self.tol, "after": after}
-        return split_merge.improved(self.model, run, self.sample, self.whole, **settings)
+        end, moves = split_merge.improved(self.model, run, self.sample, self.whole, **settings)
+        max_iter = int(np.clip(work / self.budget.work, LEAST_SHORT, LONG_ITER))
+        return (self.long(end, max_iter, after), moves) if moves else (run, 0)
 
 
 def best_start(

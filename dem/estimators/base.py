@@ -58,8 +58,6 @@ FIT_ATTRIBUTES = (
     "converged_", "stop_reason_", "n_iter_", "n_passes_", "lower_bound_", "lower_bounds_", "history_", "source_",
 )  # fmt: skip
 """Fitted attributes that every estimator has."""
-NEW_FIT_ATTRIBUTES = ("starts_", "remaining_gain_")
-"""The same, but models saved before version 0.17.0 do not have them."""
 
 
 class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
@@ -75,6 +73,8 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
 
     sample_dims_: tuple[str, ...] | None = None
     variables_: tuple[str, ...] | None = None
+    starts_: Sequence[dict[str, Any]] = ()
+    remaining_gain_: float | None = None
     converged_: bool
     stop_reason_: str
     n_iter_: int
@@ -83,8 +83,6 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
     lower_bounds_: list[float]
     history_: list[dict[str, Any]]
     source_: dict[str, Any]
-    starts_: list[dict[str, Any]]
-    remaining_gain_: float | None
     columns_: Columns
     outputs: ClassVar[RowOutputs]
     """The row outputs that `write` can write, by name; the names are the same for models of any size."""
@@ -223,8 +221,8 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
         self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
         self.history_ = history_records(state)
-        self.lower_bounds_ = self._bounds_of_history()
-        self.remaining_gain_, self.starts_ = state.remaining_gain, start_records(state.starts)
+        self.lower_bounds_, self.remaining_gain_ = self._bounds_of_history(), state.remaining_gain
+        self.starts_ = start_records(state.starts)
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
         self.lower_bound_ = self.lower_bounds_[-1]
@@ -422,10 +420,9 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
-        names = ("n_features_in_", *FIT_ATTRIBUTES, *NEW_FIT_ATTRIBUTES, *self._saved_numbers)
+        names = "n_features_in_", *FIT_ATTRIBUTES, "starts_", "remaining_gain_", *self._saved_numbers
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
-        fitted |= names_as_json(self)
-        return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
+        return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted | names_as_json(self)}
 
     @classmethod
     def _restore(cls, saved: GroupContents) -> Self:
@@ -447,8 +444,6 @@ class RowwiseEstimator(scaling.Scalable, HasDataset, BaseEstimator):
             self.converged_ = self.stop_reason_ in CONVERGED_REASONS
         if hasattr(self, "history_") and not hasattr(self, "lower_bounds_"):
             self.lower_bounds_ = self._bounds_of_history() or [self.lower_bound_]
-        if hasattr(self, "history_") and not hasattr(self, "starts_"):
-            self.starts_, self.remaining_gain_ = [], None
         if hasattr(self, "n_features_in_") and not hasattr(self, "columns_"):
             self.columns_ = columns_of(self, self.n_features_in_)
         if hasattr(self, "lower_bounds_") and not hasattr(self, "lower_bound_"):
