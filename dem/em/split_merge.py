@@ -27,6 +27,8 @@ from dem.em.projection_cut import cut_labels
 
 LOCAL_ITER, LOCAL_TOL = 8, 1e-4
 """Of the fits to the rows of one or two components."""
+OVERHEAD = 1.5e6
+"""An iteration of such a fit takes as long as so many operations more (measured)."""
 PARTNERS = 2
 """For each component, so many of those that overlap it most are candidates to become one with it."""
 MOST_JOINS = 8
@@ -35,6 +37,8 @@ MOST_COMPONENTS = 64
 """At most so many components are looked at in a round, the largest ones."""
 LEAST_GAIN = 2e-5
 """Nats a row: a jump that gains less is not worth it; the sample does not show smaller differences anyway."""
+MOST_STALLED = 2
+"""On a sample that has all the data, jumps are looked for until so many rounds have found none; else, until one has."""
 TRIES, ALIKE, MOST_LOSS = 10, 3, 2e-2
 """So many jumps are tried out, of an expected loss of at most so many nats a row: the other components adapt to a jump,
 which the bound does not see. At most `ALIKE` of them join the same components, or split the same one."""
@@ -54,8 +58,9 @@ def improved(
     whole: Block,
     *,
     seed: int,
-    work: float,
+    left: Work,
     tol: float,
+    accidents: bool = True,
     after: Callable[[loop.State[Any]], object],
 ) -> tuple[loop.State[Any], int]:
     """Return the best state that moves and EM find on the sample, and how many rounds of moves it took.
@@ -69,33 +74,49 @@ def improved(
     sample, whole : Block
         The rows, and the same with missing values filled in.
     seed : int
-    work : float
-        Operations that may be made, about; they are counted, not timed.
+    left : Work
+        The work that may be done, about. It is counted, not timed.
     tol : float
         EM after a jump stops when the objective rises by less, in nats a row.
+    accidents : bool
+        Whether rows of the sample may lie together by chance: not if they are all the data.
     after : callable
         Called with the state after every iteration on the sample.
     """
-    left, rounds = Work(work), 0
-    each = model.work(sample.x)
-    while left.left > 2 * each:
-        rng = np.random.default_rng([seed, 1, rounds])
+    rounds, tries, stalled = 0, 0, 0
+    each, most = model.work(sample.x), 1 if accidents else MOST_STALLED
+    while left.left > 2 * each and stalled < most:
         rows = Rows.of(model, state.params, sample, whole)
-        moves = proposals(model, rows, rng, left)
-        for chosen in choices(moves, float(rows.weight.sum())):
-            if left.left < each:
-                break
-            resp = rows.resp.copy()
-            for move in chosen:
-                move.apply(resp)
-            least = state.objective - sum(move.credit for move in chosen) / rows.weight.sum()
-            trial = _tried(model, rows, resp, least, left, each, tol, after)
-            if trial is not None and trial.objective > least + LEAST_GAIN:
-                state, rounds = trial, rounds + 1
-                break
-        else:
-            break
+        moves = proposals(model, rows, np.random.default_rng([seed, 1, tries]), left, accidents=accidents)
+        better = _first_better(model, rows, moves, state.objective, left, tol, after)
+        tries, stalled = tries + 1, stalled + 1
+        if better is not None:
+            state, rounds, stalled = better, rounds + 1, 0
     return state, rounds
+
+
+def _first_better(
+    model: Any,
+    rows: Rows,
+    moves: list[Move],
+    objective: float,
+    left: Work,
+    tol: float,
+    after: Callable[[loop.State[Any]], object],
+) -> loop.State[Any] | None:
+    """Return the end of EM after the first of the jumps that leads to a better optimum; None if none does."""
+    weight, each = float(rows.weight.sum()), model.work(rows.sample.x)
+    for chosen in choices(moves, weight):
+        if left.left < each:
+            break
+        resp = rows.resp.copy()
+        for move in chosen:
+            move.apply(resp)
+        least = objective - sum(move.credit for move in chosen) / weight
+        trial = _tried(model, rows, resp, least, left, each, tol, after)
+        if trial is not None and trial.objective > least + LEAST_GAIN:
+            return trial
+    return None
 
 
 def choices(moves: list[Move], weight: float) -> Iterator[list[Move]]:
@@ -117,11 +138,11 @@ def choices(moves: list[Move], weight: float) -> Iterator[list[Move]]:
                 break
 
 
-def proposals(model: Any, rows: Rows, rng: np.random.Generator, left: Work) -> list[Move]:
-    """Return moves, the best first."""
+def proposals(model: Any, rows: Rows, rng: np.random.Generator, left: Work, *, accidents: bool = True) -> list[Move]:
+    """Return moves, the best first; for `accidents` see `improved`."""
     k = model.n_components
     one, two = model.resized(1), model.resized(2)
-    worth = Worth(model.n_parameters(rows.sample.x.shape[1]) / k, float(rows.weight.sum()))
+    worth = Worth(model.n_parameters(rows.sample.x.shape[1]) / k if accidents else 0.0, float(rows.weight.sum()))
     counts = rows.resp @ rows.weight
     looked = np.sort(np.argsort(-counts, kind="stable")[:MOST_COMPONENTS]).tolist()
     joins, moves = _joins(one, rows, looked, worth, counts, left), []
@@ -198,7 +219,7 @@ def _local_fit(
         end = loop.fit(model, start(), loop.OneBlock(own.sample), tol=LOCAL_TOL, max_iter=max_iter)
     except (ValueError, ArithmeticError):  # too few rows, or they collapse
         return None
-    left.spend(len(end.history) * model.work(own.sample.x))
+    left.spend(len(end.history) * (model.work(own.sample.x) + OVERHEAD))
     return end
 
 

@@ -8,11 +8,12 @@ depend on the chunking in the last bit, and such a difference could change a cho
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import pairwise
 from threading import Lock
-from typing import Any, Generic
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from dem.core.block import Block
 from dem.core.stats import S
 from dem.em import acceleration, loop, split_merge
 from dem.em.model import Model, P
+from dem.em.moves import Work
 from dem.em.runs import Watch, in_threads
 from dem.em.start_records import StartRecord, with_optima
 from dem.scan.fill_sample import completed_scan
@@ -35,8 +37,11 @@ PASSES_A_RUN, WORK_A_RUN = 2, 2e9
 """Average cost allowed for a run: passes over the data, or operations (half a second); the larger one counts."""
 LEAST_ROWS, LEAST_SHARE = 2000, 8
 """Short runs use at least this number of rows, and at least one row in 8 of the sample."""
-MOVES = 4
-"""Moves may do the work of so many runs, and what the runs before them have left."""
+MOVES, MOVED = 8, 3
+"""Moves may do the work of so many runs, and what the runs before them have left. They begin at so many of the best
+runs, of each optimum once."""
+NEAR = 1e-4
+"""Ends of long runs that differ by less, in nats a row, are the same optimum."""
 LEAST_SHORT, LEAST_LONG = 5, 40
 """Least iterations of a short and of a long run: with fewer, it is better to make fewer runs."""
 
@@ -167,6 +172,8 @@ class OnSample(Generic[P]):
     seed : int
     tol : float
         Of the long runs.
+    is_all : bool
+        Whether the sample has all rows of the data.
     """
 
     model: Any
@@ -175,6 +182,7 @@ class OnSample(Generic[P]):
     budget: StartBudget
     seed: int
     tol: float
+    is_all: bool
     best: BestRuns[P] = field(default_factory=BestRuns)
 
     def short(self, size: int, i: int, after: After) -> StartRecord | Exception:
@@ -200,12 +208,35 @@ class OnSample(Generic[P]):
     def _run(self, params: P, sweep: loop.OneBlock, max_iter: int, after: After) -> loop.State[P]:
         return acceleration.fit(self.model, params, sweep, tol=self.tol, max_iter=max_iter, callback=after)
 
-    def moved(self, run: loop.State[P], work: float, after: After) -> tuple[loop.State[P], int]:
-        """Return the best state that moves find, after another long run from there; and their number."""
-        settings: dict[str, Any] = {"seed": self.seed, "work": work, "tol": self.tol, "after": after}
-        end, moves = split_merge.improved(self.model, run, self.sample, self.whole, **settings)
+    def moved(self, runs: Sequence[tuple[int, loop.State[P]]], work: float, after: After) -> Moved[P]:
+        """Return the best state that moves from the best of the runs find, after another long run from there."""
+        left = Work(work)
+        (number, best), moves = runs[0], 0
+        others = [b for a, b in pairwise(runs) if a[1].objective - b[1].objective > NEAR]
+        for i, run in [runs[0], *others][:MOVED]:
+            end, rounds = split_merge.improved(
+                self.model,
+                run,
+                self.sample,
+                self.whole,
+                seed=self.seed,
+                left=left,
+                tol=self.tol,
+                accidents=not self.is_all,
+                after=after,
+            )
+            if rounds and end.objective > best.objective:
+                number, best, moves = i, end, rounds
         max_iter = int(np.clip(work / self.budget.work, LEAST_SHORT, LONG_ITER))
-        return (self.long(end, max_iter, after), moves) if moves else (run, 0)
+        return Moved(number, self.long(best, max_iter, after) if moves else best, moves)
+
+
+class Moved(NamedTuple, Generic[P]):
+    """The best run after moves: its number, its state, and the rounds of moves."""
+
+    number: int
+    state: loop.State[P]
+    moves: int
 
 
 def best_start(
@@ -256,14 +287,8 @@ def best_start(
     n_init = max(start.n_init, getattr(bound, "least_starts", 1))
     budget = StartBudget.of(bound, sample, n_init, n if rows is None else rows)
     is_all = rows is None or rows <= n
-    on = OnSample[P](
-        bound,
-        sample,
-        whole,
-        budget,
-        start.seed,
-        min(tol, LONG_TOL) if is_all and acceleration.can_extrapolate(bound) else LONG_TOL,
-    )
+    closer = is_all and acceleration.can_extrapolate(bound)
+    on = OnSample[P](bound, sample, whole, budget, start.seed, min(tol, LONG_TOL) if closer else LONG_TOL, is_all)
 
     with single_threaded_blas():
         for size in dict.fromkeys([budget.short_rows, n]):
@@ -280,13 +305,15 @@ def best_start(
         for (i, short), end in zip(chosen, longer, strict=True):
             if end is not short:
                 ends[i] = StartRecord(i + 1, end.objective, short.n_iter + end.n_iter, n)
-        at = max(range(len(longer)), key=lambda j: longer[j].objective)
-        best, number = longer[at], chosen[at][0]
+        ranked = sorted(zip([i for i, _ in chosen], longer, strict=True), key=lambda run: -run[1].objective)
+        best = ranked[0][1]
         if getattr(bound, "can_move", False):
             work = budget.for_moves(sum(len(run.history) for run in longer))
-            [(best, moves)] = in_threads([partial(on.moved, best, work)], 1, "joining and splitting components", watch)
-            if moves:
-                ends.append(StartRecord(number + 1, best.objective, ends[number].n_iter + best.n_iter, n, moves))
+            [moved] = in_threads([partial(on.moved, ranked, work)], 1, "joining and splitting components", watch)
+            best = moved.state
+            if moved.moves:
+                n_iter = ends[moved.number].n_iter + best.n_iter
+                ends.append(StartRecord(moved.number + 1, best.objective, n_iter, n, moved.moves))
     return Started(model.for_new_fit(best.params), with_optima(ends))
 
 

@@ -51,12 +51,12 @@ def test_moves_leave_a_bad_optimum(kind, weighted):
     bad = badly_begun(model, x, label, weight)
     good = best(model, x, label, loop.OneBlock(block))
     assert bad.objective < good - 0.1
-    state, rounds = improved(model, bad, block, block, seed=0, work=np.inf, tol=1e-6, after=after)
+    state, rounds = improved(model, bad, block, block, seed=0, left=Work(np.inf), tol=1e-6, after=after)
     assert rounds >= 1
     assert state.objective == pytest.approx(good, abs=1e-3)
-    again = improved(model, bad, block, block, seed=0, work=np.inf, tol=1e-6, after=after)[0]
+    again = improved(model, bad, block, block, seed=0, left=Work(np.inf), tol=1e-6, after=after)[0]
     assert again.objective == state.objective
-    assert improved(model, bad, block, block, seed=0, work=0, tol=1e-6, after=after) == (bad, 0)
+    assert improved(model, bad, block, block, seed=0, left=Work(0), tol=1e-6, after=after) == (bad, 0)
 
 
 def test_moves_with_missing_values():
@@ -68,7 +68,7 @@ def test_moves_with_missing_values():
     params = badly_begun(bind(model, x), x, label).params
     bad = loop.fit(model, params, loop.OneBlock(sample), tol=1e-6, max_iter=100)
     good = best(bind(model, holed), x, label, loop.OneBlock(sample))
-    state, _ = improved(model, bad, sample, whole, seed=0, work=np.inf, tol=1e-6, after=after)
+    state, _ = improved(model, bad, sample, whole, seed=0, left=Work(np.inf), tol=1e-6, after=after)
     assert bad.objective < good - 0.1
     assert state.objective == pytest.approx(good, abs=5e-3)
 
