@@ -58,6 +58,8 @@ def remaining_gain_of_step(change: float, expected: float, rounding: float = 0.0
     rounding : float
         The rounding of both.
     """
+    if max(abs(change), abs(expected)) <= rounding:
+        return 0.0
     if not 0 < expected <= change + rounding:
         return None
     return rest_of_series(change, (max(change, expected) / expected - 1.0) ** 2)

@@ -37,7 +37,7 @@ MOST_COMPONENTS = 64
 """At most so many components are looked at in a round, the largest ones."""
 LEAST_GAIN = 2e-5
 """Nats a row: a jump that gains less is not worth it; the sample does not show smaller differences anyway."""
-MOST_STALLED = 2
+MOST_STALLED = 4
 """On a sample that has all the data, jumps are looked for until so many rounds have found none; else, until one has."""
 TRIES, ALIKE, MOST_LOSS = 10, 3, 2e-2
 """So many jumps are tried out, of an expected loss of at most so many nats a row: the other components adapt to a jump,
@@ -83,14 +83,17 @@ def improved(
     after : callable
         Called with the state after every iteration on the sample.
     """
-    rounds, tries, stalled = 0, 0, 0
+    rounds, tries, stalled, falls = 0, 0, 0, 0
     each, most = model.work(sample.x), 1 if accidents else MOST_STALLED
-    while left.left > 2 * each and stalled < most:
+    while left.left > 2 * (each + OVERHEAD) and stalled < most:
         rows = Rows.of(model, state.params, sample, whole)
         moves = proposals(model, rows, np.random.default_rng([seed, 1, tries]), left, accidents=accidents)
+        if falls >= model.n_components:  # no circles
+            moves = [replace(move, credit=0.0) for move in moves]
         better = _first_better(model, rows, moves, state.objective, left, tol, after)
         tries, stalled = tries + 1, stalled + 1
         if better is not None:
+            falls += better.objective <= state.objective + LEAST_GAIN
             state, rounds, stalled = better, rounds + 1, 0
     return state, rounds
 
@@ -237,8 +240,10 @@ def _tried(
 
     def look(state: loop.State[Any]) -> None:
         after(state)
-        left.spend(each)
+        left.spend(each + OVERHEAD)
         more = state.remaining_gain
+        if left.left < 0:
+            raise _BehindError
         if len(state.history) % LOOK == 0 and more is not None and state.objective + HOPE * more < least:
             raise _BehindError
 

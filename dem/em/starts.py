@@ -40,6 +40,10 @@ LEAST_ROWS, LEAST_SHARE = 2000, 8
 MOVES, MOVED = 8, 3
 """Moves may do the work of so many runs, and what the runs before them have left. They begin at so many of the best
 runs, of each optimum once."""
+MOVING = "joining and splitting components"
+"""The name of moves in reports."""
+MOST_MOVES = 1000
+"""The most iterations that moves may make; it counts where the sample is small."""
 NEAR = 1e-4
 """Ends of long runs that differ by less, in nats a row, are the same optimum."""
 LEAST_SHORT, LEAST_LONG = 5, 40
@@ -108,7 +112,8 @@ class StartBudget:
 
     def for_moves(self, passes: int) -> float:
         """Return the operations that moves may do, after so many passes of the long runs over the sample."""
-        return self.a_run * MOVES + max(0.0, self.long_work - passes * self.work)
+        work = self.a_run * MOVES + max(0.0, self.long_work - passes * self.work)
+        return min(work, MOST_MOVES * (self.work + split_merge.OVERHEAD))
 
     def long_runs(self, runs: int) -> tuple[int, int]:
         """Return how many of the best runs continue, and the largest number of iterations of each."""
@@ -309,7 +314,7 @@ def best_start(
         best = ranked[0][1]
         if getattr(bound, "can_move", False):
             work = budget.for_moves(sum(len(run.history) for run in longer))
-            [moved] = in_threads([partial(on.moved, ranked, work)], 1, "joining and splitting components", watch)
+            [moved] = in_threads([partial(on.moved, ranked, work)], 1, MOVING, watch)
             best = moved.state
             if moved.moves:
                 n_iter = ends[moved.number].n_iter + best.n_iter

@@ -20,7 +20,7 @@ from dem.em.model import Model, P
 from dem.em.progress import WARNING, end_pass
 from dem.em.runs import RunProgress
 from dem.em.start_records import doubt
-from dem.em.starts import Start, Started, best_start
+from dem.em.starts import MOVING, Start, Started, best_start
 from dem.engine.engine import Engine
 from dem.engine.machines import CLIENT_GROWTH
 from dem.engine.passes import Passes
@@ -310,7 +310,7 @@ def start_on_sample(
     def watch(run: RunProgress) -> None:
         if run.state is None:
             sweep.progress.advance(run.ended, run.runs)
-        elif run.state.stop_reason is not None:
+        elif run.state.stop_reason is not None and run.kind != MOVING:
             reached = f"{run.state.objective:.9g} a row"
             log.info("start on the sample: %s: %s", run, reached)
         else:
