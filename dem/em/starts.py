@@ -43,7 +43,7 @@ runs, of each optimum once."""
 MOVING = "joining and splitting components"
 """The name of moves in reports."""
 MOST_MOVES = 1000
-"""The most iterations that moves may make; it counts where the sample is small."""
+"""The most iterations that moves may make on a sample that is all of the data."""
 NEAR = 1e-4
 """Ends of long runs that differ by less, in nats a row, are the same optimum."""
 LEAST_SHORT, LEAST_LONG = 5, 40
@@ -110,10 +110,13 @@ class StartBudget:
         short_iter = int(np.clip(most / (2 * each), LEAST_SHORT, SHORT_ITER))
         return cls(short, short_iter, work, max(most / 4, most - each * short_iter), a_run)
 
-    def for_moves(self, passes: int) -> float:
-        """Return the operations that moves may do, after so many passes of the long runs over the sample."""
+    def for_moves(self, passes: int, *, is_all: bool) -> float:
+        """Return the operations that moves may do, after so many passes of the long runs over a sample.
+
+        A sample that is all of the data may be so small that an iteration is hardly any work: then their number counts.
+        """
         work = self.a_run * MOVES + max(0.0, self.long_work - passes * self.work)
-        return min(work, MOST_MOVES * (self.work + split_merge.OVERHEAD))
+        return min(work, MOST_MOVES * (self.work + split_merge.OVERHEAD)) if is_all else work
 
     def long_runs(self, runs: int) -> tuple[int, int]:
         """Return how many of the best runs continue, and the largest number of iterations of each."""
@@ -313,7 +316,7 @@ def best_start(
         ranked = sorted(zip([i for i, _ in chosen], longer, strict=True), key=lambda run: -run[1].objective)
         best = ranked[0][1]
         if getattr(bound, "can_move", False):
-            work = budget.for_moves(sum(len(run.history) for run in longer))
+            work = budget.for_moves(sum(len(run.history) for run in longer), is_all=is_all)
             [moved] = in_threads([partial(on.moved, ranked, work)], 1, MOVING, watch)
             best = moved.state
             if moved.moves:
