@@ -113,6 +113,9 @@ def measure(names: list[str], folder: Path, *, peer: bool) -> list[Row]:
     below: dict[float, list[float]] = {tol: [] for tol in BARS}
     passes, times, known = [], [], json.loads(KEPT.read_text())
     for name in names:
+        if name not in known:
+            print(f"{name}: no best objective is known; run `find {name}`", file=sys.stderr)
+            continue
         x, k, best = scaled(SETS[name], folder), SETS[name].k, known[name]["objective"]
         seconds = []
         for tol in BARS:

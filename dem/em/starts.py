@@ -37,7 +37,7 @@ PASSES_A_RUN, WORK_A_RUN = 2, 2e9
 """Average cost allowed for a run: passes over the data, or operations (half a second); the larger one counts."""
 LEAST_ROWS, LEAST_SHARE = 2000, 8
 """Short runs use at least this number of rows, and at least one row in 8 of the sample."""
-MOVES, MOVED = 8, 3
+MOVES, MOVED = 12, 3
 """Moves may do the work of so many runs, and what the runs before them have left. They begin at so many of the best
 runs, of each optimum once."""
 MOVING = "joining and splitting components"
