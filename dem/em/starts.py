@@ -42,8 +42,8 @@ MOVES, MOVED = 12, 3
 runs, of each optimum once."""
 MOVING = "joining and splitting components"
 """The name of moves in reports."""
-MOST_MOVES = 1000
-"""The most iterations that moves may make on a sample that is all of the data."""
+MOST_MOVES, MOST_ON_ALL = 4000, 1000
+"""The most iterations that moves may make; the second number is for a sample that is all of the data."""
 NEAR = 1e-4
 """Ends of long runs that differ by less, in nats a row, are the same optimum."""
 LEAST_SHORT, LEAST_LONG = 5, 40
@@ -113,10 +113,10 @@ class StartBudget:
     def for_moves(self, passes: int, *, is_all: bool) -> float:
         """Return the operations that moves may do, after so many passes of the long runs over a sample.
 
-        A sample that is all of the data may be so small that an iteration is hardly any work: then their number counts.
+        On a small sample an iteration is hardly any work: then their number counts.
         """
         work = self.a_run * MOVES + max(0.0, self.long_work - passes * self.work)
-        return min(work, MOST_MOVES * (self.work + split_merge.OVERHEAD)) if is_all else work
+        return min(work, (MOST_ON_ALL if is_all else MOST_MOVES) * (self.work + split_merge.OVERHEAD))
 
     def long_runs(self, runs: int) -> tuple[int, int]:
         """Return how many of the best runs continue, and the largest number of iterations of each."""

@@ -42,12 +42,12 @@ def test_without_starts_there_is_nothing_to_tell():
 
 def test_a_checkpoint_keeps_the_starts(tmp_path):
     x, kept = clusters(), tmp_path / "c.zarr"
-    whole = dem.GaussianMixture(4, n_init=3, tol=1e-6, sample_size=200).fit(x)
+    whole = dem.GaussianMixture(3, n_init=3, tol=1e-6, sample_size=200).fit(x)
     with pytest.raises(dem.Stopped):
-        dem.GaussianMixture(4, n_init=3, tol=1e-6, sample_size=200).fit(
+        dem.GaussianMixture(3, n_init=3, tol=1e-6, sample_size=200).fit(
             x, checkpoint=dem.Checkpoint(kept, max_passes=2)
         )
-    again = dem.GaussianMixture(4, n_init=3, tol=1e-6, sample_size=200).fit(x, checkpoint=kept)
+    again = dem.GaussianMixture(3, n_init=3, tol=1e-6, sample_size=200).fit(x, checkpoint=kept)
     assert again.starts_ == whole.starts_
     assert again.means_.tobytes() == whole.means_.tobytes()
 
