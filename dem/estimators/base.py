@@ -28,7 +28,7 @@ from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import named_dims, open_for
 from dem.estimators.notebook import ShownInNotebooks
 from dem.estimators.problem import HasProblem
-from dem.estimators.records import CONVERGED_REASONS, history_records, source_record
+from dem.estimators.records import CONVERGED_REASONS, history_records, source_record, start_records
 from dem.estimators.saving import Saveable
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
@@ -59,6 +59,8 @@ class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, Shown
     """The columns were chosen in the fit, or are those of a store: they are taken by name from data frames too."""
     sample_dims_: tuple[str, ...] | None = None
     variables_: tuple[str, ...] | None = None
+    starts_: Sequence[dict[str, Any]] = ()
+    remaining_gain_: float | None = None
     converged_: bool
     stop_reason_: str
     n_iter_: int
@@ -215,7 +217,8 @@ class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, Shown
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
         self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
         self.history_ = history_records(state)
-        self.lower_bounds_ = self._bounds_of_history()
+        self.lower_bounds_, self.remaining_gain_ = self._bounds_of_history(), state.remaining_gain
+        self.starts_ = start_records(state.starts)
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
         self.lower_bound_ = self.lower_bounds_[-1]

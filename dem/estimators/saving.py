@@ -78,7 +78,7 @@ class Saveable:
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
-        names = ("n_features_in_", *FIT_ATTRIBUTES, "selection_", *self._saved_numbers)
+        names = ("n_features_in_", *FIT_ATTRIBUTES, "selection_", "starts_", "remaining_gain_", *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         fitted |= names_as_json(self)
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}

@@ -53,6 +53,27 @@ def iterations_and_passes(model: Any) -> str:
     return f"{plural(model.n_iter_, 'iteration')}; data read by {passes(model.n_passes_)}"
 
 
+def rest_in_words(model: Any) -> str | None:
+    """Return what more iterations would gain, in words; None if there is no estimate, or the objective has no nats."""
+    left = getattr(model, "remaining_gain_", None)
+    if left is None or model.objective_name == "inertia":
+        return None
+    return f"about {left:.1g} nats a row, by Aitken's estimate" if left > 0 else "nothing, by Aitken's estimate"
+
+
+def starts_in_words(model: Any) -> str | None:
+    """Return how many starts on the sample came to the best optimum, in words; None if there were none."""
+    records = getattr(model, "starts_", None) or []
+    starts = [record for record in records if not record["moves"]]
+    if not starts:
+        return None
+    seen = [record for record in starts if record["optimum"] is not None]
+    best = sum(record["optimum"] == 1 for record in seen)
+    carried_on = f" of {len(seen)} carried on" if len(seen) < len(starts) else ""
+    moved = "; joining and splitting components found a better one" if len(records) > len(starts) and not best else ""
+    return f"{len(starts)} on the sample, {best}{carried_on} at the best optimum{moved}"
+
+
 def history_unit(model: Any) -> str:
     """Return what an entry of the history stands for: "pass" over the data, or "iteration" in memory."""
     return "pass" if hasattr(model, "weights_") or hasattr(model, "cluster_centers_") else "iteration"

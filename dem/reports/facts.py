@@ -90,7 +90,7 @@ def _fit(model: Any) -> dict[str, str | None]:
         "where": run.get("where"),
         **objectives.objectives_in_words(objectives.final_objective(model)),
         "still to gain": still_to_gain(model),
-        "starts": starts_in_words(model),
+        "starts": summary.starts_in_words(model),
         "added to variances": summary.reg_covar_text(model),
         "parameters": f"{model.n_parameters_:,} free ones" if hasattr(model, "n_parameters_") else None,
         "version": f"dem {run['dem']}" if "dem" in run else None,
@@ -99,24 +99,13 @@ def _fit(model: Any) -> dict[str, str | None]:
 
 def still_to_gain(model: Any) -> str | None:
     """Return how far the objective may be from its optimum, in words; None if nothing is known."""
-    left = getattr(model, "remaining_gain_", None)
-    if left is not None and model.objective_name != "inertia":
-        return f"about {left:.1g} nats a row, by Aitken's estimate" if left > 0 else "nothing, by Aitken's estimate"
+    if (rest := summary.rest_in_words(model)) is not None:
+        return rest
     entries = getattr(model, "history_", None) or []
     if len(entries) < 2 or model.stop_reason_ == "closed_form":
         return None
     _, unit, values = summary.objective_history(model)
     return f"the last step gained {abs(values[-1] - values[-2]):.1g} {unit}".rstrip()
-
-
-def starts_in_words(model: Any) -> str | None:
-    """Return how many starts there were, and how many came to the best optimum; None if nothing is known."""
-    starts = [start for start in getattr(model, "starts_", None) or [] if not start.get("moves")]
-    if not starts:
-        return None
-    compared = [start for start in starts if start.get("optimum") is not None]
-    best = sum(start["optimum"] == 1 for start in compared)
-    return f"{len(starts)} on the sample; {best} of {len(compared)} carried on came to the best optimum"
 
 
 def _score(score: dict[str, Any]) -> dict[str, str]:

@@ -19,7 +19,8 @@ from dem.em import loop
 from dem.em.model import Model, P
 from dem.em.progress import WARNING, end_pass
 from dem.em.runs import RunProgress
-from dem.em.starts import Start, best_start
+from dem.em.start_records import doubt
+from dem.em.starts import MOVING, Start, Started, best_start
 from dem.engine.engine import Engine
 from dem.engine.machines import CLIENT_GROWTH
 from dem.engine.passes import Passes
@@ -159,8 +160,11 @@ def fit_model(
         state = journal.found.state
         if state is None:
             if params is None:
-                params = start_on_sample(sweep, bound, scanned, completed, start, threads, journal)
-            state = first_state(bound, params, guess, settings.max_iter)
+                started = start_on_sample(sweep, bound, scanned, completed, settings, threads, journal)
+            else:
+                started = Started(params)
+            state = first_state(bound, started.params, guess, settings.max_iter)
+            state = replace(state, starts=started.starts)
             if stats is None:
                 journal.keep_state(state, sweep.count)
         state = iterate(sweep, bound, state, source, scanned, settings, journal, stats)
@@ -387,8 +391,14 @@ def scan_once(
 
 
 def start_on_sample(
-    sweep: Passes, model: Model[P, S], scanned: Scan, completed: Scan, start: Start, threads: int, journal: Journal
-) -> P:
+    sweep: Passes,
+    model: Model[P, S],
+    scanned: Scan,
+    completed: Scan,
+    settings: FitSettings,
+    threads: int,
+    journal: Journal,
+) -> Started[P]:
     """Return the first parameters, from the sample of the scan, as `scanned` and as `completed`.
 
     Every iteration is reported, and checks the time limit. An interrupted start is not saved: it is made again.
@@ -400,7 +410,7 @@ def start_on_sample(
     def watch(run: RunProgress) -> None:
         if run.state is None:
             sweep.progress.advance(run.ended, run.runs)
-        elif run.state.stop_reason is not None:
+        elif run.state.stop_reason is not None and run.kind != MOVING:
             reached = f"{run.state.objective:.9g} a row"
             log.info("start on the sample: %s: %s", run, reached)
         else:
@@ -409,9 +419,12 @@ def start_on_sample(
         journal.check_time(sweep.count)
 
     completion = completed.sample if scanned.lacking.any() else None
-    params = best_start(model, sample, start, threads, completion, rows=scanned.rows_with_value, watch=watch)
+    rows, tol = scanned.rows_with_value, settings.tol
+    started = best_start(model, sample, settings.start, threads, completion, rows=rows, tol=tol, watch=watch)
     sweep.progress.end(None)
-    return params
+    if (sentence := doubt(started.starts)) is not None:
+        sweep.progress.note(sentence)
+    return started
 
 
 def start_bytes(start: Start, source: Source, threads: int, workspace: int) -> int:
