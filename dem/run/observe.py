@@ -20,8 +20,9 @@ from dem.kernel.kernel_id import kernel_of
 from dem.results.row_outputs import MakeRows
 from dem.run.absent_chunks import AbsentChunkReporter
 from dem.run.empty_rows import left_out_note
-from dem.run.fit import SAMPLE_COPIES, scanner_of
+from dem.run.fit import scanner_of
 from dem.run.rows import MEAN_ROWS, Mean, RowRequest, mean_kernel, with_location
+from dem.run.start import SAMPLE_COPIES
 from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, scan_bytes
 

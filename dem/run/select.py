@@ -24,9 +24,10 @@ from dem.kernel.kernel_id import NUMPY, KernelId, kernel_of
 from dem.run import resume
 from dem.run.check_chunks import UnchangedChunks
 from dem.run.empty_rows import WithoutEmptyRows, copied_bytes
-from dem.run.fit import Fit, Problem, start_bytes, start_on_sample, starts_at_a_time
+from dem.run.fit import Fit, Problem
 from dem.run.fit_settings import FitSettings
 from dem.run.scan_together import distinct_scanners, scan_all
+from dem.run.start import start_bytes, start_on_sample, starts_at_a_time
 from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scan, scan_bytes
 from dem.source import Source
