@@ -57,7 +57,12 @@ def test_all_places_give_the_fit_of_the_other_rows(tmp_path):
 
 def test_the_start_may_cost_what_it_may_without_them(monkeypatch):
     asked = []
-    monkeypatch.setattr(start, "best_start", lambda *args, rows, **more: asked.append(rows) or best_start(*args, **more))
+
+    def asks(*args, rows, **more):
+        asked.append(rows)
+        return best_start(*args, **more)
+
+    monkeypatch.setattr(start, "best_start", asks)
     dem.GaussianMixture(K, n_init=1).fit(beside(rows(), N))
     assert asked == [N]
 
