@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from dem.estimators import load as load
     from dem.estimators.ppca import SubspaceWarning as SubspaceWarning
     from dem.models.mixture.prior import Prior as Prior
+    from dem.reports import Report as Report
+    from dem.reports import report as report
     from dem.selection import Selection as Selection
     from dem.selection import select as select
     from dem.source import open_source as open_source
@@ -55,10 +57,12 @@ _HOMES = {
     "Stopped": "dem.storage.checkpoint",
     "Engine": "dem.engine.engine",
     "Prior": "dem.models.mixture.prior",
+    "Report": "dem.reports",
     "Selection": "dem.selection",
     "select": "dem.selection",
     "SubspaceWarning": "dem.estimators.ppca",
     "open_source": "dem.source",
+    "report": "dem.reports",
     **dict.fromkeys(_ESTIMATORS, "dem.estimators"),
 }
 _PACKAGES = (
@@ -68,6 +72,7 @@ _PACKAGES = (
     "families",
     "models",
     "plot",
+    "reports",
     "run",
     "scan",
     "selection",

@@ -19,7 +19,7 @@ A step that fails is tried again three times, after 10 seconds and then longer p
 checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
 changed since the last run with the same settings is skipped. A fit starts from the last run's model if it suits the
 settings, and components keep their labels; changes.json says how many rows have another label. A run that fails
-writes FOLDER/failed.json; to get an e-mail or a chat message, change `notify`. The report is at FOLDER/latest/report,
+writes FOLDER/failed.json; to get an e-mail or a chat message, change `notify`. The report is FOLDER/latest/report.html,
 and the step "report" returns its numbers (on the web page: XCom).
 """
 

@@ -17,16 +17,14 @@ A step that fails is tried again after 10 seconds, 1 minute and 5 minutes, and t
 checkpoint. Permanent errors (a wrong setting, no such store) are not tried again. A store that has not
 changed since the last run with the same settings is skipped. A fit starts from the last run's model if it suits the
 settings, and components keep their labels; changes.json says how many rows have another label. A run that fails
-writes FOLDER/failed.json; to get an e-mail or a chat message, change `notify`. The report is at FOLDER/latest/report,
-and in Prefect's artifacts.
+writes FOLDER/failed.json; to get an e-mail or a chat message, change `notify`. The report is FOLDER/latest/report.html;
+Prefect's artifacts have its numbers and its first picture.
 """
 
 from __future__ import annotations
 
 import argparse
-import base64
 import logging
-from pathlib import Path
 from typing import Any
 
 import steps
@@ -64,9 +62,8 @@ label = task(steps.label, name="label", **again)
 def report(store: str, run: str, settings: steps.JSON, where: steps.JSON) -> steps.JSON:
     """Write the report, and add it to Prefect's artifacts."""
     numbers = steps.report(store, run, settings, where)
-    picture = base64.b64encode(Path(run, "report", "report.png").read_bytes()).decode()
     create_markdown_artifact(steps.table(numbers), key="dem-report", description=f"The numbers of {run}")
-    create_image_artifact(f"data:image/png;base64,{picture}", key="dem-picture", description=f"The model in {run}")
+    create_image_artifact(steps.first_picture(run), key="dem-picture", description=f"From {run}/report.html")
     return numbers
 
 
@@ -106,7 +103,7 @@ def fit_store(
     score(store, run, where)
     label(store, run, where)
     report(store, run, settings, where)
-    return Completed(message=f"The report is in {run}/report.")
+    return Completed(message=f"The report is {run}/report.html.")
 
 
 def main() -> None:

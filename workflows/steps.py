@@ -4,7 +4,7 @@ Each run has its own folder, whose name is made from everything that determines 
 the settings and the version of dem. So a store has not changed if its report exists already. A step that is run again
 continues: finished results are kept, and a fit continues from its checkpoint.
 
-    FOLDER/9f2c81d07a3be645/model.zarr, score.json, labels.zarr, changes.json, report/report.json and report.png
+    FOLDER/9f2c81d07a3be645/model.zarr, score.json, labels.zarr, changes.json, report.json and report.html
     FOLDER/latest  ->  the folder of the last finished run
 
 A fit starts from the model of the last finished run, if it suits the settings, and its components keep their labels;
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from dask.utils import parse_bytes
 
 import dem
 from dem.cli.commands.fit import fit_estimator
-from dem.cli.commands.report import report as write_report
+from dem.cli.commands.report import write_report
 from dem.cli.commands.rows import show_score as score_rows
 from dem.cli.commands.rows import write_outputs as write_rows
 from dem.cli.commands.select import select_estimator
@@ -84,7 +85,7 @@ def begin(store: str, folder: str, settings: JSON) -> str:
 
 def is_done(run: str) -> bool:
     """Whether a run is finished: the report is written last."""
-    return Path(run, "report", "report.json").exists()
+    return Path(run, "report.html").exists()
 
 
 def earlier(run: str) -> str:
@@ -164,7 +165,7 @@ def changes(run: str) -> JSON:
 
 
 def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
-    """Write the numbers and the picture, and point FOLDER/latest here; return the numbers.
+    """Write the page and its numbers, and point FOLDER/latest here; return the numbers.
 
     Raises
     ------
@@ -173,14 +174,23 @@ def report(store: str, run: str, settings: JSON, where: JSON) -> JSON:
     """
     if begin(store, str(Path(run).parent), settings) != run:
         raise ValueError(f"{store} has changed during the run: remove {run}, and start a new run.")
-    session = _session(where)
-    score = f"{run}/score.json"
-    write_report(f"{run}/model.zarr", f"{run}/report", session, data=store, score=score, labels=None, overwrite=True)
+    session, page = _session(where), f"{run}/report.html"
+    write_report(f"{run}/model.zarr", f"{run}/.report.html", session, data=store, labels=None, overwrite=True)
+    write_files({f"{run}/report.json": _text(session.results[-1])}, overwrite=True)
+    os.replace(f"{run}/.report.html", page)  # it is the last: if it exists, the run is finished
     link = Path(run).with_name(f".latest-{uuid.uuid4().hex[:8]}")
     link.symlink_to(Path(run).name)
     os.replace(link, link.with_name("latest"))
     link.with_name("failed.json").unlink(missing_ok=True)  # written by the last run, if it failed
     return {**session.results[-1], "label_changes": changes(run)}
+
+
+def first_picture(run: str) -> str:
+    """Return the first picture of the report, as a data URI."""
+    page = Path(run, "report.html").read_text()
+    found = re.search(r'src="(data:image/png;base64,[^"]+)"', page)
+    assert found is not None, "a report has pictures"
+    return found[1]
 
 
 def failed(folder: str, record: JSON) -> None:
@@ -199,6 +209,7 @@ def table(numbers: JSON) -> str:
         "BIC": f"{numbers['bic']:.10g}",
         "AIC": f"{numbers['aic']:.10g}",
         "weights": ", ".join(f"{weight:.3f}" for weight in numbers["weights_"]),
+        "to look at": " ".join(numbers["warnings"]) or "nothing",
     }
     if "changed" in (found := numbers["label_changes"]):
         rows["other label than before"] = f"{found['changed']:,} of {found['compared']:,} rows"

@@ -231,18 +231,19 @@ def fingerprint(path: str, as_json: bool) -> None:
 
 @main.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", metavar="STORE", required=True, help="Store to score; the picture shows some of its rows.")
-@click.option("--score", metavar="FILE", help="Saved output of `dem score --json`: then the store is not scored again.")
+@click.argument("data", metavar="[STORE]", required=False)
 @labels
 @writing
 def report(**options: Any) -> None:
-    """Write a report of a model to a folder.
+    """Write a page about a model: facts, warnings, tables, pictures.
 
-    The folder gets report.json (the numbers) and report.png (the picture).
+    The page is one file of HTML, for a browser, a phone or paper. STORE is read once, for the score, the sizes of the
+    classes, and pictures of its rows; without it, the page shows what the model knows. If PATH ends in .json, it
+    gets the record for programs instead; --json prints that record, too.
     """
-    from dem.cli.commands.report import report
+    from dem.cli.commands.report import write_report
 
-    report(**options)
+    write_report(**options)
 
 
 @main.group()

@@ -42,7 +42,7 @@ def remaining_gain(objectives: Sequence[float]) -> float | None:
     return rest_of_series(last, last / before) if before > 0 else None
 
 
-def remaining_gain_of_step(change: float, expected: float) -> float | None:
+def remaining_gain_of_step(change: float, expected: float, rounding: float = 0.0) -> float | None:
     """Return the same estimate from one change of the objective and the gain that its M-step promised.
 
     Close to the limit the M-step gains 0.5 s' J s, where s is the step and J the information of the complete data. The
@@ -54,11 +54,15 @@ def remaining_gain_of_step(change: float, expected: float) -> float | None:
     change : float
         The change of the objective over one iteration, in nats a row.
     expected : float
-        The bound after its M-step minus the objective before it.
+        The bound after its M-step minus the objective before it. It is not more than `change`, but for rounding.
+    rounding : float
+        The rounding of both.
     """
-    if not 0 < expected <= change:
+    if max(abs(change), abs(expected)) <= rounding:
+        return 0.0
+    if not 0 < expected <= change + rounding:
         return None
-    return rest_of_series(change, (change / expected - 1.0) ** 2)
+    return rest_of_series(change, (max(change, expected) / expected - 1.0) ** 2)
 
 
 def rest_of_series(last: float, share: float) -> float | None:

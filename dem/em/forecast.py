@@ -85,7 +85,12 @@ def _share(before: float, after: float) -> float:
 
 
 def _passes(change: float, tol: float, share: float) -> float:
-    """Return after how many passes the changes are below `tol`, if each is this share of the one before it."""
+    """Return after how many passes a fit stops, if each change is this share of the one before it.
+
+    Then the change and the sum of all later ones are below `tol`: see `dem.em.loop.why_stop`.
+    """
+    if 0.5 < share < 1:
+        tol *= (1 - share) / share
     if 0 < change < tol:
         return 1.0
     if not 0 < change < math.inf or share >= 1:

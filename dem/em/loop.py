@@ -7,14 +7,16 @@ M-step, and the next pass gives the KL divergence that its E-step removes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
 
 from dem.core.block import Block, MakeKernel, Sweep
 from dem.core.stats import S
+from dem.em.aitken import remaining_gain, remaining_gain_of_step
 from dem.em.model import Model, Moving, P
+from dem.em.start_records import StartRecord
 
 FALL_ROUNDING = 1e-9
 """A relative fall of the objective below this is rounding; it is the tolerance of the kernels."""
@@ -64,6 +66,8 @@ class State(Generic[P]):
     to_beat : State or None
         A converged state, if the parameters are a trial: the fit ends at that state unless the next pass shows the
         trial to be better.
+    starts : tuple of StartRecord
+        What the starts on the sample reached; empty if there were none.
     """
 
     params: P
@@ -72,6 +76,7 @@ class State(Generic[P]):
     stop_reason: str | None = None
     stats: Any = None
     to_beat: State[P] | None = None
+    starts: tuple[StartRecord, ...] = ()
 
     @property
     def objective(self) -> float:
@@ -83,6 +88,27 @@ class State(Generic[P]):
         """The last change of the objective; None before the second pass in the same arithmetic."""
         last = self.history[-2:]
         return last[1].objective - last[0].objective if len(last) == 2 and last[0].exact == last[1].exact else None
+
+    @property
+    def remaining_gain(self) -> float | None:
+        """An estimate of what the objective would still gain, in nats a row; None if it cannot be estimated."""
+        return gain_left(self.history)
+
+
+def gain_left(history: Sequence[Pass]) -> float | None:
+    """Return an estimate of what the objective would still gain after the last of these passes, by Aitken's method.
+
+    It compares the last two changes. If the arithmetic has just changed, it compares the last change with the bound.
+    """
+    if not history:
+        return None
+    last = history[-3:]
+    alike = [p.objective for p in last if p.exact == last[-1].exact]
+    found = remaining_gain(alike)
+    if found is None and len(alike) == 2 and (bound := last[-2].bound) is not None:
+        rounding = FALL_ROUNDING * max(1.0, abs(alike[1]))
+        return remaining_gain_of_step(alike[1] - alike[0], bound - alike[0], rounding)
+    return found
 
 
 @dataclass(frozen=True)
@@ -113,7 +139,8 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     stats : S
         The statistics of a full pass with `state.params`.
     tol : float
-        Stop when the objective rises by less, in nats a row, or not at all.
+        Stop when the objective rises by less, in nats a row, and no more is left to gain by Aitken's estimate; or when
+        it does not rise at all.
     max_iter : int
         Most M-steps.
 
@@ -139,7 +166,9 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
         move = model.move(state.params, stats)
         if move is not None:
             moved_pass = replace(this_pass, bound=objective + move.gain)
-            return State(model.exact(move.params), (*state.history, moved_pass), state.n_iter + 1)
+            return replace(
+                state, params=model.exact(move.params), history=(*state.history, moved_pass), n_iter=state.n_iter + 1
+            )
     if reason is not None and exact:
         return _ended(model, replace(scored, stop_reason=reason, stats=stats), max_iter)
     try:
@@ -156,7 +185,7 @@ def advance(model: Model[P, S], state: State[P], stats: S, *, tol: float, max_it
     settled = reason is not None or step.converged or (gain is not None and gain < tol)
     params = model.exact(step.params) if settled or n_iter + 1 >= max_iter else step.params
     bound = None if gain is None else objective + gain
-    return State(params, (*state.history, replace(this_pass, bound=bound)), n_iter)
+    return replace(state, params=params, history=(*state.history, replace(this_pass, bound=bound)), n_iter=n_iter)
 
 
 def _ended(model: Any, state: State[P], max_iter: int) -> State[P]:
@@ -165,7 +194,9 @@ def _ended(model: Any, state: State[P], max_iter: int) -> State[P]:
     if state.stop_reason != "converged" or not moves or state.n_iter >= max_iter:
         return state
     trial = model.trial(state.params, state.stats)
-    return state if trial is None else State(model.exact(trial), state.history, state.n_iter + 1, to_beat=state)
+    if trial is None:
+        return state
+    return State(model.exact(trial), state.history, state.n_iter + 1, to_beat=state, starts=state.starts)
 
 
 def rounding_of(objective: float) -> float:
@@ -180,7 +211,7 @@ def why_stop(state: State[P], *, tol: float, max_iter: int) -> str | None:
         if change < -rounding_of(state.objective):
             if -change < tol:
                 return "fell"
-        elif change < tol or change <= 0:
+        elif change <= 0 or (change < tol and (state.remaining_gain or 0.0) < tol):
             return "converged"
     return "max_iter" if state.n_iter >= max_iter else None
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import dask.config
 from dask.utils import parse_bytes
 
 from dem.em.progress import Progress, Silent
-from dem.engine.cluster import ClusterRequest, open_cluster
+from dem.engine.cluster import ClusterRequest, active_client, open_cluster
 from dem.engine.machines import Backend, OnCluster, ThisMachine
 from dem.engine.passes import Passes
 from dem.engine.sweep.serial import PartitionSweep
@@ -104,6 +105,15 @@ class Engine:
     def on_cluster(self) -> bool:
         """Whether a started engine runs its passes on a cluster."""
         return self.backend is not None and self.backend.on_cluster
+
+    @property
+    def uses_cluster(self) -> bool:
+        """Whether stores are read on a cluster: a started one, a named one, or one that is active."""
+        if self.backend is not None:
+            return self.backend.on_cluster
+        named = ClusterRequest(self.scheduler, self.scheduler_file, self.cluster)
+        configured = (dask.config.get(key, None) for key in ("scheduler-address", "scheduler-file"))
+        return bool(named or active_client() or any(configured))
 
     @contextmanager
     def started(self) -> Iterator[Engine]:

@@ -23,11 +23,12 @@ from dem.estimators import earlier, scaling
 from dem.estimators.checks import integer_seed
 from dem.estimators.columns import keep_columns, open_in_memory, with_model_columns
 from dem.estimators.dataset import HasDataset
-from dem.estimators.iterations import check_iterations, engine_with_progress, warn_at_max_iter
+from dem.estimators.iterations import check_iterations, engine_with_progress, recorded_run, warn_at_max_iter
 from dem.estimators.labelled import label_rows
 from dem.estimators.named_dims import named_dims, open_for
+from dem.estimators.notebook import ShownInNotebooks
 from dem.estimators.problem import HasProblem
-from dem.estimators.records import CONVERGED_REASONS, history_records, source_record
+from dem.estimators.records import CONVERGED_REASONS, history_records, source_record, start_records
 from dem.estimators.saving import Saveable
 from dem.kernel.choice import with_chosen_kernel
 from dem.run.check_load import check_load
@@ -43,7 +44,7 @@ from dem.source.frames import is_frame, like_frame
 from dem.storage.checkpoint import Checkpoint
 
 
-class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, BaseEstimator):
+class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, ShownInNotebooks, BaseEstimator):
     """Base of the estimators.
 
     Rows without any value (all NaN or masked) are left out of fits, scores and criteria. Their outputs are missing: the
@@ -58,6 +59,8 @@ class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, BaseE
     """The columns were chosen in the fit, or are those of a store: they are taken by name from data frames too."""
     sample_dims_: tuple[str, ...] | None = None
     variables_: tuple[str, ...] | None = None
+    starts_: Sequence[dict[str, Any]] = ()
+    remaining_gain_: float | None = None
     converged_: bool
     stop_reason_: str
     n_iter_: int
@@ -129,6 +132,7 @@ class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, BaseE
         return 1
 
     @default_error_state()
+    @recorded_run
     def fit(
         self,
         X: Any,
@@ -213,7 +217,8 @@ class RowwiseEstimator(HasProblem, scaling.Scalable, HasDataset, Saveable, BaseE
         self.stop_reason_, self.converged_ = state.stop_reason, state.stop_reason in CONVERGED_REASONS
         self.n_iter_, self.n_passes_ = state.n_iter, fitted.n_passes
         self.history_ = history_records(state)
-        self.lower_bounds_ = self._bounds_of_history()
+        self.lower_bounds_, self.remaining_gain_ = self._bounds_of_history(), state.remaining_gain
+        self.starts_ = start_records(state.starts)
         self.source_ = source_record(source, fitted.scan)
         self._keep_fit(fitted, source)
         self.lower_bound_ = self.lower_bounds_[-1]

@@ -101,6 +101,11 @@ PARAGRAPHS = {
             M-steps on the whole data.
         n_passes_ : int
             Passes over the whole data, the first scan included.
+        starts_ : list of dict
+            What each start on the sample reached, and how often each optimum came: see
+            `dem.estimators.records.start_records`.
+        remaining_gain_ : float or None
+            An estimate of what more iterations would gain, in nats a row (Aitken); None if there is no basis for it.
         """,
     "lower_bound_": """
         lower_bound_ : float
@@ -128,6 +133,10 @@ PARAGRAPHS = {
             Iterations (1 for a closed form), and passes over the data, the first scan included.
         history_ : list of dict
             One record for each iteration: see `dem.estimators.records.history_records`. Empty for a closed form.
+        starts_ : list of dict
+            If values are missing, what each start on the sample reached: see `dem.estimators.records.start_records`.
+        remaining_gain_ : float or None
+            An estimate of what more iterations would gain, in nats a row (Aitken); None if there is no basis for it.
         """,
     "scaled": """
         scale_, shift_ : array of shape (n_features,)
@@ -141,6 +150,8 @@ PARAGRAPHS = {
             The columns: their names, variables, coordinates and units.
         source_ : dict
             Properties of the training data: see `dem.estimators.records.source_record`.
+        run_ : dict
+            How the last fit ran: "seconds", "where" ("this machine" or "a cluster"), and the version of "dem".
         """,
 }
 """The paragraphs by name."""

@@ -21,8 +21,8 @@ from dem.storage.encoding import ForeignClassError
 
 E = TypeVar("E", bound="Saveable")
 
-NOT_IN_0_1_0 = ("reg_covar_",)
-"""Attributes that models saved by version 0.1.0 do not have."""
+NOT_IN_OLD_MODELS = ("reg_covar_", "run_")
+"""Attributes that models saved by earlier versions may not have: `reg_covar_` since 0.2.0, `run_` since 0.18.0."""
 
 
 class Saveable:
@@ -78,7 +78,7 @@ class Saveable:
 
     def _attributes(self) -> dict[str, Any]:
         """Return everything else, in the form of JSON."""
-        names = ("n_features_in_", *FIT_ATTRIBUTES, "selection_", *self._saved_numbers)
+        names = ("n_features_in_", *FIT_ATTRIBUTES, "selection_", "starts_", "remaining_gain_", *self._saved_numbers)
         fitted = {name: getattr(self, name) for name in names if hasattr(self, name)}
         fitted |= names_as_json(self)
         return {"settings": plain_settings(self.get_params(deep=False)), "fitted": fitted}
@@ -135,5 +135,5 @@ def restore(kind: type[E], saved: GroupContents, path: str | Path, modules: tupl
 
 def _names_of_a_fit(model: Saveable) -> tuple[str, ...]:
     """Return the attributes that the model must have: none if it was made from parameters and not fitted."""
-    every = [name for name in (*FIT_ATTRIBUTES, *model._saved, *model._saved_numbers) if name not in NOT_IN_0_1_0]
+    every = [name for name in (*FIT_ATTRIBUTES, *model._saved, *model._saved_numbers) if name not in NOT_IN_OLD_MODELS]
     return tuple(every) if any(hasattr(model, name) for name in FIT_ATTRIBUTES) else ()

@@ -17,6 +17,7 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.engine.engine import Engine
+from dem.estimators.records import in_data_units
 from dem.models.scaled import InDataUnits
 from dem.run.fit import scan_of
 from dem.run.fit_settings import FitSettings
@@ -174,7 +175,8 @@ def fit_scaled(estimator: Any, source: Source, settings: FitSettings, begun: Any
         inner = inner_estimator(estimator, scaling, source.n_columns)
         inner._fit_opened(scaled(source, scaling), settings, begun)
     adopt(estimator, inner, scaling)
-    estimator.source_ = {**inner.source_, "dtype": str(source.dtype)}
+    columns = in_data_units(inner.source_["columns"], scaling.scale, scaling.shift)
+    estimator.source_ = {**inner.source_, "dtype": str(source.dtype), "columns": columns}
 
 
 def _scaling_of_rows(estimator: Any, source: Source, settings: FitSettings) -> tuple[Scaling, FitSettings]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dem.core import human
 from dem.core.columns import Columns
 from dem.core.human import passes, plural
 from dem.families.reg_covar import FromData
@@ -50,6 +51,27 @@ def _reg_covar_text(value: float | FromData) -> str:
 def iterations_and_passes(model: Any) -> str:
     """Return the number of iterations and of passes over the data, in words."""
     return f"{plural(model.n_iter_, 'iteration')}; data read by {passes(model.n_passes_)}"
+
+
+def rest_in_words(model: Any) -> str | None:
+    """Return what more iterations would gain, in words; None if there is no estimate, or the objective has no nats."""
+    left = getattr(model, "remaining_gain_", None)
+    if left is None or model.objective_name == "inertia":
+        return None
+    return f"about {left:.1g} nats a row, by Aitken's estimate" if left > 0 else "nothing, by Aitken's estimate"
+
+
+def starts_in_words(model: Any) -> str | None:
+    """Return how many starts on the sample came to the best optimum, in words; None if there were none."""
+    records = getattr(model, "starts_", None) or []
+    starts = [record for record in records if not record["moves"]]
+    if not starts:
+        return None
+    seen = [record for record in starts if record["optimum"] is not None]
+    best = sum(record["optimum"] == 1 for record in seen)
+    carried_on = f" of {len(seen)} carried on" if len(seen) < len(starts) else ""
+    moved = "; joining and splitting components found a better one" if len(records) > len(starts) and not best else ""
+    return f"{len(starts)} on the sample, {best}{carried_on} at the best optimum{moved}"
 
 
 def history_unit(model: Any) -> str:
@@ -134,3 +156,36 @@ def correlations(model: Any) -> NDArray[np.float64]:
     loadings = np.asarray(model.components_, dtype=np.float64).T
     deviations = np.sqrt((loadings**2).sum(axis=1) + model.noise_variance_)
     return loadings / np.where(deviations > 0, deviations, 1.0)[:, None]
+
+
+REPORT_COLUMNS = 30
+"""Largest number of columns that a report lists."""
+
+
+def missing_summary(shape: Sequence[int], counts: Sequence[int], incomplete: int, empty: int) -> str:
+    """Return, in words, how many values are missing and in how many rows."""
+    rows, columns = shape
+    if not any(counts):
+        return "nothing"
+    lacking = sum(count > 0 for count in counts)
+    fate = " and are left out of fits" if empty else ""
+    return (
+        f"{human.share(sum(counts), rows * columns)} of the values, in {human.plural(lacking, 'column')}; "
+        f"{human.share(incomplete, rows)} of the rows have missing values, {human.share(empty, rows)} have no value at "
+        f"all{fate}"
+    )
+
+
+def missing_in_training(source: Mapping[str, Any] | None) -> str | None:
+    """Return `missing_summary` of the training data, from `source_` of an estimator; None if it is not known."""
+    if not source or "missing" not in source:
+        return None
+    return missing_summary(source["shape"], source["missing"], source["incomplete_rows"], source["empty_rows"])
+
+
+def worst_columns(source: Mapping[str, Any] | None, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the columns of the training data with most missing values, at most `REPORT_COLUMNS` of them."""
+    counts = source.get("missing", []) if source else []
+    worst = sorted((j for j, count in enumerate(counts) if count), key=lambda j: -counts[j])[:REPORT_COLUMNS]
+    rows = source["shape"][0] if source else 0
+    return [{"column": names[j], "missing": counts[j], "share": counts[j] / rows} for j in worst]

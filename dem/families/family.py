@@ -68,6 +68,11 @@ class Given:
     means: Float | None = None
     precisions_cholesky: Float | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether the user has set nothing."""
+        return self.weights is None and self.means is None and self.precisions_cholesky is None
+
 
 class Density(Protocol[T]):
     """Densities, random rows and estimates; `theta` holds the parameters of all K components."""

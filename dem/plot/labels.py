@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
-from dem.core.block import Float
 from dem.estimators.summary import column_names as given_names
+from dem.estimators.telling import percent, shares
 from dem.plot.canvas import MOST_IN_LEGEND, legend_beside, room_for
 from dem.plot.colours import style, text_on
 from dem.plot.sampled import n_classes, n_columns
@@ -21,17 +21,6 @@ LONGEST_NAME = 28
 BADGE_SIZE = 8.0
 PLACES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
 """Where a badge may stand, from its point on, in steps; further steps go the same ways."""
-
-
-def percent(share: float) -> str:
-    """Return a share as text; one that is not 0 is never written as 0: "<0.1 %"."""
-    if share == 0 or share == 1:
-        return f"{share:.0%}".replace("%", " %")
-    if share < 0.001:
-        return "<0.1 %"
-    if share > 0.999:
-        return ">99.9 %"
-    return f"{100 * share:.1f} %" if share < 0.0995 else f"{100 * share:.0f} %"
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
@@ -45,15 +34,6 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
 def word_for(model: Any) -> str:
     """Return the word for a class of a model: "cluster" or "component"."""
     return "cluster" if hasattr(model, "cluster_centers_") else "component"
-
-
-def shares(model: Any) -> Float:
-    """Return the share of each class in the rows, (K,)."""
-    counts = getattr(model, "cluster_counts_", None)
-    if counts is None:
-        return np.asarray(getattr(model, "weights_", np.ones(0)), dtype=np.float64)
-    total = float(np.sum(counts))
-    return np.asarray(counts, dtype=np.float64) / (total or 1.0)
 
 
 def legend_of_classes(

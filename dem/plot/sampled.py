@@ -18,6 +18,7 @@ from dem.estimators.named_dims import open_for
 from dem.estimators.summary import columns_of
 from dem.run.fit import scan
 from dem.scan.sample import unhash
+from dem.scan.scanner import Scan
 from dem.source import Source
 from dem.source.coordinates import StoredCoordinates, XarrayCoordinates
 from dem.source.in_memory import open_memory
@@ -124,6 +125,17 @@ def rows(model: Any, data: Any, size: int = SAMPLE_ROWS, engine: Engine | None =
             "give it data with the same columns"
         )
     found = scan(source, engine=engine or getattr(model, "engine", None), sample_size=size, seed=SEED)
+    return sample_of(model, source, found)
+
+
+def sample_of(model: Any, source: Source, found: Scan) -> RowSample:
+    """Return the sample of a scan with the seed `SEED`, with the coordinates of its rows.
+
+    Raises
+    ------
+    ValueError
+        The data have other columns than the model.
+    """
     x = np.asarray(found.sample.x, dtype=np.float64)
     keys = unhash(found.sample.keys, SEED).astype(np.int64)
     return RowSample(model, x, found.rows, _coordinates(source, keys), source.name)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dem.core.block import Float
-from dem.estimators.summary import columns_of, shared_units
+from dem.estimators.summary import columns_of
+from dem.estimators.telling import variances
 from dem.plot.sampled import RowSample, n_columns
 
 DRAWN_ROWS = 3000
@@ -97,22 +98,6 @@ def moments_by_class(sample: RowSample, k: int) -> ClassMoments:
         squares = np.where(seen[:, some], (own[:, some] - mean) ** 2, 0.0).sum(axis=0)
         sds[j, some] = np.sqrt(squares / n[some])
     return ClassMoments(means, sds, counts / max(1.0, counts.sum()))
-
-
-def variances(model: Any) -> Float:
-    """Return the variance of each component in each column, (K, d)."""
-    k, d = np.shape(model.means_)
-    units = shared_units(model, d) ** 2
-    if hasattr(model, "loadings_"):
-        noise = np.asarray(model.noise_variance_)
-        own = noise if noise.ndim == 2 else noise[:, None] * units
-        return np.asarray((np.asarray(model.loadings_) ** 2).sum(axis=2) + own)
-    stored, kind = np.asarray(model.covariances_, dtype=np.float64), model.covariance_type
-    if kind == "full":
-        return np.einsum("kii->ki", stored)
-    if kind == "tied":
-        return np.repeat(np.diag(stored)[None], k, axis=0)
-    return stored if kind == "diag" else stored[:, None] * units
 
 
 def between_shares(moments: ClassMoments) -> Float:

@@ -12,19 +12,15 @@ import numpy as np
 
 from dem.core import human
 from dem.core.blas import single_threaded_blas
-from dem.core.block import Block, Sweep
+from dem.core.block import Sweep
 from dem.core.error_state import default_error_state
 from dem.core.stats import S
 from dem.em import loop
 from dem.em.model import Model, P
 from dem.em.progress import WARNING, end_pass
-from dem.em.runs import RunProgress
-from dem.em.starts import Start, best_start
+from dem.em.starts import Start, Started
 from dem.engine.engine import Engine
-from dem.engine.machines import CLIENT_GROWTH
 from dem.engine.passes import Passes
-from dem.engine.sweep.memory_plan import IDLE_WORKER_BYTES
-from dem.engine.sweep.process_memory import process_bytes
 from dem.kernel.choice import chosen_kernel
 from dem.kernel.kernel_id import kernel_of
 from dem.run import absent_chunks, resume
@@ -34,8 +30,8 @@ from dem.run.check_load import check_load
 from dem.run.empty_rows import WithoutEmptyRows, copied_bytes, left_out_note
 from dem.run.first_pass import Guess, Primed, scan_and_step
 from dem.run.fit_settings import FitSettings
+from dem.run.start import start_bytes, start_on_sample, starts_at_a_time
 from dem.scan.fill_sample import completed_scan
-from dem.scan.sample import sample_rows
 from dem.scan.scanner import Scan, Scanner, scan_bytes
 from dem.scan.support import Measure
 from dem.source import Source, open_source
@@ -46,10 +42,6 @@ log = logging.getLogger("dem")
 
 SMALLEST_SAMPLE_SHARE = 1 / 4
 """A sample is drawn again if it has less than this share of its rows, because the others were empty."""
-SAMPLE_COPIES = 3
-"""Copies of the sample in memory: as read, merged, and as float64."""
-START_COPIES = 4
-"""Copies of the sample that each start needs: whitened, centred, transposed, and smaller arrays."""
 
 
 @dataclass(frozen=True)
@@ -159,8 +151,11 @@ def fit_model(
         state = journal.found.state
         if state is None:
             if params is None:
-                params = start_on_sample(sweep, bound, scanned, completed, start, threads, journal)
-            state = first_state(bound, params, guess, settings.max_iter)
+                started = start_on_sample(sweep, bound, scanned, completed, settings, threads, journal)
+            else:
+                started = Started(params)
+            state = first_state(bound, started.params, guess, settings.max_iter)
+            state = replace(state, starts=started.starts)
             if stats is None:
                 journal.keep_state(state, sweep.count)
         state = iterate(sweep, bound, state, source, scanned, settings, journal, stats)
@@ -384,57 +379,3 @@ def scan_once(
     for warning in resume.last_bits_warnings(earlier, sweep.machine_kinds, scanner.kernel_used):
         sweep.progress.note(warning)
     return earlier.scan, None
-
-
-def start_on_sample(
-    sweep: Passes, model: Model[P, S], scanned: Scan, completed: Scan, start: Start, threads: int, journal: Journal
-) -> P:
-    """Return the first parameters, from the sample of the scan, as `scanned` and as `completed`.
-
-    Every iteration is reported, and checks the time limit. An interrupted start is not saved: it is made again.
-    """
-    weight = scanned.sample.weight
-    sample = Block(scanned.sample.x, None if (weight == 1).all() else weight)
-    sweep.progress.begin(f"start on {len(sample.x):,} rows", None, None)
-
-    def watch(run: RunProgress) -> None:
-        if run.state is None:
-            sweep.progress.advance(run.ended, run.runs)
-        elif run.state.stop_reason is not None:
-            reached = f"{run.state.objective:.9g} a row"
-            log.info("start on the sample: %s: %s", run, reached)
-        else:
-            log.debug("start on the sample: %s: %.9g a row", run, run.state.objective)
-        sweep.progress.detail(run.summary)
-        journal.check_time(sweep.count)
-
-    completion = completed.sample if scanned.lacking.any() else None
-    params = best_start(model, sample, start, threads, completion, rows=scanned.rows_with_value, watch=watch)
-    sweep.progress.end(None)
-    return params
-
-
-def start_bytes(start: Start, source: Source, threads: int, workspace: int) -> int:
-    """Return the bytes of the sample, and of `threads` starts on it at a time, each with a workspace.
-
-    The best runs are kept in memory, which needs about one more workspace.
-    """
-    d = source.n_columns
-    rows = sample_rows(start.sample_size, d)
-    if source.n_rows is not None:
-        rows = min(rows, source.n_rows)
-    return 8 * rows * d * (SAMPLE_COPIES + START_COPIES * threads) + (threads + 1) * workspace
-
-
-def starts_at_a_time(start: Start, source: Source, engine: Engine, workspace: int) -> int:
-    """Return how many starts run at a time: they leave half of the memory limit, and a worker, for the passes.
-
-    If a fit is refused, it is planned with one start at a time, so the limit in the error message is sufficient.
-    """
-    threads, limit = engine.n_workers, engine.memory_bytes
-    if limit is None or threads == 1:
-        return threads
-    worker = process_bytes() + CLIENT_GROWTH + IDLE_WORKER_BYTES + source.read_bytes + workspace
-    while threads > 1 and start_bytes(start, source, threads, workspace) > min(limit / 2, limit - worker):
-        threads -= 1
-    return threads

@@ -10,7 +10,7 @@ import numpy as np
 
 from dem.core.blas import single_threaded_blas
 from dem.core.block import Block, Float, MakeKernel
-from dem.em import loop
+from dem.em import acceleration, loop
 from dem.em.progress import end_pass
 from dem.models.latent.algebra import LatentParams
 from dem.models.latent.closed_form import closed_form, closed_form_log_likelihood
@@ -92,7 +92,7 @@ def fit_moments(model: LatentModel[Any], scan: Scan, settings: FitSettings) -> L
         if settings.callback is not None:
             settings.callback(state)
 
-    state = loop.fit(bound, params, sweep, tol=settings.tol, max_iter=settings.max_iter, callback=after)
+    state = acceleration.fit(bound, params, sweep, tol=settings.tol, max_iter=settings.max_iter, callback=after)
     return latent_fit(bound, scan, 1, state)
 
 

@@ -236,13 +236,13 @@ def mean_of_rows(request: RowRequest[Any], engine: Engine | None = None) -> Mean
     with (engine or Engine()).open(source, workspace) as passes, with_location(source):
         passes.check_kernel(kernel_of(request.model))
         reporter = AbsentChunkReporter(passes.with_name(request.output.word), source, passes.progress)
-        found = reporter(partial(_mean_kernel, request.make_rows))
+        found = reporter(partial(mean_kernel, request.make_rows))
         if found.empty_rows:
             passes.progress.note(left_out_note(found.empty_rows, found.rows, source))
         return found
 
 
-def _mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
+def mean_kernel(make_rows: MakeRows) -> Callable[[Block], Mean]:
     """Return the kernel that sums a row-wise output."""
     rows = make_rows()
 

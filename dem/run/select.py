@@ -17,15 +17,17 @@ from dem.em import loop
 from dem.em.candidates import DROPPING_RULE, Candidate, Candidates, Judge, Limits, advance_all
 from dem.em.model import Model
 from dem.em.progress import WARNING
+from dem.em.starts import Started
 from dem.engine.engine import Engine
 from dem.engine.passes import Passes
 from dem.kernel.kernel_id import NUMPY, KernelId, kernel_of
 from dem.run import resume
 from dem.run.check_chunks import UnchangedChunks
 from dem.run.empty_rows import WithoutEmptyRows, copied_bytes
-from dem.run.fit import Fit, Problem, start_bytes, start_on_sample, starts_at_a_time
+from dem.run.fit import Fit, Problem
 from dem.run.fit_settings import FitSettings
 from dem.run.scan_together import distinct_scanners, scan_all
+from dem.run.start import start_bytes, start_on_sample, starts_at_a_time
 from dem.scan.fill_sample import completed_scan
 from dem.scan.scanner import Scan, scan_bytes
 from dem.source import Source
@@ -273,14 +275,15 @@ class Starts:
             if params is None:
                 progress.note(f"start of {name}")
                 scans = self.scanned[name], self.completed[name]
-                params = start_on_sample(
-                    self.sweep, self.models[name], *scans, settings.start, self.threads, self.journal
-                )
+                started = start_on_sample(self.sweep, self.models[name], *scans, settings, self.threads, self.journal)
+            else:
+                started = Started(params)
         except (ValueError, ArithmeticError) as error:
             progress.end(None)
             progress.note(f"{WARNING}{name} cannot be fitted: {error}")
             return Candidate(name, ended_in=0, why=str(error))
-        return Candidate(name, loop.first_state(self.models[name], params, max_iter=settings.max_iter))
+        state = loop.first_state(self.models[name], started.params, max_iter=settings.max_iter)
+        return Candidate(name, replace(state, starts=started.starts))
 
 
 def _check_any_left(candidates: Candidates) -> None:

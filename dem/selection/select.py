@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from dem.em.candidates import Candidate, Candidates
 from dem.estimators import scaling
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.gaussian_mixture import GaussianMixture
-from dem.estimators.iterations import warn_at_max_iter
+from dem.estimators.iterations import run_record, warn_at_max_iter
 from dem.models.criteria import criteria_of_score
 from dem.models.selection import HELD_OUT, Evidence, criterion_value
 from dem.run.fit_settings import FitSettings
@@ -87,6 +88,7 @@ def select(
     OSError, MemoryError
         As in `fit`.
     """
+    started = time.perf_counter()
     template = GaussianMixture() if estimator is None else estimator
     entries = candidates_of(template, candidates)
     criterion = chosen_criterion(template, criterion)
@@ -109,6 +111,8 @@ def select(
         fits = fit_all(estimators, fitted_rows, settings, criterion)
     scores = _scored(entries, fits, source, held, criterion)
     found = _selection(entries, fits, scores, criterion)
+    for model in found.models.values():
+        model.run_ = run_record(model, started)
     warn_at_max_iter(found.best_estimator_)
     return found
 

@@ -1,6 +1,7 @@
 """The command line: each command does what a Python user would, and fails with one sentence."""
 
 import json
+import re
 import subprocess
 import sys
 from functools import partial
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from rich.console import Console
 
 import dem
 from command_line import SCORE_CRITERIA, done, run
@@ -73,6 +75,17 @@ def test_a_fit_without_a_density_says_so(tmp_path, rng):
     assert record["log_likelihood"] is None
     assert "bic" not in record
     assert "no density" in failed("score", tmp_path / "m.zarr", tmp_path / "x.zarr")
+
+
+def test_the_summary_of_a_fit_fits_on_a_screen(tmp_path, monkeypatch):
+    monkeypatch.setattr("dem.cli.commands.session.console_for_results", lambda: Console(file=sys.stdout, width=80))
+    rng = np.random.default_rng(0)
+    zarr.create_array(tmp_path / "x.zarr", data=rng.normal(size=(400, 2)) + 9 * rng.integers(0, 20, (400, 1)))
+    lines = done("fit", "gmm", tmp_path / "x.zarr", "-k", 16, "--n-init", 1, "-o", tmp_path / "m.zarr").splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("component ") for line in lines) == 9
+    assert re.search(r"others +7 more, \d+ % together", lines[-1])
 
 
 def test_fit_reports_to_machines(folder, tmp_path):
@@ -217,8 +230,8 @@ def test_factor_analysis_and_bayesian_pca(folder, tmp_path):
     assert "FactorAnalysis, which does not have labels" in said
     assert "Loadings" in done("info", tmp_path / "fa.zarr")
     assert "nats a row, over 900 rows" in done("score", tmp_path / "fa.zarr", folder / "x.zarr", "--quiet")
-    done("report", tmp_path / "fa.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "report")
-    assert json.loads((tmp_path / "report" / "report.json").read_text())["kind"] == "FactorAnalysis"
+    done("report", tmp_path / "fa.zarr", folder / "x.zarr", "-o", tmp_path / "fa.json")
+    assert json.loads((tmp_path / "fa.json").read_text())["kind"] == "FactorAnalysis"
     assert "kept of 2" in done("fit", "bpca", folder / "x.zarr", "-o", tmp_path / "bpca.zarr")
     done("plot", tmp_path / "bpca.zarr", "-o", tmp_path / "b.png")
     for q in ("mle", "bic"):
@@ -253,10 +266,12 @@ def test_labels_name_the_columns_of_a_picture(folder, tmp_path):
     drawn = (tmp_path / "a.svg").read_text()
     assert "<!-- length -->" in drawn
     assert "<!-- width, mean -->" in drawn
-    few = ["--data", folder / "nowhere.zarr", "--labels", "length,width", "-o", tmp_path / "b.png"]
+    few = ["--labels", "length,width", "-o", tmp_path / "b.png"]
     said = "dem: labels must be a list with a name for each of the 3 columns, got 2 names"
-    assert failed("plot", folder / "gmm.zarr", *few) == said  # before the store is read
-    assert failed("report", folder / "gmm.zarr", *few) == said
+    assert (
+        failed("plot", folder / "gmm.zarr", "--data", folder / "nowhere.zarr", *few) == said
+    )  # before the store is read
+    assert failed("report", folder / "gmm.zarr", folder / "nowhere.zarr", *few) == said
 
 
 def test_plot(folder, tmp_path):
@@ -349,8 +364,11 @@ def test_kmeans_from_the_command_line(folder, tmp_path):
     expected = model.transform(folder / "x.zarr").compute()
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "d.zarr", mode="r")[...], expected)
     done("plot", tmp_path / "km.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "km.png")
-    for words in (["sample", "-n", 3], ["report", "--data", folder / "x.zarr"]):
-        said = failed(words[0], tmp_path / "km.zarr", *words[1:], "-o", tmp_path / "no.zarr")
-        assert "is a KMeans, which has no density" in said
+    said = failed("sample", tmp_path / "km.zarr", "-n", 3, "-o", tmp_path / "no.zarr")
+    assert "is a KMeans, which has no density" in said
+    done("report", tmp_path / "km.zarr", folder / "x.zarr", "-o", tmp_path / "km.json")
+    told = json.loads((tmp_path / "km.json").read_text())
+    assert told["inertia"] == pytest.approx(model.inertia_, rel=1e-12)
+    assert told["classes"]["rows"] == model.cluster_counts_.tolist()
     said = failed("predict", tmp_path / "km.zarr", folder / "x.zarr", "--what", "proba", "-o", tmp_path / "p.zarr")
     assert "KMeans, which does not have proba: it has labels, distance and score." in said

@@ -124,9 +124,9 @@ def test_a_model_keeps_what_is_missing(fitted, folder, holes, tmp_path):
 
 def test_info_of_a_model_and_its_report(fitted, folder, holes, tmp_path):
     assert "2 (0.5 %) have no value at all" in done("info", folder / "gmm.zarr")
-    out = done("report", folder / "gmm.zarr", "--data", folder / "sentinel.zarr", "-o", tmp_path / "r")
+    out = done("report", folder / "gmm.zarr", folder / "sentinel.zarr", "-o", tmp_path / "r.json")
     assert "2 (0.5 %) have no value at all" in out
-    told = json.loads((tmp_path / "r" / "report.json").read_text())["missing"]
+    told = json.loads((tmp_path / "r.json").read_text())["missing"]
     counts = np.isnan(holes).sum(axis=0)
     assert [c["column"] for c in told["columns"]] == ["column 1", "column 2", "column 0"]
     assert [c["share"] for c in told["columns"]] == (counts[[1, 2, 0]] / N).tolist()
@@ -140,8 +140,8 @@ def test_a_report_lists_the_worst_columns(tmp_path):
         x[: j + 1, j] = np.nan
     zarr.create_array(tmp_path / "x.zarr", data=x, chunks=(100, 50))
     done("fit", "gmm", tmp_path / "x.zarr", "-k", 1, "--covariance", "diag", "-o", tmp_path / "m.zarr")
-    done("report", tmp_path / "m.zarr", "--data", tmp_path / "x.zarr", "-o", tmp_path / "r")
-    listed = json.loads((tmp_path / "r" / "report.json").read_text())["missing"]["columns"]
+    done("report", tmp_path / "m.zarr", tmp_path / "x.zarr", "-o", tmp_path / "r.json")
+    listed = json.loads((tmp_path / "r.json").read_text())["missing"]["columns"]
     assert [c["column"] for c in listed] == [f"column {j}" for j in range(49, 19, -1)]
 
 

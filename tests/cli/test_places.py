@@ -36,7 +36,7 @@ WRITERS = {
     "impute": ("impute", "m.zarr", "x.zarr", "--std", "-o"),
     "sample": ("sample", "m.zarr", "-n", "9", "-o"),
     "plot": ("plot", "m.zarr", "-o"),
-    "report": ("report", "m.zarr", "--data", "x.zarr", "-o"),
+    "report": ("report", "m.zarr", "-o"),
 }
 
 
@@ -44,7 +44,7 @@ WRITERS = {
 def test_nothing_is_written_inside_an_array(command, inside, folder, monkeypatch):
     monkeypatch.chdir(folder)
     before = fingerprint(folder / inside)["sha256"]
-    place = {"plot": f"{inside}/a.png", "report": inside}.get(command, f"{inside}/deep/a")
+    place = {"plot": f"{inside}/a.png", "report": f"{inside}/a.html"}.get(command, f"{inside}/deep/a")
     said = failed(*WRITERS[command], place)
     assert re.search(r"is inside the Zarr array .*: choose a path outside of it|is the input or contains it", said)
     assert fingerprint(folder / inside)["sha256"] == before
@@ -70,9 +70,8 @@ def test_home(folder, monkeypatch, tmp_path_factory):
     done("predict", "~/m.zarr", "~/x.zarr", "-o", "~/l.zarr")
     done("sample", "~/m.zarr", "-n", 5, "-o", "~/s.zarr")
     done("plot", "~/m.zarr", "-o", "~/p.png")
-    (folder / "score.json").write_text(run("score", "~/m.zarr", "~/x.zarr", "--json").stdout)
-    done("report", "~/m.zarr", "--data", "~/x.zarr", "--score", "~/score.json", "-o", "~/r")
-    assert {"new.zarr", "l.zarr", "s.zarr", "p.png", "r"} < set(os.listdir(folder))
+    done("report", "~/m.zarr", "~/x.zarr", "-o", "~/r.json")
+    assert {"new.zarr", "l.zarr", "s.zarr", "p.png", "r.json"} < set(os.listdir(folder))
     done("info", "~/x.zarr")
     done("fingerprint", "~/x.zarr")
     (folder / "c.yaml").write_text("version: 2")
@@ -89,13 +88,12 @@ def test_pictures_and_reports_at_urls(folder, monkeypatch):
     root = f"memory://{folder.name}"
     for _ in range(2):
         done("plot", "m.zarr", "-o", f"{root}/p.svg", "--overwrite")
-        done("report", "m.zarr", "--data", "x.zarr", "-o", f"{root}/r", "--overwrite")
+        done("report", "m.zarr", "x.zarr", "-o", f"{root}/r.json", "--overwrite")
     assert "already exists: choose another name, or use --overwrite" in failed("plot", "m.zarr", "-o", f"{root}/p.svg")
-    assert "report.png already exists" in failed("report", "m.zarr", "--data", "x.zarr", "-o", f"{root}/r")
+    assert "r.json already exists" in failed("report", "m.zarr", "x.zarr", "-o", f"{root}/r.json")
     files = fsspec.filesystem("memory")
     assert b"<svg" in files.cat_file(f"/{folder.name}/p.svg")
-    assert json.loads(files.cat_file(f"/{folder.name}/r/report.json"))["rows"] == 90
-    assert files.cat_file(f"/{folder.name}/r/report.png").startswith(b"\x89PNG")
+    assert json.loads(files.cat_file(f"/{folder.name}/r.json"))["rows"] == 90
     assert sorted(os.listdir(folder)) == before
     assert "the scratch folder must be on a disk" in failed("demo", "--scratch", f"{root}/scratch")
 
@@ -103,7 +101,7 @@ def test_pictures_and_reports_at_urls(folder, monkeypatch):
 @pytest.mark.parametrize("old", [False, True])
 def test_a_full_disk_leaves_no_half_of_a_report(folder, monkeypatch, old):
     monkeypatch.chdir(folder)
-    words = ("report", "m.zarr", "--data", "x.zarr", "-o", "r", *(["--overwrite"] if old else []))
+    words = ("report", "m.zarr", "x.zarr", "-o", "r/report.json", *(["--overwrite"] if old else []))
     if old:
         done(*words)
     before = {path.name: path.read_bytes() for path in (folder / "r").glob("*")}
@@ -112,7 +110,7 @@ def test_a_full_disk_leaves_no_half_of_a_report(folder, monkeypatch, old):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    assert failed(*words) == "dem: Cannot write r/report.png: the disk is full."
+    assert failed(*words) == "dem: Cannot write r/report.json: the disk is full."
     assert failed("plot", "m.zarr", "-o", "p.png") == "dem: Cannot write p.png: the disk is full."
     assert {path.name: path.read_bytes() for path in (folder / "r").glob("*")} == before
     assert not (folder / "p.png").exists()

@@ -1,4 +1,4 @@
-"""dem report: what a model's folder holds, and what is refused."""
+"""dem report: the page, the record for machines, and what is refused."""
 
 import json
 
@@ -8,7 +8,6 @@ import zarr
 
 import dem
 from command_line import SCORE_CRITERIA, run
-from dem.storage.atomic import Generations
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def folder(tmp_path_factory):
 def report(*words):
     result = run("report", *words)
     assert result.exit_code == 0, result.output
-    return result.stdout
+    return result
 
 
 def refused(*words):
@@ -36,8 +35,8 @@ def refused(*words):
 
 @pytest.mark.parametrize("kind", ["gmm", "ppca"])
 def test_the_numbers_are_the_models_and_the_scores(kind, folder, tmp_path):
-    report(folder / f"{kind}.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "r")
-    numbers = json.loads((tmp_path / "r" / "report.json").read_text())
+    report(folder / f"{kind}.zarr", folder / "x.zarr", "-o", tmp_path / "r.json")
+    numbers = json.loads((tmp_path / "r.json").read_text())
     model = dem.load(folder / f"{kind}.zarr")
     assert numbers["log_likelihood"] == model.score(folder / "x.zarr")
     for name in SCORE_CRITERIA:
@@ -45,61 +44,50 @@ def test_the_numbers_are_the_models_and_the_scores(kind, folder, tmp_path):
     assert numbers["rows"] == 900
     name = "means_" if kind == "gmm" else "mean_"
     np.testing.assert_array_equal(numbers[name], getattr(model, name))
-    assert (tmp_path / "r" / "report.png").read_bytes().startswith(b"\x89PNG")
+    if kind == "gmm":
+        labels = model.predict(folder / "x.zarr").compute()
+        assert numbers["classes"]["rows"] == np.bincount(labels).tolist()
 
 
-def test_the_model_is_loaded_once(folder, tmp_path, monkeypatch):
-    loaded, load = [], Generations.load
-
-    def counted(self, path):
-        loaded.append(path)
-        return load(self, path)
-
-    monkeypatch.setattr(Generations, "load", counted)
-    report(folder / "gmm.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "r")
-    assert loaded == [str(folder / "gmm.zarr")]
-    run("info", folder / "gmm.zarr")
-    assert len(loaded) == 2
-
-
-def test_a_score_that_is_known_saves_the_pass(folder, tmp_path):
-    words = (folder / "gmm.zarr", folder / "x.zarr")
-    (tmp_path / "score.json").write_text(run("score", *words, "--json").stdout)
-    both = [words[0], "--data", words[1], "--json"]
-    made = [
-        run("report", *both, "-o", tmp_path / "a"),
-        run("report", *both, "-o", tmp_path / "b", "--score", tmp_path / "score.json"),
-    ]
-    steps = [[json.loads(line).get("name") for line in result.stderr.splitlines()] for result in made]
-    assert ["score" in names for names in steps] == [True, False]
-    texts = [(tmp_path / name / "report.json").read_text() for name in "ab"]
-    assert texts[0] == texts[1]
+def test_the_page_and_what_machines_read(folder, tmp_path):
+    done = report(folder / "gmm.zarr", folder / "x.zarr", "-o", tmp_path / "r.html", "--json")
+    steps = [json.loads(line).get("name") for line in done.stderr.splitlines()]
+    assert [name for name in steps if name] == ["report"]  # one pass
+    record = json.loads(done.stdout)
+    assert record["data"] == str(folder / "x.zarr")
+    assert record["warnings"] == []
+    page = (tmp_path / "r.html").read_text()
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<img ") == page.count('src="data:image/png;base64,') > 4
+    assert "Nothing to warn of" in page
 
 
-def test_a_score_of_something_else_is_refused(folder, tmp_path):
-    record = {"model": "other.zarr", "data": str(folder / "x.zarr"), "rows": 900, "log_likelihood": 0.0}
-    (tmp_path / "other.json").write_text(json.dumps(record))
-    words = [folder / "gmm.zarr", "--data", folder / "x.zarr", "-o", tmp_path / "r"]
-    assert "is the score of other.zarr" in refused(*words, "--score", tmp_path / "other.json")
-    (tmp_path / "short.json").write_text('{"model": "gmm.zarr"}')
-    assert "it lacks data, rows, log_likelihood" in refused(*words, "--score", tmp_path / "short.json")
-    (tmp_path / "none.json").write_text("no JSON")
-    assert "is not an output of `dem score --json`" in refused(*words, "--score", tmp_path / "none.json")
-    assert not (tmp_path / "r").exists()
+def test_without_a_store_the_page_says_what_it_lacks(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("dem.reports.make.page_pictures", lambda *given: [])
+    report(folder / "gmm.zarr", "-o", tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "The rows were not read" in page
+    assert "Score on the store" not in page
 
 
 def test_a_report_is_replaced_only_where_that_is_said(folder, tmp_path):
-    words = [folder / "gmm.zarr", "--data", folder / "x.zarr", "-o", tmp_path]
+    words = [folder / "gmm.zarr", "-o", tmp_path / "r.json"]
     report(*words)
     assert "use --overwrite" in refused(*words)
-    (tmp_path / "report.json").write_text("")
+    (tmp_path / "r.json").write_text("")
     report(*words, "--overwrite")
-    assert json.loads((tmp_path / "report.json").read_text())["rows"] == 900
+    assert json.loads((tmp_path / "r.json").read_text())["kind"] == "GaussianMixture"
+
+
+def test_other_data_are_refused(folder, tmp_path):
+    zarr.create_array(tmp_path / "two.zarr", data=np.zeros((9, 2)))
+    assert "2 columns" in refused(folder / "gmm.zarr", tmp_path / "two.zarr", "-o", tmp_path / "r.html")
+    assert not (tmp_path / "r.html").exists()
 
 
 def test_large_arrays_are_left_to_the_model(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr("dem.cli.commands.report.LARGEST_ARRAY", 6)
-    report(folder / "gmm.zarr", "--data", folder / "x.zarr", "-o", tmp_path)
-    numbers = json.loads((tmp_path / "report.json").read_text())
+    monkeypatch.setattr("dem.reports.record.LARGEST_ARRAY", 6)
+    report(folder / "gmm.zarr", "-o", tmp_path / "r.json")
+    numbers = json.loads((tmp_path / "r.json").read_text())
     assert "means_" in numbers  # two by three
     assert "covariances_" not in numbers

@@ -3,11 +3,15 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from clustered_rows import with_holes
 from dem.core.block import Block
 from dem.core.rows import RowKeys
 from dem.em import loop
 from dem.em import starts as starts
 from dem.em.starts import Start, StartBudget, best_start
+from dem.families import COVARIANCE_TYPES
+from dem.models.latent.ppca import ObservedPPCAModel, PPCAModel
+from dem.models.mixture.mixture import MixtureModel
 from dem.scan.scanner import Scanner
 from laws import bind, data, mixture, run
 
@@ -22,10 +26,15 @@ def sample_of(x, k, cuts=()):
     return Block(total.sample.x)
 
 
+def begun(*args, **settings):
+    """Return the first parameters that the starts find."""
+    return best_start(*args, **settings).params
+
+
 def test_the_start_depends_on_the_sample_alone():
     x = data(n=900)
-    one = best_start(mixture("full"), sample_of(x, 400), Start())
-    two = best_start(mixture("full"), sample_of(x, 400, cuts=[1, 100, 101, 600]), Start())
+    one = begun(mixture("full"), sample_of(x, 400), Start())
+    two = begun(mixture("full"), sample_of(x, 400, cuts=[1, 100, 101, 600]), Start())
     np.testing.assert_array_equal(one.weights, two.weights)
     np.testing.assert_array_equal(one.theta.means, two.theta.means)
     np.testing.assert_array_equal(one.theta.precisions_cholesky, two.theta.precisions_cholesky)
@@ -39,7 +48,7 @@ def test_the_best_of_many_starts_is_no_worse_than_each(covariance_type):
     def objective(params):
         return loop.fit(model, params, loop.OneBlock(sample), tol=0, max_iter=1).history[0].objective
 
-    best = objective(best_start(mixture(covariance_type, "random"), sample, Start(n_init=6)))
+    best = objective(begun(mixture(covariance_type, "random"), sample, Start(n_init=6)))
     for i in range(6):
         params = model.start(sample, np.random.default_rng([0, i]))
         short = loop.fit(model, params, loop.OneBlock(sample), tol=starts.LONG_TOL, max_iter=starts.SHORT_ITER)
@@ -48,14 +57,14 @@ def test_the_best_of_many_starts_is_no_worse_than_each(covariance_type):
 
 def test_the_start_is_a_maximum_on_the_sample():
     sample = Block(data(seed=5))
-    params = best_start(mixture("full"), sample, Start(n_init=2))
+    params = begun(mixture("full"), sample, Start(n_init=2))
     history = run(bind(mixture("full"), sample.x), params, sample.x, n_iter=3).history
     assert 0 <= history[1].objective - history[0].objective < starts.LONG_TOL
 
 
 def test_seeds_give_different_starts():
     sample = Block(data(n=60))
-    means = [best_start(mixture("full", "random"), sample, Start(1, seed=s)).theta.means for s in (0, 0, 1)]
+    means = [begun(mixture("full", "random"), sample, Start(1, seed=s)).theta.means for s in (0, 0, 1)]
     np.testing.assert_array_equal(means[0], means[1])
     assert not np.array_equal(means[0], means[2])
 
@@ -64,8 +73,8 @@ def test_weights_of_the_sample_count():
     x = data(n=200)
     weight = np.ones(200)
     weight[:50] = 3
-    by_weight = best_start(mixture("full"), Block(x, weight), Start(5))
-    repeated = best_start(mixture("full"), Block(np.concatenate([x, x[:50], x[:50]])), Start(5))
+    by_weight = begun(mixture("full"), Block(x, weight), Start(5))
+    repeated = begun(mixture("full"), Block(np.concatenate([x, x[:50], x[:50]])), Start(5))
     order_a, order_b = (np.argsort(p.theta.means[:, 0]) for p in (by_weight, repeated))
     np.testing.assert_allclose(by_weight.theta.means[order_a], repeated.theta.means[order_b], atol=0.02)
 
@@ -93,13 +102,13 @@ class Failing:
 
 
 def test_a_start_that_collapses_is_passed_over():
-    params = best_start(Failing({1, 3}, mixture("full")), Block(data()), Start(n_init=4))
+    params = begun(Failing({1, 3}, mixture("full")), Block(data()), Start(n_init=4))
     assert np.isfinite(params.theta.means).all()
 
 
 def test_if_every_start_collapses_the_reason_is_told():
     with pytest.raises(ValueError, match="collapsed"):
-        best_start(Failing({1, 2}, mixture("full")), Block(data()), Start(n_init=2))
+        begun(Failing({1, 2}, mixture("full")), Block(data()), Start(n_init=2))
 
 
 def test_a_long_run_that_collapses_falls_back_on_the_short_one(monkeypatch):
@@ -114,8 +123,8 @@ def test_a_long_run_that_collapses_falls_back_on_the_short_one(monkeypatch):
         return fit(model, params, sweep, max_iter=max_iter, **settings)
 
     monkeypatch.setattr(starts.loop, "fit", collapsing)
-    params = best_start(mixture("full"), sample, Start(n_init=5))
-    assert calls == [starts.SHORT_ITER] * 5 + [starts.LONG_ITER] * starts.FINALISTS
+    params = begun(mixture("full"), sample, Start(n_init=5))
+    assert calls[:9] == [starts.SHORT_ITER] * 5 + [starts.LONG_ITER] * starts.FINALISTS
     assert np.isfinite(params.theta.covariances).all()
 
 
@@ -175,11 +184,11 @@ def test_small_samples_are_not_thinned():
 @pytest.mark.parametrize("covariance_type", ["full", "diag"])
 def test_a_start_on_a_budget_finds_what_the_whole_one_finds(monkeypatch, covariance_type):
     sample = Block(data(n=600, seed=3))
-    whole = best_start(mixture(covariance_type), sample, Start())
+    whole = begun(mixture(covariance_type), sample, Start())
     for name, value in {"WORK_A_RUN": 1.0, "PASSES_A_RUN": 1.0, "LEAST_ROWS": 100}.items():
         monkeypatch.setattr(starts, name, value)
     steps = []
-    cut = best_start(mixture(covariance_type), sample, Start(), 1, watch=steps.append)
+    cut = begun(mixture(covariance_type), sample, Start(), 1, watch=steps.append)
     assert sum(step.state is not None for step in steps if step.kind == "best start") <= 4 * 14
     bound = bind(mixture(covariance_type), sample.x)
     ends = [loop.fit(bound, params, loop.OneBlock(sample), tol=1e-7, max_iter=500) for params in (cut, whole)]
@@ -190,7 +199,7 @@ def test_where_all_short_runs_on_fewer_rows_collapse_they_are_made_on_all(monkey
     sample = Block(data(n=600))
     for name, value in {"WORK_A_RUN": 1.0, "PASSES_A_RUN": 0.1, "LEAST_ROWS": 100}.items():
         monkeypatch.setattr(starts, name, value)
-    params = best_start(Failing({1, 2, 3}, mixture("full")), sample, Start(n_init=3))
+    params = begun(Failing({1, 2, 3}, mixture("full")), sample, Start(n_init=3))
     assert np.isfinite(params.theta.means).all()
 
 
@@ -204,7 +213,7 @@ def test_of_all_short_runs_no_more_than_the_finalists_are_kept(monkeypatch):
         kept.append([(run, state.stats) for run, state in self.kept])
 
     monkeypatch.setattr(starts.BestRuns, "add", adding)
-    best_start(mixture("diag"), Block(data()), Start(n_init=7), 2)
+    begun(mixture("diag"), Block(data()), Start(n_init=7), 2)
     assert [len(runs) for runs in kept] == [1, 2, 3, 4, 4, 4, 4]
     assert all(stats is None for runs in kept for _, stats in runs)
 
@@ -216,3 +225,39 @@ def test_the_best_runs_are_the_same_in_whatever_order_they_end(order):
     for i in order:
         best.add(i, loop.State(None, (loop.Pass(reached[i]),)))
     assert [i for i, _ in best.kept] == [1, 3, 5, 2]
+
+
+def test_each_start_tells_what_it_reached():
+    sample = Block(data(seed=3))
+    started = best_start(Failing({2}, mixture("full", "random")), sample, Start(n_init=5))
+    own = [record for record in started.starts if not record.moves]
+    assert [record.start for record in own] == [1, 2, 3, 4, 5]
+    assert [record.objective is None for record in own] == [False, True, False, False, False]
+    bound = bind(mixture("full"), sample.x)
+    reached = loop.fit(bound, started.params, loop.OneBlock(sample), tol=0, max_iter=0).objective
+    assert max(record.objective for record in started.starts if record.optimum == 1) == pytest.approx(
+        reached, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_start_finds_two_clusters_in_many_columns(seed):
+    """Whitened, they are no farther from each other than rows of one cluster are."""
+    rng = np.random.default_rng(seed)
+    x, label = rng.normal(size=(1000, 16)), rng.integers(2, size=1000)
+    x += 8 / 4 * label[:, None]
+    model = MixtureModel(2, COVARIANCE_TYPES["full"]())
+    bound, params = bind(model, x), begun(model, Block(x), Start(n_init=1, seed=seed))
+    found = bound.responsibilities(params, Block(x))[0].argmax(axis=0)
+    assert max(np.mean(found == label), np.mean(found != label)) == 1
+
+
+def test_latent_models_with_holes_get_several_starts():
+    x = with_holes(data)
+    started = best_start(PPCAModel(2), Block(x), Start(1), tol=1e-9)
+    assert len(started.starts) == ObservedPPCAModel.least_starts
+    assert min(record.optimum for record in started.starts) == 1
+    bound = bind(PPCAModel(2), x)
+    history = loop.fit(bound, started.params, loop.OneBlock(Block(x)), tol=0, max_iter=3).history
+    assert history[-1].objective - history[0].objective < 1e-6  # the sample is all the data: it goes on to `tol`
+    assert len(best_start(PPCAModel(2), Block(data()), Start(1)).starts) == 1

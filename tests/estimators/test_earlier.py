@@ -250,7 +250,7 @@ def test_a_saved_family_suits_the_setting_that_made_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "model", [dem.PPCA(2), dem.FactorAnalysis(2), dem.BayesianPCA(3)], ids=lambda m: type(m).__name__
+    "model", [dem.PPCA(2), dem.FactorAnalysis(2), dem.BayesianPCA(3, tol=1e-4)], ids=lambda m: type(m).__name__
 )
 def test_complete_rows_of_many_columns(model, monkeypatch):
     """Their mean is that of the rows, which is not known before the pass: the statistics are moved to it."""

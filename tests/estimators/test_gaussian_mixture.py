@@ -36,7 +36,7 @@ def start(kind="full"):
 @ENDS_AT_MAX_ITER
 @TYPES
 def test_all_first_parameters_given_leaves_out_the_start(kind, x, monkeypatch):
-    monkeypatch.setattr("dem.run.fit.best_start", None)
+    monkeypatch.setattr("dem.run.start.best_start", None)
     model = GaussianMixture(K, covariance_type=kind, **start(kind), max_iter=1, tol=0).fit(x)
     assert model.n_passes_ == 3  # scan, one step, its score
 

@@ -97,7 +97,7 @@ def test_a_checkpoint_is_gone_on_from(name, rng, tmp_path):
     """With the same bits; the scan is not made twice."""
     y = holed(complete(rng), 0.2, rng)
     zarr.create_array(tmp_path / "x.zarr", data=y, chunks=(100, D))
-    model = clone(MODELS[name]).set_params(max_iter=6, tol=0.0)
+    model = clone(MODELS[name]).set_params(max_iter=6, tol=0.0, sample_size=100)
     whole = clone(model).fit(tmp_path / "x.zarr")
     kept = tmp_path / "c.zarr"
     for _ in range(2):

@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from dem.cli.commands.fit import criteria_in_words
 from dem.estimators.criteria import with_criteria
 from dem.estimators.density import DensityEstimator
 from dem.estimators.mixture_base import MixtureEstimator
+from dem.estimators.objectives import criteria_in_words
 from dem.models.criteria import CRITERIA, Criterion, criteria_of_score
 from dem.run.rows import Mean
 

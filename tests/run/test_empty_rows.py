@@ -15,7 +15,7 @@ from dem.families import Poisson
 from dem.models.kmeans.kmeans import KMeansModel, KMeansParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.models.mixture.rows import mixture_outputs
-from dem.run import empty_rows, fit
+from dem.run import empty_rows, start
 from dem.run.fit import fit_model, scan
 from dem.run.fit_settings import FitSettings
 from dem.scan import sample
@@ -57,7 +57,12 @@ def test_all_places_give_the_fit_of_the_other_rows(tmp_path):
 
 def test_the_start_may_cost_what_it_may_without_them(monkeypatch):
     asked = []
-    monkeypatch.setattr(fit, "best_start", lambda *args, rows, **more: asked.append(rows) or best_start(*args, **more))
+
+    def asks(*args, rows, **more):
+        asked.append(rows)
+        return best_start(*args, **more)
+
+    monkeypatch.setattr(start, "best_start", asks)
     dem.GaussianMixture(K, n_init=1).fit(beside(rows(), N))
     assert asked == [N]
 

@@ -92,7 +92,7 @@ def test_a_schedule_a_fault_an_unchanged_store_and_a_failure(server, data, strai
 
         # Its artifacts: the numbers and the picture.
         shown = server.artifacts(first)
-        numbers = json.loads((done / "report" / "report.json").read_text())
+        numbers = json.loads((done / "report.json").read_text())
         assert f"{numbers['log_likelihood']:.6f}" in shown["dem-report"]["data"]
         assert shown["dem-picture"]["data"].startswith("data:image/png;base64,")
 
@@ -125,7 +125,7 @@ def test_once_by_hand_and_its_process_killed(server, data, straight, tmp_path):
     run(words(data, folder), {**server.env, **fault.env}, tmp_path, status=-9)
     assert fault.befell
     said = run(words(data, folder), {**server.env, **fault.env}, tmp_path)
-    assert "The report is in" in said
+    assert "The report is" in said
     fault.assert_resumed(done_run(folder) / "model.zarr")
     assert_same_bits(done_run(folder) / "model.zarr", straight("prefect"))
     assert "Skipped" in run(words(data, folder), server.env, tmp_path)

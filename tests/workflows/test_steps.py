@@ -25,7 +25,9 @@ def test_the_steps_one_after_the_other(tmp_path):
     np.testing.assert_array_equal(zarr.open_array(steps.label(store, run, {}))[...], model.predict(store).compute())
     numbers = steps.report(store, run, settings, {})
     assert numbers["bic"] == model.bic(store)
-    assert json.loads((tmp_path / "runs" / "latest" / "report" / "report.json").read_text())["rows"] == 600
+    assert json.loads((tmp_path / "runs" / "latest" / "report.json").read_text())["rows"] == 600
+    assert "Gaussian mixture" in (tmp_path / "runs" / "latest" / "report.html").read_text()
+    assert steps.is_done(run)
 
 
 def test_the_folder_of_the_runs(tmp_path, monkeypatch):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
@@ -16,18 +15,25 @@ from sklearn.exceptions import ConvergenceWarning
 
 from dem import estimators
 from dem.cli.commands.session import Session
-from dem.cli.commands.tables import facts, missing_in_training
+from dem.cli.commands.tables import facts
 from dem.cli.name_list import split_names
 from dem.cli.signals import let_through
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
-from dem.estimators import summary
 from dem.estimators.base import RowwiseEstimator
 from dem.estimators.earlier import EarlierModel
 from dem.estimators.loading import load
 from dem.estimators.matching import Matchable, check_comparable
+from dem.estimators.objectives import (
+    criteria,
+    criteria_in_words,
+    final_objective,
+    how_it_ended,
+    objectives_in_words,
+)
 from dem.estimators.ppca import SubspaceWarning
-from dem.models.criteria import CRITERIA, criteria_of_score
+from dem.estimators.summary import missing_in_training
+from dem.estimators.telling import component_lines
 from dem.results.new_array import is_resumable
 from dem.source import Source, open_source
 from dem.storage import checkpoint
@@ -247,6 +253,8 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         "peak_memory": memory.peak,
         **({} if matching is None else {"labels": matching.record()}),
     }
+    lines = component_lines(model)
+    record |= {"components": lines} if lines else {}
     if job.weights is None and "log_likelihood" in record:  # the criteria need rows of equal weight
         n = rows - record["empty_rows"]
         record.update(criteria(model, record["log_likelihood"] * n, n))
@@ -261,7 +269,13 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         "labels": None if matching is None else f"{matching}",
         "peak memory": f"{human.size(memory.peak)} of all processes together{limit}",
     }
-    session.result(record, facts(shown))
+    session.result(record, facts(shown), facts({named(model, k): line for k, line in lines.items()}))
+
+
+def named(model: Any, component: str) -> str:
+    """Return the name of a line of `component_lines`: "component 3", "cluster 3", or "others"."""
+    word = "cluster" if hasattr(model, "cluster_centers_") else "component"
+    return f"{word} {component}" if component.isdecimal() else component
 
 
 def beginning(job: Job, model: Any, source: Source, session: Session) -> tuple[Any, RowwiseEstimator | None]:
@@ -349,50 +363,3 @@ def has_checkpoint(job: Job) -> bool:
     with suppress(OSError):
         return not job.no_checkpoint and checkpoint.exists(job.checkpoint_path)
     return False
-
-
-def how_it_ended(model: Any) -> str:
-    """Return why a fit stopped, and its numbers of iterations and passes."""
-    return f"{summary.why_stopped(model)}; {summary.iterations_and_passes(model)}"
-
-
-def final_objective(model: RowwiseEstimator) -> dict[str, float]:
-    """Return the final objective of a fit by name: mean log-likelihood or bound, in nats a row, or the inertia."""
-    name: str = model.objective_name
-    if name == "inertia":
-        return {name: model.inertia_} if hasattr(model, "inertia_") else {}
-    if not hasattr(model, "lower_bound_"):
-        return {}
-    entries = getattr(model, "history_", None) or [{}]
-    value = entries[-1].get(name)  # without the prior
-    return {name: model.lower_bound_ if value is None else value}
-
-
-def objectives_in_words(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return the objectives among these values as text with units; other values are left out."""
-    words = {
-        "log_likelihood": ("log-likelihood", ".6f", " nats a row"),
-        "bound": ("lower bound", ".6f", " nats a row"),
-        "score": ("score", ".6f", " nats a row"),
-        "inertia": ("inertia", ".10g", ""),
-    }
-    return {
-        word: f"{values[name]:{form}}{unit}" if math.isfinite(values[name]) else "none: the model has no density"
-        for name, (word, form, unit) in words.items()
-        if name in values
-    }
-
-
-def criteria(model: Any, log_likelihood: float, rows: float) -> dict[str, float]:
-    """Return the criteria by name, from the log-likelihood of all rows, without a pass over the data.
-
-    Criteria that need more than the log-likelihood are left out; the result is empty if there is no density.
-    """
-    return criteria_of_score(log_likelihood, model.n_parameters_, rows) if math.isfinite(log_likelihood) else {}
-
-
-def criteria_in_words(record: Mapping[str, Any]) -> dict[str, str]:
-    """Return the criteria of a result as one line of text: BIC, AIC, ..."""
-    names = [name for name in CRITERIA if name in record]
-    values = ", ".join(f"{record[name]:.10g}" for name in names)
-    return {", ".join(names).upper(): values} if names else {}

@@ -11,21 +11,25 @@ import numpy as np
 import zarr
 from rich.console import RenderableType
 
-from dem.cli.commands.fit import final_objective, how_it_ended, objectives_in_words
 from dem.cli.commands.session import Session, json_value
 from dem.cli.commands.tables import (
     decoding_facts,
     facts,
     grid,
     history_tables,
-    missing_in_training,
-    missing_summary,
     parameter_tables,
 )
 from dem.core import human
 from dem.core.columns import Columns
 from dem.estimators.loading import restored
-from dem.estimators.summary import reg_covar_text
+from dem.estimators.objectives import final_objective, how_it_ended, objectives_in_words
+from dem.estimators.summary import (
+    missing_in_training,
+    missing_summary,
+    reg_covar_text,
+    rest_in_words,
+    starts_in_words,
+)
 from dem.run.fit import scan as scan_data
 from dem.scan.scanner import Scan
 from dem.source import Source, open_source
@@ -78,7 +82,9 @@ def _show_model(path: str, session: Session) -> None:
         "variables": ", ".join(model.variables_ or ()) or None,
         "rows along": ", ".join(model.sample_dims_ or ()) or None,
         "missing": missing_in_training(source),
+        "starts": starts_in_words(model),
         "ended": how_it_ended(model) if source else None,
+        "left to gain": rest_in_words(model),
         **objectives_in_words(final_objective(model)),
         "reg_covar": reg_covar_text(model),
         "settings": ", ".join(f"{k}={v}" for k, v in saved.attributes["settings"].items() if v is not None),

@@ -8,7 +8,6 @@ from typing import Any
 
 import zarr
 
-from dem.cli.commands.fit import criteria, criteria_in_words, objectives_in_words
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.core import human
@@ -19,6 +18,7 @@ from dem.estimators.base import RowwiseEstimator
 from dem.estimators.density import DensityEstimator
 from dem.estimators.loading import ESTIMATORS
 from dem.estimators.named_dims import open_for
+from dem.estimators.objectives import criteria_in_words, objectives_in_words, rows_scored, score_in_numbers
 from dem.results.new_array import check_output_free, check_place
 from dem.source import Source
 from dem.source.members import STAMPS
@@ -195,20 +195,7 @@ def score_record(
     """
     source = open_for(estimator, data, weights, columns=columns, missing_chunks=missing_chunks)
     mean = estimator.set_params(engine=engine).mean_score(source)
-    rows = {"rows": mean.rows, "empty_rows": mean.empty_rows}
-    if estimator.objective_name == "inertia":
-        return {**rows, "inertia": -mean.total}
-    if estimator.objective_name == "bound":
-        return {**rows, "score": mean.mean}
-    found = {**rows, "log_likelihood": mean.mean}
-    return found if weights is not None else {**found, **criteria(estimator, mean.total, mean.counted)}
-
-
-def rows_scored(found: dict[str, Any]) -> str:
-    """Return the number of rows in a score, in words."""
-    empty = found.get("empty_rows", 0)
-    rest = f" ({empty:,} more rows have no value at all)" if empty else ""
-    return f"over {human.plural(found['rows'] - empty, 'row')}{rest}"
+    return score_in_numbers(estimator, mean, weighted=weights is not None)
 
 
 def with_density(estimator: RowwiseEstimator, model: str, lack: str) -> DensityEstimator:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from dem.cli.progress import choose_progress
+from dem.core.json_value import json_value
 from dem.engine.engine import Engine
 
 
@@ -84,16 +84,3 @@ class Session:
 def console_for_results() -> Console:
     """Return the console of standard output: as wide as the terminal, or 240 columns for files and pipes."""
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
-
-
-def json_value(value: Any) -> Any:
-    """Return a value that JSON can hold; numbers that are not finite become null."""
-    if isinstance(value, Mapping):
-        return {str(key): json_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [json_value(item) for item in value]
-    if hasattr(value, "tolist"):
-        return json_value(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value if isinstance(value, bool | int | float | str | None) else str(value)

@@ -22,6 +22,7 @@ from dem.models.latent.algebra import LatentParams, centred_rows, fixed_signs, i
 from dem.models.latent.kernel import LatentStats, mean_stats, updated_loadings
 from dem.models.latent.missing import ObservedLatentModel
 from dem.models.latent.model import LatentModel, OnMoments
+from dem.models.latent.vector import latent_params, latent_vector
 from dem.scan.scanner import Scan
 
 NOISE_FLOOR = 1e-6
@@ -63,6 +64,14 @@ class FactorModel(LatentModel[FactorParams]):
     def with_scan(self, scan: Scan) -> Self:
         """Return the model with the mean and the variances from a scan."""
         return replace(super().with_scan(scan), variance=scan.moments.variances)
+
+    def vector(self, params: FactorParams, like: FactorParams) -> Float:
+        """Return the parameters as a vector, near that of `like`: see `dem.em.acceleration`."""
+        return latent_vector(params, like)
+
+    def of_vector(self, vector: Float, like: FactorParams) -> FactorParams:
+        """Return the parameters of a vector."""
+        return self.constrained(latent_params(vector, like))
 
     def with_missing(self) -> ObservedFactorModel:
         """Return the model of rows in which values are missing."""

@@ -10,13 +10,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
+
+import numpy as np
 
 from dem.core.block import Block, Float
 from dem.core.stats import ARITY
 from dem.em.model import Step
 from dem.families.factors.family import FactorAnalysisFamily
 from dem.families.factors.missing_algebra import ColumnwiseSums
+from dem.models.latent.algebra import noise_diagonal
 from dem.models.latent.model import L, LatentModel
 from dem.models.latent.rows import analyser, observed_densities, rows_bytes
 from dem.models.mixture.kernel import MixtureKernel
@@ -27,6 +30,9 @@ from dem.scan.scanner import Scan, scan_bytes
 class ObservedLatentModel(LatentModel[L]):
     """Mixin that makes a model accept rows with missing values (NaN); its `mean` is None."""
 
+    least_starts: ClassVar[int] = 5
+    """A fit makes at least so many starts on the sample, all but the first by `varied_start`."""
+
     def with_scan(self, scan: Scan) -> Self:
         """Return the model with what it takes from the scan, except the mean, which is estimated."""
         return replace(super().with_scan(scan), mean=None)
@@ -34,6 +40,18 @@ class ObservedLatentModel(LatentModel[L]):
     def with_missing(self) -> Self:
         """Return the model itself."""
         return self
+
+    def varied_start(self, sample: Block, rng: np.random.Generator) -> L:
+        """Return first parameters with random loadings that explain half of each variance.
+
+        With missing values the likelihood may have several maxima. `start`, which is not random, leads to one of them.
+        """
+        first = self.start(sample, rng)
+        d, q = first.loadings.shape
+        variance = noise_diagonal(first) + (first.loadings**2).sum(axis=1)
+        loadings = np.sqrt(variance / (2 * q))[:, None] * rng.standard_normal((d, q))
+        noise = variance / 2 if np.ndim(first.noise_variance) else np.asarray(variance.mean() / 2)
+        return self.constrained(self.new_params(first, first.mean, loadings, noise))
 
     def kernel(self, params: L) -> Callable[[Block], Any]:
         """Return the E-step of one block."""

@@ -18,6 +18,7 @@ from dem.models.latent.closed_form import PPCAParams, n_parameters, principal_ro
 from dem.models.latent.kernel import LatentStats, MeanStats, mean_stats, updated_loadings
 from dem.models.latent.missing import ObservedLatentModel
 from dem.models.latent.model import LatentModel, OnMoments
+from dem.models.latent.vector import latent_params, latent_vector
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class PPCAModel(LatentModel[PPCAParams]):
         return Step(
             principal_rotation(self.constrained(PPCAParams(params.mean, new @ stretch, noise, stretch=stretch)))[0]
         )
+
+    def vector(self, params: PPCAParams, like: PPCAParams) -> Float:
+        """Return the parameters as a vector, near that of `like`: see `dem.em.acceleration`."""
+        return latent_vector(params, like)
+
+    def of_vector(self, vector: Float, like: PPCAParams) -> PPCAParams:
+        """Return the parameters of a vector."""
+        return self.constrained(latent_params(vector, like))
 
     def with_missing(self) -> ObservedPPCAModel:
         """Return the model of rows in which values are missing."""

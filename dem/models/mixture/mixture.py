@@ -22,7 +22,13 @@ from dem.em.seeding import Seeding
 from dem.families.family import ByPattern, Family, Given, safe_counts, with_missing
 from dem.kernel.kernel_id import NUMPY, KernelId
 from dem.models.mixture import rows as mixture_rows
-from dem.models.mixture.kernel import MixtureKernel, MixtureParams, MixtureStats, densities_of, e_step_bytes
+from dem.models.mixture.kernel import (
+    MixtureKernel,
+    MixtureParams,
+    MixtureStats,
+    densities_of,
+    e_step_bytes,
+)
 from dem.models.mixture.native_kernel import has_native, native_bytes, native_kernel
 from dem.models.mixture.native_patterns import native_patterns, pattern_bytes
 from dem.models.mixture.pattern_kernel import NumPyKernels, PatternKernel, ProductBounds
@@ -175,7 +181,10 @@ class MixtureModel:
 
     def start(self, sample: Block, rng: np.random.Generator) -> MixtureParams:
         """Return first parameters, from first responsibilities of the sample's rows."""
-        x, resp = self.first_responsibilities(sample, rng)
+        return self.from_responsibilities(*self.first_responsibilities(sample, rng))
+
+    def from_responsibilities(self, x: Float, resp: Float) -> MixtureParams:
+        """Return the parameters for responsibilities (K, n), times weights, of the columns of x (d, n)."""
         counts = safe_counts(resp.sum(axis=1))
         theta = self.family.initial(x, resp)
         if (settable := self.family.settable) is not None:
@@ -190,6 +199,31 @@ class MixtureModel:
             x, weight = x[sample.weight > 0], sample.weight[sample.weight > 0]
         resp = self.seeding.responsibilities(self.family.seeding_points(x), weight, self.n_components, rng)
         return np.ascontiguousarray(x.T), resp * weight
+
+    @property
+    def can_move(self) -> bool:
+        """Whether components may be joined and split on the sample; not if the user has set some first parameters."""
+        return self.n_components > 1 and self.given.is_empty
+
+    def resized(self, n_components: int) -> MixtureModel:
+        """Return the bound model with another number of components, for some of the rows: see `dem.em.split_merge`.
+
+        What all components share is that of these rows, so the shared term has to be computed for each row.
+        """
+        linear = self.family_of_rows.linear
+        whole = linear is not None and linear.has_shared_term
+        return replace(self, n_components=n_components, largest=None if whole else self.largest)
+
+    def points(self, x: Float) -> Float:
+        """Return the rows x (n, d) as points with meaningful distances."""
+        return self.family.seeding_points(x)
+
+    def responsibilities(self, params: MixtureParams, block: Block) -> tuple[Float, Float]:
+        """Return the responsibilities (K, n) of a block, and the log-likelihoods (n,) without log h."""
+        family, precision = self.family_of_rows, self.precision(params)
+        if family.linear is not None and family.linear.has_shared_term:
+            precision = Precision.CENTRED
+        return mixture_rows.responsibilities(densities_of(family, params, precision, self.frame), block.x)
 
     def known(self) -> MixtureParams | None:
         """Return the user's first parameters if they are complete, otherwise None."""

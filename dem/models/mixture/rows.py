@@ -83,6 +83,22 @@ def compute_mixture_output(model: HasFamily, params: MixtureParams, output: RowO
     return _by_numpy(family, densities_of(family, params, precision, frame), output, x, out)
 
 
+def responsibilities(densities: Densities, x: Array) -> tuple[Float, Float]:
+    """Return the responsibilities (K, n) of rows x (n, d), and their log-likelihoods (n,) without log h."""
+    softmax, n = Softmax(densities), len(x)
+    score = np.empty(n)
+    resp: Float | None = None
+    for start in range(0, n, densities.tile):
+        here = slice(start, start + densities.tile)
+        joint = densities.joint(x[here])
+        score[here] = softmax(joint)
+        if resp is None:
+            resp = np.empty((len(joint), n))
+        resp[:, here] = joint
+    assert resp is not None
+    return resp, score
+
+
 def _arithmetic(family: Family[Any], params: MixtureParams, low: Float, high: Float) -> tuple[Precision, Frame]:
     """Return float64 products for rows within [low, high] (d,) if these are accurate enough; and the frame."""
     theta = params.theta

@@ -142,7 +142,7 @@ def test_moves_on_the_sample_leave_the_clusters(kind, mixing):
 def test_a_start_with_too_many_components_finds_three(lacking):
     x = laws.with_holes(separate) if lacking else separate()
     model = bound_model("full", "process", x=x, k=12)
-    params = best_start(model, Block(x), Start(n_init=2))
+    params = best_start(model, Block(x), Start(n_init=2)).params
     assert (laws.total(model, params, x).sums[0] >= 1).sum() == 3
 
 

@@ -1,0 +1,194 @@
+"""The parameters and the history of a fitted model as tables of text, as many as a person can read.
+
+The command line prints them; the page of `dem.report` has them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from dem.core import human
+from dem.estimators.summary import (
+    column_names,
+    columns_of,
+    covariances_among,
+    history_unit,
+    in_scaled_units,
+    objective_history,
+)
+
+MOST_COLUMNS = 6
+"""Number of columns of a model that a table on a terminal shows."""
+MOST_ROWS = 32
+"""Number of components, columns or passes that a table shows."""
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table of text.
+
+    Attributes
+    ----------
+    title : str
+    header : tuple of str
+        The first column names the rows; the others are numbers.
+    rows : tuple of tuples of str
+    rest : str
+        What is left out, or what else there is to say; often empty.
+    """
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    rest: str = ""
+
+
+def parameter_tables(
+    model: Any, labels: Sequence[str] | None = None, most_columns: int = MOST_COLUMNS
+) -> list[TextTable]:
+    """Return tables of the parameters of a model.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model.
+    labels : sequence of str, optional
+        The names of all columns; by default those of the training data, with their units.
+    most_columns : int
+        The most columns of the data, or latents, that a table has.
+    """
+    if hasattr(model, "cluster_centers_"):
+        return [_clusters(model, labels, most_columns)]
+    if hasattr(model, "component_parameters_"):
+        return _components(model, labels, most_columns)
+    if hasattr(model, "weights_"):
+        return [_mixture(model, labels, most_columns)]
+    if hasattr(model, "explained_variance_ratio_"):
+        return [_spectrum(model)]
+    return [_loadings(model, labels, most_columns)]
+
+
+def history_table(model: Any) -> TextTable | None:
+    """Return a table of the history of a fit, its first passes and the last ones; None if there is no history."""
+    entries = getattr(model, "history_", None) or []
+    if not entries:
+        return None
+    name, unit, values = objective_history(model)
+    changes = ["", *(f"{new - old:+.2e}" for old, new in pairwise(values))]
+    rows = [(str(e["pass"]), f"{v:.9g}", c) for e, v, c in zip(entries, values, changes, strict=True)]
+    if len(rows) > MOST_ROWS:
+        rows = [*rows[:4], ("...", "", ""), *rows[-(MOST_ROWS - 5) :]]
+    return TextTable(f"History ({unit})" if unit else "History", (history_unit(model), name, "change"), tuple(rows))
+
+
+def _mixture(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
+    k, d = model.means_.shape
+    shown = min(d, most)
+    names = column_names(model, d, labels)[:shown]
+    sds = np.sqrt(np.einsum("kii->ki", covariances_among(model, range(shown))))
+    order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
+    rows = [
+        (str(i), f"{model.weights_[i]:.4f}", *(f"{model.means_[i, j]:.4g} ± {sds[i, j]:.3g}" for j in range(shown)))
+        for i in order
+    ]
+    rest = _left_out(d - shown, k - len(order), "lighter components")
+    title = "Components: mean ± standard deviation"
+    return TextTable(title, ("component", "weight", *names), tuple(rows), rest)
+
+
+def _components(model: Any, labels: Sequence[str] | None, most: int) -> list[TextTable]:
+    """Return a table for each part of a product of families, or one table for a single family."""
+    named, k, d = model.component_parameters_, len(model.weights_), model.n_features_in_
+    numbered = labels is None and not columns_of(model, d).named
+    names = None if numbered else column_names(model, d, labels)
+    blocks = {part.name: part.columns for part in getattr(model.family_, "parts", ())}
+    parts = named if any(isinstance(values, Mapping) for values in named.values()) else {"Components": named}
+    order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
+    tables = []
+    for title, part in parts.items():
+        words = None if names is None else [names[j] for j in blocks.get(title, range(d))]
+        columns = [column for name, values in part.items() for column in _numbers(name, values, words)]
+        shown = columns[:most]
+        rows = [(str(i), f"{model.weights_[i]:.4f}", *(f"{values[i]:.4g}" for _, values in shown)) for i in order]
+        header = ("component", "weight", *(name for name, _ in shown))
+        rest = _left_out(len(columns) - len(shown), k - len(order), "lighter components", "parameters")
+        tables.append(TextTable(title, header, tuple(rows), rest))
+    return tables
+
+
+def _numbers(name: str, values: Any, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Any]]:
+    """Yield the name of each parameter and its value in all components; covariances become standard deviations.
+
+    Parameters with a value for each column have the names of the columns, if they are given.
+    """
+    if isinstance(values, list | tuple):
+        for i, inner in enumerate(values):
+            yield from _numbers(f"{name} {i if columns is None else columns[i]}", inner)
+        return
+    array = np.asarray(values)
+    if array.ndim == 3 and array.shape[1] == array.shape[2]:
+        name, array = "deviation", np.sqrt(np.einsum("kii->ki", array))
+    by_column = columns is not None and array.shape[1:] == (len(columns),)
+    for place in np.ndindex(array.shape[1:]):
+        words = columns[place[0]] if columns is not None and by_column else ", ".join(map(str, place))
+        yield f"{name} {words}".strip(), array[(slice(None), *place)]
+
+
+def _loadings(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
+    q, d = model.components_.shape
+    shown, names = min(q, most), column_names(model, d, labels)
+    rows = [
+        (names[j], *(f"{value:.4g}" for value in model.components_[:shown, j]), f"{model.noise_variance_[j]:.4g}")
+        for j in range(min(d, MOST_ROWS))
+    ]
+    header = ("column", *(f"factor {i + 1}" for i in range(shown)), "noise variance")
+    rest = f"({human.plural(d - len(rows), 'more column')} not shown)" if d > len(rows) else ""
+    return TextTable("Loadings", header, tuple(rows), rest)
+
+
+def _clusters(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
+    k, d = model.cluster_centers_.shape
+    shown = min(d, most)
+    names = column_names(model, d, labels)[:shown]
+    counts = model.cluster_counts_
+    order = np.argsort(-counts, kind="stable")[:MOST_ROWS]
+    radius = np.sqrt(model.cluster_inertias_ / np.where(counts > 0, counts, 1.0))
+    rows = [
+        (
+            str(i),
+            f"{counts[i]:,.10g}",
+            human.number(radius[i]),
+            *(f"{model.cluster_centers_[i, j]:.4g}" for j in range(shown)),
+        )
+        for i in order
+    ]
+    scaled = in_scaled_units(model)
+    title = f"Clusters: centres; distances{scaled}" if scaled else "Clusters: centres"
+    rest = _left_out(d - shown, k - len(order), "smaller clusters")
+    return TextTable(title, ("cluster", "weight of rows", "rms distance", *names), tuple(rows), rest)
+
+
+def _left_out(columns: int, rows: int, what: str, of_columns: str = "columns") -> str:
+    rest = [f"{columns} more {of_columns}"] if columns else []
+    rest += [f"{rows} {what}"] if rows else []
+    return f"({' and '.join(rest)} not shown)" if rest else ""
+
+
+def _spectrum(model: Any) -> TextTable:
+    ratio = np.asarray(model.explained_variance_ratio_)
+    rows = [
+        (str(i + 1), human.number(variance), f"{share:.2%}", f"{total:.2%}")
+        for i, (variance, share, total) in enumerate(
+            zip(model.explained_variance_, ratio, np.cumsum(ratio), strict=True)
+        )
+    ]
+    words = f", variances{in_scaled_units(model)}" if in_scaled_units(model) else ""
+    noise = f"Noise variance in each direction left out: {human.number(float(model.noise_variance_))}"
+    rest = noise if len(rows) <= MOST_ROWS else f"({len(rows) - MOST_ROWS} more)\n{noise}"
+    header = ("component", "variance", "share", "cumulative")
+    return TextTable(f"Components{words}", header, tuple(rows[:MOST_ROWS]), rest)

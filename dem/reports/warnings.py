@@ -1,0 +1,266 @@
+"""What a statistician would warn of: each warning is a function from a fitted model to one sentence, or None."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from dem.core import human
+from dem.core.block import Float
+from dem.estimators.base import CONVERGED_REASONS
+from dem.estimators.summary import columns_of, covariances_among, why_stopped
+from dem.estimators.telling import parts_of, percent, shares
+from dem.run.check_data import MOST_UNLIKE
+
+LEAST_ROWS = 10.0
+"""A component of fewer rows is tiny, however few parameters it has."""
+ROWS_EACH = 2.0
+"""A component of fewer rows for each of its own parameters in a column is tiny: d + 3 with a full covariance."""
+FLAT = 1e-5
+"""A standard deviation below this share of the others, in units of the columns' own deviations, is a flat direction."""
+MOST_FACTORED = 500
+"""The most columns for which covariances are decomposed."""
+LEAST_NOISE = 1e-4
+"""A column with a smaller share of noise in its variance is a Heywood case."""
+MOST_LACKING = 0.5
+"""A column with a larger share of missing values is told."""
+MOST_LISTED = 5
+
+
+def warnings_of(model: Any) -> list[str]:
+    """Return what to look at before the model is used, in plain sentences; an empty list is good news.
+
+    Parameters
+    ----------
+    model : estimator
+        A fitted model.
+    """
+    return [sentence for warn in WARNINGS for sentence in [warn(model)] if sentence]
+
+
+def not_converged(model: Any) -> str | None:
+    """Return a sentence if the fit stopped before it converged."""
+    if getattr(model, "stop_reason_", "converged") in CONVERGED_REASONS:
+        return None
+    iterations = human.plural(model.n_iter_, "iteration")
+    return (
+        f"The fit has not converged: it {why_stopped(model).removesuffix(', not converged')} after {iterations}. The "
+        "parameters would still change: fit it again with a larger max_iter."
+    )
+
+
+def tiny_components(model: Any) -> str | None:
+    """Return a sentence if a component has too few rows for its parameters."""
+    counts = _counts(model)
+    if counts is None:
+        return None
+    needed = max(LEAST_ROWS, ROWS_EACH * _own_parameters(model) / model.n_features_in_)
+    tiny = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k] < needed]
+    if not tiny:
+        return None
+    word = _word(model)
+    if len(tiny) == len(counts):
+        return (
+            f"There are few rows for the parameters: no {word} has {needed:,.0f} rows, which is about what it needs. "
+            f"Choose fewer {word}s, or a simpler covariance."
+        )
+    sizes = shares(model)
+    listed = ", ".join(f"{k} ({_rows(counts[k])}, {percent(float(sizes[k]))})" for k in tiny[:MOST_LISTED])
+    more = f" and {len(tiny) - MOST_LISTED} more" if len(tiny) > MOST_LISTED else ""
+    return (
+        f"Tiny {_plural(word, len(tiny))}: {listed}{more}. A {word} needs about {needed:,.0f} rows; with fewer, its "
+        "parameters follow a few rows. It may be noise, outliers, or a true rare class: look at its rows."
+    )
+
+
+def near_singular(model: Any) -> str | None:
+    """Return a sentence if a component is almost flat in one direction."""
+    found = [(k, words) for k, words in _flat_components(model)]
+    if not found:
+        return None
+    listed = "; ".join(f"component {k} in {words}" for k, words in found[:MOST_LISTED])
+    more = f"; and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
+    return (
+        f"Covariances are nearly singular: {listed}{more}. Such a component has collapsed onto equal or dependent "
+        "values, and its high density says little: remove columns that follow from others, raise reg_covar, or "
+        "choose fewer components."
+    )
+
+
+def heywood_case(model: Any) -> str | None:
+    """Return a sentence if a factor analysis explains a column wholly, or a PPCA leaves no noise."""
+    if not hasattr(model, "components_"):
+        return None
+    noise = np.asarray(model.noise_variance_, dtype=np.float64)
+    signal = (np.asarray(model.components_, dtype=np.float64) ** 2).sum(axis=0)
+    if noise.ndim == 0:
+        if hasattr(model, "explained_variance_") and noise <= LEAST_NOISE**2 * np.max(model.explained_variance_):
+            return (
+                "The noise variance is practically 0: the latents hold all of the data's variance, so the model has as "
+                "many latents as the data have directions. Choose fewer latents."
+            )
+        return None
+    share = noise / np.maximum(noise + signal, 1e-300)
+    hit = np.flatnonzero(share < LEAST_NOISE).tolist()
+    if not hit:
+        return None
+    return (
+        f"A Heywood case: the factors explain all of the variance of {columns_of(model, len(noise)).in_words(hit)}. "
+        "That is seldom true: such a column is a combination of others, or there are too many factors."
+    )
+
+
+def number_of_components(model: Any) -> str | None:
+    """Return what a selection says about its choice, such as a best number of components at the edge."""
+    found = (getattr(model, "selection_", None) or {}).get("sentences") or []
+    return " ".join(found) or None
+
+
+def found_once(model: Any) -> str | None:
+    """Return a sentence if only one of several starts found the best optimum, or if there was only one start."""
+    starts = [start for start in getattr(model, "starts_", None) or [] if not start.get("moves")]
+    if not starts or _n_classes(model) == 1:
+        return None
+    if len(starts) == 1:
+        return "There was only one start, so nothing tells whether there is a better optimum: set a larger n_init."
+    compared = [start for start in starts if start.get("optimum") is not None]
+    hits = sum(start["optimum"] == 1 for start in compared)
+    if hits > 1 or len(compared) < 2:
+        return None
+    who = "Only one" if hits == 1 else "None"
+    return (
+        f"{who} of {len(compared)} starts came to the best optimum, so there may be a better one that none has found: "
+        "set a larger n_init, and compare the log-likelihoods."
+    )
+
+
+def unlike_scales(model: Any) -> str | None:
+    """Return a sentence if columns of very different spread enter a model that compares them."""
+    if not getattr(model, "_depends_on_units", False) or getattr(model, "scale", None) is not None:
+        return None
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    spread = np.array(kept.get("deviation", ()), dtype=np.float64)
+    spread = np.where(spread > 0, spread, np.nan)
+    if np.isfinite(spread).sum() < 2:
+        return None
+    least, most = int(np.nanargmin(spread)), int(np.nanargmax(spread))
+    if spread[most] <= MOST_UNLIKE * spread[least]:
+        return None
+    labels = columns_of(model, len(spread)).labels
+    return (
+        f"Columns have very different scales: the standard deviation is {spread[least]:.3g} in {labels[least]} and "
+        f"{spread[most]:.3g} in {labels[most]}. This model depends on units, so the wide columns decide alone: fit it "
+        "with scale='standard' if the units are not comparable."
+    )
+
+
+def much_missing(model: Any) -> str | None:
+    """Return a sentence if most values of a column are missing."""
+    source = getattr(model, "source_", None) or {}
+    counts = np.asarray(source.get("missing", ()), dtype=np.float64)
+    if not len(counts):
+        return None
+    rows = source["shape"][0] - source.get("empty_rows", 0)
+    hit = np.flatnonzero(counts - source.get("empty_rows", 0) > MOST_LACKING * rows).tolist()
+    if not hit:
+        return None
+    return (
+        f"More than half of the values are missing in {columns_of(model, len(counts)).in_words(hit)}. The results are "
+        "right if values are missing at random given the observed ones: think about why they are missing."
+    )
+
+
+Warn = Callable[[Any], str | None]
+WARNINGS: tuple[Warn, ...] = (
+    not_converged,
+    found_once,
+    number_of_components,
+    tiny_components,
+    near_singular,
+    heywood_case,
+    unlike_scales,
+    much_missing,
+)
+"""All warnings, the most important ones first."""
+
+
+def _n_classes(model: Any) -> int:
+    for name in ("cluster_centers_", "weights_"):
+        if hasattr(model, name):
+            return len(getattr(model, name))
+    return 0
+
+
+def _word(model: Any) -> str:
+    return "cluster" if hasattr(model, "cluster_centers_") else "component"
+
+
+def _plural(word: str, n: int) -> str:
+    return word if n == 1 else f"{word}s"
+
+
+def _rows(count: float) -> str:
+    return f"{count:,.0f} rows" if count >= 1.5 else f"{count:.1g} rows" if count > 0 else "no rows"
+
+
+def _counts(model: Any) -> Float | None:
+    """Return the rows of each component or cluster; None if the model has none."""
+    for name in ("cluster_counts_", "effective_counts_"):
+        if hasattr(model, name):
+            return np.asarray(getattr(model, name), dtype=np.float64)
+    return None
+
+
+def _own_parameters(model: Any) -> float:
+    """Return the free parameters of one component, about."""
+    k = _n_classes(model)
+    total = getattr(model, "n_parameters_", None)
+    if total is None:
+        return float(model.n_features_in_)
+    shared = 0.0
+    if getattr(model, "covariance_type", None) == "tied":
+        shared = model.n_features_in_ * (model.n_features_in_ + 1) / 2
+    return float(max(1.0, (total - shared - (k - 1)) / k))
+
+
+def _flat_components(model: Any) -> Iterator[tuple[int, str]]:
+    """Yield the components that are almost flat in a direction, with the columns that this direction is made of."""
+    for numbers, covariances in _covariances(model):
+        if len(numbers) > MOST_FACTORED:
+            continue
+        unit = _unit(model, numbers, covariances)
+        shared = getattr(model, "covariance_type", None) == "tied"
+        for k, covariance in enumerate(covariances[:1] if shared else covariances):
+            values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
+            if values[0] > FLAT**2 * max(values[-1], 1e-300):
+                continue
+            direction = np.abs(vectors[:, 0])
+            hit = np.flatnonzero(direction > 0.3 * direction.max()).tolist()[:MOST_LISTED]
+            yield k, columns_of(model, model.n_features_in_).in_words([numbers[j] for j in hit])
+
+
+def _covariances(model: Any) -> Iterator[tuple[list[int], Float]]:
+    """Yield the columns and the covariances (K, m, m) of each part of a mixture that has any."""
+    if hasattr(model, "component_parameters_"):
+        for family, theta, numbers in parts_of(model):
+            named = family.named_parameters(theta)
+            found = np.asarray(named.get("covariances", 0.0)) if hasattr(named, "get") else np.zeros(0)
+            if found.ndim == 3:
+                yield numbers, found
+    elif hasattr(model, "covariances_") and model.covariance_type != "spherical":
+        d = model.n_features_in_
+        if d <= MOST_FACTORED:
+            yield list(range(d)), covariances_among(model, range(d))
+
+
+def _unit(model: Any, numbers: list[int], covariances: Float) -> Float:
+    """Return the deviation of each of these columns over all rows; of old models, those within the components."""
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    deviations = np.array(kept.get("deviation", ()), dtype=np.float64)
+    if len(deviations) == model.n_features_in_:
+        unit = deviations[numbers]
+    else:
+        unit = np.sqrt(np.einsum("k,kii->i", model.weights_, covariances))
+    return np.asarray(np.where(np.isfinite(unit) & (unit > 0), unit, 1.0))
