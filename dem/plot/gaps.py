@@ -140,14 +140,12 @@ def filled(model: Any, x: Any, row: int | None = None, labels: Sequence[str] | N
         No value is missing in the rows, or there is no such row.
     """
     sample = rows_needed(model, x, "a picture of filled values")
-    number = _row_to_fill(sample) if row is None else row
-    if not 0 <= number < len(sample):
-        raise ValueError(f"row must be from 0 to {len(sample) - 1}, got {row}")
+    number = _row_to_fill(sample) if row is None else sample.place_of(row)
     one = sample.take(np.array([number]))
     mean, sd = _filled(one)
     gaps = ~np.isfinite(one.x[0])
     if not gaps.any():
-        raise ValueError(f"row {number} has no missing value: there is nothing to fill in")
+        raise ValueError(f"row {number if row is None else row} has no missing value: there is nothing to fill in")
     spread = "" if sd is None else ", with two standard deviations"
     text = f"{human.plural(int(gaps.sum()), 'value')} of {len(gaps)} filled in{spread}"
     place = _draw_filled_lines(model, (one.x[0], mean, sd), ax) if has_profiles(model) and labels is None else None

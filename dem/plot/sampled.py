@@ -47,6 +47,8 @@ class RowSample:
         The name of the data.
     drawn : bool
         The rows were drawn from the model.
+    numbers : array of shape (n,), optional
+        The number of each row in the data, rising; by default 0, 1, ...
     """
 
     model: Any = field(repr=False)
@@ -55,6 +57,7 @@ class RowSample:
     coordinates: Mapping[str, Any] = field(default_factory=dict)
     name: str = "array"
     drawn: bool = False
+    numbers: NDArray[np.int64] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -77,13 +80,33 @@ class RowSample:
 
     def take(self, rows: NDArray[Any]) -> RowSample:
         """Return some of the rows, given their numbers or a mask."""
-        taken = replace(
-            self, x=self.x[rows], coordinates={name: values[rows] for name, values in self.coordinates.items()}
-        )
+        coordinates = {name: values[rows] for name, values in self.coordinates.items()}
+        numbers = None if self.numbers is None else self.numbers[rows]
+        taken = replace(self, x=self.x[rows], coordinates=coordinates, numbers=numbers)
         if "classes" in self.__dict__:
             classes = self.classes
             taken.__dict__["classes"] = None if classes is None else classes[rows]
         return taken
+
+    def place_of(self, row: int) -> int:
+        """Return where a row of the data is among these rows.
+
+        Raises
+        ------
+        ValueError
+            There is no such row, it has no value, or the sample does not have it.
+        """
+        if self.numbers is None:
+            if not 0 <= row < len(self):
+                raise ValueError(f"row must be from 0 to {len(self) - 1}, got {row}")
+            return row
+        found = np.flatnonzero(self.numbers == row)
+        if not len(found):
+            raise ValueError(
+                f"row {row} is not among the {self.in_words} of {self.name}: it does not exist, has no value, or is "
+                "not in the sample; give a row of a large store as an array"
+            )
+        return int(found[0])
 
     def points(self, most: int = MOST_POINTS) -> RowSample:
         """Return at most so many of the rows, chosen at random."""
@@ -101,6 +124,8 @@ class RowSample:
 
 def rows(model: Any, data: Any, size: int = SAMPLE_ROWS, engine: Engine | None = None) -> RowSample:
     """Return a uniform sample of the rows of any data, with their coordinates, from one pass over the data.
+
+    The rows have the order of the data. Rows without any value are left out.
 
     Parameters
     ----------
@@ -136,9 +161,10 @@ def sample_of(model: Any, source: Source, found: Scan) -> RowSample:
     ValueError
         The data have other columns than the model.
     """
-    x = np.asarray(found.sample.x, dtype=np.float64)
     keys = unhash(found.sample.keys, SEED).astype(np.int64)
-    return RowSample(model, x, found.rows, _coordinates(source, keys), source.name)
+    order = np.argsort(keys)  # as in the data, so that what a user gives for each row belongs to it
+    x, keys = np.asarray(found.sample.x, dtype=np.float64)[order], keys[order]
+    return RowSample(model, x, found.rows, _coordinates(source, keys), source.name, numbers=keys)
 
 
 def row_sample(model: Any, x: Any) -> RowSample | None:

@@ -17,10 +17,11 @@ filled, sd = model.impute(upper, return_std=True)
 hidden = measured.notnull() & upper.isnull()
 share = (abs(filled - measured) <= 2 * sd).where(hidden).to_dataarray().mean()
 
-picture = dem.plot.filled(model, upper, row=200)
+number = 200
+picture = dem.plot.filled(model, upper, row=number)
 for ax, name in zip(picture.axes, ds, strict=True):
-    ax.plot(measured[name][200], ds.depth, "o", color="black", markerfacecolor="none", markersize=6)
+    ax.plot(measured[name][number], ds.depth, "o", color="black", markerfacecolor="none", markersize=6)
     ax.set_ylabel("pressure (dbar)")
-picture.axes[0].set_title("circles: measured; the model\nsaw them to 300 dbar", fontsize="medium")
-picture.axes[1].set_title(f"of all {test.sum()} profiles, {share:.0%}\nof the hidden values lie within 2 sd", fontsize="medium")
+picture.axes[0].set_title("circles: measured;\nhidden below 300 dbar", fontsize="medium")
+picture.axes[1].set_title(f"{share:.0%} of the hidden values of all\nprofiles are in the band", fontsize="medium")
 picture.savefig("argo_gaps.png", dpi=100)

@@ -1,4 +1,4 @@
-"""Draw flights.png: delay, distance and hour of flights, each with its own family. Run with the path of flights.zarr."""
+"""Draw flights.png: delay, distance and hour of flights, a family for each. Run with the path of flights.zarr."""
 
 import sys
 

@@ -40,6 +40,15 @@ def test_a_store_is_read_once_and_has_its_coordinates(tmp_path):
     assert len(plot.class_map(model, sample).artists["points"][0].get_offsets()) == 300
 
 
+def test_rows_have_the_order_of_the_data_and_their_numbers(tmp_path):
+    model, x = fitted("2 components")
+    zarr.create_array(tmp_path / "x.zarr", data=x, chunks=(70, 2))
+    np.testing.assert_array_equal(plot.rows(model, tmp_path / "x.zarr").x, x)
+    some = plot.rows(model, tmp_path / "x.zarr", size=50)
+    np.testing.assert_array_equal(some.x, x[some.numbers])
+    assert some.place_of(some.take(np.arange(20, 50)).numbers[0]) == 20
+
+
 def test_arrays_in_memory_are_all_shown_and_stores_are_sampled(tmp_path):
     model, x = fitted("2 components")
     zarr.create_array(tmp_path / "x.zarr", data=x)
@@ -132,7 +141,7 @@ def test_filled_values_and_their_spread():
     whole = int(np.flatnonzero(~np.isnan(sample.x).any(axis=1))[0])
     with pytest.raises(ValueError, match="has no missing value"):
         plot.filled(model, sample, row=whole)
-    with pytest.raises(ValueError, match="row must be from 0 to 299"):
+    with pytest.raises(ValueError, match=r"row 300 is not among the 300 rows of .*: it does not exist"):
         plot.filled(model, sample, row=300)
 
 
