@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 import dem
 
 table = pd.read_csv(sys.argv[1])
-cities = ((37.33, -121.89), (35.37, -119.02))  # San José and Bakersfield
+cities = ((37.33, -121.89), (36.75, -119.78))  # San José and Fresno
 near = [np.hypot(table.latitude - lat, 0.8 * (table.longitude - lon)) < 0.12 for lat, lon in cities]
 districts = table[(near[0] | near[1]) & (table.median_house_value < 500_000)]  # higher prices are cut off
 prices = pd.DataFrame({"median price in a district (1,000 dollars)": districts.median_house_value / 1000})

@@ -25,7 +25,7 @@ def draw(x: np.ndarray) -> Figure:
     """Return the picture: both models side by side, on the same rows."""
     km = dem.KMeans(3).fit(x)
     gm = dem.GaussianMixture.from_kmeans(km, tol=1e-6, max_iter=500).fit(x)
-    fig = Figure(figsize=(11.6, 5.0), layout="constrained")
+    fig = Figure(figsize=(11.6, 4.4), layout="constrained")
     hard, soft = fig.subplots(1, 2)
     dem.plot.kmeans(km, x, labels=NAMES, ax=hard)
     dem.plot.mixture(gm, x, labels=NAMES, ax=soft)
