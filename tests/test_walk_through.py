@@ -90,4 +90,4 @@ def test_several_outputs_need_a_group(which):
     for place in ("nothing.zarr", "kmeans.zarr", "profiles.zarr/depth"):
         said = failed("predict", "kmeans.zarr", "profiles.zarr", "--what", "labels,score,labels", "-o", place)
         assert said.startswith("dem: Several outputs are written into a Zarr group that exists")
-        assert f"{place} is none" in said
+        assert f"{place} is no such group" in said

@@ -93,11 +93,13 @@ def test_one_scale_for_all_columns_changes_nothing_else(model, holes):
     x = with_holes(planted(3)[0], 3) if holes else planted(3)[0]
     model.fit(x)
     bound, noise, columns = model.lower_bound_, model.noise_variance_, np.isfinite(x).mean(axis=0).sum()
+    # With holes, runs on the sample are accelerated: the last bits of the objective, which has units, decide on steps.
+    tolerance = 1e-6 if holes else 1e-8
     for power in (-450, 265, 490):  # of two: exact; 1e-135, 1e80 and 1e147
         unit = 2.0**power
         model.fit(x * unit)
         assert model.lower_bound_ + columns * power * np.log(2) == pytest.approx(bound, abs=1e-9)
-        np.testing.assert_allclose(model.noise_variance_ / unit / unit, noise, rtol=1e-8)
+        np.testing.assert_allclose(model.noise_variance_ / unit / unit, noise, rtol=tolerance)
 
 
 @pytest.mark.parametrize("model", [PPCA(2), PPCA(2, solver="em"), BayesianPCA(2), FactorAnalysis(2)], ids=str)
