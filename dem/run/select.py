@@ -222,11 +222,13 @@ def _limits(problem: Problem[Any, Any], model: AnyModel, scanned: Scan) -> Limit
 def _progress(before: Candidates, after: Candidates) -> str:
     """Return who has left in the last pass, and who is the best so far, in one sentence."""
     left = [c for c in after.of if c.ended_in == after.n_passes]
+    again = {c.name for c in after.running} - {c.name for c in before.running}
     parts = [f"{len(after.running)} of {len(after.of)} candidates are running"]
     for word, members in (
         ("dropped", [c.name for c in left if c.dropped]),
         ("failed", [c.name for c in left if c.failed]),
         ("stopped", [c.name for c in left if not c.dropped and not c.failed]),
+        ("running again", [c.name for c in after.running if c.name in again]),
     ):
         if members:
             more = f"; and {len(members) - MOST_NAMED} more" if len(members) > MOST_NAMED else ""

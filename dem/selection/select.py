@@ -203,13 +203,13 @@ def _row(candidate: Candidate, entry: Entry, fits: Fits, value: float | None, cr
         str(state.stop_reason),
         candidate.ended_in or 0,
         candidate.why,
-        _attainable(candidate, known, value),
+        None if criterion == HELD_OUT else _attainable(candidate, known, value),
     )
 
 
 def _attainable(candidate: Candidate, known: Evidence, value: float | None) -> float | None:
     """Return the criterion after all that the fit may still gain; None if that is not known."""
-    if value is None or candidate.state is None or candidate.state.history[-1:] == ():
+    if value is None or candidate.state is None or not candidate.state.history:
         return value
     history = candidate.state.history
     if history[-1].log_likelihood is None:  # of K-means and bounds

@@ -107,6 +107,15 @@ def test_a_fit_that_fails_leaves_the_others():
     assert ended["runs"].state.stop_reason == "converged"
 
 
+def test_those_that_a_failed_leader_dropped_run_again():
+    models = {"leads": Approaching(-1.0, share=0.3, fails_at=5), "dropped": Approaching(-3.0, share=0.3)}
+    seen = run(models)
+    assert by_name(seen[2])["dropped"].dropped
+    ended = by_name(seen[-1])
+    assert ended["leads"].failed
+    assert ended["dropped"].state == alone(models["dropped"])
+
+
 def test_a_criterion_that_is_not_a_number_is_a_failure():
     ended = by_name(run({"nan": Approaching(-1.0), "runs": Approaching(-1.0)})[-1])
     assert ended["nan"].state.stop_reason == "converged"

@@ -139,6 +139,7 @@ def test_held_out_rows_are_not_fitted(x):
     held = found.best.value / (-2 * (len(x) - n))
     assert held == pytest.approx(found.best.log_likelihood, abs=0.3)
     assert found.best.noise == 0
+    assert all(row.attainable is None for row in found.table)
     assert all(row.noise > 0 for row in found.table if row is not found.best and row.noise is not None)
 
 
@@ -194,6 +195,23 @@ def test_a_frame(x):
 def test_a_new_fit_forgets_the_selection(x):
     best = dem.select(x, n_components=[2, 3]).best_estimator_
     assert not hasattr(best.fit(x), "selection_")
+
+
+def test_a_trial_that_is_lost_is_not_judged():
+    """Nor is a candidate dropped while its trial is pending."""
+    outliers = 40.0 * np.array([[1, 1, 1, 1], [-1, 1, -1, 1], [1, -1, -1, -1], [-1, -1, 1, 1]])
+    x = np.concatenate([clusters(600), outliers])
+    template = dem.BayesianGaussianMixture(sample_size=200, n_init=1)
+    found = dem.select(x, template, n_components=[2, 6, 10])
+    for row in found.table:
+        assert row.value == pytest.approx(-2 * row.log_likelihood * len(x), rel=1e-12)
+
+
+def test_as_many_clusters_as_distinct_rows_are_no_choice():
+    x = np.repeat(clusters(6), 50, axis=0)
+    found = dem.select(x, dem.KMeans(), n_clusters=[2, 3, 6])
+    assert found.best.name != "n_clusters=6"
+    assert "distinct rows" in found.table[2].why
 
 
 WRONG = {
