@@ -107,6 +107,31 @@ def test_a_fit_that_fails_leaves_the_others():
     assert ended["runs"].state.stop_reason == "converged"
 
 
+class Trying(Approaching):
+    """A model that tries a jump over 2 nats where EM has converged."""
+
+    def move(self, params, stats):
+        return None
+
+    def trial(self, params, stats):
+        return None if params >= 100 else 100
+
+    def moved_on_sample(self, state, sample, again, most):
+        return state
+
+    def objective(self, params, stats):
+        return super().objective(params, stats) + 2.0 * (params >= 100)
+
+    log_likelihood = objective
+
+
+def test_a_pending_trial_is_not_dropped():
+    models = {"leads": Approaching(0.0, share=0.3), "tries": Trying(-1.0, share=0.01)}
+    ended = by_name(run(models, tol=0.1)[-1])
+    assert ended["tries"].state == alone(models["tries"], tol=0.1)
+    assert ended["tries"].value == pytest.approx(-2.0)
+
+
 def test_those_that_a_failed_leader_dropped_run_again():
     models = {"leads": Approaching(-1.0, share=0.3, fails_at=5), "dropped": Approaching(-3.0, share=0.3)}
     seen = run(models)
