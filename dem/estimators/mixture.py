@@ -16,7 +16,7 @@ from dem.estimators.family_spec import as_family
 from dem.estimators.matching import Order
 from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
 from dem.families import FAMILIES
-from dem.families.same_kind import same_kind
+from dem.families.same_kind import filled, same_kind
 from dem.models.mixture.kernel import MixtureParams
 from dem.models.mixture.mixture import MixtureModel
 from dem.storage.document import GroupContents
@@ -152,8 +152,8 @@ class Mixture(MixtureEstimator):
         self._theta = self.family_.reordered(self._theta, order)
 
     def _warm_start_model(self, model: MixtureModel) -> MixtureModel:
-        """Return the model with the family of the last fit, so that categories keep their positions."""
-        return replace(model, family=self.family_)
+        """Return the model with what its family leaves open from the last fit, so that categories keep their positions."""
+        return replace(model, family=filled(model.family, self.family_))
 
     def _fitted(self) -> tuple[MixtureModel, MixtureParams]:
         """Return the model and its parameters."""

@@ -249,6 +249,16 @@ def test_a_saved_family_suits_the_setting_that_made_it(tmp_path):
         refused("the family of", tmp_path / "m.zarr", dem.Mixture(K, family="exponential"), x + 0.5)
 
 
+def test_a_start_leaves_the_settings_of_the_family():
+    x = clouds()
+    first = dem.Mixture(K, family=dem.families.Gaussian()).fit(x)
+    again = dem.Mixture(K, family=dem.families.Gaussian(reg_covar=1.0)).fit(x, start=first)
+    assert again.family_.reg_covar == 1.0
+    mixed = dem.Mixture(2, family=[(0, "gamma"), (1, "categorical")]).fit(np.abs(counts()[:300]) + [0.5, 0.0])
+    again = dem.Mixture(2, family=[(0, "gamma"), (1, "categorical")]).fit(counts()[::6] + [0.5, 0.0], start=mixed)
+    assert str(again.family_) == str(mixed.family_)
+
+
 @pytest.mark.parametrize(
     "model", [dem.PPCA(2), dem.FactorAnalysis(2), dem.BayesianPCA(3, tol=1e-4)], ids=lambda m: type(m).__name__
 )
