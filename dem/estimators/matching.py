@@ -24,11 +24,12 @@ from dem.core.human import plural
 from dem.core.layout import Order
 from dem.em.row_output import find_output
 from dem.estimators.scaling import inner_of
+from dem.estimators.summary import columns_of
 
 LEAST_OVERLAP = 0.25
 """A pair of components with less overlap is not the same component: one is new, the other gone."""
-ROWS_OF_COMPONENT = 512
-"""Rows drawn from each component."""
+ROWS_OF_COMPONENT, LEAST_ROWS, MATCHED_BYTES = 512, 8, 2**28
+"""Rows drawn from each component: the most, the least, and about the bytes of all rows with their memberships."""
 
 
 @dataclass(frozen=True)
@@ -110,12 +111,14 @@ class Matchable:
         TypeError
             `other` has no components.
         ValueError
-            It has another number of columns.
+            It has other columns.
         """
         check_comparable(self, other)
         check_is_fitted(self)
-        rng = np.random.default_rng(0)
-        rows = [model._rows_of_components(ROWS_OF_COMPONENT, rng) for model in (self, other)]
+        k, rng = self._n_numbered + other._n_numbered, np.random.default_rng(0)
+        each = MATCHED_BYTES // (8 * k * (self.n_features_in_ + k))
+        n = min(ROWS_OF_COMPONENT, max(LEAST_ROWS, each))
+        rows = [model._rows_of_components(n, rng) for model in (self, other)]
         block = Block(np.concatenate(rows))
         return matching_of(overlaps(*(_memberships(model, block) for model in (self, other))))
 
@@ -135,7 +138,7 @@ class Matchable:
             If it is not that.
         """
         check_is_fitted(self)
-        k = len(getattr(self, self._by_component[0]))
+        k = self._n_numbered
         numbers = np.asarray(order)
         if numbers.shape != (k,) or not np.array_equal(np.sort(numbers), np.arange(k)):
             raise ValueError(f"order must have each number from 0 to {k - 1} once, got {numbers.tolist()}")
@@ -146,16 +149,23 @@ class Matchable:
         model._take_order(numbers.astype(np.intp))
         return model
 
+    @property
+    def _n_numbered(self) -> int:
+        """The number of components of the fitted model."""
+        return len(getattr(self, self._by_component[0]))
+
     def _take_order(self, order: Order) -> None:
         """Put the components into this order."""
-        shared = self._shared_if_tied if getattr(self, "covariance_type", None) == "tied" else ()
+        asked = getattr(self, "covariance_type", "")
+        fitted = getattr(self, "_fitted_type", asked)  # the setting may have been changed since the fit
+        shared = self._shared_if_tied if "tied" in fitted else ()
         for name in self._by_component:
             if hasattr(self, name) and name not in shared:
                 setattr(self, name, getattr(self, name)[order])
 
 
 def check_comparable(model: Any, other: Any) -> None:
-    """Check that two models have components on the same number of columns.
+    """Check that two models have components on the same columns.
 
     Raises
     ------
@@ -170,6 +180,13 @@ def check_comparable(model: Any, other: Any) -> None:
             f"the models have {model.n_features_in_} and {plural(other.n_features_in_, 'column')}, so their components "
             "cannot be compared: give models of the same columns"
         )
+    if hasattr(model, "n_features_in_"):
+        names = [columns_of(each, each.n_features_in_) for each in (model, other)]
+        if (differ := names[0].first_other_name(names[1])) is not None:
+            raise ValueError(
+                f"the first model has the column {differ[0]!r} where the second has {differ[1]!r}, so their components "
+                "cannot be compared: give models of the same columns in the same order"
+            )
 
 
 def overlaps(own: Float, others: Float) -> Float:
@@ -198,11 +215,18 @@ def matching_of(overlap: Float) -> Matching:
 
 
 def _memberships(model: Any, block: Block) -> Float:
-    """Return the responsibilities (n, K) of rows; of K-means, 1 for the cluster of a row."""
+    """Return the responsibilities (n, K) of rows; of K-means, 1 for the cluster of a row.
+
+    Rows outside the support of a model belong to none of its components.
+    """
     of_rows, params = model._model_of_rows()
     outputs = of_rows.row_outputs(params)
     if "proba" in outputs:
-        found: Float = of_rows.rows(params, find_output(outputs, "proba"))(block)
+        family = getattr(of_rows, "family", None)
+        outside = None if family is None else family.outside(block.x.T)
+        inside = slice(None) if outside is None else ~outside.any(axis=0)
+        found = np.zeros((len(block.x), model._n_numbered))
+        found[inside] = of_rows.rows(params, find_output(outputs, "proba"))(Block(block.x[inside]))
         return found
     labels = of_rows.rows(params, find_output(outputs, "label"))(block)
     return np.eye(len(model.cluster_centers_))[labels]
