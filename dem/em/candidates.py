@@ -2,8 +2,8 @@
 
 A candidate leaves when its own fit stops. It is also dropped as soon as it cannot win: its criterion, with all that its
 log-likelihood is still expected to gain, stays behind the present criterion of another candidate. Only full passes
-decide this: a sample of 30,000 rows cannot resolve a penalty of 1e-4 nats a row. If the other candidate fails later, those
-that it dropped run again.
+decide this: a sample of 30,000 rows cannot resolve a penalty of 1e-4 nats a row. If the other candidate fails later,
+those that it dropped run again.
 """
 
 from __future__ import annotations

@@ -22,6 +22,10 @@ from dem.storage.atomic import SAVED_MODELS
 LEAVE_OUT = "or leave out the start"
 
 
+class UnsuitedStartError(ValueError):
+    """The rows do not suit an earlier model, but would suit a fit from nothing."""
+
+
 @dataclass(frozen=True)
 class EarlierModel:
     """A fitted model that a fit starts from.
@@ -43,6 +47,8 @@ class EarlierModel:
     def of(cls, estimator: Any, start: Any) -> EarlierModel:
         """Return the model of the argument `start` of an estimator's fit, after checks that it suits the settings.
 
+        An `EarlierModel` has been checked.
+
         Raises
         ------
         FileNotFoundError
@@ -52,6 +58,8 @@ class EarlierModel:
         ValueError
             It is not fitted, of another kind, or has other settings.
         """
+        if isinstance(start, EarlierModel):
+            return start
         kind, where = type(estimator), "start"
         if isinstance(start, str | os.PathLike):
             where, saved = str(start), SAVED_MODELS.load(os.fspath(start))

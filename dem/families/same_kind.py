@@ -20,6 +20,8 @@ def same_kind(asked: Any, fitted: Any) -> bool:
         return True
     if isinstance(asked, tuple) and isinstance(fitted, tuple):
         return len(asked) == len(fitted) and all(map(same_kind, asked, fitted))
+    if isinstance(asked, int) and isinstance(fitted, tuple):  # one number for all columns
+        return all(same_kind(asked, each) for each in fitted)
     if is_dataclass(asked):
         names = [f.name for f in fields(asked) if f.name not in NOT_OF_THE_KIND]
         return type(asked) is type(fitted) and all(same_kind(getattr(asked, n), getattr(fitted, n)) for n in names)

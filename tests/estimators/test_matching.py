@@ -108,7 +108,9 @@ def test_what_cannot_be_compared_is_refused():
     with pytest.raises(ValueError, match="the models have 2 and 6 columns"):
         first.match(dem.GaussianMixture(K).fit(factors(lacking=0.0)))
     pandas = pytest.importorskip("pandas")
-    named = [dem.GaussianMixture(K).fit(pandas.DataFrame(clouds(), columns=names)) for names in (["a", "b"], ["b", "a"])]
+    named = [
+        dem.GaussianMixture(K).fit(pandas.DataFrame(clouds(), columns=names)) for names in (["a", "b"], ["b", "a"])
+    ]
     with pytest.raises(ValueError, match="the first model has the column 'a' where the second has 'b'"):
         named[0].match(named[1])
     for order in ([0, 1], [0, 1, 1], [1, 2, 3]):
