@@ -9,7 +9,7 @@ import click
 
 from dem.cli import signals
 from dem.cli.fit_options import COVARIANCES, PRIOR, REG_COVAR, SCALE, STARTS, STORE, FamiliesInHelp, stops
-from dem.cli.options import NameList, selecting, together
+from dem.cli.options import NameList, selecting, together, updating
 
 MOST_CANDIDATES = 1000
 """A longer list of numbers is a mistake."""
@@ -96,6 +96,7 @@ def select() -> None:
 @REG_COVAR
 @PRIOR
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_gmm(**options: Any) -> None:
@@ -114,6 +115,7 @@ def select_gmm(**options: Any) -> None:
 @stops(1e-3, 100)
 @REG_COVAR
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_bgmm(**options: Any) -> None:
@@ -137,6 +139,7 @@ def select_bgmm(**options: Any) -> None:
 @stops(1e-3, 100)
 @PRIOR
 @STARTS
+@updating
 @selecting
 def select_mixture(families: tuple[str, ...], **options: Any) -> None:
     """Choose among mixtures of a family of distributions."""
@@ -158,6 +161,7 @@ def select_mixture(families: tuple[str, ...], **options: Any) -> None:
 )
 @click.option("--max-iter", type=click.IntRange(0), default=300, help="Largest number of iterations.")
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_kmeans(**options: Any) -> None:
@@ -180,6 +184,7 @@ def select_kmeans(**options: Any) -> None:
 @stops(1e-3, 100)
 @PRIOR
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_mppca(noise: str, **options: Any) -> None:

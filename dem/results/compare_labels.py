@@ -37,7 +37,7 @@ class LabelChanges:
     removed: int
 
     def __str__(self) -> str:
-        """Return "12 of 10,000 rows (0.1 %) have another label; 500 rows are new"."""
+        """Return "12 (0.1 %) of the 10,000 rows in both arrays have another label; 500 rows new"."""
         words = f"{human.share(self.changed, self.compared)} of the {human.plural(self.compared, 'row')}"
         words += " in both arrays have another label"
         more = {"new": self.added, "gone": self.removed}

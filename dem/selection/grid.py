@@ -73,7 +73,8 @@ def candidates_of(estimator: RowwiseEstimator, settings: Mapping[str, Any]) -> d
 def _several(name: str, value: Any) -> list[Any]:
     """Return the values of a setting; one that is no list is the only value."""
     single = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
-    several = [value] if single else list(value.tolist() if isinstance(value, np.ndarray) else value)
+    several = [value] if single else list(value)
+    several = [one.item() if isinstance(one, np.generic) else one for one in several]
     if not several:
         raise ValueError(f"{name} has no values: {value!r} is empty")
     return several

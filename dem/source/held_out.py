@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import zarr
@@ -21,6 +21,7 @@ from dem.source.containers import is_xarray
 from dem.source.delayed import mapped_partitions
 from dem.source.source import Partition, Source
 from dem.source.stores import open_array
+from dem.source.wrapped import Wrapped
 
 ONE_IN = 10
 """One row in so many is held out."""
@@ -159,26 +160,17 @@ class PartlyWeighted:
 
 
 @dataclass(frozen=True)
-class HeldOutSource:
+class HeldOutSource(Wrapped):
     """A source whose rows have weight 0 if they are held out, or with `held` if they are not.
-
-    All attributes that are not here are those of `whole`.
 
     Attributes
     ----------
-    whole : Source
     rule : HeldOutRows
     held : bool
     """
 
-    whole: Source
     rule: HeldOutRows
     held: bool = False
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # pickle and copy ask for these before `whole` is set
-            raise AttributeError(name)
-        return getattr(self.whole, name)
 
     @cached_property
     def partitions(self) -> Sequence[Partition | Delayed]:
@@ -211,19 +203,16 @@ class HeldOutSource:
         """The metadata of the data, and the digest of the rule."""
         return {**self.whole.fingerprint, "held_out": self.rule.fingerprint}
 
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows and their weights, valid in JSON; None if they cannot be identified."""
+        whole = self.whole.identity()
+        return None if whole is None else [*whole, self.rule.fingerprint, self.held]
+
     def weights_at(self, keys: Sequence[int]) -> Float | None:
         """Return the weights of the rows with these keys, (n,)."""
         own, mask = self.whole.weights_at(keys), self.rule(np.asarray(keys, np.int64))
         used = (mask if self.held else ~mask).astype(np.float64)
         return used if own is None else used * own
-
-    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row."""
-        return replace(self, whole=self.whole.for_results(row_bytes, target_bytes))
-
-    def reading_ahead(self, n: int) -> Self:
-        """Return the same rows, whose tasks read at most n blocks ahead."""
-        return replace(self, whole=self.whole.reading_ahead(n))
 
 
 def without_held_out(source: Source, rule: HeldOutRows) -> Source:

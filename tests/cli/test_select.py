@@ -105,3 +105,9 @@ def test_wrong_options_are_told_before_the_work(store, tmp_path):
     assert "is not the name of a picture" in failed(*words, "--picture", tmp_path / "curve.txt")
     assert "'ful' is not one of full" in failed(*words, "--covariance", "ful", status=2)
     assert "1201" in failed("select", "gmm", store, "-k", "2,1201", "-o", tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("kind", ["ppca", "fa"])
+def test_models_without_components_have_no_labels_to_keep(kind):
+    assert "--update" not in done("select", kind, "--help")
+    assert "--update" in done("select", "gmm", "--help")

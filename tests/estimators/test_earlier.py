@@ -165,6 +165,17 @@ def test_nothing_is_gained_where_one_pass_is_enough():
     found = dem.PPCA(2, engine=Engine(progress=notes)).fit(x, start=first)
     assert found.n_passes_ == 1
     assert any("nothing is gained" in note for note in notes.notes)
+    with_holes = dem.PPCA(2).fit(factors())
+    assert dem.PPCA(2).fit(x, start=with_holes).n_passes_ == 1
+
+
+def test_a_start_of_complete_rows_is_used_where_values_are_missing():
+    notes = Notes()
+    first, plain = dem.PPCA(2).fit(factors(lacking=0.0)), dem.PPCA(2).fit(factors())
+    found = dem.PPCA(2, engine=Engine(progress=notes)).fit(factors(), start=first)
+    assert not any(name.startswith("start on") for name in notes.passes)
+    assert found.n_passes_ == len(found.history_) + 1
+    np.testing.assert_allclose(found.lower_bound_, plain.lower_bound_, rtol=1e-3)
 
 
 def test_models_without_a_record_of_their_rows():
