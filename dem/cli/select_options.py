@@ -56,13 +56,14 @@ def criterion(*words: str) -> Any:
     )
 
 
+PICTURE = click.option("--picture", metavar="PATH", help="Also write the criterion over the candidates as a picture.")
 CHOOSING = together(
     click.option(
         "--groups",
         metavar="PATH",
         help="For --criterion held_out: a Zarr array with the group of each row (a number); whole groups are held out.",
     ),
-    click.option("--picture", metavar="PATH", help="Also write the criterion over the candidates as a picture."),
+    PICTURE,
 )
 OF_MIXTURES = criterion("bic", "aic", "hqic", "icl", "held_out")
 OF_LATENTS = criterion("bic", "aic", "hqic", "held_out")
@@ -152,7 +153,7 @@ def select_mixture(families: tuple[str, ...], **options: Any) -> None:
 @STORE
 @click.option("-k", "--clusters", "n_clusters", type=Numbers(), required=True, help="Numbers of clusters.")
 @criterion("bic", "aic", "hqic")
-@CHOOSING
+@PICTURE
 @click.option(
     "--tol",
     type=click.FloatRange(0),

@@ -28,6 +28,8 @@ from dem.estimators.summary import columns_of
 
 LEAST_OVERLAP = 0.25
 """A pair of components with less overlap is not the same component: one is new, the other gone."""
+LEAST_COUNT = 0.01
+"""A component with fewer rows is empty."""
 ROWS_OF_COMPONENT, LEAST_ROWS, MATCHED_BYTES = 512, 8, 2**28
 """Rows drawn from each component: the most, the least, and about the bytes of all rows with their memberships."""
 
@@ -48,17 +50,21 @@ class Matching:
         Of each component in this order with its partner, from 0 to 1; 0 for new components.
     gone : tuple of int
         The components of the earlier model that have no partner.
+    empty : tuple of int
+        The components, in this order, that no row of the fit belongs to, as Bayesian mixtures have them. They have no
+        partner, are not new, and come last in the free numbers. Those of the earlier model are not gone.
     """
 
     order: Order
     partner: NDArray[np.intp]
     overlap: Float
     gone: tuple[int, ...]
+    empty: tuple[int, ...] = ()
 
     @property
     def new(self) -> tuple[int, ...]:
         """The components, in this order, that the earlier model does not have."""
-        return tuple(np.flatnonzero(self.partner < 0).tolist())
+        return tuple(k for k in np.flatnonzero(self.partner < 0).tolist() if k not in self.empty)
 
     @property
     def renumbered(self) -> tuple[int, ...]:
@@ -79,7 +85,8 @@ class Matching:
     def __str__(self) -> str:
         """Return "3 of 4 components are those of the earlier model (overlap 0.92 to 1.00); new: 2; gone: 2"."""
         same = self.overlap[self.partner >= 0]
-        words = f"{len(same)} of {plural(len(self.partner), 'component')} are those of the earlier model"
+        used = len(self.partner) - len(self.empty)
+        words = f"{len(same)} of {plural(used, 'component')} are those of the earlier model"
         if len(same):
             words += f" (overlap {same.min():.2f} to {same.max():.2f})"
         named = {"new": self.new, "gone": self.gone, "with another number": self.renumbered}
@@ -120,7 +127,8 @@ class Matchable:
         n = min(ROWS_OF_COMPONENT, max(LEAST_ROWS, each))
         rows = [model._rows_of_components(n, rng) for model in (self, other)]
         block = Block(np.concatenate(rows))
-        return matching_of(overlaps(*(_memberships(model, block) for model in (self, other))))
+        found = overlaps(*(_memberships(model, block) for model in (self, other)))
+        return matching_of(found, self._empty_components, other._empty_components)
 
     def reordered(self, order: Any) -> Self:
         """Return the same model with its components in another order: component `order[0]` becomes the first.
@@ -153,6 +161,12 @@ class Matchable:
     def _n_numbered(self) -> int:
         """The number of components of the fitted model."""
         return len(getattr(self, self._by_component[0]))
+
+    @property
+    def _empty_components(self) -> NDArray[np.bool_]:
+        """A mask of the components that no row of the fit belongs to; none if this is not known."""
+        counts = getattr(self, "effective_counts_", None)
+        return np.zeros(self._n_numbered, np.bool_) if counts is None else np.asarray(counts) < LEAST_COUNT
 
     def _take_order(self, order: Order) -> None:
         """Put the components into this order."""
@@ -196,9 +210,14 @@ def overlaps(own: Float, others: Float) -> Float:
     return np.divide(smaller, larger, out=np.zeros_like(smaller), where=larger > 0)
 
 
-def matching_of(overlap: Float) -> Matching:
-    """Return the matching of largest overlap in all, given the overlaps (K, K')."""
+def matching_of(
+    overlap: Float, empty: NDArray[np.bool_] | None = None, empty_other: NDArray[np.bool_] | None = None
+) -> Matching:
+    """Return the matching of largest overlap in all, given the overlaps (K, K') and masks of the empty components."""
     k, k_other = overlap.shape
+    empty = np.zeros(k, np.bool_) if empty is None else empty
+    empty_other = np.zeros(k_other, np.bool_) if empty_other is None else empty_other
+    overlap = np.where(empty[:, None] | empty_other, 0.0, overlap)
     pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-overlap), strict=True) if overlap[i, j] >= LEAST_OVERLAP]
     order, partner, found = np.full(k, -1, np.intp), np.full(k, -1, np.intp), np.zeros(k)
     late = []
@@ -207,11 +226,12 @@ def matching_of(overlap: Float) -> Matching:
             order[j], partner[j], found[j] = i, j, overlap[i, j]
         else:
             late.append((i, j))
-    new = [(i, -1) for i in range(k) if i not in {i for i, _ in pairs}]
+    paired = {int(i) for i, _ in pairs}
+    new = [(i, -1) for i in sorted(range(k), key=lambda i: bool(empty[i])) if i not in paired]
     for place, (i, j) in zip(np.flatnonzero(order < 0), [*late, *new], strict=True):
         order[place], partner[place], found[place] = i, j, overlap[i, j] if j >= 0 else 0.0
-    gone = sorted(set(range(k_other)) - {int(j) for _, j in pairs})
-    return Matching(order, partner, found, tuple(gone))
+    gone = sorted(set(np.flatnonzero(~empty_other).tolist()) - {int(j) for _, j in pairs})
+    return Matching(order, partner, found, tuple(gone), tuple(np.flatnonzero(empty[order]).tolist()))
 
 
 def _memberships(model: Any, block: Block) -> Float:

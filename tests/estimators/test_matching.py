@@ -92,6 +92,18 @@ def test_the_order_follows_the_fit_and_not_the_settings():
     assert first.set_params(covariance_type="full").reordered(ORDER).covariances_.shape == (2, 2)
 
 
+def test_empty_components_are_neither_new_nor_gone():
+    x = clouds()
+    first, other = (dem.BayesianGaussianMixture(8, random_state=i).fit(x) for i in (0, 1))
+    found = other.match(first)
+    used = int((other.effective_counts_ >= 0.01).sum())
+    assert used < 8
+    assert found.new == found.gone == ()
+    assert found.empty == tuple(range(used, 8))
+    assert str(found).startswith(f"{used} of {used} components")
+    np.testing.assert_allclose(other.reordered(found.order).score(x), other.score(x), atol=1e-3)
+
+
 def test_numbers_that_do_not_exist_any_more():
     overlap = np.zeros((2, 4))
     overlap[0, 3], overlap[1, 1] = 0.9, 0.8

@@ -18,6 +18,14 @@ def test_settings_are_crossed():
         assert type(entry.estimator.tol) is float
 
 
+def test_arrays_are_named_by_their_numbers():
+    large = np.zeros((2, 3000))
+    found = candidates_of(dem.KMeans(2), {"init": [large, large + np.eye(2, 3000, k=1500)]})
+    assert list(found) == ["init=array 1", "init=array 2"]
+    with pytest.raises(ValueError, match=r"init is one array of shape \(2, 3000\)"):
+        candidates_of(dem.KMeans(2), {"init": large})
+
+
 @pytest.mark.parametrize(
     ("estimator", "default"),
     [

@@ -77,6 +77,8 @@ class Job:
                 "--no-checkpoint conflicts with --checkpoint, --resume, --max-passes and --max-time: leave it out, or "
                 "leave those out"
             )
+        if job.checkpoint is not None and job.checkpoint.rstrip("/") == output.rstrip("/"):
+            raise ValueError(f"{output} is both the output and the checkpoint: give them different paths")
         return job, {k: v for k, v in options.items() if k not in names}
 
     @property
