@@ -78,6 +78,7 @@ class Matching:
             "kept": int((self.partner >= 0).sum()),
             "new": list(self.new),
             "gone": list(self.gone),
+            "empty": list(self.empty),
             "renumbered": list(self.renumbered),
             "overlap": self.overlap.tolist(),
         }
