@@ -140,6 +140,10 @@ class Candidates:
         """None while any candidate runs; a journal asks for this."""
         return None if self.running else "ended"
 
+    def in_order(self, names: Sequence[str]) -> Candidates:
+        """Return the candidates in the order of their names."""
+        return replace(self, of=tuple(sorted(self.of, key=lambda candidate: names.index(candidate.name))))
+
     def replaced(self, new: Candidate) -> Candidates:
         """Return the candidates with another one of this name."""
         return replace(self, of=tuple(new if new.name == old.name else old for old in self.of))

@@ -102,7 +102,7 @@ def fit_candidates(problems: Problems, source: Source, judge: Judge, criterion: 
         journal.use_kernel(_first_native(models))
         found: Any = journal.found.state
         starts = Starts(problems, models, scanned, completed, sweep, journal, threads)
-        candidates = starts(found or fresh)
+        candidates = starts(fresh if found is None else found.in_order(list(problems)))
         passes = SharedPasses(sweep, source, next(iter(scanned.values())), models)
         limits = {name: _limits(problems[name], model, scanned[name]) for name, model in models.items()}
         candidates = _iterate(candidates, passes, limits, settings, judge, journal)

@@ -154,6 +154,12 @@ def test_a_criterion_that_is_not_a_number_is_a_failure():
     assert now.of[0].failed
 
 
+def test_they_can_be_put_in_order():
+    found = Candidates((Candidate("b"), Candidate("a")), 3).in_order(["a", "b"])
+    assert [candidate.name for candidate in found.of] == ["a", "b"]
+    assert found.n_passes == 3
+
+
 def passes(objectives, bounds):
     return tuple(Pass(o, o, b) for o, b in zip(objectives, bounds, strict=True))
 

@@ -18,7 +18,7 @@ from dem.em import loop
 from dem.em.progress import Silent
 from dem.scan.sample import unhash
 from dem.storage import atomic, checkpoint
-from dem.storage.checkpoint import Checkpoint, check_identity, difference
+from dem.storage.checkpoint import Checkpoint, check_identity
 from dem.storage.document import GroupContents
 from dem.storage.progress_log import FitIdentity
 from shared import ENDS_AT_MAX_ITER
@@ -263,15 +263,6 @@ def test_older_checkpoints_do_not_name_families_without_settings(family):
 def test_older_checkpoints_name_families_with_settings(family):
     with pytest.raises(ValueError, match="other settings: no family in the checkpoint, family="):
         check_identity("c.zarr", FitIdentity({}, {"family": family}, "x"), {"data": {}, "settings": {}, "name": "x"})
-
-
-def test_of_the_settings_of_candidates_only_those_that_differ_are_named():
-    there = {"model": None, "candidates": {"k=2": {"tol": 0.1, "max_iter": 9}, "k=3": {"tol": 0.1, "max_iter": 9}}}
-    here = {"model": None, "candidates": {"k=2": {"tol": 0.2, "max_iter": 9}, "k=4": {"tol": 0.1, "max_iter": 9}}}
-    assert difference(there, here) == (
-        "candidates: k=2: tol=0.1, candidates: k=3, no candidates: k=4 in the checkpoint, "
-        "candidates: k=2: tol=0.2, no candidates: k=3, candidates: k=4 in this fit"
-    )
 
 
 def test_other_settings_are_refused_with_both_named(store, tmp_path):
