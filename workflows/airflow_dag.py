@@ -66,7 +66,7 @@ def fail_if_permanent(step: Callable[..., Any]) -> Callable[..., Any]:
     params={
         "store": Param("/data/x.zarr", type="string", description="A path or URL of a Zarr array."),
         "folder": Param("/data/runs", type="string", description="Where the runs' folders are made."),
-        "components": Param(4, type="integer", minimum=1),
+        "components": Param(4, type=["integer", "string"], minimum=1, description="Or several, such as 1:20."),
         "covariance": Param("full", enum=["full", "tied", "diag", "spherical"]),
         "tol": Param(1e-3, type="number", minimum=0),
         "seed": Param(0, type="integer"),

@@ -149,7 +149,8 @@ def label(store: str, run: str, where: JSON) -> str:
 def changes(run: str) -> JSON:
     """Write changes.json, how many rows have another label than in the run before; return its numbers.
 
-    There are none if this run started from nothing, or if the store has another shape now.
+    There are none in the first run, and not_compared if the store has another shape now. After a change of settings the
+    components have the numbers of those before that are most like them: see docs/refit.md.
     """
     kept, before = Path(run, "changes.json"), earlier(run)
     if not kept.exists():

@@ -298,7 +298,7 @@ _earlier = together(
         "--update",
         metavar="MODEL",
         help="For fits that are repeated, such as every night: start from this saved model and keep its labels if it "
-        "is there and suits this fit; otherwise say why, and start from nothing.",
+        "is there and suits this fit; otherwise say why, and start from nothing (the labels are kept if possible).",
     ),
 )
 _reading_and_running = together(
@@ -336,12 +336,13 @@ fitting = together(_sample, _earlier, _reading_and_running)
 """Options of every command that fits."""
 selecting = together(
     _sample,
-    click.option(
-        "--update",
-        metavar="MODEL",
-        help="For selections that are repeated: keep the labels of this saved model, if it is there and has components "
-        "of the same columns; otherwise say why not.",
-    ),
     _reading_and_running,
 )
 """Options of every command that selects among several fits."""
+updating = click.option(
+    "--update",
+    metavar="MODEL",
+    help="For selections that are repeated: keep the labels of this saved model, if it is there and has components of "
+    "the same columns; otherwise say why not.",
+)
+"""The option of every command that selects among models with components."""

@@ -9,7 +9,7 @@ import click
 
 from dem.cli import signals
 from dem.cli.fit_options import COVARIANCES, PRIOR, REG_COVAR, SCALE, STARTS, STORE, FamiliesInHelp, stops
-from dem.cli.options import NameList, selecting, together
+from dem.cli.options import NameList, selecting, together, updating
 
 MOST_CANDIDATES = 1000
 """A longer list of numbers is a mistake."""
@@ -56,13 +56,14 @@ def criterion(*words: str) -> Any:
     )
 
 
+PICTURE = click.option("--picture", metavar="PATH", help="Also write the criterion over the candidates as a picture.")
 CHOOSING = together(
     click.option(
         "--groups",
         metavar="PATH",
         help="For --criterion held_out: a Zarr array with the group of each row (a number); whole groups are held out.",
     ),
-    click.option("--picture", metavar="PATH", help="Also write the criterion over the candidates as a picture."),
+    PICTURE,
 )
 OF_MIXTURES = criterion("bic", "aic", "hqic", "icl", "held_out")
 OF_LATENTS = criterion("bic", "aic", "hqic", "held_out")
@@ -96,6 +97,7 @@ def select() -> None:
 @REG_COVAR
 @PRIOR
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_gmm(**options: Any) -> None:
@@ -114,6 +116,7 @@ def select_gmm(**options: Any) -> None:
 @stops(1e-3, 100)
 @REG_COVAR
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_bgmm(**options: Any) -> None:
@@ -137,6 +140,7 @@ def select_bgmm(**options: Any) -> None:
 @stops(1e-3, 100)
 @PRIOR
 @STARTS
+@updating
 @selecting
 def select_mixture(families: tuple[str, ...], **options: Any) -> None:
     """Choose among mixtures of a family of distributions."""
@@ -149,7 +153,7 @@ def select_mixture(families: tuple[str, ...], **options: Any) -> None:
 @STORE
 @click.option("-k", "--clusters", "n_clusters", type=Numbers(), required=True, help="Numbers of clusters.")
 @criterion("bic", "aic", "hqic")
-@CHOOSING
+@PICTURE
 @click.option(
     "--tol",
     type=click.FloatRange(0),
@@ -158,6 +162,7 @@ def select_mixture(families: tuple[str, ...], **options: Any) -> None:
 )
 @click.option("--max-iter", type=click.IntRange(0), default=300, help="Largest number of iterations.")
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_kmeans(**options: Any) -> None:
@@ -180,6 +185,7 @@ def select_kmeans(**options: Any) -> None:
 @stops(1e-3, 100)
 @PRIOR
 @STARTS
+@updating
 @SCALE
 @selecting
 def select_mppca(noise: str, **options: Any) -> None:

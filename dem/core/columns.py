@@ -89,6 +89,12 @@ class Columns:
         """The names of all columns."""
         return tuple(column.name for column in self.columns)
 
+    def first_other_name(self, other: Columns) -> tuple[str, str] | None:
+        """Return the first pair of names that differ from those of as many other columns; None also without names."""
+        if not (self.named and other.named):
+            return None
+        return next((pair for pair in zip(self.names, other.names, strict=True) if pair[0] != pair[1]), None)
+
     @property
     def variables(self) -> tuple[str, ...]:
         """The variables, in order, each once."""

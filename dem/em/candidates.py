@@ -2,7 +2,8 @@
 
 A candidate leaves when its own fit stops. It is also dropped as soon as it cannot win: its criterion, with all that its
 log-likelihood is still expected to gain, stays behind the present criterion of another candidate. Only full passes
-decide this: a sample of 30,000 rows cannot resolve a penalty of 1e-4 nats a row.
+decide this: a sample of 30,000 rows cannot resolve a penalty of 1e-4 nats a row. If the other candidate fails later,
+those that it dropped run again.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dem.em.aitken import remaining_gain, remaining_gain_of_step
 from dem.em.loop import Pass, State
 from dem.em.model import Model
 
-DROPPING_RULE = 1
+DROPPING_RULE = 2
 """The version of the rule; checkpoints of other versions are not continued."""
 GAIN_FACTOR, CAREFUL_FACTOR = 2.0, 5.0
 """A candidate is credited with so many times the gain that is estimated, since the estimate is often too low. The
@@ -27,6 +28,8 @@ CAREFUL_PASSES = 3
 INEXACT = 1e-4
 """How far passes in float32 may be off, in nats a row (see `dem.models.mixture.precision`); without a likelihood, as a
 share of the objective."""
+
+INFINITE = "its criterion is infinite: it has as many clusters as there are distinct rows; use fewer"
 
 
 class Bounds(NamedTuple):
@@ -85,6 +88,8 @@ class Candidate:
         The number of the pass of EM after which it left; None while it runs.
     why : str
         Why it was dropped, or why its fit failed, in words.
+    behind : str
+        Of a dropped candidate: the name of the one that it stays behind.
     """
 
     name: str
@@ -93,6 +98,7 @@ class Candidate:
     most: float | None = None
     ended_in: int | None = None
     why: str = ""
+    behind: str = ""
 
     @property
     def running(self) -> bool:
@@ -134,6 +140,10 @@ class Candidates:
         """None while any candidate runs; a journal asks for this."""
         return None if self.running else "ended"
 
+    def in_order(self, names: Sequence[str]) -> Candidates:
+        """Return the candidates in the order of their names."""
+        return replace(self, of=tuple(sorted(self.of, key=lambda candidate: names.index(candidate.name))))
+
     def replaced(self, new: Candidate) -> Candidates:
         """Return the candidates with another one of this name."""
         return replace(self, of=tuple(new if new.name == old.name else old for old in self.of))
@@ -173,7 +183,9 @@ def advance_all(
     ]
     known = [(s.candidate.most, s.candidate.name) for s in scored if s.candidate.most is not None]
     best, leader = min(known, default=(math.inf, ""))
-    return Candidates(tuple(_kept_or_dropped(s, best, leader, number) for s in scored), number)
+    after = [_kept_or_dropped(s, best, leader, number) for s in scored]
+    failed = {c.name for c in after if c.failed}
+    return Candidates(tuple(_again(c) if c.dropped and c.behind in failed else c for c in after), number)
 
 
 def _advanced(old: Candidate, model: Model[Any, Any], stats: Any, judge: Judge, limits: Limits, number: int) -> _Scored:
@@ -186,12 +198,16 @@ def _advanced(old: Candidate, model: Model[Any, Any], stats: Any, judge: Judge, 
         return _Scored(replace(old, value=None, most=None, ended_in=number, why=str(error)))
     last = new.history[-1]
     margin = 0.0 if last.exact else INEXACT * (abs(last.objective) if last.log_likelihood is None else 1.0)
-    value, most = judge(model, state.params, stats).low, judge(model, state.params, stats, -margin).high
-    if math.isnan(value):
-        return _Scored(replace(old, value=None, most=None, ended_in=number, why="its criterion is not a number"))
+    params, stats = (new.params, new.stats) if new is state.to_beat else (state.params, stats)  # of a trial that lost
+    value, most = judge(model, params, stats).low, judge(model, params, stats, -margin).high
+    if not math.isfinite(value):
+        why = "its criterion is not a number" if math.isnan(value) else INFINITE
+        return _Scored(replace(old, value=None, most=None, ended_in=number, why=why))
     kept = replace(old, state=new, value=value, most=most)
     if new.stop_reason is not None:
         return _Scored(replace(kept, ended_in=number))
+    if new.to_beat is not None:  # the next pass tells what the trial gains
+        return _Scored(kept)
     gain = expected_gain(new.history, careful=limits.careful)
     attainable = None if gain is None else judge(model, state.params, stats, gain + margin).low
     as_scored = replace(state, history=(*state.history, replace(last, bound=None)), stats=stats)
@@ -204,7 +220,15 @@ def _kept_or_dropped(scored: _Scored, best: float, leader: str, number: int) -> 
     if state is None or attainable is None or not attainable > best:
         return kept
     why = f"at best {attainable:.10g}, behind the {best:.10g} of {leader}"
-    return replace(kept, state=replace(state, stop_reason="dropped"), ended_in=number, why=why)
+    return replace(kept, state=replace(state, stop_reason="dropped"), ended_in=number, why=why, behind=leader)
+
+
+def _again(dropped: Candidate) -> Candidate:
+    """Return a dropped candidate as it was before its last pass, which is made again."""
+    state = dropped.state
+    assert state is not None
+    before = replace(state, history=state.history[:-1], stats=None, stop_reason=None)
+    return Candidate(dropped.name, before)
 
 
 def expected_gain(history: Sequence[Pass], *, careful: bool = False) -> float | None:

@@ -128,7 +128,10 @@ class Move(Generic[P]):
 
 @runtime_checkable
 class Moving(Protocol):
-    """Models that can leave a local optimum of EM."""
+    """Models that can leave a local optimum of EM by moves of their own, such as merges (`dem.models.mixture.moves`).
+
+    How components are joined and split on the sample is in `dem.em.moves`.
+    """
 
     def move(self, params: Any, stats: Any) -> Move[Any] | None:
         """Return a move that raises the objective for sure, by the sums of a pass with `params`; None without one."""
@@ -137,7 +140,7 @@ class Moving(Protocol):
         """Return parameters that may be better than `params`, which a pass will tell; None if there are none."""
 
     def moved_on_sample(self, state: Any, sample: Block, again: Callable[[Any, Any, int], Any], most: int) -> Any:
-        """Return a state with a better objective on the sample, or `state`, which is at the end of EM on it.
+        """Return the end of EM on the sample after moves that are better on it; without any, `state`, which is one.
 
         The model is bound to the sample. `again(model, params, n)` continues EM on the sample and returns its state;
         the moves may cost about `most` iterations.

@@ -19,8 +19,8 @@ ROWS_A_PARAMETER, SMALL = 10, 0.3
 raises the likelihood of the sample, but not that of the data."""
 
 
-class Movable(Protocol):
-    """What a model needs for moves, besides the contract of `dem.em.model`."""
+class Splittable(Protocol):
+    """What a model needs so that its components are joined and split, besides the contract of `dem.em.model`."""
 
     @property
     def n_components(self) -> int:
@@ -59,7 +59,7 @@ class Rows:
     score: Float
 
     @classmethod
-    def of(cls, model: Movable, params: Any, sample: Block, whole: Block) -> Rows:
+    def of(cls, model: Splittable, params: Any, sample: Block, whole: Block) -> Rows:
         """Return the sample with the responsibilities of a model."""
         weight = np.ones(len(sample.x)) if sample.weight is None else np.asarray(sample.weight, dtype=np.float64)
         resp, score = model.responsibilities(params, sample)

@@ -68,7 +68,7 @@ def improved(
     Parameters
     ----------
     model : Model
-        Bound to the sample, and `Movable`.
+        Bound to the sample, and `Splittable`.
     state : State
         The end of a run of EM on the sample.
     sample, whole : Block

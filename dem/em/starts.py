@@ -322,7 +322,7 @@ def best_start(
                 ends[i] = StartRecord(i + 1, end.objective, short.n_iter + end.n_iter, n)
         ranked = sorted(zip([i for i, _ in chosen], longer, strict=True), key=lambda run: -run[1].objective)
         best = ranked[0][1]
-        if getattr(bound, "can_move", False):
+        if getattr(bound, "can_split", False):
             work = budget.for_moves(sum(len(run.history) for run in longer), is_all=is_all)
             [moved] = in_threads([partial(on.moved, ranked, work)], 1, MOVING, watch)
             best = moved.state

@@ -22,6 +22,10 @@ from dem.storage.atomic import SAVED_MODELS
 LEAVE_OUT = "or leave out the start"
 
 
+class UnsuitedStartError(ValueError):
+    """The rows do not suit an earlier model, but would suit a fit from nothing."""
+
+
 @dataclass(frozen=True)
 class EarlierModel:
     """A fitted model that a fit starts from.
@@ -43,6 +47,8 @@ class EarlierModel:
     def of(cls, estimator: Any, start: Any) -> EarlierModel:
         """Return the model of the argument `start` of an estimator's fit, after checks that it suits the settings.
 
+        An `EarlierModel` has been checked.
+
         Raises
         ------
         FileNotFoundError
@@ -52,6 +58,8 @@ class EarlierModel:
         ValueError
             It is not fitted, of another kind, or has other settings.
         """
+        if isinstance(start, EarlierModel):
+            return start
         kind, where = type(estimator), "start"
         if isinstance(start, str | os.PathLike):
             where, saved = str(start), SAVED_MODELS.load(os.fspath(start))
@@ -87,19 +95,7 @@ class EarlierModel:
         ------
         ValueError
         """
-        d = self.model.n_features_in_
-        if source.n_columns != d:
-            raise ValueError(
-                f"{source.name} has {source.n_columns} columns, but {self.where} was fitted on {d}: give data with the "
-                f"same columns in the same order, {LEAVE_OUT}"
-            )
-        fitted, given = columns_of(self.model, d), source.columns
-        if fitted.named and given.named and fitted.names != given.names:
-            there, here = next(names for names in zip(fitted.names, given.names, strict=True) if names[0] != names[1])
-            raise ValueError(
-                f"{source.name} has the column {here!r} where {self.where} has {there!r}: give data with the same "
-                f"columns in the same order, {LEAVE_OUT}"
-            )
+        check_same_columns(source, self.model, self.where, LEAVE_OUT)
 
     def guess(self, model: Any, params: Any, source: Source) -> Guess[Any, Any] | None:
         """Return what the model expects of the data, for the first pass; None if it cannot tell.
@@ -119,6 +115,29 @@ class EarlierModel:
         if "low" in record:
             ranges = np.asarray(record["low"], dtype=np.float64), np.asarray(record["high"], dtype=np.float64)
         return guess_of(model, params, rows.astype(float_dtype(source.dtype)), ranges, holes=self.holes)
+
+
+def check_same_columns(source: Source, model: Any, where: str, otherwise: str) -> None:
+    """Check that data have the columns of a fitted model.
+
+    Parameters
+    ----------
+    source : Source
+    model : fitted estimator
+    where : str
+        Its name in messages.
+    otherwise : str
+        What else can be done, in words.
+
+    Raises
+    ------
+    ValueError
+    """
+    d, advice = model.n_features_in_, f"give data with the same columns in the same order, {otherwise}"
+    if source.n_columns != d:
+        raise ValueError(f"{source.name} has {source.n_columns} columns, but {where} was fitted on {d}: {advice}")
+    if (names := source.columns.first_other_name(columns_of(model, d))) is not None:
+        raise ValueError(f"{source.name} has the column {names[0]!r} where {where} has {names[1]!r}: {advice}")
 
 
 def _check_kind(found: str, kind: type, where: str) -> None:

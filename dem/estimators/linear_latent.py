@@ -21,7 +21,7 @@ from dem.estimators.scaling import LENGTH, POSITION, ColumnUnit
 from dem.models.latent.algebra import covariance, least_squares_matrix, posterior_covariance, precision
 from dem.models.latent.model import LatentModel
 from dem.models.latent.rows import latent_outputs
-from dem.run.fit import Fit, Problem, scan_of
+from dem.run.fit import Fit, Problem, ScanSufficesError, scan_of
 from dem.run.fit_settings import FitSettings
 from dem.run.latent import LatentFit, fit_by_passes, latent_fit, scatter_fits
 from dem.scan.scaling import Scaling
@@ -64,15 +64,18 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         Without missing values an earlier model is not used then: one pass is enough without it.
         """
         scan, d = settings.scan, source.n_columns
-        by_passes = getattr(self, "solver", "em") in ("auto", "em")
-        if begun is not None and by_passes and (begun.holes or not self._scans_scatter(d)):
-            return fit_by_passes(self._problem(source, settings, begun), source)
+        if begun is not None and getattr(self, "solver", "em") in ("auto", "em"):
+            try:
+                return fit_by_passes(self._problem(source, settings, begun), source)
+            except ScanSufficesError as found:
+                scan, settings = found.scan, settings.after_scan(found.scan)
+                self._check_size(scan.rows_with_value, d)
         if scan is None and self._scans_scatter(d):
             scan = scan_of(source, settings, scatter=True)
             self._check_size(scan.rows_with_value, d)
             settings = settings.after_scan(scan)
         whole = with_scatter(scan)
-        if whole is None or whole.incomplete.rows > 0:  # missing values in rows of weight 0 do not matter
+        if whole is None or not is_complete(whole):
             return fit_by_passes(self._problem(source, settings), source)
         if begun is not None:
             progress = None if settings.engine is None else settings.engine.progress
@@ -84,7 +87,8 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
         if begun is not None:
             params = begun.own._start_params()
             model = begun.own._em_model_of(params)
-            return Problem(model, settings, params, begun.guess(model, params, source))
+            enough = is_complete if self._scans_scatter(source.n_columns) else None
+            return Problem(model, settings, params, begun.guess(model, params, source), enough)
         return Problem(self._em_model(source.n_columns, with_scatter(settings.scan)), settings)
 
     def _result(self, fitted: Fit[Any, Any]) -> LatentFit:
@@ -226,6 +230,11 @@ class LinearLatent(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityEst
 def with_scatter(scan: Scan | None) -> Scan | None:
     """Return the scan if it has the whole (d, d) scatter."""
     return scan if scan is not None and scan.moments.scatter.ndim == 2 else None
+
+
+def is_complete(scan: Scan) -> bool:
+    """Whether no value is missing in rows of positive weight."""
+    return not scan.incomplete.rows > 0
 
 
 def is_positive_integer(value: Any) -> bool:

@@ -24,11 +24,14 @@ from dem.core.human import plural
 from dem.core.layout import Order
 from dem.em.row_output import find_output
 from dem.estimators.scaling import inner_of
+from dem.estimators.summary import columns_of
 
 LEAST_OVERLAP = 0.25
 """A pair of components with less overlap is not the same component: one is new, the other gone."""
-ROWS_OF_COMPONENT = 512
-"""Rows drawn from each component."""
+LEAST_COUNT = 0.01
+"""A component with fewer rows is empty."""
+ROWS_OF_COMPONENT, LEAST_ROWS, MATCHED_BYTES = 512, 8, 2**28
+"""Rows drawn from each component: the most, the least, and about the bytes of all rows with their memberships."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +50,21 @@ class Matching:
         Of each component in this order with its partner, from 0 to 1; 0 for new components.
     gone : tuple of int
         The components of the earlier model that have no partner.
+    empty : tuple of int
+        The components, in this order, that no row of the fit belongs to, as Bayesian mixtures have them. They have no
+        partner, are not new, and come last in the free numbers. Those of the earlier model are not gone.
     """
 
     order: Order
     partner: NDArray[np.intp]
     overlap: Float
     gone: tuple[int, ...]
+    empty: tuple[int, ...] = ()
 
     @property
     def new(self) -> tuple[int, ...]:
         """The components, in this order, that the earlier model does not have."""
-        return tuple(np.flatnonzero(self.partner < 0).tolist())
+        return tuple(k for k in np.flatnonzero(self.partner < 0).tolist() if k not in self.empty)
 
     @property
     def renumbered(self) -> tuple[int, ...]:
@@ -71,6 +78,7 @@ class Matching:
             "kept": int((self.partner >= 0).sum()),
             "new": list(self.new),
             "gone": list(self.gone),
+            "empty": list(self.empty),
             "renumbered": list(self.renumbered),
             "overlap": self.overlap.tolist(),
         }
@@ -78,7 +86,8 @@ class Matching:
     def __str__(self) -> str:
         """Return "3 of 4 components are those of the earlier model (overlap 0.92 to 1.00); new: 2; gone: 2"."""
         same = self.overlap[self.partner >= 0]
-        words = f"{len(same)} of {plural(len(self.partner), 'component')} are those of the earlier model"
+        used = len(self.partner) - len(self.empty)
+        words = f"{len(same)} of {plural(used, 'component')} are those of the earlier model"
         if len(same):
             words += f" (overlap {same.min():.2f} to {same.max():.2f})"
         named = {"new": self.new, "gone": self.gone, "with another number": self.renumbered}
@@ -110,14 +119,17 @@ class Matchable:
         TypeError
             `other` has no components.
         ValueError
-            It has another number of columns.
+            It has other columns.
         """
         check_comparable(self, other)
         check_is_fitted(self)
-        rng = np.random.default_rng(0)
-        rows = [model._rows_of_components(ROWS_OF_COMPONENT, rng) for model in (self, other)]
+        k, rng = self._n_numbered + other._n_numbered, np.random.default_rng(0)
+        each = MATCHED_BYTES // (8 * k * (self.n_features_in_ + k))
+        n = min(ROWS_OF_COMPONENT, max(LEAST_ROWS, each))
+        rows = [model._rows_of_components(n, rng) for model in (self, other)]
         block = Block(np.concatenate(rows))
-        return matching_of(overlaps(*(_memberships(model, block) for model in (self, other))))
+        found = overlaps(*(_memberships(model, block) for model in (self, other)))
+        return matching_of(found, self._empty_components, other._empty_components)
 
     def reordered(self, order: Any) -> Self:
         """Return the same model with its components in another order: component `order[0]` becomes the first.
@@ -135,7 +147,7 @@ class Matchable:
             If it is not that.
         """
         check_is_fitted(self)
-        k = len(getattr(self, self._by_component[0]))
+        k = self._n_numbered
         numbers = np.asarray(order)
         if numbers.shape != (k,) or not np.array_equal(np.sort(numbers), np.arange(k)):
             raise ValueError(f"order must have each number from 0 to {k - 1} once, got {numbers.tolist()}")
@@ -146,16 +158,29 @@ class Matchable:
         model._take_order(numbers.astype(np.intp))
         return model
 
+    @property
+    def _n_numbered(self) -> int:
+        """The number of components of the fitted model."""
+        return len(getattr(self, self._by_component[0]))
+
+    @property
+    def _empty_components(self) -> NDArray[np.bool_]:
+        """A mask of the components that no row of the fit belongs to; none if this is not known."""
+        counts = getattr(self, "effective_counts_", None)
+        return np.zeros(self._n_numbered, np.bool_) if counts is None else np.asarray(counts) < LEAST_COUNT
+
     def _take_order(self, order: Order) -> None:
         """Put the components into this order."""
-        shared = self._shared_if_tied if getattr(self, "covariance_type", None) == "tied" else ()
+        asked = getattr(self, "covariance_type", "")
+        fitted = getattr(self, "_fitted_type", asked)  # the setting may have been changed since the fit
+        shared = self._shared_if_tied if "tied" in fitted else ()
         for name in self._by_component:
             if hasattr(self, name) and name not in shared:
                 setattr(self, name, getattr(self, name)[order])
 
 
 def check_comparable(model: Any, other: Any) -> None:
-    """Check that two models have components on the same number of columns.
+    """Check that two models have components on the same columns.
 
     Raises
     ------
@@ -170,6 +195,13 @@ def check_comparable(model: Any, other: Any) -> None:
             f"the models have {model.n_features_in_} and {plural(other.n_features_in_, 'column')}, so their components "
             "cannot be compared: give models of the same columns"
         )
+    if hasattr(model, "n_features_in_"):
+        names = [columns_of(each, each.n_features_in_) for each in (model, other)]
+        if (differ := names[0].first_other_name(names[1])) is not None:
+            raise ValueError(
+                f"the first model has the column {differ[0]!r} where the second has {differ[1]!r}, so their components "
+                "cannot be compared: give models of the same columns in the same order"
+            )
 
 
 def overlaps(own: Float, others: Float) -> Float:
@@ -179,9 +211,14 @@ def overlaps(own: Float, others: Float) -> Float:
     return np.divide(smaller, larger, out=np.zeros_like(smaller), where=larger > 0)
 
 
-def matching_of(overlap: Float) -> Matching:
-    """Return the matching of largest overlap in all, given the overlaps (K, K')."""
+def matching_of(
+    overlap: Float, empty: NDArray[np.bool_] | None = None, empty_other: NDArray[np.bool_] | None = None
+) -> Matching:
+    """Return the matching of largest overlap in all, given the overlaps (K, K') and masks of the empty components."""
     k, k_other = overlap.shape
+    empty = np.zeros(k, np.bool_) if empty is None else empty
+    empty_other = np.zeros(k_other, np.bool_) if empty_other is None else empty_other
+    overlap = np.where(empty[:, None] | empty_other, 0.0, overlap)
     pairs = [(i, j) for i, j in zip(*linear_sum_assignment(-overlap), strict=True) if overlap[i, j] >= LEAST_OVERLAP]
     order, partner, found = np.full(k, -1, np.intp), np.full(k, -1, np.intp), np.zeros(k)
     late = []
@@ -190,19 +227,27 @@ def matching_of(overlap: Float) -> Matching:
             order[j], partner[j], found[j] = i, j, overlap[i, j]
         else:
             late.append((i, j))
-    new = [(i, -1) for i in range(k) if i not in {i for i, _ in pairs}]
+    paired = {int(i) for i, _ in pairs}
+    new = [(i, -1) for i in sorted(range(k), key=lambda i: bool(empty[i])) if i not in paired]
     for place, (i, j) in zip(np.flatnonzero(order < 0), [*late, *new], strict=True):
         order[place], partner[place], found[place] = i, j, overlap[i, j] if j >= 0 else 0.0
-    gone = sorted(set(range(k_other)) - {int(j) for _, j in pairs})
-    return Matching(order, partner, found, tuple(gone))
+    gone = sorted(set(np.flatnonzero(~empty_other).tolist()) - {int(j) for _, j in pairs})
+    return Matching(order, partner, found, tuple(gone), tuple(np.flatnonzero(empty[order]).tolist()))
 
 
 def _memberships(model: Any, block: Block) -> Float:
-    """Return the responsibilities (n, K) of rows; of K-means, 1 for the cluster of a row."""
+    """Return the responsibilities (n, K) of rows; of K-means, 1 for the cluster of a row.
+
+    Rows outside the support of a model belong to none of its components.
+    """
     of_rows, params = model._model_of_rows()
     outputs = of_rows.row_outputs(params)
     if "proba" in outputs:
-        found: Float = of_rows.rows(params, find_output(outputs, "proba"))(block)
+        family = getattr(of_rows, "family", None)
+        outside = None if family is None else family.outside(block.x.T)
+        inside = slice(None) if outside is None else ~outside.any(axis=0)
+        found = np.zeros((len(block.x), model._n_numbered))
+        found[inside] = of_rows.rows(params, find_output(outputs, "proba"))(Block(block.x[inside]))
         return found
     labels = of_rows.rows(params, find_output(outputs, "label"))(block)
     return np.eye(len(model.cluster_centers_))[labels]

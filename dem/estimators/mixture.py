@@ -12,13 +12,18 @@ from dem.core.layout import c_ordered
 from dem.em.seeding import Seeding
 from dem.engine.engine import Engine
 from dem.estimators.docstrings import documented
+from dem.estimators.earlier import EarlierModel, UnsuitedStartError
 from dem.estimators.family_spec import as_family
 from dem.estimators.matching import Order
 from dem.estimators.mixture_base import MIXTURE_AXES, MixtureEstimator, as_prior
 from dem.families import FAMILIES
-from dem.families.same_kind import same_kind
-from dem.models.mixture.kernel import MixtureParams
+from dem.families.same_kind import filled, same_kind
+from dem.models.mixture.kernel import MixtureParams, MixtureStats
 from dem.models.mixture.mixture import MixtureModel
+from dem.run.check_data import OutsideSupportError
+from dem.run.fit import Fit
+from dem.run.fit_settings import FitSettings
+from dem.source import Source
 from dem.storage.document import GroupContents
 from dem.storage.encoding import Arrays, decode, digest, encode
 
@@ -136,6 +141,22 @@ class Mixture(MixtureEstimator):
         same_columns = self.family_.centres(self._theta).shape[1] == d
         return same_columns and digest(self._model(d).family) in (digest(self._requested_family), digest(self.family_))
 
+    def _fit_source(
+        self, source: Source, settings: FitSettings, begun: EarlierModel | None = None
+    ) -> Fit[Any, MixtureStats]:
+        """Run EM; say so if only the earlier model does not accept a value, such as a new category."""
+        try:
+            return super()._fit_source(source, settings, begun)
+        except OutsideSupportError as error:
+            found, column = error.outside, source.columns.in_words([error.outside.column])
+            asked = self._model(source.n_columns).family
+            if begun is None or asked.wants_in_column(found.column) == found.wants:
+                raise
+            raise UnsuitedStartError(
+                f"{source.name} holds {found.value:g} in {column}, but {begun.where} has only {found.wants}: leave out "
+                "the start"
+            ) from None
+
     def _check_start(self, begun: Self, where: str) -> None:
         """Raise ValueError if the earlier model has another family."""
         d = begun.n_features_in_
@@ -152,8 +173,8 @@ class Mixture(MixtureEstimator):
         self._theta = self.family_.reordered(self._theta, order)
 
     def _warm_start_model(self, model: MixtureModel) -> MixtureModel:
-        """Return the model with the family of the last fit, so that categories keep their positions."""
-        return replace(model, family=self.family_)
+        """Return the model; what its family leaves open is as in the last fit: categories keep their positions."""
+        return replace(model, family=filled(model.family, self.family_))
 
     def _fitted(self) -> tuple[MixtureModel, MixtureParams]:
         """Return the model and its parameters."""

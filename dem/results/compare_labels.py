@@ -10,7 +10,7 @@ import numpy as np
 import zarr
 
 from dem.core import human
-from dem.source.retry import read_with_retries
+from dem.source.reader import Reader
 from dem.source.stores import ZarrNode, open_array, store_name
 
 COMPARED_BYTES = 2**26
@@ -37,7 +37,7 @@ class LabelChanges:
     removed: int
 
     def __str__(self) -> str:
-        """Return "12 of 10,000 rows (0.1 %) have another label; 500 rows are new"."""
+        """Return "12 (0.1 %) of the 10,000 rows in both arrays have another label; 500 rows new"."""
         words = f"{human.share(self.changed, self.compared)} of the {human.plural(self.compared, 'row')}"
         words += " in both arrays have another label"
         more = {"new": self.added, "gone": self.removed}
@@ -63,6 +63,8 @@ def compare_labels(old: str | os.PathLike[str] | ZarrNode, new: str | os.PathLik
     ------
     ValueError
         They do not hold integers, or differ in their other dimensions.
+    OSError
+        A chunk cannot be read; the message names it.
     """
     arrays = [open_array(labels) for labels in (old, new)]
     for array in arrays:
@@ -74,12 +76,13 @@ def compare_labels(old: str | os.PathLike[str] | ZarrNode, new: str | os.PathLik
             f"{store_name(before)} has the shape {before.shape} and {store_name(after)} {after.shape}: only the first "
             "dimension may differ"
         )
+    readers = [Reader(array, store_name(array)) for array in arrays]
     common = min(before.shape[0], after.shape[0])
     others = int(np.prod(before.shape[1:], dtype=np.int64))
     changed, step = 0, _rows_at_a_time(before, after)
     for first in range(0, common, step):
-        part = slice(first, min(first + step, common))
-        changed += int((_read(before, part) != _read(after, part)).sum())
+        part = slice(first, min(first + step, common)), *(slice(0, n) for n in before.shape[1:])
+        changed += int((readers[0].read(part)[0] != readers[1].read(part)[0]).sum())
     return LabelChanges(
         common * others, changed, (after.shape[0] - common) * others, (before.shape[0] - common) * others
     )
@@ -90,8 +93,3 @@ def _rows_at_a_time(*arrays: zarr.Array[Any]) -> int:
     chunk = max(1, *(array.chunks[0] for array in arrays))
     wide = max(1, *(array.nbytes // max(1, array.shape[0]) for array in arrays))
     return chunk * max(1, COMPARED_BYTES // (wide * chunk))
-
-
-def _read(array: zarr.Array[Any], part: slice) -> Any:
-    """Return the entries of a part along the first dimension."""
-    return read_with_retries(store_name(array), lambda: np.asarray(array[part]))

@@ -12,7 +12,7 @@ from dem.core.block import Float
 from dem.core.columns import MOST_LISTED, Columns
 from dem.models.row_checks import LARGEST_MAGNITUDE
 from dem.scan.scanner import Scan
-from dem.scan.support import Measure
+from dem.scan.support import Measure, Outside
 from dem.scan.values import Position
 from dem.source import Source
 
@@ -20,6 +20,20 @@ MOST_UNLIKE = 1e3
 """Standard deviations of columns that differ by a larger factor are reported for models that depend on units."""
 LEAST = 1e-280
 """Smaller variances (of columns that are not constant) have lost precision, or their inverses overflow."""
+
+
+class OutsideSupportError(ValueError):
+    """A value is outside the support of a model.
+
+    Attributes
+    ----------
+    outside : Outside
+    """
+
+    def __init__(self, message: str, outside: Outside) -> None:
+        super().__init__(message)
+        self.outside = outside
+
 
 Squared = Callable[[Float], Float]
 """Selects the variances of the columns that a model squares: see `dem.em.model.Model.squared`."""
@@ -70,9 +84,8 @@ def check_values(found: Scan, source: Source, missing: str = "marginalize", squa
         place = source.locate(outside.row, outside.column)
         row = "" if source.n_rows is None or place.startswith("row ") else f"row {outside.row}, in "
         told = outside.in_words(source.columns.in_words([outside.column]))
-        raise ValueError(
-            f"{source.name} {told}; the first such value is in {row}{place}. Leave such rows out, or use another family"
-        )
+        where = f"the first such value is in {row}{place}"
+        raise OutsideSupportError(f"{source.name} {told}; {where}. Leave such rows out, or use another family", outside)
     _check_squares(found, source, squared)
 
 

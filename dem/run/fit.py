@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic
@@ -79,17 +79,40 @@ class Problem(Generic[P, S]):
         The first parameters, if they are known.
     guess : Guess or None
         What is expected of the data, made for these `params`.
+    scan_suffices : callable or None
+        Tells of a scan with the whole scatter that no EM is needed: then `ScanSufficesError` is raised.
     """
 
     model: Model[P, S]
     settings: FitSettings
     params: P | None = None
     guess: Guess[P, S] | None = None
+    scan_suffices: Callable[[Scan], bool] | None = None
+
+
+class ScanSufficesError(Exception):
+    """The first pass of a fit tells all: see `Problem.scan_suffices`.
+
+    Attributes
+    ----------
+    scan : Scan
+    """
+
+    def __init__(self, scan: Scan) -> None:
+        super().__init__("the scan suffices")
+        self.scan = scan
 
 
 def fit_problem(problem: Problem[P, S], source: Source) -> Fit[P, S]:
     """Make a fit alone: see `fit_model`."""
-    return fit_model(problem.model, source, problem.settings, params=problem.params, guess=problem.guess)
+    return fit_model(
+        problem.model,
+        source,
+        problem.settings,
+        params=problem.params,
+        guess=problem.guess,
+        scan_suffices=problem.scan_suffices,
+    )
 
 
 def fit_model(
@@ -99,6 +122,7 @@ def fit_model(
     *,
     params: P | None = None,
     guess: Guess[P, S] | None = None,
+    scan_suffices: Callable[[Scan], bool] | None = None,
 ) -> Fit[P, S]:
     """Fit a model by EM: one scan, a start on its sample, then a pass per iteration.
 
@@ -115,9 +139,13 @@ def fit_model(
         The first parameters, if they are known; then no start is made on the sample.
     guess : Guess, optional
         What is expected of the data, made for these `params`.
+    scan_suffices : callable, optional
+        See `Problem`.
 
     Raises
     ------
+    ScanSufficesError
+        No EM is needed.
     Stopped
         A limit of the checkpoint is reached; the same call continues the fit.
     ValueError
@@ -129,9 +157,11 @@ def fit_model(
     """
     engine, start = settings.engine or Engine(), settings.start
     workspace = model.workspace_bytes(source.n_columns)
+    scatter = model.needs_scatter or scan_suffices is not None
     if guess is not None:
-        workspace = max(workspace, guess.model.workspace_bytes(source.n_columns))
-        workspace += scan_bytes(source.n_columns, scatter=model.needs_scatter) + copied_bytes(source)
+        workspace = max(workspace, guess.model.workspace_bytes(source.n_columns)) + copied_bytes(source)
+    if guess is not None or scan_suffices is not None:
+        workspace += scan_bytes(source.n_columns, scatter=scatter)
     threads = starts_at_a_time(start, source, engine, workspace)
     held = start_bytes(start, source, threads, workspace)
     identity = partial(resume.identity, model, source, start, params, tol=settings.tol, max_iter=settings.max_iter)
@@ -141,8 +171,10 @@ def fit_model(
         resume.journal(settings.checkpoint, identity, sweep.machine_kinds, model) as journal,
     ):
         sweep.check_kernel(kernel_of(model))
-        scanned, stats = scan_for_model(sweep, model, source, settings, journal, guess)
+        scanned, stats = scan_for_model(sweep, model, source, settings, journal, guess, scatter=scatter)
         completed = completed_scan(scanned)
+        if scan_suffices is not None and scan_suffices(scanned):
+            raise ScanSufficesError(completed)
         bound, stats = bound_model(sweep, model, completed, guess, stats)
         journal.use_kernel(kernel_of(bound))
         needed = bound.workspace_bytes(source.n_columns) + (copied_bytes(source) if scanned.empty_rows else 0)
@@ -169,6 +201,8 @@ def scan_for_model(
     settings: FitSettings,
     journal: Journal,
     guess: Guess[P, S] | None = None,
+    *,
+    scatter: bool,
 ) -> tuple[Scan, S | None]:
     """Return the scan that a model needs: that of the settings, the one in the journal, or that of a first pass.
 
@@ -181,7 +215,7 @@ def scan_for_model(
             source,
             settings,
             journal,
-            scatter=model.needs_scatter,
+            scatter=scatter,
             measure=model.measure,
             squared=model.squared,
             guess=guess,
@@ -326,16 +360,23 @@ def reported(sweep: Passes, source: Source, scanner: Scanner, found: Scan, name:
 
     The logs of the scales of a scaled source are part of the base measure: see `dem.scan.scaling`.
     """
-    found = in_data_units(source, found)
+    if report_scan(sweep, source, found, scanner.k, name):
+        found = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
+    return in_data_units(source, found)
+
+
+def report_scan(sweep: Passes, source: Source, found: Scan, k: int, name: str) -> bool:
+    """Report the scan of the whole source, and return whether its sample of k rows must be drawn again.
+
+    It must be if it is too small because most rows have no value. Then the number of rows with a value is known.
+    """
     log.info("%s: %d rows of %s", name, found.rows, source.name)
     absent_chunks.report_absent(found.absent, source, sweep.progress)
-    if found.empty_rows:
-        sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
-        fill = min(scanner.k, found.rows_with_value) * SMALLEST_SAMPLE_SHARE
-        if len(found.sample.keys) < fill and source.weights_at(()) is None:
-            sampled = sweep.run_named("sample", replace(scanner, n_rows=found.rows_with_value))
-            found = in_data_units(source, sampled)
-    return found
+    if not found.empty_rows:
+        return False
+    sweep.progress.note(left_out_note(found.empty_rows, found.rows, source))
+    fill = min(k, found.rows_with_value) * SMALLEST_SAMPLE_SHARE
+    return len(found.sample.keys) < fill and source.weights_at(()) is None
 
 
 def scan_once(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -13,16 +12,13 @@ from dem.em.progress import WARNING
 from dem.engine.passes import Passes
 from dem.run import absent_chunks, resume
 from dem.run.check_data import check_values, doubts, unlike_spreads
-from dem.run.empty_rows import left_out_note
-from dem.run.fit import SMALLEST_SAMPLE_SHARE, Problem, scanner_of
+from dem.run.fit import Problem, report_scan, scanner_of
 from dem.scan.scanner import Scan, Scanner
 from dem.scan.scans import Scans
 from dem.scan.support import Measure
 from dem.source import Source
 from dem.storage.encoding import digest
 from dem.storage.progress_log import Journal
-
-log = logging.getLogger("dem")
 
 Problems = Mapping[str, Problem[Any, Any]]
 
@@ -76,13 +72,8 @@ def _first_scans(sweep: Passes, scanners: tuple[Scanner, ...], source: Source) -
 
     found = scan("first scan", scanners)
     first = found[0]
-    log.info("first scan: %d rows of %s", first.rows, source.name)
-    absent_chunks.report_absent(first.absent, source, sweep.progress)
-    if first.empty_rows:
-        sweep.progress.note(left_out_note(first.empty_rows, first.rows, source))
-        fill = min(scanners[0].k, first.rows_with_value) * SMALLEST_SAMPLE_SHARE
-        if len(first.sample.keys) < fill and source.weights_at(()) is None:
-            found = scan("sample", tuple(replace(each, n_rows=first.rows_with_value) for each in scanners))
+    if report_scan(sweep, source, first, scanners[0].k, "first scan"):
+        found = scan("sample", tuple(replace(each, n_rows=first.rows_with_value) for each in scanners))
     return found
 
 

@@ -98,13 +98,13 @@ def fit_candidates(problems: Problems, source: Source, judge: Judge, criterion: 
             sweep.check_kernel(kernel)
         scanned = scan_all(sweep, problems, source, journal)
         completed = _completed(scanned)
-        models = {name: problem.model.bind(completed[name]) for name, problem in problems.items()}
+        models, fresh = _bound(problems, completed, sweep)
         journal.use_kernel(_first_native(models))
         found: Any = journal.found.state
         starts = Starts(problems, models, scanned, completed, sweep, journal, threads)
-        candidates = starts(found or Candidates(tuple(Candidate(name) for name in problems)))
+        candidates = starts(fresh if found is None else found.in_order(list(problems)))
         passes = SharedPasses(sweep, source, next(iter(scanned.values())), models)
-        limits = {name: _limits(problem, models[name], scanned[name]) for name, problem in problems.items()}
+        limits = {name: _limits(problems[name], model, scanned[name]) for name, model in models.items()}
         candidates = _iterate(candidates, passes, limits, settings, judge, journal)
     _check_any_left(candidates)
     fits = {
@@ -222,11 +222,13 @@ def _limits(problem: Problem[Any, Any], model: AnyModel, scanned: Scan) -> Limit
 def _progress(before: Candidates, after: Candidates) -> str:
     """Return who has left in the last pass, and who is the best so far, in one sentence."""
     left = [c for c in after.of if c.ended_in == after.n_passes]
+    again = {c.name for c in after.running} - {c.name for c in before.running}
     parts = [f"{len(after.running)} of {len(after.of)} candidates are running"]
     for word, members in (
         ("dropped", [c.name for c in left if c.dropped]),
         ("failed", [c.name for c in left if c.failed]),
         ("stopped", [c.name for c in left if not c.dropped and not c.failed]),
+        ("running again", [c.name for c in after.running if c.name in again]),
     ):
         if members:
             more = f"; and {len(members) - MOST_NAMED} more" if len(members) > MOST_NAMED else ""
@@ -284,6 +286,21 @@ class Starts:
             return Candidate(name, ended_in=0, why=str(error))
         state = loop.first_state(self.models[name], started.params, max_iter=settings.max_iter)
         return Candidate(name, replace(state, starts=started.starts))
+
+
+def _bound(problems: Problems, completed: Mapping[str, Scan], sweep: Passes) -> tuple[dict[str, AnyModel], Candidates]:
+    """Return the models bound to the data, and all candidates; those to which the data do not suit have failed."""
+    models, candidates = {}, []
+    for name, problem in problems.items():
+        try:
+            models[name] = problem.model.bind(completed[name])
+            candidates.append(Candidate(name))
+        except (ValueError, ArithmeticError) as error:
+            sweep.progress.note(f"{WARNING}{name} cannot be fitted: {error}")
+            candidates.append(Candidate(name, ended_in=0, why=str(error)))
+    found = Candidates(tuple(candidates))
+    _check_any_left(found)
+    return models, found
 
 
 def _check_any_left(candidates: Candidates) -> None:

@@ -60,20 +60,31 @@ def candidates_of(estimator: RowwiseEstimator, settings: Mapping[str, Any]) -> d
             )
         values[name] = _several(name, value)
     found: dict[str, Entry] = {}
-    for combination in itertools.product(*values.values()):
-        chosen = dict(zip(values, combination, strict=True))
+    for numbers in itertools.product(*(range(len(several)) for several in values.values())):
+        chosen = {name: values[name][i] for name, i in zip(values, numbers, strict=True)}
+        words = {name: _word(values[name][i], i) for name, i in zip(values, numbers, strict=True)}
         candidate = clone(estimator).set_params(**chosen)
         candidate._check_settings()
         check_iterations(candidate)
         telling = {name: value for name, value in chosen.items() if len(values[name]) > 1} or chosen
-        found[in_words(telling)] = Entry(telling, candidate)
+        found[in_words({name: words[name] for name in telling})] = Entry(telling, candidate)
     return found
+
+
+def _word(value: Any, i: int) -> Any:
+    """Return a value of a setting as it is in names; arrays, which may look alike, by their numbers."""
+    return f"array {i + 1}" if isinstance(value, np.ndarray) else value
 
 
 def _several(name: str, value: Any) -> list[Any]:
     """Return the values of a setting; one that is no list is the only value."""
+    if isinstance(value, np.ndarray) and value.ndim > 1:
+        raise ValueError(
+            f"{name} is one array of shape {value.shape}: set it in the estimator, or give several arrays as a list"
+        )
     single = isinstance(value, str | Mapping) or not isinstance(value, Iterable)
-    several = [value] if single else list(value.tolist() if isinstance(value, np.ndarray) else value)
+    several = [value] if single else list(value)
+    several = [one.item() if isinstance(one, np.generic) else one for one in several]
     if not several:
         raise ValueError(f"{name} has no values: {value!r} is empty")
     return several

@@ -14,6 +14,8 @@ from dem.models.selection import HELD_OUT
 
 DECISIVE = 10.0
 """Differences of BIC of less are not decisive (Kass and Raftery 1995); other criteria are on the same scale."""
+EQUAL = 1e-9
+"""A relative difference of less is rounding."""
 NOISES = 2.0
 """Scores on held-out rows are within noise if they differ by less than so many standard errors."""
 
@@ -83,17 +85,25 @@ class Selection:
         The fitted models of all candidates by name, dropped ones with the parameters of their last pass.
     n_passes_ : int
         Passes over the data for all candidates together.
+    notes : tuple of str
+        What to know about the rows held out; part of the sentences.
     sentences : tuple of str
         What to know about the choice.
     """
 
     def __init__(
-        self, table: Sequence[CandidateResult], criterion: str, models: Mapping[str, RowwiseEstimator], n_passes: int
+        self,
+        table: Sequence[CandidateResult],
+        criterion: str,
+        models: Mapping[str, RowwiseEstimator],
+        n_passes: int,
+        notes: Sequence[str] = (),
     ) -> None:
+        self.notes = tuple(notes)
         self.table, self.criterion, self.models, self.n_passes_ = tuple(table), criterion, dict(models), n_passes
-        self.best = min(finished(self.table), key=lambda row: row.value)
+        self.best = best_of(self.table)
         self.best_estimator_ = self.models[self.best.name]
-        self.sentences = tuple(sentences_about(self.table, criterion, self.best))
+        self.sentences = (*self.notes, *sentences_about(self.table, criterion, self.best))
         self.best_estimator_.n_passes_ = n_passes
         self.best_estimator_.selection_ = self.as_json()
 
@@ -137,13 +147,22 @@ class Selection:
         ----------
         order : sequence of int, of shape (K,)
             See the method `reordered` of mixtures and K-means.
+
+        Raises
+        ------
+        TypeError
+            The models have no components.
+        ValueError
+            Wrong numbers.
         """
         model: Any = self.best_estimator_
+        if not hasattr(model, "reordered"):
+            raise TypeError(f"a {type(model).__name__} has no components to put in another order")
+        turned = model.reordered(order)
         counts = self.best.effective_counts
         best = replace(self.best, effective_counts=counts and [counts[k] for k in order])
         table = [best if row is self.best else row for row in self.table]
-        models = {**self.models, best.name: model.reordered(order)}
-        return Selection(table, self.criterion, models, self.n_passes_)
+        return Selection(table, self.criterion, {**self.models, best.name: turned}, self.n_passes_, self.notes)
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the best model, with the table; `dem.load` reads it as any other model."""
@@ -156,6 +175,15 @@ FRAME_COLUMNS = ("log_likelihood", "n_parameters", "passes", "ended", "ended_in"
 def finished(table: Sequence[CandidateResult]) -> list[Any]:
     """Return the candidates that can be the best: neither dropped nor failed."""
     return [row for row in table if row.ended not in ("dropped", "failed") and row.value is not None]
+
+
+def best_of(table: Sequence[CandidateResult]) -> CandidateResult:
+    """Return the candidate of the least criterion; of those that are equal to rounding, that of fewest parameters."""
+    rows = finished(table)
+    least = min(row.value for row in rows)
+    equal = [row for row in rows if row.value - least <= EQUAL * max(1.0, abs(least))]
+    best: CandidateResult = min(equal, key=lambda row: row.n_parameters or 0)
+    return best
 
 
 def sentences_about(table: Sequence[CandidateResult], criterion: str, best: CandidateResult) -> list[str]:
@@ -175,7 +203,9 @@ def sentences_about(table: Sequence[CandidateResult], criterion: str, best: Cand
         found.append(
             f"Fitted further, these may still overtake the best: {'; '.join(unsettled)}. A smaller tol would tell."
         )
-    if best.ended not in CONVERGED_REASONS:
+    if best.ended == "fell":
+        found.append(f"The fit of the best, {best.name}, stopped as its likelihood fell, which reg_covar can cause.")
+    elif best.ended not in CONVERGED_REASONS:
         found.append(f"The best, {best.name}, has not converged ({best.ended}): set a larger max_iter.")
     if failed := [row for row in table if row.ended == "failed"]:
         found.append("These could not be fitted: " + "; ".join(f"{row.name} ({row.why})" for row in failed) + ".")

@@ -110,7 +110,7 @@ def select(
         estimators = {name: entry.estimator for name, entry in entries.items()}
         fits = fit_all(estimators, fitted_rows, settings, criterion)
     scores = _scored(entries, fits, source, held, criterion)
-    found = _selection(entries, fits, scores, criterion)
+    found = _selection(entries, fits, scores, criterion, [held.note] if held is not None and held.note else [])
     for model in found.models.values():
         model.run_ = run_record(model, started)
     warn_at_max_iter(found.best_estimator_)
@@ -148,7 +148,15 @@ def _scored(
     word, rows = ("complete", source) if held is None else ("score", only_held_out(source, held))
     requests = {name: entries[name].estimator._request(rows, word) for name in names}
     means = [fits.evidence[name].log_likelihood / fits.evidence[name].rows for name in names]
-    scores = scores_of_rows(requests, rows, means, entries[names[0]].estimator.engine)
+    try:
+        scores = scores_of_rows(requests, rows, means, entries[names[0]].estimator.engine)
+    except ValueError as error:
+        if held is None:
+            raise
+        raise ValueError(
+            f"the rows held out cannot be scored: {error}. If no other row has such a value, let the model know it "
+            "(n_categories, of categories), or choose other groups or another criterion"
+        ) from None
     if not scores.weight > 0:
         raise ValueError(
             f"no row of positive weight is held out of {source.name}: it has too few rows; choose another criterion"
@@ -156,7 +164,9 @@ def _scored(
     return names, scores
 
 
-def _selection(entries: Entries, fits: Fits, scored: tuple[list[str], Scores] | None, criterion: str) -> Selection:
+def _selection(
+    entries: Entries, fits: Fits, scored: tuple[list[str], Scores] | None, criterion: str, notes: Sequence[str]
+) -> Selection:
     """Return the result, from the fits and the scores."""
     values: dict[str, Any] = {c.name: c.value for c in fits.candidates.of}
     if scored is not None:
@@ -168,7 +178,7 @@ def _selection(entries: Entries, fits: Fits, scored: tuple[list[str], Scores] | 
         noise = {name: 2 * scores.noise(names.index(name), names.index(best)) for name in names}
         table = [replace(row, noise=noise.get(row.name)) for row in table]
     models = {name: entries[name].estimator for name in fits.evidence}
-    return Selection(table, criterion, models, fits.n_passes + (scored is not None))
+    return Selection(table, criterion, models, fits.n_passes + (scored is not None), notes)
 
 
 def _values_of_scores(scored: tuple[list[str], Scores], fits: Fits, criterion: str) -> dict[str, float]:
@@ -203,13 +213,13 @@ def _row(candidate: Candidate, entry: Entry, fits: Fits, value: float | None, cr
         str(state.stop_reason),
         candidate.ended_in or 0,
         candidate.why,
-        _attainable(candidate, known, value),
+        None if criterion == HELD_OUT else _attainable(candidate, known, value),
     )
 
 
 def _attainable(candidate: Candidate, known: Evidence, value: float | None) -> float | None:
     """Return the criterion after all that the fit may still gain; None if that is not known."""
-    if value is None or candidate.state is None or candidate.state.history[-1:] == ():
+    if value is None or candidate.state is None or not candidate.state.history:
         return value
     history = candidate.state.history
     if history[-1].log_likelihood is None:  # of K-means and bounds

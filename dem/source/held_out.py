@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import numpy as np
 import zarr
 from dask.delayed import Delayed
 from numpy.typing import NDArray
 
+from dem.core import human
 from dem.core.block import Block, Float
 from dem.core.rows import Box
 from dem.scan.sample import UInt, hashes
@@ -21,9 +22,12 @@ from dem.source.containers import is_xarray
 from dem.source.delayed import mapped_partitions
 from dem.source.source import Partition, Source
 from dem.source.stores import open_array
+from dem.source.wrapped import Wrapped
 
 ONE_IN = 10
 """One row in so many is held out."""
+MOST_OVER = 1.5
+"""Whole groups may have so many times the rows that are wanted."""
 SEED = 0x5EED0FF
 """Added to the seed: the sample has the rows with the smallest hashes, and the held-out rows must be others."""
 
@@ -40,11 +44,14 @@ class HeldOutRows:
         One bit for each row, packed: whether its group is held out. None: the hash of the key decides.
     first : int
         The key of the row of the first bit.
+    note : str
+        What to know about the choice; "" if nothing.
     """
 
     seed: int
     bits: NDArray[np.uint8] | None = None
     first: int = 0
+    note: str = ""
 
     def __call__(self, keys: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return a mask of the rows with these keys that are held out."""
@@ -74,7 +81,8 @@ def held_out_rows(groups: Any, source: Source, seed: int) -> HeldOutRows:
     ----------
     groups : array-like, DataArray, Zarr array or path, of shape (n,), or None
         The group of each row, an integer or a string. Whole groups are held out, in the order of the hashes of their
-        labels, until they have one tenth of the rows. None: one row in ten.
+        labels, until they have one tenth of the rows (counted without their weights); groups that are too large for
+        that are left out. None: one row in ten.
     source : Source
     seed : int
 
@@ -95,12 +103,29 @@ def held_out_rows(groups: Any, source: Source, seed: int) -> HeldOutRows:
     names, number, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if len(names) < 2:
         raise ValueError(f"all rows are in one group ({names[0]!r}): give groups of which some can be held out")
-    order = np.argsort(_hashes_of(names, seed), kind="stable")
-    before = np.concatenate([[0], np.cumsum(counts[order])[:-1]])
-    held = order[before < source.n_rows / ONE_IN][: len(names) - 1]
-    chosen = np.zeros(len(names), np.bool_)
-    chosen[held] = True
-    return HeldOutRows(seed, np.packbits(chosen[number.reshape(-1)]))
+    chosen = _chosen(counts, np.argsort(_hashes_of(names, seed), kind="stable"))
+    share, note = float(counts[chosen].sum()) / source.n_rows, ""
+    if not 0.5 < share * ONE_IN < 2:
+        note = f"The groups do not give one tenth of the rows: {human.share(int(counts[chosen].sum()), source.n_rows)} "
+        note += f"of {source.n_rows:,} rows are held out."
+    return HeldOutRows(seed, np.packbits(chosen[number.reshape(-1)]), note=note)
+
+
+def _chosen(counts: NDArray[Any], order: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Return a mask of the groups held out, given their numbers of rows and their order: about one tenth of all rows.
+
+    Groups that would make the share much too large are passed over; if all would, it is the smallest one.
+    """
+    wanted, total, left = counts.sum() / ONE_IN, 0, len(counts) - 1  # one group stays
+    chosen = np.zeros(len(counts), np.bool_)
+    for i, count in zip(order.tolist(), counts[order].tolist(), strict=True):
+        if total >= wanted or not left:
+            break
+        if total + count <= MOST_OVER * wanted:
+            chosen[i], total, left = True, total + count, left - 1
+    if not chosen.any():
+        chosen[np.argmin(counts)] = True
+    return chosen
 
 
 def _labels(groups: Any, source: Source) -> NDArray[Any]:
@@ -117,16 +142,27 @@ def _labels(groups: Any, source: Source) -> NDArray[Any]:
         labels = np.broadcast_to(values.reshape(sides), shape)
     else:
         labels = np.asarray(groups)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
     if labels.size != source.n_rows or (labels.ndim != 1 and labels.shape != getattr(source.rows, "shape", None)):
         raise ValueError(
             f"groups have the shape {labels.shape}, but {source.name} has {source.n_rows:,} rows: give one label for "
             "each row"
+        )
+    if labels.dtype.kind in "Of" and (lacking := sum(map(_is_missing, labels.reshape(-1).tolist()))):
+        raise ValueError(
+            f"{human.plural(lacking, 'row')} of {source.name} without a group (None or NaN): give every row one"
         )
     if labels.dtype.kind == "O":
         labels = labels.astype(str)
     if labels.dtype.kind not in "biuUS":
         raise ValueError(f"groups must be integers or strings, got {labels.dtype}")
     return np.asarray(labels.reshape(-1))
+
+
+def _is_missing(label: Any) -> bool:
+    """Whether a label is None, NaN, or a missing value of pandas."""
+    return label is None or (not isinstance(label, str) and str(label) in ("nan", "<NA>", "NaT"))
 
 
 def _hashes_of(names: NDArray[Any], seed: int) -> UInt:
@@ -159,26 +195,17 @@ class PartlyWeighted:
 
 
 @dataclass(frozen=True)
-class HeldOutSource:
+class HeldOutSource(Wrapped):
     """A source whose rows have weight 0 if they are held out, or with `held` if they are not.
-
-    All attributes that are not here are those of `whole`.
 
     Attributes
     ----------
-    whole : Source
     rule : HeldOutRows
     held : bool
     """
 
-    whole: Source
     rule: HeldOutRows
     held: bool = False
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # pickle and copy ask for these before `whole` is set
-            raise AttributeError(name)
-        return getattr(self.whole, name)
 
     @cached_property
     def partitions(self) -> Sequence[Partition | Delayed]:
@@ -211,19 +238,16 @@ class HeldOutSource:
         """The metadata of the data, and the digest of the rule."""
         return {**self.whole.fingerprint, "held_out": self.rule.fingerprint}
 
+    def identity(self) -> list[Any] | None:
+        """Return what identifies the rows and their weights, valid in JSON; None if they cannot be identified."""
+        whole = self.whole.identity()
+        return None if whole is None else [*whole, self.rule.fingerprint, self.held]
+
     def weights_at(self, keys: Sequence[int]) -> Float | None:
         """Return the weights of the rows with these keys, (n,)."""
         own, mask = self.whole.weights_at(keys), self.rule(np.asarray(keys, np.int64))
         used = (mask if self.held else ~mask).astype(np.float64)
         return used if own is None else used * own
-
-    def for_results(self, row_bytes: int, target_bytes: int) -> Self:
-        """Return the same rows in partitions that are small enough for results of `row_bytes` bytes per row."""
-        return replace(self, whole=self.whole.for_results(row_bytes, target_bytes))
-
-    def reading_ahead(self, n: int) -> Self:
-        """Return the same rows, whose tasks read at most n blocks ahead."""
-        return replace(self, whole=self.whole.reading_ahead(n))
 
 
 def without_held_out(source: Source, rule: HeldOutRows) -> Source:

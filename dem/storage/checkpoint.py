@@ -40,6 +40,8 @@ from dem.storage.progress_log import FitIdentity, ResumePoint
 REMOVE_TO_RESTART = "remove the checkpoint to start again from the beginning"
 SCANS = Generations("dem_scan", "checkpoint", REMOVE_TO_RESTART)
 STATES = Generations("dem_state", "checkpoint", REMOVE_TO_RESTART, keep=1)
+MOST_DIFFERENCES = 6
+"""Most differences of settings that a message names."""
 RUN = "dem_run"
 """The root attribute with the run that writes the checkpoint."""
 MODEL_NAMES = {
@@ -70,6 +72,10 @@ class Stopped(RuntimeError):  # noqa: N818 (nothing has failed)
     def __init__(self, resumable: str) -> None:
         super().__init__(resumable)
         self.resumable = resumable
+
+
+class OtherSettingsError(ValueError):
+    """A checkpoint is of a fit with other settings."""
 
 
 @dataclass(frozen=True)
@@ -291,7 +297,7 @@ def check_identity(path: str | Path, identity: FitIdentity, kept: Mapping[str, A
         del settings["family"]
     there = {name: value for name, value in kept["settings"].items() if name != "kernel"}
     if there != settings:
-        raise ValueError(
+        raise OtherSettingsError(
             f"{path} is a checkpoint of a fit with other settings: {difference(there, settings)}; {instead}"
         )
 
@@ -318,15 +324,34 @@ def check_kernel(path: str | Path, kept: str | None, here: str | None) -> None:
 def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """Return the entries in which two mappings differ, as text: "tol=0.001 in the checkpoint, tol=0.01 in this fit"."""
     here = as_json(here)
+    there, here = _opened(there, here), _opened(here, there)
     names = [name for name in {**there, **here} if there.get(name) != here.get(name)]
     if "model" in names:  # with other models all settings differ
         kinds = [MODEL_NAMES.get(side.get("model"), side.get("model")) for side in (there, here)]
         there, here = {**there, "model": kinds[0]}, {**here, "model": kinds[1]}
         names = [name for name in ("model", "scale") if name in names]
-    sides = [
-        ", ".join(f"{name}={side[name]}" if name in side else f"no {name}" for name in names) for side in (there, here)
-    ]
-    return f"{sides[0]} in the checkpoint, {sides[1]} in this fit"
+    more = f" and {len(names) - MOST_DIFFERENCES} more" if len(names) > MOST_DIFFERENCES else ""
+    sides = [", ".join(_entry(side, name) for name in names[:MOST_DIFFERENCES]) for side in (there, here)]
+    return f"{sides[0]}{more} in the checkpoint, {sides[1]}{more} in this fit"
+
+
+def _opened(side: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a mapping with the entries of the mappings in it that both sides have, instead of these."""
+    found: dict[str, Any] = {}
+    for name, value in side.items():
+        if isinstance(value, Mapping) and isinstance(other.get(name), Mapping):
+            inner = _opened(value, other[name])
+            found |= {f"{name}: {key}": entry for key, entry in inner.items()}
+        else:
+            found[name] = value
+    return found
+
+
+def _entry(side: Mapping[str, Any], name: str) -> str:
+    """Return an entry of a mapping as text; of one that is a mapping only the name."""
+    if name not in side:
+        return f"no {name}"
+    return name if isinstance(side[name], Mapping) else f"{name}={side[name]}"
 
 
 def default_path(output: str) -> str:

@@ -8,6 +8,11 @@ import zarr
 
 import dem
 from command_line import done, failed
+from dem.cli.commands.earlier import beginning, earlier_labels, matching_with
+from dem.cli.commands.job import Job
+from dem.cli.commands.session import Session
+from dem.estimators.earlier import EarlierModel
+from dem.source import open_source
 from estimators.test_earlier import K, clouds
 
 
@@ -62,7 +67,9 @@ def test_an_update_starts_from_nothing_if_it_must(night):
     first = fit(night, "-k", K, "--update", night / "nothing.zarr")
     assert first["passes"] > 2
     assert "labels" not in first
-    assert fit(night, "-k", K + 1, "--update", night / "old.zarr")["passes"] > 2
+    more = fit(night, "-k", K + 1, "--update", night / "old.zarr")
+    assert more["passes"] > 2
+    assert more["labels"]["kept"] == K  # the numbers are kept also then
     assert fit(night, "-q", 1, "--update", night / "old.zarr", kind="ppca")["passes"] == 1
 
 
@@ -73,6 +80,40 @@ def test_what_does_not_suit_is_refused_before_the_work(night):
     assert "leave those out" in failed(*words, K, "--from", night / "old.zarr", "--update", night / "old.zarr")
     zarr.create_array(night / "z.zarr", data=np.random.default_rng(0).normal(size=(90, 3)))
     words[2] = night / "z.zarr"
-    assert "fitted on 2 columns, but the data have 3" in failed(*words, K, "--keep-labels", night / "old.zarr")
+    assert "has 3 columns, but" in failed(*words, K, "--keep-labels", night / "old.zarr")
     done("fit", "ppca", night / "x.zarr", "-q", 1, "-o", night / "p.zarr", "--quiet")
     assert "a PPCA has no components" in failed("match", night / "p.zarr", night / "old.zarr")
+
+
+def test_an_update_with_a_new_category_starts_from_nothing(tmp_path):
+    x = np.random.default_rng(0).integers(3, size=(600, 2)) * 1.0
+    for name, rows in (("x", x), ("y", np.concatenate([x, [[3.0, 0.0]]]))):
+        zarr.create_array(tmp_path / f"{name}.zarr", data=rows, chunks=(200, 2))
+    words = ["-k", 2, "--family", "categorical", "--quiet"]
+    done("fit", "mixture", tmp_path / "x.zarr", "-o", tmp_path / "old.zarr", *words)
+    words = ["fit", "mixture", tmp_path / "y.zarr", "-o", tmp_path / "new.zarr", *words]
+    assert "leave out the start" in failed(*words, "--from", tmp_path / "old.zarr")
+    words += ["--update", tmp_path / "old.zarr", "--max-passes"]
+    failed(*words, 2, status=75)  # a checkpoint of the fit from nothing is continued
+    done(*words, 99)
+    assert dem.load(tmp_path / "new.zarr").family_.n_categories == (4, 3)
+
+
+def test_a_model_is_saved_without_labels_if_they_cannot_be_kept(capsys):
+    class Failing:
+        def match(self, earlier):
+            raise FloatingPointError("too large")
+
+    assert matching_with(Failing(), Failing(), Session()) is None
+    assert "no labels are kept: too large" in capsys.readouterr().err
+
+
+def test_names_of_columns_are_checked_and_models_loaded_once(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    dem.GaussianMixture(K).fit(pandas.DataFrame(clouds(), columns=["a", "b"])).save(tmp_path / "m.zarr")
+    path, turned = str(tmp_path / "m.zarr"), open_source(pandas.DataFrame(clouds(), columns=["b", "a"]))
+    with pytest.raises(ValueError, match=r"the column 'b' where .*m.zarr has 'a'.*--keep-labels"):
+        earlier_labels(path, dem.GaussianMixture(K), turned)
+    same = open_source(pandas.DataFrame(clouds(), columns=["a", "b"]))
+    begun, _ = beginning(Job("x", "y", start=path), dem.GaussianMixture(K), same, Session())
+    assert EarlierModel.of(dem.GaussianMixture(K), begun) is begun

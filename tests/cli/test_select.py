@@ -105,3 +105,15 @@ def test_wrong_options_are_told_before_the_work(store, tmp_path):
     assert "is not the name of a picture" in failed(*words, "--picture", tmp_path / "curve.txt")
     assert "'ful' is not one of full" in failed(*words, "--covariance", "ful", status=2)
     assert "1201" in failed("select", "gmm", store, "-k", "2,1201", "-o", tmp_path / "b.zarr")
+
+
+@pytest.mark.parametrize("kind", ["ppca", "fa"])
+def test_models_without_components_have_no_labels_to_keep(kind):
+    assert "--update" not in done("select", kind, "--help")
+    assert "--update" in done("select", "gmm", "--help")
+    assert "--groups" not in done("select", "kmeans", "--help")
+
+
+def test_the_output_is_no_checkpoint(store, tmp_path):
+    words = ["select", "gmm", store, "-k", "2:3", "-o", tmp_path / "m.zarr", "--checkpoint", tmp_path / "m.zarr"]
+    assert "both the output and the checkpoint" in failed(*words)

@@ -107,6 +107,40 @@ def test_a_fit_that_fails_leaves_the_others():
     assert ended["runs"].state.stop_reason == "converged"
 
 
+class Trying(Approaching):
+    """A model that tries a jump over 2 nats where EM has converged."""
+
+    def move(self, params, stats):
+        return None
+
+    def trial(self, params, stats):
+        return None if params >= 100 else 100
+
+    def moved_on_sample(self, state, sample, again, most):
+        return state
+
+    def objective(self, params, stats):
+        return super().objective(params, stats) + 2.0 * (params >= 100)
+
+    log_likelihood = objective
+
+
+def test_a_pending_trial_is_not_dropped():
+    models = {"leads": Approaching(0.0, share=0.3), "tries": Trying(-1.0, share=0.01)}
+    ended = by_name(run(models, tol=0.1)[-1])
+    assert ended["tries"].state == alone(models["tries"], tol=0.1)
+    assert ended["tries"].value == pytest.approx(-2.0)
+
+
+def test_those_that_a_failed_leader_dropped_run_again():
+    models = {"leads": Approaching(-1.0, share=0.3, fails_at=5), "dropped": Approaching(-3.0, share=0.3)}
+    seen = run(models)
+    assert by_name(seen[2])["dropped"].dropped
+    ended = by_name(seen[-1])
+    assert ended["leads"].failed
+    assert ended["dropped"].state == alone(models["dropped"])
+
+
 def test_a_criterion_that_is_not_a_number_is_a_failure():
     ended = by_name(run({"nan": Approaching(-1.0), "runs": Approaching(-1.0)})[-1])
     assert ended["nan"].state.stop_reason == "converged"
@@ -118,6 +152,12 @@ def test_a_criterion_that_is_not_a_number_is_a_failure():
     models = {"nan": Approaching(-1.0)}
     now = advance_all(now, models, {"nan": Additive(1)}, no_number, {"nan": Limits(0.0, 9)})
     assert now.of[0].failed
+
+
+def test_they_can_be_put_in_order():
+    found = Candidates((Candidate("b"), Candidate("a")), 3).in_order(["a", "b"])
+    assert [candidate.name for candidate in found.of] == ["a", "b"]
+    assert found.n_passes == 3
 
 
 def passes(objectives, bounds):

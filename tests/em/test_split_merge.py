@@ -103,10 +103,10 @@ def test_sure_moves_of_other_components_are_made_together():
 
 
 def test_only_free_mixtures_move():
-    assert MixtureModel(2, COVARIANCE_TYPES["full"]()).can_move
-    assert not MixtureModel(1, COVARIANCE_TYPES["full"]()).can_move
-    assert not MixtureModel(2, COVARIANCE_TYPES["full"](), given=Given(means=np.zeros((2, 1)))).can_move
-    assert not hasattr(KMeansModel(2), "can_move")
+    assert MixtureModel(2, COVARIANCE_TYPES["full"]()).can_split
+    assert not MixtureModel(1, COVARIANCE_TYPES["full"]()).can_split
+    assert not MixtureModel(2, COVARIANCE_TYPES["full"](), given=Given(means=np.zeros((2, 1)))).can_split
+    assert not hasattr(KMeansModel(2), "can_split")
 
 
 @pytest.mark.parametrize("share", [0.5, 0.05])

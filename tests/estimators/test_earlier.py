@@ -165,6 +165,17 @@ def test_nothing_is_gained_where_one_pass_is_enough():
     found = dem.PPCA(2, engine=Engine(progress=notes)).fit(x, start=first)
     assert found.n_passes_ == 1
     assert any("nothing is gained" in note for note in notes.notes)
+    with_holes = dem.PPCA(2).fit(factors())
+    assert dem.PPCA(2).fit(x, start=with_holes).n_passes_ == 1
+
+
+def test_a_start_of_complete_rows_is_used_where_values_are_missing():
+    notes = Notes()
+    first, plain = dem.PPCA(2).fit(factors(lacking=0.0)), dem.PPCA(2).fit(factors())
+    found = dem.PPCA(2, engine=Engine(progress=notes)).fit(factors(), start=first)
+    assert not any(name.startswith("start on") for name in notes.passes)
+    assert found.n_passes_ == len(found.history_) + 1
+    np.testing.assert_allclose(found.lower_bound_, plain.lower_bound_, rtol=1e-3)
 
 
 def test_models_without_a_record_of_their_rows():
@@ -247,6 +258,30 @@ def test_a_saved_family_suits_the_setting_that_made_it(tmp_path):
         dem.Mixture(K, family=family).fit(x).save(tmp_path / "m.zarr", overwrite=True)
         assert dem.Mixture(K, family=family).fit(x, start=tmp_path / "m.zarr").n_passes_ <= 4
         refused("the family of", tmp_path / "m.zarr", dem.Mixture(K, family="exponential"), x + 0.5)
+
+
+def test_a_start_leaves_the_settings_of_the_family():
+    x = clouds()
+    first = dem.Mixture(K, family=dem.families.Gaussian()).fit(x)
+    again = dem.Mixture(K, family=dem.families.Gaussian(reg_covar=1.0)).fit(x, start=first)
+    assert again.family_.reg_covar == 1.0
+    mixed = dem.Mixture(2, family=[(0, "gamma"), (1, "categorical")])
+    y = counts() + np.array([0.5, 0.0])
+    first = copy.deepcopy(mixed).fit(y)
+    assert str(mixed.fit(y[::6], start=first).family_) == str(first.family_)
+
+
+def test_a_new_category_is_told_as_the_fault_of_the_start():
+    x = counts() % 3
+    first = dem.CategoricalMixture(2).fit(x)
+    x[5, 1] = 3.0
+    refused(
+        "holds 3 in column 1, but start has only the codes 0 to 2: leave out the start",
+        first,
+        dem.CategoricalMixture(2),
+        x,
+    )
+    refused("use another family", first, dem.CategoricalMixture(2, n_categories=3), x)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 
 import dem
 from dem.estimators.matching import matching_of
-from estimators.test_earlier import MODELS, K, clouds, factors
+from estimators.test_earlier import MODELS, K, clouds, counts, factors
 
 ORDER = np.array([2, 0, 1])
 WITH_COMPONENTS = {name: case for name, case in MODELS.items() if name not in ("mppca",) and "pca" not in name}
@@ -65,6 +65,45 @@ def test_components_that_are_new_or_gone():
     assert (fewer.new, len(fewer.gone)) == ((), 1)
 
 
+def test_rows_outside_the_support_belong_to_no_component():
+    x = np.concatenate([counts(), [[3.0, 0.0]]])
+    poisson, normal = dem.PoissonMixture(K).fit(x), dem.GaussianMixture(K, reg_covar=0.01).fit(x)
+    assert poisson.match(normal).overlap.max() <= 1
+    assert normal.match(poisson).overlap.max() <= 1
+    fewer = dem.CategoricalMixture(2).fit(counts()[::3] % 3)
+    more = dem.CategoricalMixture(2).fit(counts() % 5)
+    assert len(more.match(fewer).order) == 2
+
+
+def test_the_rows_of_many_components_are_few(monkeypatch):
+    asked = []
+    first = dem.GaussianMixture(K).fit(clouds())
+    monkeypatch.setattr(first, "_rows_of_components", lambda n, rng: asked.append(n) or clouds(8))
+    monkeypatch.setattr("dem.estimators.matching.MATCHED_BYTES", 8 * 2 * K * (2 + 2 * K) * 9)
+    first.match(first)
+    assert asked == [9, 9]
+    monkeypatch.setattr("dem.estimators.matching.MATCHED_BYTES", 1)
+    first.match(first)
+    assert asked[2] == 8
+
+
+def test_the_order_follows_the_fit_and_not_the_settings():
+    first = dem.GaussianMixture(K, covariance_type="tied").fit(clouds())
+    assert first.set_params(covariance_type="full").reordered(ORDER).covariances_.shape == (2, 2)
+
+
+def test_empty_components_are_neither_new_nor_gone():
+    x = clouds()
+    first, other = (dem.BayesianGaussianMixture(8, random_state=i).fit(x) for i in (0, 1))
+    found = other.match(first)
+    used = int((other.effective_counts_ >= 0.01).sum())
+    assert used < 8
+    assert found.new == found.gone == ()
+    assert found.empty == tuple(range(used, 8))
+    assert str(found).startswith(f"{used} of {used} components")
+    np.testing.assert_allclose(other.reordered(found.order).score(x), other.score(x), atol=1e-3)
+
+
 def test_numbers_that_do_not_exist_any_more():
     overlap = np.zeros((2, 4))
     overlap[0, 3], overlap[1, 1] = 0.9, 0.8
@@ -80,6 +119,12 @@ def test_what_cannot_be_compared_is_refused():
         first.match(dem.PPCA(1).fit(clouds()))
     with pytest.raises(ValueError, match="the models have 2 and 6 columns"):
         first.match(dem.GaussianMixture(K).fit(factors(lacking=0.0)))
+    pandas = pytest.importorskip("pandas")
+    named = [
+        dem.GaussianMixture(K).fit(pandas.DataFrame(clouds(), columns=names)) for names in (["a", "b"], ["b", "a"])
+    ]
+    with pytest.raises(ValueError, match="the first model has the column 'a' where the second has 'b'"):
+        named[0].match(named[1])
     for order in ([0, 1], [0, 1, 1], [1, 2, 3]):
         with pytest.raises(ValueError, match="each number from 0 to 2 once"):
             first.reordered(order)

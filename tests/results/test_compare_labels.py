@@ -39,3 +39,11 @@ def test_arrays_that_are_no_labels_are_refused(tmp_path):
         compare_labels(labels, floats)
     with pytest.raises(ValueError, match="only the first dimension may differ"):
         compare_labels(labels, array(tmp_path / "c.zarr", [[1, 2]]))
+
+
+def test_a_damaged_chunk_is_named(tmp_path):
+    for name in ("old", "new"):
+        array(tmp_path / f"{name}.zarr", np.arange(100), chunks=(50,))
+    (tmp_path / "new.zarr" / "c" / "1").write_bytes(b"damaged")
+    with pytest.raises(OSError, match=r"Cannot read chunk c/1 .*new.zarr"):
+        compare_labels(tmp_path / "old.zarr", tmp_path / "new.zarr")

@@ -8,6 +8,7 @@ from sklearn.base import clone
 import dem
 from crosses import mostly_slow
 from dem.selection.grid import SHARED
+from dem.selection.result import CandidateResult, Selection, sentences_about
 from laws import assert_same_bits
 from shared import ENDS_AT_MAX_ITER
 
@@ -139,6 +140,7 @@ def test_held_out_rows_are_not_fitted(x):
     held = found.best.value / (-2 * (len(x) - n))
     assert held == pytest.approx(found.best.log_likelihood, abs=0.3)
     assert found.best.noise == 0
+    assert all(row.attainable is None for row in found.table)
     assert all(row.noise > 0 for row in found.table if row is not found.best and row.noise is not None)
 
 
@@ -194,6 +196,68 @@ def test_a_frame(x):
 def test_a_new_fit_forgets_the_selection(x):
     best = dem.select(x, n_components=[2, 3]).best_estimator_
     assert not hasattr(best.fit(x), "selection_")
+
+
+def test_a_trial_that_is_lost_is_not_judged():
+    """Nor is a candidate dropped while its trial is pending."""
+    outliers = 40.0 * np.array([[1, 1, 1, 1], [-1, 1, -1, 1], [1, -1, -1, -1], [-1, -1, 1, 1]])
+    x = np.concatenate([clusters(600), outliers])
+    template = dem.BayesianGaussianMixture(sample_size=200, n_init=1)
+    found = dem.select(x, template, n_components=[2, 6, 10])
+    for row in found.table:
+        assert row.value == pytest.approx(-2 * row.log_likelihood * len(x), rel=1e-12)
+
+
+def test_as_many_clusters_as_distinct_rows_are_no_choice():
+    x = np.repeat(clusters(6), 50, axis=0)
+    found = dem.select(x, dem.KMeans(), n_clusters=[2, 3, 6])
+    assert found.best.name != "n_clusters=6"
+    assert "distinct rows" in found.table[2].why
+
+
+def test_more_components_than_distinct_rows_fail_alone():
+    x = np.repeat(clusters(6), 50, axis=0)
+    with pytest.warns(match="n_components=9 cannot be fitted"):
+        found = dem.select(x, n_components=[1, 2, 9], covariance_type=["spherical"])
+    assert found.table[2].ended == "failed"
+    assert found.best.name in ("n_components=1", "n_components=2")
+
+
+def test_a_selection_in_another_order(x):
+    found = dem.select(x, n_components=[2, 3])
+    assert found.reordered([2, 0, 1]).best.effective_counts == [found.best.effective_counts[k] for k in (2, 0, 1)]
+    with pytest.raises(ValueError, match="each number from 0 to 2 once"):
+        found.reordered([5, 6, 7])
+    with pytest.raises(TypeError, match="a PPCA has no components"):
+        dem.select(factors(), dem.PPCA(), n_components=[1, 2]).reordered([0])
+
+
+def test_few_groups_are_told(x):
+    found = dem.select(x, n_components=[2, 3], criterion="held_out", groups=np.arange(len(x)) % 2)
+    assert "rows are held out" in found.sentences[0]
+
+
+def test_a_fit_that_fell_needs_no_larger_max_iter():
+    row = CandidateResult("k=1", {}, 1.0, -1.0, 2, {}, None, 3, "fell", 3)
+    (sentence,) = sentences_about([row], "bic", row)
+    assert "reg_covar" in sentence
+    assert "max_iter" not in sentence
+
+
+def test_of_equal_candidates_the_smaller_wins():
+    rows = [
+        CandidateResult(f"k={k}", {}, value, -1.0, k, {}, None, 3, "converged", 3) for k, value in ((2, 1.0), (1, 1.0))
+    ]
+    models = {row.name: dem.GaussianMixture() for row in rows}
+    assert Selection(rows, "bic", models, 3).best.name == "k=1"
+
+
+def test_values_that_only_held_out_rows_have(x):
+    codes = np.random.default_rng(0).integers(3, size=(200, 2)) * 1.0
+    codes[:20] = 5.0
+    groups = np.r_[np.zeros(20, int), np.full(180, 1)]
+    with pytest.raises(ValueError, match=r"rows held out .*n_categories"):
+        dem.select(codes, dem.Mixture(family="categorical"), n_components=[1, 2], criterion="held_out", groups=groups)
 
 
 WRONG = {

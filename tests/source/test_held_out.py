@@ -55,6 +55,26 @@ def test_weights_are_kept(x):
     np.testing.assert_allclose(weights(without_held_out(source, rule)) + weights(only_held_out(source, rule)), given)
 
 
+def test_a_large_group_is_not_held_out(x):
+    source = open_source(x)
+    groups = np.r_[np.zeros(N - 100, int), np.arange(1, 101)]
+    rule = held_out_rows(groups, source, 0)
+    assert rule(np.arange(N)).sum() == 99 or rule(np.arange(N)).sum() == 100
+    assert not rule(np.arange(N - 100)).any()
+    assert rule.note == ""
+    rule = held_out_rows(np.arange(N) % 2, source, 0)
+    assert rule(np.arange(N)).sum() == N // 2
+    assert "500 (50.0 %) of 1,000 rows are held out" in rule.note
+
+
+def test_rows_without_a_group_are_refused(x):
+    for groups in (np.r_[np.nan, np.arange(N - 1)], np.array([None, *range(N - 1)], object)):
+        with pytest.raises(ValueError, match=r"1 row of .* without a group"):
+            held_out_rows(groups, open_source(x), 0)
+    column = held_out_rows((np.arange(N) // 9)[:, None], open_source(x), 0)
+    np.testing.assert_array_equal(column.bits, held_out_rows(np.arange(N) // 9, open_source(x), 0).bits)
+
+
 @pytest.mark.parametrize("labels", [np.arange(N) // 9, (np.arange(N) // 9).astype(str), np.arange(N) % 31 - 5])
 def test_groups_stay_together(x, labels, tmp_path):
     source = open_source(zarr.create_array(tmp_path / "x.zarr", data=x, chunks=(37, 3)))

@@ -7,6 +7,7 @@ import zarr
 from dem.scan.scaling import Scaling
 from dem.source import is_source, open_source
 from dem.source.chosen import choose_columns
+from dem.source.held_out import held_out_rows, only_held_out, without_held_out
 from dem.source.scaled import scaled
 from dem.source.subset import subset
 
@@ -30,12 +31,14 @@ def test_each_choice_and_scaling_has_an_identity(source):
     other = Scaling(SCALING.shift + 1, SCALING.scale)
     every = [source, choose_columns(source, [2, 0]), choose_columns(source, [0]), scaled(source, SCALING)]
     every.append(scaled(source, other))
+    every += [make(source, held_out_rows(None, source, 0)) for make in (without_held_out, only_held_out)]
     assert len({str(one.identity()) for one in every}) == len(every)
     assert scaled(open_source(X), SCALING).identity() is None
 
 
 def test_rows_for_results_and_for_writing_stay_changed(source):
-    for one in (choose_columns(source, [2, 0]), scaled(source, SCALING)):
+    held = only_held_out(source, held_out_rows(None, source, 0))
+    for one in (choose_columns(source, [2, 0]), scaled(source, SCALING), held):
         for same in (one.for_results(8, 100), one.for_writing(), one.reading_ahead(0)):
             assert type(same) is type(one)
             np.testing.assert_array_equal(same.rows_at([3]), one.rows_at([3]))

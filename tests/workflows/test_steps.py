@@ -65,6 +65,7 @@ def test_a_second_night(tmp_path):
     assert "| other label than before | 0 of 6,000 rows |" in steps.table(numbers)
     third, numbers = night({"n_components": 3})
     assert third.n_passes_ > 2
+    assert numbers["label_changes"]["changed"] < 6000 * 0.6  # two components have kept their numbers
 
 
 def test_several_numbers_of_components_are_selected_among(tmp_path):

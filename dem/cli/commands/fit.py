@@ -7,23 +7,19 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from dataclasses import fields as dataclass_fields
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
 
 from dem import estimators
+from dem.cli.commands.earlier import beginning, fit_from, matching_with
+from dem.cli.commands.job import Job
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.cli.name_list import split_names
 from dem.cli.signals import let_through
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
-from dem.estimators.base import RowwiseEstimator
-from dem.estimators.earlier import EarlierModel
-from dem.estimators.loading import load
-from dem.estimators.matching import Matchable, check_comparable
 from dem.estimators.objectives import (
     criteria,
     criteria_in_words,
@@ -35,10 +31,9 @@ from dem.estimators.ppca import SubspaceWarning
 from dem.estimators.summary import missing_in_training
 from dem.estimators.telling import component_lines
 from dem.results.new_array import is_resumable
-from dem.source import Source, open_source
+from dem.source import open_source
 from dem.storage import checkpoint
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.checkpoint import Checkpoint
 from dem.storage.lock import Interrupted, write_lock
 
 
@@ -102,98 +97,6 @@ def parse_block(word: str) -> tuple[list[int] | list[str], str]:
     return [column for first, last in ends for column in range(first, last + 1)], name
 
 
-@dataclass(frozen=True)
-class Job:
-    """The data, the output and the checkpoint of a fit.
-
-    Attributes
-    ----------
-    data, output : str
-        The store to read, and the model to write.
-    weights : str or None
-    columns : list of str or None
-        The names or numbers of the columns to use.
-    overwrite : bool
-        Replace an existing model.
-    missing_chunks : {"fill", "error"}
-        How chunks that are not in the store are handled.
-    variables, sample_dims : list of str, or None
-        The variables of a Zarr group, and the dimensions that make rows; see `dem.open_source`.
-    checkpoint : str or None
-        Where to save the fit after every pass. None means beside the output, on a cluster or if another option needs a
-        checkpoint.
-    no_checkpoint : bool
-    resume : bool
-        Keep a checkpoint also if the fit runs on one machine.
-    max_passes : int or None
-    max_time : float or None
-        In seconds since the start of the command.
-    start : str or None
-        A saved model to start from.
-    keep_labels : str or None
-        A saved model whose components give their numbers.
-    update : str or None
-        A saved model to start from, and to keep the labels of, if it is there and suits the fit.
-    """
-
-    data: str
-    output: str
-    weights: str | None = None
-    columns: list[str] | None = None
-    overwrite: bool = False
-    missing_chunks: str = "fill"
-    variables: list[str] | None = None
-    sample_dims: list[str] | None = None
-    checkpoint: str | None = None
-    no_checkpoint: bool = False
-    resume: bool = False
-    max_passes: int | None = None
-    max_time: float | None = None
-    start: str | None = None
-    keep_labels: str | None = None
-    update: str | None = None
-
-    @classmethod
-    def from_options(cls, data: str, output: str, options: dict[str, Any]) -> tuple[Job, dict[str, Any]]:
-        """Return the job, and the other options, which are settings of the model.
-
-        Raises
-        ------
-        ValueError
-            If options contradict each other.
-        """
-        names = {f.name for f in dataclass_fields(cls)}
-        job = cls(data, output, **{k: v for k, v in options.items() if k in names})
-        if job.no_checkpoint and (job.checkpoint or job.resume or job.max_passes or job.max_time):
-            raise ValueError(
-                "--no-checkpoint conflicts with --checkpoint, --resume, --max-passes and --max-time: leave it out, or "
-                "leave those out"
-            )
-        return job, {k: v for k, v in options.items() if k not in names}
-
-    @property
-    def checkpoint_path(self) -> str:
-        """The path of the checkpoint, if there is one."""
-        return self.checkpoint or checkpoint.default_path(self.output)
-
-    def checkpoint_if_kept(self, *, on_cluster: bool) -> str | None:
-        """Return the path of the checkpoint, or None if this fit keeps none.
-
-        Parameters
-        ----------
-        on_cluster : bool
-            Whether the fit runs on a cluster.
-        """
-        if self.no_checkpoint:
-            return None
-        wanted = self.checkpoint or self.resume or self.max_passes or self.max_time or on_cluster
-        return self.checkpoint_path if wanted or checkpoint.exists(self.checkpoint_path) else None
-
-    def limits(self, path: str | None, begun: float) -> Checkpoint | None:
-        """Return the checkpoint at a path, with the limits of this run; `begun` is its start on the monotonic clock."""
-        return None if path is None else Checkpoint(path, self.max_passes, self.max_time, begun)
-
-
 def fit_job(model: Any, job: Job, session: Session) -> None:
     """Fit a model and save it, as `dem fit` and the workflows do.
 
@@ -222,16 +125,17 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
             sample_dims=job.sample_dims,
             columns=job.columns,
         )
-        start, earlier = beginning(job, model, source, session)
+        start, labels_of = beginning(job, model, source, session)
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             checkpoint_path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
             started = time.perf_counter()
             with warnings.catch_warnings():
                 for reported_warning in (ConvergenceWarning, SubspaceWarning):
                     warnings.simplefilter("ignore", reported_warning)
-                model.set_params(engine=engine).fit(source, checkpoint=job.limits(checkpoint_path, begun), start=start)
+                model.set_params(engine=engine)
+                fit_from(start, model, source, job, session, job.limits(checkpoint_path, begun))
             seconds = time.perf_counter() - started
-            matching = None if earlier is None else model.match(earlier)
+            matching = matching_with(labels_of, model, session)
             if matching is not None:
                 model = model.reordered(matching.order)
             model.save(output, overwrite=job.overwrite)
@@ -276,50 +180,6 @@ def named(model: Any, component: str) -> str:
     """Return the name of a line of `component_lines`: "component 3", "cluster 3", or "others"."""
     word = "cluster" if hasattr(model, "cluster_centers_") else "component"
     return f"{word} {component}" if component.isdecimal() else component
-
-
-def beginning(job: Job, model: Any, source: Source, session: Session) -> tuple[Any, RowwiseEstimator | None]:
-    """Return the model to start from, and the one whose components give their numbers; None if there are none.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        A model is not there or does not suit the fit; with `update` a fit from nothing begins then.
-    """
-    if job.update is None:
-        if job.start is not None:
-            EarlierModel.of(model, job.start).check_columns(source)
-        return job.start, None if job.keep_labels is None else earlier_labels(job.keep_labels, model, source.n_columns)
-    if job.start is not None or job.keep_labels is not None:
-        raise ValueError("--update is --from and --keep-labels together: leave those out")
-    try:
-        begun = EarlierModel.of(model, job.update)
-        begun.check_columns(source)
-    except (FileNotFoundError, ValueError) as error:
-        session.say(f"the fit starts from nothing: {error}")
-        return None, None
-    return begun.model, begun.model if isinstance(model, Matchable) else None
-
-
-def earlier_labels(path: str, model: Any, n_columns: int) -> RowwiseEstimator:
-    """Return the saved model at a path whose components give their numbers to those of a fit.
-
-    Raises
-    ------
-    ValueError
-        It has no components, or other columns.
-    """
-    earlier = load(path)
-    try:
-        check_comparable(model, earlier)
-    except TypeError as error:
-        raise ValueError(f"{path}: {error}") from None
-    if earlier.n_features_in_ != n_columns:
-        raise ValueError(
-            f"{path} was fitted on {human.plural(earlier.n_features_in_, 'column')}, but the data have {n_columns}: "
-            "leave out --keep-labels, or give a model of the same columns"
-        )
-    return earlier
 
 
 def remove_checkpoint(checkpoint_path: str, session: Session) -> None:

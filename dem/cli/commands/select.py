@@ -12,23 +12,17 @@ from rich.console import RenderableType
 from sklearn.exceptions import ConvergenceWarning
 
 from dem import estimators
-from dem.cli.commands.fit import (
-    Job,
-    earlier_labels,
-    explained_interrupt,
-    how_it_ended,
-    remove_checkpoint,
-    resumable_errors,
-)
+from dem.cli.commands.earlier import labels_to_keep, matching_with
+from dem.cli.commands.fit import explained_interrupt, how_it_ended, remove_checkpoint, resumable_errors
+from dem.cli.commands.job import Job
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts, grid
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
-from dem.estimators.base import RowwiseEstimator
 from dem.estimators.matching import Matching
 from dem.estimators.ppca import SubspaceWarning
 from dem.selection import CandidateResult, Selection, select
-from dem.source import Source, open_source
+from dem.source import open_source
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.files import check_files_free, write_files
 from dem.storage.lock import write_lock
@@ -102,7 +96,7 @@ def select_job(
                     **candidates,
                 )
             seconds = time.perf_counter() - started
-            matching = None if earlier is None else found.best_estimator_.match(earlier)
+            matching = matching_with(earlier, found.best_estimator_, session)
             if matching is not None:
                 found = found.reordered(matching.order)
             found.save(output, overwrite=job.overwrite)
@@ -111,25 +105,6 @@ def select_job(
             if path is not None:
                 remove_checkpoint(path, session)
     show(found, job, session, seconds, memory.peak, matching)
-
-
-def labels_to_keep(job: Job, estimator: Any, source: Source, session: Session) -> RowwiseEstimator | None:
-    """Return the model whose components give their numbers to those of the best model; None if there is none.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        The model of `keep_labels` is not there or cannot be compared. That of `update` is then left out.
-    """
-    if job.update is None:
-        return None if job.keep_labels is None else earlier_labels(job.keep_labels, estimator, source.n_columns)
-    if job.keep_labels is not None:
-        raise ValueError("--update also keeps the labels: leave out --keep-labels")
-    try:
-        return earlier_labels(job.update, estimator, source.n_columns)
-    except (FileNotFoundError, ValueError) as error:
-        session.say(f"no labels are kept: {error}")
-        return None
 
 
 def check_picture(path: str, *, overwrite: bool) -> None:
@@ -184,13 +159,13 @@ def selection_table(found: Selection) -> RenderableType:
 
 
 def _row(row: CandidateResult, best: CandidateResult) -> list[str]:
-    told = row.value is not None and best.value is not None
+    more = None if row.value is None or best.value is None else row.value - best.value
     return [
         f"{row.name}{' *' if row.name == best.name else ''}",
         "" if row.log_likelihood is None else f"{row.log_likelihood:.6f}",
         "" if row.n_parameters is None else f"{row.n_parameters:,}",
         f"{row.value:.10g}" if row.value is not None else "",
-        f"{row.value - best.value:.4g}" if told and row.value is not None and best.value is not None else "",
+        "" if more is None else f"{more:.4g}",
         str(row.passes),
         f"dropped after pass {row.ended_in}" if row.ended == "dropped" else row.ended.replace("_", " "),
     ]

@@ -332,11 +332,13 @@ class BayesianMixtureModel:
     ) -> State[BayesianParams]:
         """Return the state after merges and deletions of components on the sample: see `dem.models.mixture.moves`.
 
-        They are judged with at most `MOST_COPIES` of each row; EM then goes on with as many as before.
+        They are judged with at most `MOST_COPIES` of each row; EM then goes on with as many as before. Without any, the
+        state is the same.
         """
         judge = replace(self, copies=min(MOST_COPIES, self.copies))
-        moved = moved_on_sample(judge, again(judge, state.params, 1), sample, again, most)
-        return again(self, moved.params, most)
+        begun = again(judge, state.params, 1)
+        moved = moved_on_sample(judge, begun, sample, again, most)
+        return state if moved is begun else again(self, moved.params, most)
 
     def responsibilities(self, params: BayesianParams, block: Block) -> Array:
         """Return the responsibilities of the rows (n, K)."""

@@ -201,7 +201,7 @@ class MixtureModel:
         return np.ascontiguousarray(x.T), resp * weight
 
     @property
-    def can_move(self) -> bool:
+    def can_split(self) -> bool:
         """Whether components may be joined and split on the sample; not if the user has set some first parameters."""
         return self.n_components > 1 and self.given.is_empty
 

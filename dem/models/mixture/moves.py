@@ -37,8 +37,8 @@ Again = Callable[[Any, Any, int], State[Any]]
 """Continues EM on the sample with a model from parameters, for at most a number of iterations."""
 
 
-class Movable(Protocol):
-    """What moves need of a model."""
+class Mergeable(Protocol):
+    """What merges and deletions need of a model."""
 
     @property
     def copies(self) -> float:
@@ -79,7 +79,7 @@ def most_entropy(sums: ComponentSums, pairs: Pairs) -> Float:
     return _pair_entropy(sums.counts[first], sums.counts[second])
 
 
-def entropy_on_rows(model: Movable, params: MixtureParams, sample: Block, pairs: Pairs) -> Float:
+def entropy_on_rows(model: Mergeable, params: MixtureParams, sample: Block, pairs: Pairs) -> Float:
     """Return the entropy, in nats, that the merge of each pair takes from q(z) of these rows."""
     first, second = _columns(pairs)
     total = np.zeros(len(pairs))
@@ -103,7 +103,7 @@ def _pair_entropy(a: Array, b: Array) -> Float:
 
 
 def best_merges(
-    model: Movable, sums: ComponentSums, pairs: Pairs, losses: Float, least: float
+    model: Mergeable, sums: ComponentSums, pairs: Pairs, losses: Float, least: float
 ) -> tuple[ComponentSums, float]:
     """Return the sums after all merges that raise the bound, the best first, and by how much they raise it, in nats.
 
@@ -111,7 +111,7 @@ def best_merges(
 
     Parameters
     ----------
-    model : Movable
+    model : Mergeable
     sums : ComponentSums
     pairs : list of (int, int)
     losses : array
@@ -131,19 +131,19 @@ def best_merges(
 
 
 def merged_by_sums(
-    model: Movable, params: MixtureParams, sums: ComponentSums, least: float
+    model: Mergeable, params: MixtureParams, sums: ComponentSums, least: float
 ) -> tuple[ComponentSums, float]:
     """Return the sums after the merges that are safe by the sums alone, and by how much the bound rises, in nats."""
     pairs = near_pairs(params, sums)
     return best_merges(model, sums, pairs, most_entropy(sums, pairs), least)
 
 
-def moved_on_sample(model: Movable, state: State[Any], sample: Block, again: Again, most: int) -> State[Any]:
+def moved_on_sample(model: Mergeable, state: State[Any], sample: Block, again: Again, most: int) -> State[Any]:
     """Return the state after moves on the sample, as long as they raise the bound.
 
     Parameters
     ----------
-    model : Movable
+    model : Mergeable
         Bound to the sample.
     state : State
         At the end of EM, with its statistics.
@@ -167,7 +167,7 @@ def moved_on_sample(model: Movable, state: State[Any], sample: Block, again: Aga
     return state
 
 
-def _trials(model: Movable, state: State[Any], sample: Block, least: float) -> Iterator[Any]:
+def _trials(model: Mergeable, state: State[Any], sample: Block, least: float) -> Iterator[Any]:
     """Yield parameters to try: after merges and in the best order, then without each component, the smallest first."""
     params, sums = state.params, model.component_sums(state.params, state.stats)
     pairs = near_pairs(params, sums)

@@ -138,6 +138,17 @@ def test_moves_on_the_sample_leave_the_clusters(kind, mixing):
     assert (again(model, ended.params, 1).stats.sums[0] >= LEAST_ROWS).sum() == 3
 
 
+def test_without_a_move_on_the_sample_the_state_is_the_same():
+    model, sweep = bound_model("full", "distribution", APART, k=3), loop.OneBlock(Block(APART))
+
+    def again(model, params, most):
+        return loop.fit(model, params, sweep, tol=1e-5, max_iter=most)
+
+    params = model.from_responsibilities(np.ascontiguousarray(APART.T), np.eye(3)[APART.argmax(axis=1)].T)
+    state = again(model, params, 100)
+    assert model.moved_on_sample(state, Block(APART), again, 100) is state
+
+
 @pytest.mark.parametrize("lacking", [False, True], ids=["whole", "holes"])
 def test_a_start_with_too_many_components_finds_three(lacking):
     x = laws.with_holes(separate) if lacking else separate()
