@@ -23,6 +23,8 @@ CHARACTER = 0.56
 """The mean width of a character, as a share of the size of the font."""
 TITLE_POINTS, LABEL_POINTS = 10.0, 10.0
 LARGE, TINY = 1e5, 1e-3
+LEAST_SPAN = 0.05
+"""Numbers on an axis that differ by a smaller share of the largest would all be alike when written short."""
 NARROW = 2.6
 """Inches of a panel among many, which has its names beside all of it."""
 SMALLEST_FONT = 7.0
@@ -230,11 +232,15 @@ def _thin(axis: Any) -> bool:
 
 
 def tidy_ticks(ax: Axes) -> None:
-    """Write large and tiny numbers on axes short, so that they have room."""
+    """Write large and tiny numbers on axes short, so that they have room.
+
+    Large ones that differ little, such as Julian days, are left to Matplotlib, which takes out what they share.
+    """
     for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
         largest = max(abs(low), abs(high))
         if axis.get_scale() == "linear" and largest >= LARGE:
-            axis.set_major_formatter(lambda value, _: human.count(round(value)))
+            if abs(high - low) >= LEAST_SPAN * largest:
+                axis.set_major_formatter(lambda value, _: human.count(round(value)))
         elif axis.get_scale() == "linear" and largest < TINY:
             axis.set_major_formatter(lambda value, _: f"{value:g}")
 

@@ -160,7 +160,7 @@ def draw_pair(ax: Axes, model: Any, sample: RowSample | None, pair: tuple[int, i
     drawn: dict[str, Any] = {}
     if sample is not None:
         low, high = axis_limits(observed(sample, pair))
-        large = moments.weights > 0.01
+        large = moments.weights >= min(0.01, 0.5 * moments.weights.max())
         low, high = limits_with(low, high, means[large])
         if gaussians is not None:  # ellipses that reach somewhat farther than the rows are not cut
             reach, room = 2 * moments.sds[:, chosen][large], 0.3 * (high - low)
