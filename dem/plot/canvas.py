@@ -35,6 +35,8 @@ GAP = 2.0
 DECADES = 40.0
 """The least ratio of the ends of a logarithmic axis."""
 MOST_IN_LEGEND = 12
+PLAIN: dict[str, Any] = {"parse_math": False}
+"""Settings of texts that may have names of the data: "$" is a dollar, and no mathematics."""
 SMALL = "small"
 MOST_MEDIUM = 15
 
@@ -156,7 +158,7 @@ def grid_of(n: int, across: int = 3) -> tuple[tuple[int, int], int]:
 
 def set_title(ax: Axes, text: str) -> None:
     """Write a title in as many lines as its width needs."""
-    ax.set_title(wrapped(text, width_of(ax), TITLE_POINTS), fontsize="medium")
+    ax.set_title(wrapped(text, width_of(ax), TITLE_POINTS), fontsize="medium", **PLAIN)
 
 
 def set_labels(ax: Axes, x: str | None = None, y: str | None = None) -> None:
@@ -167,9 +169,8 @@ def set_labels(ax: Axes, x: str | None = None, y: str | None = None) -> None:
     for text, room, write in ((x, width_of(ax), ax.set_xlabel), (y, height_of(ax), ax.set_ylabel)):
         if text is not None:
             whole = wrapped(text, room, LABEL_POINTS)
-            write(
-                whole if whole.count("\n") <= text.count("\n") + 1 else wrapped(text.split("\n")[0], room, LABEL_POINTS)
-            )
+            fits = whole.count("\n") <= text.count("\n") + 1
+            write(whole if fits else wrapped(text.split("\n")[0], room, LABEL_POINTS), **PLAIN)
 
 
 def fit_texts(axes: Sequence[Axes]) -> None:
@@ -325,10 +326,13 @@ def _whole(figure: Figure | SubFigure) -> Figure:
 def legend_beside(ax: Axes, handles: Sequence[Any] | None = None, title: str | None = None) -> Any:
     """Write the legend on the right of the axes, where it hides no data."""
     more = {} if handles is None else {"handles": list(handles)}
-    return ax.legend(
+    legend = ax.legend(
         **more, title=title, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False,
         handlelength=1.4, handletextpad=0.6, labelspacing=0.35, fontsize=SMALL, title_fontsize=SMALL, alignment="left",
     )  # fmt: skip
+    for text in (*legend.get_texts(), legend.get_title()):
+        text.set(**PLAIN)
+    return legend
 
 
 def quiet_grid(ax: Axes, axis: Any = "both") -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dem.plot.along import has_profiles, is_vertical, profile_grids, profiles
+from dem.plot.along import class_grids, has_class_profiles, is_vertical, profiles
 from dem.plot.canvas import Picture
 from dem.plot.classes import entropy, sizes
 from dem.plot.clusters import distances, kmeans
 from dem.plot.criteria_curve import criterion
 from dem.plot.families import codes_of, probabilities
-from dem.plot.gaps import filled, missing
+from dem.plot.gaps import filled, incomplete, missing
 from dem.plot.histories import history, staircase
 from dem.plot.labels import names_of
 from dem.plot.latent import latents, loadings, scree
@@ -92,7 +92,7 @@ def _bound(model: Any, rows: RowSample | None) -> bool:
 
 
 def _has_gaps(rows: RowSample | None) -> bool:
-    return rows is not None and not bool(np.isfinite(rows.x).all())
+    return rows is not None and bool(incomplete(rows).any())
 
 
 def _numbers(model: Any) -> bool:
@@ -119,12 +119,12 @@ PICTURES: dict[str, Kind] = {
     "profiles": Kind(
         "mean and standard deviation of each class along depth, time, ...",
         lambda r: profiles(r.model, r.rows, ax=r.ax),
-        lambda model, rows: n_classes(model) > 0 and has_profiles(model),
+        lambda model, rows: has_class_profiles(model),
     ),
     "quantiles": Kind(
         "quantiles of the rows of each class along depth, time, ...",
         lambda r: profiles(r.model, r.rows, QUANTILES, r.ax),
-        lambda model, rows: n_classes(model) > 0 and has_profiles(model) and rows is not None,
+        lambda model, rows: has_class_profiles(model) and rows is not None,
         needs_rows=True,
     ),
     "map": Kind(
@@ -161,7 +161,7 @@ PICTURES: dict[str, Kind] = {
     ),
     "latents": Kind(
         "rows in two latents",
-        lambda r: latents(r.model, r.rows, r.columns or (0, 1), ax=r.ax),
+        lambda r: latents(r.model, r.rows, (0, 1) if r.columns is None else r.columns, ax=r.ax),
         lambda model, rows: _is_latent(model) and rows is not None,
         needs_rows=True,
     ),
@@ -291,7 +291,7 @@ def figure(
     request = Request(model, sample, columns, labels)
     across = [_across(_panels(name, request)) for name in names]
     tall = any(_panels(name, request) > 2 for name in names) or (
-        "profiles" in names and any(map(is_vertical, profile_grids(model)))
+        "profiles" in names and any(map(is_vertical, class_grids(model)))
     )
     widths = [WIDTH if n == 1 else PANEL * n + 0.8 for n in across]
     whole = Figure(figsize=(0.6 + sum(widths), TALL if tall else HEIGHT), layout="constrained")
@@ -309,7 +309,7 @@ def main_pictures(model: Any, sample: RowSample | None, columns: Any = None) -> 
         return ["scree"] + (["latents"] if sample is not None else [])
     if _only_codes(model):
         return ["probabilities"]
-    if columns is None and has_profiles(model):
+    if columns is None and has_class_profiles(model):
         return ["profiles"]
     if n_columns(model) == 1 or (columns is None and not has_ellipses(model)):
         return ["densities"]
@@ -335,7 +335,7 @@ def _across(panels: int) -> int:
 def _panels(name: str, request: Request) -> int:
     """Return how many panels a picture has."""
     if name == "profiles":
-        return len(profile_grids(request.model))
+        return len(class_grids(request.model))
     if name == "densities":
         return min(MOST_PANELS, n_columns(request.model)) if request.columns is None else len(request.columns)
     return 1

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from dem.estimators.summary import column_names as given_names
-from dem.estimators.telling import percent, shares
+from dem.estimators.telling import class_word, percent, shares
 from dem.plot.canvas import MOST_IN_LEGEND, legend_beside, room_for
 from dem.plot.colours import style, text_on
 from dem.plot.sampled import n_classes, n_columns
@@ -29,11 +29,6 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
         return name
     head = (longest - 1) * 2 // 3
     return f"{name[:head].rstrip()}…{name[head - longest + 1 :].lstrip()}"
-
-
-def word_for(model: Any) -> str:
-    """Return the word for a class of a model: "cluster" or "component"."""
-    return "cluster" if hasattr(model, "cluster_centers_") else "component"
 
 
 def legend_of_classes(
@@ -70,7 +65,7 @@ def legend_of_classes(
     handles = [_handle(k, f"{k}   {percent(float(weights[k]))}", lines=lines) for k in kept]
     if len(kept) < len(classes):
         handles.append(Line2D([], [], linestyle="none", label=f"and {len(classes) - len(kept)} more"))
-    return legend_beside(ax, [*handles, *more], title=word_for(model))
+    return legend_beside(ax, [*handles, *more], title=class_word(model))
 
 
 def _handle(k: int, label: str, *, lines: bool) -> Line2D:

@@ -75,6 +75,9 @@ def _data(model: Any, observed: ObservedRows | None) -> dict[str, str | None]:
         found["pictures and score"] = (
             f"of other data: {store.name}, {human.plural(store.rows, 'row')} of {human.plural(store.columns, 'column')}"
         )
+        found["missing there"] = summary.missing_summary(
+            (store.rows, store.columns), store.missing, store.incomplete_rows, store.empty_rows
+        )
     if store.chunk_rows is not None:
         chunk = human.plural(min(store.chunk_rows, store.rows), "row")
         found["chunks"] = f"of {chunk}, read in {human.plural(store.blocks, 'block')}"
@@ -158,8 +161,7 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
     if not telling.component_lines(model, 1):
         return None
     sizes, found = telling.shares(model), telling.traits(model)
-    clusters = hasattr(model, "cluster_centers_")
-    word = "cluster" if clusters else "component"
+    word = telling.class_word(model)
     counts = None if observed is None or observed.classes is None else observed.classes.counts
     whole = 0.0 if counts is None else float(counts.sum()) or 1.0
     lines = []
@@ -167,10 +169,9 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
     for k in order[:MOST_CLASSES_LISTED]:
         rows = [] if counts is None else [f"{counts[k]:,.0f} ({telling.percent(float(counts[k]) / whole)})"]
         lines.append((str(k), telling.percent(float(sizes[k])), telling.in_words(found, k, 3), *rows))
-    header = (word, "share" if clusters else "weight", "most telling", *([] if counts is None else ["rows"]))
+    header = (word, "share" if word == "cluster" else "weight", "most telling", *([] if counts is None else ["rows"]))
     left = len(order) - len(lines)
-    title = "Clusters" if clusters else "Components"
-    return TextTable(title, header, tuple(lines), f"{left} smaller ones not shown" if left else "")
+    return TextTable(f"{word.capitalize()}s", header, tuple(lines), f"{left} smaller ones not shown" if left else "")
 
 
 def selection_table(model: Any) -> TextTable | None:

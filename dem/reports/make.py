@@ -115,17 +115,34 @@ def report(model: Any, X: Any = None, *, labels: Sequence[str] | None = None, en
     Raises
     ------
     ValueError
-        The data do not suit the model, or the number of labels is not that of the columns.
+        The data do not suit the model, the model was not fitted to data, or the number of labels is not that of the
+        columns.
     MemoryError
         The pass needs more memory than the engine's limit.
     """
     if isinstance(model, str | Path):
         model = load(model)
     model = getattr(model, "best_estimator_", model)
-    check_is_fitted(model)
-    column_names(model, model.n_features_in_, labels)  # checks the labels before the pass
+    check_model(model, labels)
     observed = None if X is None else observed_rows(model, X, engine)
     return report_of(model, observed, labels)
+
+
+def check_model(model: Any, labels: Sequence[str] | None) -> None:
+    """Refuse a model that has no report, or labels that do not suit it, before the pass over the rows.
+
+    Raises
+    ------
+    ValueError
+        The model was not fitted to data, or the number of labels is not that of the columns.
+    """
+    check_is_fitted(model)
+    if not getattr(model, "source_", None):
+        raise ValueError(
+            f"this {type(model).__name__} was made from parameters, so there is no fit to report: fit it to data, or "
+            "draw it with dem.plot"
+        )
+    column_names(model, model.n_features_in_, labels)
 
 
 def report_of(model: Any, observed: ObservedRows | None, labels: Sequence[str] | None = None) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -25,7 +25,7 @@ def render(**parts: Any) -> str:
 
 def is_numeric(text: str) -> bool:
     """Whether a cell of a table holds a number, or nothing: such cells are aligned to the right."""
-    return not text or text[0].isdigit() or text[0] in "-+<."
+    return not text or text[0].isdigit() or text[0] in "-+<>."
 
 
 def not_shown(observed: bool, pictures: Sequence[Any], model: Any) -> list[str]:
@@ -42,8 +42,3 @@ def not_shown(observed: bool, pictures: Sequence[Any], model: Any) -> list[str]:
         found.append("The model has no history: its fit had a closed form.")
     found += [f"{picture.title}: {picture.text}" for picture in pictures if not picture.data]
     return found
-
-
-def titled(words: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return names and values for a table of facts."""
-    return [(name, value) for name, value in words.items() if value]

@@ -113,3 +113,16 @@ def test_a_selected_model_keeps_its_curve():
     assert problems(picture.figure) == []
     with pytest.raises(ValueError, match=r"this PPCA was not chosen by dem\.select"):
         plot.criterion(dem.PPCA(1))
+
+
+def test_sizes_that_are_words_beside_numbers_are_drawn():
+    table = [{"settings": {"n_factors": n}, "criteria": {"bic": v}} for n, v in ((2, 3.0), ("all", 1.0), (4, 2.0))]
+    picture = plot.criterion(table)
+    assert "all factors" in picture.text
+    assert problems(picture.figure) == []
+
+
+def test_latents_may_be_an_array():
+    model, x = fitted("PPCA")
+    (ax,) = plot.draw("latents", model, x, columns=np.array([1, 0])).axes
+    assert ax.get_xlabel() == "latent 2"

@@ -8,6 +8,8 @@ import pytest
 
 import dem
 from crosses import mostly_slow
+from dem.reports.page import is_numeric
+from dem.reports.pictures import page_pictures
 from families.kinds import KINDS
 
 RNG = np.random.default_rng(0)
@@ -26,6 +28,11 @@ def without_pictures(monkeypatch):
 
 def headings(page):
     return re.findall(r"<h2[^>]*>(.*?)</h2>", page)
+
+
+def test_shares_are_numbers():
+    assert all(map(is_numeric, ["<0.1 %", ">99.9 %", "", "-3"]))
+    assert not is_numeric("near the mean")
 
 
 def test_from_a_path_a_model_or_a_selection(model, tmp_path, without_pictures):
@@ -58,7 +65,7 @@ def test_it_is_saved_whole_and_shown_in_notebooks(model, tmp_path, without_pictu
     assert report._repr_html_().count("<html") == 0  # the page is escaped
 
 
-def test_a_picture_that_fails_is_told_and_the_rest_stays(model, monkeypatch):
+def test_a_picture_that_fails_is_told_and_the_rest_stays(model, monkeypatch, caplog):
     def fail(*args, **kwargs):
         raise FloatingPointError("too thin")
 
@@ -66,6 +73,8 @@ def test_a_picture_that_fails_is_told_and_the_rest_stays(model, monkeypatch):
     page = dem.report(model).html
     assert "This picture could not be drawn (FloatingPointError: too thin)." in page
     assert "<img" not in page
+    assert "Traceback" not in caplog.text
+    assert "could not be drawn: FloatingPointError: too thin" in caplog.text
 
 
 def test_what_a_selection_knew(model, without_pictures):
@@ -83,6 +92,7 @@ def test_what_a_selection_knew(model, without_pictures):
         assert "dropped after pass 2" in report.html
         assert "5.5" in report.html
         assert report.html.count("<img") == 1  # the curve
+        assert "Criterion" not in [picture.title for picture in page_pictures(model, None)]
     finally:
         del model.selection_
 
@@ -120,3 +130,18 @@ def test_every_family_has_a_report(kind, without_pictures):
     json.dumps(report.record, allow_nan=False)
     assert report.record["rows"] == 300
     assert len(report.facts.components) == 2
+
+
+def test_a_model_made_from_parameters_is_refused_before_the_pass(monkeypatch):
+    made = dem.GaussianMixture.from_parameters([1.0], np.zeros((1, 3)), np.eye(3)[None], "full")
+    monkeypatch.setattr("dem.reports.make.observed_rows", None)
+    with pytest.raises(ValueError, match="was made from parameters, so there is no fit to report"):
+        dem.report(made, X)
+
+
+def test_missing_values_of_other_data_are_told(model, without_pictures):
+    other = X[:100].copy()
+    other[:10, 1] = np.nan
+    page = dem.report(model, other)
+    assert page.facts.data["missing there"].startswith("10 (3.3 %) of the values")
+    assert "missing there" not in dem.report(model, X).facts.data
