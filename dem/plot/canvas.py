@@ -218,7 +218,7 @@ def _fit(text: Any, room: float) -> bool:
 def _thin(axis: Any) -> bool:
     """Mark fewer places on an axis if their numbers touch one another; return whether they did."""
     locator = axis.get_major_locator()
-    if not isinstance(locator, MaxNLocator):
+    if not isinstance(locator, MaxNLocator | LogLocator):
         return False
     ticks = [tick for tick in axis.get_major_ticks() if tick.label1.get_visible() and tick.label1.get_text()]
     low, high = sorted(axis.get_view_interval())
@@ -228,7 +228,8 @@ def _thin(axis: Any) -> bool:
     if all(one[1] <= two[0] for one, two in pairwise(ends)):
         return False
     widest, length = max(b - a for a, b in ends), ends[-1][1] - ends[0][0]
-    locator.set_params(nbins=max(1, min(len(boxes) - 2, int(length / widest))))
+    fit = max(1, min(len(boxes) - 2, int(length / widest)))
+    locator.set_params(**({"numticks": max(2, fit)} if isinstance(locator, LogLocator) else {"nbins": fit}))
     return True
 
 
