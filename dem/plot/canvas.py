@@ -229,7 +229,10 @@ def _thin(axis: Any) -> bool:
         return False
     widest, length = max(b - a for a, b in ends), ends[-1][1] - ends[0][0]
     fit = max(1, min(len(boxes) - 2, int(length / widest)))
-    locator.set_params(**({"numticks": max(2, fit)} if isinstance(locator, LogLocator) else {"nbins": fit}))
+    if isinstance(locator, LogLocator):
+        locator.set_params(numticks=max(2, fit))
+    else:
+        locator.set_params(nbins=fit)
     return True
 
 
