@@ -112,7 +112,8 @@ def _components(model: Any, labels: Sequence[str] | None, most: int) -> list[Tex
     tables = []
     for title, part in parts.items():
         words = None if names is None else [names[j] for j in blocks.get(title, range(d))]
-        columns = [column for name, values in part.items() for column in _numbers(name, values, words)]
+        spread = "scale" if "degrees_of_freedom" in part else "deviation"  # Student's t has scale matrices
+        columns = [column for name, values in part.items() for column in _numbers(name, values, words, spread)]
         shown = columns[:most]
         rows = [(str(i), f"{model.weights_[i]:.4f}", *(f"{values[i]:.4g}" for _, values in shown)) for i in order]
         header = ("component", "weight", *(name for name, _ in shown))
@@ -121,10 +122,12 @@ def _components(model: Any, labels: Sequence[str] | None, most: int) -> list[Tex
     return tables
 
 
-def _numbers(name: str, values: Any, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Any]]:
+def _numbers(
+    name: str, values: Any, columns: Sequence[str] | None = None, spread: str = "deviation"
+) -> Iterator[tuple[str, Any]]:
     """Yield the name of each parameter and its value in all components; covariances become standard deviations.
 
-    Parameters with a value for each column have the names of the columns, if they are given.
+    These are called `spread`. Parameters with a value for each column have the names of the columns, if they are given.
     """
     if isinstance(values, list | tuple):
         for i, inner in enumerate(values):
@@ -132,7 +135,7 @@ def _numbers(name: str, values: Any, columns: Sequence[str] | None = None) -> It
         return
     array = np.asarray(values)
     if array.ndim == 3 and array.shape[1] == array.shape[2]:
-        name, array = "deviation", np.sqrt(np.einsum("kii->ki", array))
+        name, array = spread, np.sqrt(np.einsum("kii->ki", array))
     by_column = columns is not None and array.shape[1:] == (len(columns),)
     for place in np.ndindex(array.shape[1:]):
         words = columns[place[0]] if columns is not None and by_column else ", ".join(map(str, place))

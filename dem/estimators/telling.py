@@ -183,14 +183,18 @@ def component_lines(model: Any, most: int = MOST_COMPONENTS) -> dict[str, str]:
 
 
 def _of_all_rows(model: Any, means: Float, weights: Float) -> tuple[Float, Float]:
-    """Return the mean and the deviation of each column over all rows; of old models, those of the components."""
-    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
-    if len(kept.get("mean", ())) == means.shape[1]:
-        return np.array(kept["mean"], dtype=np.float64), np.array(kept["deviation"], dtype=np.float64)
+    """Return the mean and the deviation of each column over all rows, as the model has them.
+
+    The mean of the observed values would be another one where values are missing more often in some components. A model
+    without variances has the deviation of the training data; of old models, that of its means.
+    """
     centre = weights @ np.nan_to_num(means)
     between = weights @ (np.nan_to_num(means) - centre) ** 2
     if hasattr(model, "means_"):
-        between = between + weights @ variances(model)
+        return centre, np.sqrt(between + weights @ variances(model))
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    if len(kept.get("deviation", ())) == means.shape[1]:
+        return centre, np.array(kept["deviation"], dtype=np.float64)
     return centre, np.sqrt(between)
 
 

@@ -27,6 +27,8 @@ UPWARDS = ("height", "altitude", "elevation", "lev", "level", "z")
 MOST_BANDS = 6
 """Of more classes only the means are drawn: bands would hide one another."""
 MOST_VARIABLES = 6
+LEAST_SEEN, LEAST_SHARE = 10, 0.5
+"""A class whose rows have fewer values in a column, or a smaller share, has a dotted line there."""
 FEWEST = 3
 """A variable with fewer columns has no profile."""
 MOST_TICKS = 12
@@ -56,31 +58,50 @@ def profiles(model: Any, x: Any = None, quantiles: Sequence[float] | None = None
     grids = class_grids(model)
     if not grids:
         raise ValueError("columns of codes have no mean that could be drawn as a profile: use `probabilities`")
-    low, middle, high, what = _bands(model, x, quantiles)
+    sample = row_sample(model, x)
+    low, middle, high, (what, alone) = _bands(model, sample, quantiles)
+    rare = np.zeros(middle.shape, dtype=bool) if sample is None else seldom_observed(sample, k)
     place = profile_canvas(ax, grids)
     bands = k <= MOST_BANDS and bool(np.isfinite(high).any())
     for axes, grid in zip(place.axes, grids, strict=True):
         at = grid.columns
-        draw_lines(axes, grid, middle[:, at], band=(low[:, at], high[:, at]) if bands else None)
+        draw_lines(axes, grid, middle[:, at], band=(low[:, at], high[:, at]) if bands else None, rare=rare[:, at])
+    what = what if bands else alone
     rest = not_shown(grids, n_columns(model))
-    set_title(place.ax, (what if bands else what.split(" and ")[0].split(",")[0]) + rest)
+    if rare.any():
+        rest = f"; dotted where few rows of a class have a value{rest}"
+    set_title(place.ax, what + rest)
     legend = legend_of_classes(place.corner, model, lines=True)
     text = f"{what[0].upper()}{what[1:]} of {human.plural(k, 'class')} along {axis_names(grids)}{rest}."
     return place.picture(text, legend=legend)
 
 
-def _bands(model: Any, x: Any, quantiles: Sequence[float] | None) -> tuple[Float, Float, Float, str]:
-    """Return the low, middle and high line of each class, (K, d) each, and what they are."""
+def seldom_observed(sample: RowSample, k: int) -> Any:
+    """Return a mask (K, d) of the columns that few rows of a class have a value in: fewer than ten, or than half."""
+    seen = np.zeros((k, sample.x.shape[1]))
+    counts = np.zeros(k)
+    for j in range(k):
+        own = sample.x[sample.classes == j]
+        seen[j], counts[j] = np.isfinite(own).sum(axis=0), len(own)
+    return (seen < counts[:, None]) & ((seen < LEAST_SEEN) | (seen < LEAST_SHARE * counts[:, None]))
+
+
+def _bands(
+    model: Any, sample: RowSample | None, quantiles: Sequence[float] | None
+) -> tuple[Float, Float, Float, tuple[str, str]]:
+    """Return the low, middle and high line of each class, (K, d) each, what they are, and what the middle is alone."""
     if quantiles is None:
-        moments = class_moments(model, row_sample(model, x))
-        return moments.means - moments.sds, moments.means, moments.means + moments.sds, "mean and standard deviation"
+        moments = class_moments(model, sample)
+        words = "mean and standard deviation", "mean"
+        return moments.means - moments.sds, moments.means, moments.means + moments.sds, words
     wanted = [float(q) for q in quantiles]
     if len(wanted) != 3 or not all(0 <= q <= 1 for q in wanted) or sorted(wanted) != wanted:
         raise ValueError(
             f"quantiles must be three rising numbers between 0 and 1, such as 0.1, 0.5, 0.9, got {quantiles}"
         )
-    found = quantiles_by_class(rows_needed(model, x, "a picture of quantiles"), n_classes(model), wanted)
-    return found[0], found[1], found[2], f"quantiles {wanted[1]:g}, {wanted[0]:g} to {wanted[2]:g}"
+    found = quantiles_by_class(rows_needed(model, sample, "a picture of quantiles"), n_classes(model), wanted)
+    alone = "median" if wanted[1] == 0.5 else f"quantile {wanted[1]:g}"
+    return found[0], found[1], found[2], (f"{alone}, quantiles {wanted[0]:g} to {wanted[2]:g}", alone)
 
 
 def quantiles_by_class(sample: RowSample, k: int, quantiles: Sequence[float]) -> Float:
@@ -198,10 +219,15 @@ def draw_lines(
     lines: Float,
     *,
     band: tuple[Float, Float] | None = None,
+    rare: Any = None,
     numbered_from: int = 0,
 ) -> list[Any]:
-    """Draw a line for each row of `lines` along the coordinate of a variable, with its band and its number."""
+    """Draw a line for each row of `lines` along the coordinate of a variable, with its band and its number.
+
+    Where the mask `rare` holds, the line is thin and dotted, and has no band and no number.
+    """
     (at, _), upright = positions(grid), is_vertical(grid)
+    whole, lines = lines, lines if rare is None else np.where(rare, np.nan, lines)
     drawn, points = [], []
     for k, values in enumerate(lines):
         look = style(k)
@@ -210,12 +236,15 @@ def draw_lines(
         drawn += ax.plot(across, up, color=look.colour, linestyle=look.line, linewidth=1.7, marker=few, zorder=3)
         if band is not None:
             fill = ax.fill_betweenx if upright else ax.fill_between
-            fill(at, band[0][k], band[1][k], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
+            low, high = (np.where(np.isfinite(values), edge[k], np.nan) for edge in band)
+            fill(at, low, high, color=look.colour, alpha=0.13, linewidth=0, zorder=1)
+        if rare is not None and rare[k].any():
+            ax.plot(*((whole[k], at) if upright else (at, whole[k])), ":", color=look.colour, linewidth=0.9, zorder=2)
         points.append(_telling_place(lines, k))
-    whole = [k for k, j in enumerate(points) if j is not None]
+    placed = [k for k, j in enumerate(points) if j is not None]
     numeric = _as_numbers(ax, at, upright=upright)
-    spots = [(lines[k, points[k]], numeric[points[k]]) for k in whole]
-    Numbers(ax, [spot if upright else spot[::-1] for spot in spots], whole, first=numbered_from)
+    spots = [(lines[k, points[k]], numeric[points[k]]) for k in placed]
+    Numbers(ax, [spot if upright else spot[::-1] for spot in spots], placed, first=numbered_from)
     name_axes(ax, grid, value_name(grid))
     return drawn
 

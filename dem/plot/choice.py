@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dem.plot.along import class_grids, has_class_profiles, is_vertical, profiles
+from dem.em.loop import FALL_ROUNDING
+from dem.plot.along import MOST_BANDS, class_grids, has_class_profiles, is_vertical, profiles
 from dem.plot.canvas import Picture
 from dem.plot.classes import entropy, sizes
 from dem.plot.clusters import distances, kmeans
@@ -24,6 +25,8 @@ from dem.plot.mixtures import has_ellipses, mixture, pairs
 from dem.plot.one_column import MOST_PANELS, densities
 from dem.plot.sampled import RowSample, n_classes, n_columns, row_sample
 
+LEAST_STEPS = 3
+"""The fewest iterations that a staircase shows."""
 QUANTILES = (0.1, 0.5, 0.9)
 WIDTH, PANEL, HEIGHT, TALL = 5.0, 3.2, 4.6, 5.4
 """Inches of the parts of `figure`: of one with one panel, of each of several panels; of the whole."""
@@ -88,7 +91,11 @@ def _only_codes(model: Any) -> bool:
 
 
 def _bound(model: Any, rows: RowSample | None) -> bool:
-    return any(entry.get("kl") is not None for entry in getattr(model, "history_", ()))
+    """Whether the history has steps with gains that can be seen."""
+    steps = [entry for entry in getattr(model, "history_", ()) if entry.get("kl") is not None]
+    return len(steps) >= LEAST_STEPS and any(
+        entry["kl"] > FALL_ROUNDING * max(1.0, abs(entry["elbo_e"])) for entry in steps
+    )
 
 
 def _has_gaps(rows: RowSample | None) -> bool:
@@ -124,7 +131,7 @@ PICTURES: dict[str, Kind] = {
     "quantiles": Kind(
         "quantiles of the rows of each class along depth, time, ...",
         lambda r: profiles(r.model, r.rows, QUANTILES, r.ax),
-        lambda model, rows: has_class_profiles(model) and rows is not None,
+        lambda model, rows: has_class_profiles(model) and n_classes(model) <= MOST_BANDS and rows is not None,
         needs_rows=True,
     ),
     "map": Kind(

@@ -61,7 +61,9 @@ def sizes(model: Any, ax: Any = None) -> Picture:
     axes.spines[["top", "right"]].set_visible(False)
     quiet_grid(axes, "x")
     rest = f"; the {len(order)} largest of {k}" if len(order) < k else ""
-    set_title(axes, f"size of each {word}{f' ({of})' if counts is not None else ''}{rest}")
+    size = "size" if word == "cluster" else "weight"
+    expected = "" if word == "cluster" else "expected "  # sums of responsibilities, not rows by their component
+    set_title(axes, f"{size} of each {word}{f' ({expected}{of})' if counts is not None else ''}{rest}")
     largest = ", ".join(f"{j}: {percent(float(weights[j]))}" for j in order[:8])
     return place.picture(f"Sizes of {human.plural(k, word)}: {largest}.", bars=bars)
 

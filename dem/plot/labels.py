@@ -55,7 +55,7 @@ def legend_of_classes(
     most : int, optional
         The lines of text that fit; by default as many as the panel is high.
     """
-    weights = shares(model)
+    weights, word = shares(model), class_word(model)
     classes = list(range(n_classes(model))) if shown is None else list(shown)
     fit = min(MOST_IN_LEGEND, (room_for(ax) if most is None else most) - 1 - len(more))
     kept = classes
@@ -65,7 +65,7 @@ def legend_of_classes(
     handles = [_handle(k, f"{k}   {percent(float(weights[k]))}", lines=lines) for k in kept]
     if len(kept) < len(classes):
         handles.append(Line2D([], [], linestyle="none", label=f"and {len(classes) - len(kept)} more"))
-    return legend_beside(ax, [*handles, *more], title=class_word(model))
+    return legend_beside(ax, [*handles, *more], title=f"{word}: {'share' if word == 'cluster' else 'weight'}")
 
 
 def _handle(k: int, label: str, *, lines: bool) -> Line2D:
@@ -76,9 +76,8 @@ def _handle(k: int, label: str, *, lines: bool) -> Line2D:
 
 
 def names_of(model: Any, labels: Sequence[str] | None) -> list[str]:
-    """Return the names of all columns with their units; a unit of 1, of numbers without units, is left out."""
-    names = given_names(model, n_columns(model), labels)
-    return names if labels is not None else [name.removesuffix(" (1)") for name in names]
+    """Return the names of all columns with their units."""
+    return given_names(model, n_columns(model), labels)
 
 
 class Numbers(Artist):

@@ -65,7 +65,8 @@ def mixture(
     set_labels(place.ax, x_name, y_name)
     k, shown_classes = n_classes(model), present(model)
     some = f"{len(shown_classes)} of " if len(shown_classes) < k else ""
-    what = "ellipses: 1 and 2 sigma" if has_ellipses(model) else "rows by most probable component"
+    unit = "scales" if is_heavy_tailed(model) else "sigma"
+    what = f"ellipses: 1 and 2 {unit}" if has_ellipses(model) else "rows by most probable component"
     set_title(place.ax, f"{some}{human.plural(k, 'component')}{' have rows' if some else ''}; {what}")
     drawn["legend"] = legend_of_classes(place.ax, model, shown_classes)
     shown = "" if sample is None else f"{sample.in_words}, coloured by their most probable component, and "
@@ -190,6 +191,11 @@ def jittered(xy: Float) -> Float:
         if len(values) and (values == np.round(values)).all() and len(np.unique(values)) <= 30:
             out[:, j] += np.random.default_rng(j).uniform(-0.28, 0.28, len(xy))
     return out
+
+
+def is_heavy_tailed(model: Any) -> bool:
+    """Whether the ellipses are those of the scale matrices of Student's t, whose deviations are larger."""
+    return "degrees_of_freedom" in (getattr(model, "component_parameters_", None) or ())
 
 
 def has_ellipses(model: Any) -> bool:

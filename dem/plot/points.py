@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
+from matplotlib.patheffects import withStroke
 
 from dem.core.block import Float
 from dem.plot.canvas import height_of, width_of
@@ -15,6 +16,8 @@ from dem.plot.colours import GREY, style
 from dem.plot.sampled import MOST_POINTS, RowSample
 
 ELLIPSE_WIDTH = 1.6
+HALO = 2.0
+"""Points that the white line under an ellipse is wider."""
 FEWEST_BINS, MOST_BINS = 10, 80
 
 
@@ -57,6 +60,7 @@ def draw_ellipses(ax: Axes, means: Float, covariances: Float, weights: Float, sh
             short, long = 2 * sigmas * np.sqrt(np.maximum(values, 0))
             ellipse = Ellipse((means[k, 0], means[k, 1]), long, short, angle=angle, fill=False, zorder=4)
             ellipse.set(edgecolor=look.colour, linewidth=width, alpha=alpha, linestyle=look.line)
+            ellipse.set_path_effects([withStroke(linewidth=width + HALO, foreground="white")])  # over its own points
             ax.add_patch(ellipse)
             drawn.append(ellipse)
     return drawn
