@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,8 +136,17 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _setting(value: Any) -> str:
-    text = str(value) if not isinstance(value, np.ndarray) else f"given, of shape {value.shape}"
+    if value is None:
+        return "not set"
+    if isinstance(value, Mapping):
+        return _setting("; ".join(f"{name}: {_one_word(of)}" for name, of in value.items()))
+    text = _one_word(value) if not isinstance(value, np.ndarray) else f"given, of shape {value.shape}"
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _one_word(value: Any) -> str:
+    """Return a setting as text; of an object, such as a family, only its kind."""
+    return type(value).__name__ if dataclasses.is_dataclass(value) else str(value)
 
 
 def column_table(model: Any, labels: Sequence[str] | None = None) -> TextTable | None:

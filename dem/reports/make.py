@@ -22,7 +22,7 @@ from dem.reports.facts import Facts, class_table, column_table, facts_of, select
 from dem.reports.observed import ObservedRows, observed_rows
 from dem.reports.pictures import criterion_picture, page_pictures
 from dem.reports.record import record_of
-from dem.reports.warnings import warnings_of
+from dem.reports.warnings import checks_of, warnings_of
 from dem.storage.files import write_files
 
 MOST_COLUMNS = 24
@@ -62,6 +62,7 @@ class Report:
         return page.render(
             facts=self.facts,
             warnings=self.warnings,
+            checked=checks_of(model),
             pictures=[picture for picture in pictures if picture.data],
             classes=class_table(model, self.observed),
             parameters=parameter_tables(model, labels, MOST_COLUMNS),

@@ -40,6 +40,21 @@ def warnings_of(model: Any) -> list[str]:
     return [sentence for warn in WARNINGS for sentence in [warn(model)] if sentence]
 
 
+def checks_of(model: Any) -> list[str]:
+    """Return what is checked for in a model, besides its convergence, in words."""
+    word = class_word(model)
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    compares = getattr(model, "_depends_on_units", False) and getattr(model, "scale", None) is None
+    found = {
+        f"tiny {word}s": class_counts(model) is not None,
+        "nearly singular covariances": any(True for _ in _spreads(model)),
+        "variances that are explained wholly": hasattr(model, "components_"),
+        "columns of very different scales": compares and len(kept.get("deviation", ())) > 1,
+        "columns that are mostly missing": bool((getattr(model, "source_", None) or {}).get("missing")),
+    }
+    return [name for name, applies in found.items() if applies]
+
+
 def not_converged(model: Any) -> str | None:
     """Return a sentence if the fit stopped before it converged."""
     reason = getattr(model, "stop_reason_", "converged")

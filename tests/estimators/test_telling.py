@@ -74,3 +74,10 @@ def test_nothing_is_said_where_nothing_is_known():
     assert all(line.endswith("%") for line in component_lines(model).values())
     constant = np.column_stack([np.ones(N), GROUP * 9.0 + RNG.normal(size=N)])
     assert np.isfinite(traits(dem.KMeans(2).fit(constant)).differences).all()
+
+
+def test_means_are_compared_with_the_models_own():
+    x = np.column_stack([9.0 * GROUP + RNG.normal(size=N), RNG.normal(size=N) + 6.0 * GROUP])
+    x[(GROUP == 1) & (RNG.random(N) < 0.95), 1] = np.nan  # the observed mean is that of the small group
+    model = dem.GaussianMixture(2, n_init=2, random_state=0).fit(x)
+    assert np.abs(model.weights_ @ traits(model).differences).max() < 1e-12

@@ -126,3 +126,9 @@ def test_latents_may_be_an_array():
     model, x = fitted("PPCA")
     (ax,) = plot.draw("latents", model, x, columns=np.array([1, 0])).axes
     assert ax.get_xlabel() == "latent 2"
+
+
+@pytest.mark.parametrize(("kl", "steps", "suits"), [(0.1, 3, True), (0.1, 2, False), (1e-18, 9, False)])
+def test_a_staircase_has_steps_that_can_be_seen(kl, steps, suits):
+    model = SimpleNamespace(history_=[{"kl": kl, "elbo_e": -1.0}] * steps)
+    assert plot.PICTURES["staircase"].suits(model, None) is suits

@@ -10,6 +10,7 @@ from scipy.integrate import trapezoid  # np.trapezoid came with NumPy 2
 
 import dem
 from dem import plot
+from dem.estimators.parameter_tables import parameter_tables
 from dem.estimators.summary import covariances_among
 from dem.plot.canvas import tidy_ticks
 from dem.plot.colours import style
@@ -277,3 +278,10 @@ def test_codes_fill_their_bars():
         total[round(patch.get_y(), 6)] = total.get(round(patch.get_y(), 6), 0) + patch.get_width()
     assert len(total) == 15
     np.testing.assert_allclose(list(total.values()), 1)
+
+
+def test_students_t_has_scales():
+    model, x = fitted("Student's t")
+    assert "1 and 2 scales" in plot.mixture(model, x).axes[0].get_title()
+    (table,) = parameter_tables(model)
+    assert "scale 0" in table.header

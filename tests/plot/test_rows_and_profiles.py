@@ -208,3 +208,24 @@ def test_a_dollar_in_a_name_is_no_mathematics():
     (ax,) = plot.missing(model.fit(x), labels=names).axes
     ax.figure.draw_without_rendering()
     assert not ax.get_yticklabels()[0].get_parse_math()
+
+
+def test_a_profile_is_dotted_where_few_rows_of_a_class_have_a_value(rng):
+    x = rng.normal(size=(90, 4)) + 9 * (np.arange(90) % 2)[:, None]
+    x[1::2, 3] = np.where(np.arange(45) < 40, np.nan, x[1::2, 3])
+    model, data = table(dem.KMeans(2), {"t": (("row", "depth"), x)}, depth=[1.0, 2.0, 3.0, 4.0])
+    picture = plot.profiles(model, data)
+    dotted = [line for line in picture.axes[0].lines if line.get_linestyle() == ":"]
+    assert len(dotted) == 1
+    assert "dotted where few rows of a class have a value" in picture.text
+    whole = [line for line in picture.axes[0].lines if line.get_linestyle() != ":"]
+    assert sorted(np.isnan(line.get_xdata()).sum() for line in whole) == [0, 1]
+    assert ":" not in [line.get_linestyle() for line in plot.profiles(model).axes[0].lines]
+
+
+def test_many_classes_have_means_and_medians_alone(rng):
+    data = {"t": (("row", "depth"), rng.normal(size=(200, 4)))}
+    model, data = table(dem.KMeans(8), data, depth=[1.0, 2.0, 3.0, 4.0])
+    assert plot.profiles(model).text.startswith("Mean of 8 classes")
+    assert plot.profiles(model, data, (0.1, 0.5, 0.9)).text.startswith("Median of 8 classes")
+    assert "quantiles" not in plot.suitable(model, data)

@@ -8,8 +8,10 @@ import pytest
 
 import dem
 from crosses import mostly_slow
+from dem.families import Gamma
 from dem.reports.page import is_numeric
 from dem.reports.pictures import page_pictures
+from dem.reports.warnings import checks_of
 from families.kinds import KINDS
 
 RNG = np.random.default_rng(0)
@@ -145,3 +147,16 @@ def test_missing_values_of_other_data_are_told(model, without_pictures):
     page = dem.report(model, other)
     assert page.facts.data["missing there"].startswith("10 (3.3 %) of the values")
     assert "missing there" not in dem.report(model, X).facts.data
+
+
+def test_settings_are_words(without_pictures):
+    x = np.abs(X) + 0.1
+    model = dem.Mixture(1, family={0: "studentt", 1: Gamma(), 2: "gaussian"}).fit(x)
+    settings = dem.report(model).facts.settings
+    assert settings["family"] == "0: studentt; 1: Gamma; 2: gaussian"
+    assert settings["random_state"] == "not set"
+
+
+def test_the_checks_are_those_that_apply():
+    assert checks_of(dem.PPCA(1).fit(X)) == ["variances that are explained wholly", "columns of very different scales"]
+    assert checks_of(dem.BernoulliMixture(1).fit((X > 3).astype(float))) == ["tiny components"]
