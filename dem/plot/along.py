@@ -14,7 +14,7 @@ from dem.core.block import Float
 from dem.core.column_grid import ColumnGrid, column_grids, stacked_columns
 from dem.estimators.summary import columns_of
 from dem.plot.canvas import PLAIN, Canvas, Picture, canvas, grid_of, quiet_grid, set_labels, set_title
-from dem.plot.colours import style
+from dem.plot.colours import Style, style
 from dem.plot.families import categorical_columns
 from dem.plot.labels import Numbers, legend_of_classes, short
 from dem.plot.sampled import RowSample, n_classes, n_columns, row_sample, rows_needed
@@ -26,6 +26,8 @@ UPWARDS = ("height", "altitude", "elevation", "lev", "level", "z")
 """Coordinates that are drawn on the vertical axis."""
 MOST_BANDS = 6
 """Of more classes only the means are drawn: bands would hide one another."""
+MOST_FILLED = 3
+"""Of more classes the bands are thin lines."""
 MOST_VARIABLES = 6
 LEAST_SEEN, LEAST_SHARE = 10, 0.5
 """A class whose rows have fewer values in a column, or a smaller share, has a dotted line there."""
@@ -83,6 +85,11 @@ def seldom_observed(sample: RowSample, k: int) -> Any:
     for j in range(k):
         own = sample.x[sample.classes == j]
         seen[j], counts[j] = np.isfinite(own).sum(axis=0), len(own)
+    return few_values(seen, counts)
+
+
+def few_values(seen: Float, counts: Float) -> Any:
+    """Return where the values (K, d) of the rows (K,) of classes are few; not where all rows have one."""
     return (seen < counts[:, None]) & ((seen < LEAST_SEEN) | (seen < LEAST_SHARE * counts[:, None]))
 
 
@@ -235,9 +242,8 @@ def draw_lines(
         across, up = (values, at) if upright else (at, values)
         drawn += ax.plot(across, up, color=look.colour, linestyle=look.line, linewidth=1.7, marker=few, zorder=3)
         if band is not None:
-            fill = ax.fill_betweenx if upright else ax.fill_between
-            low, high = (np.where(np.isfinite(values), edge[k], np.nan) for edge in band)
-            fill(at, low, high, color=look.colour, alpha=0.13, linewidth=0, zorder=1)
+            edges = [np.where(np.isfinite(values), edge[k], np.nan) for edge in band]
+            _draw_band(ax, at, edges, look, upright=upright, filled=len(lines) <= MOST_FILLED)
         if rare is not None and rare[k].any():
             ax.plot(*((whole[k], at) if upright else (at, whole[k])), ":", color=look.colour, linewidth=0.9, zorder=2)
         points.append(_telling_place(lines, k))
@@ -247,6 +253,17 @@ def draw_lines(
     Numbers(ax, [spot if upright else spot[::-1] for spot in spots], placed, first=numbered_from)
     name_axes(ax, grid, value_name(grid))
     return drawn
+
+
+def _draw_band(ax: Axes, at: Any, edges: Sequence[Float], look: Style, *, upright: bool, filled: bool) -> None:
+    """Draw the band of a class: filled, or as two thin lines."""
+    if filled:
+        fill = ax.fill_betweenx if upright else ax.fill_between
+        fill(at, edges[0], edges[1], color=look.colour, alpha=0.13, linewidth=0, zorder=1)
+        return
+    for edge in edges:
+        across, up = (edge, at) if upright else (at, edge)
+        ax.plot(across, up, color=look.colour, linestyle=look.line, linewidth=0.6, alpha=0.6, zorder=1)
 
 
 def name_axes(ax: Axes, grid: ColumnGrid, value: str) -> None:

@@ -17,7 +17,7 @@ from dem.plot.clusters import distances, kmeans
 from dem.plot.criteria_curve import criterion
 from dem.plot.families import codes_of, probabilities
 from dem.plot.gaps import filled, incomplete, missing
-from dem.plot.histories import history, staircase
+from dem.plot.histories import has_gains, history, staircase
 from dem.plot.labels import names_of
 from dem.plot.latent import latents, loadings, scree
 from dem.plot.maps import class_map, places_of
@@ -201,7 +201,7 @@ PICTURES: dict[str, Kind] = {
     "history": Kind(
         "the gain of each pass, from the start on the sample to the end",
         lambda r: history(r.model, r.ax),
-        lambda model, rows: bool(getattr(model, "history_", ())),
+        lambda model, rows: has_gains(model),
     ),
     "staircase": Kind(
         "the lower bound after each E-step and M-step",
@@ -291,7 +291,7 @@ def figure(
     sample = row_sample(model, x)
     names_of(model, labels)  # checks them
     names = main_pictures(model, sample, columns)
-    if getattr(model, "history_", ()):
+    if has_gains(model):
         names.append("history")
     if len(names) == 1:
         return PICTURES[names[0]].draw(Request(model, sample, columns, labels))

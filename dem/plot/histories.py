@@ -65,6 +65,14 @@ def history(model: Any, ax: Any = None) -> Picture:
     return place.picture(f"The gain of each {word}: {text}.", **drawn)
 
 
+def has_gains(model: Any) -> bool:
+    """Whether the history of a model has a gain that could be seen."""
+    if not getattr(model, "history_", ()):
+        return False
+    name, _, values = summary.objective_history(model)
+    return any(value != 0 for value in (*gains(name, values), *_on_sample(model, name)[0]))
+
+
 def _on_sample(model: Any, name: str) -> tuple[Any, str]:
     """Return what is known of the work on the sample, and what that is: gains of the best start, or gaps of others."""
     course = gains(name, sample_course(model))

@@ -64,7 +64,8 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
         axes.set_aspect(1 / max(0.2, float(np.cos(np.radians(np.nanmean(lat))))))
         axes.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
         quiet_grid(axes)
-    set_title(axes, f"{sample.in_words} by most probable {class_word(model)}")
+    which = "nearest" if class_word(model) == "cluster" else "most probable"
+    set_title(axes, f"{sample.in_words} by {which} {class_word(model)}")
     high = axes.get_window_extent().height / 72 if geographic else width_of(axes) * _ratio(lat, lon)
     most = int(max(2, min(height_of(axes), high) / 0.165))
     legend = legend_of_classes(axes, model, most=most if ax is not None else None)

@@ -148,5 +148,5 @@ def check_model(model: Any, labels: Sequence[str] | None) -> None:
 
 def report_of(model: Any, observed: ObservedRows | None, labels: Sequence[str] | None = None) -> Report:
     """Return the report of a model, given what a pass over the rows has found."""
-    facts, warnings = facts_of(model, observed), warnings_of(model)
+    facts, warnings = facts_of(model, observed), warnings_of(model, None if observed is None else observed.classes)
     return Report(model, observed, labels, facts, warnings, record_of(model, facts, warnings, observed, labels))

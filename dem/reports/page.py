@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from dem.core.version import __version__
+from dem.plot.histories import has_gains
 
 TEMPLATE = "template.html.j2"
 
@@ -40,5 +41,7 @@ def not_shown(observed: bool, pictures: Sequence[Any], model: Any) -> list[str]:
         found.append("The model was saved by an earlier version of dem: the ranges of the columns are not known.")
     if not getattr(model, "history_", ()):
         found.append("The model has no history: its fit had a closed form.")
+    elif not has_gains(model):
+        found.append("The history of the fit has no picture: nothing was gained after the start.")
     found += [f"{picture.title}: {picture.text}" for picture in pictures if not picture.data]
     return found

@@ -9,10 +9,13 @@ import numpy as np
 
 from dem.core import human
 from dem.core.block import Float
+from dem.core.columns import Columns
 from dem.estimators.base import CONVERGED_REASONS
 from dem.estimators.summary import columns_of, why_stopped
 from dem.estimators.telling import class_counts, class_word, parts_of, percent, shares
+from dem.plot.along import LEAST_SEEN, few_values
 from dem.run.check_data import MOST_UNLIKE
+from dem.run.observe import ClassSums
 
 LEAST_ROWS = 10.0
 """A component of fewer rows is tiny, however few parameters it has."""
@@ -29,15 +32,20 @@ MOST_LACKING = 0.5
 MOST_LISTED = 5
 
 
-def warnings_of(model: Any) -> list[str]:
+def warnings_of(model: Any, classes: ClassSums | None = None) -> list[str]:
     """Return what to look at before the model is used, in plain sentences; an empty list is good news.
 
     Parameters
     ----------
     model : estimator
         A fitted model.
+    classes : ClassSums, optional
+        What the rows of a store have of each class.
     """
-    return [sentence for warn in WARNINGS for sentence in [warn(model)] if sentence]
+    found = [warn(model) for warn in WARNINGS]
+    if classes is not None:
+        found.append(seldom_observed(model, classes))
+    return [sentence for sentence in found if sentence]
 
 
 def checks_of(model: Any) -> list[str]:
@@ -194,6 +202,27 @@ def much_missing(model: Any) -> str | None:
         f"More than half of the values are missing in {columns_of(model, len(counts)).in_words(hit)}. The results are "
         "right if values are missing at random given the observed ones: think about why they are missing."
     )
+
+
+def seldom_observed(model: Any, classes: ClassSums) -> str | None:
+    """Return a sentence if few rows of a class have a value in some columns, so that its means there are guesses."""
+    rare = few_values(classes.observed, classes.counts) & (classes.counts >= LEAST_SEEN)[:, None]
+    hit = np.flatnonzero(rare.any(axis=1)).tolist()
+    if not hit:
+        return None
+    columns, word = columns_of(model, rare.shape[1]), class_word(model)
+    listed = "; ".join(f"{word} {k} in {_first(columns, np.flatnonzero(rare[k]).tolist())}" for k in hit[:MOST_LISTED])
+    more = f"; and {len(hit) - MOST_LISTED} more" if len(hit) > MOST_LISTED else ""
+    return (
+        f"Less than half of the rows have a value: {listed}{more}. What the model says of these columns there follows "
+        "from few rows: in pictures of profiles the line is dotted."
+    )
+
+
+def _first(columns: Columns, numbers: list[int]) -> str:
+    """Return the first of some columns as text, and how many more there are."""
+    more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
+    return columns.in_words(numbers[:MOST_LISTED]) + more
 
 
 Warn = Callable[[Any], str | None]

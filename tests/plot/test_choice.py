@@ -9,6 +9,7 @@ import dem
 from crosses import cross
 from dem import plot
 from dem.cli.options import PICTURE_NAMES
+from dem.plot.histories import has_gains
 from plot.looks import problems
 from plot.models import clusters, fitted
 
@@ -32,7 +33,7 @@ def test_the_picture_that_says_most_is_beside_the_history(name, first):
     model, x = fitted(name)
     axes = plot.figure(model, x).axes
     assert first in axes[0].get_title()
-    if model.history_:
+    if has_gains(model):
         assert "at the end" in axes[-1].get_xlabel()
 
 

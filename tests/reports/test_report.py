@@ -160,3 +160,21 @@ def test_settings_are_words(without_pictures):
 def test_the_checks_are_those_that_apply():
     assert checks_of(dem.PPCA(1).fit(X)) == ["variances that are explained wholly", "columns of very different scales"]
     assert checks_of(dem.BernoulliMixture(1).fit((X > 3).astype(float))) == ["tiny components"]
+
+
+def test_a_class_whose_rows_seldom_have_a_value_is_told(without_pictures):
+    x = X.copy()
+    x[150:270, 2] = np.nan
+    model = dem.KMeans(2, random_state=0).fit(x)
+    (said,) = [each for each in dem.report(model, x).warnings if "Less than half" in each]
+    assert f"cluster {model.predict(x)[-1]} in column 2." in said
+    assert not any("Less than half" in each for each in dem.report(model).warnings)
+
+
+def test_parameters_have_their_units(without_pictures):
+    columns = dem.Mixture(2, family={"rain": "gamma", "t": "gaussian:tied"}, n_init=1)
+    xr = pytest.importorskip("xarray")
+    data = xr.Dataset({"rain": ("row", np.abs(X[:, 0]) + 0.1, {"units": "mm"}), "t": ("row", X[:, 1], {"units": "K"})})
+    page = dem.report(columns.fit(data, sample_dims="row")).html
+    for name in ("shape rain<", "rate rain (1/mm)<", "mean t (K)<", "deviation t (K)<"):
+        assert name in page
