@@ -85,7 +85,7 @@ def kmeans(
         tidy_ticks(place.ax)
     set_title(place.ax, f"{human.plural(k, 'cluster')}: {what}")
     legend = legend_of_classes(place.ax, model)
-    shown = "" if sample is None else f" of {sample.in_words}, coloured by cluster"
+    shown = "" if sample is None else f" of {sample.as_points()}, coloured by cluster"
     return place.picture(f"K-means: {human.plural(k, 'cluster')}, {what}{shown}.", legend=legend)
 
 

@@ -189,7 +189,8 @@ def latents(model: Any, x: Any, columns: Sequence[int | str] = (0, 1), classes: 
         draw_points(axes, xy, np.zeros(len(z), dtype=int) if numbers is None else numbers)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         set_labels(axes, f"latent {pair[0] + 1}", f"latent {pair[1] + 1}")
-    set_title(axes, f"{sample.in_words} in the latent {'space' if z.shape[1] == 1 else 'plane'}")
+    shown = sample.in_words if z.shape[1] == 1 else sample.as_points()
+    set_title(axes, f"{shown} in the latent {'space' if z.shape[1] == 1 else 'plane'}")
     more = {}
     if numbers is not None:
         handles = [
@@ -198,7 +199,7 @@ def latents(model: Any, x: Any, columns: Sequence[int | str] = (0, 1), classes: 
         ]
         more["legend"] = legend_beside(axes, handles, title="class")
     coloured = f", coloured by {human.plural(len(words), 'class')}" if numbers is not None else ""
-    return place.picture(f"{sample.in_words} by the posterior means of their latents{coloured}.", **more)
+    return place.picture(f"{shown} by the posterior means of their latents{coloured}.", **more)
 
 
 def _draw_one(axes: Axes, z: Float, numbers: Any) -> None:

@@ -65,11 +65,11 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
         axes.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
         quiet_grid(axes)
     which = "nearest" if class_word(model) == "cluster" else "most probable"
-    set_title(axes, f"{sample.in_words} by {which} {class_word(model)}")
+    set_title(axes, f"{sample.as_points(MOST_ON_MAP)} by {which} {class_word(model)}")
     high = axes.get_window_extent().height / 72 if geographic else width_of(axes) * _ratio(lat, lon)
     most = int(max(2, min(height_of(axes), high) / 0.165))
     legend = legend_of_classes(axes, model, most=most if ax is not None else None)
-    text = f"A map of {sample.in_words}, coloured by {human.plural(n_classes(model), 'class')}."
+    text = f"A map of {sample.as_points(MOST_ON_MAP)}, coloured by {human.plural(n_classes(model), 'class')}."
     return place.picture(text, points=points, legend=legend)
 
 

@@ -69,7 +69,7 @@ def mixture(
     what = f"ellipses: 1 and 2 {unit}" if has_ellipses(model) else "rows by most probable component"
     set_title(place.ax, f"{some}{human.plural(k, 'component')}{' have rows' if some else ''}; {what}")
     drawn["legend"] = legend_of_classes(place.ax, model, shown_classes)
-    shown = "" if sample is None else f"{sample.in_words}, coloured by their most probable component, and "
+    shown = "" if sample is None else f"{sample.as_points()}, coloured by their most probable component, and "
     return place.picture(f"{shown}the {human.plural(k, 'component')} in {x_name} and {y_name}.", **drawn)
 
 
@@ -111,7 +111,7 @@ def pairs(
     corner = place.axes[n - 1]
     legend = legend_of_classes(corner, model, present(model), most=MOST_IN_LEGEND)
     legend.set_bbox_to_anchor((0.0, 1.0), transform=corner.transAxes)
-    whose = "" if sample is None else f"{sample.in_words} by class, and "
+    whose = "" if sample is None else f"{sample.as_points()} by class, and "
     text = f"{whose}{human.plural(n_classes(model), 'component')} in each pair of {n} columns."
     return place.picture(text, legend=legend)
 

@@ -181,7 +181,7 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
         lines.append((str(k), telling.percent(float(sizes[k])), telling.in_words(found, k, 3), *rows))
     header = (word, "share" if word == "cluster" else "weight", "most telling", *([] if counts is None else ["rows"]))
     left = len(order) - len(lines)
-    return TextTable(f"{word.capitalize()}s", header, tuple(lines), f"{left} smaller ones not shown" if left else "")
+    return TextTable(f"{word.title()}s", header, tuple(lines), f"{left} smaller ones not shown" if left else "")
 
 
 def selection_table(model: Any) -> TextTable | None:

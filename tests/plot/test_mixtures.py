@@ -109,6 +109,7 @@ def test_many_rows_are_drawn_as_a_sample():
     x = RNG.normal(size=(20_000, 4))
     picture = plot.mixture(mixture(k=12), x)
     assert sum(len(points.get_offsets()) for points in picture.artists["rows"]) == 5000
+    assert picture.text.startswith("5,000 of 20,000 rows")
 
 
 def test_names_of_the_training_data_are_used():
