@@ -8,6 +8,7 @@ import pytest
 
 import dem
 from crosses import mostly_slow
+from dem.estimators.parameter_tables import parameter_tables
 from dem.families import Gamma
 from dem.reports.page import is_numeric
 from dem.reports.pictures import page_pictures
@@ -178,3 +179,10 @@ def test_parameters_have_their_units(without_pictures):
     page = dem.report(columns.fit(data, sample_dims="row")).html
     for name in ("shape rain<", "rate rain (1/mm)<", "mean t (K)<", "deviation t (K)<"):
         assert name in page
+
+
+def test_components_that_share_a_covariance_have_tables():
+    model = dem.Mixture(4, family="gaussian:tied", n_init=1, random_state=0).fit(X)
+    (table,) = parameter_tables(model)
+    assert table.header[-3:] == ("deviation 0", "deviation 1", "deviation 2")
+    assert len({row[-1] for row in table.rows}) == 1
