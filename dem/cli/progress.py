@@ -39,9 +39,9 @@ class Live(Timed):
         super().__init__(clock)
         self.bar = Progress(
             SpinnerColumn(),
-            TextColumn("{task.description:<20}"),
+            TextColumn("{task.description:<20}", markup=False),
             BarColumn(bar_width=30),
-            TextColumn("{task.fields[facts]}"),
+            TextColumn("{task.fields[facts]}", markup=False),
             console=console or Console(stderr=True),
             transient=True,
             refresh_per_second=8,

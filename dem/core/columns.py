@@ -40,8 +40,8 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The name with the units: "temperature (degC)"."""
-        return f"{self.name} ({self.units})" if self.units else self.name
+        """The name with the units: "temperature (degC)"; a unit of 1, of numbers without units, is left out."""
+        return f"{self.name} ({self.units})" if self.units and self.units != "1" else self.name
 
 
 @dataclass(frozen=True, repr=False)

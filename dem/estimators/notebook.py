@@ -38,12 +38,11 @@ def short_facts(model: Any) -> dict[str, str]:
     source = model.source_
     rows, columns = source["shape"]
     reached = objectives.objectives_in_words(objectives.final_objective(model))
-    word = "cluster" if hasattr(model, "cluster_centers_") else "component"
     lines = telling.component_lines(model, MOST_COMPONENTS)
     return {
         "model": model.describe(),
         "data": f"{source['name']}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
         "ended": objectives.how_it_ended(model),
         **reached,
-        **{name if name == "others" else f"{word} {name}": line for name, line in lines.items()},
+        **{telling.named(model, key): line for key, line in lines.items()},
     }

@@ -21,11 +21,15 @@ from dem.estimators.summary import (
     in_scaled_units,
     objective_history,
 )
+from dem.families.poisson import Poisson
 
 MOST_COLUMNS = 6
 """Number of columns of a model that a table on a terminal shows."""
 MOST_ROWS = 32
 """Number of components, columns or passes that a table shows."""
+UNITLESS = ("shape", "probability", "probabilities", "mu", "sigma", "degrees_of_freedom", "concentration")
+"""Parameters of families without the unit of their column."""
+SINGULAR = {"means": "mean", "probabilities": "probability", "degrees_of_freedom": "degrees of freedom"}
 
 
 @dataclass(frozen=True)
@@ -104,15 +108,18 @@ def _mixture(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
 def _components(model: Any, labels: Sequence[str] | None, most: int) -> list[TextTable]:
     """Return a table for each part of a product of families, or one table for a single family."""
     named, k, d = model.component_parameters_, len(model.weights_), model.n_features_in_
-    numbered = labels is None and not columns_of(model, d).named
-    names = None if numbered else column_names(model, d, labels)
-    blocks = {part.name: part.columns for part in getattr(model.family_, "parts", ())}
+    blocks = {part.name: (part.family, part.columns) for part in getattr(model.family_, "parts", ())}
     parts = named if any(isinstance(values, Mapping) for values in named.values()) else {"Components": named}
     order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
     tables = []
     for title, part in parts.items():
-        words = None if names is None else [names[j] for j in blocks.get(title, range(d))]
-        columns = [column for name, values in part.items() for column in _numbers(name, values, words)]
+        family, numbers = blocks.get(title, (model.family_, range(d)))
+        spread = "scale" if "degrees_of_freedom" in part else "deviation"  # Student's t has scale matrices
+        columns: list[tuple[str, Any]] = []
+        for name, values in part.items():
+            shared = name in getattr(family, "shared_parameters", ())
+            of_all = np.repeat(np.asarray(values)[None], k, axis=0) if shared else values
+            columns += _numbers(name, of_all, _words(model, labels, numbers, _unit_power(family, name)), spread)
         shown = columns[:most]
         rows = [(str(i), f"{model.weights_[i]:.4f}", *(f"{values[i]:.4g}" for _, values in shown)) for i in order]
         header = ("component", "weight", *(name for name, _ in shown))
@@ -121,10 +128,36 @@ def _components(model: Any, labels: Sequence[str] | None, most: int) -> list[Tex
     return tables
 
 
-def _numbers(name: str, values: Any, columns: Sequence[str] | None = None) -> Iterator[tuple[str, Any]]:
+def _unit_power(family: Any, name: str) -> int:
+    """Return the power of a column's unit that a parameter has: 1, -1 for rates of times and lengths, 0 for none."""
+    if name == "rate":
+        return 1 if isinstance(family, Poisson) else -1
+    return 0 if name in UNITLESS else 1
+
+
+def _words(model: Any, labels: Sequence[str] | None, numbers: Sequence[int], power: int) -> list[str] | None:
+    """Return the names of some columns with a power of their units; None where columns only have numbers."""
+    columns = columns_of(model, model.n_features_in_)
+    if labels is not None or not columns.named:
+        return None if labels is None else [column_names(model, len(columns), labels)[j] for j in numbers]
+    if power == 1:
+        return [columns[j].label for j in numbers]
+    return [columns[j].name + (_inverse(columns[j].units) if power else "") for j in numbers]
+
+
+def _inverse(unit: str | None) -> str:
+    """Return one over a unit, in brackets; nothing for none."""
+    if not unit or unit == "1":
+        return ""
+    return f" (1/{unit})" if unit.isalnum() else f" (1/({unit}))"
+
+
+def _numbers(
+    name: str, values: Any, columns: Sequence[str] | None = None, spread: str = "deviation"
+) -> Iterator[tuple[str, Any]]:
     """Yield the name of each parameter and its value in all components; covariances become standard deviations.
 
-    Parameters with a value for each column have the names of the columns, if they are given.
+    These are called `spread`. Parameters with a value for each column have the names of the columns, if they are given.
     """
     if isinstance(values, list | tuple):
         for i, inner in enumerate(values):
@@ -132,7 +165,10 @@ def _numbers(name: str, values: Any, columns: Sequence[str] | None = None) -> It
         return
     array = np.asarray(values)
     if array.ndim == 3 and array.shape[1] == array.shape[2]:
-        name, array = "deviation", np.sqrt(np.einsum("kii->ki", array))
+        name, array = spread, np.sqrt(np.einsum("kii->ki", array))
+    elif name == "covariances":
+        name, array = spread, np.sqrt(array)
+    name = SINGULAR.get(name, name.replace("_", " "))
     by_column = columns is not None and array.shape[1:] == (len(columns),)
     for place in np.ndindex(array.shape[1:]):
         words = columns[place[0]] if columns is not None and by_column else ", ".join(map(str, place))

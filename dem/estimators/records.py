@@ -86,14 +86,12 @@ def source_record(source: Source, scan: Scan) -> dict[str, Any]:
 ColumnRecord = dict[str, list[float | None]]
 MOST_DESCRIBED = 1000
 """The most columns whose means and ranges are kept."""
-DIGITS = 6
-"""Significant digits of the means and ranges that are kept: they are for people."""
 
 
 def column_record(scan: Scan) -> ColumnRecord:
-    """Return the "mean", "deviation", "low" and "high" of the observed values of each column, for people to read.
+    """Return the "mean", "deviation", "low" and "high" of the observed values of each column.
 
-    They are rounded to `DIGITS` digits. None where a column has no value; empty lists for very many columns.
+    None where a column has no value; empty lists for very many columns.
     """
     if scan.n_columns > MOST_DESCRIBED:
         return {"mean": [], "deviation": [], "low": [], "high": []}
@@ -107,18 +105,19 @@ def column_record(scan: Scan) -> ColumnRecord:
         "high": scan.high,
     }
     empty = scan.missing >= scan.rows
-    return {name: _rounded(np.where(empty, np.nan, values)) for name, values in found.items()}
+    return {name: _listed(np.where(empty, np.nan, values)) for name, values in found.items()}
 
 
 def in_data_units(scaled: ColumnRecord, scale: NDArray[np.float64], shift: NDArray[np.float64]) -> ColumnRecord:
     """Return the record of rows x, given that of scaled rows (x - shift) / scale, with arrays of shape (d,)."""
     arrays = {name: np.array(values, dtype=np.float64) for name, values in scaled.items()}
     places = {name: 0.0 if name == "deviation" else shift for name in arrays}
-    return {name: _rounded(a * scale + places[name]) if len(a) else [] for name, a in arrays.items()}
+    return {name: _listed(a * scale + places[name]) if len(a) else [] for name, a in arrays.items()}
 
 
-def _rounded(values: NDArray[np.float64]) -> list[float | None]:
-    return [float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values]
+def _listed(values: NDArray[np.float64]) -> list[float | None]:
+    """Return numbers in the form of JSON."""
+    return [float(value) if np.isfinite(value) else None for value in values]
 
 
 def plain_settings(params: Mapping[str, Any]) -> dict[str, Any]:

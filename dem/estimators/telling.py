@@ -15,6 +15,8 @@ MOST_WORDS = 2
 """The most columns that are named for a component."""
 DIFFERENT, VERY_DIFFERENT = 0.5, 1.5
 """Differences from the mean of all rows, in standard deviations, that are called high or low, and very high or low."""
+SAME = 1e-6
+"""Sums of weights that differ from the number of rows by less than this share of it are rows."""
 MOST_COMPONENTS = 10
 """The most components that a summary on a terminal lists."""
 
@@ -30,7 +32,7 @@ class Traits:
     variables : tuple of str
         The variables that these belong to.
     differences : array of shape (K, len(names))
-        In standard deviations of all rows; 0 where nothing is known.
+        In standard deviations of all rows; NaN where nothing is known.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,50 @@ def shares(model: Any) -> Float:
         return np.asarray(getattr(model, "weights_", np.ones(0)), dtype=np.float64)
     total = float(np.sum(counts))
     return np.asarray(counts, dtype=np.float64) / (total or 1.0)
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """How much of the data each component or cluster has.
+
+    Attributes
+    ----------
+    weights : array of shape (K,)
+        The sum of the weights of its rows.
+    rows : array of shape (K,)
+        The same, scaled to the number of rows.
+    are_rows : bool
+        The two are the same: each row has the weight 1, as far as their sum tells.
+    """
+
+    weights: Float
+    rows: Float
+    are_rows: bool
+
+
+def class_counts(model: Any) -> ClassCounts | None:
+    """Return how much of the data each class of a model has; None if it has no classes, or does not know it."""
+    weights = getattr(model, "cluster_counts_", getattr(model, "effective_counts_", None))
+    if weights is None:
+        return None
+    weights = np.asarray(weights, dtype=np.float64)
+    source = getattr(model, "source_", None) or {}
+    if "shape" not in source:
+        return ClassCounts(weights, weights, are_rows=True)
+    rows, total = source["shape"][0] - source.get("empty_rows", 0), float(weights.sum())
+    if abs(total - rows) <= SAME * rows:
+        return ClassCounts(weights, weights, are_rows=True)
+    return ClassCounts(weights, weights * (rows / total), are_rows=False)
+
+
+def class_word(model: Any) -> str:
+    """Return the word for a class of a model: "cluster" or "component"."""
+    return "cluster" if hasattr(model, "cluster_centers_") else "component"
+
+
+def named(model: Any, key: str) -> str:
+    """Return the name of a line of `component_lines`: "component 3", "cluster 3", or "others"."""
+    return f"{class_word(model)} {key}" if key.isdecimal() else key
 
 
 def component_means(model: Any) -> Float:
@@ -69,8 +115,8 @@ def traits(model: Any) -> Traits:
     means, weights = component_means(model), shares(model)
     d = means.shape[1]
     centre, spread = _of_all_rows(model, means, weights)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = [np.nan_to_num((means - centre) / spread, posinf=0.0, neginf=0.0)]
+    apart = means - centre
+    found = [np.divide(apart, spread, out=np.where(np.isnan(apart), np.nan, 0.0), where=~(spread <= 0))]
     columns = columns_of(model, d)
     names = [column.name if columns.named else f"column {column.name}" for column in columns]
     variables = [column.variable or name for column, name in zip(columns, names, strict=True)]
@@ -86,9 +132,13 @@ def traits(model: Any) -> Traits:
 def in_words(found: Traits, component: int, most: int = MOST_WORDS) -> str:
     """Return the columns in which a component differs most: "temperature(depth=10) high, salinity(depth=10) low".
 
-    Of several columns of one variable, such as neighbouring depths, only the most telling one is named.
+    Of several columns of one variable, such as neighbouring depths, only the most telling one is named. Nothing is said
+    where nothing is known, as of angles.
     """
     own, words, told = found.differences[component], list[str](), set[str]()
+    if not np.isfinite(own).any():
+        return ""
+    own = np.nan_to_num(own)
     for j in np.argsort(-np.abs(own), kind="stable"):
         if abs(own[j]) < DIFFERENT or len(words) == most:
             break
@@ -124,7 +174,8 @@ def component_lines(model: Any, most: int = MOST_COMPONENTS) -> dict[str, str]:
     sizes, found = shares(model), traits(model)
     order = np.argsort(-sizes, kind="stable")
     shown = order if len(order) <= most else order[: most - 1]
-    lines = {str(k): f"{percent(float(sizes[k]))}, {in_words(found, k)}" for k in shown.tolist()}
+    facts = {k: (percent(float(sizes[k])), in_words(found, k)) for k in shown.tolist()}
+    lines = {str(k): ", ".join(filter(None, words)) for k, words in facts.items()}
     if len(shown) < len(order):
         rest = order[len(shown) :]
         lines["others"] = f"{len(rest)} more, {percent(float(sizes[rest].sum()))} together"
@@ -132,14 +183,18 @@ def component_lines(model: Any, most: int = MOST_COMPONENTS) -> dict[str, str]:
 
 
 def _of_all_rows(model: Any, means: Float, weights: Float) -> tuple[Float, Float]:
-    """Return the mean and the deviation of each column over all rows; of old models, those of the components."""
-    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
-    if len(kept.get("mean", ())) == means.shape[1]:
-        return np.array(kept["mean"], dtype=np.float64), np.array(kept["deviation"], dtype=np.float64)
+    """Return the mean and the deviation of each column over all rows, as the model has them.
+
+    The mean of the observed values would be another one where values are missing more often in some components. A model
+    without variances has the deviation of the training data; of old models, that of its means.
+    """
     centre = weights @ np.nan_to_num(means)
     between = weights @ (np.nan_to_num(means) - centre) ** 2
     if hasattr(model, "means_"):
-        between = between + weights @ variances(model)
+        return centre, np.sqrt(between + weights @ variances(model))
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    if len(kept.get("deviation", ())) == means.shape[1]:
+        return centre, np.array(kept["deviation"], dtype=np.float64)
     return centre, np.sqrt(between)
 
 

@@ -23,6 +23,8 @@ CHARACTER = 0.56
 """The mean width of a character, as a share of the size of the font."""
 TITLE_POINTS, LABEL_POINTS = 10.0, 10.0
 LARGE, TINY = 1e5, 1e-3
+LEAST_SPAN = 0.05
+"""Numbers on an axis that differ by a smaller share of the largest would all be alike when written short."""
 NARROW = 2.6
 """Inches of a panel among many, which has its names beside all of it."""
 SMALLEST_FONT = 7.0
@@ -33,6 +35,8 @@ GAP = 2.0
 DECADES = 40.0
 """The least ratio of the ends of a logarithmic axis."""
 MOST_IN_LEGEND = 12
+PLAIN: dict[str, Any] = {"parse_math": False}
+"""Settings of texts that may have names of the data: "$" is a dollar, and no mathematics."""
 SMALL = "small"
 MOST_MEDIUM = 15
 
@@ -154,7 +158,7 @@ def grid_of(n: int, across: int = 3) -> tuple[tuple[int, int], int]:
 
 def set_title(ax: Axes, text: str) -> None:
     """Write a title in as many lines as its width needs."""
-    ax.set_title(wrapped(text, width_of(ax), TITLE_POINTS), fontsize="medium")
+    ax.set_title(wrapped(text, width_of(ax), TITLE_POINTS), fontsize="medium", **PLAIN)
 
 
 def set_labels(ax: Axes, x: str | None = None, y: str | None = None) -> None:
@@ -165,9 +169,8 @@ def set_labels(ax: Axes, x: str | None = None, y: str | None = None) -> None:
     for text, room, write in ((x, width_of(ax), ax.set_xlabel), (y, height_of(ax), ax.set_ylabel)):
         if text is not None:
             whole = wrapped(text, room, LABEL_POINTS)
-            write(
-                whole if whole.count("\n") <= text.count("\n") + 1 else wrapped(text.split("\n")[0], room, LABEL_POINTS)
-            )
+            fits = whole.count("\n") <= text.count("\n") + 1
+            write(whole if fits else wrapped(text.split("\n")[0], room, LABEL_POINTS), **PLAIN)
 
 
 def fit_texts(axes: Sequence[Axes]) -> None:
@@ -215,7 +218,7 @@ def _fit(text: Any, room: float) -> bool:
 def _thin(axis: Any) -> bool:
     """Mark fewer places on an axis if their numbers touch one another; return whether they did."""
     locator = axis.get_major_locator()
-    if not isinstance(locator, MaxNLocator):
+    if not isinstance(locator, MaxNLocator | LogLocator):
         return False
     ticks = [tick for tick in axis.get_major_ticks() if tick.label1.get_visible() and tick.label1.get_text()]
     low, high = sorted(axis.get_view_interval())
@@ -225,16 +228,24 @@ def _thin(axis: Any) -> bool:
     if all(one[1] <= two[0] for one, two in pairwise(ends)):
         return False
     widest, length = max(b - a for a, b in ends), ends[-1][1] - ends[0][0]
-    locator.set_params(nbins=max(1, min(len(boxes) - 2, int(length / widest))))
+    fit = max(1, min(len(boxes) - 2, int(length / widest)))
+    if isinstance(locator, LogLocator):
+        locator.set_params(numticks=max(2, fit))
+    else:
+        locator.set_params(nbins=fit)
     return True
 
 
 def tidy_ticks(ax: Axes) -> None:
-    """Write large and tiny numbers on axes short, so that they have room."""
+    """Write large and tiny numbers on axes short, so that they have room.
+
+    Large ones that differ little, such as Julian days, are left to Matplotlib, which takes out what they share.
+    """
     for axis, (low, high) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
         largest = max(abs(low), abs(high))
         if axis.get_scale() == "linear" and largest >= LARGE:
-            axis.set_major_formatter(lambda value, _: human.count(round(value)))
+            if abs(high - low) >= LEAST_SPAN * largest:
+                axis.set_major_formatter(lambda value, _: human.count(round(value)))
         elif axis.get_scale() == "linear" and largest < TINY:
             axis.set_major_formatter(lambda value, _: f"{value:g}")
 
@@ -319,10 +330,13 @@ def _whole(figure: Figure | SubFigure) -> Figure:
 def legend_beside(ax: Axes, handles: Sequence[Any] | None = None, title: str | None = None) -> Any:
     """Write the legend on the right of the axes, where it hides no data."""
     more = {} if handles is None else {"handles": list(handles)}
-    return ax.legend(
+    legend = ax.legend(
         **more, title=title, loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0.0, frameon=False,
         handlelength=1.4, handletextpad=0.6, labelspacing=0.35, fontsize=SMALL, title_fontsize=SMALL, alignment="left",
     )  # fmt: skip
+    for text in (*legend.get_texts(), legend.get_title()):
+        text.set(**PLAIN)
+    return legend
 
 
 def quiet_grid(ax: Axes, axis: Any = "both") -> None:

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dem.plot.along import has_profiles, is_vertical, profile_grids, profiles
+from dem.em.loop import FALL_ROUNDING
+from dem.plot.along import MOST_BANDS, class_grids, has_class_profiles, is_vertical, profiles
 from dem.plot.canvas import Picture
 from dem.plot.classes import entropy, sizes
 from dem.plot.clusters import distances, kmeans
 from dem.plot.criteria_curve import criterion
 from dem.plot.families import codes_of, probabilities
-from dem.plot.gaps import filled, missing
-from dem.plot.histories import history, staircase
+from dem.plot.gaps import filled, incomplete, missing
+from dem.plot.histories import has_gains, history, staircase
 from dem.plot.labels import names_of
 from dem.plot.latent import latents, loadings, scree
 from dem.plot.maps import class_map, places_of
@@ -24,6 +25,8 @@ from dem.plot.mixtures import has_ellipses, mixture, pairs
 from dem.plot.one_column import MOST_PANELS, densities
 from dem.plot.sampled import RowSample, n_classes, n_columns, row_sample
 
+LEAST_STEPS = 3
+"""The fewest iterations that a staircase shows."""
 QUANTILES = (0.1, 0.5, 0.9)
 WIDTH, PANEL, HEIGHT, TALL = 5.0, 3.2, 4.6, 5.4
 """Inches of the parts of `figure`: of one with one panel, of each of several panels; of the whole."""
@@ -88,11 +91,15 @@ def _only_codes(model: Any) -> bool:
 
 
 def _bound(model: Any, rows: RowSample | None) -> bool:
-    return any(entry.get("kl") is not None for entry in getattr(model, "history_", ()))
+    """Whether the history has steps with gains that can be seen."""
+    steps = [entry for entry in getattr(model, "history_", ()) if entry.get("kl") is not None]
+    return len(steps) >= LEAST_STEPS and any(
+        entry["kl"] > FALL_ROUNDING * max(1.0, abs(entry["elbo_e"])) for entry in steps
+    )
 
 
 def _has_gaps(rows: RowSample | None) -> bool:
-    return rows is not None and not bool(np.isfinite(rows.x).all())
+    return rows is not None and bool(incomplete(rows).any())
 
 
 def _numbers(model: Any) -> bool:
@@ -119,12 +126,12 @@ PICTURES: dict[str, Kind] = {
     "profiles": Kind(
         "mean and standard deviation of each class along depth, time, ...",
         lambda r: profiles(r.model, r.rows, ax=r.ax),
-        lambda model, rows: n_classes(model) > 0 and has_profiles(model),
+        lambda model, rows: has_class_profiles(model),
     ),
     "quantiles": Kind(
         "quantiles of the rows of each class along depth, time, ...",
         lambda r: profiles(r.model, r.rows, QUANTILES, r.ax),
-        lambda model, rows: n_classes(model) > 0 and has_profiles(model) and rows is not None,
+        lambda model, rows: has_class_profiles(model) and n_classes(model) <= MOST_BANDS and rows is not None,
         needs_rows=True,
     ),
     "map": Kind(
@@ -161,7 +168,7 @@ PICTURES: dict[str, Kind] = {
     ),
     "latents": Kind(
         "rows in two latents",
-        lambda r: latents(r.model, r.rows, r.columns or (0, 1), ax=r.ax),
+        lambda r: latents(r.model, r.rows, (0, 1) if r.columns is None else r.columns, ax=r.ax),
         lambda model, rows: _is_latent(model) and rows is not None,
         needs_rows=True,
     ),
@@ -194,7 +201,7 @@ PICTURES: dict[str, Kind] = {
     "history": Kind(
         "the gain of each pass, from the start on the sample to the end",
         lambda r: history(r.model, r.ax),
-        lambda model, rows: bool(getattr(model, "history_", ())),
+        lambda model, rows: has_gains(model),
     ),
     "staircase": Kind(
         "the lower bound after each E-step and M-step",
@@ -284,14 +291,14 @@ def figure(
     sample = row_sample(model, x)
     names_of(model, labels)  # checks them
     names = main_pictures(model, sample, columns)
-    if getattr(model, "history_", ()):
+    if has_gains(model):
         names.append("history")
     if len(names) == 1:
         return PICTURES[names[0]].draw(Request(model, sample, columns, labels))
     request = Request(model, sample, columns, labels)
     across = [_across(_panels(name, request)) for name in names]
     tall = any(_panels(name, request) > 2 for name in names) or (
-        "profiles" in names and any(map(is_vertical, profile_grids(model)))
+        "profiles" in names and any(map(is_vertical, class_grids(model)))
     )
     widths = [WIDTH if n == 1 else PANEL * n + 0.8 for n in across]
     whole = Figure(figsize=(0.6 + sum(widths), TALL if tall else HEIGHT), layout="constrained")
@@ -309,7 +316,7 @@ def main_pictures(model: Any, sample: RowSample | None, columns: Any = None) -> 
         return ["scree"] + (["latents"] if sample is not None else [])
     if _only_codes(model):
         return ["probabilities"]
-    if columns is None and has_profiles(model):
+    if columns is None and has_class_profiles(model):
         return ["profiles"]
     if n_columns(model) == 1 or (columns is None and not has_ellipses(model)):
         return ["densities"]
@@ -335,7 +342,7 @@ def _across(panels: int) -> int:
 def _panels(name: str, request: Request) -> int:
     """Return how many panels a picture has."""
     if name == "profiles":
-        return len(profile_grids(request.model))
+        return len(class_grids(request.model))
     if name == "densities":
         return min(MOST_PANELS, n_columns(request.model)) if request.columns is None else len(request.columns)
     return 1

@@ -10,9 +10,10 @@ from matplotlib.ticker import MaxNLocator
 
 from dem.core import human
 from dem.core.block import Float
+from dem.estimators.telling import class_counts
 from dem.plot.canvas import Picture, canvas, name_size, quiet_grid, room_for, set_labels, set_title, width_of
 from dem.plot.colours import style
-from dem.plot.labels import legend_of_classes, percent, shares, word_for
+from dem.plot.labels import class_word, legend_of_classes, percent, shares
 from dem.plot.sampled import n_classes, rows_needed
 
 MOST_BARS = 30
@@ -24,7 +25,7 @@ MOST_CURVES, FEW_CURVES = 8, 6
 
 
 def sizes(model: Any, ax: Any = None) -> Picture:
-    """Draw the share of each class in the rows, and the number of its rows.
+    """Draw the share of each class in the rows, and the number of its rows; of weighted rows the sum of the weights.
 
     Parameters
     ----------
@@ -40,15 +41,15 @@ def sizes(model: Any, ax: Any = None) -> Picture:
     k = n_classes(model)
     if not k:
         raise ValueError(f"a {type(model).__name__} has no classes")
-    weights = shares(model)
-    counts = getattr(model, "cluster_counts_", getattr(model, "effective_counts_", None))
+    weights, counts, word = shares(model), class_counts(model), class_word(model)
+    of = "rows" if counts is None or counts.are_rows else "weight"
     place = canvas(ax, (6.0, 1.3 + 0.26 * max(3, min(k, MOST_BARS))))
     axes = place.ax
     most = MOST_BARS if place.own else min(MOST_BARS, room_for(axes))
     order = list(range(k)) if k <= most else np.argsort(-weights, kind="stable")[:most].tolist()
     bars = axes.barh(range(len(order)), 100 * weights[order], color=[style(j).colour for j in order], height=0.72)
     for i, j in enumerate(order):
-        number = "" if counts is None else f"  ({human.count(_rounded(counts[j]))})"
+        number = "" if counts is None else f"  ({human.count(_rounded(counts.weights[j]))})"
         axes.annotate(f"{percent(float(weights[j]))}{number}", (100 * weights[j], i), xytext=(4, 0),
                       textcoords="offset points", va="center", fontsize="small")  # fmt: skip
     axes.set_yticks(range(len(order)), [str(j) for j in order], fontsize=name_size(place, len(order)))
@@ -56,13 +57,15 @@ def sizes(model: Any, ax: Any = None) -> Picture:
     axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, 100 * float(weights.max()) * room))
     axes.set_xticks([tick for tick in MaxNLocator(nbins=6).tick_values(0, axes.get_xlim()[1]) if tick <= 100])
     axes.set_xlim(0, 100 * float(weights.max()) * room)
-    set_labels(axes, "share of the rows (%)", word_for(model))
+    set_labels(axes, f"share of the {of} (%)", word)
     axes.spines[["top", "right"]].set_visible(False)
     quiet_grid(axes, "x")
     rest = f"; the {len(order)} largest of {k}" if len(order) < k else ""
-    set_title(axes, f"size of each {word_for(model)}{' (rows)' if counts is not None else ''}{rest}")
+    size = "size" if word == "cluster" else "weight"
+    expected = "" if word == "cluster" else "expected "  # sums of responsibilities, not rows by their component
+    set_title(axes, f"{size} of each {word}{f' ({expected}{of})' if counts is not None else ''}{rest}")
     largest = ", ".join(f"{j}: {percent(float(weights[j]))}" for j in order[:8])
-    return place.picture(f"Sizes of {human.plural(k, word_for(model))}: {largest}.", bars=bars)
+    return place.picture(f"Sizes of {human.plural(k, word)}: {largest}.", bars=bars)
 
 
 def _rounded(count: float) -> float:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from scipy.spatial import Voronoi, cKDTree
 from scipy.spatial.distance import cdist
 
 from dem.core import human
@@ -36,6 +38,8 @@ from dem.plot.telling import column_pair
 PIXELS = 400
 MOST_BARS = 40
 BORDER = "0.25"
+FAR = 10.0
+"""How far off the range of a picture the points are that close its outer regions, in its width."""
 
 
 def kmeans(
@@ -81,7 +85,7 @@ def kmeans(
         tidy_ticks(place.ax)
     set_title(place.ax, f"{human.plural(k, 'cluster')}: {what}")
     legend = legend_of_classes(place.ax, model)
-    shown = "" if sample is None else f" of {sample.in_words}, coloured by cluster"
+    shown = "" if sample is None else f" of {sample.as_points()}, coloured by cluster"
     return place.picture(f"K-means: {human.plural(k, 'cluster')}, {what}{shown}.", legend=legend)
 
 
@@ -121,18 +125,30 @@ def _draw_regions(ax: Axes, model: Any, sample: RowSample | None, pair: tuple[in
     across, up = np.meshgrid(*(np.linspace(a, b, PIXELS) for a, b in zip(low, high, strict=True)))
     unit = shared_units(model, 2)[list(pair)]  # distances are those of scaled columns
     plane = np.column_stack([across.ravel(), up.ravel()])
-    region = cdist(plane / unit, centres / unit, "sqeuclidean").argmin(axis=1).reshape(across.shape)
+    region = cKDTree(centres / unit).query(plane / unit)[1].reshape(across.shape)
     colours = ListedColormap([style(k).colour for k in range(len(centres))])
     ax.imshow(region, origin="lower", extent=(low[0], high[0], low[1], high[1]), aspect="auto", alpha=0.16, vmin=-0.5,
               vmax=len(centres) - 0.5, cmap=colours, interpolation="nearest", zorder=0)  # fmt: skip
-    for k in np.unique(region) if region.min() < region.max() else ():
-        ax.contour(across, up, region == k, levels=[0.5], colors=BORDER, linewidths=0.9, zorder=3)
+    lines = [line * unit for line in borders(centres / unit, low / unit, high / unit)]
+    ax.add_collection(LineCollection(lines, colors=BORDER, linewidths=0.9, zorder=3), autolim=False)
     if sample is not None:
         draw_points(ax, sample.x[:, list(pair)], sample.classes)
     _number(ax, model, centres)
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     set_labels(ax, *(short(names[j], 60) for j in pair))
     return "centres and borders"
+
+
+def borders(centres: Float, low: Float, high: Float) -> list[Float]:
+    """Return the lines (2, 2) between the regions of centres (K, 2), which lie between `low` and `high` (2,).
+
+    Four far points close the regions at the edge; the lines between them and the centres are outside of the range.
+    """
+    k, middle = len(centres), (low + high) / 2
+    far = middle + FAR * float((high - low).max()) * np.array([[1, 0], [-1, 0], [0, 1], [0, -1]])
+    cells = Voronoi(np.concatenate([centres, far]))
+    pairs = zip(cells.ridge_points, cells.ridge_vertices, strict=True)
+    return [cells.vertices[ends] for own, ends in pairs if max(own) < k and min(ends) >= 0]
 
 
 def _draw_plane(ax: Axes, model: Any, sample: RowSample | None, xy: Float | None, centres: Float) -> None:

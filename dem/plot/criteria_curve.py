@@ -44,7 +44,7 @@ def criterion(table: Any, criterion: str | None = None, ax: Any = None) -> Pictu
     known = [
         (s, float(c[criterion]), gone) for s, c, gone in rows if (c or {}).get(criterion) is not None and size in s
     ]
-    known = [entry for entry in known if np.isfinite(entry[1])]
+    known = _comparable([entry for entry in known if np.isfinite(entry[1])], size)
     if size is None or not known:
         names = sorted({name for _, criteria, _ in rows for name in criteria or ()})
         raise ValueError(f"no candidate has the criterion {criterion!r}: they have {', '.join(names) or 'none'}")
@@ -67,7 +67,7 @@ def criterion(table: Any, criterion: str | None = None, ax: Any = None) -> Pictu
     what = f"number of {word}" if size.startswith("n_") else word
     set_labels(axes, what, f"{_title(criterion)}, above the best one")
     tidy_ticks(axes)
-    if size.startswith("n_"):
+    if all(_is_number(settings[size]) for settings, _, _ in known) and size.startswith("n_"):
         whole_numbers(axes)
     quiet_grid(axes)
     others = ", ".join(f"{value}" for name, value in best[0].items() if name != size)
@@ -78,6 +78,17 @@ def criterion(table: Any, criterion: str | None = None, ax: Any = None) -> Pictu
     if len(groups) > 1:
         legend_beside(axes)
     return place.picture(f"{_title(criterion)} of {len(known)} candidates over the {what}; {text}.", best=mark)
+
+
+def _comparable(known: list[Any], size: str | None) -> list[Any]:
+    """Return the candidates with their settings along the axis as words, if not all of them are numbers."""
+    if size is None or all(_is_number(settings[size]) for settings, _, _ in known):
+        return known
+    return [({**settings, size: str(settings[size])}, value, gone) for settings, value, gone in known]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
 def _table_of(table: Any, criterion: str | None) -> tuple[Any, str]:
@@ -121,8 +132,8 @@ def _entry(row: Any, name: str) -> Any:
 def _groups(known: Any, size: str) -> dict[str, list[Any]]:
     """Return the candidates by their other settings, each group in the order of its sizes."""
     found: dict[str, list[Any]] = {}
-    in_order = sorted(known, key=lambda e: e[0][size]) if size.startswith("n_") else known
-    for entry in in_order:
+    sizes = size.startswith("n_") and all(_is_number(settings[size]) for settings, _, _ in known)
+    for entry in sorted(known, key=lambda e: e[0][size]) if sizes else known:
         name = ", ".join(str(value) for key, value in entry[0].items() if key != size)
         found.setdefault(name, []).append(entry)
     return found

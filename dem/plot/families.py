@@ -19,7 +19,7 @@ from dem.estimators.summary import columns_of
 from dem.families.bernoulli import Bernoulli
 from dem.families.categorical import Categorical
 from dem.families.product import Product
-from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, room_for, set_title
+from dem.plot.canvas import MOST_IN_LEGEND, PLAIN, Picture, canvas, room_for, set_title
 from dem.plot.colours import PALETTE, style
 from dem.plot.labels import legend_of_classes, names_of, short
 from dem.plot.sampled import n_classes, n_columns
@@ -124,6 +124,14 @@ def codes_of(model: Any) -> list[Codes]:
     return sorted(found, key=lambda codes: codes.column)
 
 
+def categorical_columns(model: Any) -> set[int]:
+    """Return the numbers of the columns of codes: a code has no mean, but one of 0 and 1 has."""
+    family = getattr(model, "family_", None)
+    if isinstance(family, Product):
+        return {j for part in family.parts if isinstance(part.family, Categorical) for j in part.columns}
+    return set(range(n_columns(model))) if isinstance(family, Categorical) else set()
+
+
 def _chosen(model: Any, found: Sequence[Codes], columns: Any, most: int) -> list[Codes]:
     """Return the columns to draw: those that the user chose, or those in which the classes differ most."""
     if columns is not None:
@@ -167,6 +175,6 @@ def code_colour(code: int, n: int) -> str:
 def _finish(ax: Axes, bottom: float, ticks: tuple[list[float], list[str]], *, numbered: bool) -> None:
     """Set the axes of a picture of bars."""
     ax.set(xlim=(-0.03, 1.005), ylim=(bottom - 0.3, -0.7), xlabel="probability")
-    ax.set_yticks(*ticks)
+    ax.set_yticks(*ticks, **PLAIN)
     ax.tick_params(axis="y", length=0, pad=20 if numbered else 6)
     ax.spines[["top", "right", "left"]].set_visible(False)

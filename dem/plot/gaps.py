@@ -6,19 +6,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from dem.core import human
 from dem.core.block import Float
-from dem.core.column_grid import ColumnGrid
-from dem.plot.along import DOWNWARDS, axis_name, has_profiles, is_vertical, positions, profile_grids
+from dem.plot.along import (
+    axis_names,
+    has_profiles,
+    holds,
+    is_vertical,
+    name_axes,
+    positions,
+    profile_canvas,
+    profile_grids,
+    value_name,
+)
 from dem.plot.canvas import (
+    PLAIN,
     Picture,
     canvas,
-    grid_of,
     legend_beside,
     name_size,
     quiet_grid,
@@ -40,7 +48,8 @@ BAND = 0.25
 def missing(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> Picture:
     """Draw the share of missing values in each column of the training data.
 
-    Columns with a coordinate, such as depth, are drawn along it; of others the thirty that lack most.
+    If all columns that lack some have a coordinate, such as depth, the shares are drawn along it; otherwise as bars,
+    of the thirty columns that lack most.
 
     Parameters
     ----------
@@ -63,7 +72,7 @@ def missing(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> 
     share = counts / n
     incomplete = percent(source["incomplete_rows"] / n)
     text = f"missing values: {percent(float(share.mean()))} of all; some in {incomplete} of the rows"
-    if has_profiles(model) and labels is None:
+    if labels is None and _along(model, share > 0):
         return _missing_lines(model, share, text, ax)
     names = names_of(model, labels)
     lacking = int((share > 0).sum())
@@ -75,7 +84,7 @@ def missing(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> 
     for i, j in enumerate(order):
         axes.annotate(percent(float(share[j])), (100 * share[j], i), xytext=(4, 0), textcoords="offset points",
                       va="center", fontsize="small")  # fmt: skip
-    axes.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=name_size(place, len(order)))
+    axes.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=name_size(place, len(order)), **PLAIN)
     end = 100 * float(share.max()) * (1 + 0.6 / width_of(axes))
     axes.set_xticks([tick for tick in MaxNLocator(nbins=6).tick_values(0, end) if tick <= min(100, end)])
     axes.set(ylim=(len(order) - 0.4, -0.6), xlim=(0, end))
@@ -91,37 +100,27 @@ def missing(model: Any, labels: Sequence[str] | None = None, ax: Any = None) -> 
 def _missing_lines(model: Any, share: Float, text: str, ax: Any) -> Picture:
     """Draw the shares along the coordinate of each variable."""
     grids = profile_grids(model)
-    place = _profile_canvas(ax, grids)
+    place = profile_canvas(ax, grids)
     for axes, grid in zip(place.axes, grids, strict=True):
         at, _ = positions(grid)
         values, upright = 100 * share[grid.columns], is_vertical(grid)
         axes.plot(*((values, at) if upright else (at, values)), ".-", color=PALETTE[0])
-        _name_axes(axes, grid, f"{short(grid.variable, 30)}: missing (%)", upright=upright)
+        name_axes(axes, grid, f"{short(grid.variable, 30)}: missing (%)")
         (axes.set_xlim if upright else axes.set_ylim)(0, max(1.0, 108 * float(share.max())))
     set_title(place.ax, text)
-    along = ", ".join(sorted({axis_name(grid) for grid in grids}))
-    return place.picture(f"The share of missing values along {along}: {text}.")
+    return place.picture(f"The share of missing values along {axis_names(grids)}: {text}.")
 
 
-def _profile_canvas(ax: Any, grids: Sequence[ColumnGrid]) -> Any:
-    panels, unused = grid_of(len(grids))
-    tall = 4.6 if any(is_vertical(grid) for grid in grids) else 3.3
-    return canvas(ax, (1.2 + 3.1 * panels[1], 0.4 + tall * panels[0]), panels, unused)
-
-
-def _name_axes(ax: Axes, grid: ColumnGrid, value: str, *, upright: bool) -> None:
-    """Name the axes of a panel along a coordinate; depth increases downwards."""
-    set_labels(ax, *((value, axis_name(grid)) if upright else (axis_name(grid), value)))
-    if upright and grid.dims[0].lower() in DOWNWARDS and not ax.yaxis_inverted():
-        ax.invert_yaxis()
-    quiet_grid(ax)
+def _along(model: Any, lacking: Any) -> bool:
+    """Whether the columns that lack values, of a mask (d,), can all be drawn along a coordinate."""
+    return has_profiles(model) and holds(profile_grids(model), np.flatnonzero(lacking).tolist())
 
 
 def filled(model: Any, x: Any, row: int | None = None, labels: Sequence[str] | None = None, ax: Any = None) -> Picture:
     """Draw a row whose missing values a fit fills in: the observed values, the filled ones, and their spread.
 
-    Columns with a coordinate are drawn along it. Other columns are drawn side by side, each in its own units: the mean
-    of the rows is 0, and their standard deviation 1.
+    If all columns that are filled in have a coordinate, the row is drawn along it. Otherwise columns are drawn side by
+    side, each in its own units: the mean of the rows is 0, and their standard deviation 1.
 
     Parameters
     ----------
@@ -148,8 +147,9 @@ def filled(model: Any, x: Any, row: int | None = None, labels: Sequence[str] | N
         raise ValueError(f"row {number if row is None else row} has no missing value: there is nothing to fill in")
     spread = "" if sd is None else ", with two standard deviations"
     text = f"{human.plural(int(gaps.sum()), 'value')} of {len(gaps)} filled in{spread}"
-    place = _draw_filled_lines(model, (one.x[0], mean, sd), ax) if has_profiles(model) and labels is None else None
-    if place is None:
+    if labels is None and _along(model, gaps):
+        place = _draw_filled_lines(model, (one.x[0], mean, sd), ax)
+    else:
         place = _draw_filled_columns(sample, (one.x[0], mean, sd), names_of(model, labels), ax)
     set_title(place.ax, text)
     handles = [
@@ -164,10 +164,16 @@ def filled(model: Any, x: Any, row: int | None = None, labels: Sequence[str] | N
 def _row_to_fill(sample: RowSample) -> int:
     """Return the row that lacks most, of those that lack at most two thirds of their values."""
     share = (~np.isfinite(sample.x)).mean(axis=1)
-    if not (share > 0).any():
-        raise ValueError("no value is missing in these rows: there is nothing to fill in")
+    if not incomplete(sample).any():
+        raise ValueError("no value is missing in the rows that have any value: there is nothing to fill in")
     fit = np.where(share <= 2 / 3, share, -share)
     return int(np.argmax(fit)) if fit.max() > 0 else int(np.argmax(np.where(share < 1, share, -1)))
+
+
+def incomplete(sample: RowSample) -> Any:
+    """Return a mask (n,) of the rows that have some values, and lack others."""
+    gaps = ~np.isfinite(sample.x)
+    return gaps.any(axis=1) & ~gaps.all(axis=1)
 
 
 def _filled(one: RowSample) -> tuple[Float, Float | None]:
@@ -182,7 +188,7 @@ def _draw_filled_lines(model: Any, values: tuple[Float, Float, Float | None], ax
     """Draw a row along the coordinates of its columns."""
     own, mean, sd = values
     grids = profile_grids(model)
-    place = _profile_canvas(ax, grids)
+    place = profile_canvas(ax, grids)
     for axes, grid in zip(place.axes, grids, strict=True):
         at, upright = positions(grid)[0], is_vertical(grid)
         x, m = own[grid.columns], mean[grid.columns]
@@ -196,8 +202,7 @@ def _draw_filled_lines(model: Any, values: tuple[Float, Float, Float | None], ax
             s = 2 * sd[grid.columns]
             fill = axes.fill_betweenx if upright else axes.fill_between
             fill(at, m - s, m + s, color=FILLED, alpha=BAND, linewidth=0, zorder=1)
-        value = f"{grid.variable} ({grid.units})" if grid.units and grid.units != "1" else grid.variable
-        _name_axes(axes, grid, short(value, 60), upright=upright)
+        name_axes(axes, grid, value_name(grid))
     return place
 
 
@@ -226,7 +231,8 @@ def _draw_filled_columns(
     place.ax.axvline(0, color="0.7", linewidth=0.8, zorder=0)
     place.ax.use_sticky_edges = False
     tidy_ticks(place.ax)
-    place.ax.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=name_size(place, len(order)))
+    size = name_size(place, len(order))
+    place.ax.set_yticks(range(len(order)), [short(names[j]) for j in order], fontsize=size, **PLAIN)
     place.ax.set_ylim(len(order) - 0.4, -0.6)
     set_labels(place.ax, "distance from the mean of the column (standard deviations)")
     quiet_grid(place.ax, "x")

@@ -65,6 +65,14 @@ def history(model: Any, ax: Any = None) -> Picture:
     return place.picture(f"The gain of each {word}: {text}.", **drawn)
 
 
+def has_gains(model: Any) -> bool:
+    """Whether the history of a model has a gain that could be seen."""
+    if not getattr(model, "history_", ()):
+        return False
+    name, _, values = summary.objective_history(model)
+    return any(value != 0 for value in (*gains(name, values), *_on_sample(model, name)[0]))
+
+
 def _on_sample(model: Any, name: str) -> tuple[Any, str]:
     """Return what is known of the work on the sample, and what that is: gains of the best start, or gaps of others."""
     course = gains(name, sample_course(model))
@@ -77,14 +85,16 @@ def _on_sample(model: Any, name: str) -> tuple[Any, str]:
 def start_gaps(model: Any) -> Any:
     """Return how far starts on the sample ended below the best of them, in nats a row; without those that reached it.
 
-    Starts on fewer rows of the sample are left out: their objectives cannot be compared.
+    Starts on fewer rows of the sample are left out: their objectives cannot be compared. Those of the best optimum have
+    reached it, as the title counts them, also if they ended a little below.
     """
     known = [s for s in _records(model) if _entry(s, "objective") is not None and not _entry(s, "moves")]
     most = max((_entry(s, "rows") or 0 for s in known), default=0)
     reached = np.array([float(_entry(s, "objective")) for s in known if (_entry(s, "rows") or 0) == most])
     if len(reached) < 2:
         return np.zeros(0)
-    gaps = np.sort(reached.max() - reached)[::-1]
+    best = np.array([_entry(s, "optimum") == 1 for s in known if (_entry(s, "rows") or 0) == most])
+    gaps = np.sort((reached.max() - reached)[~best])[::-1]
     return gaps[gaps > FALL_ROUNDING * max(1.0, float(np.abs(reached).max()))]
 
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 
 from dem.estimators.summary import column_names as given_names
-from dem.estimators.telling import percent, shares
+from dem.estimators.telling import class_word, percent, shares
 from dem.plot.canvas import MOST_IN_LEGEND, legend_beside, room_for
 from dem.plot.colours import style, text_on
 from dem.plot.sampled import n_classes, n_columns
@@ -29,11 +29,6 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
         return name
     head = (longest - 1) * 2 // 3
     return f"{name[:head].rstrip()}…{name[head - longest + 1 :].lstrip()}"
-
-
-def word_for(model: Any) -> str:
-    """Return the word for a class of a model: "cluster" or "component"."""
-    return "cluster" if hasattr(model, "cluster_centers_") else "component"
 
 
 def legend_of_classes(
@@ -60,7 +55,7 @@ def legend_of_classes(
     most : int, optional
         The lines of text that fit; by default as many as the panel is high.
     """
-    weights = shares(model)
+    weights, word = shares(model), class_word(model)
     classes = list(range(n_classes(model))) if shown is None else list(shown)
     fit = min(MOST_IN_LEGEND, (room_for(ax) if most is None else most) - 1 - len(more))
     kept = classes
@@ -70,7 +65,7 @@ def legend_of_classes(
     handles = [_handle(k, f"{k}   {percent(float(weights[k]))}", lines=lines) for k in kept]
     if len(kept) < len(classes):
         handles.append(Line2D([], [], linestyle="none", label=f"and {len(classes) - len(kept)} more"))
-    return legend_beside(ax, [*handles, *more], title=word_for(model))
+    return legend_beside(ax, [*handles, *more], title=f"{word}: {'share' if word == 'cluster' else 'weight'}")
 
 
 def _handle(k: int, label: str, *, lines: bool) -> Line2D:
@@ -81,9 +76,8 @@ def _handle(k: int, label: str, *, lines: bool) -> Line2D:
 
 
 def names_of(model: Any, labels: Sequence[str] | None) -> list[str]:
-    """Return the names of all columns with their units; a unit of 1, of numbers without units, is left out."""
-    names = given_names(model, n_columns(model), labels)
-    return names if labels is not None else [name.removesuffix(" (1)") for name in names]
+    """Return the names of all columns with their units."""
+    return given_names(model, n_columns(model), labels)
 
 
 class Numbers(Artist):

@@ -12,11 +12,11 @@ from matplotlib.lines import Line2D
 from dem.core import human
 from dem.core.block import Float
 from dem.estimators.summary import correlations, in_scaled_units, shared_units
-from dem.plot.along import axis_name, draw_lines, has_profiles, is_vertical, profile_grids
+from dem.plot.along import axis_names, draw_lines, has_profiles, is_vertical, not_shown, profile_canvas, profile_grids
 from dem.plot.canvas import (
+    PLAIN,
     Picture,
     canvas,
-    grid_of,
     legend_beside,
     log_axis,
     name_size,
@@ -109,8 +109,7 @@ def loadings(model: Any, labels: Sequence[str] | None = None, ax: Any = None) ->
     names = names_of(model, labels)
     d, q = found.shape
     most = min(d, MOST_NAMES)
-    size = (2.9 + float(np.clip(0.55 * q, 1.6, 7)), 1.4 + float(np.clip(0.27 * most, 1.5, 9)))
-    place = canvas(ax, size)
+    place = canvas(ax, (2.9 + float(np.clip(0.55 * q, 1.6, 7)), 1.4 + float(np.clip(0.27 * most, 1.5, 9))))
     axes = place.ax
     most = most if place.own else min(most, room_for(axes))
     order = np.arange(d) if d <= most else np.sort(np.argsort(-(found**2).sum(axis=1), kind="stable")[:most])
@@ -121,7 +120,8 @@ def loadings(model: Any, labels: Sequence[str] | None = None, ax: Any = None) ->
         for (i, j), value in np.ndenumerate(shown):
             axes.text(j, i, _signed(value), ha="center", va="center", fontsize="small",
                       color="white" if abs(value) > 0.6 else "black")  # fmt: skip
-    axes.set_yticks(range(len(order)), [short(names[j], 24) for j in order], fontsize=name_size(place, len(order)))
+    size = name_size(place, len(order))
+    axes.set_yticks(range(len(order)), [short(names[j], 24) for j in order], fontsize=size, **PLAIN)
     whole_numbers(axes)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value + 1:g}")
     set_labels(axes, _latent_word(model))
@@ -133,25 +133,25 @@ def loadings(model: Any, labels: Sequence[str] | None = None, ax: Any = None) ->
 def _loading_lines(model: Any, found: Float, ax: Any) -> Picture:
     """Draw the loadings of the first latents as lines along the coordinate of the columns."""
     grids = profile_grids(model)
-    panels, unused = grid_of(len(grids))
-    vertical = [is_vertical(grid) for grid in grids]
-    place = canvas(ax, (1.6 + 3.1 * panels[1], 0.4 + (4.6 if any(vertical) else 3.3) * panels[0]), panels, unused)
+    place = profile_canvas(ax, grids)
     n = min(MOST_LINES, found.shape[1])
-    for axes, grid, upright in zip(place.axes, grids, vertical, strict=True):
-        draw_lines(axes, grid, found[grid.columns, :n].T, upright=upright, numbered_from=1)
+    for axes, grid in zip(place.axes, grids, strict=True):
+        upright = is_vertical(grid)
+        draw_lines(axes, grid, found[grid.columns, :n].T, numbered_from=1)
         (axes.axvline if upright else axes.axhline)(0, color="0.4", linewidth=0.8, zorder=1)
         (axes.set_xlim if upright else axes.set_ylim)(-1.08, 1.08)
         value = f"correlation with {short(grid.variable, 24)}" if grid.variable else "correlation"
         set_labels(axes, **{"x" if upright else "y": value})
     word = _latent_word(model)
     rest = f"; the first {n} of {found.shape[1]}" if n < found.shape[1] else ""
+    rest += not_shown(grids, len(found))
     set_title(place.ax, f"correlations of columns and {word}s{rest}")
     looks = [style(j) for j in range(n)]
     handles = [
         Line2D([], [], color=s.colour, linestyle=s.line, linewidth=2, label=str(j + 1)) for j, s in enumerate(looks)
     ]
     legend = legend_beside(place.corner, handles, title=word)
-    text = f"The correlations of {word}s and columns along {', '.join(sorted({axis_name(g) for g in grids}))}."
+    text = f"The correlations of {word}s and columns along {axis_names(grids)}."
     return place.picture(text, legend=legend)
 
 
@@ -189,7 +189,8 @@ def latents(model: Any, x: Any, columns: Sequence[int | str] = (0, 1), classes: 
         draw_points(axes, xy, np.zeros(len(z), dtype=int) if numbers is None else numbers)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         set_labels(axes, f"latent {pair[0] + 1}", f"latent {pair[1] + 1}")
-    set_title(axes, f"{sample.in_words} in the latent {'space' if z.shape[1] == 1 else 'plane'}")
+    shown = sample.in_words if z.shape[1] == 1 else sample.as_points()
+    set_title(axes, f"{shown} in the latent {'space' if z.shape[1] == 1 else 'plane'}")
     more = {}
     if numbers is not None:
         handles = [
@@ -198,7 +199,7 @@ def latents(model: Any, x: Any, columns: Sequence[int | str] = (0, 1), classes: 
         ]
         more["legend"] = legend_beside(axes, handles, title="class")
     coloured = f", coloured by {human.plural(len(words), 'class')}" if numbers is not None else ""
-    return place.picture(f"{sample.in_words} by the posterior means of their latents{coloured}.", **more)
+    return place.picture(f"{shown} by the posterior means of their latents{coloured}.", **more)
 
 
 def _draw_one(axes: Axes, z: Float, numbers: Any) -> None:
@@ -266,6 +267,6 @@ def _latent_word(model: Any) -> str:
 
 
 def _signed(value: float) -> str:
-    """Return a correlation as text: ".52", "-.07", "1"."""
+    """Return a correlation as text: ".52", "-.07", ".00", "1.00"."""
     text = f"{abs(value):.2f}".lstrip("0")
     return f"{'-' if value < -0.005 else ''}{text}"

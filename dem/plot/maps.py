@@ -11,7 +11,7 @@ from dem.core.block import Float
 from dem.core.columns import Columns
 from dem.estimators.summary import columns_of
 from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, height_of, quiet_grid, set_title, width_of
-from dem.plot.labels import legend_of_classes
+from dem.plot.labels import class_word, legend_of_classes
 from dem.plot.points import draw_points
 from dem.plot.sampled import RowSample, n_classes, n_columns, rows_needed
 
@@ -51,6 +51,8 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
         raise ValueError(
             f"latitude and longitude must have the shape ({len(sample)},), got {lat.shape} and {lon.shape}"
         )
+    if np.isfinite(lon).any():
+        lon = narrower(lon)
     place = canvas(ax, _size(lat, lon, n_classes(model)))
     axes: Any = place.ax
     geographic = hasattr(axes, "projection") and hasattr(axes, "add_feature")
@@ -62,16 +64,19 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
         axes.set_aspect(1 / max(0.2, float(np.cos(np.radians(np.nanmean(lat))))))
         axes.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
         quiet_grid(axes)
-    set_title(axes, f"{sample.in_words} by most probable {_word(model)}")
+    which = "nearest" if class_word(model) == "cluster" else "most probable"
+    set_title(axes, f"{sample.as_points(MOST_ON_MAP)} by {which} {class_word(model)}")
     high = axes.get_window_extent().height / 72 if geographic else width_of(axes) * _ratio(lat, lon)
     most = int(max(2, min(height_of(axes), high) / 0.165))
     legend = legend_of_classes(axes, model, most=most if ax is not None else None)
-    text = f"A map of {sample.in_words}, coloured by {human.plural(n_classes(model), 'class')}."
+    text = f"A map of {sample.as_points(MOST_ON_MAP)}, coloured by {human.plural(n_classes(model), 'class')}."
     return place.picture(text, points=points, legend=legend)
 
 
-def _word(model: Any) -> str:
-    return "cluster" if hasattr(model, "cluster_centers_") else "component"
+def narrower(lon: Float) -> Float:
+    """Return longitudes as they are, or from 0 to 360 if rows on both sides of the date line are nearer so."""
+    east = np.mod(lon, 360.0)
+    return east if np.ptp(lon[np.isfinite(lon)]) > max(180.0, np.ptp(east[np.isfinite(lon)])) else lon
 
 
 def _size(lat: Float, lon: Float, k: int) -> tuple[float, float]:

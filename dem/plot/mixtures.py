@@ -65,10 +65,11 @@ def mixture(
     set_labels(place.ax, x_name, y_name)
     k, shown_classes = n_classes(model), present(model)
     some = f"{len(shown_classes)} of " if len(shown_classes) < k else ""
-    what = "ellipses: 1 and 2 sigma" if has_ellipses(model) else "rows by most probable component"
+    unit = "scales" if is_heavy_tailed(model) else "sigma"
+    what = f"ellipses: 1 and 2 {unit}" if has_ellipses(model) else "rows by most probable component"
     set_title(place.ax, f"{some}{human.plural(k, 'component')}{' have rows' if some else ''}; {what}")
     drawn["legend"] = legend_of_classes(place.ax, model, shown_classes)
-    shown = "" if sample is None else f"{sample.in_words}, coloured by their most probable component, and "
+    shown = "" if sample is None else f"{sample.as_points()}, coloured by their most probable component, and "
     return place.picture(f"{shown}the {human.plural(k, 'component')} in {x_name} and {y_name}.", **drawn)
 
 
@@ -110,7 +111,7 @@ def pairs(
     corner = place.axes[n - 1]
     legend = legend_of_classes(corner, model, present(model), most=MOST_IN_LEGEND)
     legend.set_bbox_to_anchor((0.0, 1.0), transform=corner.transAxes)
-    whose = "" if sample is None else f"{sample.in_words} by class, and "
+    whose = "" if sample is None else f"{sample.as_points()} by class, and "
     text = f"{whose}{human.plural(n_classes(model), 'component')} in each pair of {n} columns."
     return place.picture(text, legend=legend)
 
@@ -160,7 +161,7 @@ def draw_pair(ax: Axes, model: Any, sample: RowSample | None, pair: tuple[int, i
     drawn: dict[str, Any] = {}
     if sample is not None:
         low, high = axis_limits(observed(sample, pair))
-        large = moments.weights > 0.01
+        large = moments.weights >= min(0.01, 0.5 * moments.weights.max())
         low, high = limits_with(low, high, means[large])
         if gaussians is not None:  # ellipses that reach somewhat farther than the rows are not cut
             reach, room = 2 * moments.sds[:, chosen][large], 0.3 * (high - low)
@@ -190,6 +191,11 @@ def jittered(xy: Float) -> Float:
         if len(values) and (values == np.round(values)).all() and len(np.unique(values)) <= 30:
             out[:, j] += np.random.default_rng(j).uniform(-0.28, 0.28, len(xy))
     return out
+
+
+def is_heavy_tailed(model: Any) -> bool:
+    """Whether the ellipses are those of the scale matrices of Student's t, whose deviations are larger."""
+    return "degrees_of_freedom" in (getattr(model, "component_parameters_", None) or ())
 
 
 def has_ellipses(model: Any) -> bool:

@@ -17,7 +17,7 @@ from dem.plot.colours import style
 from dem.plot.labels import Numbers, legend_of_classes, names_of, short
 from dem.plot.points import axis_limits, bins, observed
 from dem.plot.sampled import RowSample, apply, check_mixture, n_classes, n_columns, rows_or_drawn
-from dem.plot.telling import DRAWN_ROWS, chosen_columns, present
+from dem.plot.telling import DRAWN_ROWS, ClassMoments, chosen_columns, class_moments, present
 
 GRID = 500
 """Points of a curve."""
@@ -28,6 +28,8 @@ MOST_NUMBERED = 12
 MOST_WHOLE = 25
 """A curve over at most so many whole numbers has a dot at each."""
 FILL = 0.12
+PEAK = np.linspace(-4, 4, 41)
+"""Where else a curve has points: in deviations of each component from its mean, so that narrow peaks are whole."""
 
 
 def densities(
@@ -89,7 +91,7 @@ def draw_density(ax: Axes, model: Any, sample: RowSample, j: int) -> dict[str, A
     heights, _ = np.histogram(x, edges)
     density = heights / (np.diff(edges) * len(x))
     ax.stairs(density, edges, fill=True, color="0.85", zorder=1)
-    t = _grid(x, low, high, whole=whole)
+    t = _grid(class_moments(model, sample), j, (max(low, x.min()), min(high, x.max())), whole=whole)
     joint = marginal(model, j, t)
     step = joint is None
     if joint is None:
@@ -119,12 +121,11 @@ def draw_density(ax: Axes, model: Any, sample: RowSample, j: int) -> dict[str, A
     return {"components": curves, "all": curve, "numbers": numbers}
 
 
-def _grid(x: Float, low: float, high: float, *, whole: bool) -> Float:
+def _grid(moments: ClassMoments, j: int, ends: tuple[float, float], *, whole: bool) -> Float:
     """Return the points of the curves, within the range of the values: a family may refuse other values."""
-    low, high = max(low, float(x.min())), min(high, float(x.max()))
-    if whole:
-        return np.unique(np.round(np.linspace(low, high, GRID)))
-    return np.linspace(low, high, GRID)
+    peaks = (moments.means[:, j, None] + moments.sds[:, j, None] * PEAK).ravel()
+    t = np.concatenate([np.linspace(*ends, GRID), np.clip(peaks[np.isfinite(peaks)], *ends)])
+    return np.unique(np.round(t) if whole else t)
 
 
 def marginal(model: Any, j: int, t: Float) -> Float | None:
@@ -139,7 +140,7 @@ def marginal(model: Any, j: int, t: Float) -> Float | None:
     except ValueError:
         return None
     joint = np.asarray(np.exp(score)[:, None] * shares)
-    steps = np.gradient(t) if len(t) > 1 else np.ones(1)
+    steps = np.gradient(t) if len(t) > 1 else np.ones(1)  # trapezoids; the ends are whole, as those of counts are
     # The density of a multinomial is that of a row given its total, and no density of one count.
     return joint if float(joint.sum(axis=1) @ steps) < MOST_MASS else None
 

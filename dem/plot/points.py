@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
+from matplotlib.patheffects import withStroke
 
 from dem.core.block import Float
 from dem.plot.canvas import height_of, width_of
@@ -15,6 +16,8 @@ from dem.plot.colours import GREY, style
 from dem.plot.sampled import MOST_POINTS, RowSample
 
 ELLIPSE_WIDTH = 1.6
+HALO = 2.0
+"""Points that the white line under an ellipse is wider."""
 FEWEST_BINS, MOST_BINS = 10, 80
 
 
@@ -57,6 +60,7 @@ def draw_ellipses(ax: Axes, means: Float, covariances: Float, weights: Float, sh
             short, long = 2 * sigmas * np.sqrt(np.maximum(values, 0))
             ellipse = Ellipse((means[k, 0], means[k, 1]), long, short, angle=angle, fill=False, zorder=4)
             ellipse.set(edgecolor=look.colour, linewidth=width, alpha=alpha, linestyle=look.line)
+            ellipse.set_path_effects([withStroke(linewidth=width + HALO, foreground="white")])  # over its own points
             ax.add_patch(ellipse)
             drawn.append(ellipse)
     return drawn
@@ -66,7 +70,7 @@ def finite_rows(x: Float) -> Float:
     """Return the rows without NaN and infinities."""
     finite = x[np.isfinite(x).all(axis=1)]
     if not len(finite):
-        raise ValueError("There is no row to draw: all rows have NaN or infinite values.")
+        raise ValueError("there is nothing to draw: no row has a value in all of these columns")
     return finite
 
 
@@ -91,13 +95,21 @@ def limits_with(low: Float, high: Float, points: Float) -> tuple[Float, Float]:
 def bins(x: Float, low: float, high: float) -> list[float]:
     """Return the edges of a histogram: 10 to 80 bins by the rule of Freedman and Diaconis; no whole number is cut."""
     inside = x[(x >= low) & (x <= high)]
-    n = len(np.histogram_bin_edges(inside, "fd", (low, high))) - 1 if 1 < len(inside) < 10**6 else MOST_BINS
-    n = int(np.clip(n, FEWEST_BINS, MOST_BINS))
+    n = _number_of_bins(inside, high - low)
     if len(inside) and (inside == np.round(inside)).all() and high > low:
         width = max(1, round((high - low) / n))
         edges: list[float] = np.arange(np.floor(inside.min()) - 0.5, inside.max() + 0.5 + width, width).tolist()
         return edges
     return list(np.linspace(low, high, n + 1))
+
+
+def _number_of_bins(x: Float, span: float) -> int:
+    """Return the number of bins by the width of Freedman and Diaconis; no edges are made, which could be very many."""
+    if not 1 < len(x) < 10**6:
+        return MOST_BINS
+    first, third = np.quantile(x, (0.25, 0.75))
+    width = 2 * (third - first) / len(x) ** (1 / 3)
+    return int(np.clip(np.ceil(span / width), FEWEST_BINS, MOST_BINS)) if width > 0 else FEWEST_BINS
 
 
 def observed(sample: RowSample, columns: Any) -> Float:

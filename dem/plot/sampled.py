@@ -116,10 +116,15 @@ class RowSample:
 
     @property
     def in_words(self) -> str:
-        """How many rows these are, as text: "5,000 of 3,000,000 rows"."""
+        """How many rows these are, as text: "30,000 of 3,000,000 rows"."""
+        return self.as_points(len(self))
+
+    def as_points(self, most: int = MOST_POINTS) -> str:
+        """Return how many rows are drawn as points, as text, if these are at most so many."""
+        n = min(len(self), most)
         if self.drawn:
-            return f"{len(self):,} rows drawn from the model"
-        return f"{len(self):,} rows" if len(self) >= self.whole else f"{len(self):,} of {self.whole:,} rows"
+            return f"{n:,} rows drawn from the model"
+        return f"{n:,} rows" if n >= self.whole else f"{n:,} of {self.whole:,} rows"
 
 
 def rows(model: Any, data: Any, size: int = SAMPLE_ROWS, engine: Engine | None = None) -> RowSample:

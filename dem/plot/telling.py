@@ -11,8 +11,8 @@ import numpy as np
 
 from dem.core.block import Float
 from dem.estimators.summary import columns_of
-from dem.estimators.telling import variances
-from dem.plot.sampled import RowSample, n_columns
+from dem.estimators.telling import class_counts, variances
+from dem.plot.sampled import RowSample, n_columns, row_sample
 
 DRAWN_ROWS = 3000
 """Rows drawn from a model when its picture is asked for without data."""
@@ -55,8 +55,8 @@ def as_gaussians(model: Any) -> Any:
 
 def present(model: Any) -> list[int]:
     """Return the components that have rows; all, if none or the numbers of rows are not known."""
-    counts = np.asarray(getattr(model, "effective_counts_", ()), dtype=np.float64)
-    found = np.flatnonzero(counts >= 1).tolist()
+    counts = class_counts(model)
+    found = [] if counts is None else np.flatnonzero(counts.rows >= 1).tolist()
     return found or list(range(len(model.weights_)))
 
 
@@ -111,7 +111,7 @@ def between_shares(moments: ClassMoments) -> Float:
     return np.asarray(np.divide(between, total, out=np.zeros_like(total), where=total > 0))
 
 
-def telling_columns(model: Any, n: int, sample: RowSample | None = None) -> tuple[int, ...]:
+def telling_columns(model: Any, n: int, rows: Any = None) -> tuple[int, ...]:
     """Return the n columns in which the classes differ most, the most telling one first.
 
     A column that says the same as one chosen before counts less, so that two neighbouring depths are not both chosen
@@ -122,12 +122,13 @@ def telling_columns(model: Any, n: int, sample: RowSample | None = None) -> tupl
     model : estimator
         A mixture or K-means.
     n : int
-    sample : RowSample, optional
+    rows : rows, optional
+        See `dem.plot`. Without them all columns of K-means in which the centres differ count alike.
     """
     d = n_columns(model)
     if d <= n:
         return tuple(range(d))
-    moments = class_moments(model, sample)
+    moments = class_moments(model, row_sample(model, rows))
     score = between_shares(moments)
     means = np.nan_to_num(moments.means)
     centred = (means - means.mean(axis=0)) * np.sqrt(moments.weights)[:, None]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +76,9 @@ def _data(model: Any, observed: ObservedRows | None) -> dict[str, str | None]:
         found["pictures and score"] = (
             f"of other data: {store.name}, {human.plural(store.rows, 'row')} of {human.plural(store.columns, 'column')}"
         )
+        found["missing there"] = summary.missing_summary(
+            (store.rows, store.columns), store.missing, store.incomplete_rows, store.empty_rows
+        )
     if store.chunk_rows is not None:
         chunk = human.plural(min(store.chunk_rows, store.rows), "row")
         found["chunks"] = f"of {chunk}, read in {human.plural(store.blocks, 'block')}"
@@ -132,8 +136,17 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def _setting(value: Any) -> str:
-    text = str(value) if not isinstance(value, np.ndarray) else f"given, of shape {value.shape}"
+    if value is None:
+        return "not set"
+    if isinstance(value, Mapping):
+        return _setting("; ".join(f"{name}: {_one_word(of)}" for name, of in value.items()))
+    text = _one_word(value) if not isinstance(value, np.ndarray) else f"given, of shape {value.shape}"
     return text if len(text) <= 120 else f"{text[:117]}..."
+
+
+def _one_word(value: Any) -> str:
+    """Return a setting as text; of an object, such as a family, only its kind."""
+    return type(value).__name__ if dataclasses.is_dataclass(value) else str(value)
 
 
 def column_table(model: Any, labels: Sequence[str] | None = None) -> TextTable | None:
@@ -158,8 +171,7 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
     if not telling.component_lines(model, 1):
         return None
     sizes, found = telling.shares(model), telling.traits(model)
-    clusters = hasattr(model, "cluster_centers_")
-    word = "cluster" if clusters else "component"
+    word = telling.class_word(model)
     counts = None if observed is None or observed.classes is None else observed.classes.counts
     whole = 0.0 if counts is None else float(counts.sum()) or 1.0
     lines = []
@@ -167,10 +179,9 @@ def class_table(model: Any, observed: ObservedRows | None) -> TextTable | None:
     for k in order[:MOST_CLASSES_LISTED]:
         rows = [] if counts is None else [f"{counts[k]:,.0f} ({telling.percent(float(counts[k]) / whole)})"]
         lines.append((str(k), telling.percent(float(sizes[k])), telling.in_words(found, k, 3), *rows))
-    header = (word, "share" if clusters else "weight", "most telling", *([] if counts is None else ["rows"]))
+    header = (word, "share" if word == "cluster" else "weight", "most telling", *([] if counts is None else ["rows"]))
     left = len(order) - len(lines)
-    title = "Clusters" if clusters else "Components"
-    return TextTable(title, header, tuple(lines), f"{left} smaller ones not shown" if left else "")
+    return TextTable(f"{word.title()}s", header, tuple(lines), f"{left} smaller ones not shown" if left else "")
 
 
 def selection_table(model: Any) -> TextTable | None:

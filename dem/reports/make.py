@@ -22,7 +22,7 @@ from dem.reports.facts import Facts, class_table, column_table, facts_of, select
 from dem.reports.observed import ObservedRows, observed_rows
 from dem.reports.pictures import criterion_picture, page_pictures
 from dem.reports.record import record_of
-from dem.reports.warnings import warnings_of
+from dem.reports.warnings import checks_of, warnings_of
 from dem.storage.files import write_files
 
 MOST_COLUMNS = 24
@@ -62,6 +62,7 @@ class Report:
         return page.render(
             facts=self.facts,
             warnings=self.warnings,
+            checked=checks_of(model),
             pictures=[picture for picture in pictures if picture.data],
             classes=class_table(model, self.observed),
             parameters=parameter_tables(model, labels, MOST_COLUMNS),
@@ -115,20 +116,37 @@ def report(model: Any, X: Any = None, *, labels: Sequence[str] | None = None, en
     Raises
     ------
     ValueError
-        The data do not suit the model, or the number of labels is not that of the columns.
+        The data do not suit the model, the model was not fitted to data, or the number of labels is not that of the
+        columns.
     MemoryError
         The pass needs more memory than the engine's limit.
     """
     if isinstance(model, str | Path):
         model = load(model)
     model = getattr(model, "best_estimator_", model)
-    check_is_fitted(model)
-    column_names(model, model.n_features_in_, labels)  # checks the labels before the pass
+    check_model(model, labels)
     observed = None if X is None else observed_rows(model, X, engine)
     return report_of(model, observed, labels)
 
 
+def check_model(model: Any, labels: Sequence[str] | None) -> None:
+    """Refuse a model that has no report, or labels that do not suit it, before the pass over the rows.
+
+    Raises
+    ------
+    ValueError
+        The model was not fitted to data, or the number of labels is not that of the columns.
+    """
+    check_is_fitted(model)
+    if not getattr(model, "source_", None):
+        raise ValueError(
+            f"this {type(model).__name__} was made from parameters, so there is no fit to report: fit it to data, or "
+            "draw it with dem.plot"
+        )
+    column_names(model, model.n_features_in_, labels)
+
+
 def report_of(model: Any, observed: ObservedRows | None, labels: Sequence[str] | None = None) -> Report:
     """Return the report of a model, given what a pass over the rows has found."""
-    facts, warnings = facts_of(model, observed), warnings_of(model)
+    facts, warnings = facts_of(model, observed), warnings_of(model, None if observed is None else observed.classes)
     return Report(model, observed, labels, facts, warnings, record_of(model, facts, warnings, observed, labels))

@@ -26,9 +26,6 @@ class StoreFacts:
     ----------
     name : str
     rows, columns : int
-    dtype : str
-    nbytes : int
-        Of the decoded values.
     chunk_rows : int or None
         The rows of a chunk; None for data in memory, and for chunks of unequal sizes.
     blocks : int
@@ -42,8 +39,6 @@ class StoreFacts:
     name: str
     rows: int
     columns: int
-    dtype: str
-    nbytes: int
     chunk_rows: int | None
     blocks: int
     incomplete_rows: int
@@ -112,8 +107,6 @@ def _facts(source: Source, scan: Any) -> StoreFacts:
         source.name,
         scan.rows,
         source.n_columns,
-        str(source.dtype),
-        scan.rows * source.n_columns * source.dtype.itemsize,
         None if source.in_memory or source.chunk_rows is None else source.chunk_rows * prod(source.chunk_sides),
         sum(map(len, source.boxes)) or len(source.partitions),
         scan.incomplete_rows,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 
 from dem.core.version import __version__
+from dem.plot.histories import has_gains
 
 TEMPLATE = "template.html.j2"
 
@@ -25,7 +26,7 @@ def render(**parts: Any) -> str:
 
 def is_numeric(text: str) -> bool:
     """Whether a cell of a table holds a number, or nothing: such cells are aligned to the right."""
-    return not text or text[0].isdigit() or text[0] in "-+<."
+    return not text or text[0].isdigit() or text[0] in "-+<>."
 
 
 def not_shown(observed: bool, pictures: Sequence[Any], model: Any) -> list[str]:
@@ -40,10 +41,7 @@ def not_shown(observed: bool, pictures: Sequence[Any], model: Any) -> list[str]:
         found.append("The model was saved by an earlier version of dem: the ranges of the columns are not known.")
     if not getattr(model, "history_", ()):
         found.append("The model has no history: its fit had a closed form.")
+    elif not has_gains(model):
+        found.append("The history of the fit has no picture: nothing was gained after the start.")
     found += [f"{picture.title}: {picture.text}" for picture in pictures if not picture.data]
     return found
-
-
-def titled(words: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Return names and values for a table of facts."""
-    return [(name, value) for name, value in words.items() if value]

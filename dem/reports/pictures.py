@@ -18,8 +18,8 @@ log = logging.getLogger("dem")
 DPI = 144
 CSS_INCH = 96
 """Pixels of a page that count as an inch."""
-NOT_ON_PAGES = ("staircase",)
-"""Pictures for lessons: `dem plot --picture` draws them."""
+NOT_ON_PAGES = ("staircase", "criterion")
+"""A picture for lessons, and one that stands beside the table of the candidates: see `criterion_picture`."""
 TITLES = {
     "mixture": "Rows and components",
     "kmeans": "Rows and clusters",
@@ -78,10 +78,9 @@ def criterion_picture(model: Any) -> PagePicture | None:
     kept = getattr(model, "selection_", None)
     if not kept or len(kept["table"]) < 2:
         return None
-    table = [{**row, "dropped": row["ended"] == "dropped"} for row in kept["table"]]
     try:
-        return encoded("criterion", plot.criterion(table, kept["criterion"]))
-    except ValueError:  # no number of components, or no values
+        return encoded("criterion", plot.criterion(model))
+    except ValueError:  # no values
         return None
 
 
@@ -89,7 +88,8 @@ def _drawn(name: str, model: Any, rows: RowSample | None, labels: Sequence[str] 
     try:
         return encoded(name, plot.draw(name, model, rows, labels=labels))
     except Exception as error:  # Matplotlib raises many kinds
-        log.exception("the picture %s could not be drawn", name)
+        log.warning("the picture %s could not be drawn: %s: %s", name, type(error).__name__, error)
+        log.debug("how the picture %s failed", name, exc_info=True)
         why = f"This picture could not be drawn ({type(error).__name__}: {error})."
         return PagePicture(name, TITLES.get(name, name), why, "", 0)
 

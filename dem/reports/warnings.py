@@ -9,10 +9,13 @@ import numpy as np
 
 from dem.core import human
 from dem.core.block import Float
+from dem.core.columns import Columns
 from dem.estimators.base import CONVERGED_REASONS
-from dem.estimators.summary import columns_of, covariances_among, why_stopped
-from dem.estimators.telling import parts_of, percent, shares
+from dem.estimators.summary import columns_of, why_stopped
+from dem.estimators.telling import class_counts, class_word, parts_of, percent, shares
+from dem.plot.along import LEAST_SEEN, few_values
 from dem.run.check_data import MOST_UNLIKE
+from dem.run.observe import ClassSums
 
 LEAST_ROWS = 10.0
 """A component of fewer rows is tiny, however few parameters it has."""
@@ -29,22 +32,49 @@ MOST_LACKING = 0.5
 MOST_LISTED = 5
 
 
-def warnings_of(model: Any) -> list[str]:
+def warnings_of(model: Any, classes: ClassSums | None = None) -> list[str]:
     """Return what to look at before the model is used, in plain sentences; an empty list is good news.
 
     Parameters
     ----------
     model : estimator
         A fitted model.
+    classes : ClassSums, optional
+        What the rows of a store have of each class.
     """
-    return [sentence for warn in WARNINGS for sentence in [warn(model)] if sentence]
+    found = [warn(model) for warn in WARNINGS]
+    if classes is not None:
+        found.append(seldom_observed(model, classes))
+    return [sentence for sentence in found if sentence]
+
+
+def checks_of(model: Any) -> list[str]:
+    """Return what is checked for in a model, besides its convergence, in words."""
+    word = class_word(model)
+    kept = (getattr(model, "source_", None) or {}).get("columns") or {}
+    compares = getattr(model, "_depends_on_units", False) and getattr(model, "scale", None) is None
+    found = {
+        f"tiny {word}s": class_counts(model) is not None,
+        "nearly singular covariances": any(True for _ in _spreads(model)),
+        "variances that are explained wholly": hasattr(model, "components_"),
+        "columns of very different scales": compares and len(kept.get("deviation", ())) > 1,
+        "columns that are mostly missing": bool((getattr(model, "source_", None) or {}).get("missing")),
+    }
+    return [name for name, applies in found.items() if applies]
 
 
 def not_converged(model: Any) -> str | None:
     """Return a sentence if the fit stopped before it converged."""
-    if getattr(model, "stop_reason_", "converged") in CONVERGED_REASONS:
+    reason = getattr(model, "stop_reason_", "converged")
+    if reason in CONVERGED_REASONS:
         return None
     iterations = human.plural(model.n_iter_, "iteration")
+    if reason == "fell":
+        cause = "reg_covar can cause this: try a smaller one." if getattr(model, "reg_covar", 0) != 0 else ""
+        return (
+            f"The fit stopped after {iterations}, because the log-likelihood fell by less than tol: it is near a "
+            f"maximum, not at it, and more iterations would not help. {cause}".rstrip()
+        )
     return (
         f"The fit has not converged: it {why_stopped(model).removesuffix(', not converged')} after {iterations}. The "
         "parameters would still change: fit it again with a larger max_iter."
@@ -53,21 +83,23 @@ def not_converged(model: Any) -> str | None:
 
 def tiny_components(model: Any) -> str | None:
     """Return a sentence if a component has too few rows for its parameters."""
-    counts = _counts(model)
-    if counts is None:
+    found = class_counts(model)
+    if found is None:
         return None
+    counts, used = found.rows, _in_use(model, found.weights)
     needed = max(LEAST_ROWS, ROWS_EACH * _own_parameters(model) / model.n_features_in_)
-    tiny = [k for k in np.argsort(counts, kind="stable").tolist() if counts[k] < needed]
+    tiny = [k for k in np.argsort(counts, kind="stable").tolist() if used[k] and counts[k] < needed]
     if not tiny:
         return None
-    word = _word(model)
-    if len(tiny) == len(counts):
+    word = class_word(model)
+    if len(tiny) == used.sum():
         return (
             f"There are few rows for the parameters: no {word} has {needed:,.0f} rows, which is about what it needs. "
             f"Choose fewer {word}s, or a simpler covariance."
         )
     sizes = shares(model)
-    listed = ", ".join(f"{k} ({_rows(counts[k])}, {percent(float(sizes[k]))})" for k in tiny[:MOST_LISTED])
+    about = "" if found.are_rows else "the weight of "
+    listed = ", ".join(f"{k} ({about}{_rows(counts[k])}, {percent(float(sizes[k]))})" for k in tiny[:MOST_LISTED])
     more = f" and {len(tiny) - MOST_LISTED} more" if len(tiny) > MOST_LISTED else ""
     return (
         f"Tiny {_plural(word, len(tiny))}: {listed}{more}. A {word} needs about {needed:,.0f} rows; with fewer, its "
@@ -77,10 +109,10 @@ def tiny_components(model: Any) -> str | None:
 
 def near_singular(model: Any) -> str | None:
     """Return a sentence if a component is almost flat in one direction."""
-    found = [(k, words) for k, words in _flat_components(model)]
+    found = list(_flat_components(model))
     if not found:
         return None
-    listed = "; ".join(f"component {k} in {words}" for k, words in found[:MOST_LISTED])
+    listed = "; ".join(f"{who} in {words}" for who, words in found[:MOST_LISTED])
     more = f"; and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
     return (
         f"Covariances are nearly singular: {listed}{more}. Such a component has collapsed onto equal or dependent "
@@ -172,6 +204,27 @@ def much_missing(model: Any) -> str | None:
     )
 
 
+def seldom_observed(model: Any, classes: ClassSums) -> str | None:
+    """Return a sentence if few rows of a class have a value in some columns, so that its means there are guesses."""
+    rare = few_values(classes.observed, classes.counts) & (classes.counts >= LEAST_SEEN)[:, None]
+    hit = np.flatnonzero(rare.any(axis=1)).tolist()
+    if not hit:
+        return None
+    columns, word = columns_of(model, rare.shape[1]), class_word(model)
+    listed = "; ".join(f"{word} {k} in {_first(columns, np.flatnonzero(rare[k]).tolist())}" for k in hit[:MOST_LISTED])
+    more = f"; and {len(hit) - MOST_LISTED} more" if len(hit) > MOST_LISTED else ""
+    return (
+        f"Less than half of the rows have a value: {listed}{more}. What the model says of these columns there follows "
+        "from few rows: in pictures of profiles the line is dotted."
+    )
+
+
+def _first(columns: Columns, numbers: list[int]) -> str:
+    """Return the first of some columns as text, and how many more there are."""
+    more = f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else ""
+    return columns.in_words(numbers[:MOST_LISTED]) + more
+
+
 Warn = Callable[[Any], str | None]
 WARNINGS: tuple[Warn, ...] = (
     not_converged,
@@ -193,10 +246,6 @@ def _n_classes(model: Any) -> int:
     return 0
 
 
-def _word(model: Any) -> str:
-    return "cluster" if hasattr(model, "cluster_centers_") else "component"
-
-
 def _plural(word: str, n: int) -> str:
     return word if n == 1 else f"{word}s"
 
@@ -205,12 +254,11 @@ def _rows(count: float) -> str:
     return f"{count:,.0f} rows" if count >= 1.5 else f"{count:.1g} rows" if count > 0 else "no rows"
 
 
-def _counts(model: Any) -> Float | None:
-    """Return the rows of each component or cluster; None if the model has none."""
-    for name in ("cluster_counts_", "effective_counts_"):
-        if hasattr(model, name):
-            return np.asarray(getattr(model, name), dtype=np.float64)
-    return None
+def _in_use(model: Any, weights: Float) -> Any:
+    """Return a mask (K,) of the components in use: a variational mixture empties those that it does not need."""
+    if not hasattr(model, "n_components_used_"):
+        return np.ones(len(weights), dtype=bool)
+    return weights >= max(1.0, model.mean_precision_prior_)
 
 
 def _own_parameters(model: Any) -> float:
@@ -225,42 +273,55 @@ def _own_parameters(model: Any) -> float:
     return float(max(1.0, (total - shared - (k - 1)) / k))
 
 
-def _flat_components(model: Any) -> Iterator[tuple[int, str]]:
+def _flat_components(model: Any) -> Iterator[tuple[str, str]]:
     """Yield the components that are almost flat in a direction, with the columns that this direction is made of."""
-    for numbers, covariances in _covariances(model):
-        if len(numbers) > MOST_FACTORED:
+    for numbers, spreads, shared in _spreads(model):
+        if spreads.ndim == 3 and len(numbers) > MOST_FACTORED:
             continue
-        unit = _unit(model, numbers, covariances)
-        shared = getattr(model, "covariance_type", None) == "tied"
-        for k, covariance in enumerate(covariances[:1] if shared else covariances):
-            values, vectors = np.linalg.eigh(covariance / np.outer(unit, unit))
-            if values[0] > FLAT**2 * max(values[-1], 1e-300):
-                continue
-            direction = np.abs(vectors[:, 0])
-            hit = np.flatnonzero(direction > 0.3 * direction.max()).tolist()[:MOST_LISTED]
-            yield k, columns_of(model, model.n_features_in_).in_words([numbers[j] for j in hit])
+        unit = _unit(model, numbers, spreads)
+        for k, spread in enumerate(spreads):
+            hit = _flat_columns(spread, unit)
+            if hit:
+                words = columns_of(model, model.n_features_in_).in_words([numbers[j] for j in hit[:MOST_LISTED]])
+                yield "all components" if shared else f"component {k}", words
 
 
-def _covariances(model: Any) -> Iterator[tuple[list[int], Float]]:
-    """Yield the columns and the covariances (K, m, m) of each part of a mixture that has any."""
+def _flat_columns(spread: Float, unit: Float) -> list[int]:
+    """Return the columns of the flattest direction of a covariance (m, m) or of variances (m,); none if it is wide."""
+    if spread.ndim == 1:
+        values = spread / unit**2
+        return np.flatnonzero(values <= FLAT**2 * max(values.max(), 1e-300)).tolist()
+    values, vectors = np.linalg.eigh(spread / np.outer(unit, unit))
+    if values[0] > FLAT**2 * max(values[-1], 1e-300):
+        return []
+    direction = np.abs(vectors[:, 0])
+    return np.flatnonzero(direction > 0.3 * direction.max()).tolist()
+
+
+def _spreads(model: Any) -> Iterator[tuple[list[int], Float, bool]]:
+    """Yield the columns of each part of a mixture, its covariances or variances, and whether all components share them.
+
+    Covariances are (K, m, m), or (1, m, m) if they are shared; variances are (K, m).
+    """
     if hasattr(model, "component_parameters_"):
         for family, theta, numbers in parts_of(model):
             named = family.named_parameters(theta)
             found = np.asarray(named.get("covariances", 0.0)) if hasattr(named, "get") else np.zeros(0)
-            if found.ndim == 3:
-                yield numbers, found
+            shared = "covariances" in getattr(family, "shared_parameters", ())
+            if found.ndim >= 2:
+                yield numbers, found[None] if shared else found, shared
     elif hasattr(model, "covariances_") and model.covariance_type != "spherical":
-        d = model.n_features_in_
-        if d <= MOST_FACTORED:
-            yield list(range(d)), covariances_among(model, range(d))
+        found, shared = np.asarray(model.covariances_, dtype=np.float64), model.covariance_type == "tied"
+        yield list(range(model.n_features_in_)), found[None] if shared else found, shared
 
 
-def _unit(model: Any, numbers: list[int], covariances: Float) -> Float:
+def _unit(model: Any, numbers: list[int], spreads: Float) -> Float:
     """Return the deviation of each of these columns over all rows; of old models, those within the components."""
     kept = (getattr(model, "source_", None) or {}).get("columns") or {}
     deviations = np.array(kept.get("deviation", ()), dtype=np.float64)
     if len(deviations) == model.n_features_in_:
         unit = deviations[numbers]
     else:
-        unit = np.sqrt(np.einsum("k,kii->i", model.weights_, covariances))
+        variances = np.einsum("kii->ki", spreads) if spreads.ndim == 3 else spreads
+        unit = np.sqrt(variances.mean(axis=0))
     return np.asarray(np.where(np.isfinite(unit) & (unit > 0), unit, 1.0))

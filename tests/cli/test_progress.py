@@ -8,6 +8,8 @@ import pytest
 from rich.console import Console
 
 from dem.cli import progress
+from dem.cli.commands.session import Session
+from dem.cli.commands.tables import facts
 from dem.core import human
 from dem.estimators import summary
 from estimators.test_progress_lines import clock, drive, foretold
@@ -34,6 +36,18 @@ def test_the_bar_tells_of_parts():
     shown.bar.refresh()
     shown.close()
     assert "best start 2 of 4, iteration 7" in stream.getvalue()
+
+
+def test_brackets_in_names_are_no_markup(capsys):
+    stream = io.StringIO()
+    shown = progress.Live(Console(file=stream, force_terminal=True, width=100, color_system=None), clock())
+    shown.begin("[/]", None, None)
+    shown.detail("t [degC]")
+    shown.bar.refresh()
+    shown.close()
+    assert "t [degC]" in stream.getvalue()
+    Session().result({}, facts({"t [degC]": "[/b] high"}), "[bold]")
+    assert capsys.readouterr().out.split() == ["t", "[degC]", "[/b]", "high", "[bold]"]
 
 
 def test_json_lines():

@@ -60,3 +60,24 @@ def test_models_of_earlier_versions():
     model = dem.GaussianMixture(2, n_init=2, random_state=0).fit(frame()[["size", "noise"]])
     del model.source_["columns"]
     assert [line.split(", ")[1] for line in component_lines(model).values()] == ["size high", "size very low"]
+
+
+def test_columns_far_from_zero_are_told():
+    data = frame()[["size", "noise"]] + 2_459_000.25
+    model = dem.KMeans(2, random_state=0).fit(data)
+    assert list(component_lines(model).values()) == ["75 %, size high", "25 %, size very low"]
+
+
+def test_nothing_is_said_where_nothing_is_known():
+    angles = RNG.vonmises(0, 5, N) + 2 * GROUP
+    model = dem.Mixture(2, family="vonmises", n_init=1, random_state=0).fit(angles[:, None])
+    assert all(line.endswith("%") for line in component_lines(model).values())
+    constant = np.column_stack([np.ones(N), GROUP * 9.0 + RNG.normal(size=N)])
+    assert np.isfinite(traits(dem.KMeans(2).fit(constant)).differences).all()
+
+
+def test_means_are_compared_with_the_models_own():
+    x = np.column_stack([9.0 * GROUP + RNG.normal(size=N), RNG.normal(size=N) + 6.0 * GROUP])
+    x[(GROUP == 1) & (RNG.random(N) < 0.95), 1] = np.nan  # the observed mean is that of the small group
+    model = dem.GaussianMixture(2, n_init=2, random_state=0).fit(x)
+    assert np.abs(model.weights_ @ traits(model).differences).max() < 1e-12

@@ -9,6 +9,7 @@ import dem
 from crosses import cross
 from dem import plot
 from dem.cli.options import PICTURE_NAMES
+from dem.plot.histories import has_gains
 from plot.looks import problems
 from plot.models import clusters, fitted
 
@@ -32,7 +33,7 @@ def test_the_picture_that_says_most_is_beside_the_history(name, first):
     model, x = fitted(name)
     axes = plot.figure(model, x).axes
     assert first in axes[0].get_title()
-    if model.history_:
+    if has_gains(model):
         assert "at the end" in axes[-1].get_xlabel()
 
 
@@ -113,3 +114,22 @@ def test_a_selected_model_keeps_its_curve():
     assert problems(picture.figure) == []
     with pytest.raises(ValueError, match=r"this PPCA was not chosen by dem\.select"):
         plot.criterion(dem.PPCA(1))
+
+
+def test_sizes_that_are_words_beside_numbers_are_drawn():
+    table = [{"settings": {"n_factors": n}, "criteria": {"bic": v}} for n, v in ((2, 3.0), ("all", 1.0), (4, 2.0))]
+    picture = plot.criterion(table)
+    assert "all factors" in picture.text
+    assert problems(picture.figure) == []
+
+
+def test_latents_may_be_an_array():
+    model, x = fitted("PPCA")
+    (ax,) = plot.draw("latents", model, x, columns=np.array([1, 0])).axes
+    assert ax.get_xlabel() == "latent 2"
+
+
+@pytest.mark.parametrize(("kl", "steps", "suits"), [(0.1, 3, True), (0.1, 2, False), (1e-18, 9, False)])
+def test_a_staircase_has_steps_that_can_be_seen(kl, steps, suits):
+    model = SimpleNamespace(history_=[{"kl": kl, "elbo_e": -1.0}] * steps)
+    assert plot.PICTURES["staircase"].suits(model, None) is suits

@@ -5,7 +5,7 @@ import pytest
 
 import dem
 from dem import plot
-from dem.plot.clusters import principal_plane
+from dem.plot.clusters import borders, principal_plane
 from plot.models import clusters, fitted
 
 
@@ -71,3 +71,17 @@ def test_distances_are_those_of_rows_and_centres():
     np.testing.assert_allclose(widths, np.sqrt(model.cluster_inertias_ / model.cluster_counts_))
     with pytest.raises(ValueError, match="needs a K-means of two or more clusters"):
         plot.distances(fitted("2 components")[0])
+
+
+def test_telling_columns_take_any_rows():
+    model, x = fitted("K-means of 10")
+    assert len(plot.telling_columns(model, 2, rows=x)) == 2
+
+
+def test_borders_are_half_way_between_the_centres(rng):
+    centres = rng.normal(size=(9, 2))
+    lines = borders(centres, np.full(2, -3.0), np.full(2, 3.0))
+    for line in lines:
+        nearest = np.sort(np.linalg.norm(centres - line.mean(axis=0), axis=1))
+        assert nearest[0] == pytest.approx(nearest[1])
+    assert borders(np.zeros((1, 2)), np.full(2, -3.0), np.full(2, 3.0)) == []

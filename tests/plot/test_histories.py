@@ -7,6 +7,7 @@ import pytest
 
 import dem
 from dem import plot
+from dem.plot.histories import has_gains
 from plot.looks import problems
 
 ENDED = {"stop_reason_": "converged", "n_iter_": 5, "n_passes_": 6, "weights_": np.ones(2) / 2, "tol": 1e-3}
@@ -35,7 +36,7 @@ def test_history_begins_on_the_sample_where_the_model_knows_it():
 def test_history_tells_how_far_other_starts_ended_below_the_best():
     records = [
         {"objective": v, "rows": rows, "optimum": optimum, "moves": 0}
-        for v, rows, optimum in ((-3.5, 900, 1), (-3.52, 900, 2), (-3.9, 900, 3), (-3.5, 900, 1), (-2.0, 90, None))
+        for v, rows, optimum in ((-3.5, 900, 1), (-3.52, 900, 2), (-3.9, 900, 3), (-3.501, 900, 1), (-2.0, 90, None))
     ]
     failed, moved = {"objective": None, "rows": 900, "moves": 0}, {"objective": -3.4, "rows": 900, "moves": 3}
     picture = plot.history(SimpleNamespace(history_=HISTORY, starts_=[*records, failed, moved], **ENDED))
@@ -49,8 +50,10 @@ def test_a_fall_is_hollow_and_rounding_is_no_gain():
     drawn = plot.history(SimpleNamespace(history_=falling, **ENDED)).artists["passes"]
     np.testing.assert_allclose(drawn[1].get_ydata(), [0.1])
     still = [{"pass": i, "log_likelihood": v} for i, v in enumerate((-3, -3 + 1e-12), start=1)]
-    (ax,) = plot.history(SimpleNamespace(history_=still, **ENDED)).axes
+    model = SimpleNamespace(history_=still, **ENDED)
+    (ax,) = plot.history(model).axes
     assert "nothing was gained" in ax.texts[0].get_text()
+    assert not has_gains(model)
 
 
 def test_kmeans_history_is_the_fall_of_the_inertia():

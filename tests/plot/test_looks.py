@@ -45,7 +45,7 @@ def test_every_picture_suits_a_model():
     for model in QUICK | {"10 components", "PPCA, gaps"}:
         estimator, rows = fitted(model)
         names |= set(plot.suitable(estimator, plot.rows(estimator, rows)))
-    assert names == set(PICTURES) - {"criterion"}  # of models that dem.select has chosen
+    assert set(PICTURES) - names <= {"criterion", "staircase"}  # of selections, and of fits of some iterations
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ from scipy.integrate import trapezoid  # np.trapezoid came with NumPy 2
 
 import dem
 from dem import plot
+from dem.estimators.parameter_tables import parameter_tables
 from dem.estimators.summary import covariances_among
+from dem.plot.canvas import tidy_ticks
 from dem.plot.colours import style
 from dem.plot.labels import percent, short
-from dem.plot.points import axis_limits
+from dem.plot.points import axis_limits, bins
 from dem.plot.telling import present, telling_columns
 from plot.models import fitted
 
@@ -107,6 +109,7 @@ def test_many_rows_are_drawn_as_a_sample():
     x = RNG.normal(size=(20_000, 4))
     picture = plot.mixture(mixture(k=12), x)
     assert sum(len(points.get_offsets()) for points in picture.artists["rows"]) == 5000
+    assert picture.text.startswith("5,000 of 20,000 rows")
 
 
 def test_names_of_the_training_data_are_used():
@@ -122,7 +125,7 @@ def test_wrong_columns_are_refused(columns):
 
 def test_rows_that_cannot_be_shown():
     x = np.full((10, 4), np.nan)
-    with pytest.raises(ValueError, match="all rows have NaN"):
+    with pytest.raises(ValueError, match="no row has a value in all of these columns"):
         plot.mixture(mixture(), x)
     x[3:] = 1.0  # a few rows, all the same
     plot.mixture(mixture(), x)
@@ -135,6 +138,38 @@ def test_outliers_do_not_shrink_the_picture():
     x[0] = 1e9
     low, high = axis_limits(x)
     assert (high - low < 10).all()
+
+
+def test_a_hundred_components_of_equal_weight_are_drawn():
+    model = mixture(k=150, d=2)
+    model.weights_ = np.full(150, 1 / 150)
+    low, high = plot.mixture(model, RNG.normal(size=(200, 2))).axes[0].get_xlim()
+    assert low <= model.means_[:, 0].min()
+    assert high >= model.means_[:, 0].max()
+
+
+def test_a_histogram_of_extreme_spread_has_few_bins():
+    assert len(bins(np.array([0, 1e-12, 2e-12, 3e-12, 1e15]), 0.0, 1e15)) == 81
+    assert len(bins(np.full(50, 0.3), 0.0, 1.0)) == 11
+
+
+def test_numbers_that_differ_little_have_different_marks():
+    ax = Figure().subplots()
+    ax.set_xlim(2_459_000, 2_459_040)
+    ax.set_ylim(0, 3e6)
+    tidy_ticks(ax)
+    ax.figure.draw_without_rendering()
+    assert len({tick.get_text() for tick in ax.get_xticklabels()}) == len(ax.get_xticks())
+    assert "1 M" in [tick.get_text() for tick in ax.get_yticklabels()]
+
+
+def test_a_narrow_component_is_drawn_whole(rng):
+    x = np.concatenate([rng.normal(0, 1e-4, 500), rng.normal(5, 1, 500)])[:, None]
+    model = dem.GaussianMixture(2, reg_covar=1e-12, n_init=1).fit(x)
+    _, (curves,) = _densities(model, x)
+    narrow = int(np.argmin(model.covariances_.ravel()))
+    t, own = curves["components"][narrow].get_data()
+    assert trapezoid(own, t) == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.parametrize("name", ["one column", "Poisson", "product", "Student's t", "gaps", "MixtureFactorAnalysis"])
@@ -244,3 +279,10 @@ def test_codes_fill_their_bars():
         total[round(patch.get_y(), 6)] = total.get(round(patch.get_y(), 6), 0) + patch.get_width()
     assert len(total) == 15
     np.testing.assert_allclose(list(total.values()), 1)
+
+
+def test_students_t_has_scales():
+    model, x = fitted("Student's t")
+    assert "1 and 2 scales" in plot.mixture(model, x).axes[0].get_title()
+    (table,) = parameter_tables(model)
+    assert "scale 0" in table.header

@@ -6,8 +6,11 @@ import zarr
 
 import dem
 from dem import plot
+from dem.core.column_grid import ColumnGrid
+from dem.plot.along import positions
+from dem.plot.maps import narrower
 from dem.plot.sampled import row_sample
-from plot.models import fitted, ocean
+from plot.models import clusters, fitted, ocean
 
 
 def test_a_sample_has_the_coordinates_of_its_rows():
@@ -154,5 +157,94 @@ def test_filled_columns_of_a_table(rng):
     j = int(np.flatnonzero(np.isnan(x[row]))[0])
     bar = ax.patches[0]
     assert bar.get_width() == pytest.approx(4 * sd[row, j] / unit[j])
-    with pytest.raises(ValueError, match="no value is missing"):
+    with pytest.raises(ValueError, match="no value is missing in the rows"):
         plot.filled(model, rng.normal(size=(5, 4)))
+
+
+def table(model, data, **dims):
+    """Return a model fitted to an xarray Dataset, and the Dataset."""
+    xr = pytest.importorskip("xarray")
+    data = xr.Dataset(data, dims)
+    return model.fit(data, sample_dims="row"), data
+
+
+def test_columns_without_a_profile_are_told_and_their_gaps_are_shown(rng):
+    x, single = rng.normal(size=(60, 4)), rng.normal(size=60)
+    single[:9] = np.nan
+    model, data = table(dem.PPCA(1), {"t": (("row", "band"), x), "wind": ("row", single)}, band=[1, 2, 3, 4])
+    assert plot.loadings(model).axes[0].get_title().replace("\n", " ").endswith("; 1 column not shown")
+    (ax,) = plot.missing(model).axes
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["wind"]
+    (ax,) = plot.filled(model, data).axes
+    assert "wind" in [label.get_text() for label in ax.get_yticklabels()]
+    classes, _ = table(dem.KMeans(2), {"t": (("row", "band"), x), "wind": ("row", single)}, band=[1, 2, 3, 4])
+    assert "1 column not shown" in plot.profiles(classes).text
+
+
+def test_names_are_no_years_and_text_has_marks(rng):
+    x = rng.normal(size=(60, 3))
+    x[:5, 1] = np.nan
+    years = ColumnGrid("", slice(0, 3), ("column",), (("0", "1", "2-a"),))
+    assert positions(years)[1] == ["0", "1", "2-a"]
+    days = ColumnGrid("t", slice(0, 2), ("time",), (("2020-01-01", "2020-02-01"),))
+    assert positions(days)[0].dtype.kind == "M"
+    model, data = table(dem.PPCA(1), {"t": (("row", "site"), x)}, site=["north", "south", "west"])
+    for picture in (plot.filled(model, data), plot.missing(model)):
+        assert [label.get_text() for label in picture.axes[0].get_xticklabels()] == ["north", "south", "west"]
+
+
+def test_rows_without_any_value_are_no_gaps(rng):
+    x = rng.normal(size=(50, 2))
+    x[3] = np.nan
+    model = dem.GaussianMixture(2, n_init=1).fit(x)
+    assert "filled" not in plot.suitable(model, x)
+    with pytest.raises(ValueError, match="no value is missing in the rows that have any"):
+        plot.filled(model, x)
+
+
+def test_a_map_across_the_date_line_is_narrow():
+    lon = np.array([175.0, -178.0, 179.0, np.nan])
+    assert np.ptp(narrower(lon)[:3]) == 7
+    whole = np.arange(-180.0, 180.0, 5)
+    np.testing.assert_array_equal(narrower(whole), whole)
+
+
+def test_codes_along_a_coordinate_have_no_profile(rng):
+    model, data = table(dem.CategoricalMixture(2, n_init=1), {"kind": (("row", "depth"), rng.integers(0, 3, (90, 4)))})
+    assert "profiles" not in plot.suitable(model, data)
+    with pytest.raises(ValueError, match="columns of codes have no mean"):
+        plot.profiles(model)
+
+
+def test_a_dollar_in_a_name_is_no_mathematics():
+    x = clusters(2, 2)
+    names = ["price ($\\$ per $)", "$cost$"]
+    model = dem.GaussianMixture(2, n_init=1).fit(x)
+    (ax,) = plot.mixture(model, x, labels=names).axes
+    assert ax.yaxis.label.get_text() == names[1]
+    assert not ax.yaxis.label.get_parse_math()
+    x[::9, 0] = np.nan
+    (ax,) = plot.missing(model.fit(x), labels=names).axes
+    ax.figure.draw_without_rendering()
+    assert not ax.get_yticklabels()[0].get_parse_math()
+
+
+def test_a_profile_is_dotted_where_few_rows_of_a_class_have_a_value(rng):
+    x = rng.normal(size=(90, 4)) + 9 * (np.arange(90) % 2)[:, None]
+    x[1::2, 3] = np.where(np.arange(45) < 40, np.nan, x[1::2, 3])
+    model, data = table(dem.KMeans(2), {"t": (("row", "depth"), x)}, depth=[1.0, 2.0, 3.0, 4.0])
+    picture = plot.profiles(model, data)
+    dotted = [line for line in picture.axes[0].lines if line.get_linestyle() == ":"]
+    assert len(dotted) == 1
+    assert "dotted where few rows of a class have a value" in picture.text
+    whole = [line for line in picture.axes[0].lines if line.get_linestyle() != ":"]
+    assert sorted(np.isnan(line.get_xdata()).sum() for line in whole) == [0, 1]
+    assert ":" not in [line.get_linestyle() for line in plot.profiles(model).axes[0].lines]
+
+
+def test_many_classes_have_means_and_medians_alone(rng):
+    data = {"t": (("row", "depth"), rng.normal(size=(200, 4)))}
+    model, data = table(dem.KMeans(8), data, depth=[1.0, 2.0, 3.0, 4.0])
+    assert plot.profiles(model).text.startswith("Mean of 8 classes")
+    assert plot.profiles(model, data, (0.1, 0.5, 0.9)).text.startswith("Median of 8 classes")
+    assert "quantiles" not in plot.suitable(model, data)

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import dem
+from dem.families.gaussian.diag import DiagonalGaussian
+from dem.families.gaussian.tied import TiedGaussian
 from dem.reports import warnings as checks
 from dem.reports.warnings import warnings_of
 
@@ -45,7 +47,7 @@ def test_a_nearly_singular_covariance(kind):
     x = np.column_stack([TWO, TWO[:, 0] if kind != "diag" else np.where(TWO[:, 0] > 4, 5.0, RNG.normal(size=600))])
     model = dem.GaussianMixture(2, covariance_type=kind, reg_covar=1e-12, n_init=2, random_state=0).fit(x)
     said = checks.near_singular(model)
-    assert "nearly singular: component" in said
+    assert f"nearly singular: {'all components' if kind == 'tied' else 'component'}" in said
     assert ("columns 0, 2" if kind != "diag" else "column 2") in said
     assert checks.near_singular(dem.GaussianMixture(2, covariance_type=kind, n_init=2).fit(TWO)) is None
 
@@ -101,3 +103,37 @@ def test_columns_that_are_mostly_missing():
     x[:400, 1] = np.nan
     model = dem.GaussianMixture(2, n_init=1, random_state=0).fit(x)
     assert "missing in column 1" in checks.much_missing(model)
+
+
+def test_a_fit_whose_likelihood_fell():
+    model = KINDS["mixture"]()
+    model.stop_reason_ = "fell"
+    said = checks.not_converged(model)
+    assert "fell by less than tol" in said
+    assert "try a smaller one" in said
+    assert "larger max_iter" not in said
+
+
+@pytest.mark.parametrize("weight", [1e-3, 50.0])
+def test_weights_are_no_rows(weight):
+    x = np.concatenate([TWO, RNG.normal(100, 0.1, (4, 2))])
+    model = dem.KMeans(3, random_state=0).fit(x, sample_weight=np.full(len(x), weight))
+    said = checks.tiny_components(model)
+    assert said.startswith("Tiny cluster: ")
+    assert "(the weight of 4 rows, 0.7 %)" in said
+    (ax,) = dem.plot.sizes(model).axes
+    assert ax.get_title() == "size of each cluster (weight)"
+    assert ax.get_xlabel() == "share of the weight (%)"
+
+
+def test_components_that_are_not_in_use_are_not_tiny():
+    model = dem.BayesianGaussianMixture(8, random_state=0).fit(TWO)
+    assert model.n_components_used_ < 8
+    assert checks.tiny_components(model) is None
+
+
+@pytest.mark.parametrize("family", [DiagonalGaussian(1e-14), TiedGaussian(1e-14)])
+def test_a_flat_component_of_any_family(family):
+    x = np.column_stack([TWO, np.where(TWO[:, 0] > 4, 5.0, 7.0) + 1e-7 * RNG.normal(size=600)])
+    model = dem.Mixture(2, family=family, n_init=2, random_state=0).fit(x)
+    assert "in column 2" in checks.near_singular(model)

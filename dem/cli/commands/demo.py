@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import zarr
 from rich.console import Console
+from rich.text import Text
 from scipy.optimize import linear_sum_assignment
 
 from dem import plot
@@ -62,7 +63,7 @@ def run_demo(size: int, memory: int | None, scratch: str, workers: int | None = 
 
 def old_faithful(console: Console, folder: Path) -> None:
     """Fit two components to the eruptions of Old Faithful, and draw them."""
-    console.print("[bold]Old Faithful[/]: 272 eruptions, a mixture of two Gaussians")
+    console.print(_titled("Old Faithful", "272 eruptions, a mixture of two Gaussians"))
     array = zarr.open_array(OLD_FAITHFUL, mode="r")
     labels: Any = array.attrs["labels"]
     # The start uses only 25 rows, so that the fit needs some passes that can be shown.
@@ -84,11 +85,8 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
     path = store_path(folder, n)
     nbytes = n * COLUMNS * 4
     within = "" if limit is None else f", in {human.size(limit)} of memory"
-    console.print(
-        f"[bold]The main job[/]: {human.size(nbytes)} ({human.count(n)} rows x {COLUMNS} float32), "
-        f"drawn from {COMPONENTS} Gaussians{within}",
-        highlight=False,
-    )
+    rows = f"{human.size(nbytes)} ({human.count(n)} rows x {COLUMNS} float32)"
+    console.print(_titled("The main job", f"{rows}, drawn from {COMPONENTS} Gaussians{within}"))
     known.set_params(engine=engine)
     with PeakMemory() as memory:
         writing = timed("writing", lambda: write_store_once(known, n, path), 1)
@@ -115,6 +113,11 @@ def main_job(console: Console, folder: Path, size: int, engine: Engine) -> None:
         ),
         highlight=False,
     )
+
+
+def _titled(title: str, text: str) -> Text:
+    """Return a line that begins with a bold title."""
+    return Text.assemble((title, "bold"), f": {text}")
 
 
 @dataclass(frozen=True)

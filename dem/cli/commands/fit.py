@@ -29,7 +29,7 @@ from dem.estimators.objectives import (
 )
 from dem.estimators.ppca import SubspaceWarning
 from dem.estimators.summary import missing_in_training
-from dem.estimators.telling import component_lines
+from dem.estimators.telling import component_lines, named
 from dem.results.new_array import is_resumable
 from dem.source import open_source
 from dem.storage import checkpoint
@@ -174,12 +174,6 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         "peak memory": f"{human.size(memory.peak)} of all processes together{limit}",
     }
     session.result(record, facts(shown), facts({named(model, k): line for k, line in lines.items()}))
-
-
-def named(model: Any, component: str) -> str:
-    """Return the name of a line of `component_lines`: "component 3", "cluster 3", or "others"."""
-    word = "cluster" if hasattr(model, "cluster_centers_") else "component"
-    return f"{word} {component}" if component.isdecimal() else component
 
 
 def remove_checkpoint(checkpoint_path: str, session: Session) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts
 from dem.estimators import load
-from dem.estimators.summary import column_names
-from dem.reports.make import report_of
+from dem.reports.make import check_model, report_of
 from dem.reports.observed import observed_rows
 from dem.source.stores import address
 from dem.storage.files import check_files_free
@@ -36,14 +35,15 @@ def write_report(
     FileExistsError
         The page exists, and `overwrite` is not set; or the path is inside a Zarr array or group.
     ValueError
-        The data do not suit the model, or the number of labels is not that of the columns.
+        The data do not suit the model, the model was not fitted to data, or the number of labels is not that of the
+        columns.
     OSError
         The page cannot be written.
     """
     address(output)  # gives a clear error for an empty path
     check_files_free([output], overwrite=overwrite)
     estimator: Any = load(model)
-    column_names(estimator, estimator.n_features_in_, labels)  # checks the labels before the pass
+    check_model(estimator, labels)
     observed = None
     if data is not None:
         with session.engine() as engine:

@@ -82,5 +82,8 @@ class Session:
 
 
 def console_for_results() -> Console:
-    """Return the console of standard output: as wide as the terminal, or 240 columns for files and pipes."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240)
+    """Return the console of standard output: as wide as the terminal, or 240 columns for files and pipes.
+
+    Names of the data are printed as they are: brackets, as in "[degC]", are no markup.
+    """
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 240, markup=False)

@@ -123,7 +123,7 @@ class StickBreaking:
     def best_order(self, counts: Float) -> Array:
         """Return the largest component first: so the empty ones stand at the end of the stick, and get no rows.
 
-        An empty component before others would have E[log pi] of about half a row   (Kurihara, Welling and Teh 2007).
+        An empty component before others would have E[log pi] of about half a row (Kurihara, Welling and Teh 2007).
         """
         return np.argsort(-counts, kind="stable")
 
