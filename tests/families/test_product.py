@@ -98,7 +98,7 @@ def test_outside_names_the_parts_own_support(x):
     y[7, 2] = -0.5
     found = Scanner(D, False, 10, 0, None, family())()(Block(y, keys=RowKeys.from_first(100))).measured.outside
     assert (found.row, found.column, found.value) == (107, 2, -0.5)
-    assert str(found) == "holds -0.5 in column 2, but the model accepts only numbers >= 0"
+    assert found.in_words("column 2") == "holds -0.5 in column 2, but the model accepts only numbers >= 0"
 
 
 def test_base_measures_add(x):

@@ -43,7 +43,7 @@ def test_other_families_doubt_nothing():
 
 def test_degrees(degrees):
     x = np.column_stack([np.radians(degrees), degrees])
-    said = f"^array has values from {degrees.min():g} to {degrees.max():g} in column 1, {ADVICE}$"
+    said = f"^the array has values from {degrees.min():g} to {degrees.max():g} in column 1, {ADVICE}$"
     with pytest.warns(UserWarning, match=said) as caught:
         fit(x)
     assert [warning.filename for warning in caught] == [__file__]
