@@ -77,7 +77,7 @@ def test_families_by_name(folder, tmp_path):
     done(*words, "--family", "delay,t=gaussian", "--family", "count=poisson", "-o", tmp_path / "m.zarr")
     assert list(dem.load(tmp_path / "m.zarr").component_parameters_) == ["delay, t", "count"]
     shown = done("info", tmp_path / "m.zarr")
-    for name in ("means delay", "means t (degC)", "deviation delay", "rate count"):
+    for name in ("mean delay", "mean t (degC)", "deviation delay", "rate count"):
         assert name in shown
     said = failed(*words, "--family", "dely,t=gaussian", "--family", "count=poisson", "-o", tmp_path / "n.zarr")
     assert "family names the column 'dely'" in said
