@@ -106,8 +106,7 @@ def gain_left(history: Sequence[Pass]) -> float | None:
     alike = [p.objective for p in last if p.exact == last[-1].exact]
     found = remaining_gain(alike)
     if found is None and len(alike) == 2 and (bound := last[-2].bound) is not None:
-        rounding = FALL_ROUNDING * max(1.0, abs(alike[1]))
-        return remaining_gain_of_step(alike[1] - alike[0], bound - alike[0], rounding)
+        return remaining_gain_of_step(alike[1] - alike[0], bound - alike[0], rounding_of(alike[1]))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from dem.em.loop import FALL_ROUNDING
+from dem.em.loop import rounding_of
 from dem.plot.along import MOST_BANDS, class_grids, has_class_profiles, is_vertical, profiles
 from dem.plot.canvas import Picture
 from dem.plot.classes import entropy, sizes
@@ -93,9 +93,7 @@ def _only_codes(model: Any) -> bool:
 def _bound(model: Any, rows: RowSample | None) -> bool:
     """Whether the history has steps with gains that can be seen."""
     steps = [entry for entry in getattr(model, "history_", ()) if entry.get("kl") is not None]
-    return len(steps) >= LEAST_STEPS and any(
-        entry["kl"] > FALL_ROUNDING * max(1.0, abs(entry["elbo_e"])) for entry in steps
-    )
+    return len(steps) >= LEAST_STEPS and any(entry["kl"] > rounding_of(entry["elbo_e"]) for entry in steps)
 
 
 def _has_gaps(rows: RowSample | None) -> bool:

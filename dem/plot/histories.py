@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from dem.core import human
-from dem.em.loop import FALL_ROUNDING
+from dem.em.loop import FALL_ROUNDING, rounding_of
 from dem.estimators import summary
 from dem.plot.canvas import Picture, canvas, legend_beside, log_axis, quiet_grid, set_labels, set_title, whole_numbers
 from dem.plot.colours import PALETTE
@@ -95,7 +95,7 @@ def start_gaps(model: Any) -> Any:
         return np.zeros(0)
     best = np.array([_entry(s, "optimum") == 1 for s in known if (_entry(s, "rows") or 0) == most])
     gaps = np.sort((reached.max() - reached)[~best])[::-1]
-    return gaps[gaps > FALL_ROUNDING * max(1.0, float(np.abs(reached).max()))]
+    return gaps[gaps > rounding_of(float(np.abs(reached).max()))]
 
 
 def _records(model: Any) -> Sequence[Any]:

@@ -31,7 +31,6 @@ from dem.estimators.ppca import SubspaceWarning
 from dem.estimators.summary import missing_in_training
 from dem.estimators.telling import component_lines, named
 from dem.results.new_array import is_resumable
-from dem.source import open_source
 from dem.storage import checkpoint
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.lock import Interrupted, write_lock
@@ -116,15 +115,7 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
     begun = time.monotonic()
     with explained_interrupt(job):
         SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
-        source = open_source(
-            data,
-            job.weights,
-            missing_chunks=job.missing_chunks,
-            missing_value=model.missing_value,
-            variables=job.variables,
-            sample_dims=job.sample_dims,
-            columns=job.columns,
-        )
+        source = job.open(model.missing_value)
         start, labels_of = beginning(job, model, source, session)
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             checkpoint_path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
@@ -162,7 +153,6 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
     if job.weights is None and "log_likelihood" in record:  # the criteria need rows of equal weight
         n = rows - record["empty_rows"]
         record.update(criteria(model, record["log_likelihood"] * n, n))
-    limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
         "model": f"{output}: {model.describe()}",
         "data": f"{data}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
@@ -171,7 +161,7 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         **objectives_in_words(final_objective(model)),
         **criteria_in_words(record),
         "labels": None if matching is None else f"{matching}",
-        "peak memory": f"{human.size(memory.peak)} of all processes together{limit}",
+        "peak memory": session.peak_in_words(memory.peak),
     }
     session.result(record, facts(shown), facts({named(model, k): line for k, line in lines.items()}))
 

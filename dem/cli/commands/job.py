@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any
 
+from dem.source import Source, open_source
 from dem.storage import checkpoint
 from dem.storage.checkpoint import Checkpoint
 
@@ -80,6 +81,18 @@ class Job:
         if job.checkpoint is not None and job.checkpoint.rstrip("/") == output.rstrip("/"):
             raise ValueError(f"{output} is both the output and the checkpoint: give them different paths")
         return job, {k: v for k, v in options.items() if k not in names}
+
+    def open(self, missing_value: float | None) -> Source:
+        """Return the rows of the job; `missing_value` is the setting of the model."""
+        return open_source(
+            self.data,
+            self.weights,
+            missing_chunks=self.missing_chunks,
+            missing_value=missing_value,
+            variables=self.variables,
+            sample_dims=self.sample_dims,
+            columns=self.columns,
+        )
 
     @property
     def checkpoint_path(self) -> str:

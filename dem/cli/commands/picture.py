@@ -29,11 +29,7 @@ def draw_picture(
     overwrite: bool,
 ) -> None:
     """Draw a model, with a sample of rows if a store is given, and write the picture to a path or URL."""
-    formats = FigureCanvasBase.get_supported_filetypes()
-    address(output)  # gives a clear error for an empty path
-    if file_format(output) not in formats:
-        raise ValueError(f"{output} is not the name of a picture: end it with one of {', '.join(sorted(formats))}.")
-    check_files_free([output], overwrite=overwrite)
+    check_picture(output, overwrite=overwrite)
     estimator = load(model)
     summary.column_names(estimator, estimator.n_features_in_, labels)  # checks the labels before the scan
     with session.engine() as engine:
@@ -41,6 +37,23 @@ def draw_picture(
     drawn = plot.draw(picture, estimator, rows, columns, labels)
     write_files({output: rendered(drawn, output)}, overwrite=overwrite)
     session.result({"output": output, "model": model, "text": drawn.text}, f"{output}: picture of {model}")
+
+
+def check_picture(path: str, *, overwrite: bool) -> None:
+    """Check, before the work, that a picture can be written to a path or URL.
+
+    Raises
+    ------
+    ValueError
+        It is empty, or does not end with the name of a picture format.
+    FileExistsError
+        A file is there, and `overwrite` is not set.
+    """
+    formats = FigureCanvasBase.get_supported_filetypes()
+    address(path)  # gives a clear error for an empty path
+    if file_format(path) not in formats:
+        raise ValueError(f"{path} is not the name of a picture: end it with one of {', '.join(sorted(formats))}.")
+    check_files_free([path], overwrite=overwrite)
 
 
 def file_format(path: str | Path) -> str:

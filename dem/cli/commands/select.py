@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from rich.console import RenderableType
@@ -22,9 +21,8 @@ from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators.matching import Matching
 from dem.estimators.ppca import SubspaceWarning
 from dem.selection import CandidateResult, Selection, select
-from dem.source import open_source
 from dem.storage.atomic import SAVED_MODELS
-from dem.storage.files import check_files_free, write_files
+from dem.storage.files import write_files
 from dem.storage.lock import write_lock
 
 
@@ -70,16 +68,10 @@ def select_job(
     with explained_interrupt(job):
         SAVED_MODELS.check_free(output, overwrite=job.overwrite)  # before the work, not after it
         if picture is not None:
+            from dem.cli.commands.picture import check_picture
+
             check_picture(picture, overwrite=job.overwrite)
-        source = open_source(
-            job.data,
-            job.weights,
-            missing_chunks=job.missing_chunks,
-            missing_value=estimator.missing_value,
-            variables=job.variables,
-            sample_dims=job.sample_dims,
-            columns=job.columns,
-        )
+        source = job.open(estimator.missing_value)
         earlier = labels_to_keep(job, estimator, source, session)
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
@@ -107,16 +99,6 @@ def select_job(
     show(found, job, session, seconds, memory.peak, matching)
 
 
-def check_picture(path: str, *, overwrite: bool) -> None:
-    """Check, before the work, that a picture can be written at a path."""
-    from matplotlib.backend_bases import FigureCanvasBase
-
-    formats = FigureCanvasBase.get_supported_filetypes()
-    if PurePosixPath(path).suffix[1:].lower() not in formats:
-        raise ValueError(f"{path} is not the name of a picture: end it with one of {', '.join(sorted(formats))}.")
-    check_files_free([path], overwrite=overwrite)
-
-
 def write_picture(found: Selection, path: str, *, overwrite: bool) -> None:
     """Write the curve of the criterion."""
     from dem.cli.commands.picture import rendered
@@ -140,13 +122,12 @@ def show(found: Selection, job: Job, session: Session, seconds: float, peak: int
         "peak_memory": peak,
         **({} if matching is None else {"labels": matching.record()}),
     }
-    limit = "" if session.memory is None else f" (limit {human.size(session.memory)})"
     shown = {
         "best": f"{job.output}: {found.best.name}; {model.describe()}",
         "data": f"{job.data}: {human.plural(rows, 'row')} of {human.plural(columns, 'column')}",
         "ended": f"{how_it_ended(model)}, {human.seconds(seconds)}",
         "labels": None if matching is None else f"{matching}",
-        "peak memory": f"{human.size(peak)} of all processes together{limit}",
+        "peak memory": session.peak_in_words(peak),
     }
     session.result(record, selection_table(found), *found.sentences, facts(shown))
 

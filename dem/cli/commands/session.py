@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 from dem.cli.progress import choose_progress
+from dem.core import human
 from dem.core.json_value import json_value
 from dem.engine.engine import Engine
 
@@ -60,6 +61,11 @@ class Session:
         """Show one sentence as progress, not as part of the result."""
         with closing(choose_progress(quiet=self.quiet, as_json=self.as_json)) as progress:
             progress.note(text)
+
+    def peak_in_words(self, peak: int) -> str:
+        """Return how much memory was used, in bytes at most, in words with the limit."""
+        limit = "" if self.memory is None else f" (limit {human.size(self.memory)})"
+        return f"{human.size(peak)} of all processes together{limit}"
 
     def result(self, record: Mapping[str, Any], *shown: RenderableType, summary: bool = True) -> None:
         """Print the result on standard output.
