@@ -38,7 +38,8 @@ MOST_COMPONENTS = 64
 LEAST_GAIN = 2e-5
 """Nats a row: a jump that gains less is not worth it; the sample does not show smaller differences anyway."""
 MOST_STALLED = 4
-"""On a sample that has all the data, jumps are looked for until so many rounds have found none; else, until one has."""
+"""Where the runs before have found several optima on all the data, jumps are looked for until so many rounds have found
+none; else, until one has."""
 TRIES, ALIKE, MOST_LOSS = 10, 3, 2e-2
 """So many jumps are tried out, of an expected loss of at most so many nats a row: the other components adapt to a jump,
 which the bound does not see. At most `ALIKE` of them join the same components, or split the same one."""
@@ -61,6 +62,7 @@ def improved(
     left: Work,
     tol: float,
     accidents: bool = True,
+    most_stalled: int = 1,
     after: Callable[[loop.State[Any]], object],
 ) -> tuple[loop.State[Any], int]:
     """Return the best state that moves and EM find on the sample, and how many rounds of moves it took.
@@ -80,12 +82,14 @@ def improved(
         EM after a jump stops when the objective rises by less, in nats a row.
     accidents : bool
         Whether rows of the sample may lie together by chance: not if they are all the data.
+    most_stalled : int
+        Jumps are looked for until so many rounds have found none.
     after : callable
         Called with the state after every iteration on the sample.
     """
     rounds, tries, stalled, falls = 0, 0, 0, 0
-    each, most = model.work(sample.x), 1 if accidents else MOST_STALLED
-    while left.left > 2 * (each + OVERHEAD) and stalled < most:
+    each = model.work(sample.x)
+    while left.left > 2 * (each + OVERHEAD) and stalled < most_stalled:
         rows = Rows.of(model, state.params, sample, whole)
         moves = proposals(model, rows, np.random.default_rng([seed, 1, tries]), left, accidents=accidents)
         if falls >= model.n_components:  # no circles

@@ -36,7 +36,7 @@ def models():
     yield "mfa", dem.MixtureFactorAnalysis(n_factors=1, **shared), "far"
     yield "kmeans", dem.KMeans(K, **SHORT), "far"
     yield "ppca", dem.PPCA(2), "far"
-    yield "fa", dem.FactorAnalysis(1, max_iter=5), "far"
+    yield "fa", dem.FactorAnalysis(1), "far"
     yield "bpca", dem.BayesianPCA(max_iter=20), "far"
 
 
