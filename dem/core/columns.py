@@ -12,6 +12,8 @@ import numpy as np
 
 MOST_LISTED = 20
 """Most columns that a message lists."""
+CELSIUS = ("degc", "deg_c", "celsius", "degree_celsius", "degrees_celsius", "degree_c", "degrees_c")
+"""How data spell degrees Celsius, in small letters."""
 TIME = "datetime64"
 """Marks the text and the unit of a time in JSON."""
 
@@ -40,8 +42,15 @@ class Column:
 
     @property
     def label(self) -> str:
-        """The name with the units: "temperature (degC)"; a unit of 1, of numbers without units, is left out."""
-        return f"{self.name} ({self.units})" if self.units and self.units != "1" else self.name
+        """The name with the units: "temperature (°C)"; a unit of 1, of numbers without units, is left out."""
+        return with_units(self.name, self.units)
+
+
+def with_units(name: str, units: str | None) -> str:
+    """Return a name with its units as people write them: a unit of 1, of numbers without units, is left out."""
+    if not units or units == "1":
+        return name
+    return f"{name} ({'°C' if units.lower() in CELSIUS else units})"
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,9 +180,7 @@ class Columns:
         """Return the names of some columns as text, with or without units: "'age', 'sex'"; at most 20 are listed."""
         words = [repr(self[j].name) if self.named else str(j) for j in numbers]
         if units:
-            words = [
-                f"{word} ({self[j].units})" if self[j].units else word for word, j in zip(words, numbers, strict=True)
-            ]
+            words = [with_units(word, self[j].units) for word, j in zip(words, numbers, strict=True)]
         more = f" and {len(words) - MOST_LISTED} more" if len(words) > MOST_LISTED else ""
         return ", ".join(words[:MOST_LISTED]) + more
 

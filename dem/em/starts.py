@@ -41,8 +41,8 @@ MOVES, MOVED = 12, 3
 """Moves may do the work of so many runs, and what the runs before them have left. They begin at so many of the best
 runs, of each optimum once."""
 MUCH, MORE = 0.1, 4
-"""Where moves from one run gain so many nats a row, EM has stopped far from the best optimum: moves may do so many times
-the work."""
+"""Where moves from one run gain so many nats a row, EM stopped far from the best optimum: they may do so many times the
+work."""
 MOVING = "joining and splitting components"
 """The name of moves in reports."""
 MOST_MOVES, MOST_ON_ALL = 4000, 1000

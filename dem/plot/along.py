@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from dem.core import human
 from dem.core.block import Float
 from dem.core.column_grid import ColumnGrid, column_grids, stacked_columns
+from dem.core.columns import with_units
 from dem.estimators.summary import columns_of
 from dem.plot.canvas import PLAIN, Canvas, Picture, canvas, grid_of, quiet_grid, set_labels, set_title
 from dem.plot.colours import Style, style
@@ -203,9 +204,8 @@ def axis_names(grids: Sequence[ColumnGrid]) -> str:
 
 
 def value_name(grid: ColumnGrid) -> str:
-    """Return the name of a variable with its units; a unit of 1, of numbers without units, is left out."""
-    name = grid.variable or "value"
-    return short(f"{name} ({grid.units})" if grid.units and grid.units != "1" else name, 60)
+    """Return the name of a variable with its units."""
+    return short(with_units(grid.variable or "value", grid.units), 60)
 
 
 def positions(grid: ColumnGrid) -> tuple[Any, list[str] | None]:
@@ -238,7 +238,6 @@ def draw_lines(
     *,
     band: tuple[Float, Float] | None = None,
     rare: Any = None,
-    numbered_from: int = 0,
 ) -> list[Any]:
     """Draw a line for each row of `lines` along the coordinate of a variable, with its band and its number.
 
@@ -261,7 +260,7 @@ def draw_lines(
     placed = [k for k, j in enumerate(points) if j is not None]
     numeric = _as_numbers(ax, at, upright=upright)
     spots = [(lines[k, points[k]], numeric[points[k]]) for k in placed]
-    Numbers(ax, [spot if upright else spot[::-1] for spot in spots], placed, first=numbered_from)
+    Numbers(ax, [spot if upright else spot[::-1] for spot in spots], placed)
     name_axes(ax, grid, value_name(grid))
     return drawn
 

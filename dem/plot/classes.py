@@ -19,6 +19,8 @@ from dem.plot.sampled import n_classes, rows_needed
 MOST_BARS = 30
 CERTAIN = 0.1
 """Rows with less entropy, in nats, are called certain: a responsibility of 0.98 or more."""
+MOSTLY = 0.9
+"""Where a larger share of the rows of every component is certain, the picture shows the other rows alone."""
 POINTS = 400
 MOST_CURVES, FEW_CURVES = 8, 6
 """More curves than the first would hide one another: then so few as the second are drawn."""
@@ -105,7 +107,9 @@ def entropy(model: Any, x: Any, ax: Any = None) -> Picture:
         axes.plot(own, 100 * level, color=look.colour, linestyle=look.line, linewidth=1.6)
     axes.plot(np.quantile(values, level), 100 * level, color="black", linestyle=(0, (4, 2)), linewidth=1.8)
     end = min(np.log(k), max(0.25 * np.log(k), float(values.max())))
-    axes.set(xlim=(-0.02 * end, 1.02 * end), ylim=(0, 102))
+    least = min(float((values[classes == j] < CERTAIN).mean()) for j in shown)
+    bottom = 0.0 if least < MOSTLY else float(np.floor(100 * min(0.99, 1 - 2.5 * (1 - least))))
+    axes.set(xlim=(-0.02 * end, 1.02 * end), ylim=(bottom, 100 + 0.02 * (100 - bottom)))
     quiet_grid(axes)
     set_labels(axes, "entropy of the responsibilities (nats)", "rows with this entropy or less (%)")
     certain = float((values < CERTAIN).mean())

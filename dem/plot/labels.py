@@ -93,11 +93,9 @@ class Numbers(Artist):
         In the coordinates of the data.
     numbers : sequence of int
         The numbers of the components.
-    first : int
-        What the component with number 0 is called.
     """
 
-    def __init__(self, ax: Axes, points: Any, numbers: Sequence[int], first: int = 0) -> None:
+    def __init__(self, ax: Axes, points: Any, numbers: Sequence[int]) -> None:
         super().__init__()
         self.points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
         self.set_zorder(6)
@@ -105,7 +103,7 @@ class Numbers(Artist):
         self.set_clip_on(False)
         self.set_in_layout(False)
         figure: Any = ax.get_figure(root=False)
-        self.texts = [_badge(figure, k, str(k + first)) for k in numbers]
+        self.texts = [_badge(figure, k, str(k)) for k in numbers]
         self.leaders = [Line2D([], [], color="0.2", linewidth=0.7) for _ in numbers]
         for leader in self.leaders:
             leader.set_figure(figure)

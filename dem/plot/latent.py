@@ -59,7 +59,7 @@ def scree(model: Any, ax: Any = None) -> Picture:
     axes = place.ax
     if hasattr(model, "explained_variance_"):
         values, noise = np.asarray(model.explained_variance_, dtype=np.float64), float(model.noise_variance_)
-        named, what = f"variance along it{in_scaled_units(model)}", "component"
+        named, joined = f"variance along it{in_scaled_units(model)}", True
         explained, of_what, beside = (
             float(np.sum(model.explained_variance_ratio_)),
             "variance",
@@ -68,26 +68,25 @@ def scree(model: Any, ax: Any = None) -> Picture:
     else:
         found = _correlations(model)
         values = (found**2).sum(axis=0) / len(found)
-        explained, of_what, beside = float(values.sum()), "columns' variance", "noise: what no\nfactor explains"
-        noise, named, what = 1 - explained, "share of the columns' variance", "factor"
-    number = np.arange(1, len(values) + 1)
+        explained, of_what, beside = float(values.sum()), "columns' variance", "noise: what no\nlatent explains"
+        noise, named, joined = 1 - explained, "share of the columns' variance", False
+    number = np.arange(len(values))
     levels = np.append(values[values > 0], noise if noise > 0 else [])
     if len(levels) and levels.max() > WIDE * levels.min():
         log_axis(axes, levels)
-    elif what == "factor":  # in no order: a line would mean nothing
+    elif not joined:  # factors are in no order: a line would mean nothing
         axes.vlines(number, 0, values, color=PALETTE[0], linewidth=1.2, zorder=2)
-    joined = "o-" if what == "component" else "o"
-    axes.plot(number, values, joined, color=PALETTE[0], label=f"{what}s", zorder=3)
+    axes.plot(number, values, "o-" if joined else "o", color=PALETTE[0], label="latents", zorder=3)
     if noise > 0:
         axes.axhline(noise, color=PALETTE[1], linestyle="--", label=beside)
     if axes.get_yscale() == "linear":
         axes.set_ylim(0, 1.08 * float(levels.max(initial=0.0)) or 1.0)
         tidy_ticks(axes)
-    axes.set_xlim(0.5, len(values) + 0.5)
+    axes.set_xlim(-0.5, len(values) - 0.5)
     whole_numbers(axes)
-    set_labels(axes, what, named)
+    set_labels(axes, "latent", named)
     explains = "explains" if len(values) == 1 else "explain"
-    text = f"{human.plural(len(values), what)} {explains} {percent(explained)} of the {of_what}"
+    text = f"{human.plural(len(values), 'latent')} {explains} {percent(explained)} of the {of_what}"
     set_title(axes, text)
     legend = legend_beside(axes)
     quiet_grid(axes)
@@ -123,10 +122,9 @@ def loadings(model: Any, labels: Sequence[str] | None = None, ax: Any = None) ->
     size = name_size(place, len(order))
     axes.set_yticks(range(len(order)), [short(names[j], 24) for j in order], fontsize=size, **PLAIN)
     whole_numbers(axes)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value + 1:g}")
-    set_labels(axes, _latent_word(model))
+    set_labels(axes, "latent")
     rest = f"; the {len(order)} of {d} columns that have most of them" if len(order) < d else ""
-    set_title(axes, f"correlations of columns and {_latent_word(model)}s{rest}")
+    set_title(axes, f"correlations of columns and latents{rest}")
     return place.picture(f"The correlations of {d} columns and {human.plural(q, 'latent')}.", image=image, bar=bar)
 
 
@@ -137,21 +135,18 @@ def _loading_lines(model: Any, found: Float, ax: Any) -> Picture:
     n = min(MOST_LINES, found.shape[1])
     for axes, grid in zip(place.axes, grids, strict=True):
         upright = is_vertical(grid)
-        draw_lines(axes, grid, found[grid.columns, :n].T, numbered_from=1)
+        draw_lines(axes, grid, found[grid.columns, :n].T)
         (axes.axvline if upright else axes.axhline)(0, color="0.4", linewidth=0.8, zorder=1)
         (axes.set_xlim if upright else axes.set_ylim)(-1.08, 1.08)
         value = f"correlation with {short(grid.variable, 24)}" if grid.variable else "correlation"
         set_labels(axes, **{"x" if upright else "y": value})
-    word = _latent_word(model)
     rest = f"; the first {n} of {found.shape[1]}" if n < found.shape[1] else ""
     rest += not_shown(grids, len(found))
-    set_title(place.ax, f"correlations of columns and {word}s{rest}")
+    set_title(place.ax, f"correlations of columns and latents{rest}")
     looks = [style(j) for j in range(n)]
-    handles = [
-        Line2D([], [], color=s.colour, linestyle=s.line, linewidth=2, label=str(j + 1)) for j, s in enumerate(looks)
-    ]
-    legend = legend_beside(place.corner, handles, title=word)
-    text = f"The correlations of {word}s and columns along {axis_names(grids)}."
+    handles = [Line2D([], [], color=s.colour, linestyle=s.line, linewidth=2, label=str(j)) for j, s in enumerate(looks)]
+    legend = legend_beside(place.corner, handles, title="latent")
+    text = f"The correlations of latents and columns along {axis_names(grids)}."
     return place.picture(text, legend=legend)
 
 
@@ -164,7 +159,7 @@ def latents(model: Any, x: Any, columns: Sequence[int | str] = (0, 1), classes: 
     x : rows
         See `dem.plot`.
     columns : two numbers from 0
-        The latents; the picture calls the first one "latent 1".
+        The latents.
     classes : array of shape (n,), optional
         What to colour the rows by: whole numbers, or words.
     ax : Axes, optional
@@ -188,7 +183,7 @@ def latents(model: Any, x: Any, columns: Sequence[int | str] = (0, 1), classes: 
         low, high = axis_limits(xy[np.isfinite(xy).all(axis=1)])
         draw_points(axes, xy, np.zeros(len(z), dtype=int) if numbers is None else numbers)
         axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
-        set_labels(axes, f"latent {pair[0] + 1}", f"latent {pair[1] + 1}")
+        set_labels(axes, f"latent {pair[0]}", f"latent {pair[1]}")
     shown = sample.in_words if z.shape[1] == 1 else sample.as_points()
     set_title(axes, f"{shown} in the latent {'space' if z.shape[1] == 1 else 'plane'}")
     more = {}
@@ -213,7 +208,7 @@ def _draw_one(axes: Axes, z: Float, numbers: Any) -> None:
         height = base + np.histogram(z[(kinds == k) & np.isfinite(z)], edges)[0]
         axes.stairs(height, edges, baseline=base, fill=True, color=style(k).colour)
         base = height
-    set_labels(axes, "latent 1", "rows")
+    set_labels(axes, "latent 0", "rows")
 
 
 def _coded(classes: Any, n: int) -> tuple[Any, list[str]]:
@@ -260,10 +255,6 @@ def _correlations(model: Any) -> Float:
     weights = np.asarray(model.components_, dtype=np.float64).T * lengths
     deviations = np.sqrt((weights**2).sum(axis=1) + noise * unit**2)
     return np.asarray(weights / np.where(deviations > 0, deviations, 1.0)[:, None])
-
-
-def _latent_word(model: Any) -> str:
-    return "component" if hasattr(model, "explained_variance_") else "factor"
 
 
 def _signed(value: float) -> str:

@@ -11,13 +11,14 @@ from dem.core.block import Float
 from dem.core.columns import Columns
 from dem.estimators.summary import columns_of
 from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, height_of, quiet_grid, set_title, width_of
-from dem.plot.labels import class_word, legend_of_classes
+from dem.plot.labels import Numbers, class_word, legend_of_classes
 from dem.plot.points import draw_points
 from dem.plot.sampled import RowSample, n_classes, n_columns, rows_needed
 
 LATITUDES = ("latitude", "lat", "nav_lat", "y_lat", "ylat")
 LONGITUDES = ("longitude", "lon", "long", "lng", "nav_lon", "x_lon", "xlon")
 MOST_ON_MAP = 20_000
+MOST_NUMBERED = 12
 
 
 def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, ax: Any = None) -> Picture:
@@ -60,6 +61,7 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
     if geographic:
         xy = axes.projection.transform_points(axes.projection.as_geodetic(), lon, lat)[:, :2]
     points = draw_points(axes, xy, sample.classes, MOST_ON_MAP)
+    numbers = _numbered(axes, xy, sample.classes)
     if not geographic:
         axes.set_aspect(1 / max(0.2, float(np.cos(np.radians(np.nanmean(lat))))))
         axes.set(xlabel="longitude (degrees east)", ylabel="latitude (degrees north)")
@@ -70,7 +72,19 @@ def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, a
     most = int(max(2, min(height_of(axes), high) / 0.165))
     legend = legend_of_classes(axes, model, most=most if ax is not None else None)
     text = f"A map of {sample.as_points(MOST_ON_MAP)}, coloured by {human.plural(n_classes(model), 'class')}."
-    return place.picture(text, points=points, legend=legend)
+    return place.picture(text, points=points, numbers=numbers, legend=legend)
+
+
+def _numbered(axes: Any, xy: Float, classes: Any) -> Numbers:
+    """Write the number of each of the largest classes at its row that is nearest to its median place."""
+    seen = np.isfinite(xy).all(axis=1) & (classes >= 0)
+    kinds, counts = np.unique(classes[seen], return_counts=True)
+    largest = kinds[np.argsort(-counts, kind="stable")][:MOST_NUMBERED].tolist()
+    places = []
+    for k in largest:
+        own = xy[seen & (classes == k)]
+        places.append(own[np.argmin(((own - np.median(own, axis=0)) ** 2).sum(axis=1))])
+    return Numbers(axes, places, largest)
 
 
 def narrower(lon: Float) -> Float:

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 
 from dem.core import human
 from dem.core.block import Float
+from dem.estimators.telling import shares
 from dem.plot.canvas import Picture, canvas, grid_of, set_labels, set_title, tidy_ticks
 from dem.plot.colours import style
 from dem.plot.labels import Numbers, legend_of_classes, names_of, short
@@ -28,6 +29,10 @@ MOST_NUMBERED = 12
 MOST_WHOLE = 25
 """A curve over at most so many whole numbers has a dot at each."""
 FILL = 0.12
+LEAST_SHARE = 0.05
+"""Smaller components do not make the bins of a histogram narrower."""
+QUARTILES = 1.349
+"""The distance of a Gaussian's quartiles, in standard deviations."""
 PEAK = np.linspace(-4, 4, 41)
 """Where else a curve has points: in deviations of each component from its mean, so that narrow peaks are whole."""
 
@@ -87,11 +92,12 @@ def draw_density(ax: Axes, model: Any, sample: RowSample, j: int) -> dict[str, A
     x = observed(sample, [j])[:, 0]
     (low,), (high,) = axis_limits(x[:, None])
     whole = bool((x == np.round(x)).all())
-    edges = np.asarray(bins(x, low, high))
+    moments = class_moments(model, sample)
+    edges = np.asarray(bins(x, low, high, _narrowest(model, moments, j)))
     heights, _ = np.histogram(x, edges)
     density = heights / (np.diff(edges) * len(x))
     ax.stairs(density, edges, fill=True, color="0.85", zorder=1)
-    t = _grid(class_moments(model, sample), j, (max(low, x.min()), min(high, x.max())), whole=whole)
+    t = _grid(moments, j, (max(low, x.min()), min(high, x.max())), whole=whole)
     joint = marginal(model, j, t)
     step = joint is None
     if joint is None:
@@ -119,6 +125,12 @@ def draw_density(ax: Axes, model: Any, sample: RowSample, j: int) -> dict[str, A
     numbers = Numbers(ax, np.array([[peaks[k][0], min(peaks[k][1], top)] for k in numbered]).reshape(-1, 2), numbered)
     tidy_ticks(ax)
     return {"components": curves, "all": curve, "numbers": numbers}
+
+
+def _narrowest(model: Any, moments: ClassMoments, j: int) -> float:
+    """Return the distance of the quartiles of a Gaussian as narrow as the narrowest component that is not small."""
+    deviations = moments.sds[np.asarray(shares(model)) >= LEAST_SHARE, j]
+    return float(QUARTILES * deviations[deviations > 0].min(initial=np.inf))
 
 
 def _grid(moments: ClassMoments, j: int, ends: tuple[float, float], *, whole: bool) -> Float:

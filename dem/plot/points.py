@@ -31,7 +31,7 @@ def draw_points(ax: Axes, xy: Float, classes: Any, most: int = MOST_POINTS) -> l
     if not len(order):
         return []
     size = float(np.clip(60_000 / len(order), 4, 22) * np.clip(width_of(ax) * height_of(ax) / 15, 0.25, 1.0))
-    alpha = float(np.clip(1500 / len(order), 0.35, 0.8))
+    alpha = float(np.clip(1500 / len(order), 0.35, 0.7))
     look: dict[str, Any] = {"s": size, "alpha": alpha, "linewidths": 0, "rasterized": len(order) > 500, "zorder": 2}
     if classes is None:
         return [ax.scatter(xy[order, 0], xy[order, 1], c=GREY, **look)]
@@ -92,10 +92,13 @@ def limits_with(low: Float, high: Float, points: Float) -> tuple[Float, Float]:
     return np.minimum(low, (points - margin).min(axis=0)), np.maximum(high, (points + margin).max(axis=0))
 
 
-def bins(x: Float, low: float, high: float) -> list[float]:
-    """Return the edges of a histogram: 10 to 80 bins by the rule of Freedman and Diaconis; no whole number is cut."""
+def bins(x: Float, low: float, high: float, spread: float = np.inf) -> list[float]:
+    """Return the edges of a histogram: 10 to 80 bins by the rule of Freedman and Diaconis; no whole number is cut.
+
+    The rule is made for one cluster: `spread` is the quartiles' distance of the narrowest one, if there are several.
+    """
     inside = x[(x >= low) & (x <= high)]
-    n = _number_of_bins(inside, high - low)
+    n = _number_of_bins(inside, high - low, spread)
     if len(inside) and (inside == np.round(inside)).all() and high > low:
         width = max(1, round((high - low) / n))
         edges: list[float] = np.arange(np.floor(inside.min()) - 0.5, inside.max() + 0.5 + width, width).tolist()
@@ -103,12 +106,12 @@ def bins(x: Float, low: float, high: float) -> list[float]:
     return list(np.linspace(low, high, n + 1))
 
 
-def _number_of_bins(x: Float, span: float) -> int:
+def _number_of_bins(x: Float, span: float, spread: float) -> int:
     """Return the number of bins by the width of Freedman and Diaconis; no edges are made, which could be very many."""
     if not 1 < len(x) < 10**6:
         return MOST_BINS
     first, third = np.quantile(x, (0.25, 0.75))
-    width = 2 * (third - first) / len(x) ** (1 / 3)
+    width = 2 * min(float(third - first), spread) / len(x) ** (1 / 3)
     return int(np.clip(np.ceil(span / width), FEWEST_BINS, MOST_BINS)) if width > 0 else FEWEST_BINS
 
 

@@ -44,7 +44,7 @@ def folder(tmp_path_factory):
 def test_fit_predict_and_score_of_a_table(folder, tmp_path):
     model = dem.load(folder / "gmm.zarr")
     assert model.feature_names_in_.tolist() == ["t", "delay"]
-    assert model.columns_.labels == ("t (degC)", "delay")
+    assert model.columns_.labels == ("t (°C)", "delay")
     x = np.column_stack([TABLE["t"], TABLE["delay"]])
     done("predict", folder / "gmm.zarr", folder / "x.parquet", "-o", tmp_path / "labels.zarr")
     expected = model.predict(dem.open_source(folder / "x.parquet", columns=["t", "delay"])).compute()
@@ -64,7 +64,7 @@ def test_transform_and_impute_of_a_table(folder, tmp_path):
 
 def test_names_in_info_and_fit(folder, tmp_path):
     for words in (("info", folder / "gmm.zarr"), ("info", folder / "x.parquet")):
-        assert "t (degC)" in done(*words)
+        assert "t (°C)" in done(*words)
     shown = json.loads(done("info", folder / "x.parquet", "--json").splitlines()[-1])
     assert shown["kind"] == "table"
     assert [column["name"] for column in shown["columns"]] == ["delay", "count", "t"]
@@ -77,7 +77,7 @@ def test_families_by_name(folder, tmp_path):
     done(*words, "--family", "delay,t=gaussian", "--family", "count=poisson", "-o", tmp_path / "m.zarr")
     assert list(dem.load(tmp_path / "m.zarr").component_parameters_) == ["delay, t", "count"]
     shown = done("info", tmp_path / "m.zarr")
-    for name in ("mean delay", "mean t (degC)", "deviation delay", "rate count"):
+    for name in ("mean delay", "mean t (°C)", "deviation delay", "rate count"):
         assert name in shown
     said = failed(*words, "--family", "dely,t=gaussian", "--family", "count=poisson", "-o", tmp_path / "n.zarr")
     assert "family names the column 'dely'" in said

@@ -12,9 +12,9 @@ DEPTHS = Columns(tuple(Column(f"t(depth={z})", "t", (("depth", float(z)),), "deg
 
 
 def test_labels_have_the_units():
-    assert Column("temperature", "temperature", units="degC").label == "temperature (degC)"
+    assert Column("temperature", "temperature", units="degC").label == "temperature (°C)"
     assert Columns.of_names(["a", "b"]).labels == ("a", "b")
-    assert DEPTHS.labels[0] == "t(depth=5) (degC)"
+    assert DEPTHS.labels[0] == "t(depth=5) (°C)"
     assert Columns.numbered(2).labels == ("column 0", "column 1")
 
 
@@ -76,5 +76,5 @@ def test_grammar():
     assert Columns.numbered(3).in_words([0]) == "column 0"
     assert Columns.numbered(3).in_words([0, 1]) == "columns 0, 1"
     assert Columns.of_names("abc").in_words([0, 1]) == "columns 'a', 'b'"
-    assert DEPTHS.in_words([1]) == "column 't(depth=10)' (degC)"
+    assert DEPTHS.in_words([1]) == "column 't(depth=10)' (°C)"
     assert DEPTHS.listed([1]) == "'t(depth=10)'"

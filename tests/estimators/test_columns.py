@@ -146,10 +146,10 @@ def test_units_are_saved_and_shown(tmp_path):
     pq.write_table(pa.table([X[:, 0], X[:, 1]], schema=pa.schema(fields)), tmp_path / "sea.parquet")
     dem.KMeans(2).fit(tmp_path / "sea.parquet").save(tmp_path / "model.zarr")
     model = dem.load(tmp_path / "model.zarr")
-    assert model.columns_.labels == ("t (degC)", "s (psu)")
+    assert model.columns_.labels == ("t (°C)", "s (psu)")
     for columns in ((1, 0), ("s", "t")):
         axes = dem.plot.kmeans(model, columns=columns).axes[0]
-        assert (axes.get_xlabel(), axes.get_ylabel()) == ("s (psu)", "t (degC)")
+        assert (axes.get_xlabel(), axes.get_ylabel()) == ("s (psu)", "t (°C)")
     with pytest.raises(ValueError, match="two of the 2 columns"):
         dem.plot.kmeans(model, columns=(1, 1))
 

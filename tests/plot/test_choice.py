@@ -126,7 +126,7 @@ def test_sizes_that_are_words_beside_numbers_are_drawn():
 def test_latents_may_be_an_array():
     model, x = fitted("PPCA")
     (ax,) = plot.draw("latents", model, x, columns=np.array([1, 0])).axes
-    assert ax.get_xlabel() == "latent 2"
+    assert ax.get_xlabel() == "latent 1"
 
 
 @pytest.mark.parametrize(("kl", "steps", "suits"), [(0.1, 3, True), (0.1, 2, False), (1e-18, 9, False)])

@@ -17,7 +17,7 @@ def test_scree_has_the_variances_and_the_noise():
     (ax,) = plot.scree(model).axes
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), model.explained_variance_)
     assert ax.lines[1].get_ydata()[0] == model.noise_variance_
-    assert "2 components explain" in ax.get_title()
+    assert "2 latents explain" in ax.get_title()
 
 
 def test_a_wide_spectrum_is_logarithmic():

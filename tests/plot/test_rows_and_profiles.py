@@ -65,7 +65,7 @@ def test_profiles_are_means_and_deviations_along_depth():
     model, _ = fitted("profiles")
     picture = plot.profiles(model)
     left, right = picture.axes
-    assert (left.get_xlabel(), left.get_ylabel()) == ("temperature (degree_Celsius)", "depth")
+    assert (left.get_xlabel(), left.get_ylabel()) == ("temperature (°C)", "depth")
     assert right.get_xlabel() == "salinity"  # a unit of 1 is none
     assert left.yaxis_inverted()
     for line, mean in zip(left.lines, model.means_, strict=True):
