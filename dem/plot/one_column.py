@@ -128,9 +128,13 @@ def draw_density(ax: Axes, model: Any, sample: RowSample, j: int) -> dict[str, A
 
 
 def _narrowest(model: Any, moments: ClassMoments, j: int) -> float:
-    """Return the distance of the quartiles of a Gaussian as narrow as the narrowest component that is not small."""
-    deviations = moments.sds[np.asarray(shares(model)) >= LEAST_SHARE, j]
-    return float(QUARTILES * deviations[deviations > 0].min(initial=np.inf))
+    """Return the quartiles' distance of all rows that asks for bins as narrow as the component that needs them most.
+
+    The rule for bins has this distance divided by the cube root of the rows, of which a component has its share.
+    """
+    share, deviations = np.asarray(shares(model)), moments.sds[:, j]
+    counted = (share >= LEAST_SHARE) & (deviations > 0)
+    return float((QUARTILES * deviations[counted] / np.cbrt(share[counted])).min(initial=np.inf))
 
 
 def _grid(moments: ClassMoments, j: int, ends: tuple[float, float], *, whole: bool) -> Float:
