@@ -120,9 +120,7 @@ def fit_job(model: Any, job: Job, session: Session) -> None:
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             checkpoint_path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
             started = time.perf_counter()
-            with warnings.catch_warnings():
-                for reported_warning in (ConvergenceWarning, SubspaceWarning):
-                    warnings.simplefilter("ignore", reported_warning)
+            with warnings_of_summary():
                 model.set_params(engine=engine)
                 fit_from(start, model, source, job, session, job.limits(checkpoint_path, begun))
             seconds = time.perf_counter() - started
@@ -174,6 +172,15 @@ def remove_checkpoint(checkpoint_path: str, session: Session) -> None:
         session.say(
             f"could not delete the obsolete checkpoint {checkpoint_path} ({type(error).__name__}: {error}): delete it"
         )
+
+
+@contextmanager
+def warnings_of_summary() -> Iterator[None]:
+    """Hide the warnings that the summary at the end of a fit has as sentences."""
+    with warnings.catch_warnings():
+        for kind in (ConvergenceWarning, SubspaceWarning):
+            warnings.simplefilter("ignore", kind)
+        yield
 
 
 @contextmanager

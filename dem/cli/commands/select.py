@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
-from sklearn.exceptions import ConvergenceWarning
 
 from dem import estimators
 from dem.cli.commands.earlier import labels_to_keep, matching_with
-from dem.cli.commands.fit import explained_interrupt, how_it_ended, remove_checkpoint, resumable_errors
+from dem.cli.commands.fit import (
+    explained_interrupt,
+    how_it_ended,
+    remove_checkpoint,
+    resumable_errors,
+    warnings_of_summary,
+)
 from dem.cli.commands.job import Job
 from dem.cli.commands.session import Session
 from dem.cli.commands.tables import facts, grid
 from dem.core import human
 from dem.engine.sweep.process_memory import PeakMemory
 from dem.estimators.matching import Matching
-from dem.estimators.ppca import SubspaceWarning
 from dem.selection import CandidateResult, Selection, select
 from dem.storage.atomic import SAVED_MODELS
 from dem.storage.files import write_files
@@ -76,9 +79,7 @@ def select_job(
         with resumable_errors(job), session.engine() as engine, PeakMemory(interval=0.2) as memory, write_lock(output):
             path = job.checkpoint_if_kept(on_cluster=engine.on_cluster)
             started = time.perf_counter()
-            with warnings.catch_warnings():
-                for reported in (ConvergenceWarning, SubspaceWarning):
-                    warnings.simplefilter("ignore", reported)
+            with warnings_of_summary():
                 found = select(
                     source,
                     estimator.set_params(engine=engine),
