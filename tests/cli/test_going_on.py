@@ -19,7 +19,7 @@ from dem.storage import checkpoint
 
 DEM = str(Path(sys.executable).with_name("dem"))
 PATIENCE = 60
-SETTINGS = ["-k", "8", "--tol", "0", "--max-iter", "12", "--n-init", "1", "--sample-size", "1000"]
+SETTINGS = ["-k", "4", "--tol", "0", "--max-iter", "12", "--n-init", "1", "--sample-size", "1000"]
 TERM, INT, KILL = signal.SIGTERM, signal.SIGINT, signal.SIGKILL
 
 

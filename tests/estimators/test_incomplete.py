@@ -184,6 +184,7 @@ def test_rows_without_any_value_are_not_there(name):
             assert (rest == -1 if method == "predict" else np.isnan(rest)).all()
 
 
+@pytest.mark.slow
 @needs
 def test_houses_without_bedrooms():
     """207 of 20,640 districts do not say how many bedrooms they have: their neighbours' columns tell."""

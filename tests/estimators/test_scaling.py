@@ -41,11 +41,11 @@ ESTIMATORS = {
     "ppca": lambda **more: dem.PPCA(2, **more),
     "ppca-em": lambda **more: dem.PPCA(2, solver="em", max_iter=20, **more),
     "bpca": lambda **more: dem.BayesianPCA(2, max_iter=20, **more),
-    "fa": lambda **more: dem.FactorAnalysis(1, max_iter=8, **more),
+    "fa": lambda **more: dem.FactorAnalysis(1, tol=0, max_iter=500, **more),
     "mppca": lambda **more: dem.MixturePPCA(K, **START, **more),
     "mfa": lambda **more: dem.MixtureFactorAnalysis(K, **START, **more),
 }
-SEVERAL = mostly_slow("name", [*ESTIMATORS], quick=["full", "spherical", "kmeans", "ppca", "mppca"])
+SEVERAL = mostly_slow("name", [*ESTIMATORS], quick=["full", "spherical", "kmeans", "ppca"])
 EVERY = pytest.mark.parametrize("name", ESTIMATORS)
 FREE = ("full", "tied", "diag", "bayesian-full", "bayesian-tied", "bayesian-diag", "map", "fa", "mfa")
 """Models that do not depend on the units of the columns."""
@@ -100,7 +100,7 @@ def close(one, other, rtol=1e-10):
     np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol * np.nanmax(np.abs(other), initial=1e-300))
 
 
-@cross("name, holes, weighted", [*ESTIMATORS], [False, True], [False, True], one_in=4)
+@cross("name, holes, weighted", [*ESTIMATORS], [False, True], [False, True], one_in=7)
 def test_it_is_the_fit_of_columns_that_were_scaled_by_hand(name, holes, weighted):
     x, weight = rows(holes=holes), weights() if weighted else None
     mean, deviation = by_hand(x, weight)
@@ -109,10 +109,12 @@ def test_it_is_the_fit_of_columns_that_were_scaled_by_hand(name, holes, weighted
     other = ESTIMATORS[name]().fit(z, sample_weight=weight)
     close(model.scale_, deviation)
     close(model.shift_, mean)
-    # With holes, the starts of latent models are accelerated: extrapolation enlarges differences in the last bits.
-    rtol = 1e-6 if holes and hasattr(model, "components_") else 1e-8
-    assert model.n_passes_ == other.n_passes_
-    assert model.n_iter_ == other.n_iter_
+    # Extrapolation enlarges differences in the last bits: in factor analysis, and in the starts of latent models with
+    # holes. Then the fits end in the same optimum, perhaps after another number of iterations.
+    extrapolated = name == "fa" or (holes and hasattr(model, "components_"))
+    rtol = 1e-6 if extrapolated else 1e-8
+    if not extrapolated:
+        assert (model.n_passes_, model.n_iter_) == (other.n_passes_, other.n_iter_)
     for word, values in outputs(model, x).items():
         np.testing.assert_allclose(values, outputs(other, z)[word], rtol=rtol, atol=rtol, err_msg=word)
     units = model._column_units()
@@ -143,7 +145,7 @@ def scaling_of(model):
     return Scaling(model.shift_, model.scale_)
 
 
-@cross("name, kind", [*ESTIMATORS], [*SCALINGS], one_in=7)
+@cross("name, kind", [*ESTIMATORS], [*SCALINGS], one_in=13)
 def test_other_units_give_the_same_fit(name, kind):
     """Of each column its own; with one scale for all columns, one factor."""
     x = rows(holes=True)
@@ -192,7 +194,7 @@ def test_drawn_rows_are_in_the_units_of_the_data(name, tmp_path):
     np.testing.assert_array_equal(zarr.open(tmp_path / "drawn.zarr")[:], one)
 
 
-@mostly_slow("name", [*ESTIMATORS], quick=["bayesian-spherical", "kmeans", "fa", "mppca"])
+@mostly_slow("name", [*ESTIMATORS], quick=["bayesian-spherical", "kmeans", "fa"])
 def test_saved_and_pickled_models_give_the_same_bits(name, tmp_path):
     x = rows(holes=True)
     model = scaled_fit(name, holes=True)
@@ -309,7 +311,7 @@ def test_priors_are_in_the_units_of_the_data(kind):
     assert model.lower_bound_ == pytest.approx(plain.lower_bound_, abs=1e-6)
 
 
-@mostly_slow("name", ["full", "spherical", "bayesian-tied", "mppca", "mfa"], quick=["full", "mppca"])
+@mostly_slow("name", ["full", "spherical", "bayesian-tied", "mppca", "mfa"], quick=["full"])
 def test_warm_starts(name):
     x = rows()
     model = ESTIMATORS[name](scale="standard", warm_start=True).set_params(max_iter=1).fit(x)
@@ -421,7 +423,7 @@ def test_columns_too_many_for_a_scatter(monkeypatch, name, holes):
     x = rows(holes=holes)
     mean, deviation = by_hand(x)
     model, other = ESTIMATORS[name](scale="standard").fit(x), ESTIMATORS[name]().fit((x - mean) / deviation)
-    assert model.n_passes_ == other.n_passes_ > 2
+    assert min(model.n_passes_, other.n_passes_) > 2
     np.testing.assert_allclose(model.transform(x), other.transform((x - mean) / deviation), rtol=1e-6, atol=1e-6)
 
 

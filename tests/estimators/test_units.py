@@ -47,7 +47,7 @@ def in_equal_units(name):
     return mixtures()[name].fit(clusters())
 
 
-NAMES = pytest.mark.parametrize("name", mixtures())
+NAMES = mostly_slow("name", list(mixtures()), quick=["full", "studentt-diag"])
 SPREADS = st.lists(st.floats(-8, 8), min_size=D, max_size=D).map(lambda e: 10.0 ** np.array(e))
 
 
@@ -91,6 +91,7 @@ def test_nor_where_values_are_missing(name):
         "kmeans": dem.KMeans(3),
     },
     [1e-8, 1e-4, 1e8],
+    one_in=4,
 )
 def test_one_common_unit_changes_nothing(model, unit):
     x = clusters()

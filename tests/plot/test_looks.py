@@ -16,7 +16,7 @@ COLUMN_OF_A_JOURNAL = (3.5, 2.6)
 """Inches."""
 
 
-@mostly_slow("model", {name: name for name in MODELS}, quick=QUICK)
+@mostly_slow("model", {name: name for name in MODELS}, quick=["2 components"])
 def test_all_pictures_of_a_model(model):
     estimator, rows = fitted(model)
     sample = plot.rows(estimator, rows)

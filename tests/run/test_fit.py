@@ -248,6 +248,7 @@ def test_a_script_without_a_main_guard_fits_a_store_by_processes(store, tmp_path
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_limit_that_a_refusal_names_will_do():
     """No more starts run at a time under it than were counted for it."""
     x = np.random.default_rng(0).normal(size=(600, 60))

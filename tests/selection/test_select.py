@@ -93,7 +93,7 @@ ESTIMATORS = {
 }
 
 
-@mostly_slow("case", ESTIMATORS, quick=["kmeans", "ppca", "fa-missing", "bayesian", "scaled"])
+@mostly_slow("case", ESTIMATORS, quick=["kmeans", "ppca", "fa-missing", "scaled-kmeans"])
 def test_every_estimator(case, tmp_path):
     """The survivors are the fits alone; the criterion is the model's own; the best is saved and loaded."""
     estimator, settings, data = case
@@ -298,7 +298,8 @@ def test_shared_settings_exist():
 
 
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("seed", [9, *(pytest.param(s, marks=pytest.mark.slow) for s in range(16) if s != 9)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(16))
 def test_the_winner_is_never_dropped(seed):
     """It is that of the full loop, on overlapping clusters too, and at a tolerance at which EM takes many passes."""
     rng = np.random.default_rng([seed, 9])
