@@ -17,6 +17,7 @@ MATHS = (
     *("tests/core", "tests/kernel", "tests/scan", "tests/em", "tests/families", "tests/models"),
     "tests/test_layers.py::test_each_package_of_the_maths_can_be_imported_first",
 )
+READERS = ("pandas", "polars", "pyarrow", "s3fs", "xarray")
 MATHS_NEEDS = ("numpy", "scipy", "scikit-learn", "threadpoolctl")
 
 nox.needs_version = ">=2025.5"
@@ -30,8 +31,9 @@ def group(name: str) -> list[str]:
 
 
 def lowest_versions() -> list[str]:
-    """Return every direct dependency at its lower bound."""
-    return [requirement.replace(">=", "==") for requirement in PYPROJECT["project"]["dependencies"]]
+    """Return every direct dependency at its lower bound, and what dem reads data with if it is installed."""
+    optional = [requirement for requirement in group("test") if requirement.split(">=")[0] in READERS]
+    return [requirement.replace(">=", "==") for requirement in [*PYPROJECT["project"]["dependencies"], *optional]]
 
 
 def run_tests(session: nox.Session, *arguments: str) -> None:
