@@ -20,10 +20,10 @@ from real.processes import environment
 
 CONFIGS = Path(__file__).parents[2] / "cluster_configs"
 DEM = str(Path(sys.executable).with_name("dem"))
-SETTINGS = ["-k", "6", "--tol", "0", "--max-iter", "50", "--n-init", "2", "--sample-size", "2000"]
+SETTINGS = ["-k", "6", "--tol", "0", "--max-iter", "30", "--n-init", "2", "--sample-size", "2000"]
 PATIENCE = 180
 # A signal may reach a fit many passes after its third one: its passes take less time than the way through mpirun.
-CONTINUED = re.compile(r"^continuing after the first scan and ([2-9]|[1-4]\d) passes", re.MULTILINE)
+CONTINUED = re.compile(r"^continuing after the first scan and ([2-9]|[12]\d) passes", re.MULTILINE)
 
 
 def changed(name, folder, changes):
