@@ -107,7 +107,8 @@ def test_verbose_prints_the_scan_the_start_and_the_passes(name, x, capsys):
     fitted = model(name, x, max_iter=2, verbose=1).fit(x)
     told = [line for line in capsys.readouterr().out.splitlines() if "came to the best optimum" not in line]
     *before, one, two, three = told
-    names = [line.split("  ")[0] for line in before]
+    # A long start tells how far it is; when, depends on the machine.
+    names = [line.split("  ")[0] for line in before if not line.startswith("start on 240 rows: ")]
     in_memory = name in ("ppca", "fa", "bpca")  # the first scan has the covariance: no start on a sample
     assert names == (["first scan"] if in_memory or name == "kmeans" else ["first scan", "start on 240 rows"])
     step = "iteration" if in_memory else "pass"
