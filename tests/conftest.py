@@ -18,12 +18,15 @@ for profile, max_examples in {"quick": 10, "thorough": 200}.items():  # `make te
     )
 hypothesis.settings.load_profile("quick")
 
+collect_ignore = []
 if find_spec("xarray") is None:  # all tests of these files make their data with it
-    collect_ignore = [
+    collect_ignore += [
         "estimators/test_named_data.py", "reports/test_in_browser.py", "source/test_cf_times.py",
         "source/test_keys_of_tasks.py", "source/test_weights_of_rows.py", "source/test_xarray_data.py",
         "source/test_xarray_values.py", "test_dataset_laws.py",
     ]  # fmt: skip
+if find_spec("pandas") is None:
+    collect_ignore += ["estimators/test_telling.py"]
 
 
 @pytest.fixture
