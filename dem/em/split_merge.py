@@ -37,9 +37,6 @@ MOST_COMPONENTS = 64
 """At most so many components are looked at in a round, the largest ones."""
 LEAST_GAIN = 2e-5
 """Nats a row: a jump that gains less is not worth it; the sample does not show smaller differences anyway."""
-MOST_STALLED = 4
-"""Where the runs before have found several optima on all the data, jumps are looked for until so many rounds have found
-none; else, until one has."""
 TRIES, ALIKE, MOST_LOSS = 10, 3, 2e-2
 """So many jumps are tried out, of an expected loss of at most so many nats a row: the other components adapt to a jump,
 which the bound does not see. At most `ALIKE` of them join the same components, or split the same one."""

@@ -40,6 +40,9 @@ LEAST_ROWS, LEAST_SHARE = 2000, 8
 MOVES, MOVED = 12, 3
 """Moves may do the work of so many runs, and what the runs before them have left. They begin at so many of the best
 runs, of each optimum once."""
+MOST_STALLED = 4
+"""Where the runs have found several optima on all the data, moves are looked for until so many rounds have found none;
+else, until one has."""
 MUCH, MORE = 0.1, 4
 """Where moves from one run gain so many nats a row, EM stopped far from the best optimum: they may do so many times the
 work."""
@@ -229,7 +232,7 @@ class OnSample(Generic[P]):
     def moved(self, runs: Sequence[tuple[int, loop.State[P]]], work: float, after: After) -> Moved[P]:
         """Return the best state that moves from the best of the runs find, after another long run from there."""
         left = Work(work)
-        (number, best), moves, more = runs[0], 0, 0.0
+        (number, best), moves, longer = runs[0], 0, False
         others = [b for a, b in pairwise(runs) if a[1].objective - b[1].objective > NEAR]
         for i, run in [runs[0], *others][:MOVED]:
             end, rounds = split_merge.improved(
@@ -241,12 +244,12 @@ class OnSample(Generic[P]):
                 left=left,
                 tol=self.tol,
                 accidents=not self.is_all,
-                most_stalled=split_merge.MOST_STALLED if self.is_all and others else 1,
+                most_stalled=MOST_STALLED if self.is_all and others else 1,
                 after=after,
             )
-            if end.objective - run.objective > MUCH and not more:
-                more = (MORE - 1) * work
-                left.spend(-more)
+            if end.objective - run.objective > MUCH and not longer:
+                longer = True
+                left.left += (MORE - 1) * work
             if rounds and end.objective > best.objective:
                 number, best, moves = i, end, rounds
         max_iter = int(np.clip(work / self.budget.work, LEAST_SHORT, LONG_ITER))

@@ -20,7 +20,7 @@ MOST_BARS = 30
 CERTAIN = 0.1
 """Rows with less entropy, in nats, are called certain: a responsibility of 0.98 or more."""
 MOSTLY = 0.9
-"""Where a larger share of the rows of every component is certain, the picture shows the other rows alone."""
+"""Where a larger share of the rows of every component is certain, the vertical axis begins near that share."""
 POINTS = 400
 MOST_CURVES, FEW_CURVES = 8, 6
 """More curves than the first would hide one another: then so few as the second are drawn."""

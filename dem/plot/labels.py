@@ -19,6 +19,8 @@ from dem.plot.sampled import n_classes, n_columns
 
 LONGEST_NAME = 28
 BADGE_SIZE = 8.0
+MOST_NUMBERED = 12
+"""Classes with a number in a picture; the largest ones."""
 PLACES = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, -1), (1, -1), (-1, 1))
 """Where a badge may stand, from its point on, in steps; further steps go the same ways."""
 

@@ -11,14 +11,13 @@ from dem.core.block import Float
 from dem.core.columns import Columns
 from dem.estimators.summary import columns_of
 from dem.plot.canvas import MOST_IN_LEGEND, Picture, canvas, height_of, quiet_grid, set_title, width_of
-from dem.plot.labels import Numbers, class_word, legend_of_classes
+from dem.plot.labels import MOST_NUMBERED, Numbers, class_word, legend_of_classes
 from dem.plot.points import draw_points
 from dem.plot.sampled import RowSample, n_classes, n_columns, rows_needed
 
 LATITUDES = ("latitude", "lat", "nav_lat", "y_lat", "ylat")
 LONGITUDES = ("longitude", "lon", "long", "lng", "nav_lon", "x_lon", "xlon")
 MOST_ON_MAP = 20_000
-MOST_NUMBERED = 12
 
 
 def class_map(model: Any, x: Any, latitude: Any = None, longitude: Any = None, ax: Any = None) -> Picture:

@@ -15,7 +15,7 @@ from dem.core.block import Float
 from dem.estimators.telling import shares
 from dem.plot.canvas import Picture, canvas, grid_of, set_labels, set_title, tidy_ticks
 from dem.plot.colours import style
-from dem.plot.labels import Numbers, legend_of_classes, names_of, short
+from dem.plot.labels import MOST_NUMBERED, Numbers, legend_of_classes, names_of, short
 from dem.plot.points import axis_limits, bins, observed
 from dem.plot.sampled import RowSample, apply, check_mixture, n_classes, n_columns, rows_or_drawn
 from dem.plot.telling import DRAWN_ROWS, ClassMoments, chosen_columns, class_moments, present
@@ -25,7 +25,6 @@ GRID = 500
 MOST_PANELS = 4
 MOST_MASS = 1.2
 """A larger integral over the range of the data is none of a density."""
-MOST_NUMBERED = 12
 MOST_WHOLE = 25
 """A curve over at most so many whole numbers has a dot at each."""
 FILL = 0.12

@@ -41,7 +41,7 @@ ESTIMATORS = {
     "ppca": lambda **more: dem.PPCA(2, **more),
     "ppca-em": lambda **more: dem.PPCA(2, solver="em", max_iter=20, **more),
     "bpca": lambda **more: dem.BayesianPCA(2, max_iter=20, **more),
-    "fa": lambda **more: dem.FactorAnalysis(1, tol=0, max_iter=500, **more),
+    "fa": lambda **more: dem.FactorAnalysis(1, max_iter=8, **more),
     "mppca": lambda **more: dem.MixturePPCA(K, **START, **more),
     "mfa": lambda **more: dem.MixtureFactorAnalysis(K, **START, **more),
 }
@@ -105,16 +105,19 @@ def test_it_is_the_fit_of_columns_that_were_scaled_by_hand(name, holes, weighted
     x, weight = rows(holes=holes), weights() if weighted else None
     mean, deviation = by_hand(x, weight)
     z = (x - mean) / deviation
-    model = ESTIMATORS[name](scale="standard").fit(x, sample_weight=weight)
-    other = ESTIMATORS[name]().fit(z, sample_weight=weight)
+    to_the_end = {"tol": 0, "max_iter": 500} if name == "fa" else {}
+    model = ESTIMATORS[name](scale="standard").set_params(**to_the_end).fit(x, sample_weight=weight)
+    other = ESTIMATORS[name]().set_params(**to_the_end).fit(z, sample_weight=weight)
     close(model.scale_, deviation)
     close(model.shift_, mean)
     # Extrapolation enlarges differences in the last bits: in factor analysis, and in the starts of latent models with
     # holes. Then the fits end in the same optimum, perhaps after another number of iterations.
     extrapolated = name == "fa" or (holes and hasattr(model, "components_"))
     rtol = 1e-6 if extrapolated else 1e-8
+    if not (extrapolated and holes):
+        assert model.n_passes_ == other.n_passes_
     if not extrapolated:
-        assert (model.n_passes_, model.n_iter_) == (other.n_passes_, other.n_iter_)
+        assert model.n_iter_ == other.n_iter_
     for word, values in outputs(model, x).items():
         np.testing.assert_allclose(values, outputs(other, z)[word], rtol=rtol, atol=rtol, err_msg=word)
     units = model._column_units()
@@ -423,7 +426,7 @@ def test_columns_too_many_for_a_scatter(monkeypatch, name, holes):
     x = rows(holes=holes)
     mean, deviation = by_hand(x)
     model, other = ESTIMATORS[name](scale="standard").fit(x), ESTIMATORS[name]().fit((x - mean) / deviation)
-    assert min(model.n_passes_, other.n_passes_) > 2
+    assert model.n_passes_ == other.n_passes_ > 2
     np.testing.assert_allclose(model.transform(x), other.transform((x - mean) / deviation), rtol=1e-6, atol=1e-6)
 
 
