@@ -1,6 +1,5 @@
 import os
 import signal
-from importlib.util import find_spec
 
 # Before NumPy comes: tests run side by side, on small arrays, where more threads only wait for each other.
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -18,17 +17,24 @@ for profile, max_examples in {"quick": 10, "thorough": 200}.items():  # `make te
     )
 hypothesis.settings.load_profile("quick")
 
-collect_ignore = []
-if find_spec("xarray") is None:  # all tests of these files make their data with it
-    collect_ignore += [
-        "estimators/test_named_data.py", "reports/test_in_browser.py", "source/test_cf_times.py",
-        "source/test_keys_of_tasks.py", "source/test_weights_of_rows.py", "source/test_xarray_data.py",
-        "source/test_xarray_values.py", "test_dataset_laws.py",
-    ]  # fmt: skip
-if find_spec("pandas") is None:
-    collect_ignore += ["estimators/test_telling.py"]
+ONE_ROUND = 10
+"""Iterations that the moves of a start may make: they end after the round in which they reach it, the first one."""
 
 
 @pytest.fixture
 def rng():
     return np.random.default_rng(20261123)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_moves(request):
+    """Where slow tests are left out, let starts join and split components for one round only.
+
+    On the small data of tests that takes most of the time of a fit. Modules with the mark `all_moves`, and all tests of
+    other runs, use what users get.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if "not slow" in request.config.option.markexpr and request.node.get_closest_marker("all_moves") is None:
+            patch.setattr("dem.em.starts.MOST_MOVES", ONE_ROUND)
+            patch.setattr("dem.em.starts.MOST_ON_ALL", ONE_ROUND)
+        yield

@@ -2,7 +2,7 @@
 
 import dask
 import numpy as np
-import xarray as xr
+import pytest
 import zarr
 
 from clustered_rows import N
@@ -14,6 +14,8 @@ from dem.run.latent import fit_moments
 from dem.run.rows import RowRequest, compute_rows
 from dem.source import open_source
 from laws import MODELS, assert_close, assert_same_bits
+
+xr = pytest.importorskip("xarray")
 
 DIMS = ("time", "lat", "lon")
 SHAPE = (60, 3, 2)

@@ -116,7 +116,7 @@ def test_scale_of_the_weights(name):
     laws.same_step(case, params, (case.x, np.full(N, 1e-3)), (case.x, None))
 
 
-@mostly_slow("case", {case.name: case for case in MODELS.values() if case.streams}, quick=IN_TURN)
+@mostly_slow("case", {case.name: case for case in MODELS.values() if case.streams}, quick=IN_TURN[::2])
 def test_a_fit_from_an_earlier_one_saves_a_pass(case):
     laws.a_pass_is_saved(case, case.x)
 

@@ -315,6 +315,8 @@ def best_start(
     closer = is_all and acceleration.can_extrapolate(bound)
     on = OnSample[P](bound, sample, whole, budget, start.seed, min(tol, LONG_TOL) if closer else LONG_TOL, is_all)
 
+    if budget.work < split_merge.OVERHEAD:  # Python does most of the work, one thread at a time
+        n_threads = 1
     with single_threaded_blas():
         for size in dict.fromkeys([budget.short_rows, n]):
             shorts = [partial(on.short, size, i) for i in range(n_init)]

@@ -67,9 +67,8 @@ def same(a, b):
     return arrays and a.history_ == b.history_ and a.stop_reason_ == b.stop_reason_
 
 
-@pytest.mark.parametrize(
-    "signals", [[TERM], pytest.param([TERM, INT, TERM, INT, TERM], marks=pytest.mark.slow)], ids=["once", "often"]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [[TERM], [TERM, INT, TERM, INT, TERM]], ids=["once", "often"])
 def test_interrupted(signals, store, straight, tmp_path):
     output, kept = tmp_path / "m.zarr", tmp_path / "m.checkpoint.zarr"
     for sent in signals:

@@ -53,11 +53,13 @@ def interrupt(words, begun):
     return process.returncode, said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "overwrite"),
     [
         ("threads", True),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("threads", False), ("processes", True)]),
+        ("threads", False),
+        ("processes", True),
     ],
 )
 def test_predict(way, overwrite, zeros, model, tmp_path):

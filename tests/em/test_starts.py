@@ -15,6 +15,8 @@ from dem.models.mixture.mixture import MixtureModel
 from dem.scan.scanner import Scanner
 from laws import bind, data, mixture, run
 
+pytestmark = pytest.mark.all_moves
+
 
 def sample_of(x, k, cuts=()):
     edges = [0, *cuts, len(x)]

@@ -252,6 +252,7 @@ def test_columns_with_other_names_are_refused():
     refused("the column 'b' where start has 'a'", first, x=pandas.DataFrame(clouds(), columns=["b", "a"]))
 
 
+@pytest.mark.slow
 def test_a_saved_family_suits_the_setting_that_made_it(tmp_path):
     for family in ("gaussian:diag", "studentt", "gamma", [(0, "poisson"), (1, "gaussian")]):
         x = counts() + (0.5 if family == "gamma" else 0.0)

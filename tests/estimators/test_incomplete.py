@@ -218,6 +218,7 @@ def test_answers_that_were_not_given():
     assert len(complete) < len(x)
 
 
+@pytest.mark.slow
 def test_directions_may_stand_beside_columns_with_holes_but_have_none():
     rng = np.random.default_rng(0)
     v = rng.normal(size=(400, 2))

@@ -108,6 +108,7 @@ def test_weights_in_any_form(form, as_, x, weight, tmp_path):
     assert_same_mixture(model, expected)
 
 
+@pytest.mark.slow
 @ENDS_AT_MAX_ITER
 @given(cuts=st.lists(st.integers(0, N), max_size=8), kind=st.sampled_from(["full", "tied", "diag", "spherical"]))
 def test_any_chunking_gives_the_same_mixture(cuts, kind, x, weight):

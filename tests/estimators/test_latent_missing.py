@@ -18,6 +18,7 @@ MODELS = {
     "bpca": BayesianPCA(4, tol=1e-9, max_iter=2000),
 }
 ANY = pytest.mark.parametrize("name", MODELS)
+NOT_BAYESIAN = mostly_slow("name", list(MODELS), quick=["ppca", "fa"])
 
 
 def complete(rng, n=N, d=D):
@@ -28,7 +29,7 @@ def holed(x, share, rng):
     return np.where(rng.random(x.shape) < share, np.nan, x)
 
 
-@ANY
+@NOT_BAYESIAN
 def test_fits_by_em_with_a_pass_per_iteration(name, rng):
     x = complete(rng)
     y = holed(x, 0.2, rng)
@@ -78,7 +79,7 @@ def test_a_model_of_complete_rows_takes_rows_with_missing_values(name, rng):
 
 
 @ENDS_AT_MAX_ITER
-@ANY
+@NOT_BAYESIAN
 def test_where_the_covariance_does_not_fit(name, rng, monkeypatch):
     """The same fit, whatever the first scan has gathered."""
     y = holed(complete(rng, n=300, d=40), 0.1, rng)

@@ -83,9 +83,9 @@ def test_factor_analysis_is_the_same_fit_in_any_units(seed, solver):
         (PPCA(2, solver="em"), False),
         (PPCA(2), True),
         (BayesianPCA(), False),
-        (BayesianPCA(2), True),
+        pytest.param(BayesianPCA(2), True, marks=pytest.mark.slow),
         (FactorAnalysis(2), False),
-        (FactorAnalysis(2, max_iter=20), True),
+        pytest.param(FactorAnalysis(2, max_iter=20), True, marks=pytest.mark.slow),
     ],
     ids=str,
 )

@@ -65,6 +65,7 @@ def test_components_that_are_new_or_gone():
     assert (fewer.new, len(fewer.gone)) == ((), 1)
 
 
+@pytest.mark.slow
 def test_rows_outside_the_support_belong_to_no_component():
     x = np.concatenate([counts(), [[3.0, 0.0]]])
     poisson, normal = dem.PoissonMixture(K).fit(x), dem.GaussianMixture(K, reg_covar=0.01).fit(x)
@@ -92,6 +93,7 @@ def test_the_order_follows_the_fit_and_not_the_settings():
     assert first.set_params(covariance_type="full").reordered(ORDER).covariances_.shape == (2, 2)
 
 
+@pytest.mark.slow
 def test_empty_components_are_neither_new_nor_gone():
     x = clouds()
     first, other = (dem.BayesianGaussianMixture(8, random_state=i).fit(x) for i in (0, 1))

@@ -1,11 +1,12 @@
 """What components are like, in words: sizes and telling columns."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import dem
 from dem.estimators.telling import component_lines, in_words, traits
+
+pd = pytest.importorskip("pandas")
 
 RNG = np.random.default_rng(0)
 N = 400

@@ -65,7 +65,7 @@ def assert_same_fit(ours, theirs, x, units):
 
 
 @ENDS_AT_MAX_ITER
-@mostly_slow("name", list(mixtures()), quick=["diag", "studentt-diag"])
+@mostly_slow("name", list(mixtures()), quick=["diag"])
 @given(units=SPREADS)
 def test_units_of_columns_change_nothing(name, units):
     x = clusters()
@@ -111,6 +111,7 @@ def spherical_log_likelihood(model, x):
     return float((top + np.log(np.exp(terms - top[:, None]).sum(axis=1))).mean())
 
 
+@pytest.mark.slow
 @ENDS_AT_MAX_ITER
 @given(units=SPREADS)
 def test_spherical_components_of_columns_in_any_units(units):
@@ -147,6 +148,7 @@ def test_the_default_is_kept_in_the_model(tmp_path):
     assert dem.MixturePPCA(2, n_init=1).fit(x).reg_covar_ == pytest.approx(1e-6 * narrow.mean())
 
 
+@pytest.mark.slow
 def test_what_was_used_is_told(tmp_path):
     x = np.abs(clusters()) + 1
     spherical = dem.GaussianMixture(2, n_init=2, covariance_type="spherical", reg_covar=0.25).fit(x)

@@ -59,9 +59,9 @@ def best(x, k, family="categorical", tries=3):
 
 DOCUMENTED = [
     ("carcinoma", 2, -317.2568, 15),
-    ("carcinoma", 3, -293.705, 23),
+    pytest.param("carcinoma", 3, -293.705, 23, marks=pytest.mark.slow),
     pytest.param("carcinoma", 4, -289.2858, 31, marks=pytest.mark.slow),
-    ("cheating", 2, -440.0271, 9),
+    pytest.param("cheating", 2, -440.0271, 9, marks=pytest.mark.slow),
     ("values", 2, -504.4677, 9),
 ]
 """Maximum log-likelihoods in the examples of poLCA's reference manual (version 1.6.0.1), and the free parameters."""

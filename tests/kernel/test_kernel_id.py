@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import dem
+from crosses import mostly_slow
 from dem.core.block import Block
 from dem.em.starts import Start, best_start
 from dem.families import COVARIANCE_TYPES
@@ -124,7 +125,7 @@ def test_a_checkpoint_of_a_kernel_that_is_not_here_is_refused():
 
 @NEEDS_LIBRARY
 @ENDS_AT_MAX_ITER
-@pytest.mark.parametrize("family", ["studentt", "full", "diag"])
+@mostly_slow("family", ["studentt", "full", "diag"], quick=["full", "diag"])
 def test_a_checkpoint_belongs_to_the_kernel_that_computes(family, x, tmp_path, monkeypatch):
     """With missing values NumPy computes Student's t, whatever is chosen, and the native kernel Gaussians."""
     x[::10, 1] = np.nan

@@ -4,10 +4,11 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import dem
 from reports.browser import browser, seen
+
+xr = pytest.importorskip("xarray")
 
 pytestmark = [
     pytest.mark.slow,

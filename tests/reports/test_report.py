@@ -150,6 +150,7 @@ def test_missing_values_of_other_data_are_told(model, without_pictures):
     assert "missing there" not in dem.report(model, X).facts.data
 
 
+@pytest.mark.slow
 def test_settings_are_words(without_pictures):
     x = np.abs(X) + 0.1
     model = dem.Mixture(1, family={0: "studentt", 1: Gamma(), 2: "gaussian"}).fit(x)

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
 from dem.source import open_source
 from dem.source.cf_times import decoded_times
+
+xr = pytest.importorskip("xarray")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[Cc]onsolidated metadata")
 

@@ -4,12 +4,13 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-import xarray as xr
 import zarr
 
 import dem
 from dem.source import open_source
 from dem.source.dask_boxes import boxes_of_dask
+
+xr = pytest.importorskip("xarray")
 
 RNG = np.random.default_rng(0)
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 import zarr
 
 from dem.source import open_source
 from dem.source.checks import check_weight_values
 from dem.source.weights_of_rows import check_labels
+
+xr = pytest.importorskip("xarray")
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*[Cc]onsolidated metadata")
 IDS = np.array([6901236, 6901235, 6901234])

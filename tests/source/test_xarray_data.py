@@ -5,9 +5,7 @@ import pickle
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
-import xarray as xr
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,6 +19,9 @@ from dem.source.in_memory import MemorySource
 from dem.source.variable import Variable
 from dem.source.zarr import ZarrSource
 from dem.source.zarr_rows import ZarrRows
+
+pd = pytest.importorskip("pandas")
+xr = pytest.importorskip("xarray")
 
 SLOW = pytest.mark.slow
 RNG = np.random.default_rng(0)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import xarray as xr
 
 import dem
 from dem.source import open_source
@@ -11,6 +10,8 @@ from dem.source.xarray_values import only_valid, stored_array
 from dem.source.zarr import ZarrSource
 from shared import ENDS_AT_MAX_ITER
 from source.test_xarray_data import rows_of
+
+xr = pytest.importorskip("xarray")
 
 pytestmark = [ENDS_AT_MAX_ITER, pytest.mark.filterwarnings("ignore:.*[Cc]onsolidated metadata")]
 N = 40

@@ -41,6 +41,7 @@ def test_the_folder_of_the_runs(tmp_path, monkeypatch):
             steps.begin("~/x.zarr", place, {})
 
 
+@pytest.mark.slow
 def test_a_second_night(tmp_path):
     """The fit starts from the last model, labels are kept, and the changes are counted; other settings start anew."""
     rng = np.random.default_rng(0)
