@@ -36,6 +36,7 @@ MODULES = {
     "datasets": ("benchmarks.datasets",),
     "refit": ("benchmarks.refit",),
     "selection": ("benchmarks.selection",),
+    "optima": ("benchmarks.optima",),
 }
 WITH_STORES = ("demo", "stores", "reading", "codecs", "packed", "kmeans", "datasets", "refit", "selection")
 PACKAGES = ("numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "dask-ml", "zarr", "dask")

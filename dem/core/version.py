@@ -4,4 +4,4 @@ Every landing of a feature raises the minor number, a landing of repairs alone t
 heading for each.
 """
 
-__version__ = "0.18.1"
+__version__ = "0.18.2"
