@@ -8,6 +8,8 @@ NEAR = 10.0
 """A time left that is shorter than this, in seconds, is not shown."""
 NEARLY = 1.1
 """Times that differ by less than this factor are shown as one."""
+MOST_PLACES, LARGE = 6, 1e7
+"""Numbers with more decimal places, or above the second number, have an exponent."""
 
 
 def count(value: float) -> str:
@@ -75,6 +77,17 @@ def share(n: int, whole: int) -> str:
 def number(value: float) -> str:
     """Return a number to 6 significant digits."""
     return f"{value:.6g}"
+
+
+def with_deviation(value: float, deviation: float) -> str:
+    """Return a value and its deviation, both to the second digit of the deviation: "1013.20 ± 0.12"."""
+    if not (math.isfinite(value) and math.isfinite(deviation)) or deviation <= 0:
+        return f"{value:.4g} ± {deviation:.2g}"
+    last = math.floor(math.log10(deviation)) - 1
+    if last >= -MOST_PLACES and max(abs(value), deviation) < LARGE:
+        return f"{value:.{max(0, -last)}f} ± {deviation:.{max(0, -last)}f}"
+    digits = 1 + math.floor(math.log10(max(abs(value), deviation))) - last
+    return f"{value:.{min(digits, 15)}g} ± {deviation:.2g}"
 
 
 def _large_unit(seconds: float) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from dem.estimators.summary import (
     in_scaled_units,
     objective_history,
 )
+from dem.estimators.telling import shares, traits
 from dem.families.poisson import Poisson
 
 MOST_COLUMNS = 6
@@ -92,17 +93,27 @@ def history_table(model: Any) -> TextTable | None:
 
 def _mixture(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
     k, d = model.means_.shape
-    shown = min(d, most)
-    names = column_names(model, d, labels)[:shown]
-    sds = np.sqrt(np.einsum("kii->ki", covariances_among(model, range(shown))))
+    shown, names = shown_columns(model, d, most), column_names(model, d, labels)
+    means, sds = model.means_[:, shown], np.sqrt(np.einsum("kii->ki", covariances_among(model, shown)))
     order = np.argsort(model.weights_)[::-1][:MOST_ROWS]
-    rows = [
-        (str(i), f"{model.weights_[i]:.4f}", *(f"{model.means_[i, j]:.4g} ± {sds[i, j]:.3g}" for j in range(shown)))
-        for i in order
-    ]
-    rest = _left_out(d - shown, k - len(order), "lighter components")
+    rows = [(str(i), f"{model.weights_[i]:.4f}", *map(human.with_deviation, means[i], sds[i])) for i in order]
+    rest = _left_out(d - len(shown), k - len(order), "lighter components")
     title = "Components: mean ± standard deviation"
-    return TextTable(title, ("component", "weight", *names), tuple(rows), rest)
+    return TextTable(title, ("component", "weight", *(names[j] for j in shown)), tuple(rows), rest)
+
+
+def shown_columns(model: Any, d: int, most: int) -> list[int]:
+    """Return the columns that a table of classes shows, in order: all; or those in which the classes differ most.
+
+    Of columns along a coordinate, such as depths, neighbours say the same: then it is every so many columns.
+    """
+    if d <= most:
+        return list(range(d))
+    variables = {column.variable or column.name for column in columns_of(model, d)}
+    if len(variables) < d:
+        return np.unique(np.linspace(0, d - 1, most).round().astype(int)).tolist()
+    apart = shares(model) @ np.nan_to_num(traits(model).differences[:, :d]) ** 2
+    return np.sort(np.argsort(-apart, kind="stable")[:most]).tolist()
 
 
 def _components(model: Any, labels: Sequence[str] | None, most: int) -> list[TextTable]:
@@ -182,15 +193,14 @@ def _loadings(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
         (names[j], *(f"{value:.4g}" for value in model.components_[:shown, j]), f"{model.noise_variance_[j]:.4g}")
         for j in range(min(d, MOST_ROWS))
     ]
-    header = ("column", *(f"factor {i + 1}" for i in range(shown)), "noise variance")
+    header = ("column", *(f"latent {i}" for i in range(shown)), "noise variance")
     rest = f"({human.plural(d - len(rows), 'more column')} not shown)" if d > len(rows) else ""
     return TextTable("Loadings", header, tuple(rows), rest)
 
 
 def _clusters(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
     k, d = model.cluster_centers_.shape
-    shown = min(d, most)
-    names = column_names(model, d, labels)[:shown]
+    shown, names = shown_columns(model, d, most), column_names(model, d, labels)
     counts = model.cluster_counts_
     order = np.argsort(-counts, kind="stable")[:MOST_ROWS]
     radius = np.sqrt(model.cluster_inertias_ / np.where(counts > 0, counts, 1.0))
@@ -199,14 +209,15 @@ def _clusters(model: Any, labels: Sequence[str] | None, most: int) -> TextTable:
             str(i),
             f"{counts[i]:,.10g}",
             human.number(radius[i]),
-            *(f"{model.cluster_centers_[i, j]:.4g}" for j in range(shown)),
+            *(f"{model.cluster_centers_[i, j]:.4g}" for j in shown),
         )
         for i in order
     ]
     scaled = in_scaled_units(model)
     title = f"Clusters: centres; distances{scaled}" if scaled else "Clusters: centres"
-    rest = _left_out(d - shown, k - len(order), "smaller clusters")
-    return TextTable(title, ("cluster", "weight of rows", "rms distance", *names), tuple(rows), rest)
+    rest = _left_out(d - len(shown), k - len(order), "smaller clusters")
+    header = ("cluster", "weight of rows", "rms distance", *(names[j] for j in shown))
+    return TextTable(title, header, tuple(rows), rest)
 
 
 def _left_out(columns: int, rows: int, what: str, of_columns: str = "columns") -> str:
@@ -218,7 +229,7 @@ def _left_out(columns: int, rows: int, what: str, of_columns: str = "columns") -
 def _spectrum(model: Any) -> TextTable:
     ratio = np.asarray(model.explained_variance_ratio_)
     rows = [
-        (str(i + 1), human.number(variance), f"{share:.2%}", f"{total:.2%}")
+        (str(i), human.number(variance), f"{share:.2%}", f"{total:.2%}")
         for i, (variance, share, total) in enumerate(
             zip(model.explained_variance_, ratio, np.cumsum(ratio), strict=True)
         )
@@ -226,5 +237,5 @@ def _spectrum(model: Any) -> TextTable:
     words = f", variances{in_scaled_units(model)}" if in_scaled_units(model) else ""
     noise = f"Noise variance in each direction left out: {human.number(float(model.noise_variance_))}"
     rest = noise if len(rows) <= MOST_ROWS else f"({len(rows) - MOST_ROWS} more)\n{noise}"
-    header = ("component", "variance", "share", "cumulative")
-    return TextTable(f"Components{words}", header, tuple(rows[:MOST_ROWS]), rest)
+    header = ("latent", "variance", "share", "cumulative")
+    return TextTable(f"Latents{words}", header, tuple(rows[:MOST_ROWS]), rest)
