@@ -30,6 +30,8 @@ class StartRecord:
         Of the best start, the rounds in which components were joined and split; that has an entry of its own.
     optimum : int or None
         Equal numbers are the same optimum, 1 is the best; None for a start that failed, or used fewer rows.
+    course : tuple of float
+        The objective after each iteration on the whole sample, of a start that was one of the best and was carried on.
     """
 
     start: int
@@ -38,6 +40,7 @@ class StartRecord:
     rows: int
     moves: int = 0
     optimum: int | None = None
+    course: tuple[float, ...] = ()
 
 
 def with_optima(records: Sequence[StartRecord]) -> tuple[StartRecord, ...]:

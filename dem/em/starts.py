@@ -331,7 +331,8 @@ def best_start(
         ends = [_record(i, record, size) for i, record in enumerate(records)]
         for (i, short), end in zip(chosen, longer, strict=True):
             if end is not short:
-                ends[i] = StartRecord(i + 1, end.objective, short.n_iter + end.n_iter, n)
+                course = (*(course_of(short)[:-1] if size == n else ()), *course_of(end))
+                ends[i] = StartRecord(i + 1, end.objective, short.n_iter + end.n_iter, n, course=course)
         ranked = sorted(zip([i for i, _ in chosen], longer, strict=True), key=lambda run: -run[1].objective)
         best = ranked[0][1]
         if getattr(bound, "can_split", False):
@@ -339,9 +340,15 @@ def best_start(
             [moved] = in_threads([partial(on.moved, ranked, work)], 1, MOVING, watch)
             best = moved.state
             if moved.moves:
-                n_iter = ends[moved.number].n_iter + best.n_iter
-                ends.append(StartRecord(moved.number + 1, best.objective, n_iter, n, moved.moves))
+                before = ends[moved.number]
+                n_iter, course = before.n_iter + best.n_iter, (*before.course, *course_of(best))
+                ends.append(StartRecord(moved.number + 1, best.objective, n_iter, n, moved.moves, course=course))
     return Started(model.for_new_fit(best.params), with_optima(ends))
+
+
+def course_of(run: loop.State[P]) -> tuple[float, ...]:
+    """Return the objective before each iteration of a run, and at its end, where a run that continues it begins."""
+    return tuple(one.objective for one in run.history)
 
 
 def _record(i: int, record: StartRecord | Exception, size: int) -> StartRecord:

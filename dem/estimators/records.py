@@ -55,9 +55,13 @@ def start_records(starts: Sequence[StartRecord]) -> list[dict[str, Any]]:
     many rows of the sample it used (objectives on fewer rows cannot be compared); "optimum", the number of the optimum,
     1 for the best, or None; "times", how many starts came to that optimum; "moves", 0. If joining and splitting
     components has improved the best start, it has one more record at the end; there "moves" is the rounds of it.
+    "course", of the best starts, which are carried on: the objective after each iteration on the whole sample.
     """
     times = Counter(s.optimum for s in starts if not s.moves)
-    return [{**asdict(s), "times": None if s.optimum is None else times[s.optimum]} for s in starts]
+    return [
+        {**asdict(s), "course": list(s.course), "times": None if s.optimum is None else times[s.optimum]}
+        for s in starts
+    ]
 
 
 def source_record(source: Source, scan: Scan) -> dict[str, Any]:

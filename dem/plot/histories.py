@@ -49,16 +49,21 @@ def history(model: Any, ax: Any = None) -> Picture:
     nothing = not any(value > 0 for value in (*np.abs(steps), *before))
     if not nothing:
         log_axis(axes, [*np.abs(steps), *before, *_tol(model, name)])
-        _draw_tol(axes, model, name)
     width = min(len(before), 2 + len(values) // 2)
+    tols = [] if nothing else _tol(model, name)
+    for tol in tols:
+        axes.axhline(tol, color="0.35", linestyle=":", linewidth=1.3, zorder=2, label=f"tol = {tol:g}")
     if width:
         axes.axvspan(0.5 - width, 0.5, color="0.95", zorder=0)
         at = 0.5 - width + width * (np.arange(len(before)) + 0.5) / len(before)
-        drawn["sample"] = axes.plot(at, before, "D", color=SAMPLE_COLOUR, markersize=4.5, label=what)
+        dots = "D" if len(before) <= MOST_DOTS else "-"
+        up = before > 0
+        drawn["sample"] = axes.plot(at[up], before[up], dots, color=SAMPLE_COLOUR, markersize=4.5, label=what)
     _finish_history(axes, (name, unit, values), word, nothing=nothing)
     axes.set_xlim(0.5 - width, last + 0.5)
     if width:
         axes.set_xticks([tick for tick in axes.get_xticks() if 1 <= tick <= last])
+    if width or tols:
         drawn["legend"] = legend_beside(axes)
     text = f"{summary.why_stopped(model)}; {summary.iterations_and_passes(model)}{_starts(model)}"
     set_title(axes, text)
@@ -77,7 +82,7 @@ def _on_sample(model: Any, name: str) -> tuple[Any, str]:
     """Return what is known of the work on the sample, and what that is: gains of the best start, or gaps of others."""
     course = gains(name, sample_course(model))
     if len(course):
-        return course, "gain on\nthe sample"
+        return course, f"gain of {human.plural(len(course), 'iteration')}\non the sample"
     gaps = np.zeros(0) if name == "inertia" else start_gaps(model)
     return gaps, "starts on the\nsample: below\nthe best one"
 
@@ -116,8 +121,7 @@ def sample_course(model: Any) -> Sequence[float]:
     """Return the objective of the best start on the sample after each iteration, if the model has it."""
     known = [s for s in _records(model) if _entry(s, "objective") is not None]
     best = max(known, key=lambda s: _entry(s, "objective"), default=None)
-    course = _entry(best, "objectives") if best is not None else None
-    return [] if course is None else [float(value) for value in course]
+    return [float(value) for value in (best is not None and _entry(best, "course")) or ()]
 
 
 def _entry(start: Any, name: str) -> Any:
@@ -151,16 +155,6 @@ def _tol(model: Any, name: str) -> list[float]:
     """Return the tolerance of the fit, if its history shows what it is compared with; that of K-means does not."""
     tol = getattr(model, "tol", None)
     return [] if name == "inertia" or not isinstance(tol, int | float) or tol <= 0 else [float(tol)]
-
-
-def _draw_tol(ax: Axes, model: Any, name: str) -> None:
-    """Draw the tolerance of the fit, named at the left, where gains are larger."""
-    low, high = ax.get_ylim()
-    for tol in _tol(model, name):
-        below = tol > low * (high / low) ** 0.75
-        ax.axhline(tol, color="0.35", linestyle=":", linewidth=1.3, zorder=2)
-        ax.annotate(f"tol = {tol:g}", (0.0, tol), xycoords=("axes fraction", "data"), xytext=(4, -3 if below else 3),
-                    textcoords="offset points", va="top" if below else "bottom", fontsize="small")  # fmt: skip
 
 
 def _finish_history(ax: Axes, objective: tuple[str, str, Sequence[float]], word: str, *, nothing: bool) -> None:

@@ -263,3 +263,15 @@ def test_latent_models_with_holes_get_several_starts():
     history = loop.fit(bound, started.params, loop.OneBlock(Block(x)), tol=0, max_iter=3).history
     assert history[-1].objective - history[0].objective < 1e-6  # the sample is all the data: it goes on to `tol`
     assert len(best_start(PPCAModel(2), Block(data()), Start(1)).starts) == 1
+
+
+def test_the_best_starts_keep_their_course():
+    found = best_start(mixture("full"), Block(data(n=900)), Start(n_init=6)).starts
+    kept = [record for record in found if record.course]
+    assert 1 <= len(kept) <= starts.FINALISTS + 1
+    for record in kept:
+        assert record.course[-1] == record.objective
+        if not record.moves:
+            assert len(record.course) == record.n_iter + 1
+            assert (np.diff(record.course) > -1e-12).all()
+    assert max(kept, key=lambda record: record.objective).optimum == 1

@@ -25,8 +25,8 @@ def test_history_shows_the_gain_of_each_pass():
 
 def test_history_begins_on_the_sample_where_the_model_knows_it():
     starts = [
-        {"objective": -4.0, "objectives": [-9.0, -5.0, -4.0]},
-        {"objective": -3.6, "objectives": [-8.0, -4.0, -3.7, -3.6]},
+        {"objective": -4.0, "course": [-9.0, -5.0, -4.0]},
+        {"objective": -3.6, "course": [-8.0, -4.0, -3.7, -3.6]},
     ]
     picture = plot.history(SimpleNamespace(history_=HISTORY, starts_=starts, **ENDED))
     np.testing.assert_allclose(picture.artists["sample"][0].get_ydata(), [4, 0.3, 0.1])
