@@ -25,7 +25,7 @@ demo: $(VENV)/.installed  ## fit Old Faithful, then a mixture to a 4 GB store in
 	@$(BIN)/dem demo --size $(SIZE) --memory $(MEMORY) --scratch scratch $(ARGS)
 
 test: $(VENV)/.installed-test  ## run the tests
-	@$(BIN)/python -m pytest -q -m "not slow and not cluster and not workflows" -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not slow and not cluster and not workflows" --no-moves -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 ARITHMETIC := $(addprefix tests/,core em estimators families kernel models run scan) \
 	$(filter-out tests/test_layers.py tests/test_docs.py,$(wildcard tests/test_*.py))

@@ -1,6 +1,6 @@
 """How near default fits come to the best optimum that is known, in how many passes, and beside scikit-learn.
 
-    python -m benchmarks.optima              measure the seven sets of `benchmarks.mixture_sets`; three seeds each
+    python -m benchmarks.optima              measure the sets of `benchmarks.mixture_sets`; three seeds each
     python -m benchmarks.optima find [SET]   search for the best objectives anew, and keep them in `optima.json`
 
 The search makes 50 fits by scikit-learn, to 10,000 rows of a set, from k-means++, from K-means and from random rows;
@@ -138,6 +138,8 @@ def measure(names: list[str], folder: Path, *, peer: bool) -> list[Row]:
             own, (theirs, reached) = statistics.median(seconds), sklearn_seconds(x, k)
             times.append(theirs / own)
             print(f"{name}: scikit-learn {theirs:.1f} s, {best - reached:+.1e} below", file=sys.stderr, flush=True)
+    if not measured:
+        sys.exit("there is nothing to measure")
     sets = f"{len(measured)} sets"
     fits, rows = f"{sets}, {len(SEEDS)} seeds", []
     for tol, bar in BARS.items():

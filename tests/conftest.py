@@ -17,8 +17,13 @@ for profile, max_examples in {"quick": 10, "thorough": 200}.items():  # `make te
     )
 hypothesis.settings.load_profile("quick")
 
-ONE_ROUND = 10
-"""Iterations that the moves of a start may make: they end after the round in which they reach it, the first one."""
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--no-moves",
+        action="store_true",
+        help="starts do not join and split components, which takes most of the time of a fit to small data",
+    )
 
 
 @pytest.fixture
@@ -27,14 +32,10 @@ def rng():
 
 
 @pytest.fixture(autouse=True, scope="module")
-def few_moves(request):
-    """Where slow tests are left out, let starts join and split components for one round only.
-
-    On the small data of tests that takes most of the time of a fit. Modules with the mark `all_moves`, and all tests of
-    other runs, use what users get.
-    """
+def moves(request):
+    """Starts join and split components as for users; with `--no-moves` only in modules with the mark `moves`."""
     with pytest.MonkeyPatch.context() as patch:
-        if "not slow" in request.config.option.markexpr and request.node.get_closest_marker("all_moves") is None:
-            patch.setattr("dem.em.starts.MOST_MOVES", ONE_ROUND)
-            patch.setattr("dem.em.starts.MOST_ON_ALL", ONE_ROUND)
+        if request.config.getoption("--no-moves", default=False) and request.node.get_closest_marker("moves") is None:
+            patch.setattr("dem.em.starts.MOST_MOVES", 0)
+            patch.setattr("dem.em.starts.MOST_ON_ALL", 0)
         yield

@@ -80,14 +80,19 @@ def number(value: float) -> str:
 
 
 def with_deviation(value: float, deviation: float) -> str:
-    """Return a value and its deviation, both to the second digit of the deviation: "1013.20 ± 0.12"."""
+    """Return a value and its deviation, both to the second digit of the deviation, or to the unit: "1013.20 ± 0.12"."""
     if not (math.isfinite(value) and math.isfinite(deviation)) or deviation <= 0:
         return f"{value:.4g} ± {deviation:.2g}"
-    last = math.floor(math.log10(deviation)) - 1
+    last = _exponent(deviation) - 1
     if last >= -MOST_PLACES and max(abs(value), deviation) < LARGE:
-        return f"{value:.{max(0, -last)}f} ± {deviation:.{max(0, -last)}f}"
-    digits = 1 + math.floor(math.log10(max(abs(value), deviation))) - last
+        return f"{value:z.{max(0, -last)}f} ± {deviation:.{max(0, -last)}f}"
+    digits = 1 + _exponent(max(abs(value), deviation)) - last
     return f"{value:.{min(digits, 15)}g} ± {deviation:.2g}"
+
+
+def _exponent(value: float) -> int:
+    """Return the power of ten of the first digit of a number that is rounded to two digits."""
+    return int(f"{value:.1e}".partition("e")[2])
 
 
 def _large_unit(seconds: float) -> tuple[int, str]:

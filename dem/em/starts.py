@@ -52,6 +52,8 @@ MOST_MOVES, MOST_ON_ALL = 4000, 1000
 """The most iterations that moves may make; the second number is for a sample that is all of the data."""
 NEAR = 1e-4
 """Ends of long runs that differ by less, in nats a row, are the same optimum."""
+PARALLEL_WORK = 1.5e6
+"""Operations of an iteration from which starts run in parallel. Below, Python does most of the work, in one thread."""
 LEAST_SHORT, LEAST_LONG = 5, 40
 """Least iterations of a short and of a long run: with fewer, it is better to make fewer runs."""
 
@@ -286,7 +288,7 @@ def best_start(
         which they are filled in (`dem.scan.fill_sample`), and EM uses the observed values only.
     start : Start
     n_threads : int
-        Number of starts that run at the same time; they do not depend on each other.
+        Most starts that run at the same time, which do not depend on each other; on a small sample it is one.
     completion : Sample, optional
         The sample with missing values filled in, if it is already known.
     rows : int, optional
@@ -315,8 +317,7 @@ def best_start(
     closer = is_all and acceleration.can_extrapolate(bound)
     on = OnSample[P](bound, sample, whole, budget, start.seed, min(tol, LONG_TOL) if closer else LONG_TOL, is_all)
 
-    if budget.work < split_merge.OVERHEAD:  # Python does most of the work, one thread at a time
-        n_threads = 1
+    n_threads = n_threads if budget.work >= PARALLEL_WORK else 1
     with single_threaded_blas():
         for size in dict.fromkeys([budget.short_rows, n]):
             shorts = [partial(on.short, size, i) for i in range(n_init)]

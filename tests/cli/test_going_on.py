@@ -15,8 +15,10 @@ import zarr
 
 import dem
 from command_line import done, run
+from crosses import mostly_slow
 from dem.storage import checkpoint
 
+pytestmark = pytest.mark.moves  # one of the fits that are compared is in a process of its own
 DEM = str(Path(sys.executable).with_name("dem"))
 PATIENCE = 60
 SETTINGS = ["-k", "4", "--tol", "0", "--max-iter", "12", "--n-init", "1", "--sample-size", "1000"]
@@ -67,8 +69,7 @@ def same(a, b):
     return arrays and a.history_ == b.history_ and a.stop_reason_ == b.stop_reason_
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("signals", [[TERM], [TERM, INT, TERM, INT, TERM]], ids=["once", "often"])
+@mostly_slow("signals", {"once": [TERM], "often": [TERM, INT, TERM, INT, TERM]}, quick=["once"])
 def test_interrupted(signals, store, straight, tmp_path):
     output, kept = tmp_path / "m.zarr", tmp_path / "m.checkpoint.zarr"
     for sent in signals:

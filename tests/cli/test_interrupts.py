@@ -53,13 +53,12 @@ def interrupt(words, begun):
     return process.returncode, said
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "overwrite"),
     [
         ("threads", True),
-        ("threads", False),
-        ("processes", True),
+        pytest.param("threads", False, marks=pytest.mark.slow),
+        pytest.param("processes", True, marks=pytest.mark.slow),
     ],
 )
 def test_predict(way, overwrite, zeros, model, tmp_path):

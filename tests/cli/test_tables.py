@@ -11,7 +11,6 @@ from command_line import done, failed
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
-pytestmark = pytest.mark.all_moves  # the command line has its own process
 
 N = 60
 RNG = np.random.default_rng(0)

@@ -88,7 +88,8 @@ def test_what_a_run_raises_is_raised():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
-def test_a_start_is_broken_off_at_any_iteration(threads):
+def test_a_start_is_broken_off_at_any_iteration(threads, monkeypatch):
+    monkeypatch.setattr("dem.em.starts.PARALLEL_WORK", 0)
     iterations = []
 
     def watch(step):

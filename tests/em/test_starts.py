@@ -15,7 +15,7 @@ from dem.models.mixture.mixture import MixtureModel
 from dem.scan.scanner import Scanner
 from laws import bind, data, mixture, run
 
-pytestmark = pytest.mark.all_moves
+pytestmark = pytest.mark.moves
 
 
 def sample_of(x, k, cuts=()):
@@ -275,3 +275,19 @@ def test_the_best_starts_keep_their_course():
             assert len(record.course) == record.n_iter + 1
             assert (np.diff(record.course) > -1e-12).all()
     assert max(kept, key=lambda record: record.objective).optimum == 1
+
+
+@pytest.mark.parametrize(("work", "threads"), [(0, 3), (1e12, 1)])
+def test_starts_on_a_small_sample_run_in_one_thread_and_give_the_same(work, threads, monkeypatch):
+    asked, in_threads = [], starts.in_threads
+
+    def watched(runs, n_threads, *more):
+        asked.append(n_threads)
+        return in_threads(runs, n_threads, *more)
+
+    sample = Block(data())
+    expected = best_start(mixture("full"), sample, Start(n_init=3)).starts
+    monkeypatch.setattr(starts, "in_threads", watched)
+    monkeypatch.setattr(starts, "PARALLEL_WORK", work)
+    assert best_start(mixture("full"), sample, Start(n_init=3), 3).starts == expected
+    assert asked[:2] == [threads, threads]

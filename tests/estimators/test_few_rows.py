@@ -26,10 +26,13 @@ def kinds():
     }
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "missing"),
-    [(kind, 0.0) for kind in kinds()] + [(kind, 0.1) for kind in ("spherical", "bernoulli")],
+    [
+        ("diag", 0.0),
+        *(pytest.param(kind, 0.0, marks=pytest.mark.slow) for kind in kinds() if kind != "diag"),
+        *(pytest.param(kind, 0.1, marks=pytest.mark.slow) for kind in ("spherical", "bernoulli")),
+    ],
 )
 def test_few_rows_of_many_columns_take_a_few_times_what_they_have(kind, missing):
     rng = np.random.default_rng(0)

@@ -109,6 +109,7 @@ def parameters(model):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["full", "tied"])
 def test_fits_by_threads_and_by_processes_have_the_same_bits(kind, store, small_partitions, monkeypatch):
+    monkeypatch.setattr("dem.em.starts.PARALLEL_WORK", 0)
     settings = {"covariance_type": kind, "n_init": 2, "max_iter": 5, "sample_size": 2000}
     expected = GaussianMixture(K, **settings, engine=Engine(workers=1)).fit(store)
     fits = [GaussianMixture(K, **settings, engine=Engine(workers=2)).fit(store)]

@@ -99,7 +99,6 @@ def test_numpy_ends_as_alone(monkeypatch):
         same_as_alone(found.fits[name], problem, source, 1e-9)
 
 
-@pytest.mark.slow
 def test_an_interrupted_selection_continues_with_the_same_bits(tmp_path):
     store = zarr.create_array(tmp_path / "x.zarr", data=clusters(), chunks=(500, 3))
     source, judge = open_source(store), CriterionBounds("bic", 3)
