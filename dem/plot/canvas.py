@@ -34,6 +34,8 @@ GAP = 2.0
 """Pixels between two numbers on an axis, halved."""
 DECADES = 40.0
 """The least ratio of the ends of a logarithmic axis."""
+TOP_SHARE = 0.12
+"""The least share of a logarithmic axis above its last number."""
 MOST_IN_LEGEND = 12
 PLAIN: dict[str, Any] = {"parse_math": False}
 """Settings of texts that may have names of the data: "$" is a dollar, and no mathematics."""
@@ -259,7 +261,9 @@ def log_axis(ax: Axes, values: Any) -> None:
         low, high = middle / np.sqrt(DECADES), middle * np.sqrt(DECADES)
     ax.set_yscale("log")
     ax.set_ylim(low, high)
-    ax.yaxis.set_major_locator(LogLocator(numticks=7))
+    top = high * (low / high) ** TOP_SHARE  # a number at the very top would touch the title
+    ticks = LogLocator(numticks=min(7, room_for(ax, 0.3))).tick_values(low, high)
+    ax.set_yticks([tick for tick in ticks if low <= tick <= top])
     ax.yaxis.set_minor_formatter(NullFormatter())
 
 

@@ -45,7 +45,7 @@ def history(model: Any, ax: Any = None) -> Picture:
     steps, (before, what) = gains(name, values), _on_sample(model, name)
     place = canvas(ax, (5.6, 4.0))
     axes = place.ax
-    drawn = {"passes": _draw_gains(axes, np.arange(2, len(values) + 1), steps, PALETTE[0], f"gain of\neach {word}")}
+    drawn = {"passes": _draw_gains(axes, np.arange(2, len(values) + 1), steps, PALETTE[0], f"each {word}")}
     nothing = not any(value > 0 for value in (*np.abs(steps), *before))
     if not nothing:
         log_axis(axes, [*np.abs(steps), *before, *_tol(model, name)])
@@ -82,7 +82,7 @@ def _on_sample(model: Any, name: str) -> tuple[Any, str]:
     """Return what is known of the work on the sample, and what that is: gains of the best start, or gaps of others."""
     course = gains(name, sample_course(model))
     if len(course):
-        return course, f"gain of {human.plural(len(course), 'iteration')}\non the sample"
+        return course, "iterations\non the\nsample"
     gaps = np.zeros(0) if name == "inertia" else start_gaps(model)
     return gaps, "starts on the\nsample: below\nthe best one"
 
