@@ -20,7 +20,7 @@ from zarr.storage import LocalStore, WrapperStore
 
 from benchmarks.alone import read_only
 from benchmarks.common import Row, mixture_data, send, side_by_side, timed
-from benchmarks.stores import write_store
+from benchmarks.stores import mixture_kernel, write_store
 from dem.engine.cluster import local_cluster
 from dem.engine.sweep.dask import DaskSweep
 from dem.engine.sweep.process_memory import process_bytes
@@ -83,16 +83,20 @@ def write_dataset(path: Path, times: int, step: int) -> Path:
     return path
 
 
-def pass_row(scratch: Path) -> Row:
-    """Return the row of a pass that reads a Dataset, beside one that reads the same numbers in one array."""
+def pass_rows(scratch: Path) -> list[Row]:
+    """Return the rows of a pass over a Dataset, reading alone and EM, beside one over the same numbers in one array."""
     named = write_dataset(scratch / "bench-dataset.zarr", TIMES, STEP)
     plain = write_store(scratch / "bench-matrix.zarr", TIMES * LAT * LON, 2 * LEVELS, STEP * LAT * LON)
     sources = open_source(named, sample_dims=DIMS, variables=VARIABLES), open_source(plain)
+    what = {"reading": read_only, "an EM pass over": mixture_kernel(plain)}
+    rows = []
     with local_cluster(2) as client:
         sweeps = [DaskSweep(source, client) for source in sources]
-        dataset, matrix = side_by_side([timed(lambda s=s: s(read_only)) for s in sweeps], rounds=5)
-    name = "reading a Dataset of two variables, 16 float32 columns, 2 workers"
-    return Row(name, "one array", dataset / matrix, 1.2, False, f"{dataset:.2f} s / {matrix:.2f} s")
+        for words, make in what.items():
+            dataset, matrix = side_by_side([timed(lambda s=s, make=make: s(make)) for s in sweeps], rounds=5)
+            name = f"{words} a Dataset of two variables, 16 float32 columns, 2 workers"
+            rows.append(Row(name, "one array", dataset / matrix, 1.2, False, f"{dataset:.2f} s / {matrix:.2f} s"))
+    return rows
 
 
 def memory_row(scratch: Path) -> Row:
@@ -136,4 +140,4 @@ if __name__ == "__main__":
     parser.add_argument("scratch", type=Path)
     folder = parser.parse_args().scratch
     folder.mkdir(parents=True, exist_ok=True)
-    send([pass_row(folder), memory_row(folder), reads_row(folder)])
+    send([*pass_rows(folder), memory_row(folder), reads_row(folder)])
