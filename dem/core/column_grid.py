@@ -10,6 +10,9 @@ from typing import Any
 
 from dem.core.columns import Column, Columns
 
+FEWEST_IN_PROFILE = 3
+"""A variable with fewer columns has no profile."""
+
 
 @dataclass(frozen=True)
 class ColumnGrid:
@@ -39,6 +42,16 @@ class ColumnGrid:
     def shape(self) -> tuple[int, ...]:
         """The extents along the dimensions."""
         return tuple(len(of_dim) for of_dim in self.labels)
+
+    @property
+    def n_columns(self) -> int:
+        """The number of columns."""
+        return math.prod(self.shape)
+
+    @property
+    def is_profile(self) -> bool:
+        """Whether the columns are along one coordinate."""
+        return len(self.dims) == 1 and self.dims != ("column",)
 
 
 def column_grids(columns: Columns) -> list[ColumnGrid]:

@@ -52,8 +52,8 @@ MOST_MOVES, MOST_ON_ALL = 4000, 1000
 """The most iterations that moves may make; the second number is for a sample that is all of the data."""
 NEAR = 1e-4
 """Ends of long runs that differ by less, in nats a row, are the same optimum."""
-PARALLEL_WORK = 1.5e6
-"""Operations of an iteration from which starts run in parallel. Below, Python does most of the work, in one thread."""
+PARALLEL_WORK = split_merge.OVERHEAD
+"""Starts run in parallel if an iteration has so many operations. Below, most of the time is Python's, in one thread."""
 LEAST_SHORT, LEAST_LONG = 5, 40
 """Least iterations of a short and of a long run: with fewer, it is better to make fewer runs."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from dem.core import human
-from dem.core.column_grid import ColumnGrid, column_grids
+from dem.core.column_grid import FEWEST_IN_PROFILE, ColumnGrid, column_grids
 from dem.estimators.summary import (
     column_names,
     columns_of,
@@ -29,10 +29,8 @@ MOST_COLUMNS = 6
 """Number of columns of a model that a table on a terminal shows."""
 MOST_ROWS = 32
 """Number of components, columns or passes that a table shows."""
-FEWEST_ALONG = 3
-"""Fewest columns of a variable that are a profile."""
-NOT_ALONG = ("", "column", "latent", "component")
-"""Dimensions of columns that no variable varies along."""
+UNORDERED = ("latent", "component")
+"""Dimensions with numbers of which neighbours are nothing alike."""
 UNITLESS = ("shape", "probability", "probabilities", "mu", "sigma", "degrees_of_freedom", "concentration")
 """Parameters of families without the unit of their column."""
 SINGULAR = {"means": "mean", "probabilities": "probability", "degrees_of_freedom": "degrees of freedom"}
@@ -114,17 +112,17 @@ def shown_columns(model: Any, d: int, most: int) -> list[int]:
     """
     if d <= most:
         return list(range(d))
-    if all(map(is_profile, column_grids(columns_of(model, d)))):
+    if all(map(neighbours_alike, column_grids(columns_of(model, d)))):
         return np.unique(np.linspace(0, d - 1, most).round().astype(int)).tolist()
     apart = shares(model) @ np.nan_to_num(traits(model).differences[:, :d]) ** 2
     return np.sort(np.argsort(-apart, kind="stable")[:most]).tolist()
 
 
-def is_profile(grid: ColumnGrid) -> bool:
-    """Whether the columns of a variable are along a coordinate, so that neighbours say about the same."""
-    [dim, *others] = grid.dims or ("",)
-    numbers = all(isinstance(label, int | float) for label in grid.labels[0]) if grid.labels else False
-    return not others and dim not in NOT_ALONG and len(grid.labels[0]) >= FEWEST_ALONG and numbers
+def neighbours_alike(grid: ColumnGrid) -> bool:
+    """Whether neighbouring columns of a variable say about the same, because they are along a coordinate of numbers."""
+    if not grid.is_profile or grid.n_columns < FEWEST_IN_PROFILE or grid.dims[0] in UNORDERED:
+        return False
+    return all(isinstance(label, int | float) for label in grid.labels[0])
 
 
 def _components(model: Any, labels: Sequence[str] | None, most: int) -> list[TextTable]:

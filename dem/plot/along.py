@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from dem.core import human
 from dem.core.block import Float
-from dem.core.column_grid import ColumnGrid, column_grids, stacked_columns
+from dem.core.column_grid import FEWEST_IN_PROFILE, ColumnGrid, column_grids, stacked_columns
 from dem.core.columns import with_units
 from dem.estimators.summary import columns_of
 from dem.plot.canvas import PLAIN, Canvas, Picture, canvas, grid_of, quiet_grid, set_labels, set_title
@@ -32,8 +32,6 @@ MOST_FILLED = 3
 MOST_VARIABLES = 6
 LEAST_SEEN, LEAST_SHARE = 10, 0.5
 """A class whose rows have fewer values in a column, or a smaller share, has a dotted line there."""
-FEWEST = 3
-"""A variable with fewer columns has no profile."""
 MOST_TICKS = 12
 
 
@@ -141,7 +139,7 @@ def profile_grids(model: Any) -> list[ColumnGrid]:
     columns are drawn as one.
     """
     columns = columns_of(model, n_columns(model))
-    grids = [grid for grid in column_grids(columns) if _extent(grid) >= FEWEST]
+    grids = [grid for grid in column_grids(columns) if grid.n_columns >= FEWEST_IN_PROFILE]
     return grids[:MOST_VARIABLES] or [stacked_columns(columns)]
 
 
@@ -153,12 +151,12 @@ def class_grids(model: Any) -> list[ColumnGrid]:
 
 def has_profiles(model: Any) -> bool:
     """Whether the columns of a model lie along a coordinate."""
-    return any(map(_is_profile, profile_grids(model)))
+    return any(grid.is_profile for grid in profile_grids(model))
 
 
 def has_class_profiles(model: Any) -> bool:
     """Whether a model has classes, and columns along a coordinate that have means."""
-    return n_classes(model) > 0 and any(map(_is_profile, class_grids(model)))
+    return n_classes(model) > 0 and any(grid.is_profile for grid in class_grids(model))
 
 
 def holds(grids: Sequence[ColumnGrid], columns: Sequence[int]) -> bool:
@@ -169,16 +167,8 @@ def holds(grids: Sequence[ColumnGrid], columns: Sequence[int]) -> bool:
 
 def not_shown(grids: Sequence[ColumnGrid], d: int) -> str:
     """Return how many of d columns are not drawn, to be added to a title; nothing if all are."""
-    left = d - sum(map(_extent, grids))
+    left = d - sum(grid.n_columns for grid in grids)
     return f"; {human.plural(left, 'column')} not shown" if left else ""
-
-
-def _is_profile(grid: ColumnGrid) -> bool:
-    return len(grid.dims) == 1 and grid.dims != ("column",)
-
-
-def _extent(grid: ColumnGrid) -> int:
-    return grid.columns.stop - grid.columns.start
 
 
 def profile_canvas(ax: Any, grids: Sequence[ColumnGrid]) -> Canvas:
@@ -210,7 +200,7 @@ def value_name(grid: ColumnGrid) -> str:
 
 def positions(grid: ColumnGrid) -> tuple[Any, list[str] | None]:
     """Return the places of the columns of a variable along its coordinate, and their names if they are no numbers."""
-    n = _extent(grid)
+    n = grid.n_columns
     if len(grid.dims) != 1:
         return np.arange(n), None
     values = list(grid.labels[0])

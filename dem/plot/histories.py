@@ -47,10 +47,10 @@ def history(model: Any, ax: Any = None) -> Picture:
     axes = place.ax
     drawn = {"passes": _draw_gains(axes, np.arange(2, len(values) + 1), steps, PALETTE[0], f"each {word}")}
     nothing = not any(value > 0 for value in (*np.abs(steps), *before))
-    if not nothing:
-        log_axis(axes, [*np.abs(steps), *before, *_tol(model, name)])
-    width = min(len(before), 2 + len(values) // 2)
     tols = [] if nothing else _tol(model, name)
+    if not nothing:
+        log_axis(axes, [*np.abs(steps), *before, *tols])
+    width = min(len(before), 2 + len(values) // 2)
     for tol in tols:
         axes.axhline(tol, color="0.35", linestyle=":", linewidth=1.3, zorder=2, label=f"tol = {tol:g}")
     if width:
@@ -121,7 +121,7 @@ def sample_course(model: Any) -> Sequence[float]:
     """Return the objective of the best start on the sample after each iteration, if the model has it."""
     known = [s for s in _records(model) if _entry(s, "objective") is not None]
     best = max(known, key=lambda s: _entry(s, "objective"), default=None)
-    return [float(value) for value in (best is not None and _entry(best, "course")) or ()]
+    return [] if best is None else _entry(best, "course") or []
 
 
 def _entry(start: Any, name: str) -> Any:

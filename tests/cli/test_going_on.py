@@ -144,9 +144,8 @@ def test_a_limit_of_time(store, tmp_path):
     output = tmp_path / "m.zarr"
 
     def stopped(seconds):
-        words = command(
-            store, output, "-k", 8, "--max-iter", 10**6, "--max-time", f"{seconds}s"
-        )  # it does not converge
+        """Return what a fit says that does not converge in this time."""
+        words = command(store, output, "-k", 8, "--max-iter", 10**6, "--max-time", f"{seconds}s")
         found = subprocess.run(words, capture_output=True, text=True)
         assert found.returncode == 75
         assert not output.exists()

@@ -57,8 +57,7 @@ def interrupt(words, begun):
     ("way", "overwrite"),
     [
         ("threads", True),
-        pytest.param("threads", False, marks=pytest.mark.slow),
-        pytest.param("processes", True, marks=pytest.mark.slow),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("threads", False), ("processes", True)]),
     ],
 )
 def test_predict(way, overwrite, zeros, model, tmp_path):
